@@ -1,0 +1,102 @@
+"""What a person may set about routing, steering and sampling: frozen values, checked at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Pooling = Literal["before", "after"]
+Captions = Literal["own", "all"]
+Chunking = Literal["track", "frame"]
+Backend = Literal["auto", "naive", "grouped", "triton"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingConfig:
+    """How a query picks its context (MoC, arXiv 2508.21058, section 3).
+
+    `top_k` chunks are routed per query token, head and layer, beside the mandatory own shot and
+    captions. `pooling` takes chunk means of keys before or after rotary embedding. `captions`
+    attends to the global and the shot's own captions, or to all. `outer_shots` first narrows the
+    candidates to the M best shots by their mean keys. `drop_off` (the p_max of a uniform draw) and
+    `drop_in` (the mean of a Poisson draw) perturb the choice in training only.
+    """
+
+    top_k: int = 3
+    chunking: Chunking = "track"
+    pooling: Pooling = "before"
+    captions: Captions = "own"
+    outer_shots: int | None = None
+    drop_off: float = 0.0
+    drop_in: float = 0.0
+    backend: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        if self.top_k < 0:
+            raise ValueError(f"top_k: must be 0 or more, got {self.top_k}")
+        if self.chunking not in ("track", "frame"):
+            raise ValueError(f"chunking: 'track' or 'frame', got {self.chunking!r}")
+        if self.pooling not in ("before", "after"):
+            raise ValueError(f"pooling: 'before' or 'after', got {self.pooling!r}")
+        if self.captions not in ("own", "all"):
+            raise ValueError(f"captions: 'own' or 'all', got {self.captions!r}")
+        if self.outer_shots is not None and self.outer_shots < 1:
+            raise ValueError(f"outer_shots: must be 1 or more, got {self.outer_shots}")
+        if not 0.0 <= self.drop_off <= 1.0:
+            raise ValueError(f"drop_off: a probability within 0–1, got {self.drop_off}")
+        if not (self.drop_in >= 0.0 and math.isfinite(self.drop_in)):
+            raise ValueError(f"drop_in: a mean of 0 or more, got {self.drop_in}")
+        if self.backend not in ("auto", "naive", "grouped", "triton"):
+            raise ValueError(f"backend: unknown backend {self.backend!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steering:
+    """A person's say in what one query shot attends to.
+
+    `pins` and `bans` are shots, `pin_chunks` and `ban_chunks` single chunks of the layout, `boosts`
+    adds to the router's scores of a shot. A pin is mandatory and outside the budget; a ban takes a
+    shot's chunks out of the candidates.
+    """
+
+    pins: tuple[int, ...] = ()
+    bans: tuple[int, ...] = ()
+    boosts: Mapping[int, float] = field(default_factory=dict)
+    pin_chunks: tuple[int, ...] = ()
+    ban_chunks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.pins) & set(self.bans))
+        if both:
+            raise ValueError(f"pins: shot {both[0]} is both pinned and banned")
+        both = sorted(set(self.pin_chunks) & set(self.ban_chunks))
+        if both:
+            raise ValueError(f"pin_chunks: chunk {both[0]} is both pinned and banned")
+        for shot, boost in self.boosts.items():
+            if not math.isfinite(boost):
+                raise ValueError(f"boosts: the boost of shot {shot} is not finite")
+
+    def __bool__(self) -> bool:
+        return bool(self.pins or self.bans or self.boosts or self.pin_chunks or self.ban_chunks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """The denoising loop: `steps` of flow matching, classifier-free `guidance` (1 is none).
+
+    `memory_noise` is the noise level (0–1) at which finished takes are read into memory.
+    """
+
+    steps: int = 16
+    guidance: float = 1.5
+    memory_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise ValueError(f"steps: must be within 1–1000, got {self.steps}")
+        if not (0.0 <= self.guidance <= 30.0):
+            raise ValueError(f"guidance: must be within 0–30, got {self.guidance}")
+        if not 0.0 <= self.memory_noise < 1.0:
+            raise ValueError(f"memory_noise: must be within 0–1, got {self.memory_noise}")

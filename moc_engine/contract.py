@@ -1,0 +1,106 @@
+"""What the studio asks of a renderer and what it gets back. No torch.
+
+    request ─► Renderer.render ─► StageEvent | StepEvent | FrameEvent … ─► RenderResult
+
+A renderer yields events and returns the result as the generator's value. A caller cancels by
+setting the `CancelToken` it passed; the render then raises `RenderCancelled` within one step and
+leaves no files behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+
+Stage = Literal["load", "memory", "denoise", "decode", "write"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextTake:
+    """A finished take that the render may look at: which one, of which shot, and its latents.
+
+    `caption` and `global_caption` are the ones it was rendered with, composed; `seconds` its length.
+    """
+
+    id: str
+    shot: int
+    latents: Path
+    caption: str
+    global_caption: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderRequest:
+    """One shot to render: everything that decides its pixels.
+
+    `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`.
+    `cast` lists the names in order: a name's place is its cast token. `size` is (width, height) in
+    pixels. `output` is the folder that receives clip, latents and trace.
+    """
+
+    shot: int
+    caption: str
+    global_caption: str
+    cast: tuple[str, ...]
+    seconds: float
+    fps: float
+    size: tuple[int, int]
+    seed: int
+    output: Path
+    context: tuple[ContextTake, ...] = ()
+    steering: Steering = field(default_factory=Steering)
+    routing: RoutingConfig | None = None  # the model's own where None
+    sampler: SamplerConfig | None = None
+    recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEvent:
+    """A stage begins."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEvent:
+    """Step `step` of `steps` within a stage is done; `preview` is a PNG when there is a new one."""
+
+    stage: Stage
+    step: int
+    steps: int
+    seconds_left: float
+    preview: bytes | None = None
+
+
+RenderEvent = StageEvent | StepEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderResult:
+    """The files of a finished take, and the seconds each stage took."""
+
+    clip: Path
+    latents: Path
+    trace: Path
+    frames: int
+    backend: str
+    timings: Mapping[Stage, float]
+
+
+class CancelToken(Protocol):
+    """Anything with `is_set`, such as a `threading.Event` or a `multiprocessing.Event`."""
+
+    def is_set(self) -> bool: ...
+
+
+class Renderer(Protocol):
+    """Renders one shot at a time."""
+
+    def render(
+        self, request: RenderRequest, cancel: CancelToken | None = None
+    ) -> Generator[RenderEvent, None, RenderResult]: ...

@@ -1,0 +1,37 @@
+"""The exceptions the engine raises on purpose.
+
+    EngineError
+    ├── ModelNotFound      no model at the given place
+    ├── ModelMismatch      a model that is there, but is not of a family the engine knows
+    ├── OutOfMemory        the device ran out of memory; the message says what to change
+    ├── RenderCancelled    the caller asked for it
+    └── TraceError         a routing trace that is missing, damaged or of a newer version
+
+Wrong arguments are plain `ValueError`s that name the argument.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Anything the engine reports to a person."""
+
+
+class ModelNotFound(EngineError):
+    """There is no model folder or hub model by that name."""
+
+
+class ModelMismatch(EngineError):
+    """The model was read, but no adapter knows how to drive it."""
+
+
+class OutOfMemory(EngineError):
+    """The device ran out of memory; the message names what to lower."""
+
+
+class RenderCancelled(EngineError):
+    """A render ended because its caller cancelled it."""
+
+
+class TraceError(EngineError):
+    """A routing trace cannot be read."""

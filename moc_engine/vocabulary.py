@@ -1,0 +1,41 @@
+"""The words the embedded model knows: for underlining what it does not, and for finding names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from moc_engine.animatic.grammar import canonical_words, read
+from moc_engine.animatic.lexicon import FILLERS, KINDS
+from moc_engine.animatic.scene import CAST_SIZE
+
+WORDS = canonical_words()
+"""What the tokenizer holds besides its special tokens."""
+
+
+def words() -> dict[str, dict[str, tuple[str, ...]]]:
+    """kind -> canonical word -> every word and phrase folded into it."""
+    return {kind: dict(entries) for kind, entries in KINDS.items()}
+
+
+def unknown_words(caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int, int]]:
+    """The words the model would not read, each with its start and end in the caption."""
+    return [(w.text, w.start, w.end) for w in read(caption, cast) if w.meaning is None]
+
+
+def find_names(captions: Iterable[str]) -> tuple[str, ...]:
+    """Capitalised words that are not known otherwise, in order of appearance: a cast nobody listed.
+
+    At most as many as the model has cast tokens; later ones stay unknown words.
+    """
+    names: dict[str, None] = {}
+    for caption in captions:
+        for text, _, _ in unknown_words(caption):
+            name = text.removesuffix("'s").removesuffix("’s")
+            if name[:1].isupper() and name.casefold() not in FILLERS:
+                names.setdefault(name)
+    return tuple(names)[:CAST_SIZE]
+
+
+def sets_named(caption: str) -> tuple[str, ...]:
+    """The canonical sets a caption mentions, in order."""
+    return tuple(w.meaning for w in read(caption) if w.meaning in KINDS["set"])

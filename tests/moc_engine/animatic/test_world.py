@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from moc_engine.animatic.grammar import CAST_TOKENS, normalise, read
+from moc_engine.animatic.scene import ACCESSORIES, PATCH_FRAMES, SETS
+from moc_engine.animatic.world import Story, sample_story
+
+
+def stories(count: int, **options: int) -> list[Story]:
+    settings = {"shots": 8, "cast": 4, "tokens": 4} | options
+    return [sample_story(np.random.default_rng(seed), **settings) for seed in range(count)]
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    (first,), (again,) = stories(1), stories(1)
+    for a, b in zip(first.shots, again.shots, strict=True):
+        assert a.caption == b.caption
+        assert np.array_equal(a.scene.values, b.scene.values)
+
+
+def test_captions_hold_known_words_only_and_name_everyone_in_slot_order() -> None:
+    for story in stories(60):
+        for shot in story.shots:
+            assert all(w.meaning is not None for w in read(shot.caption, story.cast)), shot.caption
+            text = normalise(shot.caption, story.cast).split()
+            named = list(dict.fromkeys(w for w in text if w in CAST_TOKENS))
+            assert named == [CAST_TOKENS[a.cast] for a in shot.script.actors], shot.caption
+
+
+def test_scenes_are_finite_and_moderate() -> None:
+    for story in stories(40, tokens=8):
+        for shot in story.shots:
+            latents = shot.scene.to_latents()
+            assert len(shot.scene) == 8 * PATCH_FRAMES
+            assert np.isfinite(latents).all() and np.abs(latents).max() < 8
+
+
+def test_a_look_stays_until_an_event_changes_it() -> None:
+    for story in stories(60):
+        last: dict[int, np.ndarray] = {}
+        for shot in story.shots:
+            for actor, track in zip(shot.script.actors, shot.scene.characters, strict=False):
+                start = np.concatenate([track["shape"][0], track["accessory"][0], track["body"][0]])
+                if actor.cast in last:
+                    assert np.allclose(start, last[actor.cast], atol=0.02)
+                last[actor.cast] = np.concatenate(
+                    [track["shape"][-1], track["accessory"][-1], track["body"][-1]]
+                )
+
+
+def test_a_set_keeps_its_tint_and_layout_within_a_story_only() -> None:
+    first, second = stories(2, shots=24)
+    for story in (first, second):
+        seen: dict[int, tuple[float, ...]] = {}
+        for shot in story.shots:
+            place = shot.script.place
+            assert seen.setdefault(place.kind, place.layout) == place.layout
+    shared = {s.script.place.kind: s.script.place.layout for s in first.shots}
+    for shot in second.shots:
+        assert shared.get(shot.script.place.kind) != shot.script.place.layout
+
+
+def test_recalls_name_only_what_the_caption_does_not_say() -> None:
+    for story in stories(60):
+        seen: set[int] = set()
+        for shot in story.shots:
+            for recall in shot.recalls:
+                assert recall.cast in seen
+                own = normalise(shot.caption, story.cast)
+                if "accessory" in recall.parts and not shot.script.props and not any(
+                    a.event for a in shot.script.actors
+                ):
+                    others = [a for a in shot.script.actors if a.cast != recall.cast]
+                    if not others and recall.look.accessory is not None:
+                        assert ACCESSORIES[recall.look.accessory] not in own
+            seen.update(a.cast for a in shot.script.actors)
+
+
+def test_characters_come_back_after_long_absences() -> None:
+    absences = [r.absence for s in stories(10, shots=32, cast=6) for shot in s.shots for r in shot.recalls]
+    assert max(absences) >= 15
+    assert np.mean([a >= 10 for a in absences]) > 0.02
+
+
+def test_walkers_cover_the_ground_their_gait_says() -> None:
+    for story in stories(80):
+        for shot in story.shots:
+            for actor, track in zip(shot.script.actors, shot.scene.characters, strict=False):
+                if actor.action == "walk" and actor.event is None:
+                    phase = np.unwrap(np.arctan2(track["phase"][:, 1], track["phase"][:, 0]))
+                    turns = (phase[-1] - phase[0]) / (2 * np.pi)
+                    travelled = abs(float(track["x"][-1] - track["x"][0]))
+                    expected = turns * 0.9 * 0.25 * 2.0 ** float(track["growth"][0])
+                    assert travelled == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_set_and_many_actions_occur() -> None:
+    scripts = [shot.script for s in stories(60) for shot in s.shots]
+    assert {SETS[s.place.kind] for s in scripts} == set(SETS)
+    assert len({a.action for s in scripts for a in s.actors}) >= 12
+    assert {e.event.kind for s in scripts for e in s.actors if e.event} == {"gains", "loses", "painted", "grows"}
+
+
+def test_a_cast_beyond_the_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match="cast"):
+        sample_story(np.random.default_rng(0), shots=2, cast=9, tokens=2)

@@ -1,0 +1,24 @@
+from moc_engine.vocabulary import find_names, sets_named, unknown_words, words
+
+
+def test_unknown_words_come_with_their_places() -> None:
+    caption = "Mira juggles on the beach"
+    assert unknown_words(caption, ("Mira",)) == [("juggles", 5, 12)]
+    assert caption[5:12] == "juggles"
+
+
+def test_names_are_found_in_order_and_once() -> None:
+    assert find_names(["Zed's kite flies", "Otto jumps and Zed waves", "On the beach"]) == ("Zed", "Otto")
+
+
+def test_no_more_names_than_cast_tokens() -> None:
+    assert len(find_names([f"Name{chr(65 + i)} jumps" for i in range(12)])) == 8
+
+
+def test_sets_named() -> None:
+    assert sets_named("Mira walks from the seaside to the woods") == ("beach", "forest")
+    assert sets_named("Mira waves") == ()
+
+
+def test_words_lists_synonyms_by_kind() -> None:
+    assert "seaside" in words()["set"]["beach"]
