@@ -60,14 +60,16 @@ class ChunkLayout:
         if self.kind.size != self.chunks:
             raise ValueError(f"kind: {self.chunks} chunks need as many kinds, got {self.kind.size}")
         if not np.isin(self.kind, (CAPTION, VIDEO)).all():
-            raise ValueError(f"kind: {CAPTION} (caption) or {VIDEO} (video), got {np.unique(self.kind).tolist()}")
+            kinds = np.unique(self.kind).tolist()
+            raise ValueError(f"kind: {CAPTION} is a caption, {VIDEO} is video; got {kinds}")
         if (self.lengths < 0).any():
             raise ValueError("offsets: must not descend")
         if (self.lengths[self.is_video] == 0).any():
             chunk = int(np.flatnonzero(self.is_video & (self.lengths == 0))[0])
             raise ValueError(f"offsets: video chunk {chunk} is empty")
         if (self.shot < GLOBAL_SHOT).any():
-            raise ValueError(f"shot: counts from 0, or {GLOBAL_SHOT} for the global caption; got {self.shot.min()}")
+            least = self.shot.min()
+            raise ValueError(f"shot: counts from 0, {GLOBAL_SHOT} is the global caption; got {least}")
         if (np.diff(self.shot) < 0).any():
             raise ValueError("shot: the chunks of a shot must lie side by side, shots in story order")
         if (self.is_video & (self.shot == GLOBAL_SHOT)).any():
@@ -104,7 +106,7 @@ class ChunkLayout:
     @cached_property
     def is_video(self) -> Bools:
         """[C] which chunks are video."""
-        return self.kind == VIDEO
+        return np.equal(self.kind, VIDEO)
 
     @cached_property
     def shots(self) -> tuple[int, ...]:
@@ -220,5 +222,5 @@ def _story(
         if captions is not None:
             chunks.append((captions[shot], shot, CAPTION))
         chunks.extend((length, shot, VIDEO) for length in lengths)
-    lengths, shots, kinds = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
-    return ChunkLayout(np.concatenate(([0], np.cumsum(lengths))), shots, kinds)
+    table = np.array(chunks, dtype=np.int64).reshape(-1, 3)
+    return ChunkLayout(np.concatenate(([0], np.cumsum(table[:, 0]))), table[:, 1], table[:, 2])

@@ -15,16 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.config import Captions, RoutingConfig, Steering
 from moc_engine.layout import CAPTION, GLOBAL_SHOT, Bools, ChunkLayout, Ints
 
-SCORES_AT_ONCE = 1 << 22
-"""Queries are scored in tiles of at most so many scores: no L × C matrix is ever written."""
+CPU_SCORES_AT_ONCE = 1 << 18
+SCORES_AT_ONCE = 1 << 24
+"""Queries are scored in tiles of at most so many scores (few enough for a CPU's cache): no L × C matrix."""
 
 NO_STEERING = Steering()
 _LEAST = torch.iinfo(torch.int64).min
@@ -40,7 +43,7 @@ class Eligibility:
 
     candidates: Bools
     pinned: Bools
-    boosts: np.ndarray[tuple[int], np.dtype[np.float32]]
+    boosts: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ class Selection:
     def mask(self, layout: ChunkLayout) -> Tensor:
         """The attended pairs, bool (B, H, L, T). Writes the whole matrix: for checking only."""
         chosen = self.chunk_mask(layout)
-        return chosen[..., torch.from_numpy(layout.token_chunk).to(chosen.device)]
+        return chosen[..., torch.tensor(layout.token_chunk).to(chosen.device)]
 
     def chunk_mask(self, layout: ChunkLayout) -> Tensor:
         """The attended chunks, bool (B, H, L, C)."""
@@ -84,7 +87,7 @@ class Selection:
         chosen = torch.zeros(*rows, layout.chunks + 1, dtype=torch.bool, device=self.indices.device)
         chosen.scatter_(-1, self.indices.where(self.indices >= 0, layout.chunks), True)
         for group in self.groups:
-            mandatory = torch.from_numpy(group.mandatory).to(chosen.device)
+            mandatory = torch.tensor(group.mandatory).to(chosen.device)
             chosen[:, :, group.start : group.stop, :-1] |= mandatory
         return chosen[..., :-1]
 
@@ -96,10 +99,11 @@ def chunk_means(k_BHTD: Tensor, layout: ChunkLayout) -> Tensor:
     """
     B, H, _, D = k_BHTD.shape
     means = torch.zeros(B, H, layout.chunks, D, dtype=torch.float32, device=k_BHTD.device)
-    for length in np.unique(layout.lengths[layout.lengths > 0]):
-        chunks = np.flatnonzero(layout.lengths == length)
-        tokens = torch.from_numpy(layout.offsets[chunks][:, None] + np.arange(length)).to(k_BHTD.device)
-        means[:, :, torch.from_numpy(chunks).to(k_BHTD.device)] = k_BHTD[:, :, tokens].float().mean(dim=3)
+    borders = (np.flatnonzero(np.diff(layout.lengths)) + 1).tolist()
+    for first, last in pairwise((0, *borders, layout.chunks)):  # runs of equally long chunks
+        span = k_BHTD[:, :, int(layout.offsets[first]) : int(layout.offsets[last])]
+        if span.shape[2]:
+            means[:, :, first:last] = span.unflatten(2, (last - first, -1)).mean(dim=3, dtype=torch.float32)
     return means
 
 
@@ -182,18 +186,18 @@ def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
     if width == 0:
         return scores.new_empty(scores.shape, dtype=torch.int64)
     bits = (scores.float() + 0.0).view(torch.int32)  # adding 0 makes -0 and 0 one
-    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
-    keys = (ordered << 32) + torch.arange(width - 1, -1, -1, device=scores.device)
-    best = keys.masked_fill(~candidates, _LEAST).topk(min(count, width), dim=-1)
+    keys = bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF)).long()
+    keys.bitwise_left_shift_(32).add_(torch.arange(width - 1, -1, -1, device=scores.device))
+    best = keys.masked_fill_(~candidates, _LEAST).topk(min(count, width), dim=-1)
     return best.indices.masked_fill(best.values == _LEAST, -1)
 
 
 def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:
     """Whether each chunk (..., C) belongs to one of the best `count` shots of its query."""
     shots, shot_of_chunk = np.unique(layout.shot, return_inverse=True)
-    place = torch.from_numpy(shot_of_chunk).to(scores.device)
-    member = torch.nn.functional.one_hot(place, len(shots)).float()
-    tokens = member * torch.from_numpy(layout.lengths).to(member)[:, None]
+    place = torch.tensor(shot_of_chunk, device=scores.device)
+    member = (place[:, None] == torch.arange(len(shots), device=scores.device)).float()
+    tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
     weight = candidates.float() @ tokens
     means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
     best = _top(means, weight > 0, count)
@@ -261,18 +265,21 @@ def route(
         descriptors = chunk_means(k, layout)
     means_BHDC = descriptors.float().transpose(2, 3)
 
-    candidates = torch.from_numpy(np.stack([rule.candidates for rule in rules])).to(q.device)
-    boosts = torch.from_numpy(np.stack([rule.boosts for rule in rules])).to(q.device)
+    candidates = torch.tensor(np.stack([rule.candidates for rule in rules])).to(q.device)
+    boosts = torch.tensor(np.stack([rule.boosts for rule in rules])).to(q.device)
     counts = torch.tensor([group.stop - group.start for group in groups])
     rule_of_query = torch.arange(len(groups)).repeat_interleave(counts).to(q.device)
 
     B, H, L, _ = q.shape
-    tile = max(1, SCORES_AT_ONCE // max(1, B * H * layout.chunks))
+    at_once = CPU_SCORES_AT_ONCE if q.device.type == "cpu" else SCORES_AT_ONCE
+    tile = max(1, at_once // max(1, B * H * layout.chunks))
     chosen = []
     for start in range(0, L, tile):
         rule = rule_of_query[start : start + tile]
-        scores = queries[:, :, start : start + tile] @ means_BHDC + boosts[rule]
-        chosen.append(choose_chunks(scores, candidates[rule], config, layout=layout, generator=generator))
+        scores = queries[:, :, start : start + tile] @ means_BHDC
+        scores += boosts.index_select(0, rule)
+        among = candidates.index_select(0, rule)
+        chosen.append(choose_chunks(scores, among, config, layout=layout, generator=generator))
     return Selection(indices=_join(chosen, config.top_k), groups=tuple(groups))
 
 
@@ -314,6 +321,8 @@ def _groups(
         spans = [(query_shot, 0, queries)]
     groups, rules = [], []
     for shot, start, stop in spans:
+        if start == stop:  # nothing but empty captions
+            continue
         rule = eligible(layout, shot, steer.get(shot, NO_STEERING))
         own = layout.shot == shot
         seen = (layout.kind == CAPTION) & ((layout.shot == GLOBAL_SHOT) | (captions == "all")) & ~own
@@ -333,7 +342,7 @@ def _check_shapes(
 ) -> None:
     if q.ndim != 4:
         raise ValueError(f"q: expected (B, H, L, D), got {tuple(q.shape)}")
-    B, H, L, D = q.shape
+    B, H, _, D = q.shape
     if k is None and descriptors is None:
         raise ValueError("k: needed where no descriptors are given")
     if k is not None and tuple(k.shape) != (B, H, layout.tokens, D):

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from moc_engine.animatic.rasterizer.pose import REST_FAR, REST_NEAR
 from moc_engine.animatic.scene import (
     BODY_HEIGHT,
     CHARACTER_SLOTS,
@@ -34,9 +35,6 @@ ZOOMS: Final = {None: 0.45, "wide": 0.0, "medium": 0.85, "closeup": 1.45}
 WALK_RATE: Final = 1.1
 RUN_RATE: Final = 1.6
 """Turns of the gait's phase per second."""
-
-REST_NEAR: Final = (0.5, -0.12)
-REST_FAR: Final = (-0.5, -0.12)
 
 _CALM: Final = {
     "eye": 1.0,
@@ -311,7 +309,6 @@ def _look(cue: _Cue) -> None:
     turned = smoothstep(0.5 + 1.2 * -swing)
     _angle(cue.track, "yaw", ahead + np.pi * turned * (1 if cue.facing > 0 else -1))
     cue.track["gaze"] = 0.8 * np.abs(swing)
-    cue.near(0.42, 0.16)
 
 
 _MOTIONS: Final[dict[str, Callable[[_Cue], None]]] = {

@@ -92,7 +92,7 @@ def sample_story(
     story_time = str(rng.choice(list(TIMES))) if rng.random() < 0.35 else None
     story_weather = sample_weather(rng) if rng.random() < 0.15 else None
     event_rate = 0.12
-    leading = dict(zip(members, rng.gamma(0.6, size=cast) + 0.02, strict=True))
+    leading = dict(zip(members, rng.gamma(1.0, size=cast) + 0.03, strict=True))
     seen: dict[int, int] = {}
     seen_places: dict[int, int] = {}
     seen_props: set[int] = set()
@@ -184,7 +184,7 @@ def _choose_cast(
         if new and (not old or rng.random() < min(0.95, max(0.25, due))):
             chosen.append(new.pop(int(rng.integers(len(new)))))
         elif old:
-            weights = np.array([leading[i] for i in old])
+            weights = np.array([leading[i] * (0.7 + 0.3 * (index - seen[i])) for i in old])
             chosen.append(old.pop(int(rng.choice(len(old), p=weights / weights.sum()))))
     return chosen
 

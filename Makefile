@@ -1,0 +1,55 @@
+# One command each: film, test, check. What is missing is set up in .venv first; a second run is quick.
+#
+#   PYTHON    the interpreter .venv is made with
+#   PIP_ARGS  handed to pip, for example for the small CPU build of torch (see README.md)
+
+PYTHON   ?= python3
+PIP_ARGS ?=
+TESTS    ?= tests
+
+VENV := .venv
+BIN  := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help film test check format clean
+
+help:
+	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
+	@echo "make test    run every test"
+	@echo "make check   lint, formatting, strict types"
+	@echo "make format  put the code into its usual form"
+	@echo "make clean   remove .venv and caches"
+
+film: $(VENV)/.installed
+	@$(BIN)/moc-studio render projects/examples/the-red-kite.yaml --resume
+
+test: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(VENV)/.installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "No '$(PYTHON)' here; Python 3.11 or newer is needed (make PYTHON=... names another)."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) -V); make PYTHON=... names another."; exit 1; }
+	@$(PYTHON) -m studio.doctor
+	@echo "Setting up $(VENV); the first time takes a few minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	@echo "Setting up what tests and checks need."
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]'
+	@touch $@

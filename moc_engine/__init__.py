@@ -1,0 +1,55 @@
+"""Mixture of Contexts: video generation in which every token picks what it looks back at.
+
+Names are imported when first used, so that what needs no torch never loads it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moc_engine.attention import choose_backend, moc_attention
+    from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+    from moc_engine.layout import ChunkLayout
+    from moc_engine.memory import ContextMemory
+    from moc_engine.routing import Selection, chunk_means, route
+    from moc_engine.trace import RoutingTrace
+
+_HOME = {
+    "ChunkLayout": "layout",
+    "ContextMemory": "memory",
+    "RoutingConfig": "config",
+    "RoutingTrace": "trace",
+    "SamplerConfig": "config",
+    "Selection": "routing",
+    "Steering": "config",
+    "choose_backend": "attention",
+    "chunk_means": "routing",
+    "moc_attention": "attention",
+    "route": "routing",
+}
+
+__all__ = [
+    "ChunkLayout",
+    "ContextMemory",
+    "RoutingConfig",
+    "RoutingTrace",
+    "SamplerConfig",
+    "Selection",
+    "Steering",
+    "choose_backend",
+    "chunk_means",
+    "moc_attention",
+    "route",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

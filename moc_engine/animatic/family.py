@@ -1,0 +1,101 @@
+"""The animatic model's family: captions through the grammar, latents through the rasterizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from moc_engine.animatic.codec import AnimaticCodec
+from moc_engine.animatic.model import (
+    AnimaticPipeline,
+    encode_texts,
+    shot_text,
+    story_text,
+    velocity,
+    with_slots,
+)
+from moc_engine.animatic.scene import (
+    CHANNELS,
+    LATENT_RATE,
+    PROPS,
+    SETS,
+    SLOT_NAMES,
+    SLOTS,
+    Scene,
+    Track,
+    frames_for,
+)
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.film import Frame
+from moc_engine.wan import CaptionStates
+
+GLANCE: Final = 320
+"""The longer side of a preview, in pixels."""
+
+
+class AnimaticFamily:
+    """Latents are scenes: one column of `SLOTS` places, each named."""
+
+    routing = RoutingConfig()
+    sampler = SamplerConfig()
+
+    def __init__(self, pipeline: AnimaticPipeline) -> None:
+        self._tokenizer = pipeline.tokenizer
+        self._text_encoder = pipeline.text_encoder.eval()
+        self._codec = lru_cache(maxsize=2)(AnimaticCodec)
+
+    def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        return CHANNELS, frames_for(seconds), SLOTS, 1
+
+    @torch.no_grad()
+    def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
+        texts = (story_text(global_caption, cast), shot_text(caption, cast))
+        states, mask = encode_texts(self._tokenizer, self._text_encoder, texts)
+        return CaptionStates(states_BSE=states.flatten(0, 1)[None], mask_BS=mask.flatten()[None])
+
+    def model_input(self, latents_BCFHW: Tensor) -> Tensor:
+        return with_slots(latents_BCFHW)
+
+    def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
+        return velocity(latents_BCFHW, predicted_BCFHW, level)
+
+    def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
+        scene = _scene(latents_CFHW)
+        names = list(SLOT_NAMES)
+        names[1] = SETS[_strongest(scene.set, "kind")]
+        for track in scene.characters:
+            who = _strongest(track, "cast")
+            if _is_there(track) and who < len(cast):
+                names[track.slot] = cast[who]
+        for track in scene.props:
+            if _is_there(track):
+                names[track.slot] = PROPS[_strongest(track, "kind")]
+        return names
+
+    def frames(
+        self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
+    ) -> Iterator[Frame]:
+        return self._codec(size, fps).frames(_scene(latents_CFHW), seconds)
+
+    def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
+        scale = min(1.0, GLANCE / max(size))
+        width, height = (max(16, round(side * scale)) for side in size)
+        return self._codec((width, height), LATENT_RATE).picture(_scene(latents_CFHW), seconds / 2)
+
+
+def _is_there(track: Track) -> bool:
+    return float(track["presence"].max()) > 0.5
+
+
+def _strongest(track: Track, field: str) -> int:
+    """Which of a field's weights is largest over the whole shot."""
+    return int(track[field].mean(axis=0).argmax())
+
+
+def _scene(latents_CFHW: Tensor) -> Scene:
+    """Latents (CHANNELS, F, SLOTS, 1) as a scene."""
+    return AnimaticCodec.decode(latents_CFHW[..., 0].permute(1, 2, 0).float().cpu().numpy())

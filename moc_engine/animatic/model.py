@@ -1,0 +1,184 @@
+"""The embedded model: a Wan transformer over scene slots, its text encoder and tokenizer, one folder.
+
+Latents are (B, CHANNELS, F, SLOTS, 1): a picture that is one slot high per row, through F latent
+frames. `with_slots` adds the constant channels by which the transformer tells the slots apart.
+
+The transformer predicts the clean latents rather than the velocity: scenes lie on a thin surface of
+their space, noise fills it, and a narrow network need not carry the noise through (Li and He, "Back to
+Basics: Let Denoising Generative Models Denoise", 2025). `velocity` is what samplers want of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
+from diffusers.utils import logging as diffusers_logging
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from moc_engine.animatic.grammar import normalise
+from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+from moc_engine.errors import ModelNotFound
+from moc_engine.vocabulary import WORDS
+
+PAD: Final = "<pad>"
+UNKNOWN: Final = "<unk>"
+STORY: Final = "<story>"
+SHOT: Final = "<shot>"
+"""Every caption begins with one of these two, so that an empty one has a token too."""
+
+
+LEAST_LEVEL: Final = 1e-3
+"""Below this noise level a velocity is not told apart from that at it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The sizes of the transformer and of the text encoder trained with it."""
+
+    layers: int = 6
+    heads: int = 6
+    head_width: int = 32
+    feed_forward: int = 4  # times the transformer's width
+    text_layers: int = 3
+    text_width: int = 192
+    text_heads: int = 6
+    longest_caption: int = 128  # in words
+
+    @property
+    def width(self) -> int:
+        return self.heads * self.head_width
+
+
+class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """The four parts of the model, saved and loaded as a diffusers pipeline folder."""
+
+    def __init__(self, transformer: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> None:
+        super().__init__()
+        self.register_modules(
+            transformer=transformer, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+        )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> AnimaticPipeline:
+        """As diffusers does it, but with the text encoder's pooling layer left out, which has no weights."""
+        text_encoder = BertModel.from_pretrained(
+            source, subfolder="text_encoder", add_pooling_layer=False, dtype=options.get("torch_dtype")
+        )
+        pipeline: AnimaticPipeline = super().from_pretrained(
+            source, **{"text_encoder": text_encoder, **options}
+        )
+        return pipeline
+
+
+def build(config: ModelConfig | None = None) -> AnimaticPipeline:
+    """An untrained model; seed torch first for the same weights."""
+    config = config if config is not None else ModelConfig()
+    transformer = WanTransformer3DModel(
+        patch_size=(PATCH_FRAMES, 1, 1),
+        num_attention_heads=config.heads,
+        attention_head_dim=config.head_width,
+        in_channels=CHANNELS + SLOTS,
+        out_channels=CHANNELS,
+        text_dim=config.text_width,
+        freq_dim=128,
+        ffn_dim=config.feed_forward * config.width,
+        num_layers=config.layers,
+        cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads",
+    )
+    tokenizer = build_tokenizer(config.longest_caption)
+    text_encoder = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.text_width,
+            num_hidden_layers=config.text_layers,
+            num_attention_heads=config.text_heads,
+            intermediate_size=4 * config.text_width,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            max_position_embeddings=config.longest_caption,
+            type_vocab_size=1,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        add_pooling_layer=False,
+    )
+    return AnimaticPipeline(transformer, text_encoder, tokenizer, FlowMatchEulerDiscreteScheduler())
+
+
+def build_tokenizer(longest: int) -> PreTrainedTokenizerFast:
+    """One token per canonical word; longer captions are cut after `longest` words."""
+    vocabulary = {word: i for i, word in enumerate((PAD, UNKNOWN, STORY, SHOT, *WORDS))}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token=PAD, unk_token=UNKNOWN, model_max_length=longest
+    )
+
+
+def save(pipeline: AnimaticPipeline, folder: Path) -> None:
+    """Writes model_index.json and a folder for each part, weights as safetensors."""
+    with _quietly():
+        pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def load(folder: Path) -> AnimaticPipeline:
+    """Reads what `save` wrote; raises `ModelNotFound` where there is nothing of the kind."""
+    if not (folder / "model_index.json").is_file():
+        raise ModelNotFound(f"no model in {folder}: model_index.json is missing")
+    with _quietly():
+        return AnimaticPipeline.from_pretrained(folder)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bars of the libraries for what takes a moment."""
+    libraries = (diffusers_logging, transformers_logging)
+    shown = [library.is_progress_bar_enabled() for library in libraries]
+    for library in libraries:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, was in zip(libraries, shown, strict=True):
+            if was:
+                library.enable_progress_bar()
+
+
+def story_text(caption: str, cast: Sequence[str]) -> str:
+    """A global caption as the tokenizer reads it."""
+    return f"{STORY} {normalise(caption, cast)}".rstrip()
+
+
+def shot_text(caption: str, cast: Sequence[str]) -> str:
+    """A shot's own caption as the tokenizer reads it."""
+    return f"{SHOT} {normalise(caption, cast)}".rstrip()
+
+
+def encode_texts(tokenizer: Any, text_encoder: nn.Module, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """States (R, W, E) of prepared texts, each by itself, and the mask (R, W) of real tokens."""
+    device = next(text_encoder.parameters()).device
+    read = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
+    states = text_encoder(input_ids=read.input_ids, attention_mask=read.attention_mask).last_hidden_state
+    return states, read.attention_mask.bool()
+
+
+def velocity(latents: Tensor, clean: Tensor, level: Tensor) -> Tensor:
+    """The flow ε - x0 at `latents` = (1 - σ) x0 + σ ε, given the predicted x0; `level`, σ, broadcasts."""
+    return (latents - clean) / level.clamp(min=LEAST_LEVEL)
+
+
+def with_slots(latents_BCFSW: Tensor) -> Tensor:
+    """The transformer's input (B, CHANNELS + SLOTS, F, SLOTS, 1): each slot marked by a one of its own."""
+    batch, _, frames, slots, _ = latents_BCFSW.shape
+    marks = torch.eye(slots, dtype=latents_BCFSW.dtype, device=latents_BCFSW.device)
+    marks = marks.view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
+    return torch.cat((latents_BCFSW, marks), dim=1)

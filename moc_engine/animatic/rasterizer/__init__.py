@@ -1,0 +1,1 @@
+"""Draws scenes: characters, props, sets and weather as cut paper, with Skia."""

@@ -1,0 +1,112 @@
+"""The camera's path through a shot: what the scene asks for, and what keeps faces in the frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moc_engine.animatic.rasterizer.view import FEET, STAGE_UNIT, View
+from moc_engine.animatic.scene import (
+    BODY_HEIGHT,
+    CHARACTER_SLOTS,
+    LATENT_RATE,
+    Scene,
+    Track,
+    frame_times,
+)
+from moc_engine.animatic.timeline import Timeline
+
+Floats = NDArray[np.float64]
+
+_HEADROOM: Final = 1.4  # H from the feet to a face with something above it
+_HALF_BODY: Final = 0.15  # stage units, with an arm
+_FOLLOW: Final = 0.5  # seconds over which the camera makes up its mind to rise
+_SHAKE: Final = 0.007  # stage units
+_TILT: Final = 0.19  # stage units at zoom 0: more would lose the faces below the frame
+
+
+class Framing:
+    """Gives the `View` at any time of a timeline, for frames of `size` (width, height).
+
+    `frames` are the timeline's latent frames; `horizon` is the set's.
+    """
+
+    def __init__(self, timeline: Timeline, frames: int, size: tuple[int, int], horizon: float) -> None:
+        self._timeline = timeline
+        self._times = frame_times(frames)
+        values = np.stack([timeline.at(float(t)) for t in self._times])
+        scene = Scene(values)
+        roll = float(np.abs(scene.camera["roll"]).max())
+        width, height = size
+        margin = int(np.ceil(roll * max(width, height) / 2)) + 2 if roll > 1e-4 else 0
+        self._frame = View(width=width, height=height, margin=margin, horizon=horizon)
+        self._limit = self._closest(scene)
+        self._rise = self._raised(scene)
+        self.still = all(timeline.still(name) for name in ("x", "y", "zoom", "shake")) and not (
+            scene.camera["shake"].any() or np.ptp(self._rise)
+        )
+
+    def at(self, time: float) -> View:
+        camera = Track(self._timeline.at(time)[None, 0], 0)
+        shake = float(camera["shake"][0]) * _SHAKE
+        jolt = np.sin(2 * np.pi * (np.array([5.3, 8.1, 4.7, 7.3]) * time + np.array([0.0, 0.3, 0.6, 0.1])))
+        rise = float(np.interp(time, self._times, self._rise))
+        zoom = min(float(camera["zoom"][0]), self._limit)
+        return replace(
+            self._frame,
+            x=float(camera["x"][0]) * self._frame.gather + shake * float(jolt[0] + 0.6 * jolt[1]),
+            y=float(np.clip(camera["y"][0], -_TILT * 2.0**-zoom, _TILT * 2.0**-zoom))
+            + rise
+            + shake * float(jolt[2] + 0.6 * jolt[3]),
+            zoom=zoom,
+        )
+
+    def roll(self, time: float) -> float:
+        """Radians by which the picture is turned."""
+        return float(self._timeline.at(time)[0, 3])
+
+    def path(self, seconds: float) -> list[View]:
+        """Enough views to know all that the camera will see."""
+        count = 1 if self.still else max(2, int(np.ceil(seconds * 4 * LATENT_RATE)) + 1)
+        return [self.at(float(t)) for t in np.linspace(0.0, seconds, count)]
+
+    def _closest(self, scene: Scene) -> float:
+        """The most zoom at which a frame narrower than 16:9 still holds everybody."""
+        if self._frame.reach >= 1.0:
+            return np.inf
+        extents = [
+            float(np.median(np.abs(actor["x"] - scene.camera["x"]))) * self._frame.gather + _HALF_BODY
+            for actor in scene.characters
+            if actor["presence"].mean() > 0.5
+        ]
+        return float(max(-0.5, np.log2(self._frame.reach / max(extents, default=0.1))))
+
+    def _raised(self, scene: Scene) -> Floats:
+        """How much higher the camera looks, per latent frame, so that jumping faces stay in the picture."""
+        needed = np.zeros(len(scene))
+        body = BODY_HEIGHT * STAGE_UNIT
+        for slot in CHARACTER_SLOTS:
+            actor = scene.track(slot)
+            tall = (actor["lift"] + _HEADROOM * np.exp2(actor["growth"]) * (1.0 - 0.25 * actor["sit"])) * body
+            for i in range(len(scene)):
+                view = replace(
+                    self._frame,
+                    margin=0,
+                    y=float(scene.camera["y"][i]),
+                    zoom=min(float(scene.camera["zoom"][i]), self._limit),
+                )
+                at = view.placement(1.0)
+                row = at.y + at.scale * (FEET - float(tall[i]))
+                short = 0.03 * view.height - row
+                if actor["presence"][i] > 0.5 and short > 0.0:
+                    needed[i] = max(needed[i], short / (at.scale * STAGE_UNIT))
+        if not needed.any():
+            return needed
+        width = _FOLLOW * LATENT_RATE
+        offsets = np.arange(len(needed))
+        weights = np.exp(-0.5 * ((offsets[:, None] - offsets[None]) / width) ** 2)
+        smooth = (weights @ needed) / weights.sum(axis=1)
+        return np.full_like(smooth, smooth.mean()) if np.ptp(smooth) < 0.02 else smooth

@@ -1,0 +1,57 @@
+"""The sheet everything is printed on: paper grain, a vignette, light from the top left.
+
+All of it is one factor per pixel and channel, multiplied onto the finished picture.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+_ONE: Final = 200
+"""The sheet's value that leaves a pixel as it is."""
+
+
+@lru_cache(maxsize=4)
+def sheet(width: int, height: int, dark: int) -> Pixels:
+    """(height, width, 3) factors × `_ONE`; `dark` 0–4 deepens the vignette, for night."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = x / width, y / height
+    across = np.hypot((x - 0.5) * 2 * min(1.0, width / height / 1.4), (y - 0.5) * 2)
+    edge = np.clip((across - 0.62) / 0.86, 0.0, 1.0) ** 2
+    vignette = 1.0 - (0.15 + 0.045 * dark) * edge
+    glow = np.exp(-(((x - 0.18) / 0.55) ** 2 + ((y - 0.08) / 0.6) ** 2)) * (0.035 - 0.006 * dark)
+    paper = _paper(width, height)
+    tones = (1.0, 1.0, 1.0 + 0.05 * edge)
+    warmth = (1.25, 1.0, 0.45)
+    factors = [
+        (vignette * tone + glow * warm + paper) * _ONE for tone, warm in zip(tones, warmth, strict=True)
+    ]
+    return np.asarray(np.clip(np.stack(factors, axis=-1), 0, 255), dtype=np.uint8)
+
+
+def _paper(width: int, height: int) -> NDArray[np.float32]:
+    """Fine grain and soft blotches, a little brighter than dark so that whites stay white."""
+    rng = np.random.default_rng(11)
+    scale = max(0.5, height / 720)
+    fine = rng.standard_normal((round(height / scale), round(width / scale))).astype(np.float32)
+    fine = cv2.GaussianBlur(fine, (0, 0), 0.55)
+    soft = cv2.GaussianBlur(
+        rng.standard_normal((height // 6 + 2, width // 6 + 2)).astype(np.float32), (0, 0), 1.4
+    )
+    fine = cv2.resize(fine / fine.std(), (width, height), interpolation=cv2.INTER_LINEAR)
+    soft = cv2.resize(soft / soft.std(), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(0.011 * fine + 0.0035 * soft + 0.007, dtype=np.float32)
+
+
+def print_on(picture: Pixels, night: float) -> Pixels:
+    """The (h, w, 3) RGB picture on its sheet, in place."""
+    height, width = picture.shape[:2]
+    cv2.multiply(picture, sheet(width, height, round(4 * night)), picture, 1.0 / _ONE)
+    return picture

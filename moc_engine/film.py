@@ -1,0 +1,89 @@
+"""Frames to an H.264 clip, one frame at a time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+"""(height, width, 3), RGB."""
+
+PRESET: Final = "veryfast"
+QUALITY: Final = "18"
+_BT709: Final = 1
+_LIMITED_RANGE: Final = 1
+
+
+def check_format(size: tuple[int, int], fps: float) -> None:
+    """Raises `ValueError` for a size or rate that cannot be encoded."""
+    width, height = size
+    if width < 16 or height < 16 or width % 2 or height % 2:
+        raise ValueError(f"size: width and height must be even and at least 16, got {width}×{height}")
+    if not 0 < fps <= 240:
+        raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
+
+
+class ClipWriter:
+    """Writes frames as H.264 in MP4: yuv420p, BT.709, index first, `comment` in the comment tag.
+
+    A context manager; a block that fails leaves no file. `size` is (width, height), both even.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, comment: str = "") -> None:
+        check_format(size, fps)
+        self.frames = 0
+        self._path = path
+        self._size = size
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._comment = comment
+
+    def __enter__(self) -> Self:
+        self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
+        self._container.metadata["comment"] = self._comment
+        options = {"preset": PRESET, "crf": QUALITY}
+        stream = self._container.add_stream("libx264", rate=self._rate, options=options)
+        self._stream: VideoStream = stream
+        context: Any = self._stream.codec_context
+        context.width, context.height = self._size
+        context.pix_fmt = "yuv420p"
+        context.time_base = 1 / self._rate
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Adds one frame of the clip's size."""
+        width, height = self._size
+        if frame.shape != (height, width, 3):
+            raise ValueError(f"frame: expected {(height, width, 3)}, got {frame.shape}")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+            format="yuv420p",
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            dst_colorspace=Colorspace.ITU709,
+        )
+        picture.pts = self.frames
+        picture.time_base = 1 / self._rate
+        self._container.mux(self._stream.encode(picture))
+        self.frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        whole = False
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+            whole = kind is None
+        finally:
+            if not whole:
+                self._path.unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""A render request made complete for one model: settings, sizes, and the context takes read from disk."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from itertools import pairwise
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from moc_engine.attention import choose_backend
+from moc_engine.backbone import Backbone
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.errors import EngineError
+from moc_engine.film import check_format
+from moc_engine.grid import TokenGrid
+from moc_engine.memory import TakeMemory
+from moc_engine.recording import TraceRecorder
+from moc_engine.trace import ContextChunk, QueryChunk
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Take:
+    """A context take: its latents (C, F, H, W) and their tokens.
+
+    `memory` names what the model remembers of it, and changes with anything that decides that.
+    """
+
+    told: ContextTake
+    latents: Tensor
+    grid: TokenGrid
+    memory: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """What is to be rendered: latents of `shape` (C, F, H, W), in sight of `context`."""
+
+    request: RenderRequest
+    routing: RoutingConfig
+    sampler: SamplerConfig
+    shape: tuple[int, int, int, int]
+    grid: TokenGrid
+    context: tuple[Take, ...]
+
+    @property
+    def frames(self) -> int:
+        """Frames of the clip."""
+        return max(1, round(self.request.seconds * self.request.fps))
+
+    @property
+    def megapixels(self) -> float:
+        """Of all frames of the clip."""
+        return self.frames * math.prod(self.request.size) / 1e6
+
+
+def prepare(request: RenderRequest, backbone: Backbone) -> Job:
+    """Raises `ValueError` naming what makes no sense, `EngineError` for a take that cannot be read."""
+    if not (math.isfinite(request.seconds) and request.seconds > 0):
+        raise ValueError(f"seconds: must be above 0, got {request.seconds}")
+    check_format(request.size, request.fps)
+    shots = [take.shot for take in request.context]
+    if any(later <= earlier for earlier, later in pairwise([-1, *shots, request.shot])):
+        raise ValueError(f"context: must hold shots before {request.shot}, ascending, got {shots}")
+    routing = request.routing or backbone.family.routing
+    sampler = request.sampler or backbone.family.sampler
+    shape = backbone.family.latent_shape(request.seconds, request.size)
+    return Job(
+        request=request,
+        routing=routing,
+        sampler=sampler,
+        shape=shape,
+        grid=backbone.grid(shape, routing.chunking),
+        context=tuple(
+            _read_take(take, request, backbone, routing, sampler, shape[0]) for take in request.context
+        ),
+    )
+
+
+def _read_take(
+    take: ContextTake,
+    request: RenderRequest,
+    backbone: Backbone,
+    routing: RoutingConfig,
+    sampler: SamplerConfig,
+    channels: int,
+) -> Take:
+    try:
+        data = take.latents.read_bytes()
+        latents = load(data)["latents"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error
+    if latents.ndim != 4 or latents.shape[0] != channels:
+        raise EngineError(
+            f"the take of shot {take.shot + 1} was made by another model: its latents are "
+            f"{tuple(latents.shape)}, this model's have {channels} channels"
+        )
+    decisive = (
+        sha256(data).hexdigest(),
+        take.global_caption,
+        take.caption,
+        request.cast,
+        routing.chunking,
+        routing.pooling,
+        sampler.memory_noise,
+    )
+    digest = sha256(json.dumps(decisive).encode()).hexdigest()
+    return Take(
+        told=take,
+        latents=latents,
+        grid=backbone.grid(latents.shape, routing.chunking),
+        memory=f"{take.id}:{digest}",
+    )
+
+
+def read_memory(take: Take, job: Job, backbone: Backbone) -> TakeMemory:
+    """What the model remembers of a take."""
+    captions = backbone.family.captions(take.told.global_caption, take.told.caption, job.request.cast)
+    return backbone.read(
+        take.latents,
+        captions,
+        chunking=job.routing.chunking,
+        pooling=job.routing.pooling,
+        noise=job.sampler.memory_noise,
+    )
+
+
+def recorder(job: Job, backbone: Backbone) -> TraceRecorder:
+    """A recorder that knows by name what can be attended to; `chunk_names` names the shot's own chunks."""
+    request, config = job.request, backbone.transformer.config
+    lengths = np.diff(job.grid.extent.offsets).tolist()
+    spans = _latent_spans(job.grid, backbone)
+    context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, job.shape[1]))]
+    for take in job.context:
+        names = chunk_names(take.latents, take.grid, job, backbone)
+        context += [
+            ContextChunk(kind="history", name=name, shot=take.told.shot, take=take.told.id, frames=span)
+            for name, span in zip(names, _latent_spans(take.grid, backbone), strict=True)
+        ]
+    return TraceRecorder(
+        shot=request.shot,
+        model=backbone.name,
+        backend=choose_backend(job.routing.backend),
+        routing=asdict(job.routing),
+        steering=asdict(request.steering),
+        query=[
+            QueryChunk(name=str(nth + 1), frames=span, tokens=tokens)
+            for nth, (span, tokens) in enumerate(zip(spans, lengths, strict=True))
+        ],
+        context=context,
+        layers=config.num_layers,
+        heads=config.num_attention_heads,
+        steps=job.sampler.steps,
+    )
+
+
+def chunk_names(latents_CFHW: Tensor, grid: TokenGrid, job: Job, backbone: Backbone) -> list[str]:
+    """What to call the chunks of a finished shot: who or what a place shows, where the family can tell."""
+    return grid.chunk_names(backbone.family.places(latents_CFHW, job.request.cast))
+
+
+def _latent_spans(grid: TokenGrid, backbone: Backbone) -> list[tuple[int, int]]:
+    """The latent frames first:stop of each chunk."""
+    patch = backbone.transformer.config.patch_size[0]
+    return [(first * patch, stop * patch) for first, stop in grid.chunk_frames()]

@@ -1,0 +1,268 @@
+"""A request in, a finished take out: model, memories, denoising, frames, files.
+
+    load ─► memory: each context take read once ─► denoise ─► decode into the clip ─► write latents, trace
+
+Everything a render needs besides the model and the memories it keeps lives in that render.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from moc_engine.backbone import Backbone, load_backbone, stacked
+from moc_engine.contract import (
+    CancelToken,
+    RenderEvent,
+    RenderRequest,
+    RenderResult,
+    Stage,
+    StageEvent,
+    StepEvent,
+)
+from moc_engine.errors import OutOfMemory, RenderCancelled
+from moc_engine.files import whole_files
+from moc_engine.film import ClipWriter, Frame
+from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder
+from moc_engine.memory import ContextMemory, History
+from moc_engine.pace import Pace, StageClock
+from moc_engine.passes import DenoisingPass, Looking
+from moc_engine.sampler import denoise, draw_noise, guided
+from moc_engine.trace import RoutingTrace
+
+PREVIEWS: Final = 4
+"""Previews of one render."""
+
+EVENT_EVERY: Final = 0.2
+"""Seconds between two events while frames are painted."""
+
+
+class ShotRenderer:
+    """Renders one shot at a time with one model, a folder or a hub id (the embedded one where None).
+
+    The model is loaded with the first request. Memories of finished takes are kept between requests
+    within `memory_budget` bytes (a quarter of the device's memory where None); beyond that they are
+    written to the folder `spill`, or read anew from their takes where it is None.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        device: str | None = None,
+        memory_budget: int | None = None,
+        spill: Path | None = None,
+    ) -> None:
+        self._model = model
+        self._device = device
+        self._budget = memory_budget
+        self._spill = spill
+        self._loaded: tuple[Backbone, ContextMemory] | None = None
+        self._pace = Pace()
+
+    def render(
+        self, request: RenderRequest, cancel: CancelToken | None = None
+    ) -> Generator[RenderEvent, None, RenderResult]:
+        """As `contract.Renderer`. Raises `EngineError`s, and `ValueError` for a request without sense."""
+        clock = StageClock()
+        with _out_of_memory_told(clock):
+            yield StageEvent(stage=clock.begin("load"))
+            backbone, memory = self._load()
+            job = prepare(request, backbone)
+            _stop_if(cancel)
+
+            yield StageEvent(stage=clock.begin("memory"))
+            history = yield from self._remember(job, backbone, memory, cancel)
+
+            yield StageEvent(stage=clock.begin("denoise"))
+            latents, trace = yield from self._denoise(job, backbone, history, cancel)
+
+            clip, latents_file, trace_file = (
+                request.output / name for name in ("clip.mp4", "latents.safetensors", "trace.moc")
+            )
+            with whole_files(clip, latents_file, trace_file) as parts:
+                yield StageEvent(stage=clock.begin("decode"))
+                frames = yield from self._decode(job, backbone, latents, parts[0], cancel)
+
+                yield StageEvent(stage=clock.begin("write"))
+                save_file({"latents": latents.contiguous()}, parts[1])
+                trace.save(parts[2])
+                _stop_if(cancel)
+        return RenderResult(
+            clip=clip,
+            latents=latents_file,
+            trace=trace_file,
+            frames=frames,
+            backend=trace.backend,
+            timings=clock.end(),
+        )
+
+    def _load(self) -> tuple[Backbone, ContextMemory]:
+        if self._loaded is None:
+            backbone = load_backbone(self._model, self._device)
+            budget = _bytes_of(backbone.device) // 4 if self._budget is None else self._budget
+            memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
+            self._loaded = backbone, memory
+        return self._loaded
+
+    def _remember(
+        self, job: Job, backbone: Backbone, memory: ContextMemory, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, History | None]:
+        """The history of the context takes; those not at hand are read, each alone."""
+        for take in job.context:
+            if take.memory not in memory.takes:
+                for outdated in memory.takes:
+                    if outdated.startswith(f"{take.told.id}:"):
+                        memory.drop(outdated)
+                memory.add(take.memory, take.grid.extent, partial(read_memory, take, job, backbone))
+        takes = [take.memory for take in job.context]
+        gathering = memory.gather(takes, [take.told.shot for take in job.context])
+        done = 0
+        while True:
+            _stop_if(cancel)
+            try:
+                with self._pace.measured("memory"):
+                    next(gathering)
+            except StopIteration as stop:
+                history: History | None = stop.value
+                return history
+            done += 1
+            yield self._step(job, "memory", done, len(takes))
+
+    def _denoise(
+        self, job: Job, backbone: Backbone, history: History | None, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
+        """The latents (C, F, H, W) on the CPU, and what the conditional branch looked at."""
+        request, sampler, family = job.request, job.sampler, backbone.family
+        captions = family.captions(request.global_caption, request.caption, request.cast)
+        guides = sampler.guidance != 1.0
+        if guides:
+            captions = stacked(captions, family.captions("", "", request.cast))
+        recording = recorder(job, backbone)
+        attention = DenoisingPass(
+            Looking(
+                shot=request.shot,
+                grid=job.grid,
+                history=history,
+                routing=job.routing,
+                steering=request.steering,
+            ),
+            backbone.angles,
+            backbone.device,
+            rows=2 if guides else 1,
+            recorder=recording,
+        )
+        velocity = guided(
+            partial(backbone.velocity, attention=attention, captions=captions), sampler.guidance
+        )
+        latents = draw_noise((1, *job.shape), request.seed).to(backbone.device)
+        steps = denoise(velocity, latents, backbone.scheduler, sampler.steps, cancel)
+        for step in range(sampler.steps):
+            attention.step = step
+            with self._pace.measured("denoise"):
+                done = next(steps)
+            latents = done.latents
+            preview = None
+            if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
+                preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
+            yield self._step(job, "denoise", done.step, done.steps, preview)
+        final = latents[0].float().cpu()
+        return final, _named(recording.finish(), chunk_names(final, job.grid, job, backbone))
+
+    def _decode(
+        self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, int]:
+        """Paints frame after frame into the clip; returns how many there are."""
+        request = job.request
+        comment = json.dumps(dict(request.recipe), ensure_ascii=False, sort_keys=True)
+        frames = backbone.family.frames(latents, seconds=request.seconds, fps=request.fps, size=request.size)
+        told = time.perf_counter()
+        with (
+            self._pace.measured("decode", job.megapixels),
+            ClipWriter(clip, request.size, request.fps, comment) as writer,
+        ):
+            for frame in frames:
+                _stop_if(cancel)
+                writer.write(frame)
+                if time.perf_counter() - told >= EVENT_EVERY or writer.frames == job.frames:
+                    yield self._step(job, "decode", writer.frames, job.frames)
+                    told = time.perf_counter()
+        return writer.frames
+
+    def _step(self, job: Job, stage: Stage, step: int, steps: int, preview: bytes | None = None) -> StepEvent:
+        ahead: dict[Stage, float] = {
+            "memory": len(job.context),
+            "denoise": job.sampler.steps,
+            "decode": job.megapixels,
+        }
+        for passed in list(ahead):
+            if passed == stage:
+                break
+            del ahead[passed]
+        ahead[stage] *= 1 - step / steps
+        return StepEvent(
+            stage=stage, step=step, steps=steps, seconds_left=self._pace.left(ahead), preview=preview
+        )
+
+
+def _named(trace: RoutingTrace, names: list[str]) -> RoutingTrace:
+    """The trace with the shot's own chunks named, which can be told only once it is finished."""
+    query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
+    return replace(trace, query=tuple(query))
+
+
+def _stop_if(cancel: CancelToken | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise RenderCancelled("the render was cancelled")
+
+
+def _png(frame: Frame) -> bytes:
+    written, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    assert written
+    return data.tobytes()
+
+
+def _bytes_of(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+_LOWER: Final[dict[Stage, str]] = {
+    "load": "choose a smaller model",
+    "memory": "shorten the earlier shots, or ban those that are not needed",
+    "denoise": "shorten the shot, choose a smaller size, or lower top-k",
+    "decode": "choose a smaller size, or shorten the shot",
+    "write": "choose a smaller size, or shorten the shot",
+}
+
+
+@contextmanager
+def _out_of_memory_told(clock: StageClock) -> Iterator[None]:
+    """Turns what runs out of memory inside into an `OutOfMemory` that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        message = f"out of memory in stage “{clock.stage}”: {_LOWER[clock.stage]}"
+    else:
+        return
+    raise OutOfMemory(message)  # outside, so that the failed stage's tensors are let go
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """A CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,324 @@
+"""What a rendered shot attended to, summed up and stored. numpy only.
+
+Every query token shares its attention out among context chunks: those of its own shot, those of earlier
+takes (history), and captions where the model has them in the sequence. A trace keeps these shares
+
+    per layer, head, group of denoising steps, query chunk and context chunk (a table), and
+    per query token and context chunk, averaged over layers, heads and steps (the token map),
+
+in units of 1/65535 and rounded so that the shares of a query sum to exactly 1. Large models have their
+heads, steps or tokens averaged further, so that a file stays small; the trace says by how much.
+
+A file is a zip of a JSON header and plain arrays, the same bytes for the same content.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moc_engine.errors import TraceError
+
+Floats = NDArray[np.float64]
+Units = NDArray[np.uint16]
+Counts = NDArray[np.uint32]
+
+FORMAT: Final = "moc-routing-trace"
+VERSION: Final = 1
+ONE: Final = 65535
+"""A share of 1."""
+
+MOST_BYTES: Final = 1 << 28
+"""Files that unpack to more are refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryChunk:
+    """A run of `tokens` query tokens: what it is, and which latent frames first:stop it spans."""
+
+    name: str
+    frames: tuple[int, int]
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextChunk:
+    """Something that could be attended to.
+
+    `shot` is its number (-1 for the global caption), `take` the id of an earlier take, `frames` the
+    latent frames first:stop within its shot, None for captions.
+    """
+
+    kind: Literal["own", "history", "caption"]
+    name: str
+    shot: int
+    take: str | None = None
+    frames: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The share of a shot's attention that went to one earlier take."""
+
+    shot: int
+    source: int
+    take: str | None
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoutingTrace:
+    """One shot's routing. N layers, H (groups of) heads, G groups of steps, Q query and C context chunks.
+
+    `table` (N, H, G, Q, C) holds shares and `token_table` (tokens or runs of them, C) the token map, in
+    units of 1/65535; `picks` (N, H, G, Q, C) how often a query token chose a chunk by routing.
+    `step_groups` are steps first:stop, `heads` and `weights` say how many heads and recorded steps each
+    entry averages; `token_run` how many tokens of a query chunk each row of the token map averages.
+    """
+
+    shot: int
+    model: str
+    backend: str
+    routing: Mapping[str, Any]
+    steering: Mapping[str, Any]
+    query: tuple[QueryChunk, ...]
+    context: tuple[ContextChunk, ...]
+    step_groups: tuple[tuple[int, int], ...]
+    weights: tuple[int, ...]
+    heads: tuple[int, ...]
+    token_run: int
+    table: Units
+    picks: Counts
+    token_table: Units
+
+    def shares(
+        self,
+        *,
+        layer: int | None = None,
+        head: int | None = None,
+        group: int | None = None,
+        query: int | None = None,
+    ) -> Floats:
+        """The share of each context chunk (C,), averaged over whatever is not named; sums to 1."""
+        shares = self.table / ONE
+        weights: tuple[Sequence[float], ...] = (
+            [1.0] * shares.shape[0],
+            self.heads,
+            self.weights,
+            [chunk.tokens for chunk in self.query],
+        )
+        for choice, weight in zip((layer, head, group, query), weights, strict=True):
+            shares = np.average(shares, axis=0, weights=weight) if choice is None else shares[choice]
+        return np.asarray(shares)
+
+    def counts(
+        self,
+        *,
+        layer: int | None = None,
+        head: int | None = None,
+        group: int | None = None,
+        query: int | None = None,
+    ) -> NDArray[np.int64]:
+        """How often query tokens chose each context chunk (C,), summed over whatever is not named."""
+        counts = self.picks.astype(np.int64)
+        for choice in (layer, head, group, query):
+            counts = counts.sum(axis=0) if choice is None else counts[choice]
+        return counts
+
+    def by_layer(self) -> Floats:
+        """(N, C): the shares of each layer."""
+        return np.stack([self.shares(layer=layer) for layer in range(self.table.shape[0])])
+
+    def by_query(self) -> Floats:
+        """(Q, C): the shares of each query chunk."""
+        return np.stack([self.shares(query=query) for query in range(len(self.query))])
+
+    def token_map(self) -> Floats:
+        """(tokens, C): the shares of each query token; of each run where `token_run` exceeds 1."""
+        return np.asarray(self.token_table / ONE)
+
+    def token_runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Each row of the token map: its query chunk and the tokens first:stop within that chunk."""
+        return tuple(
+            (nth, first, min(first + self.token_run, chunk.tokens))
+            for nth, chunk in enumerate(self.query)
+            for first in range(0, chunk.tokens, self.token_run)
+        )
+
+    def own_share(self) -> float:
+        """The share of attention that stayed in the shot."""
+        return self._total("own")
+
+    def caption_share(self) -> float | None:
+        """The share that captions received; None where captions are not in the sequence."""
+        return self._total("caption") if any(c.kind == "caption" for c in self.context) else None
+
+    def shot_shares(self) -> dict[int, float]:
+        """The share each earlier shot received, by its number, ascending."""
+        shares: dict[int, float] = {}
+        for chunk, share in zip(self.context, self.shares().tolist(), strict=True):
+            if chunk.kind == "history":
+                shares[chunk.shot] = shares.get(chunk.shot, 0.0) + share
+        return dict(sorted(shares.items()))
+
+    def links(self) -> tuple[Link, ...]:
+        """The earlier takes that were attended to, the strongest first."""
+        takes = {chunk.shot: chunk.take for chunk in self.context if chunk.kind == "history"}
+        links = [
+            Link(shot=self.shot, source=source, take=takes[source], share=share)
+            for source, share in self.shot_shares().items()
+            if share > 0
+        ]
+        return tuple(sorted(links, key=lambda link: (-link.share, link.source)))
+
+    def _total(self, kind: str) -> float:
+        return float(self.shares()[[chunk.kind == kind for chunk in self.context]].sum())
+
+    def save(self, path: Path) -> None:
+        """Writes the trace; an existing file is overwritten."""
+        arrays = {"table": self.table, "picks": _narrow(self.picks), "token_table": self.token_table}
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            **{name: getattr(self, name) for name in _HEADER},
+            "query": [asdict(chunk) for chunk in self.query],
+            "context": [asdict(chunk) for chunk in self.context],
+            "arrays": {name: {"type": a.dtype.str, "shape": a.shape} for name, a in arrays.items()},
+        }
+        text = json.dumps(header, ensure_ascii=False, sort_keys=True, default=dict)
+        with zipfile.ZipFile(path, "w") as file:
+            _write(file, "header.json", text.encode())
+            for name, array in arrays.items():
+                _write(file, name, _planes(array))
+
+    @classmethod
+    def load(cls, path: Path) -> RoutingTrace:
+        """Reads a trace; raises `TraceError` where it is missing, damaged or of a newer version."""
+        try:
+            with zipfile.ZipFile(path) as file:
+                if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
+                    raise TraceError(f"{path} is too large for a routing trace")
+                return cls._read(file, path)
+        except FileNotFoundError as error:
+            raise TraceError(f"there is no routing trace {path}") from error
+        except OSError as error:
+            raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise TraceError(f"{path} is damaged, or is no routing trace") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TraceError(f"{path} is no routing trace, or is damaged: {error}") from error
+
+    @classmethod
+    def _read(cls, file: zipfile.ZipFile, path: Path) -> RoutingTrace:
+        header = json.loads(file.read("header.json"))
+        if header["format"] != FORMAT:
+            raise ValueError(f"its format is {header['format']!r}")
+        if header["version"] > VERSION:
+            raise TraceError(
+                f"{path} was written by a newer version (trace format {header['version']}, "
+                f"this one reads up to {VERSION})"
+            )
+        arrays = {
+            name: _array(file, name, header["arrays"][name]) for name in ("table", "picks", "token_table")
+        }
+        trace = cls(
+            **{
+                name: header[name]
+                for name in ("shot", "model", "backend", "routing", "steering", "token_run")
+            },
+            query=tuple(
+                QueryChunk(name=c["name"], frames=_pair(c["frames"]), tokens=c["tokens"])
+                for c in header["query"]
+            ),
+            context=tuple(
+                ContextChunk(
+                    kind=c["kind"],
+                    name=c["name"],
+                    shot=c["shot"],
+                    take=c["take"],
+                    frames=None if c["frames"] is None else _pair(c["frames"]),
+                )
+                for c in header["context"]
+            ),
+            step_groups=tuple(_pair(group) for group in header["step_groups"]),
+            weights=tuple(header["weights"]),
+            heads=tuple(header["heads"]),
+            table=arrays["table"].astype(np.uint16),
+            picks=arrays["picks"].astype(np.uint32),
+            token_table=arrays["token_table"].astype(np.uint16),
+        )
+        trace._check()
+        return trace
+
+    def _check(self) -> None:
+        shape = (len(self.heads), len(self.weights), len(self.query), len(self.context))
+        rows = len(self.token_runs())
+        if self.table.ndim != 5 or self.table.shape[1:] != shape or self.picks.shape != self.table.shape:
+            raise ValueError(f"the table's shape {self.table.shape} does not fit")
+        if self.token_table.shape != (rows, len(self.context)):
+            raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
+
+
+_HEADER: Final = (
+    "shot",
+    "model",
+    "backend",
+    "routing",
+    "steering",
+    "step_groups",
+    "weights",
+    "heads",
+    "token_run",
+)
+
+
+def in_units(shares: Floats) -> Units:
+    """Shares (..., C) whose rows sum to 1 as units of 1/65535 that sum to exactly 65535.
+
+    Rounds down and gives what is missing to the largest remainders. Rows of nothing stay nothing.
+    """
+    exact = shares * ONE
+    units = np.floor(exact)
+    missing = np.where(shares.any(axis=-1), ONE - units.sum(axis=-1), 0)[..., None]
+    rank = np.argsort(np.argsort(units - exact, axis=-1, kind="stable"), axis=-1, kind="stable")
+    return np.asarray(units + (rank < missing), dtype=np.uint16)
+
+
+def _narrow(counts: Counts) -> NDArray[Any]:
+    """The counts in the smallest type that holds them."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _planes(array: NDArray[Any]) -> bytes:
+    """The array's bytes, all lowest ones first: like ones side by side, which packs better."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return little.reshape(-1, 1).view(np.uint8).T.tobytes()
+
+
+def _write(file: zipfile.ZipFile, name: str, data: bytes) -> None:
+    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    member.compress_type = zipfile.ZIP_DEFLATED
+    member.external_attr = 0o644 << 16
+    file.writestr(member, data, compresslevel=6)
+
+
+def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray[Any]:
+    dtype = np.dtype(spec["type"])
+    if dtype.kind != "u":
+        raise ValueError(f"{name} holds {dtype}")
+    data = np.frombuffer(file.read(name), dtype=np.uint8)
+    whole = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T)
+    return np.asarray(whole.view(dtype.newbyteorder("<")).reshape(spec["shape"]))
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    first, stop = values
+    return int(first), int(stop)

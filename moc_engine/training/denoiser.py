@@ -1,0 +1,120 @@
+"""The model as training sees it: whole stories in one call, each shot a row of the batch.
+
+Shapes: B stories, N shots, F latent frames, S slots, C channels, W words, E width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moc_engine.animatic.model import with_slots
+from moc_engine.animatic.scene import PATCH_FRAMES, SLOTS
+from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
+from moc_engine.training.data import StoryBatch
+from moc_engine.wan import CaptionStates, attending
+
+
+class StoryDenoiser(nn.Module):
+    """Predicts noisy shots as they were before the noise; they look at clean copies of earlier ones."""
+
+    def __init__(self, transformer: Any, text_encoder: Any) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+
+    def forward(
+        self,
+        batch: StoryBatch,
+        *,
+        clean: Tensor,
+        noisy: Tensor,
+        clean_level: Tensor,
+        noise_level: Tensor,
+        silent: Tensor,
+        starts: Tensor,
+        rules: StoryRules,
+    ) -> Tensor:
+        """The clean latents (B, N, F, S, C) behind `noisy`, which is at `noise_level` (B, N).
+
+        `clean`, all shots but the last, are the copies that become memories, at `clean_level`. `silent`
+        (B, N) shots are denoised without their captions. `starts` (N) is the token frame at which each
+        shot begins.
+        """
+        with differentiable_attention(noisy.device):
+            return self._predict(batch, clean, noisy, clean_level, noise_level, silent, starts, rules)
+
+    def _predict(
+        self,
+        batch: StoryBatch,
+        clean: Tensor,
+        noisy: Tensor,
+        clean_level: Tensor,
+        noise_level: Tensor,
+        silent: Tensor,
+        starts: Tensor,
+        rules: StoryRules,
+    ) -> Tensor:
+        model = self.transformer
+        level = torch.cat((clean_level.flatten(), noise_level.flatten()))
+        time, modulation, words, mask = self._condition(batch, level, silent)
+        angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, slots=SLOTS)
+        attention = StoryAttention(slots=SLOTS, rules=rules, angles=angles)
+        hidden = embed(model, torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1))))
+        with attending(model, attention, CaptionStates(states_BSE=words, mask_BS=mask)):
+            for block in model.blocks:
+                hidden = block(hidden, words, modulation, None)
+        rows = clean_level.numel()
+        return unembed(model, hidden[rows:], time[rows:]).view_as(noisy)
+
+    def _condition(
+        self, batch: StoryBatch, level: Tensor, silent: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Time and modulation of all rows, and their words with mask: global, then own caption."""
+        stories, shots = silent.shape
+        story_states, story_mask = self._read(batch.story_words)
+        shot_states, shot_mask = self._read(batch.shot_words)
+        flat = torch.cat((story_states.flatten(0, 1), shot_states.flatten(0, 1)))
+        time, modulation, words, _ = self.transformer.condition_embedder(level * 1000.0, flat[None], None)
+        split = story_mask.numel()
+        story_words = words[0, :split].unflatten(0, story_mask.shape)
+        shot_words = words[0, split:].unflatten(0, shot_mask.shape)
+
+        shot_row = torch.arange(stories * shots, device=silent.device).view(stories, shots)
+        story_row = torch.arange(stories, device=silent.device)[:, None].expand(-1, shots)
+        story_row = _copies(story_row, story_row.masked_fill(silent, stories))
+        shot_row = _copies(shot_row, shot_row.masked_fill(silent, stories * shots))
+        return (
+            time,
+            modulation.unflatten(1, (6, -1)),
+            torch.cat((story_words[story_row], shot_words[shot_row]), dim=1),
+            torch.cat((story_mask[story_row], shot_mask[shot_row]), dim=1),
+        )
+
+    def _read(self, words_RW: Tensor) -> tuple[Tensor, Tensor]:
+        mask = words_RW != 0
+        states = self.text_encoder(input_ids=words_RW, attention_mask=mask).last_hidden_state
+        return states, mask
+
+
+def _copies(clean_BN: Tensor, noisy_BN: Tensor) -> Tensor:
+    """Row numbers of clean copies, which the last shots do not have, then of noisy ones."""
+    return torch.cat((clean_BN[:, :-1].flatten(), noisy_BN.flatten()))
+
+
+def embed(transformer: Any, latents_RFSC: Tensor) -> Tensor:
+    """Tokens (R, L, E), frame by frame, of latents with their slots marked."""
+    hidden = transformer.patch_embedding(with_slots(latents_RFSC.permute(0, 3, 1, 2)[..., None]))
+    tokens: Tensor = hidden.flatten(2).transpose(1, 2).contiguous()
+    return tokens
+
+
+def unembed(transformer: Any, hidden_RLE: Tensor, time_RE: Tensor) -> Tensor:
+    """Latents (R, F, S, C) in float32 out of the last tokens, as the transformer's own head makes them."""
+    shift, scale = (transformer.scale_shift_table + time_RE[:, None].float()).chunk(2, dim=1)
+    out = transformer.proj_out(transformer.norm_out(hidden_RLE.float()) * (1 + scale) + shift).float()
+    patches = out.unflatten(1, (-1, SLOTS)).unflatten(3, (PATCH_FRAMES, -1))
+    latents: Tensor = patches.permute(0, 1, 3, 2, 4).flatten(1, 2)
+    return latents

@@ -1,0 +1,105 @@
+"""Recipes: everything that decides a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from moc_engine.animatic.model import ModelConfig
+from moc_engine.config import RoutingConfig
+from moc_engine.training.schedule import Stage
+
+Precision = Literal["no", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A run: sizes, stages, optimizer, habits.
+
+    `silent` shots are denoised without captions, for guidance. `pins` and `bans` are the chances that an
+    earlier shot is pinned to, or banned from, a shot's context. `gaps` is the chance that a story's shots
+    lie far apart in time, as after long absences. Recall is examined on a few held-out stories as the run
+    goes on. `piece_minutes` ends a run early, to be resumed.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    routing: RoutingConfig = field(default_factory=lambda: RoutingConfig(drop_off=0.3, drop_in=0.5))
+    stages: tuple[Stage, ...]
+    steps: int
+    learning_rate: float
+    warm_up: int = 200
+    cool_down: float = 0.25
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    silent: float = 0.12
+    memory_noise: float = 0.1
+    pins: float = 0.04
+    bans: float = 0.06
+    gaps: float = 0.3
+    precision: Precision = "bf16"
+    workers: int = 1
+    seed: int = 1
+    checkpoint_minutes: float = 3.0
+    evaluation_minutes: float = 5.0
+    examined_stories: int = 12
+    examined_shots: int = 6
+    piece_minutes: float | None = None
+
+
+def cpu() -> Recipe:
+    """About an hour and a half on two cores: short stories first, then longer ones with larger casts."""
+    return Recipe(
+        stages=_stages(tokens=1152),
+        steps=4600,
+        learning_rate=1e-3,
+    )
+
+
+def gpu() -> Recipe:
+    """Pieces of nine minutes, each resumed until all steps are done."""
+    return Recipe(
+        stages=_stages(tokens=24576),
+        steps=24000,
+        learning_rate=1.5e-3,
+        warm_up=500,
+        ema=0.9995,
+        workers=12,
+        piece_minutes=9.0,
+    )
+
+
+def smoke() -> Recipe:
+    """A few seconds, to see that every part works; the model learns nothing of use."""
+    return Recipe(
+        model=ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2),
+        stages=_stages(tokens=64),
+        steps=12,
+        learning_rate=1e-3,
+        warm_up=2,
+        workers=0,
+        precision="no",
+        examined_stories=2,
+        examined_shots=2,
+    )
+
+
+RECIPES = {"cpu": cpu, "gpu": gpu, "smoke": smoke}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; `ValueError` where there is none."""
+    if name not in RECIPES:
+        raise ValueError(f"preset: one of {', '.join(RECIPES)}, got {name!r}")
+    return RECIPES[name]()
+
+
+def _stages(tokens: int) -> tuple[Stage, ...]:
+    """Dense on short stories, then ever fewer chunks on ever longer ones."""
+    return (
+        Stage(until=0.25, shots=(3, 4), frames=(2, 3), cast=(2, 3), tokens=tokens, top_k=None),
+        Stage(until=0.4, shots=(3, 5), frames=(2, 4), cast=(2, 4), tokens=tokens, top_k=8),
+        Stage(until=0.6, shots=(4, 6), frames=(2, 6), cast=(2, 5), tokens=tokens, top_k=5),
+        Stage(until=0.8, shots=(4, 8), frames=(2, 6), cast=(2, 6), tokens=tokens, top_k=3),
+        Stage(until=1.0, shots=(4, 10), frames=(2, 12), cast=(3, 8), tokens=tokens, top_k=3),
+    )

@@ -1,0 +1,163 @@
+"""Diffusers' Wan transformers seen from the engine: projections, rotary angles, attention processors.
+
+Shapes: B batch, H heads, L video tokens, S text states, I image states, D head width, E width of states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+ROTARY_BASE: Final = 10000.0
+
+
+def project_qkv(
+    attn: nn.Module, hidden_BLE: Tensor, encoder_BSE: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values (B, H, L or S, D) of a `WanAttention`, normalised, not rotated.
+
+    Keys and values come from `encoder_BSE` where given; fused projections are honoured.
+    """
+    module: Any = attn
+    source_BSE = hidden_BLE if encoder_BSE is None else encoder_BSE
+    if not getattr(module, "fused_projections", False):
+        q, k, v = module.to_q(hidden_BLE), module.to_k(source_BSE), module.to_v(source_BSE)
+    elif hasattr(module, "to_qkv"):
+        q, k, v = module.to_qkv(hidden_BLE).chunk(3, dim=-1)
+    else:
+        q, (k, v) = module.to_q(hidden_BLE), module.to_kv(source_BSE).chunk(2, dim=-1)
+    q, k = module.norm_q(q), module.norm_k(k)
+    return split_heads(q, module.heads), split_heads(k, module.heads), split_heads(v, module.heads)
+
+
+def split_heads(x_BLE: Tensor, heads: int) -> Tensor:
+    """(B, L, H · D) as (B, H, L, D)."""
+    return x_BLE.view(*x_BLE.shape[:2], heads, -1).transpose(1, 2)
+
+
+def rotary_angles(
+    model: nn.Module | Mapping[str, Any],
+    positions_t: Tensor,
+    positions_h: Tensor,
+    positions_w: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (..., D / 2) in float32 for tokens at any positions (...), negative ones too.
+
+    `model` is a Wan transformer or its config. Worked out in float64, with the head's width split over
+    time, height and width as `WanRotaryPosEmbed` does, whose own table begins at 0 and ends.
+    """
+    config: Any = model if isinstance(model, Mapping) else model.config
+    width = int(config["attention_head_dim"])
+    across = 2 * (width // 6)
+    shape = torch.broadcast_shapes(positions_t.shape, positions_h.shape, positions_w.shape)
+    widths = (width - 2 * across, across, across)
+    angles = [
+        positions.double().expand(shape)[..., None] * _frequencies(dim, positions.device)
+        for positions, dim in zip((positions_t, positions_h, positions_w), widths, strict=True)
+    ]
+    angle = torch.cat(angles, dim=-1)
+    return angle.cos().float(), angle.sin().float()
+
+
+def _frequencies(dim: int, device: torch.device) -> Tensor:
+    return 1.0 / (ROTARY_BASE ** (torch.arange(0, dim, 2, dtype=torch.float64, device=device) / dim))
+
+
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype."""
+    even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
+    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+    return turned.flatten(-2).to(x.dtype)
+
+
+class AttentionPass(Protocol):
+    """What self-attention does in one run through the transformer; holds the state of that run."""
+
+    def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+        """A layer's output (B, H, L, D), from projections in the model's token order, not rotated."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CaptionStates:
+    """What the text encoder made of captions: (B, S, E), and which states count (None: all)."""
+
+    states_BSE: Tensor
+    mask_BS: Tensor | None = None
+
+
+@contextmanager
+def attending(transformer: nn.Module, attention: AttentionPass, captions: CaptionStates) -> Iterator[None]:
+    """Within the block the transformer attends by `attention`, and to `captions` alone.
+
+    Its own processors come back afterwards; nothing else about it changes.
+    """
+    module: Any = transformer
+    own = [(block, block.attn1.processor, block.attn2.processor) for block in module.blocks]
+    try:
+        for layer, block in enumerate(module.blocks):
+            block.attn1.set_processor(SelfAttention(attention, layer))
+            block.attn2.set_processor(CaptionAttention(captions))
+        yield
+    finally:
+        for block, self_attention, caption_attention in own:
+            block.attn1.set_processor(self_attention)
+            block.attn2.set_processor(caption_attention)
+
+
+class SelfAttention:
+    """Processor of one layer's self-attention: projections here, everything else in the pass."""
+
+    def __init__(self, attention: AttentionPass, layer: int) -> None:
+        self._pass = attention
+        self._layer = layer
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
+        q, k, v = project_qkv(attn, hidden_states)
+        return _leave(attn, self._pass.attend(self._layer, q, k, v.type_as(q)))
+
+
+class CaptionAttention:
+    """Processor of cross-attention to the captions of a shot, and to an image where the model has one.
+
+    Image states stand before the captions' and are attended to by a softmax of their own.
+    """
+
+    def __init__(self, captions: CaptionStates) -> None:
+        self._states = captions.states_BSE.shape[1]
+        self._mask = None if captions.mask_BS is None else captions.mask_BS[:, None, None]
+
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: object, **__: object
+    ) -> Tensor:
+        image, text = encoder_hidden_states.tensor_split(
+            [encoder_hidden_states.shape[1] - self._states], dim=1
+        )
+        q, k, v = project_qkv(attn, hidden_states, text)
+        out = scaled_dot_product_attention(q, k, v.type_as(q), attn_mask=self._mask)
+        if attn.add_k_proj is not None and image.shape[1]:
+            k, v = _project_image(attn, image)
+            out = out + scaled_dot_product_attention(q, k, v.type_as(q))
+        return _leave(attn, out)
+
+
+def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values (B, H, I, D) of image states."""
+    if getattr(attn, "fused_projections", False):
+        k, v = attn.to_added_kv(image_BIE).chunk(2, dim=-1)
+    else:
+        k, v = attn.add_k_proj(image_BIE), attn.add_v_proj(image_BIE)
+    return split_heads(attn.norm_added_k(k), attn.heads), split_heads(v, attn.heads)
+
+
+def _leave(attn: Any, out_BHLD: Tensor) -> Tensor:
+    """Heads joined and through the output projection, dropout included."""
+    out: Tensor = out_BHLD.transpose(1, 2).flatten(2)
+    for layer in attn.to_out:
+        out = layer(out)
+    return out

@@ -1,0 +1,77 @@
+"""The command line. Data and paths go to stdout, progress and messages to stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. Commands import what they need when they
+run, so that help, word lists and bad storyboards answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from moc_engine.errors import EngineError, RenderCancelled
+from studio import __version__, commands
+from studio.errors import Interrupted, StudioError
+
+if TYPE_CHECKING:
+    from moc_engine.contract import Renderer
+
+MakeRenderer = Callable[[str | None], "Renderer"]
+
+
+def load_renderer(model: str | None) -> Renderer:
+    """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from moc_engine.renderer import ShotRenderer
+
+    for logging in (diffusers_logging, transformers_logging):  # what they have to say is not for users
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    return ShotRenderer(model)
+
+
+def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = load_renderer) -> int:
+    """Runs one command and returns its exit code."""
+    args = build_parser().parse_args(argv)
+    args.make_renderer = make_renderer
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except StudioError as error:
+        return _failed(error, error.exit_code)
+    except RenderCancelled:
+        return _failed("interrupted", Interrupted.exit_code)
+    except EngineError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted", Interrupted.exit_code)
+    except BrokenPipeError:  # the reader of stdout left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run` to what carries it out."""
+    parser = argparse.ArgumentParser(
+        prog="moc-studio", description="Captions in, a film out: multi-shot stories that remember."
+    )
+    parser.add_argument("--version", action="version", version=f"moc-studio {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands.ALL:
+        command.add_to(subparsers)
+    return parser
+
+
+def _failed(message: object, code: int) -> int:
+    print(f"moc-studio: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""`moc-studio render`: a storyboard file in, a film out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.errors import BadStoryboard, Interrupted, WrongUse
+
+if TYPE_CHECKING:
+    from studio.storyboard import Storyboard
+
+
+def add_to(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "render",
+        help="make a film of a storyboard",
+        description="Renders a storyboard shot by shot and joins the shots. Each shot is kept in DIR as "
+        "soon as it is done; the film's path is printed at the end.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE.yaml", help="the storyboard")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the film's folder (default: runs/TITLE)")
+    parser.add_argument("--shots", metavar="1,3-5", help="render only these; others stay as they are in DIR")
+    parser.add_argument("--seed", type=int, metavar="N", help="another seed for the film")
+    parser.add_argument("--steps", type=int, metavar="N", help="denoising steps")
+    parser.add_argument("--size", metavar="WxH", help="frame size in pixels")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames per second")
+    parser.add_argument("--top-k", type=int, metavar="N", help="chunks of the past each token looks at")
+    parser.add_argument("--model", metavar="DIR|HUB_ID", help="another model than the embedded one")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and how long it takes")
+    parser.add_argument("--resume", action="store_true", help="render only what is missing or outdated")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from moc_engine.errors import RenderCancelled
+    from studio.artifacts import told_plainly
+    from studio.commands import telling
+    from studio.commands.progress import follow
+    from studio.estimate import measured
+    from studio.exchange.yaml import read_storyboard
+    from studio.film import assemble, shoot, slug
+    from studio.model_identity import identify
+    from studio.planner import plan
+    from studio.takes import FilmFolder
+    from studio.unknown_words import find_unknown_words
+
+    board = _overridden(read_storyboard(args.file), args)
+    unknown = [] if args.model else list(find_unknown_words(board))
+    folder = FilmFolder(args.out or Path("runs") / slug(board.title))
+    finished = folder.takes()
+    planned = plan(
+        board,
+        identify(args.model),
+        finished=finished,
+        chosen=folder.chosen(),
+        only=_chosen_shots(args.shots, board),
+        resume=args.resume,
+    )
+    rates = measured(finished.values())
+    telling.unknown_words(unknown, sys.stderr)
+    if args.dry_run:
+        telling.plan(planned, rates, unknown, sys.stdout, as_json=args.json)
+        return 0
+    telling.notes(board, planned, folder, sys.stderr)
+    with told_plainly(folder.root):
+        folder.prepare()
+    with _cancelled_by_signals() as cancel:
+        shooting = shoot(board, planned, folder, lambda: args.make_renderer(args.model), cancel)
+        try:
+            takes = follow(shooting, planned, rates)
+        except RenderCancelled as error:
+            raise Interrupted(
+                f"interrupted; the shots done so far are in {folder.root}, --resume renders the others"
+            ) from error
+        film = assemble(board, takes, folder)
+    telling.film(film, board, planned, unknown, sys.stdout, as_json=args.json)
+    return 0
+
+
+def _overridden(board: Storyboard, args: argparse.Namespace) -> Storyboard:
+    """The storyboard with the settings of the command line in place of its own."""
+    from studio.storyboard import parse_size
+
+    settings = {"steps": args.steps, "top_k": args.top_k}
+    film = {"seed": args.seed, "fps": args.fps}
+    try:
+        if args.size is not None:
+            board = replace(board, size=parse_size(args.size))
+        board = replace(board, **{name: value for name, value in film.items() if value is not None})
+        chosen = {name: value for name, value in settings.items() if value is not None}
+        return replace(board, settings=replace(board.settings, **chosen))
+    except BadStoryboard as error:
+        option = str(error.field[-1]).replace("_", "-") if error.field else "size"
+        raise WrongUse(f"--{option}: {error}") from error
+
+
+def _chosen_shots(text: str | None, board: Storyboard) -> frozenset[int] | None:
+    """ "1,3-5" -> {0, 2, 3, 4}."""
+    if text is None:
+        return None
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
+        if match is None:
+            raise WrongUse(f"--shots: numbers and ranges such as 1,3-5 are wanted, got '{text}'")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 1 <= first <= last <= len(board.shots):
+            raise WrongUse(f"--shots: the storyboard has shots 1–{len(board.shots)}, got '{part.strip()}'")
+        chosen.update(range(first - 1, last))
+    skipped = [index for index in sorted(chosen) if board.shots[index].skip]
+    if skipped:
+        raise WrongUse(f"--shots: shot {skipped[0] + 1} is skipped in the storyboard")
+    return frozenset(chosen)
+
+
+@contextmanager
+def _cancelled_by_signals() -> Iterator[threading.Event]:
+    """A token that Ctrl-C or a polite kill sets; a second Ctrl-C ends the program at once."""
+    cancel = threading.Event()
+
+    def set_it(number: int, frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = {number: signal.signal(number, set_it) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

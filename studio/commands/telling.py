@@ -1,0 +1,148 @@
+"""What `moc-studio render` says: plans, exceptions, unknown words and the finished film."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TextIO
+
+from studio.commands.progress import in_words
+from studio.estimate import Rates
+from studio.film import Film
+from studio.planner import PlannedShot
+from studio.storyboard import Storyboard, steering
+from studio.takes import FilmFolder
+from studio.unknown_words import UnknownWord
+
+
+def unknown_words(words: Sequence[UnknownWord], out: TextIO) -> None:
+    """Names each word where it stands, underlined."""
+    for word in words:
+        place = _place(word)
+        print(f"{place}: the model does not know '{word.word}' (letter {word.start + 1})", file=out)
+        print(f"    {word.text}\n    {' ' * word.start}{'^' * (word.end - word.start)}", file=out)
+
+
+def plan(
+    planned: Sequence[PlannedShot],
+    rates: Rates,
+    unknown: Sequence[UnknownWord],
+    out: TextIO,
+    *,
+    as_json: bool,
+) -> None:
+    """What would be rendered, and how long it should take."""
+    asked = [shot for shot in planned if shot.action == "render"]
+    seconds = sum(rates.seconds(shot.inputs) for shot in asked)
+    if as_json:
+        _write_json(
+            {
+                "shots": [
+                    {
+                        "number": shot.index + 1,
+                        "action": shot.action,
+                        "reason": shot.reason,
+                        "take": shot.take,
+                        "caption": shot.inputs.caption,
+                        "seconds": shot.inputs.seconds,
+                        "seed": shot.inputs.seed,
+                        "context": [index + 1 for index, _ in shot.context],
+                        "estimated_seconds": round(rates.seconds(shot.inputs), 2)
+                        if shot.action == "render"
+                        else 0.0,
+                    }
+                    for shot in planned
+                ],
+                "estimated_seconds": round(seconds, 2),
+                "unknown_words": _as_data(unknown),
+            },
+            out,
+        )
+        return
+    for shot in planned:
+        reason = f"  ({shot.reason})" if shot.reason else ""
+        length = f"{shot.inputs.seconds:g} s"
+        print(f"{shot.index + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
+    print(f"{len(asked)} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
+
+
+def notes(board: Storyboard, planned: Sequence[PlannedShot], folder: FilmFolder, out: TextIO) -> None:
+    """What is not as one might expect: takes kept though outdated, shots left out, dormant steering."""
+    for shot in planned:
+        number = shot.index + 1
+        match shot.action, shot.reason:
+            case "keep", str(reason) if reason:
+                print(f"shot {number} is {reason}: its take in {folder.root} is kept", file=out)
+            case "absent", _:
+                print(f"shot {number} is not rendered yet: the film goes without it", file=out)
+        for place in steering(board, shot.index).dormant:
+            if place is not None and not board.shots[shot.index].skip:
+                print(f"shot {number} is steered by shot {place + 1}, which is skipped", file=out)
+
+
+def film(
+    made: Film,
+    board: Storyboard,
+    planned: Sequence[PlannedShot],
+    unknown: Sequence[UnknownWord],
+    out: TextIO,
+    *,
+    as_json: bool,
+) -> None:
+    """The film's path, or with `as_json` everything there is to know about it."""
+    if not as_json:
+        print(made.path, file=out)
+        return
+    rendered = {shot.index for shot in planned if shot.action == "render"}
+    _write_json(
+        {
+            "film": str(made.path),
+            "subtitles": str(made.subtitles),
+            "captions": str(made.captions),
+            "contact_sheet": str(made.contact_sheet),
+            "frames": made.frames,
+            "seconds": made.frames / board.fps,
+            "size": board.size,
+            "fps": board.fps,
+            "shots": [
+                {
+                    "number": index + 1,
+                    "caption": take.inputs.caption,
+                    "rendered": index in rendered,
+                    "take": take.id,
+                    "seed": take.inputs.seed,
+                    "seconds": take.inputs.seconds,
+                    "frames": take.frames,
+                    "context": [shot + 1 for shot, _ in take.context],
+                    "clip": str(take.clip),
+                    "latents": str(take.latents),
+                    "trace": str(take.trace),
+                    "backend": take.backend,
+                    "timings": dict(take.timings),
+                }
+                for index, take in made.takes.items()
+            ],
+            "unknown_words": _as_data(unknown),
+        },
+        out,
+    )
+
+
+def _place(word: UnknownWord) -> str:
+    match word.field:
+        case ("shots", int(index), _):
+            return f"shot {index + 1}"
+        case ("cast", int(index), _):
+            return f"look of cast member {index + 1}"
+        case _:
+            return str(word.field[0])
+
+
+def _as_data(words: Sequence[UnknownWord]) -> list[dict[str, object]]:
+    return [{**asdict(word), "where": _place(word)} for word in words]
+
+
+def _write_json(document: object, out: TextIO) -> None:
+    json.dump(document, out, indent=2, ensure_ascii=False)
+    out.write("\n")

@@ -1,0 +1,163 @@
+"""Checks the installation piece by piece and says how to get what is missing.
+
+Imports the standard library alone, so that `python -m studio.doctor` can check a bare machine
+before anything is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+APT_LINE: Final = "sudo apt-get install -y make python3-venv libgl1 libegl1"
+_INSTALL = "make film sets it up; by hand: .venv/bin/pip install -e ."
+_PACKAGES: Final = (
+    ("torch", "torch"),
+    ("diffusers", "diffusers"),
+    ("transformers", "transformers"),
+    ("safetensors", "safetensors"),
+    ("skia-python", "skia"),
+    ("opencv-python", "cv2"),
+    ("av", "av"),
+    ("PyYAML", "yaml"),
+    ("rich", "rich"),
+    ("gradio", "gradio"),
+    ("plotly", "plotly"),
+    ("SQLAlchemy", "sqlalchemy"),
+)
+_LOADED = ("skia", "cv2", "av", "torch")  # those that link to libraries outside Python
+_FREE_GB = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One piece: `note` is worth knowing, `missing` must be mended, as `remedy` says."""
+
+    name: str
+    state: Literal["ok", "note", "missing"]
+    found: str
+    remedy: str = ""
+
+
+def examine(here: Path) -> Iterator[Check]:
+    """Every check, one after the other; `here` is where films would be written."""
+    yield from examine_system(here)
+    for distribution, module in _PACKAGES:
+        yield _package(distribution, module)
+    yield _encoder()
+    yield _weights()
+    yield _gpu()
+
+
+def examine_system(here: Path) -> Iterator[Check]:
+    """What must be there before anything is installed."""
+    yield Check(name="Python", state="ok", found=platform.python_version())
+    yield _venv()
+    if sys.platform == "linux":
+        yield _library("libGL.so.1")
+        yield _library("libEGL.so.1")
+    free = shutil.disk_usage(here).free / 1e9
+    yield Check(
+        name="disk",
+        state="ok" if free >= _FREE_GB else "missing",
+        found=f"{free:.1f} GB free",
+        remedy=f"at least {_FREE_GB:g} GB are needed",
+    )
+
+
+def _venv() -> Check:
+    if importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
+        return Check(name="venv", state="ok", found="there")
+    return Check(name="venv", state="missing", found="not there", remedy=APT_LINE)
+
+
+def _library(name: str) -> Check:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return Check(name=name, state="missing", found="not there", remedy=APT_LINE)
+    return Check(name=name, state="ok", found="there")
+
+
+def _package(distribution: str, module: str) -> Check:
+    try:
+        version = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name=distribution, state="missing", found="not installed", remedy=_INSTALL)
+    if module in _LOADED:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            return Check(
+                name=distribution,
+                state="missing",
+                found=f"{version}, but cannot load: {error}",
+                remedy=_INSTALL,
+            )
+    return Check(name=distribution, state="ok", found=version)
+
+
+def _encoder() -> Check:
+    try:
+        av = importlib.import_module("av")
+    except ImportError:
+        return Check(name="H.264 encoder", state="missing", found="PyAV does not load", remedy=_INSTALL)
+    if "libx264" in av.codecs_available:
+        return Check(name="H.264 encoder", state="ok", found="libx264")
+    return Check(
+        name="H.264 encoder",
+        state="missing",
+        found="this PyAV was built without libx264",
+        remedy=".venv/bin/pip install --force-reinstall --only-binary av av",
+    )
+
+
+def _weights() -> Check:
+    from studio.model_identity import EMBEDDED, identify
+
+    name = "embedded model"
+    files = sorted(EMBEDDED.rglob("*.safetensors")) if EMBEDDED.is_dir() else []
+    if not files:
+        return Check(
+            name=name, state="missing", found=f"no weights in {EMBEDDED}", remedy="clone or install again"
+        )
+    try:
+        safetensors = importlib.import_module("safetensors")
+        for file in files:
+            with safetensors.safe_open(file, "numpy") as tensors:
+                tensors.keys()
+    except Exception as error:  # safetensors' own error is not an OSError
+        return Check(name=name, state="missing", found=f"{error}", remedy="clone or install again")
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return Check(name=name, state="ok", found=f"{identify(None)}, {size:.0f} MB")
+
+
+def _gpu() -> Check:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        return Check(name="GPU", state="note", found="torch does not load")
+    if torch.cuda.is_available():
+        return Check(name="GPU", state="ok", found=torch.cuda.get_device_name(0))
+    return Check(name="GPU", state="note", found="none; the embedded model does not need one")
+
+
+def main() -> int:
+    """Names what a bare machine lacks, on stderr; 1 where something is missing."""
+    missing = [check for check in examine_system(Path()) if check.state == "missing"]
+    for check in missing:
+        print(f"{check.name}: {check.found}. {check.remedy}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The exceptions the studio raises on purpose; each message is one line a person can act on.
+
+    StudioError             something on this machine hindered the work (exit code 1)
+    ├── OutputFailed        a folder that cannot be written, a full disk
+    ├── DamagedFolder       a film folder whose records cannot be read
+    ├── Interrupted         the person asked for an end (exit code 130)
+    └── WrongUse            what was asked for makes no sense (exit code 2)
+        └── BadStoryboard   a storyboard breaks a rule; knows which field
+
+Wrong arguments between parts of the program are plain `ValueError`s.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StudioError(Exception):
+    """Anything the studio reports to a person."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class OutputFailed(StudioError):
+    """A file could not be written."""
+
+
+class DamagedFolder(StudioError):
+    """A film folder whose records are missing or cannot be read."""
+
+
+class Interrupted(StudioError):
+    """The person interrupted the work."""
+
+    exit_code = 130
+
+
+class WrongUse(StudioError):
+    """The request itself cannot be carried out as it stands."""
+
+    exit_code = 2
+
+
+StoryField = tuple[str | int, ...]
+"""A field of a storyboard: `("shots", 2, "seconds")`, counted from 0."""
+
+
+class BadStoryboard(WrongUse):
+    """A storyboard breaks a rule. The message leaves the field unnamed: `field` says which it is."""
+
+    def __init__(self, message: str, field: StoryField = ()) -> None:
+        super().__init__(message)
+        self.field = field
+
+    def within(self, *outer: str | int) -> BadStoryboard:
+        """The same error, its field seen from further out."""
+        return BadStoryboard(str(self), (*outer, *self.field))

@@ -1,0 +1,270 @@
+"""Reads the storyboards that people write; every error names the file, the line and the field.
+
+Scalars are read by what the field wants: `name: No` is a name, not a truth value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from studio.errors import BadStoryboard, StoryField
+from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, shown
+from studio.storyboard import MAX_SHOTS, CastMember, Looks, Settings, Shot, Storyboard, parse_size
+
+_STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
+_CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
+_SHOT_KEYS: Final = tuple(f.name for f in fields(Shot) if f.name != "id")
+_SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings))
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?")
+_NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
+_WHOLE = re.compile(r"[-+]?\d{1,30}")
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+T = TypeVar("T")
+Default = TypeVar("Default")
+
+
+def read_storyboard(path: Path) -> Storyboard:
+    """The storyboard in a YAML file.
+
+    Where the file lists no cast, capitalised words that the embedded model does not know are the
+    cast, in order. Raises `BadStoryboard`, its message beginning with "FILE:LINE: ".
+    """
+    lines: dict[StoryField, int] = {}
+    try:
+        return _Reader(lines).storyboard(load(path), path)
+    except Malformed as error:
+        where = f"{path}:{error.line}" if error.line else f"{path}"
+        raise BadStoryboard(f"{where}: {error}") from error
+    except BadStoryboard as error:
+        line = next(lines[place] for place in _outwards(error.field) if place in lines)
+        raise BadStoryboard(f"{path}:{line}: {_named(error.field)}{error}", error.field) from error
+
+
+def _outwards(place: StoryField) -> Iterator[StoryField]:
+    for size in range(len(place), -1, -1):
+        yield place[:size]
+
+
+def _named(place: StoryField) -> str:
+    """("shots", 2, "seconds") -> "shot 3, seconds: "."""
+    match place:
+        case ("shots", int(index), *rest):
+            parts = [f"shot {index + 1}", *rest]
+        case ("cast", int(index), *rest):
+            parts = [f"cast member {index + 1}", *rest]
+        case _:
+            parts = list(place)
+    words = [shown(part) for part in parts if isinstance(part, str)]
+    return f"{', '.join(words)}: " if words else ""
+
+
+@contextmanager
+def _within(*outer: str | int) -> Iterator[None]:
+    """Errors raised inside are about a field within `outer`."""
+    try:
+        yield
+    except BadStoryboard as error:
+        raise error.within(*outer) from error
+
+
+class _Reader:
+    """Turns nodes into a storyboard, noting the line of every field on the way."""
+
+    def __init__(self, lines: dict[StoryField, int]) -> None:
+        self._lines = lines
+
+    def storyboard(self, node: Node, path: Path) -> Storyboard:
+        top = self._entries(node, (), _STORYBOARD_KEYS)
+        top.require("shots")
+        shots = top.get("shots", _list, ())
+        if len(shots) > MAX_SHOTS:
+            raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(shots)}", ("shots",))
+        board = Storyboard(
+            title=top.get("title", _text, _title_from(path)),
+            style=top.get("style", _text, ""),
+            size=top.get("size", _size, (1280, 720)),
+            fps=top.get("fps", _number, 24.0),
+            seed=top.get("seed", _whole, 0),
+            settings=self._settings(top.get("settings", _as_it_is, Map((), node.line))),
+            cast=tuple(self._member(member, i) for i, member in enumerate(top.get("cast", _list, ()))),
+            shots=tuple(self._shot(shot, i) for i, shot in enumerate(shots)),
+        )
+        return board if "cast" in top else replace(board, cast=_unlisted_cast(board))
+
+    def _settings(self, node: Node) -> Settings:
+        with _within("settings"):
+            entries = self._entries(node, ("settings",), _SETTINGS_KEYS)
+            return Settings(
+                steps=entries.get("steps", _whole, None),
+                guidance=entries.get("guidance", _number, None),
+                top_k=entries.get("top_k", _whole, None),
+                looks=cast(Looks, entries.get("looks", _text, "first")),
+            )
+
+    def _member(self, node: Node, index: int) -> CastMember:
+        with _within("cast", index):
+            entries = self._entries(node, ("cast", index), _CAST_KEYS)
+            entries.require("name")
+            return CastMember(name=entries.get("name", _text, ""), look=entries.get("look", _text, None))
+
+    def _shot(self, node: Node, index: int) -> Shot:
+        with _within("shots", index):
+            entries = self._entries(node, ("shots", index), _SHOT_KEYS)
+            entries.require("caption")
+            return Shot(
+                id=_shot_id(index),
+                caption=entries.get("caption", _text, ""),
+                seconds=entries.get("seconds", _number, 3.0),
+                seed=entries.get("seed", _whole, None),
+                pins=entries.get("pins", lambda list_: _earlier_shots(list_, index), ()),
+                bans=entries.get("bans", lambda list_: _earlier_shots(list_, index), ()),
+                boosts=entries.get("boosts", lambda map_: _boosts(map_, index), {}),
+                skip=entries.get("skip", _truth, False),
+                lock=entries.get("lock", _truth, False),
+            )
+
+    def _entries(self, node: Node, place: StoryField, known: tuple[str, ...]) -> _Entries:
+        self._lines[place] = node.line
+        if isinstance(node, Map):
+            for key, value in node.entries:
+                where = value if isinstance(value, Scalar) and not value.is_null else key
+                self._lines[(*place, key.text)] = where.line
+        return _Entries(node, known)
+
+
+class _Entries:
+    """A mapping whose keys are known; a key without a value counts as left out."""
+
+    def __init__(self, node: Node, known: tuple[str, ...]) -> None:
+        if not isinstance(node, Map):
+            raise BadStoryboard(f"expected 'key: value' lines with {', '.join(known)}")
+        for key, _ in node.entries:
+            if key.text not in known:
+                near = difflib.get_close_matches(key.text.lower(), known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+                raise BadStoryboard(f"unknown key; {hint}", (key.text,))
+        self._nodes = {key.text: value for key, value in node.entries}
+
+    def __contains__(self, key: str) -> bool:
+        node = self._nodes.get(key)
+        return node is not None and not (isinstance(node, Scalar) and node.is_null)
+
+    def require(self, key: str) -> None:
+        if key not in self._nodes:
+            raise BadStoryboard(f"the key '{key}' is missing")
+        if key not in self:
+            raise BadStoryboard("is empty", (key,))
+
+    def get(self, key: str, read: Callable[[Node], T], default: Default) -> T | Default:
+        if key not in self:
+            return default
+        with _within(key):
+            return read(self._nodes[key])
+
+
+def _as_it_is(node: Node) -> Node:
+    return node
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Scalar):
+        raise BadStoryboard(f"must be a text, got {_kind(node)}")
+    return " ".join(node.text.split("\n")).strip()
+
+
+def _number(node: Node) -> float:
+    text = _unquoted(node, "must be a number")
+    if _NOT_FINITE.fullmatch(text):
+        raise BadStoryboard("must be a finite number")
+    if not _NUMBER.fullmatch(text):
+        raise BadStoryboard(f"must be a number, got '{shown(text)}'")
+    return float(text)
+
+
+def _whole(node: Node) -> int:
+    text = _unquoted(node, "must be a whole number")
+    if not _WHOLE.fullmatch(text):
+        raise BadStoryboard(f"must be a whole number, got '{shown(text)}'")
+    return int(text)
+
+
+def _truth(node: Node) -> bool:
+    text = _unquoted(node, "must be true or false")
+    if text.lower() not in _TRUTH:
+        raise BadStoryboard(f"must be true or false, got '{shown(text)}'")
+    return _TRUTH[text.lower()]
+
+
+def _size(node: Node) -> tuple[int, int]:
+    return parse_size(shown(_text(node)))
+
+
+def _list(node: Node) -> tuple[Node, ...]:
+    if not isinstance(node, List):
+        raise BadStoryboard(f"must be a list, got {_kind(node)}")
+    return node.items
+
+
+def _earlier_shots(node: Node, index: int) -> tuple[str, ...]:
+    shots = tuple(_earlier_shot(item, index) for item in _list(node))
+    if len(set(shots)) < len(shots):
+        raise BadStoryboard("the same shot is there twice")
+    return shots
+
+
+def _boosts(node: Node, index: int) -> dict[str, float]:
+    if not isinstance(node, Map):
+        raise BadStoryboard(f"must map shots to numbers, such as {{1: 0.5}}, got {_kind(node)}")
+    return {_earlier_shot(shot, index): _number(amount) for shot, amount in node.entries}
+
+
+def _earlier_shot(node: Node, index: int) -> str:
+    """The id of an earlier shot than shot `index`, which a person named by its number."""
+    number = _whole(node)
+    if number < 1:
+        raise BadStoryboard(f"shots count from 1, got {number}")
+    if number == index + 1:
+        raise BadStoryboard("a shot cannot name itself, only earlier ones")
+    if number > index + 1:
+        raise BadStoryboard(f"shot {number} is not earlier than shot {index + 1}")
+    return _shot_id(number - 1)
+
+
+def _shot_id(index: int) -> str:
+    return f"shot-{index + 1}"
+
+
+def _unquoted(node: Node, wanted: str) -> str:
+    if not isinstance(node, Scalar):
+        raise BadStoryboard(f"{wanted}, got {_kind(node)}")
+    if node.quoted:
+        raise BadStoryboard(f"{wanted} without quotes, got '{shown(node.text)}'")
+    return node.text
+
+
+def _kind(node: Node) -> str:
+    match node:
+        case List():
+            return "a list"
+        case Map():
+            return "a mapping"
+        case Scalar(text=text):
+            return f"'{shown(text)}'"
+
+
+def _title_from(path: Path) -> str:
+    return re.sub(r"[-_\s]+", " ", path.stem).strip() or "film"
+
+
+def _unlisted_cast(board: Storyboard) -> tuple[CastMember, ...]:
+    from moc_engine.vocabulary import find_names
+
+    return tuple(CastMember(name=name) for name in find_names(shot.caption for shot in board.shots))

@@ -1,0 +1,252 @@
+"""A storyboard: the story as plain data, its rules, and the captions as the model will read them.
+
+Shots are counted from 0 here and from 1 wherever a person reads or writes. A rule that is broken
+raises `BadStoryboard`, which names the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from studio.errors import BadStoryboard
+
+MAX_SHOTS: Final = 500
+MAX_CAST: Final = 8
+SECONDS: Final = (0.5, 10.0)
+"""The shortest and longest shot."""
+FPS: Final = (1.0, 60.0)
+SIDE: Final = (64, 4096)
+"""The least and greatest width or height in pixels."""
+
+Looks = Literal["first", "every"]
+
+_MAX_SEED = 2**63 - 1
+_MAX_TEXT = 2000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CastMember:
+    """A character by name. Where `look` is left out, the first appearance decides it."""
+
+    name: str
+    look: str | None = None
+
+    def __post_init__(self) -> None:
+        _text(self.name, "name", most=40)
+        if not re.search(r"\w", self.name):
+            raise BadStoryboard(f"needs a letter or digit, got {self.name!r}", ("name",))
+        if self.look is not None:
+            _text(self.look, "look", most=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One caption and what else decides the shot's pictures.
+
+    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. A shot
+    without a seed of its own draws one from the film's seed and its id.
+    """
+
+    id: str
+    caption: str
+    seconds: float = 3.0
+    seed: int | None = None
+    pins: tuple[str, ...] = ()
+    bans: tuple[str, ...] = ()
+    boosts: Mapping[str, float] = field(default_factory=dict)
+    skip: bool = False
+    lock: bool = False
+
+    def __post_init__(self) -> None:
+        _text(self.caption, "caption", most=_MAX_TEXT)
+        _number(self.seconds, "seconds", *SECONDS, unit=" s")
+        if self.seed is not None:
+            _seed(self.seed, "seed")
+        both = [name for name in self.pins if name in self.bans]
+        if both:
+            raise BadStoryboard("the same shot is also pinned", ("bans", self.bans.index(both[0])))
+        for name, boost in self.boosts.items():
+            if name in self.bans:
+                raise BadStoryboard("the same shot is also banned", ("boosts", name))
+            if not (math.isfinite(boost) and abs(boost) <= 100):
+                raise BadStoryboard(f"must lie within -100 to 100, got {boost:g}", ("boosts", name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the film is made; None leaves it to the model.
+
+    `looks` says whether a cast member's look goes into the first caption that names it, which is
+    enough for a model that remembers, or into every one.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    top_k: int | None = None
+    looks: Looks = "first"
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _number(self.steps, "steps", 1, 1000)
+        if self.guidance is not None:
+            _number(self.guidance, "guidance", 0, 30)
+        if self.top_k is not None:
+            _number(self.top_k, "top_k", 0, 10_000)
+        if self.looks not in ("first", "every"):
+            raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storyboard:
+    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels."""
+
+    title: str
+    shots: tuple[Shot, ...]
+    cast: tuple[CastMember, ...] = ()
+    style: str = ""
+    size: tuple[int, int] = (1280, 720)
+    fps: float = 24.0
+    seed: int = 0
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        _text(self.title, "title", most=200)
+        if self.style:
+            _text(self.style, "style", most=_MAX_TEXT)
+        for side, name in zip(self.size, ("width", "height"), strict=True):
+            if not SIDE[0] <= side <= SIDE[1]:
+                raise BadStoryboard(
+                    f"the {name} must lie within {SIDE[0]}–{SIDE[1]} pixels, got {side}", ("size",)
+                )
+            if side % 2:
+                raise BadStoryboard(f"the {name} must be even, got {side}", ("size",))
+        _number(self.fps, "fps", *FPS)
+        _seed(self.seed, "seed")
+        self._check_cast()
+        self._check_shots()
+
+    def _check_cast(self) -> None:
+        if len(self.cast) > MAX_CAST:
+            raise BadStoryboard(f"at most {MAX_CAST} cast members fit, got {len(self.cast)}", ("cast",))
+        seen: set[str] = set()
+        for index, member in enumerate(self.cast):
+            if member.name.casefold() in seen:
+                raise BadStoryboard(f"{member.name} is there twice", ("cast", index, "name"))
+            seen.add(member.name.casefold())
+
+    def _check_shots(self) -> None:
+        if not self.shots:
+            raise BadStoryboard("at least one shot is needed", ("shots",))
+        if len(self.shots) > MAX_SHOTS:
+            raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(self.shots)}", ("shots",))
+        if all(shot.skip for shot in self.shots):
+            raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
+        if len({shot.id for shot in self.shots}) < len(self.shots):
+            raise BadStoryboard("two shots share an id", ("shots",))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(member.name for member in self.cast)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotSteering:
+    """A shot's steering by place in the story, counted from 0.
+
+    `dormant` are the places of steered shots that are skipped or no longer earlier; None stands for
+    a shot that is gone.
+    """
+
+    pins: tuple[int, ...] = ()
+    bans: tuple[int, ...] = ()
+    boosts: Mapping[int, float] = field(default_factory=dict)
+    dormant: tuple[int | None, ...] = ()
+
+
+def steering(board: Storyboard, index: int) -> ShotSteering:
+    """What shot `index` is told about earlier shots, as far as it can take effect."""
+    places = {shot.id: place for place, shot in enumerate(board.shots)}
+    awake = {name: place for name, place in places.items() if place < index and not board.shots[place].skip}
+    shot = board.shots[index]
+    named = dict.fromkeys((*shot.pins, *shot.bans, *shot.boosts))
+    return ShotSteering(
+        pins=tuple(awake[name] for name in shot.pins if name in awake),
+        bans=tuple(awake[name] for name in shot.bans if name in awake),
+        boosts={awake[name]: boost for name, boost in shot.boosts.items() if name in awake},
+        dormant=tuple(places.get(name) for name in named if name not in awake),
+    )
+
+
+def shot_seed(board: Storyboard, index: int) -> int:
+    """The shot's own seed, or one drawn from the film's seed and the shot's id."""
+    shot = board.shots[index]
+    if shot.seed is not None:
+        return shot.seed
+    digest = hashlib.sha256(f"{board.seed} {shot.id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def compose_captions(board: Storyboard) -> tuple[str, ...]:
+    """Each shot's caption, with the looks of the cast members it introduces.
+
+    A look joins the first unskipped caption that names its owner, or with `looks="every"` each one.
+    """
+    introduced: set[str] = set()
+    captions = []
+    for shot in board.shots:
+        sentences = [shot.caption]
+        if not shot.skip:
+            for member in board.cast:
+                if member.look and member.name not in introduced and names(shot.caption, member.name):
+                    sentences.append(f"{member.name} is {member.look.rstrip('. ')}")
+                    if board.settings.looks == "first":
+                        introduced.add(member.name)
+        captions.append(_as_sentences(sentences))
+    return tuple(captions)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "1280x720" -> (1280, 720)."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
+    if match is None:
+        raise BadStoryboard(f"must be WIDTHxHEIGHT, such as 1280x720, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def names(caption: str, name: str) -> bool:
+    """Whether the caption names somebody, as a word of its own in any case."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", caption, re.IGNORECASE) is not None
+
+
+def _as_sentences(parts: list[str]) -> str:
+    """ "Mira waves", "Mira is red" -> "Mira waves. Mira is red."; a single part stays as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
+
+
+def _text(value: str, name: str, *, most: int) -> None:
+    if not value.strip():
+        raise BadStoryboard("is empty", (name,))
+    if len(value) > most:
+        raise BadStoryboard(f"has {len(value)} characters; at most {most} fit", (name,))
+    if _CONTROL.search(value):
+        raise BadStoryboard("holds a control character", (name,))
+
+
+def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:
+    if not math.isfinite(value):
+        raise BadStoryboard("must be a finite number", (name,))
+    if not low <= value <= high:
+        raise BadStoryboard(f"must lie within {low:g}–{high:g}{unit}, got {value:g}", (name,))
+
+
+def _seed(value: int, name: str) -> None:
+    if not 0 <= value <= _MAX_SEED:
+        raise BadStoryboard(f"must be a whole number from 0 to {_MAX_SEED}, got {value}", (name,))

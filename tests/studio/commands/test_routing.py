@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from studio.cli import main
+from tests.fakes.renderer import FakeRenderer
+
+STORY = """\
+title: A test
+size: 96x64
+fps: 8
+shots:
+  - {caption: a ball, seconds: 0.5}
+  - {caption: a kite, seconds: 0.5}
+  - {caption: a gift, seconds: 0.5, bans: [1]}
+"""
+
+
+@pytest.fixture
+def film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    story = tmp_path / "story.yaml"
+    story.write_text(STORY)
+    out = tmp_path / "film"
+    assert main(["render", str(story), "--out", str(out)], make_renderer=lambda model: FakeRenderer()) == 0
+    capsys.readouterr()
+    return out
+
+
+def test_links_are_told_in_words(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", str(film)]) == 0
+    assert capsys.readouterr().out == (
+        "Shot 1: a ball\n"
+        "  100% of its attention stayed in the shot itself\n"
+        "Shot 2: a kite\n"
+        "   50% of its attention stayed in the shot itself\n"
+        "   50% went to shot 1: a ball\n"
+        "        everything ← all of shot 1 (50%)\n"
+        "Shot 3: a gift\n"
+        "   50% of its attention stayed in the shot itself\n"
+        "   50% went to shot 2: a kite\n"
+        "        everything ← all of shot 2 (50%)\n"
+        "  banned: shot 1\n"
+    )
+
+
+def test_links_of_one_shot_as_json(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", str(film), "--shot", "2", "--json"]) == 0
+    (shot,) = json.loads(capsys.readouterr().out)["shots"]
+    assert (shot["number"], shot["caption"], shot["captions"]) == (2, "a kite", None)
+    (link,) = shot["links"]
+    assert link["shot"] == 1
+    assert link["share"] + shot["own"] == pytest.approx(1)
+
+
+def test_a_shot_that_is_not_there(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", str(film), "--shot", "9"]) == 2
+    assert capsys.readouterr().err == f"moc-studio: --shot: {film} holds no take of shot 9\n"
+
+
+def test_a_folder_without_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"moc-studio: {tmp_path} holds no film (no film.json in it)\n"
+
+
+def test_a_damaged_trace_is_told_and_the_others_are_shown(
+    film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (trace,) = film.glob("takes/02-*/trace.moc")
+    trace.write_bytes(b"x" * trace.stat().st_size)
+    assert main(["routing", str(film)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("moc-studio: shot 2: ")
+    assert "Shot 3: a gift" in told.out

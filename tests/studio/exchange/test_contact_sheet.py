@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from studio.exchange.contact_sheet import Panel, draw, middle_frame, write_contact_sheet
+from tests.fakes.renderer import write_clip
+
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200))
+
+
+def panels(
+    tmp_path: Path, count: int, *, size: tuple[int, int] = (96, 54), caption: str = "x"
+) -> list[Panel]:
+    made = []
+    for index in range(count):
+        clip = tmp_path / f"{index}.mp4"
+        write_clip(clip, COLOURS[index % 5], seconds=0.5, fps=8.0, size=size)
+        made.append(Panel(number=index + 1, clip=clip, caption=caption, seconds=2.5))
+    return made
+
+
+def test_each_shot_stands_in_its_place(tmp_path: Path) -> None:
+    write_contact_sheet(panels(tmp_path, 5), tmp_path / "sheet.png", title="A film")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))[:, :, ::-1].astype(int)
+    assert sheet.shape[1] == 2 * 32 + 3 * 400 + 2 * 24
+    found = []
+    for colour in COLOURS:
+        mask = np.abs(sheet - colour).max(axis=2) < 24
+        assert mask.sum() > 0.5 * 400 * 225
+        rows, columns = np.nonzero(mask)
+        found.append((round(rows.mean() / 300), round(columns.mean() / 424)))
+    assert found == sorted(found)
+    assert len(set(found)) == 5
+
+
+@pytest.mark.parametrize("size", [(54, 96), (96, 96), (4096, 64), (64, 4096), (640, 360)])
+def test_any_shape_of_frame_fits(tmp_path: Path, size: tuple[int, int]) -> None:
+    sheet = draw(panels(tmp_path, 1, size=size), title="A film")
+    assert sheet.shape[1] == 2 * 32 + 400
+    assert sheet.shape[0] < 800
+
+
+@pytest.mark.parametrize("caption", ["word " * 400, "w" * 2000, "世界 “é” 🐢 <b>", "a"])
+def test_any_caption_fits(tmp_path: Path, caption: str) -> None:
+    sheet = draw(panels(tmp_path, 2, caption=caption), title=caption[:200])
+    plain = draw(panels(tmp_path, 2), title="x")
+    assert sheet.shape[1] == plain.shape[1]
+    assert sheet.shape[0] <= plain.shape[0] + 2 * 22
+
+
+def test_the_still_is_the_frame_in_the_middle(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, (90, 90, 90), seconds=1.0, fps=9.0, size=(104, 64))
+    bar = np.nonzero(middle_frame(clip)[32, :, 0] > 200)[0]
+    assert bar.min() == pytest.approx(4 * 96 // 9, abs=2)
+
+
+def test_a_clip_of_one_frame(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, (90, 90, 90), seconds=0.5, fps=2.0, size=(96, 64))
+    assert middle_frame(clip).shape == (64, 96, 3)

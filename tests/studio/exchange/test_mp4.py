@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from studio.exchange.mp4 import join, read_recipe
+from tests.fakes.renderer import write_clip
+
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
+
+
+def clips(tmp_path: Path, *seconds: float, fps: float = 24.0) -> list[Path]:
+    made = []
+    for index, length in enumerate(seconds):
+        made.append(tmp_path / f"{index}.mp4")
+        write_clip(made[-1], COLOURS[index % 3], seconds=length, fps=fps, size=(96, 64))
+    return made
+
+
+def decoded(film: Path) -> tuple[list[np.ndarray], list[float]]:
+    with av.open(film) as container:
+        frames = list(container.decode(video=0))
+    return [frame.to_ndarray(format="rgb24") for frame in frames], [frame.time for frame in frames]
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 23.976, 1.0, 60.0])
+def test_a_film_is_its_clips_one_after_the_other(tmp_path: Path, fps: float) -> None:
+    parts = clips(tmp_path, 1.0, 0.5, 2.0, fps=fps)
+    film = tmp_path / "film.mp4"
+    count = join(parts, film, title="A film", recipe={})
+    frames, times = decoded(film)
+    originals = [frame for part in parts for frame in decoded(part)[0]]
+    assert count == len(frames) == len(originals)
+    assert all((a == b).all() for a, b in zip(frames, originals, strict=True))
+    assert np.allclose(times, np.arange(count) / fps, atol=2e-3)
+
+
+def test_clips_of_a_single_frame(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    assert join(clips(tmp_path, 0.5, 0.5, fps=2.0), film, title="x", recipe={}) == 2
+    assert len(decoded(film)[0]) == 2
+
+
+def test_nothing_is_encoded_again(tmp_path: Path) -> None:
+    parts = clips(tmp_path, 1.0, 1.0)
+    film = tmp_path / "film.mp4"
+    join(parts, film, title="x", recipe={})
+    assert _payload(film) == [packet for part in parts for packet in _payload(part)]
+
+
+def test_the_index_stands_before_the_pictures(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    join(clips(tmp_path, 1.0), film, title="x", recipe={})
+    data = film.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_the_recipe_comes_back_whole(tmp_path: Path) -> None:
+    recipe = {"captions": ["“Żółw” 世界 🐢 <b>&amp;</b>", '"quotes" \\ and\nlines'] * 2000, "seed": 2**62}
+    film = tmp_path / "film.mp4"
+    join(clips(tmp_path, 0.5), film, title="Żółw", recipe=recipe)
+    assert read_recipe(film) == recipe
+    with av.open(film) as container:
+        assert container.metadata["title"] == "Żółw"
+        assert json.loads(container.metadata["comment"]) == recipe
+
+
+def test_a_film_without_a_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="carries no recipe"):
+        read_recipe(clips(tmp_path, 0.5)[0])
+
+
+def test_clips_that_do_not_fit_together_leave_no_film(tmp_path: Path) -> None:
+    parts = clips(tmp_path, 0.5)
+    parts.append(tmp_path / "wide.mp4")
+    write_clip(parts[-1], COLOURS[0], seconds=0.5, fps=24.0, size=(128, 64))
+    with pytest.raises(ValueError, match="wide"):
+        join(parts, tmp_path / "film.mp4", title="x", recipe={})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.mp4", "wide.mp4"]
+
+
+def _payload(film: Path) -> list[bytes]:
+    with av.open(film) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
