@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -69,6 +70,11 @@ class Backbone:
     scheduler: Any
     family: Family
     device: torch.device
+
+    @cached_property
+    def parameters(self) -> int:
+        """Of the transformer."""
+        return sum(weight.numel() for weight in self.transformer.parameters())
 
     def grid(self, latent_shape: Sequence[int], chunking: Chunking) -> TokenGrid:
         """The tokens of a shot with latents (C, F, H, W)."""

@@ -26,7 +26,7 @@ class RoutingConfig:
 
     top_k: int = 3
     chunking: Chunking = "track"
-    pooling: Pooling = "before"
+    pooling: Pooling = "after"
     captions: Captions = "own"
     outer_shots: int | None = None
     drop_off: float = 0.0

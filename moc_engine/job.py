@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from moc_engine.attention import choose_backend
 from moc_engine.backbone import Backbone
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.contract import ContextTake, RenderRequest
@@ -131,7 +130,7 @@ def read_memory(take: Take, job: Job, backbone: Backbone) -> TakeMemory:
     )
 
 
-def recorder(job: Job, backbone: Backbone) -> TraceRecorder:
+def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
     """A recorder that knows by name what can be attended to; `chunk_names` names the shot's own chunks."""
     request, config = job.request, backbone.transformer.config
     lengths = np.diff(job.grid.extent.offsets).tolist()
@@ -146,7 +145,7 @@ def recorder(job: Job, backbone: Backbone) -> TraceRecorder:
     return TraceRecorder(
         shot=request.shot,
         model=backbone.name,
-        backend=choose_backend(job.routing.backend),
+        backend=backend,
         routing=asdict(job.routing),
         steering=asdict(request.steering),
         query=[

@@ -100,8 +100,8 @@ def choose_way(looking: Looking, rows: int) -> Way:
 class DenoisingPass:
     """A shot being denoised: its tokens see their own shot in full and what they choose of the history.
 
-    Every entry of a batch of `rows` reads the same history; the first is recorded, as step `step`. Raises
-    `ValueError` where the steering speaks of a shot that is not in the history.
+    Every entry of a batch of `rows` reads the same history. The first is recorded by `recorder`, where there
+    is one, as step `step`. Raises `ValueError` where the steering speaks of a shot not in the history.
     """
 
     def __init__(
@@ -111,14 +111,13 @@ class DenoisingPass:
         device: torch.device,
         *,
         rows: int = 1,
-        recorder: TraceRecorder | None = None,
     ) -> None:
         self.step = 0
+        self.recorder: TraceRecorder | None = None
         self._grid = looking.grid
         self._shot = looking.shot
         self._routing = looking.routing
         self._steering = looking.steering
-        self._recorder = recorder
         self.backend = choose_way(looking, rows)
         self._angles = angles(looking.grid.positions_3T.to(device))
         rule = eligible(looking.past, looking.shot, looking.steering)
@@ -202,9 +201,9 @@ class DenoisingPass:
         )
 
     def _record(self, layer: int, mass: Mass, indices_HLK: Tensor) -> None:
-        if self._recorder is None:
+        if self.recorder is None:
             return
-        self._recorder.add(
+        self.recorder.add(
             layer=layer,
             step=self.step,
             own=mass.own[0].float().cpu().numpy(),

@@ -19,7 +19,7 @@ from typing import Final
 
 import cv2
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from moc_engine.backbone import Backbone, load_backbone, stacked
@@ -49,6 +49,10 @@ EVENT_EVERY: Final = 0.2
 """Seconds between two events while frames are painted."""
 
 
+SMALL_MODEL: Final = 20_000_000
+"""Parameters below which a second thread slows a render: by 20 times on two cores that others use too."""
+
+
 class ShotRenderer:
     """Renders one shot at a time with one model, a folder or a hub id (the embedded one where None).
 
@@ -76,6 +80,22 @@ class ShotRenderer:
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]:
         """As `contract.Renderer`. Raises `EngineError`s, and `ValueError` for a request without sense."""
+        work = self._render(request, cancel)
+        try:
+            while True:
+                with _threads_for(self._loaded):
+                    try:
+                        event = next(work)
+                    except StopIteration as stop:
+                        result: RenderResult = stop.value
+                        return result
+                yield event
+        finally:
+            work.close()
+
+    def _render(
+        self, request: RenderRequest, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, RenderResult]:
         clock = StageClock()
         with _out_of_memory_told(clock):
             yield StageEvent(stage=clock.begin("load"))
@@ -97,7 +117,7 @@ class ShotRenderer:
                 frames = yield from self._decode(job, backbone, latents, parts[0], cancel)
 
                 yield StageEvent(stage=clock.begin("write"))
-                save_file({"latents": latents.contiguous()}, parts[1])
+                parts[1].write_bytes(save({"latents": latents.contiguous()}))
                 trace.save(parts[2])
                 _stop_if(cancel)
         return RenderResult(
@@ -150,7 +170,6 @@ class ShotRenderer:
         guides = sampler.guidance != 1.0
         if guides:
             captions = stacked(captions, family.captions("", "", request.cast))
-        recording = recorder(job, backbone)
         attention = DenoisingPass(
             Looking(
                 shot=request.shot,
@@ -162,8 +181,8 @@ class ShotRenderer:
             backbone.angles,
             backbone.device,
             rows=2 if guides else 1,
-            recorder=recording,
         )
+        attention.recorder = recorder(job, backbone, attention.backend)
         velocity = guided(
             partial(backbone.velocity, attention=attention, captions=captions), sampler.guidance
         )
@@ -179,7 +198,7 @@ class ShotRenderer:
                 preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(job, "denoise", done.step, done.steps, preview)
         final = latents[0].float().cpu()
-        return final, _named(recording.finish(), chunk_names(final, job.grid, job, backbone))
+        return final, _named(attention.recorder.finish(), chunk_names(final, job.grid, job, backbone))
 
     def _decode(
         self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None
@@ -232,6 +251,19 @@ def _png(frame: Frame) -> bytes:
     written, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     assert written
     return data.tobytes()
+
+
+@contextmanager
+def _threads_for(loaded: tuple[Backbone, ContextMemory] | None) -> Iterator[None]:
+    """One thread inside for a small model on the CPU: sharing out such work costs more than it saves."""
+    before = torch.get_num_threads()
+    small = loaded is not None and loaded[0].device.type == "cpu" and loaded[0].parameters < SMALL_MODEL
+    try:
+        if small:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _bytes_of(device: torch.device) -> int:

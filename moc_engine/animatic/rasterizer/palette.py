@@ -171,14 +171,22 @@ DUSK_BAND: Final[Lch] = (0.730, 0.125, 34)
 
 _NIGHT_SKY: Final[Mapping[str, Lch]] = {"sky_top": (0.225, 0.085, 278), "sky_low": (0.425, 0.086, 268)}
 _TINTED: Final[Mapping[str, float]] = {
-    "accent": 0.72,
+    "accent": 0.74,
     "accent_2": 0.30,
-    "sky_top": 0.12,
-    "sky_low": 0.16,
-    "leaf": 0.20,
-    "leaf_low": 0.20,
-    "ground": 0.14,
-    "ground_low": 0.14,
+    "sky_top": 0.18,
+    "sky_low": 0.20,
+    "far": 0.30,
+    "mid": 0.34,
+    "mid_2": 0.34,
+    "near": 0.40,
+    "near_2": 0.36,
+    "near_3": 0.44,
+    "leaf": 0.32,
+    "leaf_low": 0.32,
+    "ground": 0.20,
+    "ground_low": 0.22,
+    "sea": 0.18,
+    "sea_low": 0.18,
     "wall": 0.27,
     "wall_low": 0.27,
     "panel": 0.22,
@@ -188,6 +196,8 @@ _TINTED: Final[Mapping[str, float]] = {
     "foam": 0.0,
     "cap": 0.0,
 }
+"""How much of its hue a role gives up to the story's tint; accents most, so that places differ."""
+
 _TINT_USUAL: Final = 0.13
 _SNOWED_ON: Final = frozenset({"ground", "ground_low", "path", "wet", "kerb"})
 
@@ -276,8 +286,11 @@ class Palette:
 
     def _tinted(self, lab: Lab, strength: float) -> Lab:
         a, b = self.climate.tint
-        boost = 1.35 if strength > 0.5 else 1.0
-        strength *= min(1.0, float(np.hypot(a, b)) / 0.03)
+        accented = strength > 0.5
+        boost = 1.35 if accented else 1.0
+        strength *= min(1.0, float(np.hypot(a, b)) / 0.03)  # a tint near grey says little
+        if not accented:
+            strength *= 1.0 - 0.6 * self.climate.night
         return (
             lab[0],
             lab[1] + strength * (boost * a - lab[1]),

@@ -124,11 +124,9 @@ def twinkle(brush: Brush, time: float, *, lowest: float = 300.0) -> None:
             brush.fill(sparkle(x, y, 4.0 + 5.0 * pulse), star, amount * 0.9 * pulse)
     fall = (time + 4.0) % 7.0 / 0.8  # a shooting star every seven seconds
     if fall < 1.0:
-        round_ = int((time + 4.0) // 7.0)
-        x, y = (
-            -420.0 + 760.0 * hashed(round_, 15) + 250.0 * fall,
-            50.0 + 90.0 * hashed(round_, 16) + 92.0 * fall,
-        )
+        which = (time + 4.0) // 7.0
+        x = -420.0 + 760.0 * hashed(which, 15) + 250.0 * fall
+        y = 50.0 + 90.0 * hashed(which, 16) + 92.0 * fall
         tail = 70.0 * float(np.sin(np.pi * fall))
         brush.line(star, 2.4, (x - tail, y - 0.37 * tail), (x, y), alpha=amount * float(np.sin(np.pi * fall)))
 
@@ -140,8 +138,10 @@ def paint_aurora(brush: Brush) -> None:
         return
     left, right = brush.bounds.left, brush.bounds.right
     accent = brush.palette("accent")
-    for k, colour in enumerate((from_lch((0.78, 0.13, 165.0)), from_lch((0.70, 0.12, 190.0)), accent)):
-        base, tall = 300.0 - 62.0 * k, 190.0 - 20.0 * k
+    for k, colour in enumerate(
+        (from_lch((0.78, 0.14, 162.0)), mix(accent, from_lch((0.7, 0.12, 190.0)), 0.4))
+    ):
+        base, tall = 300.0 - 90.0 * k, 210.0 - 30.0 * k
         turn = 0.31 * k + 0.4 * brush.layout[3]
         for x in np.arange(left - 20.0, right + 20.0, 7.0):
             px = float(x)
@@ -149,8 +149,8 @@ def paint_aurora(brush: Brush) -> None:
             glow = 0.5 + 0.5 * waves(px, (0.6, 410.0, 0.2 + turn), (0.4, 97.0, turn))
             if glow > 0.02:
                 ray = box(px, y - tall, 7.4, tall)
-                light = (brush.palette.sky_top[0] + 0.25, colour[1], colour[2])
-                stops = ((0.0, light, 0.0), (0.75, light, 0.34 * amount * glow), (1.0, light, 0.0))
+                light = (brush.palette.sky_top[0] + 0.40, colour[1], colour[2])
+                stops = ((0.0, light, 0.0), (0.8, light, 0.52 * amount * glow), (1.0, light, 0.0))
                 brush.blend(ray, (px, y - tall), (px, y), stops)
 
 
