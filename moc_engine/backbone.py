@@ -86,10 +86,10 @@ class Backbone:
         """Rotary cosines and sines of token positions (3, …) in time, height and width."""
         return rotary_angles(self.transformer, *positions)
 
-    def velocity(
+    def predict(
         self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
     ) -> Tensor:
-        """The flow that the transformer predicts in one pass, in the dtype of the latents."""
+        """The transformer's output in one pass, in the dtype of the latents."""
         dtype = self.transformer.dtype
         with attending(self.transformer, attention, captions):
             predicted: Tensor = self.transformer(
@@ -98,8 +98,15 @@ class Backbone:
                 captions.states_BSE.to(dtype),
                 return_dict=False,
             )[0]
-        level = timesteps_B.view(-1, 1, 1, 1, 1) / self.scheduler.config.num_train_timesteps
-        return self.family.velocity(predicted.to(latents_BCFHW.dtype), latents_BCFHW, level)
+        return predicted.to(latents_BCFHW.dtype)
+
+    def velocity(
+        self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
+    ) -> Tensor:
+        """The flow ε - x0 at noisy latents."""
+        predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions)
+        level = timesteps_B / self.scheduler.config.num_train_timesteps
+        return self.family.velocity(latents_BCFHW, predicted, level.view(-1, 1, 1, 1, 1))
 
     @torch.no_grad()
     def read(
@@ -120,7 +127,7 @@ class Backbone:
             clean = torch.lerp(clean, draw_noise(clean.shape, _seed_of(clean)), noise)
         attention = ReadingPass(self.grid(clean.shape, chunking), self.angles, pooling, self.device)
         timestep = torch.tensor([noise * self.scheduler.config.num_train_timesteps], device=self.device)
-        self.velocity(clean[None].to(self.device), timestep, attention, captions)
+        self.predict(clean[None].to(self.device), timestep, attention, captions)
         return attention.memory()
 
 

@@ -104,10 +104,8 @@ def write(script: ShotScript, names: Sequence[str], telling: Telling, rng: np.ra
     for prop in lying:
         action += f"{', there is' if action else 'there is'} {_prop(prop, telling)}"
     place = _PLACES[SETS[script.place.kind]] if telling.place else ""
-    if rng.random() < 0.25 and place and action:
-        text = f"{place}, {action}"
-    else:
-        text = f"{action} {place}".strip()
+    place_first = rng.random() < 0.25 and place and action
+    text = f"{place}, {action}" if place_first else f"{action} {place}".strip()
     asides = []
     if telling.time:
         asides.append(_TIMES[script.time])

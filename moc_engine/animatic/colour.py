@@ -43,7 +43,8 @@ def lch_from_lab(lab: ArrayLike) -> Floats:
 def linear_from_lab(lab: ArrayLike) -> Floats:
     """(..., 3) L, a, b -> (..., 3) linear RGB, clipped to 0–1."""
     lms = np.asarray(lab, dtype=np.float64) @ _LMS_FROM_LAB.T
-    return np.clip((lms**3) @ _RGB_FROM_LMS.T, 0.0, 1.0)
+    rgb: Floats = np.clip((lms**3) @ _RGB_FROM_LMS.T, 0.0, 1.0)
+    return rgb
 
 
 def lab_from_linear(rgb: ArrayLike) -> Floats:

@@ -1,6 +1,6 @@
 """A caption as the text encoder reads it: names become cast tokens, synonyms fold, fillers go.
 
-    "Mira strolls to the right on the seaside, close-up"  ->  "<cast1> walk right beach , closeup"
+"Mira strolls to the right on the seaside, close-up"  ->  "<cast1> walk right beach , closeup"
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class Event:
             return replace(look, accessory=None)
         if self.kind == "grows":
             return replace(look, growth=GROWN)
-        assert self.colour is not None and self.colour_name is not None
+        assert self.colour is not None
+        assert self.colour_name is not None
         return replace(look, body=self.colour, body_name=self.colour_name)
 
 
@@ -171,7 +172,9 @@ def sample_event(rng: np.random.Generator, look: Look) -> Event:
         kinds.append("grows")
     kind = kinds[rng.integers(len(kinds))]
     if kind == "gains":
-        return Event(kind=kind, accessory=int(rng.choice([a for a in range(len(ACCESSORIES)) if a != look.accessory])))
+        return Event(
+            kind=kind, accessory=int(rng.choice([a for a in range(len(ACCESSORIES)) if a != look.accessory]))
+        )
     if kind == "painted":
         name = str(rng.choice([n for n in NAMED if n not in (look.body_name, look.accent_name)]))
         return Event(kind=kind, colour=sample_colour(rng, name), colour_name=name)
@@ -200,7 +203,9 @@ def sample_shot(
             action = str(rng.choice(_QUIET_FOR_EVENTS[:1]))
             direction = 0
         actors.append(
-            Actor(cast=index, action=action, direction=direction, expression=expression, look=look, event=event)
+            Actor(
+                cast=index, action=action, direction=direction, expression=expression, look=look, event=event
+            )
         )
     crowded = len(actors) > 2
     framing = _perhaps(rng, 0.5, ("wide", "medium") if crowded else ("wide", "medium", "closeup"))

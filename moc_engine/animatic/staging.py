@@ -93,11 +93,11 @@ class _Cue:
         """An angle that turns `rate` times a second."""
         return 2 * np.pi * (rate * self.t + self.offset + start)
 
-    def near(self, forward: object, up: object) -> None:
+    def near(self, forward: Times | float, up: Times | float) -> None:
         self.track["near_hand"][:, 0] = forward
         self.track["near_hand"][:, 1] = up
 
-    def far(self, forward: object, up: object) -> None:
+    def far(self, forward: Times | float, up: Times | float) -> None:
         self.track["far_hand"][:, 0] = forward
         self.track["far_hand"][:, 1] = up
 
@@ -113,7 +113,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     for i, (actor, spot) in enumerate(zip(script.actors, spots, strict=True)):
         facing = float(actor.direction or (1.0 if spot <= 0.02 else -1.0))
         track = scene.characters[i]
-        cue = _Cue(track, t, seconds, facing, 0.23 * i, 2.0 ** actor.look.growth)
+        cue = _Cue(track, t, seconds, facing, 0.23 * i, 2.0**actor.look.growth)
         _stage_actor(cue, actor, float(spot), depth=(0.1, -0.35, 0.35)[i] + rng.uniform(-0.1, 0.1))
     for i, prop in enumerate(script.props):
         _stage_prop(scene, i, prop, script, t, seconds, rng)
@@ -267,7 +267,9 @@ def _dance(cue: _Cue) -> None:
 def _fall(cue: _Cue) -> None:
     start = 0.3 * cue.seconds
     u = np.clip((cue.t - start) / 0.55, 0.0, None)
-    tipped = np.where(u < 1.0, u**2, 1.0 - 0.09 * np.exp(-3.0 * (u - 1)) * np.abs(np.sin(np.pi * (u - 1) * 1.4)))
+    tipped = np.where(
+        u < 1.0, u**2, 1.0 - 0.09 * np.exp(-3.0 * (u - 1)) * np.abs(np.sin(np.pi * (u - 1) * 1.4))
+    )
     _angle(cue.track, "roll", -cue.facing * tipped * np.deg2rad(86.0))
     cue.track["lift"] = 0.35 * np.where(u < 1.0, 4 * u * (1 - u), 0.0)
     wobble = np.where(cue.t < start, np.sin(2 * np.pi * cue.t * 1.4), 0.0)
@@ -340,7 +342,9 @@ def _play_event(cue: _Cue, actor: Actor) -> None:
         if before.accessory is not None:
             track["accessory"][:, before.accessory] = 1.0 - smoothstep(2 * done)
         if after.accessory is not None:
-            track["accessory"][:, after.accessory] = smoothstep(2 * done - 1) if before.accessory is not None else done
+            track["accessory"][:, after.accessory] = (
+                smoothstep(2 * done - 1) if before.accessory is not None else done
+            )
         reach = 4 * done * (1 - done)
         cue.near(0.5 - 0.14 * reach, -0.12 + 0.66 * reach)
         cue.far(-0.5 + 0.14 * reach, -0.12 + 0.66 * reach)

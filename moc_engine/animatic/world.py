@@ -72,9 +72,7 @@ class Story:
     shots: tuple[StoryShot, ...]
 
 
-def sample_story(
-    rng: np.random.Generator, *, shots: int, cast: int, tokens: int | Sequence[int]
-) -> Story:
+def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int | Sequence[int]) -> Story:
     """A story of `shots` shots with up to `cast` cast members.
 
     `tokens` is the length of every shot, or of each, in token frames (`PATCH_FRAMES` latent frames).
@@ -84,7 +82,7 @@ def sample_story(
     lengths = [tokens] * shots if isinstance(tokens, int) else list(tokens)
     members = [int(i) for i in rng.choice(CAST_SIZE, cast, replace=False)]
     looks = {i: sample_look(rng) for i in members}
-    places = {}
+    places: dict[int, Place] = {}
     prop_colours = []
     for _ in PROPS:
         name = str(rng.choice(list(NAMED)))
@@ -200,5 +198,4 @@ def _choose_parts(rng: np.random.Generator, *, first: bool) -> tuple[str, ...]:
         return LOOK_PARTS[:3]
     if draw < 0.8:
         return LOOK_PARTS
-    parts = tuple(p for p in LOOK_PARTS if rng.random() < 0.5)
-    return parts
+    return tuple(p for p in LOOK_PARTS if rng.random() < 0.5)

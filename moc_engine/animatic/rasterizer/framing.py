@@ -22,6 +22,7 @@ from moc_engine.animatic.timeline import Timeline
 Floats = NDArray[np.float64]
 
 _HEADROOM: Final = 1.4  # H from the feet to a face with something above it
+_JUMP: Final = 0.6  # of a jump's height, that a close-up makes room for
 _HALF_BODY: Final = 0.15  # stage units, with an arm
 _FOLLOW: Final = 0.5  # seconds over which the camera makes up its mind to rise
 _SHAKE: Final = 0.007  # stage units
@@ -74,15 +75,21 @@ class Framing:
         return [self.at(float(t)) for t in np.linspace(0.0, seconds, count)]
 
     def _closest(self, scene: Scene) -> float:
-        """The most zoom at which a frame narrower than 16:9 still holds everybody."""
-        if self._frame.reach >= 1.0:
+        """The most zoom at which jumps fit into the frame's height and, where narrow, all into its width."""
+        present = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
+        if not present:
             return np.inf
-        extents = [
-            float(np.median(np.abs(actor["x"] - scene.camera["x"]))) * self._frame.gather + _HALF_BODY
-            for actor in scene.characters
-            if actor["presence"].mean() > 0.5
-        ]
-        return float(max(-0.5, np.log2(self._frame.reach / max(extents, default=0.1))))
+        tall = max(
+            float((_JUMP * actor["lift"] + _HEADROOM * np.exp2(actor["growth"])).max()) for actor in present
+        )
+        pixels = tall * BODY_HEIGHT * STAGE_UNIT * self._frame.unit
+        limit = float(np.log2(0.94 * self._frame.height / pixels))
+        if self._frame.reach < 1.0:
+            apart = [float(np.median(np.abs(actor["x"] - scene.camera["x"]))) for actor in present]
+            limit = min(
+                limit, float(np.log2(self._frame.reach / (max(apart) * self._frame.gather + _HALF_BODY)))
+            )
+        return max(-0.5, limit)
 
     def _raised(self, scene: Scene) -> Floats:
         """How much higher the camera looks, per latent frame, so that jumping faces stay in the picture."""

@@ -176,9 +176,8 @@ def cloud_colours(brush: Brush) -> tuple[Lab, Lab]:
     front = from_lch((0.955, 0.018, 85))
     front = mix(front, from_lch((0.835, 0.105, 48)), climate.sunset)
     front = mix(front, mix(palette.sky_low, from_lch((0.42, 0.06, 262)), 0.55), climate.night)
-    front = mix(
-        front, mix(palette.sky_top, (0.72, -0.015, -0.02), 0.45), 0.75 * climate.rain * (1 - climate.night)
-    )
+    heavy = (palette.sky_top[0] * 0.86, palette.sky_top[1] * 0.8, palette.sky_top[2] * 0.8)
+    front = mix(front, heavy, 0.78 * climate.rain * (1.0 - climate.night))
     front = mix(front, (front[0] * 0.8, front[1], front[2]), 0.6 * climate.rain * climate.night)
     front = mix(front, palette.sky_low, 0.25 * climate.snow + 0.5 * climate.fog)
     return front, mix(mix(front, palette.sky_top, 0.26), from_lch((0.80, 0.13, 38)), 0.35 * climate.sunset)

@@ -32,7 +32,8 @@ def test_scenes_are_finite_and_moderate() -> None:
         for shot in story.shots:
             latents = shot.scene.to_latents()
             assert len(shot.scene) == 8 * PATCH_FRAMES
-            assert np.isfinite(latents).all() and np.abs(latents).max() < 8
+            assert np.isfinite(latents).all()
+            assert np.abs(latents).max() < 8
 
 
 def test_a_look_stays_until_an_event_changes_it() -> None:
@@ -67,8 +68,10 @@ def test_recalls_name_only_what_the_caption_does_not_say() -> None:
             for recall in shot.recalls:
                 assert recall.cast in seen
                 own = normalise(shot.caption, story.cast)
-                if "accessory" in recall.parts and not shot.script.props and not any(
-                    a.event for a in shot.script.actors
+                if (
+                    "accessory" in recall.parts
+                    and not shot.script.props
+                    and not any(a.event for a in shot.script.actors)
                 ):
                     others = [a for a in shot.script.actors if a.cast != recall.cast]
                     if not others and recall.look.accessory is not None:
@@ -98,7 +101,12 @@ def test_every_set_and_many_actions_occur() -> None:
     scripts = [shot.script for s in stories(60) for shot in s.shots]
     assert {SETS[s.place.kind] for s in scripts} == set(SETS)
     assert len({a.action for s in scripts for a in s.actors}) >= 12
-    assert {e.event.kind for s in scripts for e in s.actors if e.event} == {"gains", "loses", "painted", "grows"}
+    assert {e.event.kind for s in scripts for e in s.actors if e.event} == {
+        "gains",
+        "loses",
+        "painted",
+        "grows",
+    }
 
 
 def test_a_cast_beyond_the_tokens_is_refused() -> None:
