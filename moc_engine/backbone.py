@@ -106,7 +106,7 @@ class Backbone:
         """The flow ε - x0 at noisy latents."""
         predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
-        return self.family.velocity(latents_BCFHW, predicted, level.view(-1, 1, 1, 1, 1))
+        return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
 
     @torch.no_grad()
     def read(

@@ -2,7 +2,8 @@
 
 A story draws hidden looks for its cast, hidden tints and layouts for its sets and colours for its
 props. Captions tell some of it at the first appearance; everything else can only be known by
-looking at earlier shots. The same generator state gives the same story.
+looking at earlier shots; a caption that names no place stays where the shot before was. The same
+generator state gives the same story.
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
             weather=own_weather or story_weather or "clear",
             event_rate=event_rate,
         )
+        stays = index == 0 or told[-1].script.place.kind == kind
         telling = Telling(
+            place=not (stays and rng.random() < 0.25),
             time=own_time is not None,
             weather=own_weather is not None,
             looks={i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))},
