@@ -111,6 +111,7 @@ class DenoisingPass:
         device: torch.device,
         *,
         rows: int = 1,
+        small_history: int = SMALL_HISTORY,
     ) -> None:
         self.step = 0
         self.recorder: TraceRecorder | None = None
@@ -126,7 +127,8 @@ class DenoisingPass:
         self._boosts = torch.tensor(rule.boosts).to(device) if rule.boosts.any() else None
         self._past: _Past | None = None
         if looking.history is not None:
-            self._past = _Past(looking.history, angles, device, looking.routing.pooling, rows)
+            pooling = looking.routing.pooling
+            self._past = _Past(looking.history, angles, device, pooling, rows, small_history)
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
@@ -228,13 +230,14 @@ class _Past:
         device: torch.device,
         pooling: Pooling,
         rows: int,
+        small: int,
     ) -> None:
         self.layout = history.layout
         self.means_NHDC = _means(history, angles, pooling, device)
         self._angles = angles(history.positions_3T.to(device))
         self.rotate: Rotate | None = None
         k, v = history.k_NHTD, history.v_NHTD
-        if (k.nbytes + v.nbytes) * rows <= SMALL_HISTORY:
+        if (k.nbytes + v.nbytes) * rows <= small:
             self.rows = rows
             k = apply_rotary(k.to(device), *self._angles)
             self.k_NBHTD, self.v_NBHTD = (x[:, None].repeat(1, rows, 1, 1, 1) for x in (k, v.to(device)))

@@ -73,7 +73,7 @@ def gathered_attention(
     return out.view(B, H, L, D), Mass(
         own=mass[0][..., None],
         pinned=torch.stack(mass[1:], dim=-1) if mass[1:] else shares.new_empty(B, H, L, 0),
-        routed=shares[..., dense_scores.shape[-1] :].reshape(B, H, L, K, -1).sum(dim=-1),
+        routed=shares[..., dense_scores.shape[-1] :].reshape(B, H, *tokens_RLKN.shape[1:]).sum(dim=-1),
     )
 
 

@@ -407,11 +407,3 @@ def corner_leaves(brush: Brush, time: float, *, period: float = 1360.0) -> None:
             foot = (x + 46.0 * size * u, 742.0)
             leaf = blade(*foot, length, 16.0 * size, 1.12 * u + sway, 16.0 * u + 90.0 * sway)
             brush.fill(leaf, pale if k % 3 == 1 else ink)
-
-
-def tufts(brush: Brush, edge: float, colour: Lab, spacing: float) -> None:
-    """Grass here and there between the ground's `edge` and the front, larger when nearer."""
-    bounds = brush.bounds
-    for i in range(int(bounds.left // spacing) - 1, int(bounds.right // spacing) + 2):
-        y = edge + 26.0 + 172.0 * hashed(i, 124) ** 0.9
-        tuft(brush, (i + hashed(i, 123)) * spacing, y, 12.0 + 17.0 * (y - edge) / 195.0, colour)

@@ -10,7 +10,6 @@ from moc_engine.animatic.rasterizer.layers import Layer
 from moc_engine.animatic.rasterizer.outlines import box, ellipse, hashed, waves
 from moc_engine.animatic.rasterizer.palette import DUSK_BAND, GLOW, Lab, from_lch, lighter, mix, shade
 
-DISC_DEPTH = 0.06
 CLOUD_DEPTH = 0.12
 
 
@@ -52,7 +51,7 @@ def paint_disc(brush: Brush, x: float, y: float) -> None:
     if climate.night > 0.5:
         _paint_moon(brush, x, y, radius, veil)
     else:
-        brush.fill(ellipse(x, y, radius, radius), sun, 1.0 - 0.3 * (1.0 - veil))
+        brush.fill(ellipse(x, y, radius, radius), sun, 1.0 - 0.7 * climate.rain)
         brush.grain(
             ellipse(x, y, radius, radius),
             from_lch((0.88, 0.09, 80)),
@@ -177,7 +176,7 @@ def cloud_colours(brush: Brush) -> tuple[Lab, Lab]:
     front = mix(front, from_lch((0.835, 0.105, 48)), climate.sunset)
     front = mix(front, mix(palette.sky_low, from_lch((0.42, 0.06, 262)), 0.55), climate.night)
     heavy = (palette.sky_top[0] * 0.86, palette.sky_top[1] * 0.8, palette.sky_top[2] * 0.8)
-    front = mix(front, heavy, 0.78 * climate.rain * (1.0 - climate.night))
+    front = mix(front, heavy, 0.92 * climate.rain * (1.0 - climate.night))
     front = mix(front, (front[0] * 0.8, front[1], front[2]), 0.6 * climate.rain * climate.night)
     front = mix(front, palette.sky_low, 0.25 * climate.snow + 0.5 * climate.fog)
     return front, mix(mix(front, palette.sky_top, 0.26), from_lch((0.80, 0.13, 38)), 0.35 * climate.sunset)
