@@ -72,6 +72,7 @@ class ClipWriter:
         )
         picture.pts = self.frames
         picture.time_base = 1 / self._rate
+        picture.duration = 1
         self._container.mux(self._stream.encode(picture))
         self.frames += 1
 
