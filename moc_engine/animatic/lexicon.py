@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+# fmt: off
+
 
 def _verb(base: str, *others: str) -> tuple[str, ...]:
     """The regular forms of a verb, and further words or phrases."""
@@ -28,128 +30,34 @@ SETS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 ACTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "stand": _verb(
-        "stand",
-        "stood",
-        "stand still",
-        "stands still",
-        "wait",
-        "waits",
-        "waiting",
-        "pose",
-        "poses",
-        "stay",
-        "stays",
-    ),
-    "walk": _verb(
-        "walk",
-        "stroll",
-        "strolls",
-        "strolling",
-        "wander",
-        "wanders",
-        "march",
-        "marches",
-        "come",
-        "comes",
-        "go",
-        "goes",
-        "goes for a walk",
-    ),
-    "run": (
-        "run",
-        "runs",
-        "running",
-        "ran",
-        "race",
-        "races",
-        "racing",
-        "rush",
-        "rushes",
-        "hurry",
-        "hurries",
-        "sprint",
-        "sprints",
-        "dash",
-        "dashes",
-        "chase",
-        "chases",
-    ),
-    "jump": _verb(
-        "jump", "jump up", "jumps up", "hop", "hops", "hopping", "leap", "leaps", "bounce", "bounces"
-    ),
-    "spin": (
-        "spin",
-        "spins",
-        "spinning",
-        "spun",
-        "twirl",
-        "twirls",
-        "whirl",
-        "whirls",
-        "turns around",
-        "turn around",
-        "rotates",
-    ),
+    "stand": _verb("stand", "stood", "stand still", "stands still", "wait", "waits", "waiting", "pose",
+                   "poses",
+                   "stay", "stays"),
+    "walk": _verb("walk", "stroll", "strolls", "strolling", "wander", "wanders", "march", "marches", "come",
+                  "comes", "go", "goes", "goes for a walk"),
+    "run": ("run", "runs", "running", "ran", "race", "races", "racing", "rush", "rushes", "hurry", "hurries",
+            "sprint", "sprints", "dash", "dashes", "chase", "chases"),
+    "jump": _verb("jump", "jump up", "jumps up", "hop", "hops", "hopping", "leap", "leaps", "bounce",
+                  "bounces"),
+    "spin": ("spin", "spins", "spinning", "spun", "twirl", "twirls", "whirl", "whirls", "turns around",
+             "turn around", "rotates"),
     "wave": _verb("wave", "greet", "greets", "greeting", "say hello", "says hello"),
     "sit": ("sit", "sits", "sitting", "sat", "sit down", "sits down", "rest", "rests", "resting"),
-    "sleep": (
-        "sleep",
-        "sleeps",
-        "sleeping",
-        "slept",
-        "nap",
-        "naps",
-        "snooze",
-        "snoozes",
-        "falls asleep",
-        "asleep",
-        "dream",
-        "dreams",
-        "dreaming",
-    ),
+    "sleep": ("sleep", "sleeps", "sleeping", "slept", "nap", "naps", "snooze", "snoozes", "falls asleep",
+              "asleep", "dream", "dreams", "dreaming"),
     "dance": _verb("dance", "party", "parties", "boogie", "boogies"),
-    "fall": (
-        "fall",
-        "falls",
-        "falling",
-        "fell",
-        "fall over",
-        "falls over",
-        "fall down",
-        "falls down",
-        "trip",
-        "trips",
-        "tumble",
-        "tumbles",
-        "stumble",
-        "stumbles",
-        "slips",
-    ),
+    "fall": ("fall", "falls", "falling", "fell", "fall over", "falls over", "fall down", "falls down", "trip",
+             "trips", "tumble", "tumbles", "stumble", "stumbles", "slips"),
     "cheer": _verb("cheer", "celebrate", "celebrates", "rejoice", "rejoices", "hurrah"),
     "bow": _verb("bow", "nod", "nods", "bow down", "bows down"),
     "float": _verb("float", "fly", "flies", "flying", "hover", "hovers", "drift", "drifts", "levitates"),
-    "look": _verb(
-        "look", "look around", "looks around", "search", "searches", "watch", "watches", "watching"
-    ),
+    "look": _verb("look", "look around", "looks around", "search", "searches", "watch", "watches",
+                  "watching"),
 }
 
 PROP_VERBS: Final[dict[str, tuple[str, ...]]] = {
-    "hold": (
-        "hold",
-        "holds",
-        "holding",
-        "held",
-        "carry",
-        "carries",
-        "carrying",
-        "has",
-        "have",
-        "bring",
-        "brings",
-        "takes along",
-        "under",
-    ),
+    "hold": ("hold", "holds", "holding", "held", "carry", "carries", "carrying", "has", "have", "bring",
+             "brings", "takes along"),
     "throw": ("throw", "throws", "throwing", "threw", "toss", "tosses", "kick", "kicks"),
     "lies": ("lies", "lie", "lying", "beside", "next to", "near", "there is", "there are", "finds", "find"),
 }
@@ -158,17 +66,8 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "gains": ("put on", "puts on", "putting on", "gets", "get", "receives", "gains", "dons", "tries on"),
     "loses": ("lose", "loses", "losing", "lost", "take off", "takes off", "taking off", "drops", "removes"),
     "painted": ("painted", "is painted", "gets painted", "turns", "turn", "becomes", "dyed", "is dyed"),
-    "grows": (
-        "grow",
-        "grows",
-        "growing",
-        "grew",
-        "grow up",
-        "grows up",
-        "growing up",
-        "gets bigger",
-        "becomes big",
-    ),
+    "grows": ("grow", "grows", "growing", "grew", "grow up", "grows up", "growing up", "gets bigger",
+              "becomes big"),
 }
 
 DIRECTIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -178,38 +77,13 @@ DIRECTIONS: Final[dict[str, tuple[str, ...]]] = {
 
 EXPRESSIONS: Final[dict[str, tuple[str, ...]]] = {
     "calm": ("calm", "calmly", "quiet", "quietly", "peaceful", "peacefully", "neutral"),
-    "happy": (
-        "happy",
-        "happily",
-        "smile",
-        "smiles",
-        "smiling",
-        "laugh",
-        "laughs",
-        "laughing",
-        "glad",
-        "gladly",
-        "joyful",
-        "joyfully",
-        "merry",
-        "merrily",
-        "cheerful",
-        "cheerfully",
-        "proud",
-        "proudly",
-    ),
+    "happy": ("happy", "happily", "smile", "smiles", "smiling", "laugh", "laughs", "laughing", "glad",
+              "gladly",
+              "joyful", "joyfully", "merry", "merrily", "cheerful", "cheerfully", "proud", "proudly"),
     "sad": ("sad", "sadly", "cry", "cries", "crying", "unhappy", "unhappily", "weeps", "weeping", "lonely"),
     "angry": ("angry", "angrily", "furious", "furiously", "mad", "grumpy", "grumpily", "cross"),
-    "surprised": (
-        "surprised",
-        "amazed",
-        "astonished",
-        "shocked",
-        "scared",
-        "afraid",
-        "startled",
-        "frightened",
-    ),
+    "surprised": ("surprised", "amazed", "astonished", "shocked", "scared", "afraid", "startled",
+                  "frightened"),
     "sleepy": ("sleepy", "sleepily", "tired", "tiredly", "weary", "yawns", "yawning"),
 }
 
@@ -293,15 +167,16 @@ STRUCTURE: Final[dict[str, tuple[str, ...]]] = {
     ".": (".", "!", "?"),
 }
 
-FILLERS: Final = frozenset(
-    """a an the of on in at to into onto for from by his her its their he she it they them him this that
-    these those there here then now very so too again still up down out off over around through across some
-    one two three creature character friend friends animal being fellow someone stripe stripes trim accent
-    body shaped camera shot light lights warm cold soft bright big little small old young new feels feel
-    seems looking slowly quickly fast slow gently alone together both all each other just back away toward
-    towards behind under above front next sky sun time moment story scene also who which be being been
-    make makes making s""".split()  # noqa: SIM905
-)
+_FILLERS = """
+    a an the of on in at to into onto for from by his her its their he she it they them him this that these those
+    there here then now very so too again still up down out off over around through across some one two three
+    creature character friend friends animal being fellow someone everyone nobody stripe stripes trim accent body
+    shaped camera shot light lights warm cold soft bright big little small old young new feels feel seems looking
+    slowly quickly fast slow gently alone both all each other just back away toward towards behind under above
+    front next sky sun time moment story scene also who which be been make makes making s suddenly finally later
+    soon once today tomorrow always never first last when after before until
+"""
+FILLERS: Final = frozenset(_FILLERS.split())
 
 KINDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "set": SETS,
