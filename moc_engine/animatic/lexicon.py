@@ -168,13 +168,13 @@ STRUCTURE: Final[dict[str, tuple[str, ...]]] = {
 }
 
 _FILLERS = """
-    a an the of on in at to into onto for from by his her its their he she it they them him this that these those
-    there here then now very so too again still up down out off over around through across some one two three
-    creature character friend friends animal being fellow someone everyone nobody stripe stripes trim accent body
-    shaped camera shot light lights warm cold soft bright big little small old young new feels feel seems looking
-    slowly quickly fast slow gently alone both all each other just back away toward towards behind under above
-    front next sky sun time moment story scene also who which be been make makes making s suddenly finally later
-    soon once today tomorrow always never first last when after before until
+a an the of on in at to into onto for from by his her its their he she it they them him this that these those
+there here then now very so too again still up down out off over around through across some one two three
+creature character friend friends animal being fellow someone everyone nobody stripe stripes trim accent body
+shaped camera shot light lights warm cold soft bright big little small old young new feels feel seems looking
+slowly quickly fast slow gently alone both all each other just back away toward towards behind under above
+front next sky sun time moment story scene also who which be been make makes making s suddenly finally later
+soon once today tomorrow always never first last when after before until
 """
 FILLERS: Final = frozenset(_FILLERS.split())
 
