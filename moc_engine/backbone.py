@@ -25,6 +25,7 @@ from moc_engine.film import Frame
 from moc_engine.grid import TokenGrid
 from moc_engine.memory import TakeMemory
 from moc_engine.passes import ReadingPass
+from moc_engine.quiet import quietly
 from moc_engine.sampler import draw_noise
 from moc_engine.wan import AttentionPass, CaptionStates, attending, rotary_angles
 
@@ -222,7 +223,8 @@ def _load_video(source: str, device: torch.device) -> Backbone:
 
 def _read(pipeline: Any, source: str, dtype: torch.dtype) -> Any:
     try:
-        return pipeline.from_pretrained(source, torch_dtype=dtype, use_safetensors=True)
+        with quietly():
+            return pipeline.from_pretrained(source, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelNotFound(f"the model at {source} cannot be read: {error}") from error
 

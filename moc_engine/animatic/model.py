@@ -10,23 +10,21 @@ Basics: Let Denoising Generative Models Denoise", 2025). `velocity` is what samp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
-from diffusers.utils import logging as diffusers_logging
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
 from moc_engine.animatic.grammar import normalise
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.errors import ModelNotFound
+from moc_engine.quiet import quietly
 from moc_engine.vocabulary import WORDS
 
 PAD: Final = "<pad>"
@@ -71,7 +69,11 @@ class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
     def from_pretrained(cls, source: str | Path, **options: Any) -> AnimaticPipeline:
         """As diffusers does it, but with the text encoder's pooling layer left out, which has no weights."""
         text_encoder = BertModel.from_pretrained(
-            source, subfolder="text_encoder", add_pooling_layer=False, dtype=options.get("torch_dtype")
+            source,
+            subfolder="text_encoder",
+            add_pooling_layer=False,
+            use_safetensors=True,
+            dtype=options.get("dtype"),
         )
         pipeline: AnimaticPipeline = super().from_pretrained(
             source, **{"text_encoder": text_encoder, **options}
@@ -126,7 +128,7 @@ def build_tokenizer(longest: int) -> PreTrainedTokenizerFast:
 
 def save(pipeline: AnimaticPipeline, folder: Path) -> None:
     """Writes model_index.json and a folder for each part, weights as safetensors."""
-    with _quietly():
+    with quietly():
         pipeline.save_pretrained(folder, safe_serialization=True)
 
 
@@ -134,23 +136,8 @@ def load(folder: Path) -> AnimaticPipeline:
     """Reads what `save` wrote; raises `ModelNotFound` where there is nothing of the kind."""
     if not (folder / "model_index.json").is_file():
         raise ModelNotFound(f"no model in {folder}: model_index.json is missing")
-    with _quietly():
-        return AnimaticPipeline.from_pretrained(folder)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No progress bars of the libraries for what takes a moment."""
-    libraries = (diffusers_logging, transformers_logging)
-    shown = [library.is_progress_bar_enabled() for library in libraries]
-    for library in libraries:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, was in zip(libraries, shown, strict=True):
-            if was:
-                library.enable_progress_bar()
+    with quietly():
+        return AnimaticPipeline.from_pretrained(folder, use_safetensors=True)
 
 
 def story_text(caption: str, cast: Sequence[str]) -> str:

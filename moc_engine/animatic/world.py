@@ -90,7 +90,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         prop_colours.append((name, sample_colour(rng, name)))
     story_time = str(rng.choice(list(TIMES))) if rng.random() < 0.35 else None
     story_weather = sample_weather(rng) if rng.random() < 0.15 else None
-    event_rate = 0.12
+    event_rate = 0.2
     leading = dict(zip(members, rng.gamma(1.0, size=cast) + 0.03, strict=True))
     seen: dict[int, int] = {}
     seen_places: dict[int, int] = {}

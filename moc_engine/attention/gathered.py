@@ -52,8 +52,8 @@ def gathered_attention(
         own_k_BHSD, own_v_BHSD, history_k_BHTD, history_v_BHTD, history_offsets, pinned, rotate
     )
     tokens_RLKN, none_RLKN = _tokens(history_offsets, indices_BHLK.reshape(R, L, K))
-    routed_k = _gathered(history_k_BHTD, tokens_RLKN)
-    routed_v = _gathered(history_v_BHTD, tokens_RLKN)
+    routed_k = _gathered(history_k_BHTD, tokens_RLKN, none_RLKN)
+    routed_v = _gathered(history_v_BHTD, tokens_RLKN, none_RLKN)
     if rotate is not None:
         routed_k = rotate(routed_k, tokens_RLKN)
     routed_k, routed_v = (x.view(R * L, -1, D) for x in (routed_k, routed_v))
@@ -62,7 +62,7 @@ def gathered_attention(
     dense_scores = q_RLD @ dense_k.flatten(0, 1).transpose(1, 2)
     routed_scores = (routed_k @ q_RLD.reshape(R * L, D, 1)).view(R, L, -1)
     if none_RLKN is not None:
-        routed_scores = routed_scores.masked_fill(none_RLKN.view(R, L, -1), -torch.inf)
+        routed_scores = routed_scores.masked_fill(none_RLKN.flatten(2), -torch.inf)
     scores = torch.cat((dense_scores, routed_scores), dim=-1)
     weights = (scores.to(torch.promote_types(scores.dtype, torch.float32)) * scale).softmax(dim=-1)
     dense, routed = weights.to(q_RLD.dtype).split([dense_scores.shape[-1], routed_scores.shape[-1]], dim=-1)
@@ -112,9 +112,10 @@ def _tokens(offsets: Ints, indices_RLK: Tensor) -> tuple[Tensor, Tensor | None]:
     return tokens, none if none.any() else None
 
 
-def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor) -> Tensor:
-    """Rows of x at `tokens_RLKN`, each within its own R."""
+def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
+    """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none."""
     T, D = x_BHTD.shape[2:]
     rows = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1) * T
     flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
-    return flat.view(*tokens_RLKN.shape, D)
+    gathered = flat.view(*tokens_RLKN.shape, D)
+    return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)

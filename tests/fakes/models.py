@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from moc_engine.animatic.family import AnimaticFamily
 from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.backbone import Backbone
+from moc_engine.quiet import quietly
 
 TINY = ModelConfig(
     layers=2, heads=2, head_width=16, feed_forward=2, text_layers=1, text_width=32, text_heads=2
@@ -60,7 +61,8 @@ def save_tiny_video(folder: Path) -> None:
     vocabulary = {word: i for i, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    WanPipeline(
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    pipeline = WanPipeline(
         tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"),
         text_encoder=UMT5EncoderModel(
             UMT5Config(vocab_size=len(words), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
@@ -74,4 +76,6 @@ def save_tiny_video(folder: Path) -> None:
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         transformer=tiny_transformer(),
-    ).save_pretrained(folder, safe_serialization=True)
+    )
+    with quietly():
+        pipeline.save_pretrained(folder, safe_serialization=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,9 +152,8 @@ def test_means_pooled_after_rotation_move_with_their_take(chunking: Any) -> None
     routing = RoutingConfig(top_k=1, chunking=chunking, pooling="after")
     past = history(routing)
     turned = apply_rotary(past.k_NHTD, *angles(past.positions_3T))
-    cuts = past.layout.offsets
-    spans = zip(cuts[:-1], cuts[1:], strict=True)
-    means = torch.stack([turned[:, :, a:b].mean(dim=2) for a, b in spans], dim=2)
+    cuts = pairwise(past.layout.offsets.tolist())
+    means = torch.stack([turned[:, :, first:stop].mean(dim=2) for first, stop in cuts], dim=2)
     recorder = recorder_for(routing, "auto")
     look(routing, past=past, recorder=recorder)
     picks = torch.tensor(recorder.finish().picks.astype(np.int64))  # layers, heads, 1, query, context

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from moc_engine.animatic.model import save
+from moc_engine.animatic.scene import CHANNELS, SLOTS
+from moc_engine.backbone import load_backbone, stacked
+from moc_engine.config import RoutingConfig
+from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.grid import TokenGrid
+from moc_engine.wan import CaptionStates
+from tests.fakes.models import save_tiny_video, tiny_animatic, tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def animatic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(tiny_animatic(), folder)
+    return folder
+
+
+def test_a_pipeline_folder_is_loaded_with_its_weights(animatic: Path) -> None:
+    backbone, made = load_backbone(animatic, "cpu"), tiny_backbone()
+    assert backbone.name == "tiny"
+    assert backbone.family.routing == RoutingConfig()
+    loaded, weights = backbone.transformer.state_dict(), made.transformer.state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
+    assert backbone.parameters == sum(weight.numel() for weight in made.transformer.parameters())
+
+
+def test_tokens_of_latents_are_slots_by_frames() -> None:
+    backbone = tiny_backbone()
+    shape = backbone.family.latent_shape(2.0, (1280, 720))
+    assert shape == (CHANNELS, 12, SLOTS, 1)
+    assert backbone.grid(shape, "track") == TokenGrid(frames=4, height=SLOTS, width=1, chunking="track")
+
+
+def test_no_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="nowhere"):
+        load_backbone(tmp_path / "nowhere")
+    with pytest.raises(ModelNotFound, match=tmp_path.name):
+        load_backbone(tmp_path)
+
+
+def test_other_pipelines_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+    with pytest.raises(ModelMismatch, match="StableDiffusionPipeline"):
+        load_backbone(tmp_path)
+
+
+def test_a_folder_with_parts_missing_is_told(animatic: Path, tmp_path: Path) -> None:
+    shutil.copytree(animatic, tmp_path / "model")
+    for file in (tmp_path / "model" / "transformer").glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(ModelNotFound, match="model"):
+        load_backbone(tmp_path / "model", "cpu")
+
+
+class Canary:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("transformer", "diffusion_pytorch_model.bin"), ("text_encoder", "pytorch_model.bin")],
+)
+@pytest.mark.parametrize("family", ["animatic", "video"])
+def test_pickled_weights_are_never_read(tmp_path: Path, family: str, part: str, name: str) -> None:
+    model = tmp_path / "model"
+    if family == "animatic":
+        save(tiny_animatic(), model)
+    else:
+        save_tiny_video(model)
+    for weights in (model / part).glob("*.safetensors"):
+        weights.unlink()
+    (model / part / name).write_bytes(pickle.dumps(Canary(tmp_path / "mark")))
+    with pytest.raises(ModelNotFound):
+        load_backbone(model, "cpu")
+    assert not (tmp_path / "mark").exists()
+
+
+def states(count: int, mask: list[bool] | None = None) -> CaptionStates:
+    return CaptionStates(
+        states_BSE=torch.full((1, count, 2), float(count)),
+        mask_BS=None if mask is None else torch.tensor([mask]),
+    )
+
+
+def test_captions_of_both_branches_are_padded_to_one_length() -> None:
+    both = stacked(states(3, [True, True, False]), states(1))
+    assert both.states_BSE.shape == (2, 3, 2)
+    assert both.mask_BS is not None
+    assert both.mask_BS.tolist() == [[True, True, False], [True, False, False]]
+
+
+def test_equally_long_captions_without_masks_need_none() -> None:
+    assert stacked(states(3), states(3)).mask_BS is None
