@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 Pooling = Literal["before", "after"]
 Captions = Literal["own", "all"]
@@ -100,3 +100,35 @@ class SamplerConfig:
             raise ValueError(f"guidance: must be within 0–30, got {self.guidance}")
         if not 0.0 <= self.memory_noise < 1.0:
             raise ValueError(f"memory_noise: must be within 0–1, got {self.memory_noise}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingChoice:
+    """What a person chose of a `RoutingConfig`; None leaves it to the model."""
+
+    top_k: int | None = None
+    chunking: Chunking | None = None
+    pooling: Pooling | None = None
+    outer_shots: int | None = None
+    backend: Backend | None = None
+
+    def over(self, own: RoutingConfig) -> RoutingConfig:
+        """The model's own settings with the choice over them; `ValueError` as `RoutingConfig` raises it."""
+        return replace(own, **_chosen(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerChoice:
+    """What a person chose of a `SamplerConfig`; None leaves it to the model."""
+
+    steps: int | None = None
+    guidance: float | None = None
+    memory_noise: float | None = None
+
+    def over(self, own: SamplerConfig) -> SamplerConfig:
+        """The model's own settings with the choice over them; `ValueError` as `SamplerConfig` raises it."""
+        return replace(own, **_chosen(self))
+
+
+def _chosen(choice: RoutingChoice | SamplerChoice) -> dict[str, Any]:
+    return {name: value for name, value in vars(choice).items() if value is not None}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import RoutingChoice, SamplerChoice, Steering
 
 Stage = Literal["load", "memory", "denoise", "decode", "write"]
 
@@ -23,7 +23,7 @@ Stage = Literal["load", "memory", "denoise", "decode", "write"]
 class ContextTake:
     """A finished take that the render may look at: which one, of which shot, and its latents.
 
-    `caption` and `global_caption` are the ones it was rendered with, composed; `seconds` its length.
+    `caption`, `global_caption` and `cast` are the ones it was rendered with; `seconds` its length.
     """
 
     id: str
@@ -31,6 +31,7 @@ class ContextTake:
     latents: Path
     caption: str
     global_caption: str
+    cast: tuple[str, ...]
     seconds: float
 
 
@@ -54,8 +55,8 @@ class RenderRequest:
     output: Path
     context: tuple[ContextTake, ...] = ()
     steering: Steering = field(default_factory=Steering)
-    routing: RoutingConfig | None = None  # the model's own where None
-    sampler: SamplerConfig | None = None
+    routing: RoutingChoice = field(default_factory=RoutingChoice)
+    sampler: SamplerChoice = field(default_factory=SamplerChoice)
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
 
 

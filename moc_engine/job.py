@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -67,8 +68,8 @@ def prepare(request: RenderRequest, backbone: Backbone) -> Job:
     shots = [take.shot for take in request.context]
     if any(later <= earlier for earlier, later in pairwise([-1, *shots, request.shot])):
         raise ValueError(f"context: must hold shots before {request.shot}, ascending, got {shots}")
-    routing = request.routing or backbone.family.routing
-    sampler = request.sampler or backbone.family.sampler
+    routing = request.routing.over(backbone.family.routing)
+    sampler = request.sampler.over(backbone.family.sampler)
     shape = backbone.family.latent_shape(request.seconds, request.size)
     return Job(
         request=request,
@@ -76,15 +77,12 @@ def prepare(request: RenderRequest, backbone: Backbone) -> Job:
         sampler=sampler,
         shape=shape,
         grid=backbone.grid(shape, routing.chunking),
-        context=tuple(
-            _read_take(take, request, backbone, routing, sampler, shape[0]) for take in request.context
-        ),
+        context=tuple(_read_take(take, backbone, routing, sampler, shape[0]) for take in request.context),
     )
 
 
 def _read_take(
     take: ContextTake,
-    request: RenderRequest,
     backbone: Backbone,
     routing: RoutingConfig,
     sampler: SamplerConfig,
@@ -104,7 +102,7 @@ def _read_take(
         sha256(data).hexdigest(),
         take.global_caption,
         take.caption,
-        request.cast,
+        take.cast,
         routing.chunking,
         routing.pooling,
         sampler.memory_noise,
@@ -120,7 +118,7 @@ def _read_take(
 
 def read_memory(take: Take, job: Job, backbone: Backbone) -> TakeMemory:
     """What the model remembers of a take."""
-    captions = backbone.family.captions(take.told.global_caption, take.told.caption, job.request.cast)
+    captions = backbone.family.captions(take.told.global_caption, take.told.caption, take.told.cast)
     return backbone.read(
         take.latents,
         captions,
@@ -137,7 +135,7 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
     spans = _latent_spans(job.grid, backbone)
     context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, job.shape[1]))]
     for take in job.context:
-        names = chunk_names(take.latents, take.grid, job, backbone)
+        names = chunk_names(take.latents, take.grid, take.told.cast, backbone)
         context += [
             ContextChunk(kind="history", name=name, shot=take.told.shot, take=take.told.id, frames=span)
             for name, span in zip(names, _latent_spans(take.grid, backbone), strict=True)
@@ -159,9 +157,9 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
     )
 
 
-def chunk_names(latents_CFHW: Tensor, grid: TokenGrid, job: Job, backbone: Backbone) -> list[str]:
+def chunk_names(latents_CFHW: Tensor, grid: TokenGrid, cast: Sequence[str], backbone: Backbone) -> list[str]:
     """What to call the chunks of a finished shot: who or what a place shows, where the family can tell."""
-    return grid.chunk_names(backbone.family.places(latents_CFHW, job.request.cast))
+    return grid.chunk_names(backbone.family.places(latents_CFHW, cast))
 
 
 def _latent_spans(grid: TokenGrid, backbone: Backbone) -> list[tuple[int, int]]:

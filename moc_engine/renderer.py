@@ -198,7 +198,9 @@ class ShotRenderer:
                 preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(job, "denoise", done.step, done.steps, preview)
         final = latents[0].float().cpu()
-        return final, _named(attention.recorder.finish(), chunk_names(final, job.grid, job, backbone))
+        return final, _named(
+            attention.recorder.finish(), chunk_names(final, job.grid, request.cast, backbone)
+        )
 
     def _decode(
         self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None

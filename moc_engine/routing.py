@@ -31,6 +31,10 @@ SCORES_AT_ONCE = 1 << 24
 
 NO_STEERING = Steering()
 _LEAST = torch.iinfo(torch.int64).min
+_LOW_HALF = 0xFFFFFFFF
+
+FEW = 8
+"""Up to so many chunks are found one after the other, which is faster than `topk`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +192,17 @@ def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
     bits = (scores.float() + 0.0).view(torch.int32)  # adding 0 makes -0 and 0 one
     keys = bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF)).long()
     keys.bitwise_left_shift_(32).add_(torch.arange(width - 1, -1, -1, device=scores.device))
-    best = keys.masked_fill_(~candidates, _LEAST).topk(min(count, width), dim=-1)
-    return best.indices.masked_fill(best.values == _LEAST, -1)
+    keys.masked_fill_(~candidates, _LEAST)
+    if count > FEW:
+        best = keys.topk(min(count, width), dim=-1)
+        return best.indices.masked_fill(best.values == _LEAST, -1)
+    chosen = []
+    for _ in range(min(count, width)):
+        largest = keys.amax(dim=-1, keepdim=True)
+        place = width - 1 - largest.bitwise_and(_LOW_HALF)
+        keys.scatter_(-1, place, _LEAST)
+        chosen.append(place.masked_fill_(largest == _LEAST, -1))
+    return torch.cat(chosen, dim=-1) if chosen else keys[..., :0]
 
 
 def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:

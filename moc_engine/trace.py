@@ -287,9 +287,13 @@ def in_units(shares: Floats) -> Units:
     """
     exact = shares * ONE
     units = np.floor(exact)
+    remainder = exact - units
     missing = np.where(shares.any(axis=-1), ONE - units.sum(axis=-1), 0)[..., None]
-    rank = np.argsort(np.argsort(units - exact, axis=-1, kind="stable"), axis=-1, kind="stable")
-    return np.asarray(units + (rank < missing), dtype=np.uint16)
+    last = np.maximum(missing.astype(np.int64), 1)
+    least = -np.take_along_axis(np.sort(-remainder, axis=-1), last - 1, axis=-1)
+    above, level = remainder > least, remainder == least
+    filled = level & (level.cumsum(axis=-1) <= missing - above.sum(axis=-1, keepdims=True))
+    return np.asarray(units + ((above | filled) & (missing > 0)), dtype=np.uint16)
 
 
 def _narrow(counts: Counts) -> NDArray[Any]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from moc_engine.animatic.grammar import canonical_words, read
-from moc_engine.animatic.lexicon import FILLERS, KINDS
+from moc_engine.animatic.lexicon import KINDS
 from moc_engine.animatic.scene import CAST_SIZE
 
 WORDS = canonical_words()
 """What the tokenizer holds besides its special tokens."""
+
+LONGEST_NAME = 40
+"""Longer capitalised words are taken for something else than names."""
 
 
 def words() -> dict[str, dict[str, tuple[str, ...]]]:
@@ -27,13 +30,13 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
 
     At most as many as the model has cast tokens; later ones stay unknown words.
     """
-    names: dict[str, None] = {}
+    names: dict[str, str] = {}
     for caption in captions:
         for text, _, _ in unknown_words(caption):
             name = text.removesuffix("'s").removesuffix("’s")
-            if name[:1].isupper() and name.casefold() not in FILLERS:
-                names.setdefault(name)
-    return tuple(names)[:CAST_SIZE]
+            if name[:1].isupper() and len(name) <= LONGEST_NAME:
+                names.setdefault(name.casefold(), name)
+    return tuple(names.values())[:CAST_SIZE]
 
 
 def sets_named(caption: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import RoutingChoice, SamplerChoice, Steering
 from moc_engine.contract import (
     CancelToken,
     ContextTake,
@@ -205,6 +205,7 @@ def _request(
                 latents=take.latents,
                 caption=take.inputs.caption,
                 global_caption=take.inputs.global_caption,
+                cast=take.inputs.cast,
                 seconds=take.inputs.seconds,
             )
             for index, take in context
@@ -214,16 +215,10 @@ def _request(
             bans=tuple(index for index in steered.bans if index in seen),
             boosts={index: boost for index, boost in steered.boosts.items() if index in seen},
         ),
-        routing=None if inputs.top_k is None else RoutingConfig(top_k=inputs.top_k),
-        sampler=_sampler(inputs),
+        routing=RoutingChoice(top_k=inputs.top_k),
+        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
     )
-
-
-def _sampler(inputs: TakeInputs) -> SamplerConfig | None:
-    chosen = {"steps": inputs.steps, "guidance": inputs.guidance}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return SamplerConfig(**given) if given else None  # type: ignore[arg-type]
 
 
 def _record(board: Storyboard, takes: Mapping[int, Take]) -> dict[str, object]:

@@ -30,9 +30,8 @@ SETS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 ACTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "stand": _verb("stand", "stood", "stand still", "stands still", "wait", "waits", "waiting", "pose",
-                   "poses",
-                   "stay", "stays"),
+    "stand": ("stand", "stands", "standing", "stood", "stand still", "stands still", "wait", "waits",
+              "waiting", "pose", "poses", "stay", "stays"),
     "walk": _verb("walk", "stroll", "strolls", "strolling", "wander", "wanders", "march", "marches", "come",
                   "comes", "go", "goes", "goes for a walk"),
     "run": ("run", "runs", "running", "ran", "race", "races", "racing", "rush", "rushes", "hurry", "hurries",
@@ -161,7 +160,7 @@ CAMERAS: Final[dict[str, tuple[str, ...]]] = {
 STRUCTURE: Final[dict[str, tuple[str, ...]]] = {
     "and": ("and", "&", "together with"),
     "while": ("while", "as", "whereas", "meanwhile"),
-    "with": ("with", "wearing", "wears", "in a"),
+    "with": ("with", "wearing", "wears"),
     "is": ("is", "are", "was", "were"),
     ",": (",", ";", ":"),
     ".": (".", "!", "?"),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from moc_engine.animatic.model import save
 from moc_engine.animatic.scene import CHANNELS, SLOTS
-from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import RoutingChoice, RoutingConfig, SamplerChoice, Steering
 from moc_engine.contract import (
     ContextTake,
     RenderEvent,
@@ -62,7 +62,7 @@ def request(output: Path, context: Sequence[ContextTake] = (), **changes: Any) -
         "seed": shot,
         "output": output,
         "context": tuple(context),
-        "sampler": SamplerConfig(steps=STEPS, guidance=1.5),
+        "sampler": SamplerChoice(steps=STEPS, guidance=1.5),
     }
     return RenderRequest(**{**told, **changes})
 
@@ -91,6 +91,7 @@ def rendered_story(renderer: ShotRenderer, folder: Path, shots: int) -> list[Con
                 latents=result.latents,
                 caption=wanted.caption,
                 global_caption=wanted.global_caption,
+                cast=wanted.cast,
                 seconds=wanted.seconds,
             )
         )
@@ -181,10 +182,11 @@ def test_seed_caption_and_context_make_a_difference(renderer: ShotRenderer, tmp_
         replace(wanted, cast=("Otto", "Mira")),
         replace(wanted, context=()),
         replace(wanted, context=(replace(context[0], caption="snow"), context[1])),
-        replace(wanted, sampler=SamplerConfig(steps=STEPS, guidance=3.0)),
-        replace(wanted, sampler=SamplerConfig(steps=STEPS, guidance=1.5, memory_noise=0.3)),
-        replace(wanted, routing=RoutingConfig(top_k=1)),
-        replace(wanted, routing=RoutingConfig(chunking="frame")),
+        replace(wanted, context=(replace(context[0], cast=("Otto", "Mira")), context[1])),
+        replace(wanted, sampler=SamplerChoice(steps=STEPS, guidance=3.0)),
+        replace(wanted, sampler=SamplerChoice(steps=STEPS, guidance=1.5, memory_noise=0.3)),
+        replace(wanted, routing=RoutingChoice(top_k=1)),
+        replace(wanted, routing=RoutingChoice(chunking="frame")),
     ):
         assert not torch.equal(latents(finish(renderer, other)[0]), first)
 
@@ -333,7 +335,7 @@ def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None
         ({"fps": 0.0}, "fps"),
         ({"size": (97, 54)}, "size"),
         ({"steering": Steering(pins=(0,))}, "pins: shot 0"),
-        ({"routing": RoutingConfig(backend="triton")}, "backend"),
+        ({"routing": RoutingChoice(backend="triton")}, "backend"),
     ],
 )
 def test_requests_without_sense_are_refused(

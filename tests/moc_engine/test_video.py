@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from moc_engine.backbone import Backbone, load_backbone
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, RenderResult
 from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
@@ -84,8 +84,8 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
             seed=shot,
             output=tmp_path / str(shot),
             context=tuple(context),
-            routing=RoutingConfig(top_k=2, chunking="frame"),
-            sampler=SamplerConfig(steps=2, guidance=3.0),
+            routing=RoutingChoice(top_k=2, chunking="frame"),
+            sampler=SamplerChoice(steps=2, guidance=3.0),
         )
         result = finish(renderer, request)
         context.append(
@@ -95,6 +95,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
                 latents=result.latents,
                 caption=caption,
                 global_caption="dawn",
+                cast=(),
                 seconds=0.6,
             )
         )

@@ -22,3 +22,8 @@ def test_sets_named() -> None:
 
 def test_words_lists_synonyms_by_kind() -> None:
     assert "seaside" in words()["set"]["beach"]
+
+
+def test_a_name_is_one_however_it_is_written() -> None:
+    assert find_names(["Mira walks", "MIRA jumps"]) == ("Mira",)
+    assert find_names(["A" + "b" * 60 + " walks"]) == ()
