@@ -209,8 +209,10 @@ def _load_video(source: str, device: torch.device) -> Backbone:
 
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     pipeline = _read(WanPipeline, source, dtype).to(device)
-    if getattr(pipeline, "transformer_2", None) is not None:
-        raise ModelMismatch(f"{source} denoises with two transformers in turn; the engine drives one")
+    if pipeline.transformer is None or getattr(pipeline, "transformer_2", None) is not None:
+        raise ModelMismatch(
+            f"{source} does not denoise with one transformer throughout; the engine drives one"
+        )
     shift = pipeline.scheduler.config.get("flow_shift") or pipeline.scheduler.config.get("shift") or 1.0
     return Backbone(
         name=_name(source),

@@ -5,7 +5,8 @@
     ├── ModelMismatch      a model that is there, but is not of a family the engine knows
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
-    └── TraceError         a routing trace that is missing, damaged or of a newer version
+    ├── TraceError         a routing trace that is missing, damaged or of a newer version
+    └── CheckpointError    a training run's state that is damaged, or of another recipe
 
 Wrong arguments are plain `ValueError`s that name the argument.
 """
@@ -35,3 +36,7 @@ class RenderCancelled(EngineError):
 
 class TraceError(EngineError):
     """A routing trace cannot be read."""
+
+
+class CheckpointError(EngineError):
+    """A training run cannot go on from this checkpoint."""

@@ -1,11 +1,15 @@
-"""Files that appear together and whole, or not at all."""
+"""Files that appear whole, or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
+
+_PART: Final = ".part-"
 
 
 @contextmanager
@@ -17,7 +21,7 @@ def whole_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
     with ExitStack() as cleaning:
         for folder in dict.fromkeys(path.parent for path in paths):
             _make_folder(folder, cleaning)
-        parts = tuple(path.with_name(f".part-{os.getpid()}-{path.name}") for path in paths)
+        parts = tuple(_beside(path) for path in paths)
         for part in parts:
             cleaning.callback(part.unlink, missing_ok=True)
         yield parts
@@ -27,6 +31,45 @@ def whole_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
             part.replace(path)
         for folder in dict.fromkeys(path.parent for path in paths):
             _flush(folder)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to write to; if the block ends well, its files become those of `path`.
+
+    Where there is such a folder already, they take their places there one after the other: a process
+    killed in between leaves some old and some new ones, but never a file that is missing or torn.
+    """
+    part = _beside(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        files = [file for file in part.rglob("*") if file.is_file()]
+        for file in files:
+            _flush(file)
+        if path.exists():
+            for file in files:
+                place = path / file.relative_to(part)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+        else:
+            part.rename(path)
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left half-written in `folder`, which nobody may be writing to."""
+    for part in folder.glob(f"{_PART}*"):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{_PART}{os.getpid()}-{path.name}")
 
 
 def _make_folder(folder: Path, cleaning: ExitStack) -> None:

@@ -128,7 +128,8 @@ class DenoisingPass:
         self._past: _Past | None = None
         if looking.history is not None:
             pooling = looking.routing.pooling
-            self._past = _Past(looking.history, angles, device, pooling, rows, small_history)
+            shared = self.backend == "gathered"
+            self._past = _Past(looking.history, angles, device, pooling, rows, small_history, shared=shared)
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
@@ -219,8 +220,9 @@ class DenoisingPass:
 class _Past:
     """A history made ready for one render.
 
-    A small one is rotated once and laid out for `rows` entries of the batch at a time; a large one stays
-    where and as it is, its keys are rotated as they are gathered, and entries take turns at it.
+    A small one is rotated once, and laid out for `rows` entries of the batch at a time unless they can
+    share it. A large one stays where and as it is, its keys are rotated as they are gathered, and entries
+    take turns at it.
     """
 
     def __init__(
@@ -231,6 +233,8 @@ class _Past:
         pooling: Pooling,
         rows: int,
         small: int,
+        *,
+        shared: bool,
     ) -> None:
         self.layout = history.layout
         self.means_NHDC = _means(history, angles, pooling, device)
@@ -239,8 +243,8 @@ class _Past:
         k, v = history.k_NHTD, history.v_NHTD
         if (k.nbytes + v.nbytes) * rows <= small:
             self.rows = rows
-            k = apply_rotary(k.to(device), *self._angles)
-            self.k_NBHTD, self.v_NBHTD = (x[:, None].repeat(1, rows, 1, 1, 1) for x in (k, v.to(device)))
+            both = (apply_rotary(k.to(device), *self._angles)[:, None], v.to(device)[:, None])
+            self.k_NBHTD, self.v_NBHTD = both if shared else (x.repeat(1, rows, 1, 1, 1) for x in both)
         else:
             self.rows = 1
             self.k_NBHTD, self.v_NBHTD = k[:, None], v[:, None]

@@ -165,7 +165,6 @@ def choose_chunks(
     """
     if pinned is not None:
         candidates = candidates & ~pinned
-    candidates = candidates.expand(scores.shape)
     among = candidates
     if config.outer_shots is not None:
         if layout is None:
@@ -176,7 +175,9 @@ def choose_chunks(
         return chosen
     kept = _drop_off(chosen, config.drop_off, generator) if config.drop_off else chosen
     if config.drop_in:
-        kept = torch.cat((kept, _drop_in(chosen, candidates, config.drop_in, generator)), dim=-1)
+        kept = torch.cat(
+            (kept, _drop_in(chosen, candidates.expand(scores.shape), config.drop_in, generator)), dim=-1
+        )
     return kept.gather(-1, (kept < 0).int().argsort(dim=-1, stable=True))
 
 

@@ -66,14 +66,15 @@ class AnimaticFamily:
     def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         scene = _scene(latents_CFHW)
         names = list(SLOT_NAMES)
-        names[1] = SETS[_strongest(scene.set, "kind")]
-        for track in scene.characters:
+        names[scene.set.slot] = SETS[_strongest(scene.set, "kind")]
+        for track in (*scene.characters, *scene.props):
+            if not _is_there(track):
+                names[track.slot] += " (empty)"
+        for track in filter(_is_there, scene.characters):
             who = _strongest(track, "cast")
-            if _is_there(track) and who < len(cast):
-                names[track.slot] = cast[who]
-        for track in scene.props:
-            if _is_there(track):
-                names[track.slot] = PROPS[_strongest(track, "kind")]
+            names[track.slot] = cast[who] if who < len(cast) else names[track.slot]
+        for track in filter(_is_there, scene.props):
+            names[track.slot] = PROPS[_strongest(track, "kind")]
         return names
 
     def frames(

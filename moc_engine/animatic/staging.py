@@ -358,7 +358,8 @@ def _play_event(cue: _Cue, actor: Actor) -> None:
 
 
 _CARRY_NEAR: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
-_FREE_LIFT: Final = {"balloon": 1.7, "kite": 3.0}
+_FREE_LIFT: Final = {"balloon": 1.9, "kite": 3.0}
+"""How high in H things hang in the sky of a wide shot; nearer shots show less of it."""
 _FRONT: Final = 0.55
 
 
@@ -377,7 +378,7 @@ def _stage_prop(
     track["colour"] = prop.colour
     track["size"] = 1.0
     _angle(track, "roll", np.zeros_like(t))
-    airborne = _FREE_LIFT.get(name, 0.0)
+    airborne = _FREE_LIFT.get(name, 0.0) * 2.0 ** -_zoom(script)
     sway = np.sin(2 * np.pi * (0.35 * t + 0.2 * slot))
     if prop.manner == "lies":
         side = -1.0 if rng.random() < 0.5 else 1.0

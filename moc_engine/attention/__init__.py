@@ -2,6 +2,7 @@
 
 naive      one masked softmax, readable as the paper; memory grows with queries × tokens
 grouped    any device; queries gathered by chunk, merged with the dense own-shot pass
+gathered   small shots with short chunks, which renders choose where it pays; see `gathered.py`
 """
 
 from __future__ import annotations

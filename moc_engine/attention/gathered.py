@@ -44,7 +44,10 @@ def gathered_attention(
     rotate: Rotate | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Mass]:
-    """As `grouped_attention`, with the own shot as one chunk; everything must lie on one device."""
+    """As `grouped_attention`, with the own shot as one chunk; everything must lie on one device.
+
+    The history may have a batch of 1, which all entries then share.
+    """
     B, H, L, D = q_BHLD.shape
     R, K = B * H, indices_BHLK.shape[-1]
     scale = 1 / math.sqrt(D) if scale is None else scale
@@ -90,9 +93,9 @@ def _dense_keys(
     keys, values, cuts = [own_k], [own_v], [(0, own_k.shape[2])]
     for chunk in pinned:
         first, stop = int(offsets[chunk]), int(offsets[chunk + 1])
-        k = history_k[:, :, first:stop]
+        k, v = (x[:, :, first:stop].expand(len(own_k), -1, -1, -1) for x in (history_k, history_v))
         keys.append(k if rotate is None else rotate(k, torch.arange(first, stop, device=k.device)))
-        values.append(history_v[:, :, first:stop])
+        values.append(v)
         cuts.append((cuts[-1][1], cuts[-1][1] + stop - first))
     if not pinned:
         return own_k, own_v, cuts
@@ -114,8 +117,8 @@ def _tokens(offsets: Ints, indices_RLK: Tensor) -> tuple[Tensor, Tensor | None]:
 
 def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
     """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none."""
-    T, D = x_BHTD.shape[2:]
-    rows = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1) * T
+    B, H, T, D = x_BHTD.shape
+    rows = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1) % (B * H) * T
     flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
     gathered = flat.view(*tokens_RLKN.shape, D)
     return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)

@@ -1,31 +1,39 @@
-"""`python -m moc_engine.training`: the same as `moc-studio train animatic`."""
+"""`python -m moc_engine.training`: one process of a run; `moc-studio train animatic` starts the right number.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from moc_engine.errors import EngineError
 from moc_engine.training.loop import train
-from moc_engine.training.recipes import RECIPES
+from moc_engine.training.options import add_options, read_options
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m moc_engine.training", description=__doc__)
-    parser.add_argument("--preset", choices=RECIPES, default="cpu", help="the recipe (default: cpu)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, curve, weights")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
-    parser.add_argument("--steps", type=int, help="train so many steps in all, instead of the recipe's")
-    parser.add_argument(
-        "--minutes", type=float, help="end this call after so many minutes, with a checkpoint"
+    parser = argparse.ArgumentParser(
+        prog="python -m moc_engine.training", description="Trains the embedded model in this process."
     )
-    args = parser.parse_args()
+    add_options(parser)
     try:
-        train(args.preset, args.out, args.resume, steps=args.steps, minutes=args.minutes)
+        options = read_options(parser.parse_args())
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _failed(f"--{error}", 2)
+    try:
+        train(options)
+    except (EngineError, OSError) as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _failed(message: object, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from moc_engine.training.files import replacing
+from moc_engine.files import whole_files
 
 Point = tuple[int, float]
 
@@ -53,5 +53,5 @@ def draw(history: History, path: Path) -> None:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    with replacing(path) as fresh:
-        figure.savefig(fresh, format="png")
+    with whole_files(path) as (part,):
+        figure.savefig(part)

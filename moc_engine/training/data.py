@@ -102,11 +102,14 @@ class StoryStream(IterableDataset[StoryBatch]):
 
 
 def loader(stream: StoryStream, workers: int) -> DataLoader[StoryBatch]:
-    """Draws the stories in background processes, in the order of the steps."""
+    """Draws the stories in background processes, in the order of the steps.
+
+    They are spawned, not forked by a server, which would outlive a killed run together with them.
+    """
     return DataLoader(
         stream,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8 if workers else None,
-        multiprocessing_context="forkserver" if workers else None,
+        multiprocessing_context="spawn" if workers else None,
     )

@@ -43,29 +43,17 @@ class StoryDenoiser(nn.Module):
         (B, N) shots are denoised without their captions. `starts` (N) is the token frame at which each
         shot begins.
         """
-        with differentiable_attention(noisy.device):
-            return self._predict(batch, clean, noisy, clean_level, noise_level, silent, starts, rules)
-
-    def _predict(
-        self,
-        batch: StoryBatch,
-        clean: Tensor,
-        noisy: Tensor,
-        clean_level: Tensor,
-        noise_level: Tensor,
-        silent: Tensor,
-        starts: Tensor,
-        rules: StoryRules,
-    ) -> Tensor:
         model = self.transformer
         level = torch.cat((clean_level.flatten(), noise_level.flatten()))
-        time, modulation, words, mask = self._condition(batch, level, silent)
         angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, slots=SLOTS)
         attention = StoryAttention(slots=SLOTS, rules=rules, angles=angles)
-        hidden = embed(model, torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1))))
-        with attending(model, attention, CaptionStates(states_BSE=words, mask_BS=mask)):
-            for block in model.blocks:
-                hidden = block(hidden, words, modulation, None)
+        with differentiable_attention(noisy.device):
+            time, modulation, words, mask = self._condition(batch, level, silent)
+            captions = CaptionStates(states_BSE=words, mask_BS=mask)
+            hidden = embed(model, torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1))))
+            with attending(model, attention, captions):
+                for block in model.blocks:
+                    hidden = block(hidden, words, modulation, None)
         rows = clean_level.numel()
         return unembed(model, hidden[rows:], time[rows:]).view_as(noisy)
 

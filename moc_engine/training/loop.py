@@ -1,7 +1,8 @@
 """The training loop: resumable to the step, on one CPU, one GPU or several (through accelerate).
 
 A run's folder holds `checkpoint.pt` (to go on from), `model/` (the averaged weights so far, as a pipeline
-folder), `curve.png` and `history.json`. All are replaced at once; a kill costs the minutes since the last.
+folder with a card), `curve.png` and `history.json`. Each file is whole whenever a run is killed; that costs
+the minutes since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +22,35 @@ from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from moc_engine.animatic.model import AnimaticPipeline, build, save
 from moc_engine.animatic.scene import PATCH_FRAMES
-from moc_engine.evaluation.recall import recall_score
-from moc_engine.training.attention import StoryRules
+from moc_engine.config import SamplerConfig
+from moc_engine.errors import CheckpointError
+from moc_engine.evaluation.recall import Examination, recall_score
+from moc_engine.files import sweep, whole_files, whole_folder
+from moc_engine.training import checkpoint
+from moc_engine.training.card import write_card
+from moc_engine.training.chance import draw_rules, draw_starts
+from moc_engine.training.checkpoint import Checkpoint, decisive
 from moc_engine.training.curve import History, draw
 from moc_engine.training.data import StoryBatch, StoryStream, loader
 from moc_engine.training.denoiser import StoryDenoiser
-from moc_engine.training.files import replacing
 from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
+from moc_engine.training.options import CHECKPOINT, TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
-from moc_engine.training.schedule import rate_at, stage_at
+from moc_engine.training.schedule import rate_at
 
 
-def train(
-    preset: str, out: Path, resume: bool = False, *, steps: int | None = None, minutes: float | None = None
-) -> None:
-    """Trains by the recipe `preset` into the folder `out`; prints what it does.
+def train(options: TrainingOptions) -> None:
+    """Trains by a recipe into a folder; prints what it does.
 
-    `steps` overrides the recipe's length, on a resumed run too; `minutes` ends this call early, with a
-    checkpoint. Raises `ValueError` for an unknown preset, for a folder that already holds a run without
-    `resume`, and for `resume` where there is none.
+    Raises `CheckpointError` where a run cannot be resumed, and `OSError` where it cannot be written.
     """
-    plan = recipe(preset)
-    if steps is not None:
-        plan = replace(plan, steps=steps)
-    if minutes is not None:
-        plan = replace(plan, piece_minutes=minutes)
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise ValueError(f"out: {out} holds a run already; resume it or choose another folder")
-    if resume and not checkpoint.exists():
-        raise ValueError(f"resume: there is no checkpoint in {out}")
-    out.mkdir(parents=True, exist_ok=True)
-    Run(plan, out).go(resume=resume)
+    options.out.mkdir(parents=True, exist_ok=True)
+    Run(recipe(options), options.out).go(resume=options.resume)
 
 
 class Run:
@@ -66,7 +60,7 @@ class Run:
         self.plan = plan
         self.out = out
         self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
+            cpu=plan.on_cpu or not torch.cuda.is_available(),
             mixed_precision=plan.precision,
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
@@ -82,11 +76,15 @@ class Run:
         self.weights = channel_weights().to(self.accelerator.device)
         self.history = History()
         self.step = 0
+        self.begun = time.monotonic()
+        self.before = 0.0  # seconds spent by earlier calls
         self.console = Console(soft_wrap=True, highlight=False)
 
     def go(self, *, resume: bool) -> None:
         """Trains until the recipe's steps or the minutes of this piece are done."""
         plan = self.plan
+        if self.accelerator.is_main_process:
+            sweep(self.out)
         if resume:
             self._restore()
         stream = StoryStream(
@@ -98,7 +96,7 @@ class Run:
             process=self.accelerator.process_index,
         )
         batches = iter(loader(stream, plan.workers))
-        begun = examined = saved = time.monotonic()
+        examined = saved = time.monotonic()
         with self._progress() as (bar, task):
             while self.step < plan.steps:
                 loss = self._train_step(next(batches).to(self.accelerator.device))
@@ -109,7 +107,7 @@ class Run:
                 examine, keep, stop = self._agree(
                     now - examined > plan.evaluation_minutes * 60,
                     now - saved > plan.checkpoint_minutes * 60,
-                    plan.piece_minutes is not None and now - begun > plan.piece_minutes * 60,
+                    plan.piece_minutes is not None and now - self.begun > plan.piece_minutes * 60,
                 )
                 if stop:
                     break
@@ -118,13 +116,13 @@ class Run:
                     examined = time.monotonic()
                 if keep:
                     self._save()
-                    self._tell(now - begun)
+                    self._tell()
                     saved = time.monotonic()
         self._evaluate()
         self._save()
         if self.accelerator.is_main_process:
             left = plan.steps - self.step
-            onward = f", {left} left: go on with --resume" if left else ""
+            onward = f", {left} left: go on with --resume" if left > 0 else ""
             self.console.print(f"{self.out}: {self.step} steps done{onward}")
         self.accelerator.end_training()
 
@@ -163,10 +161,12 @@ class Run:
             self.average.copy_to(self.parameters)
             score = recall_score(
                 self.pipeline,
-                stories=self.plan.examined_stories,
-                shots=self.plan.examined_shots,
-                routing=self.plan.routing,
-                steps=8,
+                Examination(
+                    stories=self.plan.examined_stories,
+                    shots=self.plan.examined_shots,
+                    routing=self.plan.routing,
+                    sampler=SamplerConfig(steps=self.plan.examined_steps, guidance=1.0),
+                ),
             )
             self.average.restore(self.parameters)
             self.history.add_recall(self.step, score.headline())
@@ -175,38 +175,56 @@ class Run:
     def _save(self) -> None:
         """Checkpoint, averaged weights, curve: by the main process."""
         if self.accelerator.is_main_process:
-            state = {
-                "step": self.step,
-                "model": self.accelerator.unwrap_model(self.model).state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "average": self.average.state_dict(),
-                "history": asdict(self.history),
-            }
-            with replacing(self.out / "checkpoint.pt") as fresh:
-                torch.save(state, fresh)
+            state = Checkpoint(
+                step=self.step,
+                seconds=self._seconds(),
+                recipe=decisive(self.plan),
+                model=self.accelerator.unwrap_model(self.model).state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                average=self.average.state_dict(),
+                history=self.history,
+            )
+            checkpoint.write(state, self.out / CHECKPOINT)
             self.average.store(self.parameters)
             self.average.copy_to(self.parameters)
-            with replacing(self.out / "model") as fresh:
-                save(self.pipeline, fresh)
+            self._save_model()
             self.average.restore(self.parameters)
-            with replacing(self.out / "history.json") as fresh:
-                fresh.write_text(json.dumps(asdict(self.history)))
+            with whole_files(self.out / "history.json") as (part,):
+                part.write_text(json.dumps(asdict(self.history)))
             draw(self.history, self.out / "curve.png")
         self.accelerator.wait_for_everyone()
 
+    def _save_model(self) -> None:
+        with whole_folder(self.out / "model") as part:
+            try:
+                save(self.pipeline, part)
+            except SafetensorError as error:
+                raise OSError(f"{self.out / 'model'}: {error}") from error
+            card = write_card(
+                self.plan,
+                step=self.step,
+                seconds=self._seconds(),
+                processes=self.accelerator.num_processes,
+                history=self.history,
+            )
+            (part / "README.md").write_text(card)
+
     def _restore(self) -> None:
-        state: dict[str, Any] = torch.load(self.out / "checkpoint.pt", map_location="cpu", weights_only=True)
-        self.step = int(state["step"])
-        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load_state_dict(state["average"])
+        state = checkpoint.read(self.out / CHECKPOINT, self.plan)
+        try:
+            self.accelerator.unwrap_model(self.model).load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.average.load_state_dict(state.average)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(f"{self.out / CHECKPOINT} is of another model: {error}") from error
         self.average.to(self.accelerator.device)
-        loss = [(int(step), float(value)) for step, value in state["history"]["loss"]]
-        recall = {
-            name: [(int(step), float(value)) for step, value in points]
-            for name, points in state["history"]["recall"].items()
-        }
-        self.history = History(loss=loss, recall=recall)
+        self.step = state.step
+        self.before = state.seconds
+        self.history = state.history
+
+    def _seconds(self) -> float:
+        """How long the run has taken so far, earlier calls included."""
+        return self.before + time.monotonic() - self.begun
 
     def _agree(self, *wishes: bool) -> list[bool]:
         """What any process wishes, all do: their clocks differ, and nobody may wait for the others alone."""
@@ -214,12 +232,12 @@ class Run:
         agreed: Tensor = self.accelerator.reduce(votes, reduction="sum")
         return [bool(vote > 0) for vote in agreed]
 
-    def _tell(self, seconds: float) -> None:
+    def _tell(self) -> None:
         """A line for logs, where there is no terminal for the bar."""
         if self.accelerator.is_main_process and not self.console.is_terminal:
             recent = np.mean([loss for _, loss in self.history.loss[-100:]])
             recall = {name: round(points[-1][1], 3) for name, points in self.history.recall.items()}
-            self.console.print(f"step {self.step}  {seconds / 60:.1f} min  loss {recent:.4f}  {recall or ''}")
+            self.console.print(f"step {self.step}  {self._seconds() / 60:.1f} min  loss {recent:.4f}  {recall or ''}")
 
     @contextmanager
     def _progress(self) -> Iterator[tuple[Progress, Any]]:
@@ -242,25 +260,3 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
-
-def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator) -> Tensor:
-    """The token frame each shot begins at, (N): on end, or by chance far apart, in order always."""
-    lengths = torch.full((shots,), frames)
-    if torch.rand((), generator=generator) < gaps:
-        longest = int(torch.randint(1, 33, (), generator=generator))
-        lengths += torch.randint(0, longest, (shots,), generator=generator)
-    return lengths.cumsum(0) - frames
-
-
-def draw_rules(
-    plan: Recipe, stories: int, shots: int, step: int, generator: torch.Generator, device: torch.device
-) -> StoryRules:
-    """How sparse this step is, with drop-off and drop-in, and random pins and bans."""
-    lots = torch.rand(stories, shots, shots, generator=generator)
-    top_k = stage_at(plan.stages, step / plan.steps).top_k
-    return StoryRules(
-        routing=None if top_k is None else replace(plan.routing, top_k=top_k),
-        candidates=(lots >= plan.bans).to(device),
-        pinned=(lots > 1.0 - plan.pins).to(device),
-        generator=generator,
-    )

@@ -25,12 +25,15 @@ SHARP_LEVEL: Final = 0.2
 """Noise level from which downwards errors of the velocity are no longer held against the model more."""
 
 FIELD_WEIGHTS: Final = {
+    "presence": 2.0,
     "cast": 2.0,
     "shape": 2.0,
-    "accessory": 2.0,
-    "body": 2.0,
-    "accent": 1.5,
-    "presence": 2.0,
+    "accessory": 3.0,
+    "body": 6.0,
+    "accent": 4.0,
+    "growth": 4.0,
+    "colour": 4.0,
+    "yaw": 1.5,
 }
 UNUSED_WEIGHT: Final = 0.05
 ABSENT_WEIGHT: Final = 0.2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from moc_engine.animatic.model import ModelConfig
 from moc_engine.config import RoutingConfig
+from moc_engine.training.options import TrainingOptions
 from moc_engine.training.schedule import Stage
 
 Precision = Literal["no", "bf16"]
@@ -19,9 +20,10 @@ class Recipe:
     `silent` shots are denoised without captions, for guidance. `pins` and `bans` are the chances that an
     earlier shot is pinned to, or banned from, a shot's context. `gaps` is the chance that a story's shots
     lie far apart in time, as after long absences. Recall is examined on a few held-out stories as the run
-    goes on. `piece_minutes` ends a run early, to be resumed.
+    goes on. `piece_minutes` ends a run early, to be resumed. `on_cpu` leaves GPUs alone.
     """
 
+    name: str
     model: ModelConfig = field(default_factory=ModelConfig)
     routing: RoutingConfig = field(default_factory=lambda: RoutingConfig(drop_off=0.3, drop_in=0.5))
     stages: tuple[Stage, ...]
@@ -40,16 +42,20 @@ class Recipe:
     precision: Precision = "bf16"
     workers: int = 1
     seed: int = 1
+    on_cpu: bool = False
     checkpoint_minutes: float = 3.0
     evaluation_minutes: float = 5.0
     examined_stories: int = 12
     examined_shots: int = 6
+    examined_steps: int = 8
     piece_minutes: float | None = None
 
 
 def cpu() -> Recipe:
     """About an hour and a half on two cores: short stories first, then longer ones with larger casts."""
     return Recipe(
+        name="cpu",
+        on_cpu=True,
         stages=_stages(tokens=1152),
         steps=3700,
         learning_rate=1e-3,
@@ -59,6 +65,7 @@ def cpu() -> Recipe:
 def gpu() -> Recipe:
     """Pieces of nine minutes, each resumed until all steps are done."""
     return Recipe(
+        name="gpu",
         stages=_stages(tokens=24576),
         steps=24000,
         learning_rate=1.5e-3,
@@ -72,6 +79,7 @@ def gpu() -> Recipe:
 def smoke() -> Recipe:
     """A few seconds, to see that every part works; the model learns nothing of use."""
     return Recipe(
+        name="smoke",
         model=ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2),
         stages=_stages(tokens=64),
         steps=12,
@@ -87,11 +95,14 @@ def smoke() -> Recipe:
 RECIPES = {"cpu": cpu, "gpu": gpu, "smoke": smoke}
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name; `ValueError` where there is none."""
-    if name not in RECIPES:
-        raise ValueError(f"preset: one of {', '.join(RECIPES)}, got {name!r}")
-    return RECIPES[name]()
+def recipe(options: TrainingOptions) -> Recipe:
+    """The recipe of the preset with a person's own wishes."""
+    plan = RECIPES[options.preset]()
+    if options.steps is not None:
+        plan = replace(plan, steps=options.steps)
+    if options.minutes is not None:
+        plan = replace(plan, piece_minutes=options.minutes)
+    return plan
 
 
 def _stages(tokens: int) -> tuple[Stage, ...]:

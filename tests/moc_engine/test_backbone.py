@@ -3,17 +3,24 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from moc_engine.animatic.model import save
 from moc_engine.animatic.scene import CHANNELS, SLOTS
+from moc_engine.animatic.world import sample_story
 from moc_engine.backbone import load_backbone, stacked
-from moc_engine.config import RoutingConfig
+from moc_engine.config import RoutingConfig, Steering
 from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.evaluation.playback import Playback, play
 from moc_engine.grid import TokenGrid
+from moc_engine.memory import ContextMemory
+from moc_engine.passes import DenoisingPass, Looking
+from moc_engine.sampler import denoise, guided
 from moc_engine.wan import CaptionStates
 from tests.fakes.models import save_tiny_video, tiny_animatic, tiny_backbone
 
@@ -89,6 +96,37 @@ def test_pickled_weights_are_never_read(tmp_path: Path, family: str, part: str, 
     with pytest.raises(ModelNotFound):
         load_backbone(model, "cpu")
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_story_renders_as_the_evaluation_plays_it(guidance: float) -> None:
+    """Two implementations of the same model, router and sampler, one shot by shot, one in batches."""
+    story = sample_story(np.random.default_rng(5), shots=4, cast=3, tokens=2)
+    routing = RoutingConfig(top_k=2)
+    played = play(tiny_animatic(), [story], Playback(routing=routing, steps=3, guidance=guidance, seed=3))
+    backbone, memory = tiny_backbone(), ContextMemory()
+    draws = torch.Generator().manual_seed(3)
+    for nth, shot in enumerate(story.shots):
+        noise = torch.randn(len(shot.scene), SLOTS, CHANNELS, generator=draws).permute(2, 0, 1)[
+            None, ..., None
+        ]
+        grid = backbone.grid(noise.shape[1:], routing.chunking)
+        own = backbone.family.captions(story.global_caption, shot.caption, story.cast)
+        captions = own if guidance == 1.0 else stacked(own, backbone.family.captions("", "", ()))
+        attention = DenoisingPass(
+            Looking(shot=nth, grid=grid, history=memory.history(), routing=routing, steering=Steering()),
+            backbone.angles,
+            backbone.device,
+            rows=len(captions.states_BSE),
+        )
+        velocity = guided(partial(backbone.velocity, attention=attention, captions=captions), guidance)
+        *_, done = denoise(velocity, noise.contiguous(), backbone.scheduler, 3)
+        ours = done.latents[0, ..., 0].permute(1, 2, 0)
+        torch.testing.assert_close(ours, played[0, nth], atol=1e-4, rtol=1e-4)
+        read = backbone.read(
+            done.latents[0], own, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
+        )
+        memory.add(str(nth), grid.extent, lambda read=read: read)  # type: ignore[misc]
 
 
 def states(count: int, mask: list[bool] | None = None) -> CaptionStates:

@@ -122,6 +122,17 @@ def test_keys_are_turned_by_where_they_stand() -> None:
     torch.testing.assert_close(turned, plain)
 
 
+def test_a_history_of_one_is_shared_by_all_entries() -> None:
+    lengths = [2, 3, 2]
+    x = drawn(lengths, 2, seed=3)
+    x["indices"] = x["indices"].masked_fill(x["indices"] == 1, -1)
+    one = {**x, "k": x["k"][:1], "v": x["v"][:1]}
+    repeated = {**x, "k": x["k"][:1].expand(B, -1, -1, -1), "v": x["v"][:1].expand(B, -1, -1, -1)}
+    torch.testing.assert_close(
+        gathered(one, lengths, pinned=[1])[0], gathered(repeated, lengths, pinned=[1])[0]
+    )
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_the_dtype_stays(dtype: torch.dtype) -> None:
     lengths = [2, 2, 2]

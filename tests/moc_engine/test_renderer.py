@@ -317,6 +317,15 @@ def test_other_failures_pass_through(renderer: ShotRenderer, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same_but_for_rounding(model: Path, renderer: ShotRenderer, tmp_path: Path) -> None:
+    context = rendered_story(renderer, tmp_path / "story", 2)
+    on_cpu, _ = finish(renderer, request(tmp_path / "cpu", context))
+    on_gpu, _ = finish(ShotRenderer(model, device="cuda"), request(tmp_path / "gpu", context))
+    torch.testing.assert_close(latents(on_gpu), latents(on_cpu), atol=1e-2, rtol=1e-2)
+
+
 def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)

@@ -1,0 +1,58 @@
+"""The card that lies beside trained weights: how they came about, and what they remember."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from moc_engine.training.curve import History
+from moc_engine.training.recipes import Recipe
+
+
+def write_card(plan: Recipe, *, step: int, seconds: float, processes: int, history: History) -> str:
+    """The card as Markdown; recall is that of the last examination."""
+    facts = {
+        "recipe": f"`{plan.name}`",
+        "seed": str(plan.seed),
+        "steps": f"{step} of {plan.steps}",
+        "hours": f"{seconds / 3600:.2f}",
+        "processes": str(processes),
+    }
+    lines = [
+        "---",
+        "library_name: diffusers",
+        "pipeline_tag: text-to-video",
+        "---",
+        "# Animatic model",
+        "",
+        "A diffusion transformer over scene slots with its text encoder, trained from scratch on generated "
+        "stories.",
+        "",
+        "## Training",
+        "",
+        *_table(("what", "value"), facts.items()),
+        "",
+        f"    moc-studio train animatic --preset {plan.name} --out DIR",
+    ]
+    if history.recall:
+        examined = max(points[-1][0] for points in history.recall.values())
+        recalled = {
+            name.replace("_", " "): f"{points[-1][1]:.3f}"
+            for name, points in history.recall.items()
+            if points[-1][0] == examined
+        }
+        lines += [
+            "",
+            "## Recall",
+            "",
+            f"What captions leave unsaid, after {examined} steps: {plan.examined_stories} held-out stories of "
+            f"{plan.examined_shots} shots, {plan.examined_steps} denoising steps, no guidance.",
+            "",
+            *_table(("what", "mean"), recalled.items()),
+            "",
+            "    moc-studio eval memory --model DIR/model",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"| {one} | {other} |" for one, other in (head, ("---", "---"), *rows)]

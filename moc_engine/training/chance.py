@@ -1,0 +1,35 @@
+"""What chance decides about the shots of a step: where in time they lie, and what they may look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from moc_engine.training.attention import StoryRules
+from moc_engine.training.recipes import Recipe
+from moc_engine.training.schedule import stage_at
+
+
+def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator) -> Tensor:
+    """The token frame each shot begins at, (N): on end, or by chance far apart, in order always."""
+    lengths = torch.full((shots,), frames)
+    if torch.rand((), generator=generator) < gaps:
+        longest = int(torch.randint(1, 33, (), generator=generator))
+        lengths += torch.randint(0, longest, (shots,), generator=generator)
+    return lengths.cumsum(0) - frames
+
+
+def draw_rules(
+    plan: Recipe, stories: int, shots: int, step: int, generator: torch.Generator, device: torch.device
+) -> StoryRules:
+    """How sparse this step is, with drop-off and drop-in, and random pins and bans."""
+    lots = torch.rand(stories, shots, shots, generator=generator)
+    top_k = stage_at(plan.stages, step / plan.steps).top_k
+    return StoryRules(
+        routing=None if top_k is None else replace(plan.routing, top_k=top_k),
+        candidates=(lots >= plan.bans).to(device),
+        pinned=(lots > 1.0 - plan.pins).to(device),
+        generator=generator,
+    )

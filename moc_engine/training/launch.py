@@ -1,0 +1,105 @@
+"""Starts a training run in processes of its own, one thread each.
+
+On a CPU that others use too, threads that wait for each other at every operation cost several times
+what they gain; processes meet once a step.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, NoReturn
+
+from moc_engine.training.options import TrainingOptions
+
+ENVIRONMENT: Final = {
+    "OMP_NUM_THREADS": "1",
+    # glibc: keep freed memory for the next step instead of giving it back and asking for it again
+    "MALLOC_TOP_PAD_": str(512 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
+}
+SECONDS_TO_END: Final = 10.0
+CPU_PROCESSES: Final = 2
+"""Processes of the `cpu` recipe where there are as many cores; each brings its own share to the batch."""
+
+
+def usual_processes(preset: str) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(CPU_PROCESSES, cores) if preset == "cpu" else 1
+
+
+def launch(options: TrainingOptions, processes: int) -> int:
+    """Trains in so many processes; 0, or the exit code of the first that failed, -N if signal N ended it.
+
+    What they print passes through. None outlives this call, whatever ends it.
+    """
+    command = [sys.executable, "-m", "moc_engine.training", *options.words()]
+    running: list[subprocess.Popen[bytes]] = []
+    with _terminable():
+        try:
+            for environment in _environments(processes):
+                running.append(subprocess.Popen(command, env={**os.environ, **environment}))
+            return _wait(running)
+        finally:
+            _end(running)
+
+
+def _environments(processes: int) -> Iterator[dict[str, str]]:
+    """What each process must know of the others; one alone knows of none."""
+    if processes == 1:
+        yield ENVIRONMENT
+        return
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    for rank in range(processes):
+        yield {**ENVIRONMENT, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
+    while True:
+        codes = [process.poll() for process in running]
+        failed = [code for code in codes if code]
+        if failed:
+            return failed[0]
+        if None not in codes:
+            return 0
+        time.sleep(0.2)
+
+
+def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + SECONDS_TO_END
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within the block SIGTERM ends this process in an orderly way, so that it can end others first."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

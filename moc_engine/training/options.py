@@ -1,0 +1,63 @@
+"""What a person may ask of a training run. No torch: the command line answers at once."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PRESETS: Final = ("cpu", "gpu", "smoke")
+CHECKPOINT: Final = "checkpoint.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """A recipe and a folder; `steps` in all instead of the recipe's, `minutes` until this call pauses.
+
+    Raises `ValueError` where they make no sense, also for a folder that already holds a run without
+    `resume`, and for `resume` where there is none.
+    """
+
+    preset: str
+    out: Path
+    resume: bool = False
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset: one of {', '.join(PRESETS)}, got {self.preset!r}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps: must be 1 or more, got {self.steps}")
+        if self.minutes is not None and not 0.0 <= self.minutes < math.inf:
+            raise ValueError(f"minutes: must be 0 or more, got {self.minutes}")
+        begun = (self.out / CHECKPOINT).exists()
+        if begun and not self.resume:
+            raise ValueError(f"out: {self.out} holds a run already; resume it or choose another folder")
+        if self.resume and not begun:
+            raise ValueError(f"resume: there is no checkpoint in {self.out}")
+
+    def words(self) -> list[str]:
+        """The same options as a command line has them."""
+        words = ["--preset", self.preset, "--out", str(self.out)]
+        words += ["--resume"] * self.resume
+        words += [] if self.steps is None else ["--steps", str(self.steps)]
+        words += [] if self.minutes is None else ["--minutes", str(self.minutes)]
+        return words
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=PRESETS, default="cpu", help="the recipe (default: cpu)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    parser.add_argument("--steps", type=int, metavar="N", help="train N steps in all instead of the recipe's")
+    parser.add_argument("--minutes", type=float, metavar="N", help="pause after N minutes, ready to resume")
+
+
+def read_options(args: Namespace) -> TrainingOptions:
+    """The options among a command line's arguments; `ValueError` as `TrainingOptions` raises it."""
+    return TrainingOptions(
+        preset=args.preset, out=args.out, resume=args.resume, steps=args.steps, minutes=args.minutes
+    )
