@@ -10,6 +10,8 @@ TESTS    ?= tests
 VENV := .venv
 BIN  := $(VENV)/bin
 
+NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
+
 .DEFAULT_GOAL := help
 .PHONY: help film test check format clean
 
@@ -45,11 +47,11 @@ $(VENV)/.installed: pyproject.toml
 	    { echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) -V); make PYTHON=... names another."; exit 1; }
 	@$(PYTHON) -m studio.doctor
 	@echo "Setting up $(VENV); the first time takes a few minutes."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable .
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made in $(VENV); see above."; exit 1; }
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable . || { $(NO_PIP); exit 1; }
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	@echo "Setting up what tests and checks need."
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]' || { $(NO_PIP); exit 1; }
 	@touch $@

@@ -18,6 +18,9 @@ Frame = NDArray[np.uint8]
 
 PRESET: Final = "veryfast"
 QUALITY: Final = "18"
+REPEATABLE: Final = "no-mbtree=1"
+"""With its macroblock tree, x264 encodes equal frames differently now and then: clips must repeat."""
+
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
 
@@ -48,7 +51,7 @@ class ClipWriter:
     def __enter__(self) -> Self:
         self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
         self._container.metadata["comment"] = self._comment
-        options = {"preset": PRESET, "crf": QUALITY}
+        options = {"preset": PRESET, "crf": QUALITY, "x264-params": REPEATABLE}
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         self._stream: VideoStream = stream
         context: Any = self._stream.codec_context

@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from moc_engine.errors import EngineError, RenderCancelled
 from studio import __version__, commands
@@ -51,14 +52,21 @@ def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = loa
     except KeyboardInterrupt:
         return _failed("interrupted", Interrupted.exit_code)
     except BrokenPipeError:  # the reader of stdout left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
+    except ImportError as error:
+        return _failed(f"{error}; run moc-studio doctor", 1)
+    except OSError as error:
+        if error.errno is None:  # so says the loader of a library that is not there
+            return _failed(f"{error}; run moc-studio doctor", 1)
+        _drop_stdout()
+        return _failed(f"{error.filename or 'output'}: {error.strerror}", 1)
     return code
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run` to what carries it out."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="moc-studio", description="Captions in, a film out: multi-shot stories that remember."
     )
     parser.add_argument("--version", action="version", version=f"moc-studio {__version__}")
@@ -68,9 +76,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_failed(f"{message}; see {self.prog} --help", 2))
+
+
 def _failed(message: object, code: int) -> int:
-    print(f"moc-studio: {message}", file=sys.stderr)
+    print(f"moc-studio: {' '.join(str(message).splitlines())}", file=sys.stderr)
     return code
+
+
+def _drop_stdout() -> None:
+    """Lets go of a stdout that takes no more, as Python would fail over it again at its end."""
+    with suppress(OSError):  # no real file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

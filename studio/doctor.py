@@ -28,6 +28,7 @@ _PACKAGES: Final = (
     ("skia-python", "skia"),
     ("opencv-python", "cv2"),
     ("av", "av"),
+    ("pydantic", "pydantic"),
     ("PyYAML", "yaml"),
     ("rich", "rich"),
     ("gradio", "gradio"),
@@ -35,7 +36,10 @@ _PACKAGES: Final = (
     ("SQLAlchemy", "sqlalchemy"),
 )
 _LOADED = ("skia", "cv2", "av", "torch")  # those that link to libraries outside Python
-_FREE_GB = 2.0
+_FILMS_GB = 0.5  # what a day's films take
+_SETUP_GB = 2.5  # a .venv with the CPU build of torch takes 2.1
+_CUDA_SETUP_GB = 8.0
+_CPU_BUILD = 'make film PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,28 +54,43 @@ class Check:
 
 def examine(here: Path) -> Iterator[Check]:
     """Every check, one after the other; `here` is where films would be written."""
-    yield from examine_system(here)
+    yield from examine_system()
+    free = shutil.disk_usage(here).free / 1e9
+    yield Check(
+        name="disk",
+        state="ok" if free >= _FILMS_GB else "missing",
+        found=f"{free:.1f} GB free",
+        remedy=f"at least {_FILMS_GB:g} GB are needed",
+    )
     for distribution, module in _PACKAGES:
-        yield _package(distribution, module)
+        yield examine_package(distribution, module)
     yield _encoder()
     yield _weights()
     yield _gpu()
 
 
-def examine_system(here: Path) -> Iterator[Check]:
+def examine_system() -> Iterator[Check]:
     """What must be there before anything is installed."""
     yield Check(name="Python", state="ok", found=platform.python_version())
     yield _venv()
     if sys.platform == "linux":
-        yield _library("libGL.so.1")
-        yield _library("libEGL.so.1")
-    free = shutil.disk_usage(here).free / 1e9
-    yield Check(
-        name="disk",
-        state="ok" if free >= _FREE_GB else "missing",
-        found=f"{free:.1f} GB free",
-        remedy=f"at least {_FREE_GB:g} GB are needed",
-    )
+        yield examine_library("libGL.so.1")
+        yield examine_library("libEGL.so.1")
+
+
+def examine_room(free: float) -> Check:
+    """Whether `free` gigabytes are enough to set everything up."""
+    found = f"{free:.1f} GB free"
+    if free < _SETUP_GB:
+        remedy = f"Setting up takes {_SETUP_GB:g} GB, and that with the CPU build of torch: {_CPU_BUILD}"
+        return Check(name="disk", state="missing", found=found, remedy=remedy)
+    if free < _CUDA_SETUP_GB and sys.platform == "linux":
+        remedy = (
+            f"That is enough for the CPU build of torch: {_CPU_BUILD}. The CUDA build, which pip takes "
+            f"otherwise, needs about {_CUDA_SETUP_GB:g} GB"
+        )
+        return Check(name="disk", state="note", found=found, remedy=remedy)
+    return Check(name="disk", state="ok", found=found)
 
 
 def _venv() -> Check:
@@ -80,7 +99,7 @@ def _venv() -> Check:
     return Check(name="venv", state="missing", found="not there", remedy=APT_LINE)
 
 
-def _library(name: str) -> Check:
+def examine_library(name: str) -> Check:
     try:
         ctypes.CDLL(name)
     except OSError:
@@ -88,7 +107,7 @@ def _library(name: str) -> Check:
     return Check(name=name, state="ok", found="there")
 
 
-def _package(distribution: str, module: str) -> Check:
+def examine_package(distribution: str, module: str) -> Check:
     try:
         version = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -96,12 +115,12 @@ def _package(distribution: str, module: str) -> Check:
     if module in _LOADED:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             return Check(
                 name=distribution,
                 state="missing",
                 found=f"{version}, but cannot load: {error}",
-                remedy=_INSTALL,
+                remedy=APT_LINE if ".so" in str(error) else _INSTALL,
             )
     return Check(name=distribution, state="ok", found=version)
 
@@ -109,7 +128,7 @@ def _package(distribution: str, module: str) -> Check:
 def _encoder() -> Check:
     try:
         av = importlib.import_module("av")
-    except ImportError:
+    except (ImportError, OSError):
         return Check(name="H.264 encoder", state="missing", found="PyAV does not load", remedy=_INSTALL)
     if "libx264" in av.codecs_available:
         return Check(name="H.264 encoder", state="ok", found="libx264")
@@ -144,7 +163,7 @@ def _weights() -> Check:
 def _gpu() -> Check:
     try:
         torch = importlib.import_module("torch")
-    except ImportError:
+    except (ImportError, OSError):
         return Check(name="GPU", state="note", found="torch does not load")
     if torch.cuda.is_available():
         return Check(name="GPU", state="ok", found=torch.cuda.get_device_name(0))
@@ -152,11 +171,12 @@ def _gpu() -> Check:
 
 
 def main() -> int:
-    """Names what a bare machine lacks, on stderr; 1 where something is missing."""
-    missing = [check for check in examine_system(Path()) if check.state == "missing"]
-    for check in missing:
-        print(f"{check.name}: {check.found}. {check.remedy}", file=sys.stderr)
-    return 1 if missing else 0
+    """Names what a bare machine lacks before setting up, on stderr; 1 where something is missing."""
+    checks = [*examine_system(), examine_room(shutil.disk_usage(Path()).free / 1e9)]
+    for check in checks:
+        if check.state != "ok":
+            print(f"{check.name}: {check.found}. {check.remedy}", file=sys.stderr)
+    return 1 if any(check.state == "missing" for check in checks) else 0
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ plan ─► shoot: one take after the other, each kept as soon as it is done ─
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from moc_engine.config import RoutingChoice, SamplerChoice, Steering
@@ -22,12 +23,13 @@ from moc_engine.contract import (
 )
 from studio import __version__
 from studio.artifacts import told_plainly, write_text
+from studio.errors import WrongUse
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import join
 from studio.exchange.srt import Cue, as_srt, as_webvtt
-from studio.planner import PlannedShot, TakeInputs
+from studio.planner import ChosenTake, PlannedShot
 from studio.storyboard import Storyboard, steering
-from studio.takes import FilmFolder, Take, write_take
+from studio.takes import FilmFolder, FilmRecord, Take, write_take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,24 @@ class Film:
     takes: Mapping[int, Take]
 
 
+def check_formats(plan: Sequence[PlannedShot], takes: Mapping[str, Take]) -> None:
+    """Raises `WrongUse` where takes that stay differ in size or rate from the film's others.
+
+    Clips are joined without re-encoding, so a film is of one kind.
+    """
+    kinds: dict[str, list[int]] = {}
+    for shot in plan:
+        if shot.take is not None:
+            inputs = takes[shot.take].inputs if shot.action == "keep" else shot.inputs
+            kind = f"{inputs.size[0]}x{inputs.size[1]} at {inputs.fps:g} fps"
+            kinds.setdefault(kind, []).append(shot.index + 1)
+    if len(kinds) > 1:
+        told = [f"shot {', '.join(map(str, numbers))} in {kind}" for kind, numbers in kinds.items()]
+        raise WrongUse(
+            f"these do not fit into one film: {'; '.join(told)}. Render them all, or keep the size and rate"
+        )
+
+
 def shoot(
     board: Storyboard,
     plan: Sequence[PlannedShot],
@@ -78,8 +98,8 @@ def shoot(
     """Renders what the plan says, in order; returns the takes the film is made of, by shot.
 
     A renderer is made only if there is something to render. A take is on disk, and in film.json,
-    before its `ShotEnds` is told. Raises what the renderer raises, `RenderCancelled` included, and
-    `OutputFailed`; finished takes stay.
+    before its `ShotEnds` is told; shots not reached yet keep there what stood for them. Raises what
+    the renderer raises, `RenderCancelled` included, and `OutputFailed`; finished takes stay.
     """
     takes = folder.takes()
     used = {shot.index: takes[shot.take] for shot in plan if shot.action == "keep" and shot.take}
@@ -92,12 +112,14 @@ def shoot(
         context = [(index, used[index]) for index, _ in shot.context]
         with told_plainly(folder.root):
             used[shot.index] = yield from _shoot_one(board, shot, context, folder, renderer, cancel)
-            folder.write_record(_record(board, used))
+            folder.write_record(_record(board, plan, used))
         yield ShotEnds(index=shot.index, take=used[shot.index])
     return dict(sorted(used.items()))
 
 
-def assemble(board: Storyboard, takes: Mapping[int, Take], folder: FilmFolder) -> Film:
+def assemble(
+    board: Storyboard, plan: Sequence[PlannedShot], takes: Mapping[int, Take], folder: FilmFolder
+) -> Film:
     """Joins the takes' clips without re-encoding and writes subtitles, contact sheet and film.json."""
     stem = folder.root / slug(board.title)
     film = Film(
@@ -112,20 +134,20 @@ def assemble(board: Storyboard, takes: Mapping[int, Take], folder: FilmFolder) -
         join(
             [take.clip for take in takes.values()], film.path, title=board.title, recipe=recipe(board, takes)
         )
-        cues = _cues(board, takes)
+        cues = _cues(takes.values())
         write_text(film.subtitles, as_srt(cues))
         write_text(film.captions, as_webvtt(cues))
         panels = [
             Panel(
                 number=index + 1,
                 clip=take.clip,
-                caption=board.shots[index].caption,
-                seconds=board.shots[index].seconds,
+                caption=take.caption,
+                seconds=take.inputs.seconds,
             )
             for index, take in takes.items()
         ]
         write_contact_sheet(panels, film.contact_sheet, title=board.title)
-        folder.write_record({**_record(board, takes), "film": film.path.name})
+        folder.write_record(_record(board, plan, takes, film.path.name))
     return film
 
 
@@ -142,9 +164,11 @@ def recipe(board: Storyboard, takes: Mapping[int, Take]) -> dict[str, object]:
 
 
 def slug(title: str) -> str:
-    """A title as a file name: "The Red Kite!" -> "the-red-kite"."""
-    ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:80] or "film"
+    """A title as a file name, in its own script: "The Red Kite!" -> "the-red-kite"."""
+    lower = unicodedata.normalize("NFKC", title).lower()
+    kept = "".join(letter if unicodedata.category(letter)[0] in "LMN" else "-" for letter in lower)
+    short = re.sub("-+", "-", kept).strip("-")[:80].encode()[:160].decode(errors="ignore").rstrip("-")
+    return short or f"film-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
 
 
 def _shoot_one(
@@ -170,6 +194,7 @@ def _shoot_one(
                 folder=part,
                 inputs=shot.inputs,
                 shot=shot.index,
+                caption=board.shots[shot.index].caption,
                 context=shot.context,
                 clip=result.clip,
                 latents=result.latents,
@@ -221,26 +246,25 @@ def _request(
     )
 
 
-def _record(board: Storyboard, takes: Mapping[int, Take]) -> dict[str, object]:
-    return {
-        "title": board.title,
-        "film": None,
-        "shots": [
-            {
-                "number": index + 1,
-                "caption": shot.caption,
-                "take": takes[index].id if index in takes else None,
-            }
-            for index, shot in enumerate(board.shots)
-        ],
-    }
+def _record(
+    board: Storyboard, plan: Sequence[PlannedShot], takes: Mapping[int, Take], film: str | None = None
+) -> FilmRecord:
+    """What stands for each shot: the take that is in `takes`, else what stood for it before."""
+    chosen = []
+    for shot in plan:
+        caption = board.shots[shot.index].caption
+        choice = shot.before or ChosenTake(caption=caption, take=None)
+        if shot.index in takes:
+            choice = ChosenTake(caption=takes[shot.index].caption, take=takes[shot.index].id)
+        chosen.append(replace(choice, skipped=shot.action == "skip"))
+    return FilmRecord(title=board.title, film=film, shots=tuple(chosen))
 
 
-def _cues(board: Storyboard, takes: Mapping[int, Take]) -> list[Cue]:
+def _cues(takes: Iterable[Take]) -> list[Cue]:
     cues = []
     start = 0.0
-    for index, take in takes.items():
+    for take in takes:
         end = start + take.frames / take.inputs.fps
-        cues.append(Cue(start=start, end=end, text=board.shots[index].caption))
+        cues.append(Cue(start=start, end=end, text=take.caption))
         start = end
     return cues

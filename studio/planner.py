@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from studio.storyboard import Storyboard, compose_captions, shot_seed, steering
+from studio.storyboard import Shot, Storyboard, compose_captions, named, shot_seed, steering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,8 @@ class TakeInputs:
     """Everything that decides a take's pixels.
 
     `context` and the steering name takes, not shots, so that a take stays what it is when shots
-    around it move. None leaves a choice to the model; `model` says which one, to the weights.
+    around it move. `cast` lists the names in order; only the places of those that the captions name
+    decide anything. None leaves a choice to the model; `model` says which one, to the weights.
     """
 
     model: str
@@ -36,10 +37,29 @@ class TakeInputs:
     boosts: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def places(self) -> dict[str, int]:
+        """The cast members that the captions name, each with its place in the cast."""
+        return {
+            name: place
+            for place, name in enumerate(self.cast)
+            if named(self.caption, name) or named(self.global_caption, name)
+        }
+
+    @property
     def take_id(self) -> str:
-        """Equal inputs give equal pixels, so the inputs' digest names the take."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """Equal inputs give equal pixels, so the digest of what decides them names the take."""
+        decisive = {**asdict(self), "cast": self.places}
+        text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenTake:
+    """What stands for a shot in the last film: the take, if any, and the caption it was made for."""
+
+    caption: str
+    take: str | None
+    skipped: bool = False
 
 
 Action = Literal["render", "keep", "absent", "skip"]
@@ -50,14 +70,16 @@ class PlannedShot:
     """What becomes of one shot.
 
     `render`: a new take is made. `keep`: take `take` stays. `absent`: no take, and none was asked
-    for. `skip`: left out of the film. `context` holds (shot, take id) of what the shot may look at,
-    `reason` the why in words, where there is something to say.
+    for. `skip`: left out of the film. `before` is what stood for the shot in the last film. `context`
+    holds (shot, take id) of what the shot may look at, `reason` the why in words, where there is
+    something to say.
     """
 
     index: int
     action: Action
     inputs: TakeInputs
     take: str | None = None
+    before: ChosenTake | None = None
     context: tuple[tuple[int, str], ...] = ()
     reason: str = ""
 
@@ -67,34 +89,41 @@ def plan(
     model: str,
     *,
     finished: Collection[str] = (),
-    chosen: Mapping[int, str] | None = None,
+    chosen: Sequence[ChosenTake] = (),
     only: Collection[int] | None = None,
     resume: bool = False,
 ) -> tuple[PlannedShot, ...]:
     """One entry per shot, in order.
 
-    `finished` are the ids of takes that are there, `chosen` maps shots to the takes the last film
-    used. Only the shots in `only` are rendered (all where None), with `resume` only those of them
-    whose take is missing or outdated. A locked shot keeps its chosen take.
+    `finished` are the ids of takes that are there, `chosen` says which the last film used, shot by
+    shot. Only the shots in `only` are rendered (all where None), with `resume` only those of them
+    whose take is missing or outdated. A locked shot keeps its chosen take, if that was made for the
+    caption it has now.
     """
-    chosen = chosen or {}
+    before = _recognised(board, chosen)
     captions = compose_captions(board)
     context: list[tuple[int, str]] = []
     planned = []
     for index, shot in enumerate(board.shots):
         inputs = _inputs(board, model, index, captions[index], context)
+        last = before.get(index)
         action, take, reason = _decide(
-            skip=shot.skip,
-            lock=shot.lock,
+            shot,
             wanted=only is None or index in only,
             resume=resume,
             own=inputs.take_id,
-            current=chosen.get(index) if chosen.get(index) in finished else None,
+            last=last if last is not None and last.take in finished else None,
             finished=finished,
         )
         planned.append(
             PlannedShot(
-                index=index, action=action, inputs=inputs, take=take, context=tuple(context), reason=reason
+                index=index,
+                action=action,
+                inputs=inputs,
+                take=take,
+                before=last,
+                context=tuple(context),
+                reason=reason,
             )
         )
         if take is not None:
@@ -102,26 +131,43 @@ def plan(
     return tuple(planned)
 
 
+def _recognised(board: Storyboard, chosen: Sequence[ChosenTake]) -> dict[int, ChosenTake]:
+    """What of the last film stood for which shot: told by its caption, wherever the shot is now.
+
+    In a film of as many shots, one whose caption was edited is told by its place.
+    """
+    left = dict(enumerate(chosen))
+    found: dict[int, ChosenTake] = {}
+    for index, shot in enumerate(board.shots):
+        same = next((place for place, choice in left.items() if choice.caption == shot.caption), None)
+        if same is not None:
+            found[index] = left.pop(same)
+    if len(chosen) == len(board.shots):
+        found |= {index: choice for index, choice in left.items() if index not in found}
+    return found
+
+
 def _decide(
+    shot: Shot,
     *,
-    skip: bool,
-    lock: bool,
     wanted: bool,
     resume: bool,
     own: str,
-    current: str | None,
+    last: ChosenTake | None,
     finished: Collection[str],
 ) -> tuple[Action, str | None, str]:
-    if skip:
+    if shot.skip:
         return "skip", None, "skipped"
-    if lock and current is not None:
-        return "keep", current, "locked" if current == own else "locked, though outdated"
+    if shot.lock and last is not None and last.caption == shot.caption:
+        return "keep", last.take, "locked" if last.take == own else "locked, though outdated"
     if wanted and not (resume and own in finished):
-        return "render", own, "outdated" if resume and current is not None else ""
+        if shot.lock:
+            return "render", own, "locked, but has no take of this caption yet"
+        return "render", own, "outdated" if resume and last is not None else ""
     if own in finished:
         return "keep", own, ""
-    if current is not None:
-        return "keep", current, "outdated"
+    if last is not None:
+        return "keep", last.take, "outdated"
     return "absent", None, "not rendered yet"
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from moc_engine.trace import RoutingTrace
+from studio.takes import Take
 
 PAIRS: Final = 3
 """How many pairs of chunks are named per link."""
@@ -25,38 +26,53 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class ToldLink:
-    """The share of a shot's attention that went to earlier shot `shot`, and its strongest pairs."""
+    """The share of a shot's attention that went to one take, and its strongest pairs.
 
-    shot: int
+    `shot` is where that take stands in the film now, None where the film no longer shows it.
+    """
+
+    shot: int | None
     take: str | None
     share: float
     pairs: tuple[Pair, ...]
 
 
-def told_links(trace: RoutingTrace) -> tuple[ToldLink, ...]:
-    """The links of a trace, the strongest first, each with its strongest pairs of chunks."""
+def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink, ...]:
+    """The links of a trace, the strongest first; `places` says where in the film each take stands.
+
+    The trace itself counts shots as they were when it was recorded.
+    """
     return tuple(
-        ToldLink(shot=link.source, take=link.take, share=link.share, pairs=_pairs(trace, link.source))
+        ToldLink(
+            shot=places.get(link.take or ""),
+            take=link.take,
+            share=link.share,
+            pairs=_pairs(trace, link.source),
+        )
         for link in trace.links()
     )
 
 
-def in_words(trace: RoutingTrace, captions: Mapping[int, str]) -> str:
-    """A few lines on one shot; `captions` are those of the film's shots."""
-    head = f"Shot {trace.shot + 1}: {captions.get(trace.shot, '')}".rstrip(": ")
-    lines = [head, f"  {_percent(trace.own_share())} of its attention stayed in the shot itself"]
+def in_words(trace: RoutingTrace, shot: int, film: Mapping[int, Take], captions: Mapping[str, str]) -> str:
+    """A few lines on one shot of a film; `captions` are those of all takes by id, shown or not."""
+    take = film[shot]
+    places = {shown.id: place for place, shown in film.items()}
+    lines = [
+        f"Shot {shot + 1}: {take.caption}",
+        f"  {_percent(trace.own_share())} of its attention stayed in the shot itself",
+    ]
     captions_share = trace.caption_share()
     if captions_share is not None:
         lines.append(f"  {_percent(captions_share)} went to captions")
-    for link in told_links(trace):
-        caption = captions.get(link.shot)
-        lines.append(
-            f"  {_percent(link.share)} went to shot {link.shot + 1}" + (f": {caption}" if caption else "")
-        )
+    for link in told_links(trace, places):
+        where = "a take the film no longer shows" if link.shot is None else f"shot {link.shot + 1}"
+        caption = captions.get(link.take or "")
+        lines.append(f"  {_percent(link.share)} went to {where}" + (f": {caption}" if caption else ""))
         lines += [
             f"        {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
         ]
-    lines += _steered(trace)
+    lines += _steered("pinned", take.inputs.pins, places)
+    lines += _steered("banned", take.inputs.bans, places)
     return "\n".join(lines)
 
 
@@ -73,13 +89,14 @@ def _pairs(trace: RoutingTrace, shot: int) -> tuple[Pair, ...]:
     return tuple(pair for pair in strongest if pair.share > 0)
 
 
-def _steered(trace: RoutingTrace) -> list[str]:
-    lines = []
-    for name, word in (("pins", "pinned"), ("bans", "banned")):
-        shots: Sequence[int] = trace.steering.get(name, ())
-        if shots:
-            lines.append(f"  {word}: shot {', '.join(str(shot + 1) for shot in shots)}")
-    return lines
+def _steered(word: str, takes: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    if not takes:
+        return []
+    shots = [str(places[take] + 1) for take in takes if take in places]
+    told = [f"shot {', '.join(shots)}"] if shots else []
+    if len(shots) < len(takes):
+        told.append("a take the film no longer shows")
+    return [f"  {word}: {' and '.join(told)}"]
 
 
 def _percent(share: float) -> str:

@@ -27,7 +27,9 @@ Looks = Literal["first", "every"]
 
 _MAX_SEED = 2**63 - 1
 _MAX_TEXT = 2000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WORD = re.compile(r"[^\W_]+")
+_POSSESSIVE = re.compile(r"[’']s?(?![^\W_])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,10 @@ class CastMember:
 
     def __post_init__(self) -> None:
         _text(self.name, "name", most=40)
-        if not re.search(r"\w", self.name):
+        if not _WORD.search(self.name):
             raise BadStoryboard(f"needs a letter or digit, got {self.name!r}", ("name",))
+        if self.name.endswith(("'s", "’s")):
+            raise BadStoryboard(f"give {self.name} without the {self.name[-2:]}", ("name",))
         if self.look is not None:
             _text(self.look, "look", most=500)
 
@@ -134,11 +138,14 @@ class Storyboard:
     def _check_cast(self) -> None:
         if len(self.cast) > MAX_CAST:
             raise BadStoryboard(f"at most {MAX_CAST} cast members fit, got {len(self.cast)}", ("cast",))
-        seen: set[str] = set()
+        seen: dict[tuple[str, ...], str] = {}
         for index, member in enumerate(self.cast):
-            if member.name.casefold() in seen:
-                raise BadStoryboard(f"{member.name} is there twice", ("cast", index, "name"))
-            seen.add(member.name.casefold())
+            words = _words(member.name)
+            if words in seen:
+                raise BadStoryboard(
+                    f"{member.name} cannot be told from {seen[words]} in a caption", ("cast", index, "name")
+                )
+            seen[words] = member.name
 
     def _check_shots(self) -> None:
         if not self.shots:
@@ -203,7 +210,7 @@ def compose_captions(board: Storyboard) -> tuple[str, ...]:
         sentences = [shot.caption]
         if not shot.skip:
             for member in board.cast:
-                if member.look and member.name not in introduced and names(shot.caption, member.name):
+                if member.look and member.name not in introduced and named(shot.caption, member.name):
                     sentences.append(f"{member.name} is {member.look.rstrip('. ')}")
                     if board.settings.looks == "first":
                         introduced.add(member.name)
@@ -219,9 +226,14 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def names(caption: str, name: str) -> bool:
-    """Whether the caption names somebody, as a word of its own in any case."""
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", caption, re.IGNORECASE) is not None
+def named(caption: str, name: str) -> bool:
+    """Whether the caption names somebody, in words of its own, in any case, or as "Mira's"."""
+    said, words = _words(name), _words(caption)
+    return any(words[at : at + len(said)] == said for at in range(len(words) - len(said) + 1))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(_POSSESSIVE.sub("", text.casefold())))
 
 
 def _as_sentences(parts: list[str]) -> str:

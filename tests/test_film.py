@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from moc_engine.trace import RoutingTrace
 from studio.cli import main
 from studio.exchange.mp4 import read_recipe
+from studio.model_identity import EMBEDDED
 from studio.takes import FilmFolder
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(story: Path) -> FilmFolder:
     """The folder of a film that was rendered without a break."""
+    assert (EMBEDDED / "model_index.json").is_file(), f"the embedded model is missing from {EMBEDDED}"
     out = story.parent / "film"
     assert main(["render", str(story), "--out", str(out)]) == 0
     return FilmFolder(out)
@@ -103,7 +105,9 @@ def test_shots_differ(frames: list[Picture]) -> None:
 def test_the_recipe_is_in_the_comment(folder: FilmFolder) -> None:
     recipe = read_recipe(folder.root / "a-small-film.mp4")
     assert recipe["storyboard"]["shots"][1]["caption"] == "Otto jumps in the forest, medium shot"
-    assert [shot["take"] for shot in recipe["shots"]] == [folder.chosen()[i] for i in range(3)]
+    record = folder.record()
+    assert record is not None
+    assert [shot["take"] for shot in recipe["shots"]] == [choice.take for choice in record.shots]
     assert recipe["shots"][0]["model"].startswith("animatic@")
 
 

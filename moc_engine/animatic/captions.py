@@ -83,29 +83,42 @@ def describe(look: Look, parts: Sequence[str], rng: np.random.Generator | None =
 
 def write(script: ShotScript, names: Sequence[str], telling: Telling, rng: np.random.Generator) -> str:
     """The caption of a shot; looks are described beside the name or in sentences of their own."""
-    apart: list[str] = []
+    clauses, looks = _clauses(script, names, telling, rng)
+    joint = " while " if rng.random() < 0.4 else (", " if rng.random() < 0.3 else " and ")
+    lying = [f"there is {_prop(prop, telling)}" for prop in script.props if prop.manner == "lies"]
+    action = ", ".join(part for part in (joint.join(clauses), *lying) if part)
+    place = _PLACES[SETS[script.place.kind]] if telling.place else ""
+    place_first = rng.random() < 0.25 and place and action
+    said = f"{place}, {action}" if place_first else f"{action} {place}".strip()
+    text = ", ".join(part for part in (said, *_asides(script, telling, rng)) if part)
+    text = text[:1].upper() + text[1:]
+    return ". ".join([text, *looks]) + ("." if looks else "")
+
+
+def _clauses(
+    script: ShotScript, names: Sequence[str], telling: Telling, rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    """Who does what, those who do the same joined; and the sentences that describe looks apart."""
     shown = list(script.actors)
     clauses: list[str] = []
+    looks: list[str] = []
     while shown:
         first = shown.pop(0)
         group = [first]
-        if _alone(script, first) is False:
+        if not _alone(script, first):
             while shown and _same(first, shown[0]) and not _alone(script, shown[0]):
                 group.append(shown.pop(0))
         subjects = []
         for actor in group:
-            subject, sentence = _introduce(actor, names, telling, rng)
+            subject, sentences = _introduce(actor, names, telling, rng)
             subjects.append(subject)
-            apart += sentence
+            looks += sentences
         clauses.append(_clause(subjects, first, script, telling, rng))
-    joint = " while " if rng.random() < 0.4 else (", " if rng.random() < 0.3 else " and ")
-    action = joint.join(clauses)
-    lying = [p for p in script.props if p.manner == "lies"]
-    for prop in lying:
-        action += f"{', there is' if action else 'there is'} {_prop(prop, telling)}"
-    place = _PLACES[SETS[script.place.kind]] if telling.place else ""
-    place_first = rng.random() < 0.25 and place and action
-    text = f"{place}, {action}" if place_first else f"{action} {place}".strip()
+    return clauses, looks
+
+
+def _asides(script: ShotScript, telling: Telling, rng: np.random.Generator) -> list[str]:
+    """Light, weather, framing and camera, as far as they are told, in any order."""
     asides = []
     if telling.time:
         asides.append(_TIMES[script.time])
@@ -115,10 +128,7 @@ def write(script: ShotScript, names: Sequence[str], telling: Telling, rng: np.ra
         asides.append(_FRAMINGS[script.framing])
     if script.camera:
         asides.append(_CAMERAS.get(script.camera, script.camera.replace("_", " ")))
-    order = rng.permutation(len(asides)) if rng.random() < 0.5 else range(len(asides))
-    text = ", ".join([text, *(asides[i] for i in order)])
-    text = text[:1].upper() + text[1:]
-    return ". ".join([text, *apart]) + ("." if apart else "")
+    return [asides[i] for i in rng.permutation(len(asides))] if rng.random() < 0.5 else asides
 
 
 def _alone(script: ShotScript, actor: Actor) -> bool:

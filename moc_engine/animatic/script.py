@@ -124,7 +124,6 @@ class ShotScript:
 
 
 MOVING: Final = ("walk", "run")
-_QUIET_FOR_EVENTS: Final = ("stand", "look")
 _HOLDING: Final = ("stand", "walk", "run", "wave", "sit", "dance", "jump", "float", "look", "cheer")
 
 
@@ -200,8 +199,7 @@ def sample_shot(
         event = None
         if rng.random() < event_rate:
             event = sample_event(rng, look)
-            action = str(rng.choice(_QUIET_FOR_EVENTS[:1]))
-            direction = 0
+            action, direction = "stand", 0
         actors.append(
             Actor(
                 cast=index, action=action, direction=direction, expression=expression, look=look, event=event

@@ -114,7 +114,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         )
         stays = index == 0 or told[-1].script.place.kind == kind
         telling = Telling(
-            place=not (stays and rng.random() < 0.25),
+            place=not (who and stays and rng.random() < 0.25),
             time=own_time is not None,
             weather=own_weather is not None,
             looks={i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))},

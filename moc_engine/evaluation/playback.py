@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -20,7 +19,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.animatic.world import Story
-from moc_engine.config import RoutingConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.sampler import noise_levels
 from moc_engine.training.attention import (
     Memories,
     StoryRules,
@@ -40,8 +40,7 @@ class Playback:
 
     router: Router = "moc"
     routing: RoutingConfig
-    steps: int = 12
-    guidance: float = 1.0
+    sampler: SamplerConfig
     seed: int = 0
 
 
@@ -61,8 +60,10 @@ class RememberingAttention:
     def write(self) -> Iterator[None]:
         """Within the block, shots see themselves alone and are kept."""
         self.writing = True
-        yield
-        self.writing = False
+        try:
+            yield
+        finally:
+            self.writing = False
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         assert self.angles is not None
@@ -90,7 +91,7 @@ class RememberingAttention:
 @torch.no_grad()
 def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> Tensor:
     """Latents (B, N, F, S, C) of stories of equally many, equally long shots."""
-    model = pipeline.transformer
+    model, sampler = pipeline.transformer, playback.sampler
     device = next(model.parameters()).device
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
     attention = RememberingAttention(playback, len(model.blocks))
@@ -98,7 +99,7 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
         _captions(pipeline, [(s.global_caption, s.shots[n].caption, s.cast) for s in stories])
         for n in range(shots)
     ]
-    silence = _captions(pipeline, [("", "", ())] * len(stories)) if playback.guidance != 1.0 else None
+    silence = _captions(pipeline, [("", "", ())] * len(stories)) if sampler.guidance != 1.0 else None
     generator = torch.Generator().manual_seed(playback.seed)
     takes: list[Tensor] = []
     for shot in range(shots):
@@ -106,18 +107,24 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
         cos, sin = story_angles(model, starts=starts, frames=frames // PATCH_FRAMES, slots=SLOTS)
         attention.angles = (cos[0], sin[0])
         x = torch.randn(len(stories), frames, SLOTS, CHANNELS, generator=generator).to(device)
-        levels = np.linspace(1.0, 1.0 / playback.steps, playback.steps).tolist()
-        pipeline.scheduler.set_timesteps(sigmas=levels)
+        pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(model, attention, x, now, told[shot])
             if silence is not None:
                 unsaid = _velocity(model, attention, x, now, silence)
-                flow = torch.lerp(unsaid, flow, playback.guidance)
+                flow = torch.lerp(unsaid, flow, sampler.guidance)
             x = x + (after - now) * flow
         takes.append(x)
         if playback.router != "own":
+            noise = torch.randn(x.shape, generator=generator).to(device)
             with attention.write():
-                _velocity(model, attention, x, 0.0, told[shot])
+                _velocity(
+                    model,
+                    attention,
+                    torch.lerp(x, noise, sampler.memory_noise),
+                    sampler.memory_noise,
+                    told[shot],
+                )
     return torch.stack(takes, dim=1)
 
 

@@ -1,13 +1,15 @@
 """Does the model remember? Looks that a caption leaves unsaid must be those of the earlier takes.
 
 Every shot is rendered in order with the model's own earlier takes as context, and read back from its
-latents. What a character must look like is what its first take shows, or what words have said since:
-a description or an event that changes it for good.
+latents. What a character must look like is what the first take that shows it shows, or what words have
+said since: a description or an event that changes it for good. A take that lacks a character whom its
+caption names has its shape, accessory and state wrong; so has the next, if what it should remember was to
+be seen in such a take alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,10 +19,10 @@ from numpy.typing import NDArray
 from moc_engine.animatic.captions import LOOK_PARTS
 from moc_engine.animatic.colour import linear_from_lab
 from moc_engine.animatic.model import AnimaticPipeline
-from moc_engine.animatic.scene import Scene, Track
+from moc_engine.animatic.scene import CAST_SIZE, Scene, Track
 from moc_engine.animatic.script import Event
 from moc_engine.animatic.world import Story, sample_story
-from moc_engine.config import RoutingConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.playback import Playback, Router, play
 
 Colour = NDArray[np.float64]
@@ -58,44 +60,65 @@ class Score:
         return {name: float(np.mean(values)) for name, values in vars(self).items() if values}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """How many stories, of how many shots and cast members, and how they are rendered.
+
+    `tokens` is the length of every shot in token frames, two latent frames each. Raises `ValueError` for
+    what makes no sense.
+    """
+
+    stories: int = 100
+    shots: int = 8
+    cast: int = 4
+    tokens: int = 4
+    router: Router = "moc"
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    seed: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in ("stories", "shots", "tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be 1 or more, got {getattr(self, name)}")
+        if not 1 <= self.cast <= CAST_SIZE:
+            raise ValueError(f"cast: must be within 1–{CAST_SIZE}, got {self.cast}")
+        if self.seed < 0:
+            raise ValueError(f"seed: must be 0 or more, got {self.seed}")
+
+
 def recall_score(
     pipeline: AnimaticPipeline,
+    examination: Examination,
     *,
-    stories: int,
-    shots: int,
-    router: Router = "moc",
-    routing: RoutingConfig | None = None,
-    steps: int = 12,
-    guidance: float = 1.0,
-    tokens: int = 4,
-    cast: int = 4,
-    seed: int = 10_000,
-    batch: int = 32,
+    batch: int = 10,
+    report: Callable[[int], None] = lambda examined: None,
 ) -> Score:
-    """Renders held-out stories and examines them; `tokens` is the length of every shot in token frames."""
-    told = [
-        sample_story(np.random.default_rng((seed, i)), shots=shots, cast=cast, tokens=tokens)
-        for i in range(stories)
-    ]
+    """Renders held-out stories, `batch` at a time, and examines them; `report` hears how many are done."""
     playback = Playback(
-        router=router,
-        routing=routing if routing is not None else RoutingConfig(),
-        steps=steps,
-        guidance=guidance,
-        seed=seed,
+        router=examination.router,
+        routing=examination.routing,
+        sampler=examination.sampler,
+        seed=examination.seed,
     )
     score = Score()
-    for start in range(0, stories, batch):
-        group = told[start : start + batch]
+    for start in range(0, examination.stories, batch):
+        group = [_story(examination, i) for i in range(start, min(start + batch, examination.stories))]
         takes: NDArray[np.float32] = play(pipeline, group, playback).float().cpu().numpy()
         for story, latents in zip(group, takes, strict=True):
             examine(story, [Scene.from_latents(shot) for shot in latents], score)
+        report(start + len(group))
     return score
+
+
+def _story(examination: Examination, number: int) -> Story:
+    rng = np.random.default_rng((examination.seed, number))
+    return sample_story(rng, shots=examination.shots, cast=examination.cast, tokens=examination.tokens)
 
 
 def examine(story: Story, takes: Sequence[Scene], score: Score) -> None:
     """Adds to `score` what the takes of one story show."""
-    known: dict[int, Seen] = {}
+    known: dict[int, Seen | None] = {}  # whom captions have named; None: what to remember was never shown
     changed: set[int] = set()
     for shot, take in zip(story.shots, takes, strict=True):
         found = list(characters(take))
@@ -107,17 +130,10 @@ def examine(story: Story, takes: Sequence[Scene], score: Score) -> None:
             seen, before = present.get(actor.cast), known.get(actor.cast)
             parts = unsaid.get(actor.cast, ())
             score.present.append(seen is not None)
-            if before is not None:
-                _compare(before, seen, parts, score, changed=actor.cast in changed)
-            if seen is None:
-                continue
-            if before is None or (actor.cast not in unsaid and actor.event is None):
-                known[actor.cast] = seen
-            elif actor.event is not None:
-                known[actor.cast] = _after(actor.event, before, seen)
+            _compare(before, seen, parts, score, changed=actor.cast in changed)
+            if actor.event is not None and actor.cast in known:
                 changed.add(actor.cast)
-            else:
-                known[actor.cast] = _redescribed(before, seen, parts)
+            known[actor.cast] = _learned(before, seen, parts, actor.event)
 
 
 def characters(take: Scene) -> Iterator[tuple[int, Seen]]:
@@ -148,23 +164,39 @@ def _colour(track: Track, name: str) -> Colour:
     return linear_from_lab(_end(track, name) + np.array([0.7, 0.0, 0.0]))
 
 
-def _compare(known: Seen, seen: Seen | None, parts: Sequence[str], score: Score, *, changed: bool) -> None:
-    """A character that is missing has neither its shape nor its accessory."""
-    if "shape" in parts:
-        score.shape.append(seen is not None and seen.shape == known.shape)
-    if "accessory" in parts:
-        score.accessory.append(seen is not None and seen.accessory == known.accessory)
-    if seen is None:
-        return
-    for part in ("body", "accent"):
-        if part in parts:
-            score.colour_error.append(_distance(getattr(seen, part), getattr(known, part)))
-    if changed and {"body", "accessory"} <= set(parts):
-        score.latest_state.append(
-            seen.accessory == known.accessory
+def _compare(
+    known: Seen | None, seen: Seen | None, parts: Sequence[str], score: Score, *, changed: bool
+) -> None:
+    """Compares the parts that memory must supply; with nothing to compare they are wrong, colours aside."""
+    shape = accessory = latest = False
+    if known is not None and seen is not None:
+        shape = seen.shape == known.shape
+        accessory = seen.accessory == known.accessory
+        latest = (
+            accessory
             and _distance(seen.body, known.body) < SAME_COLOUR
             and abs(seen.growth - known.growth) < SAME_GROWTH
         )
+        for part in ("body", "accent"):
+            if part in parts:
+                score.colour_error.append(_distance(getattr(seen, part), getattr(known, part)))
+    if "shape" in parts:
+        score.shape.append(shape)
+    if "accessory" in parts:
+        score.accessory.append(accessory)
+    if changed and {"body", "accessory"} <= set(parts):
+        score.latest_state.append(latest)
+
+
+def _learned(
+    before: Seen | None, seen: Seen | None, unsaid: Sequence[str], event: Event | None
+) -> Seen | None:
+    """What is known of a character after a take that names it."""
+    if seen is None:
+        return before if event is None else None
+    if before is None:
+        return seen
+    return _redescribed(before, seen, unsaid) if event is None else _after(event, before, seen)
 
 
 def _distance(one: Colour, other: Colour) -> float:

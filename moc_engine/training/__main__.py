@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import warnings
 
 from moc_engine.errors import EngineError
 from moc_engine.training.loop import train
@@ -22,10 +24,14 @@ def main() -> int:
         options = read_options(parser.parse_args())
     except ValueError as error:
         return _failed(f"--{error}", 2)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and end the loaders too
+    warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # so it is with autocast
     try:
         train(options)
-    except (EngineError, OSError) as error:
+    except EngineError as error:
         return _failed(error, 1)
+    except OSError as error:
+        return _failed(f"{error.filename or options.out}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         return 130
     return 0

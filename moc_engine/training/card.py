@@ -44,8 +44,8 @@ def write_card(plan: Recipe, *, step: int, seconds: float, processes: int, histo
             "",
             "## Recall",
             "",
-            f"What captions leave unsaid, after {examined} steps: {plan.examined_stories} held-out stories of "
-            f"{plan.examined_shots} shots, {plan.examined_steps} denoising steps, no guidance.",
+            f"What captions leave unsaid, after {examined} steps: {plan.examined_stories} held-out stories "
+            f"of {plan.examined_shots} shots, {plan.examined_steps} denoising steps, no guidance.",
             "",
             *_table(("what", "mean"), recalled.items()),
             "",

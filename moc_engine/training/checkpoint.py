@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -60,6 +61,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 def read(path: Path, plan: Recipe) -> Checkpoint:
     """The checkpoint of a run by `plan`; `CheckpointError` if it is damaged or of another recipe."""
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is damaged, or no checkpoint")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(
@@ -71,10 +74,8 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
             average=dict(state["average"]),
             history=_history(state["history"]),
         )
-    except (AttributeError, EOFError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is no checkpoint") from error
+    except (AttributeError, KeyError, RuntimeError, TypeError, UnpicklingError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged, or no checkpoint") from error
     mine = decisive(plan)
     differing = sorted(name for name in {*mine, *checkpoint.recipe} if not _equal(name, mine, checkpoint))
     if differing:

@@ -39,14 +39,15 @@ def usual_processes(preset: str) -> int:
 def launch(options: TrainingOptions, processes: int) -> int:
     """Trains in so many processes; 0, or the exit code of the first that failed, -N if signal N ended it.
 
-    What they print passes through. None outlives this call, whatever ends it.
+    What they print passes through. They hear of Ctrl-C from here alone, and none outlives this call.
     """
     command = [sys.executable, "-m", "moc_engine.training", *options.words()]
     running: list[subprocess.Popen[bytes]] = []
     with _terminable():
         try:
             for environment in _environments(processes):
-                running.append(subprocess.Popen(command, env={**os.environ, **environment}))
+                settings = {**os.environ, **environment}
+                running.append(subprocess.Popen(command, env=settings, start_new_session=True))
             return _wait(running)
         finally:
             _end(running)
@@ -93,13 +94,14 @@ def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Within the block SIGTERM ends this process in an orderly way, so that it can end others first."""
+    """Within the block this process ends in an orderly way when told to, so that it can end others first."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

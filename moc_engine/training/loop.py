@@ -237,7 +237,9 @@ class Run:
         if self.accelerator.is_main_process and not self.console.is_terminal:
             recent = np.mean([loss for _, loss in self.history.loss[-100:]])
             recall = {name: round(points[-1][1], 3) for name, points in self.history.recall.items()}
-            self.console.print(f"step {self.step}  {self._seconds() / 60:.1f} min  loss {recent:.4f}  {recall or ''}")
+            self.console.print(
+                f"step {self.step}  {self._seconds() / 60:.1f} min  loss {recent:.4f}  {recall or ''}"
+            )
 
     @contextmanager
     def _progress(self) -> Iterator[tuple[Progress, Any]]:
@@ -259,4 +261,3 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-

@@ -25,7 +25,7 @@ class Recipe:
 
     name: str
     model: ModelConfig = field(default_factory=ModelConfig)
-    routing: RoutingConfig = field(default_factory=lambda: RoutingConfig(drop_off=0.3, drop_in=0.5))
+    routing: RoutingConfig = field(default_factory=lambda: RoutingConfig(drop_off=0.7, drop_in=0.5))
     stages: tuple[Stage, ...]
     steps: int
     learning_rate: float
@@ -57,7 +57,7 @@ def cpu() -> Recipe:
         name="cpu",
         on_cpu=True,
         stages=_stages(tokens=1152),
-        steps=3700,
+        steps=3300,
         learning_rate=1e-3,
     )
 

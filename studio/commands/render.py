@@ -42,38 +42,46 @@ def add_to(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from studio.exchange.yaml import read_storyboard
+
+    board = _overridden(read_storyboard(args.file), args)
+    only = _chosen_shots(args.shots, board)
+    return _render(board, only, args)
+
+
+def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Namespace) -> int:
     from moc_engine.errors import RenderCancelled
     from studio.artifacts import told_plainly
     from studio.commands import telling
     from studio.commands.progress import follow
     from studio.estimate import measured
-    from studio.exchange.yaml import read_storyboard
-    from studio.film import assemble, shoot, slug
-    from studio.model_identity import identify
+    from studio.film import assemble, check_formats, shoot, slug
+    from studio.model_identity import ANIMATIC, family, identify
     from studio.planner import plan
     from studio.takes import FilmFolder
     from studio.unknown_words import find_unknown_words
 
-    board = _overridden(read_storyboard(args.file), args)
-    unknown = [] if args.model else list(find_unknown_words(board))
     folder = FilmFolder(args.out or Path("runs") / slug(board.title))
     finished = folder.takes()
+    record = folder.record()
     planned = plan(
         board,
         identify(args.model),
         finished=finished,
-        chosen=folder.chosen(),
-        only=_chosen_shots(args.shots, board),
+        chosen=record.shots if record else (),
+        only=only,
         resume=args.resume,
     )
+    check_formats(planned, finished)
+    unknown = list(find_unknown_words(board)) if family(args.model) == ANIMATIC else []
     rates = measured(finished.values())
     telling.unknown_words(unknown, sys.stderr)
     if args.dry_run:
         telling.plan(planned, rates, unknown, sys.stdout, as_json=args.json)
         return 0
-    telling.notes(board, planned, folder, sys.stderr)
+    telling.notes(board, planned, finished, folder, sys.stderr)
     with told_plainly(folder.root):
-        folder.prepare()
+        folder.tidy()
     with _cancelled_by_signals() as cancel:
         shooting = shoot(board, planned, folder, lambda: args.make_renderer(args.model), cancel)
         try:
@@ -82,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
             raise Interrupted(
                 f"interrupted; the shots done so far are in {folder.root}, --resume renders the others"
             ) from error
-        film = assemble(board, takes, folder)
-    telling.film(film, board, planned, unknown, sys.stdout, as_json=args.json)
+        film = assemble(board, planned, takes, folder)
+    telling.film(film, planned, unknown, sys.stdout, as_json=args.json)
     return 0
 
 
@@ -106,13 +114,15 @@ def _overridden(board: Storyboard, args: argparse.Namespace) -> Storyboard:
 
 def _chosen_shots(text: str | None, board: Storyboard) -> frozenset[int] | None:
     """ "1,3-5" -> {0, 2, 3, 4}."""
+    from studio.exchange.plain_yaml import shown
+
     if text is None:
         return None
     chosen: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
         if match is None:
-            raise WrongUse(f"--shots: numbers and ranges such as 1,3-5 are wanted, got '{text}'")
+            raise WrongUse(f"--shots: numbers and ranges such as 1,3-5 are wanted, got '{shown(text)}'")
         first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= len(board.shots):
             raise WrongUse(f"--shots: the storyboard has shots 1–{len(board.shots)}, got '{part.strip()}'")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from studio.routing_words import ToldLink
 
 
 def add_to(subparsers: Any) -> None:
@@ -23,25 +27,30 @@ def add_to(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
 
     from moc_engine.errors import TraceError
     from moc_engine.trace import RoutingTrace
-    from studio.errors import WrongUse
+    from studio.errors import DamagedFolder, WrongUse
     from studio.routing_words import in_words, told_links
     from studio.takes import FilmFolder
 
     folder = FilmFolder(args.folder)
-    captions = {int(shot["number"]) - 1: str(shot["caption"]) for shot in folder.record()["shots"]}
-    takes = folder.takes()
-    chosen = {shot: takes[take] for shot, take in folder.chosen().items() if take in takes}
-    if args.shot is not None:
-        if args.shot - 1 not in chosen:
-            raise WrongUse(f"--shot: {args.folder} holds no take of shot {args.shot}")
-        chosen = {args.shot - 1: chosen[args.shot - 1]}
+    record, takes = folder.record(), folder.takes()
+    if record is None:
+        raise DamagedFolder(f"{args.folder} holds no film (no film.json in it)")
+    film = {
+        place: takes[choice.take]
+        for place, choice in enumerate(record.shots)
+        if choice.take in takes and not choice.skipped
+    }
+    places = {take.id: place for place, take in film.items()}
+    captions = {take.id: take.caption for take in takes.values()}
+    if args.shot is not None and args.shot - 1 not in film:
+        raise WrongUse(f"--shot: {args.folder} holds no take of shot {args.shot}")
     told: list[dict[str, object]] = []
     failed = False
-    for shot, take in chosen.items():
+    for shot in film if args.shot is None else [args.shot - 1]:
+        take = film[shot]
         try:
             trace = RoutingTrace.load(take.trace)
         except TraceError as error:
@@ -52,15 +61,19 @@ def run(args: argparse.Namespace) -> int:
             told.append(
                 {
                     "number": shot + 1,
-                    "caption": captions.get(shot),
+                    "caption": take.caption,
                     "take": take.id,
                     "own": trace.own_share(),
                     "captions": trace.caption_share(),
-                    "links": [{**asdict(link), "shot": link.shot + 1} for link in told_links(trace)],
+                    "links": [_as_data(link) for link in told_links(trace, places)],
                 }
             )
         else:
-            print(in_words(trace, captions))
+            print(in_words(trace, shot, film, captions))
     if args.json:
         print(json.dumps({"shots": told}, indent=2, ensure_ascii=False))
     return 1 if failed else 0
+
+
+def _as_data(link: ToldLink) -> dict[str, object]:
+    return {**asdict(link), "shot": None if link.shot is None else link.shot + 1}

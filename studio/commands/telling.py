@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TextIO
 
@@ -12,7 +12,7 @@ from studio.estimate import Rates
 from studio.film import Film
 from studio.planner import PlannedShot
 from studio.storyboard import Storyboard, steering
-from studio.takes import FilmFolder
+from studio.takes import FilmFolder, Take
 from studio.unknown_words import UnknownWord
 
 
@@ -67,8 +67,18 @@ def plan(
     print(f"{len(asked)} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
 
 
-def notes(board: Storyboard, planned: Sequence[PlannedShot], folder: FilmFolder, out: TextIO) -> None:
-    """What is not as one might expect: takes kept though outdated, shots left out, dormant steering."""
+def notes(
+    board: Storyboard,
+    planned: Sequence[PlannedShot],
+    takes: Mapping[str, Take],
+    folder: FilmFolder,
+    out: TextIO,
+) -> None:
+    """What is not as one might expect.
+
+    Takes kept though outdated, locks that hold nothing, shots left out, a cast that changed places,
+    dormant steering.
+    """
     for shot in planned:
         number = shot.index + 1
         match shot.action, shot.reason:
@@ -76,6 +86,15 @@ def notes(board: Storyboard, planned: Sequence[PlannedShot], folder: FilmFolder,
                 print(f"shot {number} is {reason}: its take in {folder.root} is kept", file=out)
             case "absent", _:
                 print(f"shot {number} is not rendered yet: the film goes without it", file=out)
+            case "render", str(reason) if board.shots[shot.index].lock:
+                print(f"shot {number} is {reason}: it is rendered", file=out)
+        if shot.action == "keep" and shot.take is not None:
+            for name in _displaced(takes[shot.take], board):
+                print(
+                    f"shot {number} shows {name} under another place in the cast than now: later shots may "
+                    "take somebody else's look from it",
+                    file=out,
+                )
         for place in steering(board, shot.index).dormant:
             if place is not None and not board.shots[shot.index].skip:
                 print(f"shot {number} is steered by shot {place + 1}, which is skipped", file=out)
@@ -83,7 +102,6 @@ def notes(board: Storyboard, planned: Sequence[PlannedShot], folder: FilmFolder,
 
 def film(
     made: Film,
-    board: Storyboard,
     planned: Sequence[PlannedShot],
     unknown: Sequence[UnknownWord],
     out: TextIO,
@@ -94,6 +112,7 @@ def film(
     if not as_json:
         print(made.path, file=out)
         return
+    first = next(iter(made.takes.values())).inputs
     rendered = {shot.index for shot in planned if shot.action == "render"}
     _write_json(
         {
@@ -102,9 +121,9 @@ def film(
             "captions": str(made.captions),
             "contact_sheet": str(made.contact_sheet),
             "frames": made.frames,
-            "seconds": made.frames / board.fps,
-            "size": board.size,
-            "fps": board.fps,
+            "seconds": sum(take.frames / take.inputs.fps for take in made.takes.values()),
+            "size": first.size,
+            "fps": first.fps,
             "shots": [
                 {
                     "number": index + 1,
@@ -127,6 +146,17 @@ def film(
         },
         out,
     )
+
+
+def _displaced(take: Take, board: Storyboard) -> list[str]:
+    """Who in a take had another place in the cast, or one that is somebody else's now."""
+    now = {name.casefold(): place for place, name in enumerate(board.names)}
+    return [
+        name
+        for name, place in take.inputs.places.items()
+        if now.get(name.casefold(), place) != place
+        or (name.casefold() not in now and place < len(board.names))
+    ]
 
 
 def _place(word: UnknownWord) -> str:

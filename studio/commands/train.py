@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import sys
+from importlib.util import find_spec
 from typing import Any
 
-from studio.errors import StudioError, WrongUse
+from studio.errors import Interrupted, StudioError, WrongUse
 
 
 def add_to(subparsers: Any) -> None:
+    from moc_engine.training.options import add_options
+
     parser = subparsers.add_parser(
         "train",
         help="train the embedded model",
@@ -17,24 +20,33 @@ def add_to(subparsers: Any) -> None:
         "checkpoints and the curves of loss and recall lie in DIR.",
     )
     parser.add_argument("model", choices=["animatic"], help="which model")
-    parser.add_argument("--preset", choices=["cpu", "gpu"], default="cpu", help="the recipe (default: cpu)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
-    parser.add_argument("--steps", type=int, metavar="N", help="train N steps instead of the recipe's")
-    parser.add_argument("--minutes", type=float, metavar="N", help="pause after N minutes, ready to resume")
+    add_options(parser)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="train in N processes of one thread each, one per GPU where there are any; each brings its own "
+        "share to the batch (default: 2 for the recipe cpu where there are 2 cores, otherwise 1)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.artifacts import told_plainly
+    from moc_engine.training.launch import launch, usual_processes
+    from moc_engine.training.options import read_options
 
     try:
-        from moc_engine.training.loop import train
-    except ModuleNotFoundError as error:
-        raise StudioError(f"training needs {error.name}: pip install -e '.[train]'") from error
-    try:
-        with told_plainly(args.out):
-            train(args.preset, args.out, args.resume, steps=args.steps, minutes=args.minutes)
+        options = read_options(args)
     except ValueError as error:
         raise WrongUse(f"--{error}") from error
-    return 0
+    if args.processes is not None and args.processes < 1:
+        raise WrongUse(f"--processes: must be 1 or more, got {args.processes}")
+    for package in ("accelerate", "matplotlib"):
+        if find_spec(package) is None:
+            raise StudioError(f"training needs {package}: {sys.executable} -m pip install -e '.[train]'")
+    code = launch(options, args.processes or usual_processes(options.preset))
+    if code == Interrupted.exit_code:
+        raise Interrupted("interrupted")
+    if code < 0:
+        raise StudioError(f"a training process was ended by signal {-code}; go on with --resume")
+    return code

@@ -76,4 +76,5 @@ def _rate(track: VideoStream) -> Fraction:
 
 def _kind(track: VideoStream) -> tuple[object, ...]:
     context = track.codec_context
-    return context.name, context.width, context.height, context.pix_fmt, context.extradata
+    size = context.width, context.height
+    return context.name, size, context.pix_fmt, context.extradata, _rate(track)

@@ -80,8 +80,8 @@ def parse(text: str) -> Node:
 
 
 def shown(text: str) -> str:
-    """A text as it may stand in a message: short, on one line."""
-    text = " ".join(text.split())
+    """A text as it may stand in a message: short, on one line, without what a terminal would obey."""
+    text = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
     return f"{text[:40]}…" if len(text) > 40 else text
 
 

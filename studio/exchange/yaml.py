@@ -6,10 +6,13 @@ Scalars are read by what the field wants: `name: No` is a name, not a truth valu
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
@@ -80,6 +83,7 @@ class _Reader:
 
     def __init__(self, lines: dict[StoryField, int]) -> None:
         self._lines = lines
+        self._ids: list[str] = []  # of the shots read so far
 
     def storyboard(self, node: Node, path: Path) -> Storyboard:
         top = self._entries(node, (), _STORYBOARD_KEYS)
@@ -119,14 +123,17 @@ class _Reader:
         with _within("shots", index):
             entries = self._entries(node, ("shots", index), _SHOT_KEYS)
             entries.require("caption")
+            caption = entries.get("caption", _text, "")
+            earlier, own = tuple(self._ids), _shot_id(caption, self._ids)
+            self._ids.append(own)
             return Shot(
-                id=_shot_id(index),
-                caption=entries.get("caption", _text, ""),
+                id=own,
+                caption=caption,
                 seconds=entries.get("seconds", _number, 3.0),
                 seed=entries.get("seed", _whole, None),
-                pins=entries.get("pins", lambda list_: _earlier_shots(list_, index), ()),
-                bans=entries.get("bans", lambda list_: _earlier_shots(list_, index), ()),
-                boosts=entries.get("boosts", lambda map_: _boosts(map_, index), {}),
+                pins=entries.get("pins", lambda list_: _earlier_shots(list_, earlier), ()),
+                bans=entries.get("bans", lambda list_: _earlier_shots(list_, earlier), ()),
+                boosts=entries.get("boosts", lambda map_: _boosts(map_, earlier), {}),
                 skip=entries.get("skip", _truth, False),
                 lock=entries.get("lock", _truth, False),
             )
@@ -177,7 +184,7 @@ def _as_it_is(node: Node) -> Node:
 def _text(node: Node) -> str:
     if not isinstance(node, Scalar):
         raise BadStoryboard(f"must be a text, got {_kind(node)}")
-    return " ".join(node.text.split("\n")).strip()
+    return unicodedata.normalize("NFC", " ".join(node.text.split("\n")).strip())
 
 
 def _number(node: Node) -> float:
@@ -213,33 +220,35 @@ def _list(node: Node) -> tuple[Node, ...]:
     return node.items
 
 
-def _earlier_shots(node: Node, index: int) -> tuple[str, ...]:
-    shots = tuple(_earlier_shot(item, index) for item in _list(node))
+def _earlier_shots(node: Node, ids: Sequence[str]) -> tuple[str, ...]:
+    shots = tuple(_earlier_shot(item, ids) for item in _list(node))
     if len(set(shots)) < len(shots):
         raise BadStoryboard("the same shot is there twice")
     return shots
 
 
-def _boosts(node: Node, index: int) -> dict[str, float]:
+def _boosts(node: Node, ids: Sequence[str]) -> dict[str, float]:
     if not isinstance(node, Map):
         raise BadStoryboard(f"must map shots to numbers, such as {{1: 0.5}}, got {_kind(node)}")
-    return {_earlier_shot(shot, index): _number(amount) for shot, amount in node.entries}
+    return {_earlier_shot(shot, ids): _number(amount) for shot, amount in node.entries}
 
 
-def _earlier_shot(node: Node, index: int) -> str:
-    """The id of an earlier shot than shot `index`, which a person named by its number."""
-    number = _whole(node)
+def _earlier_shot(node: Node, ids: Sequence[str]) -> str:
+    """The id of a shot that a person named by its number; `ids` are those of all earlier ones."""
+    number, index = _whole(node), len(ids)
     if number < 1:
         raise BadStoryboard(f"shots count from 1, got {number}")
     if number == index + 1:
         raise BadStoryboard("a shot cannot name itself, only earlier ones")
     if number > index + 1:
         raise BadStoryboard(f"shot {number} is not earlier than shot {index + 1}")
-    return _shot_id(number - 1)
+    return ids[number - 1]
 
 
-def _shot_id(index: int) -> str:
-    return f"shot-{index + 1}"
+def _shot_id(caption: str, taken: Sequence[str]) -> str:
+    """An id that stays when shots around it come and go: of the caption, and which of its like it is."""
+    digest = hashlib.sha256(caption.encode(errors="surrogatepass")).hexdigest()[:12]
+    return next(name for n in count(1) if (name := f"shot-{digest}-{n}") not in taken)
 
 
 def _unquoted(node: Node, wanted: str) -> str:
@@ -261,10 +270,15 @@ def _kind(node: Node) -> str:
 
 
 def _title_from(path: Path) -> str:
-    return re.sub(r"[-_\s]+", " ", path.stem).strip() or "film"
+    words = "".join(letter if letter.isprintable() else " " for letter in path.stem)
+    return re.sub(r"[-_\s]+", " ", words).strip()[:200] or "film"
 
 
 def _unlisted_cast(board: Storyboard) -> tuple[CastMember, ...]:
     from moc_engine.vocabulary import find_names
 
-    return tuple(CastMember(name=name) for name in find_names(shot.caption for shot in board.shots))
+    members = []
+    for name in find_names(shot.caption for shot in board.shots):
+        with suppress(BadStoryboard):  # not a name after all; it stays an unknown word
+            members.append(CastMember(name=name))
+    return tuple(members)

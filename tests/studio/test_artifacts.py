@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import subprocess
@@ -8,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from studio.artifacts import sweep, told_plainly, whole_file, whole_folder, write_text
+from studio.artifacts import replace_folder, sweep, told_plainly, whole_file, whole_folder, write_text
 from studio.errors import OutputFailed
 
 
 class Broken(Exception):
     pass
+
+
+@pytest.fixture(scope="module")
+def dead() -> int:
+    """The number of a process that has ended."""
+    code = "import os; print(os.getpid())"
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -56,13 +64,47 @@ def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_sweeping_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
-    )
-    gone = tmp_path / f".part-{int(dead.stdout)}-film.mp4"
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "01"
+    target.mkdir()
+    (target / "clip").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        replace_folder(target, tmp_path / "gone")
+    assert (target / "clip").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folders_made_for_nothing_are_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(Broken), whole_folder(tmp_path / "mine" / "runs" / "takes" / "01"):
+        raise Broken
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_sweeping_puts_back_what_the_dead_took_away(tmp_path: Path, dead: int) -> None:
+    (tmp_path / f".old-{dead}-01").mkdir()
+    (tmp_path / f".old-{dead}-01" / "clip").write_text("finished")
+    (tmp_path / f".part-{dead}-01").mkdir()
+    (tmp_path / f".old-{dead}-02").mkdir()
+    (tmp_path / "02").mkdir()
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01", "02"]
+    assert (tmp_path / "01" / "clip").read_text() == "finished"
+
+
+def test_sweeping_spares_what_is_not_the_programs(tmp_path: Path) -> None:
+    names = {".part-notes", ".old-photos", ".part-2-", ".partly", "part-1-x"}
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    sweep(tmp_path / "nowhere")
+
+
+def test_sweeping_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path, dead: int) -> None:
+    gone = tmp_path / f".part-{dead}-film.mp4"
     gone.write_text("half")
-    gone_folder = tmp_path / f".part-{int(dead.stdout)}-01"
+    gone_folder = tmp_path / f".part-{dead}-01"
     (gone_folder / "deep").mkdir(parents=True)
     living = tmp_path / f".part-{os.getppid()}-film.mp4"
     living.write_text("at work")
@@ -80,14 +122,21 @@ def test_sweeping_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path)
         (errno.EACCES, "permission denied"),
         (errno.EROFS, "read-only"),
         (errno.ENOTDIR, "a file is in the way"),
+        (errno.EFBIG, "larger than is allowed"),
         (errno.EIO, "Input/output error"),
     ],
 )
 def test_failures_are_told_plainly(tmp_path: Path, number: int, says: str) -> None:
     with pytest.raises(OutputFailed, match=says) as caught, told_plainly(tmp_path):
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), str(tmp_path / ".part-1-film.mp4"))
     assert str(tmp_path) in str(caught.value)
+    assert ".part-" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_library_that_does_not_load_is_no_failure_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"nowhere\.so"), told_plainly(tmp_path):
+        ctypes.CDLL("libnowhere.so")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

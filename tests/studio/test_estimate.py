@@ -28,6 +28,7 @@ def take(**timings: float) -> Take:
         folder=Path(),
         inputs=INPUTS,
         shot=0,
+        caption="x",
         context=(),
         clip=Path(),
         latents=Path(),

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.planner import PlannedShot, plan
+from studio.planner import ChosenTake, PlannedShot, plan
 from studio.storyboard import CastMember, Settings, Shot, Storyboard
 
 BOARD = Storyboard(
@@ -26,11 +26,17 @@ def ids(board: Storyboard, model: str = "m") -> list[str]:
     return [shot.inputs.take_id for shot in plan(board, model)]
 
 
+def used(board: Storyboard, takes: Sequence[str]) -> tuple[ChosenTake, ...]:
+    """What a film of the board, made of these takes, leaves behind."""
+    pairs = zip(board.shots, takes, strict=True)
+    return tuple(ChosenTake(caption=shot.caption, take=take) for shot, take in pairs)
+
+
 def actions(
     board: Storyboard,
     *,
     finished: Collection[str] = (),
-    chosen: Mapping[int, str] | None = None,
+    chosen: Sequence[ChosenTake] = (),
     only: Collection[int] | None = None,
     resume: bool = False,
 ) -> list[str]:
@@ -68,6 +74,7 @@ def test_what_decides_pixels_decides_the_take() -> None:
         replace(BOARD, fps=25.0),
         replace(BOARD, cast=(CastMember(name="Mira", look="green"),)),
         replace(BOARD, cast=(CastMember(name="Otto"), *BOARD.cast)),
+        replace(BOARD, cast=(CastMember(name="waves"),)),
         replace(BOARD, settings=Settings(steps=3)),
         replace(BOARD, settings=Settings(guidance=3.0)),
         replace(BOARD, settings=Settings(top_k=3)),
@@ -78,6 +85,7 @@ def test_what_decides_pixels_decides_the_take() -> None:
     assert len({before, ids(BOARD, "other weights")[0], *after}) == len(changes) + 2
     assert ids(replace(BOARD, title="Another"))[0] == before
     assert ids(with_shot(0, lock=True))[0] == before
+    assert ids(replace(BOARD, cast=(*BOARD.cast, CastMember(name="Otto"))))[0] == before
 
 
 def test_steering_decides_the_take() -> None:
@@ -111,7 +119,7 @@ def test_single_shots_see_what_is_there() -> None:
 
 def test_an_outdated_take_stays_where_it_was_not_asked_for() -> None:
     old = ids(replace(BOARD, seed=5))
-    planned = plan(BOARD, "m", finished=old, chosen=dict(enumerate(old)), only={1})
+    planned = plan(BOARD, "m", finished=old, chosen=used(BOARD, old), only={1})
     assert [(shot.action, shot.reason) for shot in planned] == [
         ("keep", "outdated"),
         ("render", ""),
@@ -124,7 +132,7 @@ def test_an_outdated_take_stays_where_it_was_not_asked_for() -> None:
 def test_a_locked_shot_keeps_its_take() -> None:
     old = ids(replace(BOARD, seed=5))
     board = with_shot(1, lock=True)
-    chosen = dict(enumerate(old))
+    chosen = used(BOARD, old)
     planned = plan(board, "m", finished=old, chosen=chosen)
     assert [shot.action for shot in planned] == ["render", "keep", "render", "render"]
     assert (planned[1].take, planned[1].reason) == (old[1], "locked, though outdated")
@@ -132,13 +140,55 @@ def test_a_locked_shot_keeps_its_take() -> None:
     assert actions(board)[1] == "render"  # there is nothing yet to hold on to
 
 
+def test_a_lock_goes_where_its_caption_goes() -> None:
+    old = ids(BOARD)
+    one, two, three, four = BOARD.shots
+    three = replace(three, lock=True)
+    new = Shot(id="new", caption="a ball")
+    for shots in ((one, new, two, three, four), (three, one, two, four), (one, three)):
+        board = replace(BOARD, shots=shots)
+        planned = plan(board, "m", finished=old, chosen=used(BOARD, old))
+        kept = [(shot.index, shot.take) for shot in planned if shot.action == "keep"]
+        assert kept == [(shots.index(three), old[2])]
+
+
+def test_a_lock_never_holds_a_take_of_another_caption() -> None:
+    old = ids(BOARD)
+    planned = plan(with_shot(1, lock=True, caption="a ball"), "m", finished=old, chosen=used(BOARD, old))
+    assert (planned[1].action, planned[1].reason) == ("render", "locked, but has no take of this caption yet")
+    assert (planned[1].before, planned[1].context) == (used(BOARD, old)[1], planned[2].context[:1])
+
+
+def test_shots_of_one_caption_are_told_apart_by_their_order() -> None:
+    board = replace(BOARD, shots=tuple(replace(shot, caption="a ball", lock=True) for shot in BOARD.shots))
+    old = ids(board)
+    assert [shot.take for shot in plan(board, "m", finished=old, chosen=used(board, old))] == old
+
+
+def test_an_edited_shot_keeps_its_old_take_only_in_its_place() -> None:
+    old = ids(BOARD)
+    edited = with_shot(2, caption="a ball")
+    assert plan(edited, "m", finished=old, chosen=used(BOARD, old), only={0})[2].take == old[2]
+    shorter = replace(edited, shots=edited.shots[1:])
+    planned = plan(shorter, "m", finished=old, chosen=used(BOARD, old), only={0})
+    assert [shot.action for shot in planned] == ["render", "absent", "keep"]
+    assert planned[2].take == old[3]
+
+
+def test_only_places_of_names_that_are_said_count() -> None:
+    cast = (CastMember(name="Otto"), CastMember(name="Mira"), CastMember(name="Zoe"))
+    board = replace(BOARD, cast=cast, style="Zoe is near")
+    assert plan(board, "m")[0].inputs.places == {"Mira": 1, "Zoe": 2}
+    assert plan(board, "m")[0].inputs.cast == ("Otto", "Mira", "Zoe")
+
+
 def test_a_chosen_take_that_is_gone_does_not_count() -> None:
-    assert actions(with_shot(0, lock=True), chosen={0: "gone"}) == ["render"] * 4
+    assert actions(with_shot(0, lock=True), chosen=used(BOARD, ["gone"] * 4)) == ["render"] * 4
 
 
 def test_an_edit_undone_finds_the_old_takes_again() -> None:
     first, second = ids(BOARD), ids(with_shot(0, caption="Mira sits"))
-    chosen = dict(enumerate(second))
+    chosen = used(with_shot(0, caption="Mira sits"), second)
     assert actions(BOARD, finished=[*first, *second], chosen=chosen, resume=True) == ["keep"] * 4
 
 
@@ -159,9 +209,7 @@ def test_every_plan_can_be_carried_out(
     old = ids(replace(board, seed=5))
     finished = {take for take, (_, _, there) in zip(old, flags, strict=True) if there}
     there: set[str] = set(finished)
-    planned = plan(
-        board, "m", finished=finished, chosen=dict(enumerate(old)), only=only or None, resume=resume
-    )
+    planned = plan(board, "m", finished=finished, chosen=used(board, old), only=only or None, resume=resume)
     for shot in planned:
         _check(shot, there)
 

@@ -46,7 +46,9 @@ def test_a_skipped_shot_does_not_introduce_anybody() -> None:
     assert compose_captions(story) == ("Mira waves", "Mira sits. Mira is a red round creature.")
 
 
-@pytest.mark.parametrize("caption", ["MIRA waves", "here is mira's hat", "“Mira”", "Mira"])
+@pytest.mark.parametrize(
+    "caption", ["MIRA waves", "here is mira's hat", "MIRA’S hat", "“Mira”", "Mira", "_Mira_"]
+)
 def test_a_name_counts_as_a_word_in_any_case(caption: str) -> None:
     assert "red round" in compose_captions(board(caption, cast=(MIRA,)))[0]
 
@@ -103,6 +105,7 @@ def test_steering_speaks_of_places_and_sleeps_where_it_cannot_act() -> None:
         ({"shots": tuple(Shot(id=str(i), caption="x") for i in range(501))}, ("shots",)),
         ({"cast": tuple(CastMember(name=str(i)) for i in range(9))}, ("cast",)),
         ({"cast": (CastMember(name="Mira"), CastMember(name="MIRA"))}, ("cast", 1, "name")),
+        ({"cast": (CastMember(name="Mira"), CastMember(name="(Mira)"))}, ("cast", 1, "name")),
     ],
 )
 def test_a_broken_rule_names_its_field(change: dict[str, object], field: tuple[object, ...]) -> None:
@@ -117,6 +120,8 @@ def test_a_broken_rule_names_its_field(change: dict[str, object], field: tuple[o
         ({"caption": ""}, "caption"),
         ({"caption": "  \n"}, "caption"),
         ({"caption": "a\x00b"}, "caption"),
+        ({"caption": "a\x9bb"}, "caption"),
+        ({"caption": "a\ud800b"}, "caption"),
         ({"caption": "x" * 2001}, "caption"),
         ({"seconds": 0.4}, "seconds"),
         ({"seconds": 10.1}, "seconds"),
@@ -135,7 +140,9 @@ def test_a_broken_shot_names_its_field(change: dict[str, object], field: str) ->
     assert caught.value.field[0] == field
 
 
-@pytest.mark.parametrize("name", ["", "  ", "!!!", "x" * 41, "a\x07"])
+@pytest.mark.parametrize(
+    "name", ["", "  ", "!!!", "_", "x" * 41, "a\x07", "a\x85", "\ud83d", "mira's", "Mira’s"]
+)
 def test_a_name_must_be_sayable(name: str) -> None:
     with pytest.raises(BadStoryboard):
         CastMember(name=name)

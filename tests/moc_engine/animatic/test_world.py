@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from moc_engine.animatic.grammar import CAST_TOKENS, normalise, read
-from moc_engine.animatic.scene import ACCESSORIES, PATCH_FRAMES, SETS
+from moc_engine.animatic.scene import PATCH_FRAMES, SETS, SHAPES
 from moc_engine.animatic.world import Story, sample_story
 
 
@@ -62,21 +62,30 @@ def test_a_set_keeps_its_tint_and_layout_within_a_story_only() -> None:
 
 
 def test_recalls_name_only_what_the_caption_does_not_say() -> None:
-    for story in stories(60):
-        seen: set[int] = set()
-        for shot in story.shots:
+    checked = 0
+    for story in stories(80):
+        seen: dict[int, int] = {}
+        for index, shot in enumerate(story.shots):
+            actors = shot.script.actors
             for recall in shot.recalls:
-                assert recall.cast in seen
-                own = normalise(shot.caption, story.cast)
-                if (
-                    "accessory" in recall.parts
-                    and not shot.script.props
-                    and not any(a.event for a in shot.script.actors)
-                ):
-                    others = [a for a in shot.script.actors if a.cast != recall.cast]
-                    if not others and recall.look.accessory is not None:
-                        assert ACCESSORIES[recall.look.accessory] not in own
-            seen.update(a.cast for a in shot.script.actors)
+                assert recall.absence == index - seen[recall.cast]
+                assert recall.look == actors[recall.slot].look
+                if len(actors) == 1 and not shot.script.props:
+                    own = normalise(shot.caption, story.cast).split()
+                    said = {"body": recall.look.body_name, "shape": SHAPES[recall.look.shape]}
+                    for part, word in said.items():
+                        assert (word in own) != (part in recall.parts), shot.caption
+                        checked += 1
+            seen.update((a.cast, index) for a in actors)
+    assert checked > 100
+
+
+def test_captions_have_no_empty_parts() -> None:
+    for story in stories(150):
+        for shot in story.shots:
+            assert shot.caption
+            assert shot.caption[0] not in ",.", shot.caption
+            assert ", ," not in shot.caption, shot.caption
 
 
 def test_characters_come_back_after_long_absences() -> None:

@@ -7,10 +7,12 @@ import torch
 
 from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.animatic.world import Story, sample_story
-from moc_engine.config import RoutingConfig
-from moc_engine.evaluation.playback import Playback, play
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.playback import Playback, RememberingAttention, play
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
+SHORT = SamplerConfig(steps=2, guidance=1.0)
+PLAIN = Playback(routing=RoutingConfig(), sampler=SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +25,6 @@ def _stories(seeds: Sequence[int] = (0, 1)) -> list[Story]:
     return [sample_story(np.random.default_rng(s), shots=3, cast=2, tokens=2) for s in seeds]
 
 
-def _play(model: AnimaticPipeline, stories: list[Story], playback: Playback) -> torch.Tensor:
-    return play(model, stories, replace(playback, steps=2))
-
-
 def _with_other_beginning(stories: list[Story]) -> list[Story]:
     """The same last shots after another first one."""
     others = _stories((7, 8))
@@ -37,34 +35,49 @@ def _with_other_beginning(stories: list[Story]) -> list[Story]:
 
 
 def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
-    playback = Playback(routing=RoutingConfig())
-    takes = _play(model, _stories(), playback)
+    takes = play(model, _stories(), PLAIN)
     assert takes.shape[:3] == (2, 3, 6)
     assert takes.isfinite().all()
-    assert torch.equal(takes, _play(model, _stories(), playback))
-    assert not torch.equal(takes, _play(model, _stories(), replace(playback, seed=1)))
+    assert torch.equal(takes, play(model, _stories(), PLAIN))
+    assert not torch.equal(takes, play(model, _stories(), replace(PLAIN, seed=1)))
 
 
 @pytest.mark.parametrize(("router", "remembers"), [("own", False), ("moc", True), ("dense", True)])
 def test_only_memory_carries_what_happened_before(
     model: AnimaticPipeline, router: str, remembers: bool
 ) -> None:
-    playback = Playback(routing=RoutingConfig(), router=router)  # type: ignore[arg-type]
+    playback = replace(PLAIN, router=router)
     stories = _stories()
-    takes = _play(model, stories, playback)
-    others = _play(model, _with_other_beginning(stories), playback)
+    takes = play(model, stories, playback)
+    others = play(model, _with_other_beginning(stories), playback)
     assert torch.allclose(takes[:, 2], others[:, 2], atol=1e-5) is not remembers
 
 
 def test_routing_to_every_chunk_is_dense(model: AnimaticPipeline) -> None:
-    every = Playback(routing=RoutingConfig(top_k=1000))
-    dense = Playback(routing=RoutingConfig(), router="dense")
+    every = replace(PLAIN, routing=RoutingConfig(top_k=1000))
+    dense = replace(PLAIN, router="dense")
     torch.testing.assert_close(
-        _play(model, _stories(), every), _play(model, _stories(), dense), atol=1e-4, rtol=1e-3
+        play(model, _stories(), every), play(model, _stories(), dense), atol=1e-4, rtol=1e-3
     )
 
 
-def test_guidance_changes_the_takes(model: AnimaticPipeline) -> None:
-    plain = Playback(routing=RoutingConfig())
-    guided = replace(plain, guidance=3.0)
-    assert not torch.equal(_play(model, _stories(), plain), _play(model, _stories(), guided))
+@pytest.mark.parametrize(
+    "changed", [SamplerConfig(steps=2, guidance=3.0), SamplerConfig(steps=3, guidance=1.0)]
+)
+def test_the_sampler_decides_the_takes(model: AnimaticPipeline, changed: SamplerConfig) -> None:
+    other = play(model, _stories(), replace(PLAIN, sampler=changed))
+    assert not torch.equal(play(model, _stories(), PLAIN), other)
+
+
+def test_memories_read_at_some_noise_change_only_what_remembers(model: AnimaticPipeline) -> None:
+    plain = play(model, _stories(), PLAIN)
+    noisy = play(model, _stories(), replace(PLAIN, sampler=replace(SHORT, memory_noise=0.5)))
+    assert torch.equal(plain[:, 0], noisy[:, 0])
+    assert not torch.equal(plain[:, 1], noisy[:, 1])
+
+
+def test_a_failed_reading_is_over(model: AnimaticPipeline) -> None:
+    attention = RememberingAttention(PLAIN, layers=1)
+    with pytest.raises(KeyError), attention.write():
+        raise KeyError
+    assert not attention.writing

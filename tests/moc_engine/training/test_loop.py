@@ -1,20 +1,45 @@
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from moc_engine.animatic.model import load
-from moc_engine.training.loop import draw_rules, draw_starts, train
+from moc_engine.errors import CheckpointError
+from moc_engine.training.loop import Run, train
+from moc_engine.training.options import TrainingOptions
 from moc_engine.training.recipes import recipe
+
+
+def _train(
+    out: Path, *, resume: bool = False, steps: int | None = None, minutes: float | None = None
+) -> None:
+    train(TrainingOptions(preset="smoke", out=out, resume=resume, steps=steps, minutes=minutes))
 
 
 def _losses(folder: Path) -> dict[int, float]:
     return dict(json.loads((folder / "history.json").read_text())["loss"])
 
 
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk, files cannot grow on; the kernel says so with an OSError."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_a_run_ends_with_a_model_a_curve_and_a_checkpoint(tmp_path: Path) -> None:
-    train("smoke", tmp_path / "run", steps=3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".part-1-checkpoint.pt").write_text("half")
+    _train(tmp_path / "run", steps=3)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "checkpoint.pt",
         "curve.png",
@@ -22,45 +47,49 @@ def test_a_run_ends_with_a_model_a_curve_and_a_checkpoint(tmp_path: Path) -> Non
         "model",
     ]
     assert load(tmp_path / "run" / "model").transformer.config.num_layers == 2
+    assert "| steps | 3 of 3 |" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 def test_a_resumed_run_is_the_run_it_would_have_been(tmp_path: Path) -> None:
-    train("smoke", tmp_path / "through")
-    train("smoke", tmp_path / "pieces", minutes=0.0)
+    _train(tmp_path / "through")
+    _train(tmp_path / "pieces", minutes=0.0)
     assert len(_losses(tmp_path / "pieces")) == 1
-    train("smoke", tmp_path / "pieces", resume=True)
+    spent = torch.load(tmp_path / "pieces" / "checkpoint.pt")["seconds"]
+    assert spent > 0.0
+    _train(tmp_path / "pieces", resume=True)
+    assert torch.load(tmp_path / "pieces" / "checkpoint.pt")["seconds"] > spent
     assert _losses(tmp_path / "pieces") == pytest.approx(_losses(tmp_path / "through"))
     models = [load(tmp_path / name / "model").transformer.state_dict() for name in ("through", "pieces")]
     for name, weight in models[0].items():
         torch.testing.assert_close(weight, models[1][name])
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_by_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="resume: there is no checkpoint"):
-        train("smoke", tmp_path / "run", resume=True)
-    train("smoke", tmp_path / "run", steps=1)
-    with pytest.raises(ValueError, match="holds a run already"):
-        train("smoke", tmp_path / "run", steps=1)
+def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:
+    _train(tmp_path, steps=1)
+    options = TrainingOptions(preset="smoke", out=tmp_path, resume=True)
+    with pytest.raises(CheckpointError, match="another recipe, which differs in learning_rate"):
+        Run(replace(recipe(options), learning_rate=1.0), tmp_path).go(resume=True)
+    Run(replace(recipe(options), steps=2), tmp_path).go(resume=True)
+    assert len(_losses(tmp_path)) == 2
 
 
-def test_shots_begin_in_order_and_never_overlap() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(50):
-        starts = draw_starts(6, 4, gaps=0.5, generator=generator)
-        assert (starts.diff() >= 4).all()
-    assert draw_starts(6, 4, gaps=0.0, generator=generator).tolist() == [0, 4, 8, 12, 16, 20]
+def test_a_checkpoint_of_another_model_is_told(tmp_path: Path) -> None:
+    _train(tmp_path, steps=1)
+    state = torch.load(tmp_path / "checkpoint.pt")
+    state["model"].popitem()
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="of another model"):
+        _train(tmp_path, resume=True)
 
 
-def test_rules_grow_sparse_and_never_both_pin_and_ban() -> None:
-    plan, generator = recipe("cpu"), torch.Generator().manual_seed(0)
-    device = torch.device("cpu")
-    early = draw_rules(plan, 8, 6, 0, generator, device)
-    late = draw_rules(plan, 8, 6, plan.steps - 1, generator, device)
-    assert early.routing is None
-    assert late.routing is not None
-    assert late.routing.top_k == 3
-    assert late.candidates is not None
-    assert late.pinned is not None
-    assert late.pinned.any()
-    assert not late.candidates.all()
-    assert not (late.pinned & ~late.candidates).any()
+def test_a_full_disk_is_an_os_error_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with _files_of_at_most(100_000), pytest.raises(OSError, match="File too large"):
+        _train(tmp_path, steps=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_once_the_checkpoint_is_there_is_an_os_error_too(tmp_path: Path) -> None:
+    run = Run(recipe(TrainingOptions(preset="smoke", out=tmp_path)), tmp_path)
+    with _files_of_at_most(20_000), pytest.raises(OSError, match="File too large"):
+        run._save_model()
+    assert not list(tmp_path.iterdir())

@@ -2,32 +2,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moc_engine.training.recipes import RECIPES, recipe
+from moc_engine.training.recipes import RECIPES, cpu
 from moc_engine.training.schedule import rate_at, stage_at
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_stages_cover_a_run_and_grow_sparser_and_longer(name: str) -> None:
-    stages = recipe(name).stages
+    stages = RECIPES[name]().stages
     assert [s.until for s in stages] == sorted({s.until for s in stages})
     assert stages[-1].until == 1.0
     sparsity = [s.top_k or 10**6 for s in stages]
     assert sparsity == sorted(sparsity, reverse=True)
     assert [s.shots[1] for s in stages] == sorted(s.shots[1] for s in stages)
     assert all(s.shots[0] >= 2 and s.cast[1] <= 8 for s in stages)
-    assert recipe(name).routing.top_k == stages[-1].top_k
+    assert RECIPES[name]().routing.top_k == stages[-1].top_k
 
 
 def test_a_stage_begins_where_the_one_before_ends() -> None:
-    stages = recipe("cpu").stages
+    stages = cpu().stages
     assert stage_at(stages, 0.0) is stages[0]
     assert stage_at(stages, stages[0].until) is stages[1]
     assert stage_at(stages, 1.0) is stages[-1]
-
-
-def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ValueError, match="preset: one of cpu, gpu"):
-        recipe("abacus")
 
 
 @given(steps=st.integers(10, 5000), warm_up=st.integers(1, 500), cool_down=st.floats(0.05, 0.9))

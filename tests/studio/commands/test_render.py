@@ -138,10 +138,7 @@ def test_overrides(run: Run) -> None:
     told = json.loads(run(*options, "--json", renderer=renderer)[1])
     first = renderer.requests[0]
     assert (first.size, first.fps) == ((64, 96), 12.0)
-    assert first.sampler is not None
-    assert first.sampler.steps == 3
-    assert first.routing is not None
-    assert first.routing.top_k == 7
+    assert (first.sampler.steps, first.routing.top_k) == (3, 7)
     assert told["shots"][0]["seed"] != json.loads(run("--json")[1])["shots"][0]["seed"]
 
 
@@ -154,6 +151,7 @@ def test_overrides(run: Run) -> None:
         (("--shots", "1,,2"), "--shots: numbers and ranges"),
         (("--shots", "-1"), "--shots"),
         (("--shots", ""), "--shots: numbers and ranges"),
+        (("--shots", "1\n\x1b2"), "--shots: numbers and ranges such as 1,3-5 are wanted, got '1 �2'"),
         (("--size", "96"), "--size: must be WIDTHxHEIGHT"),
         (("--size", "97x64"), "--size: the width must be even"),
         (("--size", "100000x64"), "--size: the width must lie within 64–4096"),
@@ -170,7 +168,9 @@ def test_overrides(run: Run) -> None:
 def test_wrong_use_is_one_clear_line(run: Run, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert says in err.splitlines()[-1]
+    assert err.startswith("moc-studio: ")
+    assert says in err
+    assert err.count("\n") == 1
     assert not (tmp_path / "film").exists()
 
 
@@ -232,6 +232,67 @@ def test_a_model_that_is_not_there(story: Path, tmp_path: Path, capsys: pytest.C
     arguments = ["render", str(story), "--out", str(tmp_path / "film"), "--model", "nowhere"]
     assert main(arguments, make_renderer=no_renderer) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "moc-studio: there is no model at nowhere"
+    assert not (tmp_path / "film").exists()
+
+
+def test_a_folder_that_holds_no_model(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("--model", str(tmp_path))
+    assert (code, out) == (1, "")
+    assert err == f"moc-studio: no model in {tmp_path}: model_index.json is missing\n"
+    assert not (tmp_path / "film").exists()
+
+
+@pytest.mark.parametrize(("kind", "told"), [("AnimaticPipeline", True), ("WanPipeline", False)])
+def test_unknown_words_are_told_for_the_animatic_family(
+    run: Run, tmp_path: Path, kind: str, told: bool
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    assert ("does not know 'gallops'" in run("--model", str(model))[2]) == told
+
+
+@pytest.mark.parametrize("option", [("--size", "64x96"), ("--fps", "12")])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_film_of_two_kinds_is_refused_before_rendering(
+    run: Run, option: tuple[str, ...], dry: tuple[str, ...]
+) -> None:
+    run()
+    renderer = FakeRenderer()
+    code, out, err = run("--shots", "2", *option, *dry, renderer=renderer)
+    assert (code, out, renderer.requests) == (2, "", [])
+    assert err.startswith(
+        "moc-studio: these do not fit into one film: shot 1, 3 in 96x64 at 8 fps; shot 2 in "
+    )
+    assert err.count("\n") == 1
+
+
+def test_a_lock_without_its_take_is_told(run: Run, story: Path) -> None:
+    run()
+    story.write_text(STORY.replace("gallops on the beach", "jumps on the beach, lock: true"))
+    code, _, err = run()
+    assert code == 0
+    assert "shot 2 is locked, but has no take of this caption yet: it is rendered\n" in err
+
+
+def test_a_kept_take_of_a_cast_in_other_places_is_told(run: Run, story: Path) -> None:
+    run()
+    locked = STORY.replace("beach, seconds: 1}", "beach, seconds: 1, lock: true}")
+    story.write_text(locked.replace("cast: [", "cast: [{name: Zoe}, "))
+    code, _, err = run()
+    assert code == 0
+    assert "shot 1 shows Mira under another place in the cast than now" in err
+    story.write_text(locked.replace("name: Otto}", "name: Otto}, {name: Zoe}"))
+    assert "another place" not in run()[2]
+
+
+def test_a_damaged_record_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+    run()
+    (tmp_path / "film" / "film.json").write_text('{"format": 1, "shots": [{"number": 1}]}')
+    code, out, err = run()
+    assert (code, out) == (1, "")
+    assert err.startswith(f"moc-studio: {tmp_path / 'film' / 'film.json'} is not the record of a film")
+    assert err.count("\n") == 1
 
 
 def test_the_default_folder_is_named_after_the_title(

@@ -46,6 +46,44 @@ def test_links_are_told_in_words(film: Path, capsys: pytest.CaptureFixture[str])
     )
 
 
+def test_links_follow_takes_that_moved(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locked = STORY.replace("a kite, ", "a kite, lock: true, ").replace("bans: [1]", "lock: true")
+    story = film.parent / "story.yaml"
+    story.write_text(locked.replace("shots:\n", "shots:\n  - {caption: a star, seconds: 0.5}\n"))
+    arguments = ["render", str(story), "--out", str(film)]
+    assert main(arguments, make_renderer=lambda model: FakeRenderer()) == 0
+    capsys.readouterr()
+    assert main(["routing", str(film)]) == 0
+    told = capsys.readouterr().out
+    assert told[told.index("Shot 3") :] == (
+        "Shot 3: a kite\n"
+        "   50% of its attention stayed in the shot itself\n"
+        "   50% went to a take the film no longer shows: a ball\n"
+        "        everything ← all of shot 1 (50%)\n"
+        "Shot 4: a gift\n"
+        "   50% of its attention stayed in the shot itself\n"
+        "   50% went to shot 3: a kite\n"
+        "        everything ← all of shot 2 (50%)\n"
+        "  banned: a take the film no longer shows\n"
+    )
+    assert main(["routing", str(film), "--json"]) == 0
+    shots = json.loads(capsys.readouterr().out)["shots"]
+    assert [[link["shot"] for link in shot["links"]] for shot in shots] == [[], [1], [None], [3]]
+
+
+def test_a_skipped_shot_is_not_in_the_film(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = film.parent / "story.yaml"
+    story.write_text(STORY.replace("a kite,", "a kite, skip: true,").replace("bans: [1]", "lock: true"))
+    arguments = ["render", str(story), "--out", str(film)]
+    assert main(arguments, make_renderer=lambda model: FakeRenderer()) == 0
+    capsys.readouterr()
+    assert main(["routing", str(film)]) == 0
+    told = capsys.readouterr().out
+    assert "Shot 2" not in told
+    assert "went to a take the film no longer shows: a kite" in told
+    assert "banned: shot 1" in told
+
+
 def test_links_of_one_shot_as_json(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["routing", str(film), "--shot", "2", "--json"]) == 0
     (shot,) = json.loads(capsys.readouterr().out)["shots"]

@@ -74,13 +74,16 @@ def test_a_film_without_a_recipe(tmp_path: Path) -> None:
         read_recipe(clips(tmp_path, 0.5)[0])
 
 
-def test_clips_that_do_not_fit_together_leave_no_film(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "fps"), [((128, 64), 24.0), ((96, 64), 12.0)])
+def test_clips_that_do_not_fit_together_leave_no_film(
+    tmp_path: Path, size: tuple[int, int], fps: float
+) -> None:
     parts = clips(tmp_path, 0.5)
-    parts.append(tmp_path / "wide.mp4")
-    write_clip(parts[-1], COLOURS[0], seconds=0.5, fps=24.0, size=(128, 64))
-    with pytest.raises(ValueError, match="wide"):
+    parts.append(tmp_path / "other.mp4")
+    write_clip(parts[-1], COLOURS[0], seconds=0.5, fps=fps, size=size)
+    with pytest.raises(ValueError, match="other"):
         join(parts, tmp_path / "film.mp4", title="x", recipe={})
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.mp4", "wide.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.mp4", "other.mp4"]
 
 
 def _payload(film: Path) -> list[bytes]:

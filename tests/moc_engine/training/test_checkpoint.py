@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from moc_engine.errors import CheckpointError
+from moc_engine.training.checkpoint import Checkpoint, decisive, read, write
+from moc_engine.training.curve import History
+from moc_engine.training.recipes import cpu, gpu
+
+
+def _checkpoint(**changes: Any) -> Checkpoint:
+    own = {"step": 3, "seconds": 4.5, "recipe": decisive(cpu()), "model": {"w": torch.ones(2)}}
+    rest = {
+        "optimizer": {},
+        "average": {},
+        "history": History(loss=[(1, 0.5)], recall={"shape": [(1, 0.25)]}),
+    }
+    return Checkpoint(**{**own, **rest, **changes})
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    write(_checkpoint(), tmp_path / "state")
+    back = read(tmp_path / "state", cpu())
+    assert torch.equal(back.model.pop("w"), torch.ones(2))
+    assert back == _checkpoint(model={})
+
+
+def test_steps_may_change_and_little_else(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write(_checkpoint(), path)
+    read(path, replace(cpu(), steps=9, piece_minutes=1.0, workers=3))
+    with pytest.raises(
+        CheckpointError, match=r"another recipe, which differs in .*learning_rate, name, .*stages"
+    ):
+        read(path, gpu())
+    with pytest.raises(CheckpointError, match="differs in seed"):
+        read(path, replace(cpu(), seed=2))
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def _spoil(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[200:260] = bytes(60)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _truncate,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no checkpoint at all"),
+        lambda path: path.write_text("junk"),
+        _spoil,
+        lambda path: torch.save({"other": 1}, path),
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({**vars(_checkpoint()), "history": {"loss": 3}}, path),
+    ],
+)
+def test_damage_is_told(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "state"
+    write(_checkpoint(), path)
+    damage(path)
+    with pytest.raises(CheckpointError, match="is damaged, or no checkpoint"):
+        read(path, cpu())

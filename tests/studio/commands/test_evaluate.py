@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from moc_engine.animatic.family import AnimaticFamily
+from moc_engine.animatic.model import ModelConfig, build, save
+from studio.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    folder: Path = tmp_path_factory.mktemp("tiny") / "model"
+    save(
+        build(ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)),
+        folder,
+    )
+    return str(folder)
+
+
+def test_what_is_not_set_is_as_in_a_render(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--stories", "1", "--shots", "1", "--tokens", "1"]
+    assert main(["eval", "memory", "--model", model, *small, "--json"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["steps"] == AnimaticFamily.sampler.steps
+    assert settings["guidance"] == AnimaticFamily.sampler.guidance
+    assert settings["top_k"] == AnimaticFamily.routing.top_k
+    assert settings["pooling"] == AnimaticFamily.routing.pooling
+    assert "@" in settings["model"]
+
+
+def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--stories", "2", "--shots", "2", "--tokens", "1", "--cast", "2", "--seed", "3"]
+    way = ["--router", "own", "--steps", "1", "--guidance", "2"]
+    assert main(["eval", "memory", "--model", model, *size, *way]) == 0
+    head, *figures = capsys.readouterr().out.splitlines()
+    assert head.endswith("stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, seed 3")
+    assert {line.split()[0] for line in figures} >= {"present", "setting", "count"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--stories", "0"),
+        ("--cast", "9"),
+        ("--top-k", "-1"),
+        ("--steps", "0"),
+        ("--guidance", "nan"),
+        ("--seed", "-1"),
+    ],
+)
+def test_wrong_use(model: str, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    assert main(["eval", "memory", "--model", model, f"{option}={value}"]) == 2
+    assert capsys.readouterr().err.startswith(f"moc-studio: {option}: must be ")
+
+
+def test_there_is_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "memory", "--model", str(tmp_path)]) == 1
+    assert "no model in" in capsys.readouterr().err
+
+
+def test_speed_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "speed", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert {tuple(timed["size"]) for timed in figures["frames"]} == {(1280, 720), (640, 360)}
+    assert figures["attention"]["pairs"] > 1
+    assert figures["late_shot"]["late"] == 32
