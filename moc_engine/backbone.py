@@ -9,6 +9,7 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides; latents of o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -191,8 +193,13 @@ def _pipeline_class(source: str) -> str:
 def _load_animatic(source: str, device: torch.device) -> Backbone:
     from moc_engine.animatic.family import AnimaticFamily
     from moc_engine.animatic.model import AnimaticPipeline
+    from moc_engine.vocabulary import WORDS
 
-    pipeline = _read(AnimaticPipeline, source, torch.float32).to(device)
+    transformer = _scene_transformer(source)
+    pipeline = _read(AnimaticPipeline, source, torch.float32, transformer=transformer).to(device)
+    unread = set(WORDS) - pipeline.tokenizer.get_vocab().keys()
+    if unread:
+        raise ModelMismatch(f"{source} does not know the word “{min(unread)}”; it is of another version")
     return Backbone(
         name=_name(source),
         transformer=pipeline.transformer.eval(),
@@ -200,6 +207,30 @@ def _load_animatic(source: str, device: torch.device) -> Backbone:
         family=AnimaticFamily(pipeline),
         device=device,
     )
+
+
+def _scene_transformer(source: str) -> Any:
+    """A transformer of animatic latents, with each of its weights and no others."""
+    from diffusers import WanTransformer3DModel
+
+    from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+
+    part = {"subfolder": "transformer"}
+    with _reading(source):
+        config = WanTransformer3DModel.load_config(source, **part)
+        channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
+    if channels != CHANNELS + SLOTS or patch != [PATCH_FRAMES, 1, 1]:
+        raise ModelMismatch(
+            f"{source} reads {channels} channels in patches of {patch}; "
+            f"animatic latents have {CHANNELS + SLOTS} in patches of {[PATCH_FRAMES, 1, 1]}"
+        )
+    with _reading(source):
+        transformer, report = WanTransformer3DModel.from_pretrained(
+            source, **part, torch_dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+    if report["missing_keys"] or report["unexpected_keys"]:
+        raise ModelMismatch(f"{source}: the transformer's weights are not those its config.json describes")
+    return transformer
 
 
 def _load_video(source: str, device: torch.device) -> Backbone:
@@ -223,11 +254,18 @@ def _load_video(source: str, device: torch.device) -> Backbone:
     )
 
 
-def _read(pipeline: Any, source: str, dtype: torch.dtype) -> Any:
+def _read(pipeline: Any, source: str, dtype: torch.dtype, **parts: Any) -> Any:
+    with _reading(source):
+        return pipeline.from_pretrained(source, dtype=dtype, use_safetensors=True, **parts)
+
+
+@contextmanager
+def _reading(source: str) -> Iterator[None]:
+    """Turns what loading raises for parts that are missing or damaged into `ModelNotFound`."""
     try:
         with quietly():
-            return pipeline.from_pretrained(source, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
+            yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelNotFound(f"the model at {source} cannot be read: {error}") from error
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Pooling = Literal["before", "after"]
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
 Backend = Literal["auto", "naive", "grouped", "triton"]
+
+GREATEST_BOOST: Final = 1e6
+"""Beyond it a boost would swamp what scores tell in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +24,9 @@ class RoutingConfig:
     `top_k` chunks are routed per query token, head and layer, beside the mandatory own shot and
     captions. `pooling` takes chunk means of keys before or after rotary embedding. `captions`
     attends to the global and the shot's own captions, or to all. `outer_shots` first narrows the
-    candidates to the M best shots by their mean keys. `drop_off` (the p_max of a uniform draw) and
-    `drop_in` (the mean of a Poisson draw) perturb the choice in training only.
+    candidates to the M best shots by their mean keys. `drop_off` (the largest share of its
+    choice that a query loses, drawn uniformly and rounded down to whole chunks) and `drop_in` (the mean of a
+    Poisson draw) perturb the choice in training only.
     """
 
     top_k: int = 3
@@ -34,6 +39,9 @@ class RoutingConfig:
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "top_k", _whole("top_k", self.top_k))
+        if self.outer_shots is not None:
+            object.__setattr__(self, "outer_shots", _whole("outer_shots", self.outer_shots))
         if self.top_k < 0:
             raise ValueError(f"top_k: must be 0 or more, got {self.top_k}")
         if self.chunking not in ("track", "frame"):
@@ -45,7 +53,7 @@ class RoutingConfig:
         if self.outer_shots is not None and self.outer_shots < 1:
             raise ValueError(f"outer_shots: must be 1 or more, got {self.outer_shots}")
         if not 0.0 <= self.drop_off <= 1.0:
-            raise ValueError(f"drop_off: a probability within 0–1, got {self.drop_off}")
+            raise ValueError(f"drop_off: a share within 0–1, got {self.drop_off}")
         if not (self.drop_in >= 0.0 and math.isfinite(self.drop_in)):
             raise ValueError(f"drop_in: a mean of 0 or more, got {self.drop_in}")
         if self.backend not in ("auto", "naive", "grouped", "triton"):
@@ -68,15 +76,15 @@ class Steering:
     ban_chunks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("pins", "bans", "pin_chunks", "ban_chunks"):
+            object.__setattr__(self, name, _whole_numbers(name, getattr(self, name)))
+        object.__setattr__(self, "boosts", _boosts(self.boosts))
         both = sorted(set(self.pins) & set(self.bans))
         if both:
             raise ValueError(f"pins: shot {both[0]} is both pinned and banned")
         both = sorted(set(self.pin_chunks) & set(self.ban_chunks))
         if both:
             raise ValueError(f"pin_chunks: chunk {both[0]} is both pinned and banned")
-        for shot, boost in self.boosts.items():
-            if not math.isfinite(boost):
-                raise ValueError(f"boosts: the boost of shot {shot} is not finite")
 
     def __bool__(self) -> bool:
         return bool(self.pins or self.bans or self.boosts or self.pin_chunks or self.ban_chunks)
@@ -94,6 +102,7 @@ class SamplerConfig:
     memory_noise: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", _whole("steps", self.steps))
         if not 1 <= self.steps <= 1000:
             raise ValueError(f"steps: must be within 1–1000, got {self.steps}")
         if not (0.0 <= self.guidance <= 30.0):
@@ -132,3 +141,32 @@ class SamplerChoice:
 
 def _chosen(choice: RoutingChoice | SamplerChoice) -> dict[str, Any]:
     return {name: value for name, value in vars(choice).items() if value is not None}
+
+
+def _whole(name: str, value: object) -> int:
+    """Any whole number, numpy's too, as an int."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name}: must be a whole number, got {value!r}") from None
+
+
+def _whole_numbers(name: str, values: object) -> tuple[int, ...]:
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{name}: must be several whole numbers, got {values!r}")
+    return tuple(_whole(name, value) for value in values)
+
+
+def _boosts(boosts: object) -> dict[int, float]:
+    if not isinstance(boosts, Mapping):
+        raise ValueError(f"boosts: must map shots to numbers, got {boosts!r}")
+    plain: dict[int, float] = {}
+    for shot, boost in boosts.items():
+        try:
+            plain[_whole("boosts", shot)] = float(boost)
+        except (TypeError, ValueError):
+            raise ValueError(f"boosts: must map shots to numbers, got {shot!r}: {boost!r}") from None
+    for shot, boost in plain.items():
+        if not abs(boost) <= GREATEST_BOOST:  # NaN too
+            raise ValueError(f"boosts: must lie within ±{GREATEST_BOOST:g}, shot {shot} has {boost}")
+    return plain

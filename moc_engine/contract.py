@@ -1,6 +1,6 @@
 """What the studio asks of a renderer and what it gets back. No torch.
 
-    request ─► Renderer.render ─► StageEvent | StepEvent | FrameEvent … ─► RenderResult
+    request ─► Renderer.render ─► StageEvent | StepEvent … ─► RenderResult
 
 A renderer yields events and returns the result as the generator's value. A caller cancels by
 setting the `CancelToken` it passed; the render then raises `RenderCancelled` within one step and

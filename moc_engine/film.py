@@ -18,6 +18,9 @@ Frame = NDArray[np.uint8]
 
 PRESET: Final = "veryfast"
 QUALITY: Final = "18"
+LONGEST_SIDE: Final = 8192
+"""Of a frame, in pixels, as of the pictures that the embedded model decodes."""
+
 REPEATABLE: Final = "no-mbtree=1"
 """With its macroblock tree, x264 encodes equal frames differently now and then: clips must repeat."""
 
@@ -28,8 +31,10 @@ _LIMITED_RANGE: Final = 1
 def check_format(size: tuple[int, int], fps: float) -> None:
     """Raises `ValueError` for a size or rate that cannot be encoded."""
     width, height = size
-    if width < 16 or height < 16 or width % 2 or height % 2:
-        raise ValueError(f"size: width and height must be even and at least 16, got {width}×{height}")
+    if min(size) < 16 or max(size) > LONGEST_SIDE or width % 2 or height % 2:
+        raise ValueError(
+            f"size: width and height must be even and within 16–{LONGEST_SIDE}, got {width}×{height}"
+        )
     if not 0 < fps <= 240:
         raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
 

@@ -116,15 +116,15 @@ def _read_take(
     )
 
 
-def read_memory(take: Take, job: Job, backbone: Backbone) -> TakeMemory:
+def read_memory(take: Take, routing: RoutingConfig, sampler: SamplerConfig, backbone: Backbone) -> TakeMemory:
     """What the model remembers of a take."""
     captions = backbone.family.captions(take.told.global_caption, take.told.caption, take.told.cast)
     return backbone.read(
         take.latents,
         captions,
-        chunking=job.routing.chunking,
-        pooling=job.routing.pooling,
-        noise=job.sampler.memory_noise,
+        chunking=routing.chunking,
+        pooling=routing.pooling,
+        noise=sampler.memory_noise,
     )
 
 

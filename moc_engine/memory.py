@@ -9,7 +9,8 @@ Shapes: N layers, H heads, T tokens, C chunks, D head width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import weakref
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -18,6 +19,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -87,10 +89,10 @@ Compute = Callable[[], TakeMemory]
 
 @dataclass(kw_only=True)
 class _Entry:
-    """A take in its place: `memory` is None while it is not held, `compute` once only its time is left."""
+    """A take in its place: `memory` is None while it is not held."""
 
     extent: Extent
-    compute: Compute | None
+    compute: Compute
     memory: TakeMemory | None = None
     spilled: bool = False
     used: int = 0
@@ -111,8 +113,9 @@ class ContextMemory:
 
     A memory is computed when it is first asked for. Beyond `budget` bytes (None: no limit) the takes not
     used for longest are given up; when asked for again they are read back from files in the folder `spill`,
-    or computed anew where it is None, to the same values. The budget is for what is kept: the history of a
-    render holds its whole context besides. Memories are kept on `device`.
+    or computed anew where it is None, to the same values. Memories are kept on `device`. The budget is for
+    what is kept: the history of a render holds its whole context besides, and lies on the CPU where that
+    exceeds the budget. Spilled files go with the memory.
     """
 
     def __init__(
@@ -129,11 +132,13 @@ class ContextMemory:
         self._device = torch.device(device)
         self._entries: dict[str, _Entry] = {}
         self._clock = 0
+        self._files: set[Path] = set()
+        weakref.finalize(self, _remove, self._files)
 
     @property
     def takes(self) -> tuple[str, ...]:
         """The takes that can be recalled, in story order."""
-        return tuple(take for take, entry in self._entries.items() if entry.compute is not None)
+        return tuple(self._entries)
 
     @property
     def bytes(self) -> int:
@@ -157,17 +162,20 @@ class ContextMemory:
         ]
         self._entries = dict(entries)
 
-    def drop(self, take: str, *, keep_time: bool = False) -> None:
-        """Forgets a take. With `keep_time`, what came before stays as far away as it was."""
-        entry = self._entry(take)
+    def drop(self, take: str) -> None:
+        """Forgets a take."""
+        self._entry(take)
         self._unlink(take)
-        if keep_time:
-            self._entries[take] = _Entry(extent=entry.extent, compute=None)
-        else:
-            del self._entries[take]
+        del self._entries[take]
+
+    def forget_absent(self, wanted: Collection[str]) -> None:
+        """Drops what is neither held within the budget nor `wanted`."""
+        for take in [take for take, entry in self._entries.items() if entry.memory is None]:
+            if take not in wanted:
+                self.drop(take)
 
     def reorder(self, takes: Sequence[str]) -> None:
-        """Another story order. `takes` names all, dropped takes that keep their time too."""
+        """Another story order; `takes` names all."""
         if sorted(takes) != sorted(self._entries):
             raise ValueError(f"takes: must name each of {sorted(self._entries)} once, got {sorted(takes)}")
         self._entries = {take: self._entries[take] for take in takes}
@@ -176,7 +184,7 @@ class ContextMemory:
         """A take's memory: at hand, read back, or computed, always the same values."""
         entry = self._entry(take)
         if entry.memory is None:
-            entry.memory = self._read(take) if entry.spilled else self._compute(take, entry)
+            entry.memory = self._read(take, entry) or self._compute(take, entry)
         self._clock += 1
         entry.used = self._clock
         memory = entry.memory
@@ -215,13 +223,13 @@ class ContextMemory:
         history: History | None = None
         for seat in seats:
             memory = self.recall(seat.take)
-            history = history or _empty_history(layout, memory)
+            history = history or self._empty_history(layout, memory)
             _place(memory, seat, history)
             yield seat.take
         return history
 
     def _seats(self, takes: Sequence[str], shots: Sequence[int]) -> list[_Seat]:
-        """Where each take stands; those of which only the time is left take it and have no seat."""
+        """Where each take stands."""
         if len(shots) != len(takes):
             raise ValueError(f"shots: {len(takes)} takes need as many numbers, got {len(shots)}")
         if any(later <= earlier for earlier, later in pairwise(shots)):
@@ -232,15 +240,14 @@ class ContextMemory:
         start = -sum(self._entries[take].extent.frames for take in takes)
         seats = []
         for take, shot in zip(takes, shots, strict=True):
-            entry = self._entries[take]
-            if entry.compute is not None:
-                seats.append(_Seat(take=take, shot=shot, start=start, extent=entry.extent))
-            start += entry.extent.frames
+            extent = self._entries[take].extent
+            seats.append(_Seat(take=take, shot=shot, start=start, extent=extent))
+            start += extent.frames
         return seats
 
     def _entry(self, take: str) -> _Entry:
         entry = self._entries.get(take)
-        if entry is None or entry.compute is None:
+        if entry is None:
             raise ValueError(f"take: {take!r} is not in the memory")
         return entry
 
@@ -249,7 +256,6 @@ class ContextMemory:
             raise ValueError(f"take: {take!r} is in the memory already")
 
     def _compute(self, take: str, entry: _Entry) -> TakeMemory:
-        assert entry.compute is not None
         memory = entry.compute()
         tokens, chunks = memory.k_NHTD.shape[2], memory.means_NHCD.shape[2]
         if (tokens, chunks) != (entry.extent.tokens, entry.extent.chunks):
@@ -271,12 +277,21 @@ class ContextMemory:
             if self._spill is not None and not entry.spilled:
                 assert entry.memory is not None
                 self._spill.mkdir(parents=True, exist_ok=True)
-                save_file({n: getattr(entry.memory, n).contiguous() for n in _TENSORS}, self._file(take))
+                file = self._file(take)
+                self._files.add(file)
+                save_file({n: getattr(entry.memory, n).contiguous() for n in _TENSORS}, file)
                 entry.spilled = True
             entry.memory = None
 
-    def _read(self, take: str) -> TakeMemory:
-        return TakeMemory(**load_file(self._file(take), device=str(self._device)))
+    def _read(self, take: str, entry: _Entry) -> TakeMemory | None:
+        """A spilled take; None where it is not spilled, or its file has vanished or is damaged."""
+        if not entry.spilled:
+            return None
+        try:
+            return TakeMemory(**load_file(self._file(take), device=str(self._device)))
+        except (OSError, SafetensorError):
+            entry.spilled = False
+            return None
 
     def _file(self, take: str) -> Path:
         assert self._spill is not None
@@ -285,17 +300,29 @@ class ContextMemory:
     def _unlink(self, take: str) -> None:
         if self._entries[take].spilled:
             self._file(take).unlink(missing_ok=True)
+            self._files.discard(self._file(take))
+
+    def _empty_history(self, layout: ChunkLayout, like: TakeMemory) -> History:
+        """Room for takes such as `like`, on the device where the budget could hold them all."""
+        takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
+        fits = self._budget is None or takes <= self._budget
+        return _empty_history(layout, like, self._device if fits else torch.device("cpu"))
 
 
-def _empty_history(layout: ChunkLayout, like: TakeMemory) -> History:
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _empty_history(layout: ChunkLayout, like: TakeMemory, device: torch.device) -> History:
     N, H, _, D = like.k_NHTD.shape
     return History(
         layout=layout,
-        k_NHTD=like.k_NHTD.new_empty(N, H, layout.tokens, D),
-        v_NHTD=like.v_NHTD.new_empty(N, H, layout.tokens, D),
-        means_NHCD=like.means_NHCD.new_empty(N, H, layout.chunks, D),
-        positions_3T=like.positions_3T.new_empty(3, layout.tokens),
-        start_C=like.positions_3T.new_empty(layout.chunks),
+        k_NHTD=like.k_NHTD.new_empty(N, H, layout.tokens, D, device=device),
+        v_NHTD=like.v_NHTD.new_empty(N, H, layout.tokens, D, device=device),
+        means_NHCD=like.means_NHCD.new_empty(N, H, layout.chunks, D, device=device),
+        positions_3T=like.positions_3T.new_empty(3, layout.tokens, device=device),
+        start_C=like.positions_3T.new_empty(layout.chunks, device=device),
     )
 
 

@@ -84,10 +84,15 @@ class Looking:
 Way = Literal["naive", "grouped", "gathered"]
 
 
-def choose_way(looking: Looking, rows: int) -> Way:
-    """The backend a render takes, once for all of it: "auto" gathers where that pays."""
-    heads = 0 if looking.history is None else looking.history.k_NHTD.shape[1]
-    small = is_small(
+def choose_way(looking: Looking, rows: int, device: torch.device) -> Way:
+    """The backend a render takes, once for all of it: "auto" gathers where that pays.
+
+    Gathering needs the history on the `device` of the render.
+    """
+    k_NHTD = None if looking.history is None else looking.history.k_NHTD
+    heads = 0 if k_NHTD is None else k_NHTD.shape[1]
+    near = k_NHTD is None or k_NHTD.device.type == device.type
+    small = near and is_small(
         rows=rows * heads,
         tokens=looking.grid.tokens,
         top_k=looking.routing.top_k,
@@ -119,7 +124,7 @@ class DenoisingPass:
         self._shot = looking.shot
         self._routing = looking.routing
         self._steering = looking.steering
-        self.backend = choose_way(looking, rows)
+        self.backend = choose_way(looking, rows, device)
         self._angles = angles(looking.grid.positions_3T.to(device))
         rule = eligible(looking.past, looking.shot, looking.steering)
         self._pins = np.flatnonzero(rule.pinned).tolist()
@@ -195,7 +200,7 @@ class DenoisingPass:
             captions=np.zeros_like(own),
             pinned=pinned,
         )
-        selection = Selection(indices=indices, groups=(group,))
+        selection = Selection(indices=indices, groups=(group,), layout=layout)
         out, mass_BHLC = moc_attention(q, keys, values, layout, selection, "naive", return_mass=True)
         return out, Mass(
             own=mass_BHLC[..., chunks:],

@@ -17,6 +17,9 @@ STEP_GROUPS: Final = 4
 TABLE_CELLS: Final = 4_000_000
 """A larger table has its groups of steps, then its heads, averaged further: 3 bytes a cell at most."""
 
+SLACK: Final = 1e-2
+"""How far the shares of a query may be from 1 in sum: what half precision loses."""
+
 TOKEN_CELLS: Final = 4_000_000
 """A larger token map has runs of tokens averaged: 2 bytes a cell at most."""
 
@@ -82,7 +85,7 @@ class TraceRecorder:
 
         `own` (H, L, own chunks), `captions` (H, L, caption chunks) and `pinned` (H, L, pins) are in full;
         `routed` (H, L, K) goes to the history chunks `indices` (H, L, K), -1 for none, `pinned` to the
-        history chunks `pins`.
+        history chunks `pins`. Raises `ValueError` for wrong shapes, or shares that do not sum to 1.
         """
         heads, tokens = len(self._bin_of_head), len(self._chunk_of_token)
         if own.shape != (heads, tokens, self._own):
@@ -90,6 +93,14 @@ class TraceRecorder:
         if routed.shape != indices.shape or routed.shape[:2] != (heads, tokens):
             raise ValueError(
                 f"routed: expected {(heads, tokens)} and the shape of indices, got {routed.shape}"
+            )
+        total = own.sum(axis=-1) + np.where(indices >= 0, routed, 0).sum(axis=-1)
+        for further in (pinned, captions):
+            total = total if further is None else total + further.sum(axis=-1)
+        if not (np.abs(total - 1) <= SLACK).all():  # NaN too
+            raise ValueError(
+                f"own, routed, pinned, captions: a query's shares must sum to 1, got "
+                f"{float(total.flat[np.abs(total - 1).argmax()]):.3g}"
             )
         group = int(self._group_of_step[step])
         self._recorded[group].add(step)

@@ -141,13 +141,16 @@ class ShotRenderer:
         self, job: Job, backbone: Backbone, memory: ContextMemory, cancel: CancelToken | None
     ) -> Generator[RenderEvent, None, History | None]:
         """The history of the context takes; those not at hand are read, each alone."""
+        takes = [take.memory for take in job.context]
+        memory.forget_absent(takes)
+        ids = {take.told.id for take in job.context}
+        for known in memory.takes:
+            if known not in takes and known.rpartition(":")[0] in ids:  # the take has changed
+                memory.drop(known)
         for take in job.context:
             if take.memory not in memory.takes:
-                for outdated in memory.takes:
-                    if outdated.startswith(f"{take.told.id}:"):
-                        memory.drop(outdated)
-                memory.add(take.memory, take.grid.extent, partial(read_memory, take, job, backbone))
-        takes = [take.memory for take in job.context]
+                compute = partial(read_memory, take, job.routing, job.sampler, backbone)
+                memory.add(take.memory, take.grid.extent, compute)
         gathering = memory.gather(takes, [take.told.shot for take in job.context])
         done = 0
         while True:
@@ -276,7 +279,7 @@ def _bytes_of(device: torch.device) -> int:
 
 _LOWER: Final[dict[Stage, str]] = {
     "load": "choose a smaller model",
-    "memory": "shorten the earlier shots, or ban those that are not needed",
+    "memory": "shorten the earlier shots, or leave some of them out",
     "denoise": "shorten the shot, choose a smaller size, or lower top-k",
     "decode": "choose a smaller size, or shorten the shot",
     "write": "choose a smaller size, or shorten the shot",

@@ -74,22 +74,29 @@ class QueryGroup:
 class Selection:
     """What every query attends to: routed `indices` (B, H, L, ≥ top_k) and mandatory chunks by group.
 
-    Indices are chunks of the layout, best first, then -1 where there were fewer candidates.
+    Indices are chunks of the `layout` it was made for, best first, then -1 where there were fewer candidates.
     """
 
     indices: Tensor
     groups: tuple[QueryGroup, ...]
+    layout: ChunkLayout
 
-    def mask(self, layout: ChunkLayout) -> Tensor:
-        """The attended pairs, bool (B, H, L, T). Writes the whole matrix: for checking only."""
-        chosen = self.chunk_mask(layout)
-        return chosen[..., torch.tensor(layout.token_chunk).to(chosen.device)]
+    def mask(self, layout: ChunkLayout | None = None) -> Tensor:
+        """The attended pairs, bool (B, H, L, T). Writes the whole matrix: for checking only.
 
-    def chunk_mask(self, layout: ChunkLayout) -> Tensor:
+        Raises `ValueError` where `layout` is given and is not the one that was routed over.
+        """
+        if layout is not None and layout != self.layout:
+            raise ValueError("layout: the selection was made for another layout")
+        chosen = self.chunk_mask()
+        return chosen[..., torch.tensor(self.layout.token_chunk).to(chosen.device)]
+
+    def chunk_mask(self) -> Tensor:
         """The attended chunks, bool (B, H, L, C)."""
+        chunks = self.layout.chunks
         *rows, _ = self.indices.shape
-        chosen = torch.zeros(*rows, layout.chunks + 1, dtype=torch.bool, device=self.indices.device)
-        chosen.scatter_(-1, self.indices.where(self.indices >= 0, layout.chunks), True)
+        chosen = torch.zeros(*rows, chunks + 1, dtype=torch.bool, device=self.indices.device)
+        chosen.scatter_(-1, self.indices.where(self.indices >= 0, chunks), True)
         for group in self.groups:
             mandatory = torch.tensor(group.mandatory).to(chosen.device)
             chosen[:, :, group.start : group.stop, :-1] |= mandatory
@@ -273,6 +280,9 @@ def route(
     config = config if config is not None else RoutingConfig()
     _check_shapes(q, k, layout, descriptors, routing_queries)
     groups, rules = _groups(q.shape[2], layout, query_shot, config.captions, steering)
+    if not groups:  # nothing but empty captions
+        none = torch.empty(*q.shape[:3], config.top_k, dtype=torch.int64, device=q.device)
+        return Selection(indices=none, groups=(), layout=layout)
     queries = (q if routing_queries is None else routing_queries).float()
     if descriptors is None:
         assert k is not None
@@ -294,7 +304,7 @@ def route(
         scores += boosts.index_select(0, rule)
         among = candidates.index_select(0, rule)
         chosen.append(choose_chunks(scores, among, config, layout=layout, generator=generator))
-    return Selection(indices=_join(chosen, config.top_k), groups=tuple(groups))
+    return Selection(indices=_join(chosen, config.top_k), groups=tuple(groups), layout=layout)
 
 
 def _join(tiles: Sequence[Tensor], least: int) -> Tensor:
@@ -313,6 +323,8 @@ def _groups(
 ) -> tuple[list[QueryGroup], list[Eligibility]]:
     """The queries by shot, and what each shot may choose."""
     by_shot = isinstance(steering, Mapping)
+    if not (by_shot or isinstance(steering, Steering)):
+        raise ValueError(f"steering: expected a Steering, got {steering!r}")
     if query_shot is None:
         if not by_shot and steering:
             raise ValueError("steering: a whole story needs a mapping from query shot to Steering")
@@ -320,6 +332,8 @@ def _groups(
             raise ValueError(f"q: the layout has {layout.tokens} tokens, got {queries} queries")
         steer = steering if isinstance(steering, Mapping) else {}
         for shot in steer:
+            if not isinstance(steer[shot], Steering):
+                raise ValueError(f"steering: expected a Steering for shot {shot}, got {steer[shot]!r}")
             if shot not in layout.shots or shot == GLOBAL_SHOT:
                 raise ValueError(f"steering: there is no shot {shot} in the layout")
         spans = [(shot, *layout.token_span(shot)) for shot in layout.shots]
@@ -363,7 +377,5 @@ def _check_shapes(
         raise ValueError(f"k: expected {(B, H, layout.tokens, D)}, got {tuple(k.shape)}")
     if routing_queries is not None and routing_queries.shape != q.shape:
         raise ValueError(f"routing_queries: expected {tuple(q.shape)}, got {tuple(routing_queries.shape)}")
-    if descriptors is not None and descriptors.ndim != 4:
-        raise ValueError(f"descriptors: expected (B, H, C, D), got {tuple(descriptors.shape)}")
-    if descriptors is not None and tuple(descriptors.shape[:3]) != (B, H, layout.chunks):
+    if descriptors is not None and tuple(descriptors.shape) != (B, H, layout.chunks, D):
         raise ValueError(f"descriptors: expected {(B, H, layout.chunks, D)}, got {tuple(descriptors.shape)}")

@@ -230,10 +230,8 @@ class RoutingTrace:
             name: _array(file, name, header["arrays"][name]) for name in ("table", "picks", "token_table")
         }
         trace = cls(
-            **{
-                name: header[name]
-                for name in ("shot", "model", "backend", "routing", "steering", "token_run")
-            },
+            **{name: header[name] for name in ("shot", "model", "backend", "routing", "token_run")},
+            steering=_steering(header["steering"]),
             query=tuple(
                 QueryChunk(name=c["name"], frames=_pair(c["frames"]), tokens=c["tokens"])
                 for c in header["query"]
@@ -321,6 +319,14 @@ def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray
     data = np.frombuffer(file.read(name), dtype=np.uint8)
     whole = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T)
     return np.asarray(whole.view(dtype.newbyteorder("<")).reshape(spec["shape"]))
+
+
+def _steering(told: Mapping[str, Any]) -> dict[str, Any]:
+    """As it was saved: JSON knows no numbers as keys."""
+    steering = dict(told)
+    if "boosts" in steering:
+        steering["boosts"] = {int(shot): boost for shot, boost in steering["boosts"].items()}
+    return steering
 
 
 def _pair(values: Sequence[int]) -> tuple[int, int]:

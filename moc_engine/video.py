@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.film import Frame
@@ -20,9 +21,15 @@ TEXT_STATES: Final = 512
 FRAME_RATES: Final = {16: 16.0, 48: 24.0}
 """Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
 
+GLANCE: Final = 32
+"""Latents along the longer side of a preview: 256 pixels where a latent stands for 8."""
+
 
 class VideoFamily:
-    """A `WanPipeline`. Its frames are resampled to the size and rate asked for."""
+    """A `WanPipeline`. Its frames are resampled to the size and rate asked for.
+
+    A clip is decoded in one go before its first frame is there, since its parts lean on each other.
+    """
 
     routing = RoutingConfig(top_k=5, chunking="frame")
     sampler = SamplerConfig(steps=50, guidance=5.0)
@@ -80,7 +87,12 @@ class VideoFamily:
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
         middle = latents_CFHW.shape[1] // 2
-        return _frame(self._decoded(latents_CFHW[:, middle : middle + 1])[:, 0])
+        latents_C1HW = latents_CFHW[:, middle : middle + 1]
+        scale = GLANCE / max(latents_C1HW.shape[2:])
+        if scale < 1:
+            sides = [max(1, round(side * scale)) for side in latents_C1HW.shape[2:]]
+            latents_C1HW = interpolate(latents_C1HW.float(), [*sides], mode="area")
+        return _frame(self._decoded(latents_C1HW)[:, 0])
 
     @torch.no_grad()
     def _decoded(self, latents_CFHW: Tensor) -> Tensor:

@@ -110,5 +110,5 @@ def _check(q: Tensor, k: Tensor, v: Tensor, layout: ChunkLayout, selection: Sele
             raise ValueError(f"{name}: expected on {q.device} like q, got {x.device}")
     if tuple(selection.indices.shape[:3]) != (B, H, L):
         raise ValueError(f"selection: made for {tuple(selection.indices.shape[:3])}, q is {(B, H, L)}")
-    if any(group.own.size != layout.chunks for group in selection.groups):
+    if selection.layout != layout:
         raise ValueError(f"selection: made for another layout than this one of {layout.chunks} chunks")

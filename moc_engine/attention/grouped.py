@@ -33,7 +33,7 @@ from moc_engine.routing import Selection
 class Mass:
     """Shares of attention, detached; over all three, those of a query sum to 1.
 
-    `own` (B, H, L, own chunks), `pinned` (B, H, L, pins) and `routed` (B, H, L, K), which is aligned
+    `own` (B, H, L, 1), `pinned` (B, H, L, pins) and `routed` (B, H, L, K), which is aligned
     with the indices and 0 where the index is -1.
     """
 
@@ -52,7 +52,6 @@ def grouped_attention(
     indices_BHLK: Tensor | None = None,
     *,
     pinned: Sequence[int] = (),
-    own_offsets: Ints | None = None,
     rotate: Rotate | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Mass]:
@@ -62,21 +61,19 @@ def grouped_attention(
     cut into C chunks by `history_offsets` [C + 1]; `indices_BHLK` names the chunks of each query, -1 for
     none, no chunk twice and none of `pinned`. Pins that differ within a batch go among the indices. The
     history may lie on another device (only what is attended is fetched) and be unrotated: `rotate` then
-    turns the keys as they are gathered. `own_offsets` cuts the own keys into chunks that `Mass.own` tells
-    apart, at the price of one product each. `scale` is 1 / √D where None.
+    turns the keys as they are gathered. `scale` is 1 / √D where None.
 
     Returns the output (B, H, L, D) in the dtype of q, differentiable in q and all keys and values but
     for keys that `rotate` turns, and the shares of attention.
     """
     B, H, L, D = q_BHLD.shape
-    cuts = np.array([0, own_k_BHSD.shape[2]]) if own_offsets is None else own_offsets
     if not L:
         raise ValueError("q_BHLD: there are no queries")
-    if cuts[-1] != own_k_BHSD.shape[2] or (np.diff(cuts) < 1).any():
-        raise ValueError(f"own_offsets: must cut {own_k_BHSD.shape[2]} own keys into chunks of 1 or more")
+    if not own_k_BHSD.shape[2]:
+        raise ValueError("own_k_BHSD: there are no keys")
     if indices_BHLK is None:
         indices_BHLK = torch.empty(B, H, L, 0, dtype=torch.int64, device=q_BHLD.device)
-    dense = [Span(source=0, queries=(0, L), keys=keys) for keys in _keys(cuts, range(len(cuts) - 1))]
+    dense = [Span(source=0, queries=(0, L), keys=(0, own_k_BHSD.shape[2]))]
     sources = [own_k_BHSD, own_v_BHSD]
     offsets = np.zeros(1, dtype=np.int64)
     if history_k_BHTD is not None:
@@ -97,8 +94,7 @@ def grouped_attention(
     )
     out, span_mass, routed_mass = attend(attended, q_BHLD, sources)
     mass = torch.stack(span_mass, dim=-1)
-    owns = len(cuts) - 1
-    return out, Mass(own=mass[..., :owns], pinned=mass[..., owns:], routed=routed_mass)
+    return out, Mass(own=mass[..., :1], pinned=mass[..., 1:], routed=routed_mass)
 
 
 def layout_attention(

@@ -20,7 +20,7 @@ def naive_attention(
     Attn(q_i) = softmax(q_i · K_Ω(i)ᵀ / √D) · V_Ω(i), where Ω(i) unites the tokens of the chunks that
     query i routed to and of its mandatory ones.
     """
-    attended_BHLT = selection.mask(layout)
+    attended_BHLT = selection.mask()
     never_BHT1 = ~attended_BHLT.any(dim=2)[..., None]
     given, dtype = q.dtype, torch.promote_types(q.dtype, torch.float32)
     q, k, v = (x.to(dtype) for x in (q, k.masked_fill(never_BHT1, 0), v.masked_fill(never_BHT1, 0)))

@@ -14,13 +14,14 @@ from moc_engine.animatic.model import save
 from moc_engine.animatic.scene import CHANNELS, SLOTS
 from moc_engine.animatic.world import sample_story
 from moc_engine.backbone import load_backbone, stacked
-from moc_engine.config import RoutingConfig, Steering
+from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.evaluation.playback import Playback, play
 from moc_engine.grid import TokenGrid
 from moc_engine.memory import ContextMemory
 from moc_engine.passes import DenoisingPass, Looking
 from moc_engine.sampler import denoise, guided
+from moc_engine.vocabulary import WORDS
 from moc_engine.wan import CaptionStates
 from tests.fakes.models import save_tiny_video, tiny_animatic, tiny_backbone
 
@@ -69,6 +70,50 @@ def test_a_folder_with_parts_missing_is_told(animatic: Path, tmp_path: Path) -> 
         load_backbone(tmp_path / "model", "cpu")
 
 
+def changed(animatic: Path, folder: Path, **config: object) -> Path:
+    """A copy of the model whose transformer says something else of itself."""
+    shutil.copytree(animatic, folder)
+    file = folder / "transformer" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"num_layers": 1}, "the transformer's weights"),
+        ({"num_layers": 3}, "the transformer's weights"),
+        ({"in_channels": 9}, "9 channels"),
+        ({"patch_size": [1, 1, 1]}, r"patches of \[1, 1, 1\]"),
+    ],
+)
+def test_a_transformer_of_another_make_is_refused(
+    animatic: Path, tmp_path: Path, config: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ModelMismatch, match=words):
+        load_backbone(changed(animatic, tmp_path / "model", **config), "cpu")
+
+
+def test_a_tokenizer_that_lacks_words_is_refused(animatic: Path, tmp_path: Path) -> None:
+    shutil.copytree(animatic, tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer" / "tokenizer.json"
+    told = json.loads(file.read_text())
+    words = told["model"]["vocab"]
+    words["unheard"] = words.pop(WORDS[0])
+    file.write_text(json.dumps(told))
+    with pytest.raises(ModelMismatch, match=f"does not know the word “{WORDS[0]}”"):
+        load_backbone(tmp_path / "model", "cpu")
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder"])
+def test_damaged_weights_are_told(animatic: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(animatic, tmp_path / "model")
+    (weights,) = (tmp_path / "model" / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(ModelNotFound, match="cannot be read"):
+        load_backbone(tmp_path / "model", "cpu")
+
+
 class Canary:
     """Leaves a mark where it is unpickled."""
 
@@ -103,13 +148,16 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float) -> None:
     """Two implementations of the same model, router and sampler, one shot by shot, one in batches."""
     story = sample_story(np.random.default_rng(5), shots=4, cast=3, tokens=2)
     routing = RoutingConfig(top_k=2)
-    played = play(tiny_animatic(), [story], Playback(routing=routing, steps=3, guidance=guidance, seed=3))
+    played = play(
+        tiny_animatic(),
+        [story],
+        Playback(routing=routing, sampler=SamplerConfig(steps=3, guidance=guidance), seed=3),
+    )
     backbone, memory = tiny_backbone(), ContextMemory()
     draws = torch.Generator().manual_seed(3)
     for nth, shot in enumerate(story.shots):
-        noise = torch.randn(len(shot.scene), SLOTS, CHANNELS, generator=draws).permute(2, 0, 1)[
-            None, ..., None
-        ]
+        drawn, _for_reading = torch.randn(2, len(shot.scene), SLOTS, CHANNELS, generator=draws)
+        noise = drawn.permute(2, 0, 1)[None, ..., None]
         grid = backbone.grid(noise.shape[1:], routing.chunking)
         own = backbone.family.captions(story.global_caption, shot.caption, story.cast)
         captions = own if guidance == 1.0 else stacked(own, backbone.family.captions("", "", ()))

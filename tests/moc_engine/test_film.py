@@ -65,7 +65,7 @@ def test_a_block_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_wrong_sizes_and_rates_are_refused() -> None:
-    for size in ((95, 64), (96, 63), (0, 64), (8, 8)):
+    for size in ((95, 64), (96, 63), (0, 64), (8, 8), (8194, 64), (64, 8194)):
         with pytest.raises(ValueError, match="size"):
             ClipWriter(Path("clip.mp4"), size, 24.0)
     for fps in (0.0, -1.0, 1e9, float("nan")):

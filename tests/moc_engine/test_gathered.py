@@ -60,7 +60,7 @@ def oracle(x: dict[str, Tensor], lengths: list[int], pinned: list[int]) -> tuple
         torch.cat((x["k"], x["own_k"]), dim=2),
         torch.cat((x["v"], x["own_v"]), dim=2),
         layout,
-        Selection(indices=x["indices"], groups=(group,)),
+        Selection(indices=x["indices"], groups=(group,), layout=layout),
         SCALE,
     )
     indices = x["indices"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def assert_same(one: History | None, other: History | None) -> None:
 @st.composite
 def edits(draw: st.DrawFn) -> list[tuple[str, str, str]]:
     """Edits (what, which, new) of a memory that starts empty."""
-    kinds = st.sampled_from(("add", "replace", "drop", "drop but keep time", "reorder", "recall", "history"))
+    kinds = st.sampled_from(("add", "replace", "drop", "reorder", "recall", "history"))
     return draw(st.lists(st.tuples(kinds, st.sampled_from(TAKES), st.sampled_from(TAKES)), max_size=25))
 
 
@@ -88,37 +89,29 @@ def test_any_edits_equal_a_memory_built_from_scratch(
 ) -> None:
     spill = tmp_path_factory.mktemp("spill") if spills else None
     memory = ContextMemory(budget=budget, spill=spill)
-    story: list[tuple[str, bool]] = []  # (take, still there: otherwise its time alone)
+    story: list[str] = []
     for kind, which, new in steps:
-        names = [take for take, _ in story]
-        there = [take for take, is_there in story if is_there]
-        if kind == "add" and which not in names:
+        if kind == "add" and which not in story:
             add(memory, which)
-            story.append((which, True))
-        elif kind == "replace" and which in there and (new == which or new not in names):
+            story.append(which)
+        elif kind == "replace" and which in story and (new == which or new not in story):
             reader = Reader(new)
             memory.replace(which, new, reader.extent, reader)
-            story = [(new, True) if take == which else (take, t) for take, t in story]
-        elif kind == "drop" and which in there:
+            story = [new if take == which else take for take in story]
+        elif kind == "drop" and which in story:
             memory.drop(which)
-            story = [entry for entry in story if entry[0] != which]
-        elif kind == "drop but keep time" and which in there:
-            memory.drop(which, keep_time=True)
-            story = [(take, t and take != which) for take, t in story]
+            story.remove(which)
         elif kind == "reorder":
             random.shuffle(story)  # type: ignore[attr-defined]
-            memory.reorder([take for take, _ in story])
-        elif kind == "recall" and which in there:
+            memory.reorder(story)
+        elif kind == "recall" and which in story:
             memory.recall(which)
         elif kind == "history":
             memory.history()
         if budget is not None:
             assert memory.bytes <= budget
-    scratch = filled([take for take, _ in story])
-    for take, is_there in story:
-        if not is_there:
-            scratch.drop(take, keep_time=True)
-    assert memory.takes == scratch.takes == tuple(take for take, is_there in story if is_there)
+    scratch = filled(story)
+    assert memory.takes == scratch.takes == tuple(story)
     assert_same(memory.history(), scratch.history())
 
 
@@ -143,17 +136,12 @@ def test_takes_stand_before_zero_one_after_the_other() -> None:
         assert torch.equal(history.positions_3T[1:, span], local[1:])
 
 
-def test_a_dropped_take_leaves_a_gap_in_time_only_if_asked() -> None:
-    def starts(memory: ContextMemory) -> list[int]:
-        history = memory.history()
-        assert history is not None
-        return history.start_C[::3].tolist()
-
-    closed, gap = filled("abc"), filled("abc")
-    closed.drop("b")
-    gap.drop("b", keep_time=True)
-    assert starts(closed) == [-4, -3]
-    assert starts(gap) == [-6, -3]
+def test_what_is_neither_held_nor_wanted_is_forgotten() -> None:
+    memory = ContextMemory(budget=2 * BYTES_OF_A_TAKE)
+    filled("abc", memory)
+    memory.recall("a")
+    memory.forget_absent(["c"])
+    assert memory.takes == ("a", "c")
 
 
 def test_a_memory_is_computed_once_while_there_is_room() -> None:
@@ -188,6 +176,40 @@ def test_spilled_memories_are_read_back_and_their_files_go_with_them(tmp_path: P
     assert len(list((tmp_path / "spill").iterdir())) == 1
     memory.drop("a")
     assert not list((tmp_path / "spill").iterdir())
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"torn")])
+def test_a_spilled_file_that_vanished_or_is_damaged_is_made_up_for(
+    tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    memory = ContextMemory(budget=0, spill=tmp_path)
+    reader = add(memory, "a")
+    first = memory.recall("a")
+    for file in tmp_path.iterdir():
+        harm(file)
+    assert torch.equal(memory.recall("a").k_NHTD, first.k_NHTD)
+    assert reader.calls == 2
+    assert torch.equal(memory.recall("a").k_NHTD, first.k_NHTD)
+    assert reader.calls == 2
+
+
+def test_spilled_files_go_with_the_memory_and_no_others(tmp_path: Path) -> None:
+    memory = ContextMemory(budget=0, spill=tmp_path)
+    filled("abc", memory).history()
+    (tmp_path / "other").touch()
+    assert len(list(tmp_path.iterdir())) == 4
+    del memory
+    gc.collect()
+    assert [file.name for file in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_history_beyond_the_budget_lies_on_the_cpu() -> None:
+    for budget, device in ((None, "cuda"), (10 * BYTES_OF_A_TAKE, "cuda"), (BYTES_OF_A_TAKE, "cpu")):
+        history = filled("abc", ContextMemory(budget=budget, device="cuda")).history()
+        assert history is not None
+        assert history.k_NHTD.device.type == history.positions_3T.device.type == device
 
 
 def test_gathering_tells_of_each_take() -> None:

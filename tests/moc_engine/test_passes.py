@@ -13,7 +13,7 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.grid import TokenGrid
 from moc_engine.memory import ContextMemory, History
-from moc_engine.passes import DenoisingPass, Looking, ReadingPass
+from moc_engine.passes import DenoisingPass, Looking, ReadingPass, choose_way
 from moc_engine.recording import TraceRecorder
 from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.wan import apply_rotary, rotary_angles
@@ -201,6 +201,15 @@ def test_auto_says_what_it_chose() -> None:
 
     assert chosen() == "gathered"
     assert chosen(top_k=1000) == "grouped"
+    far = Looking(
+        shot=3,
+        grid=grid(2),
+        history=history(RoutingConfig()),
+        routing=RoutingConfig(),
+        steering=Steering(),
+    )
+    assert choose_way(far, 1, CPU) == "gathered"
+    assert choose_way(far, 1, torch.device("cuda")) == "grouped"
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
     with pytest.raises(ValueError, match="backend"):

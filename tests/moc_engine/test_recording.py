@@ -108,6 +108,20 @@ def test_wrong_shapes_are_named() -> None:
         )
 
 
+@pytest.mark.parametrize("fed", [0.9, 1.1, np.nan])
+def test_shares_that_are_not_whole_are_refused(fed: float) -> None:
+    drawing = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
+    for name in ("own", "routed"):
+        wrong = drawing[name].copy()
+        wrong[1, 4] *= fed
+        drawing = drawing | {name: wrong}
+    with pytest.raises(ValueError, match="a query's shares must sum to 1"):
+        recorder().add(layer=0, step=0, **drawing)
+    whole = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
+    with pytest.raises(ValueError, match="a query's shares must sum to 1"):
+        recorder().add(layer=0, step=0, **whole, pinned=np.full((2, 6, 1), 0.1), pins=[0])
+
+
 def test_a_first_shot_keeps_all_to_itself() -> None:
     recording = recorder(history=0)
     own = np.full((2, 6, 2), 0.5)

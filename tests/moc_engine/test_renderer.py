@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from moc_engine.contract import (
     StepEvent,
 )
 from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory, RenderCancelled
+from moc_engine.job import Job, Take
 from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
 from tests.fakes.models import tiny_animatic
@@ -203,6 +205,28 @@ def test_a_take_that_changed_under_its_id_is_read_anew(renderer: ShotRenderer, t
     save_file({"latents": load_file(context[0].latents)["latents"] + 1}, context[0].latents)
     after = latents(finish(renderer, request(tmp_path / "new", context))[0])
     assert not torch.equal(before, after)
+
+
+def test_takes_of_one_render_do_not_push_each_other_out(renderer: ShotRenderer, tmp_path: Path) -> None:
+    context = rendered_story(renderer, tmp_path / "story", 2)
+    for first, second in (("t0:x", "t0"), ("t0", "t0:x"), ("t0", "t0")):
+        takes = replace(context[0], id=first), replace(context[1], id=second)
+        finish(renderer, request(tmp_path / "new", takes))
+
+
+def test_a_render_leaves_nothing_but_memories(renderer: ShotRenderer, tmp_path: Path) -> None:
+    rendered_story(renderer, tmp_path / "story", 4)
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing) is Job]
+    assert sum(type(thing) is Take for thing in gc.get_objects()) <= 3
+
+
+def test_a_take_that_is_neither_held_nor_in_sight_is_forgotten(model: Path, tmp_path: Path) -> None:
+    renderer = ShotRenderer(model, device="cpu", memory_budget=0)
+    context = rendered_story(renderer, tmp_path / "story", 3)
+    finish(renderer, request(tmp_path / "new", context[:1]))
+    gc.collect()
+    assert sum(type(thing) is Take for thing in gc.get_objects()) <= 1
 
 
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moc_engine.config import RoutingConfig, Steering
+from moc_engine.attention import moc_attention
+from moc_engine.config import Backend, RoutingConfig, Steering
 from moc_engine.layout import ChunkLayout, by_length
 from moc_engine.routing import Selection, choose_chunks, chunk_means, eligible, route
 from tests.fakes.layouts import stories, story
@@ -109,7 +110,7 @@ def test_what_is_attended_follows_from_the_rules(
     steering = data.draw(steerings(layout, shot))
     q, k = noise(seed, 2, 1, layout.video_tokens(shot), 4), noise(seed + 1, 2, 1, layout.tokens, 4)
     selection = route(q, k, layout, shot, config, steering)
-    mask = selection.mask(layout)
+    mask = selection.mask()
     for c in range(layout.chunks):
         attended = mask[..., layout.offsets[c] : layout.offsets[c + 1]]
         if not attended.numel():
@@ -140,7 +141,7 @@ def test_a_whole_story_is_routed_as_its_shots_one_by_one(
 ) -> None:
     q, k = whole_numbers(seed, 2, 2, layout.tokens, 3), whole_numbers(seed + 1, 2, 2, layout.tokens, 3)
     whole = route(q, k, layout, None, config)
-    mask = whole.mask(layout)
+    mask = whole.mask()
     for shot in layout.shots:
         start, stop = layout.token_span(shot)
         if shot == -1:
@@ -148,7 +149,7 @@ def test_a_whole_story_is_routed_as_its_shots_one_by_one(
             continue
         alone = route(q[:, :, start:stop], k, layout, shot, config)
         assert torch.equal(whole.indices[:, :, start:stop], alone.indices)
-        assert torch.equal(mask[:, :, start:stop], alone.mask(layout))
+        assert torch.equal(mask[:, :, start:stop], alone.mask())
 
 
 def test_whole_stories_are_steered_by_shot() -> None:
@@ -165,8 +166,8 @@ def test_the_first_shot_routes_nothing() -> None:
     layout = story([[2, 3], [4]])
     selection = route(noise(0, 1, 2, 5, 4), noise(1, 1, 2, 9, 4), layout, 0)
     assert (selection.indices == -1).all()
-    assert selection.mask(layout)[..., :5].all()
-    assert not selection.mask(layout)[..., 5:].any()
+    assert selection.mask()[..., :5].all()
+    assert not selection.mask()[..., 5:].any()
 
 
 def test_fewer_candidates_than_top_k_are_all_taken() -> None:
@@ -394,3 +395,28 @@ def test_wrong_arguments_are_named() -> None:
         route(q, k, layout, None)
     with pytest.raises(ValueError, match=r"^steering: "):
         route(whole, k, layout, None, RoutingConfig(), {5: Steering()})
+    with pytest.raises(ValueError, match=r"^steering: expected a Steering for shot 1, got None"):
+        route(whole, k, layout, None, RoutingConfig(), {1: None})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"^steering: expected a Steering"):
+        route(q, k, layout, 1, RoutingConfig(), None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^descriptors: expected \(1, 2, 2, 4\)"):
+        route(q, k, layout, 1, descriptors=torch.zeros(1, 2, 2, 5))
+
+
+@pytest.mark.parametrize("backend", ["naive", "grouped"])
+def test_a_shot_of_empty_captions_alone_has_nothing_to_route(backend: Backend) -> None:
+    layout = story([[1], [], [2]], captions=[1, 0, 0])
+    q, k = torch.zeros(1, 2, 0, 4), torch.zeros(1, 2, layout.tokens, 4)
+    selection = route(q, k, layout, 1, RoutingConfig(top_k=2))
+    assert selection.indices.shape == (1, 2, 0, 2)
+    assert selection.groups == ()
+    assert moc_attention(q, k, k, layout, selection, backend).shape == (1, 2, 0, 4)
+
+
+def test_a_mask_is_of_the_layout_that_was_routed_over() -> None:
+    layout, other = by_length([4, 4], 2), by_length([4, 4], 4)
+    k = torch.randn(1, 1, 8, 4)
+    selection = route(k[:, :, 4:], k, layout, 1, RoutingConfig(top_k=1))
+    assert torch.equal(selection.mask(layout), selection.mask())
+    with pytest.raises(ValueError, match="layout"):
+        selection.mask(other)

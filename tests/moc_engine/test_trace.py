@@ -32,7 +32,7 @@ def small_trace(*, captions: bool = False, take: str = "take-0") -> RoutingTrace
         model="animatic",
         backend="grouped",
         routing={"top_k": 1},
-        steering={"boosts": {"0": 1.5}, "pins": [1]},
+        steering={"boosts": {0: 1.5}, "pins": [1]},
         query=query,
         context=context,
         layers=2,

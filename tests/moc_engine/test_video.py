@@ -67,6 +67,8 @@ def test_frames_are_resampled_in_time_and_space(backbone: Backbone) -> None:
     small = next(iter(backbone.family.frames(latents, seconds=0.25, fps=32, size=(16, 10))))
     assert small.shape == (10, 16, 3)
     assert backbone.family.picture(latents, seconds=0.25, size=(32, 16)).shape == (16, 32, 3)
+    large = torch.randn(4, 2, 20, 80, generator=torch.Generator().manual_seed(0))
+    assert backbone.family.picture(large, seconds=0.25, size=(640, 160)).shape == (64, 256, 3)
 
 
 def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _JUMP: Final = 0.6  # of a jump's height, that a close-up makes room for
 _HALF_BODY: Final = 0.15  # stage units, with an arm
 _FOLLOW: Final = 0.5  # seconds over which the camera makes up its mind to rise
 _SHAKE: Final = 0.007  # stage units
+_MIDDLE: Final = 0.8  # of half the frame's width, within which people are kept
 _TILT: Final = 0.19  # stage units at zoom 0: more would lose the faces below the frame
 
 
@@ -46,8 +47,9 @@ class Framing:
         self._frame = View(width=width, height=height, margin=margin, horizon=horizon)
         self._limit = self._closest(scene)
         self._rise = self._raised(scene)
+        self._aside = self._kept_in(scene)
         self.still = all(timeline.still(name) for name in ("x", "y", "zoom", "shake")) and not (
-            scene.camera["shake"].any() or np.ptp(self._rise)
+            scene.camera["shake"].any() or np.ptp(self._rise) or np.ptp(self._aside)
         )
 
     def at(self, time: float) -> View:
@@ -55,10 +57,11 @@ class Framing:
         shake = float(camera["shake"][0]) * _SHAKE
         jolt = np.sin(2 * np.pi * (np.array([5.3, 8.1, 4.7, 7.3]) * time + np.array([0.0, 0.3, 0.6, 0.1])))
         rise = float(np.interp(time, self._times, self._rise))
+        aside = float(np.interp(time, self._times, self._aside))
         zoom = min(float(camera["zoom"][0]), self._limit)
         return replace(
             self._frame,
-            x=float(camera["x"][0]) * self._frame.gather + shake * float(jolt[0] + 0.6 * jolt[1]),
+            x=(float(camera["x"][0]) + aside) * self._frame.gather + shake * float(jolt[0] + 0.6 * jolt[1]),
             y=float(np.clip(camera["y"][0], -_TILT * 2.0**-zoom, _TILT * 2.0**-zoom))
             + rise
             + shake * float(jolt[2] + 0.6 * jolt[3]),
@@ -91,6 +94,18 @@ class Framing:
             )
         return max(-0.5, limit)
 
+    def _kept_in(self, scene: Scene) -> Floats:
+        """How much further right the camera looks, per latent frame, so that nobody leaves the picture."""
+        there = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
+        if not there:
+            return np.zeros(len(scene))
+        x, camera = np.stack([actor["x"] for actor in there]), scene.camera["x"]
+        half = _MIDDLE * self._frame.reach * np.exp2(-np.minimum(scene.camera["zoom"], self._limit))
+        least, most = x.max(axis=0) - half, x.min(axis=0) + half
+        kept = np.where(least <= most, np.clip(camera, least, np.maximum(least, most)), x.mean(axis=0))
+        aside = (kept - camera).astype(np.float64)
+        return _smoothed(aside) if np.ptp(aside) else aside
+
     def _raised(self, scene: Scene) -> Floats:
         """How much higher the camera looks, per latent frame, so that jumping faces stay in the picture."""
         needed = np.zeros(len(scene))
@@ -112,8 +127,13 @@ class Framing:
                     needed[i] = max(needed[i], short / (at.scale * STAGE_UNIT))
         if not needed.any():
             return needed
-        width = _FOLLOW * LATENT_RATE
-        offsets = np.arange(len(needed))
-        weights = np.exp(-0.5 * ((offsets[:, None] - offsets[None]) / width) ** 2)
-        smooth = (weights @ needed) / weights.sum(axis=1)
+        smooth = _smoothed(needed)
         return np.full_like(smooth, smooth.mean()) if np.ptp(smooth) < 0.02 else smooth
+
+
+def _smoothed(values: Floats) -> Floats:
+    """As a camera would follow: over `_FOLLOW` seconds."""
+    offsets = np.arange(len(values)) / (_FOLLOW * LATENT_RATE)
+    weights = np.exp(-0.5 * (offsets[:, None] - offsets[None]) ** 2)
+    smooth: Floats = (weights @ values) / weights.sum(axis=1)
+    return smooth

@@ -1,0 +1,62 @@
+"""What a person may set, at the door: plain values in, or an error that names the argument."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moc_engine.config import GREATEST_BOOST, RoutingConfig, SamplerConfig, Steering
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "value"),
+    [
+        (RoutingConfig, "top_k", 1.5),
+        (RoutingConfig, "top_k", -1),
+        (RoutingConfig, "outer_shots", 2.0),
+        (RoutingConfig, "outer_shots", 0),
+        (RoutingConfig, "drop_off", 1.1),
+        (RoutingConfig, "drop_in", float("inf")),
+        (RoutingConfig, "chunking", "slot"),
+        (SamplerConfig, "steps", 2.5),
+        (SamplerConfig, "steps", 0),
+        (SamplerConfig, "guidance", float("nan")),
+        (SamplerConfig, "memory_noise", 1.0),
+        (Steering, "pins", 0),
+        (Steering, "pins", "a"),
+        (Steering, "bans", (0.5,)),
+        (Steering, "pin_chunks", None),
+        (Steering, "ban_chunks", ("1",)),
+        (Steering, "boosts", [(0, 1.0)]),
+        (Steering, "boosts", {0: "strong"}),
+        (Steering, "boosts", {0.5: 1.0}),
+        (Steering, "boosts", {0: float("nan")}),
+        (Steering, "boosts", {0: 1e39}),
+        (Steering, "boosts", {0: -2 * GREATEST_BOOST}),
+    ],
+)
+def test_values_without_sense_are_named(kind: Any, argument: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{argument}: "):
+        kind(**{argument: value})
+
+
+def test_any_whole_numbers_and_mappings_become_plain_ones() -> None:
+    boosts: Any = MappingProxyType({np.int64(3): np.float32(0.5)})
+    shots: Any = np.array([1, 2])
+    two: Any = np.int64(2)
+    steering = Steering(pins=shots, bans=(two - 2,), boosts=boosts)
+    assert steering == Steering(pins=(1, 2), bans=(0,), boosts={3: 0.5})
+    json.dumps(asdict(steering))
+    json.dumps(asdict(RoutingConfig(top_k=two, outer_shots=two)))
+
+
+def test_a_shot_cannot_be_pinned_and_banned() -> None:
+    with pytest.raises(ValueError, match="pins: shot 1 is both"):
+        Steering(pins=(1,), bans=(0, 1))
+    with pytest.raises(ValueError, match="pin_chunks: chunk 4 is both"):
+        Steering(pin_chunks=(4,), ban_chunks=(4,))
