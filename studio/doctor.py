@@ -23,6 +23,7 @@ _INSTALL = "make film sets it up; by hand: .venv/bin/pip install -e ."
 _PACKAGES: Final = (
     ("torch", "torch"),
     ("diffusers", "diffusers"),
+    ("accelerate", "accelerate"),
     ("transformers", "transformers"),
     ("safetensors", "safetensors"),
     ("skia-python", "skia"),
