@@ -257,6 +257,15 @@ class RoutingTrace:
         return trace
 
     def _check(self) -> None:
+        for name, counts in (("weights", self.weights), ("heads", self.heads)):
+            if not all(isinstance(count, int) and count > 0 for count in counts):
+                raise ValueError(f"{name} are {counts}")
+        for chunk in (*self.query, *self.context):
+            if not isinstance(chunk.name, str):
+                raise ValueError(f"a chunk is called {chunk.name!r}")
+        for source in self.context:
+            if not (source.take is None or isinstance(source.take, str)):
+                raise ValueError(f"a chunk's take is {source.take!r}")
         shape = (len(self.heads), len(self.weights), len(self.query), len(self.context))
         rows = len(self.token_runs())
         if self.table.ndim != 5 or self.table.shape[1:] != shape or self.picks.shape != self.table.shape:

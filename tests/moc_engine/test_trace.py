@@ -164,6 +164,8 @@ def test_what_cannot_be_read_is_said_in_plain_words(tmp_path: Path) -> None:
         {"arrays": None},
         {"query": [{"name": "x"}]},
         {"heads": [1]},
+        {"heads": [None]},
+        {"weights": [0]},
         {"token_run": 0},
         {"token_run": 2},
         {"context": 3},
