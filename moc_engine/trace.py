@@ -260,9 +260,10 @@ class RoutingTrace:
         for name, counts in (("weights", self.weights), ("heads", self.heads)):
             if not all(isinstance(count, int) and count > 0 for count in counts):
                 raise ValueError(f"{name} are {counts}")
-        for chunk in (*self.query, *self.context):
-            if not isinstance(chunk.name, str):
-                raise ValueError(f"a chunk is called {chunk.name!r}")
+        names = [chunk.name for chunk in self.query] + [chunk.name for chunk in self.context]
+        for name in names:
+            if not isinstance(name, str):
+                raise ValueError(f"a chunk is called {name!r}")
         for source in self.context:
             if not (source.take is None or isinstance(source.take, str)):
                 raise ValueError(f"a chunk's take is {source.take!r}")
