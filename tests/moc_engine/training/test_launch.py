@@ -15,7 +15,9 @@ from moc_engine.training.options import TrainingOptions
 PATIENCE = 60.0
 
 PARENT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
 from pathlib import Path
 from moc_engine.training.launch import launch
 from moc_engine.training.options import TrainingOptions
