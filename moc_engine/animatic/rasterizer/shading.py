@@ -18,7 +18,6 @@ STRIPE_DROP: Final = 0.058
 STRIPE: Final = 0.036
 _WAVE: Final = 0.017
 _CRESCENT: Final = skia.Color(188, 172, 204)
-_SHADE_REACH: Final = (0.13, -0.07)  # from the light: the body's own shape, moved away from its shade
 _SHEET: Final = skia.Rect.MakeLTRB(-0.7, -0.1, 0.7, 1.3)  # of the stipple
 _GRAINED: Final = ((-0.8, -0.1), (0.40, -0.1), (-0.29, 1.3), (-0.8, 1.3))  # where a body has any of it
 _DOTS: Final = (320, 416, 544)  # of the stipple across its sheet, for bodies small, medium and large

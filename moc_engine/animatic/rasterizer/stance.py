@@ -18,7 +18,6 @@ from moc_engine.animatic.scene import RUN_CYCLE, WALK_CYCLE
 STAND: Final = 0.27
 """Height of the body's lowest point on standing legs."""
 
-SHOE_HEIGHT: Final = 0.15
 _FOOT_REST: Final = (0.22, -0.15)  # forward place of the near and the far foot
 _STRIKE: Final = radians(15.0)  # of a shoe as its heel comes down, and as its toe pushes off
 _PUSH: Final = radians(24.0)
