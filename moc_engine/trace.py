@@ -33,6 +33,8 @@ Counts = NDArray[np.uint32]
 
 FORMAT: Final = "moc-routing-trace"
 VERSION: Final = 1
+EMPTY: Final = " (empty)"
+"""Ends the name of a place where a shot shows nothing."""
 ONE: Final = 65535
 """A share of 1."""
 

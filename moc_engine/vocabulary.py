@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import cache
 
 from moc_engine.animatic.grammar import canonical_words, read
 from moc_engine.animatic.lexicon import KINDS
@@ -25,6 +27,19 @@ def unknown_words(caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int
     return [(w.text, w.start, w.end) for w in read(caption, cast) if w.meaning is None]
 
 
+def nearest_word(word: str) -> str | None:
+    """The word the model knows that is written most like `word`, if one is."""
+    close = get_close_matches(word.casefold(), _known(), n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(text for kind in KINDS.values() for phrases in kind.values() for text in phrases)
+    )
+
+
 def find_names(captions: Iterable[str]) -> tuple[str, ...]:
     """Capitalised words that are not known otherwise, in order of appearance: a cast nobody listed.
 
@@ -37,8 +52,3 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
             if name[:1].isupper() and len(name) <= LONGEST_NAME:
                 names.setdefault(name.casefold(), name)
     return tuple(names.values())[:CAST_SIZE]
-
-
-def sets_named(caption: str) -> tuple[str, ...]:
-    """The canonical sets a caption mentions, in order."""
-    return tuple(w.meaning for w in read(caption) if w.meaning in KINDS["set"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ EMBEDDED: Final = Path(moc_engine.__file__).parent / "animatic" / "weights"
 ANIMATIC: Final = "animatic"
 """The family that reads captions by the words of `moc_engine.vocabulary`."""
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
 _WHOLE_BELOW = 64 * 2**20
 _EDGE = 2**20
@@ -30,6 +32,8 @@ def family(model: str | None) -> str | None:
     """
     folder = _folder(model)
     if not folder.is_dir():
+        if model is not None and not _HUB_ID.fullmatch(model):
+            raise ModelNotFound(f"there is no folder {model}, and it is no name of a model on the hub")
         return ANIMATIC if model is None else None
     index = folder / "model_index.json"
     try:

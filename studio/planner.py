@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from studio.storyboard import Shot, Storyboard, compose_captions, named, shot_seed, steering
 
@@ -61,6 +61,8 @@ class ChosenTake:
     take: str | None
     skipped: bool = False
 
+
+BACK: Final = "back at an earlier take, the one these settings ask for"
 
 Action = Literal["render", "keep", "absent", "skip"]
 
@@ -165,7 +167,7 @@ def _decide(
             return "render", own, "locked, but has no take of this caption yet"
         return "render", own, "outdated" if resume and last is not None else ""
     if own in finished:
-        return "keep", own, ""
+        return "keep", own, "" if last is None or last.take == own else BACK
     if last is not None:
         return "keep", last.take, "outdated"
     return "absent", None, "not rendered yet"

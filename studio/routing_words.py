@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.trace import RoutingTrace
+from moc_engine.trace import EMPTY, RoutingTrace
 from studio.takes import Take
 
 PAIRS: Final = 3
@@ -84,7 +84,11 @@ def _pairs(trace: RoutingTrace, shot: int) -> tuple[Pair, ...]:
         for column in columns:
             pair = (chunk.name, trace.context[column].name)
             shares.setdefault(pair, []).append(float(by_query[row, column]))
-    pairs = [Pair(query=q, source=s, share=float(np.mean(found))) for (q, s), found in shares.items()]
+    pairs = [
+        Pair(query=q, source=s, share=float(np.mean(found)))
+        for (q, s), found in shares.items()
+        if not (q.endswith(EMPTY) or s.endswith(EMPTY))
+    ]
     strongest = sorted(pairs, key=lambda pair: -pair.share)[:PAIRS]
     return tuple(pair for pair in strongest if pair.share > 0)
 

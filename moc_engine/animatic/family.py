@@ -31,6 +31,7 @@ from moc_engine.animatic.scene import (
 )
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.film import Frame
+from moc_engine.trace import EMPTY
 from moc_engine.wan import CaptionStates
 
 GLANCE: Final = 320
@@ -69,7 +70,7 @@ class AnimaticFamily:
         names[scene.set.slot] = SETS[_strongest(scene.set, "kind")]
         for track in (*scene.characters, *scene.props):
             if not _is_there(track):
-                names[track.slot] += " (empty)"
+                names[track.slot] += EMPTY
         for track in filter(_is_there, scene.characters):
             who = _strongest(track, "cast")
             names[track.slot] = cast[who] if who < len(cast) else names[track.slot]

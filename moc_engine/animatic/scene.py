@@ -54,9 +54,9 @@ def _angle(name: str) -> Field:
 
 
 CAMERA_FIELDS: Final = (
-    Field(name="x"),  # what the frame's centre looks at, in stage units, within ±2
-    Field(name="y", gain=2.0),  # raised above the resting height, in stage units
-    Field(name="zoom"),  # log2 of the magnification: 0 wide, .81 medium, 1.49 close-up
+    Field(name="x", gain=4.0),  # what the frame's centre looks at, in stage units, within ±2
+    Field(name="y", gain=4.0),  # raised above the resting height, in stage units
+    Field(name="zoom", gain=2.0),  # log2 of the magnification: 0 wide, .81 medium, 1.49 close-up
     Field(name="roll", gain=16.0),  # radians, at most ±.06
     Field(name="shake", gain=2.0),  # amount 0–1
     Field(name="sunset", gain=2.0),  # amounts 0–1; day is what sunset and night leave
@@ -81,9 +81,9 @@ CHARACTER_FIELDS: Final = (
     Field(name="body", width=3, gain=4.0),  # OKLab (L - .7, a, b)
     Field(name="accent", width=3, gain=4.0),  # OKLab (L - .7, a, b)
     Field(name="growth", gain=2.0),  # log2 of the body's scale: 0, .5 once grown up
-    Field(name="x"),  # feet, stage units
+    Field(name="x", gain=2.0),  # feet, stage units
     Field(name="depth"),  # -1 back of the stage .. +1 front
-    Field(name="lift"),  # feet above the ground, in H
+    Field(name="lift", gain=2.0),  # feet above the ground, in H
     _angle("yaw"),  # (1, 0) faces right, (0, 1) the viewer, (-1, 0) left, (0, -1) shows the back
     _angle("roll"),  # lean of the body about the feet; a positive sine leans to the screen's right
     Field(name="squash", gain=4.0),  # q: sy = 1 - q, sx = 1 + .8 q
@@ -113,7 +113,7 @@ PROP_FIELDS: Final = (
     Field(name="presence", gain=2.0),
     Field(name="kind", width=len(PROPS), gain=2.0),  # weights 0–1 over PROPS
     Field(name="colour", width=3, gain=4.0),  # OKLab (L - .7, a, b)
-    Field(name="x"),  # foot or centre of mass, stage units; a held kite's own place in the sky
+    Field(name="x", gain=2.0),  # foot or centre of mass, stage units; a held kite's own place in the sky
     Field(name="depth"),
     Field(name="lift"),  # above the ground, in H
     _angle("roll"),

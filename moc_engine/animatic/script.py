@@ -124,7 +124,20 @@ class ShotScript:
 
 
 MOVING: Final = ("walk", "run")
-_HOLDING: Final = ("stand", "walk", "run", "wave", "sit", "dance", "jump", "float", "look", "cheer")
+_HOLDING: Final = (
+    "stand",
+    "walk",
+    "run",
+    "wave",
+    "sit",
+    "dance",
+    "jump",
+    "float",
+    "look",
+    "cheer",
+    "bow",
+    "spin",
+)
 
 
 def sample_colour(rng: np.random.Generator, name: str) -> Colour:

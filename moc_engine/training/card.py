@@ -8,7 +8,9 @@ from moc_engine.training.curve import History
 from moc_engine.training.recipes import Recipe
 
 
-def write_card(plan: Recipe, *, step: int, seconds: float, processes: int, history: History) -> str:
+def write_card(
+    plan: Recipe, *, step: int, seconds: float, processes: int, origin: str | None, history: History
+) -> str:
     """The card as Markdown; recall is that of the last examination."""
     facts = {
         "recipe": f"`{plan.name}`",
@@ -17,6 +19,10 @@ def write_card(plan: Recipe, *, step: int, seconds: float, processes: int, histo
         "hours": f"{seconds / 3600:.2f}",
         "processes": str(processes),
     }
+    onward = ""
+    if origin is not None:
+        onward = f" --from {origin}"
+        facts["began with"] = f"`{origin}`"
     lines = [
         "---",
         "library_name: diffusers",
@@ -24,14 +30,13 @@ def write_card(plan: Recipe, *, step: int, seconds: float, processes: int, histo
         "---",
         "# Animatic model",
         "",
-        "A diffusion transformer over scene slots with its text encoder, trained from scratch on generated "
-        "stories.",
+        "A diffusion transformer over scene slots with its text encoder, trained on generated stories.",
         "",
         "## Training",
         "",
         *_table(("what", "value"), facts.items()),
         "",
-        f"    moc-studio train animatic --preset {plan.name} --out DIR",
+        f"    moc-studio train animatic --preset {plan.name} --out DIR{onward}",
     ]
     if history.recall:
         examined = max(points[-1][0] for points in history.recall.values())

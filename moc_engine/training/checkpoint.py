@@ -34,11 +34,15 @@ FREE: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after `step` steps and `seconds`; `recipe` is what `decisive` says of its recipe."""
+    """A run after `step` steps and `seconds`; `recipe` is what `decisive` says of its recipe.
+
+    `origin` names the model it began with, if any.
+    """
 
     step: int
     seconds: float
     recipe: dict[str, Any]
+    origin: str | None
     model: dict[str, Any]
     optimizer: dict[str, Any]
     average: dict[str, Any]
@@ -69,6 +73,7 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
             step=int(state["step"]),
             seconds=float(state.get("seconds", 0.0)),
             recipe=dict(state.get("recipe", decisive(plan))),
+            origin=state.get("origin"),
             model=dict(state["model"]),
             optimizer=dict(state["optimizer"]),
             average=dict(state["average"]),

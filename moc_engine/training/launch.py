@@ -28,12 +28,12 @@ ENVIRONMENT: Final = {
 }
 SECONDS_TO_END: Final = 10.0
 CPU_PROCESSES: Final = 2
-"""Processes of the `cpu` recipe where there are as many cores; each brings its own share to the batch."""
+"""Processes of the recipes for CPUs where there are as many cores; each brings its own share to the batch."""
 
 
 def usual_processes(preset: str) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(CPU_PROCESSES, cores) if preset == "cpu" else 1
+    return min(CPU_PROCESSES, cores) if preset in ("cpu", "refine") else 1
 
 
 def launch(options: TrainingOptions, processes: int) -> int:

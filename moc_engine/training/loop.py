@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from moc_engine.animatic.model import AnimaticPipeline, build, save
+from moc_engine.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.animatic.scene import PATCH_FRAMES
 from moc_engine.config import SamplerConfig
 from moc_engine.errors import CheckpointError
@@ -50,13 +50,13 @@ def train(options: TrainingOptions) -> None:
     Raises `CheckpointError` where a run cannot be resumed, and `OSError` where it cannot be written.
     """
     options.out.mkdir(parents=True, exist_ok=True)
-    Run(recipe(options), options.out).go(resume=options.resume)
+    Run(recipe(options), options.out, options.origin).go(resume=options.resume)
 
 
 class Run:
     """One process's part of a training run."""
 
-    def __init__(self, plan: Recipe, out: Path) -> None:
+    def __init__(self, plan: Recipe, out: Path, origin: Path | None = None) -> None:
         self.plan = plan
         self.out = out
         self.accelerator = Accelerator(
@@ -65,7 +65,8 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         torch.manual_seed(plan.seed)
-        self.pipeline: AnimaticPipeline = build(plan.model)
+        self.pipeline: AnimaticPipeline = build(plan.model) if origin is None else load(origin)
+        self.origin = None if origin is None else str(origin)
         denoiser = StoryDenoiser(self.pipeline.transformer, self.pipeline.text_encoder)
         self.parameters = list(denoiser.parameters())
         optimizer = torch.optim.AdamW(
@@ -179,6 +180,7 @@ class Run:
                 step=self.step,
                 seconds=self._seconds(),
                 recipe=decisive(self.plan),
+                origin=self.origin,
                 model=self.accelerator.unwrap_model(self.model).state_dict(),
                 optimizer=self.optimizer.state_dict(),
                 average=self.average.state_dict(),
@@ -205,6 +207,7 @@ class Run:
                 step=self.step,
                 seconds=self._seconds(),
                 processes=self.accelerator.num_processes,
+                origin=self.origin,
                 history=self.history,
             )
             (part / "README.md").write_text(card)
@@ -220,6 +223,7 @@ class Run:
         self.average.to(self.accelerator.device)
         self.step = state.step
         self.before = state.seconds
+        self.origin = state.origin
         self.history = state.history
 
     def _seconds(self) -> float:

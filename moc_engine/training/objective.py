@@ -25,6 +25,14 @@ SHARP_LEVEL: Final = 0.2
 """Noise level from which downwards errors of the velocity are no longer held against the model more."""
 
 FIELD_WEIGHTS: Final = {
+    "zoom": 8.0,
+    "x": 3.0,
+    "y": 4.0,
+    "lift": 2.0,
+    "near_hand": 2.0,
+    "far_hand": 2.0,
+    "squash": 2.0,
+    "roll": 2.0,
     "presence": 2.0,
     "cast": 2.0,
     "shape": 2.0,
@@ -33,8 +41,10 @@ FIELD_WEIGHTS: Final = {
     "accent": 4.0,
     "growth": 4.0,
     "colour": 4.0,
-    "yaw": 1.5,
+    "yaw": 2.0,
 }
+"""What moves in a shot is small beside what tells shots apart: without its weight it would stand still."""
+
 UNUSED_WEIGHT: Final = 0.05
 ABSENT_WEIGHT: Final = 0.2
 """Weight of the channels, all 0, of a character or prop that is not there."""

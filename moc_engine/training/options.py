@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PRESETS: Final = ("cpu", "gpu", "smoke")
+PRESETS: Final = ("cpu", "refine", "gpu", "smoke")
 CHECKPOINT: Final = "checkpoint.pt"
 
 
@@ -16,6 +16,7 @@ CHECKPOINT: Final = "checkpoint.pt"
 class TrainingOptions:
     """A recipe and a folder; `steps` in all instead of the recipe's, `minutes` until this call pauses.
 
+    `origin` is a pipeline folder whose weights to begin with instead of drawing them.
     Raises `ValueError` where they make no sense, also for a folder that already holds a run without
     `resume`, and for `resume` where there is none.
     """
@@ -25,6 +26,7 @@ class TrainingOptions:
     resume: bool = False
     steps: int | None = None
     minutes: float | None = None
+    origin: Path | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -33,6 +35,12 @@ class TrainingOptions:
             raise ValueError(f"steps: must be 1 or more, got {self.steps}")
         if self.minutes is not None and not 0.0 <= self.minutes < math.inf:
             raise ValueError(f"minutes: must be 0 or more, got {self.minutes}")
+        if self.origin is not None and not (self.origin / "model_index.json").is_file():
+            raise ValueError(f"from: there is no model in {self.origin}")
+        if self.preset == "refine" and self.origin is None and not self.resume:
+            raise ValueError("from: the recipe refine goes on from a model; say which folder")
+        if self.origin is not None and self.resume:
+            raise ValueError("from: a resumed run goes on from its own checkpoint; leave one of the two out")
         begun = (self.out / CHECKPOINT).exists()
         if begun and not self.resume:
             raise ValueError(f"out: {self.out} holds a run already; resume it or choose another folder")
@@ -45,6 +53,7 @@ class TrainingOptions:
         words += ["--resume"] * self.resume
         words += [] if self.steps is None else ["--steps", str(self.steps)]
         words += [] if self.minutes is None else ["--minutes", str(self.minutes)]
+        words += [] if self.origin is None else ["--from", str(self.origin)]
         return words
 
 
@@ -54,10 +63,22 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     parser.add_argument("--steps", type=int, metavar="N", help="train N steps in all instead of the recipe's")
     parser.add_argument("--minutes", type=float, metavar="N", help="pause after N minutes, ready to resume")
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="origin",
+        metavar="DIR",
+        help="begin with this model's weights (refine needs it)",
+    )
 
 
 def read_options(args: Namespace) -> TrainingOptions:
     """The options among a command line's arguments; `ValueError` as `TrainingOptions` raises it."""
     return TrainingOptions(
-        preset=args.preset, out=args.out, resume=args.resume, steps=args.steps, minutes=args.minutes
+        preset=args.preset,
+        out=args.out,
+        resume=args.resume,
+        steps=args.steps,
+        minutes=args.minutes,
+        origin=args.origin,
     )

@@ -10,7 +10,7 @@ from typing import TextIO
 from studio.commands.progress import in_words
 from studio.estimate import Rates
 from studio.film import Film
-from studio.planner import PlannedShot
+from studio.planner import BACK, PlannedShot
 from studio.storyboard import Storyboard, steering
 from studio.takes import FilmFolder, Take
 from studio.unknown_words import UnknownWord
@@ -20,7 +20,8 @@ def unknown_words(words: Sequence[UnknownWord], out: TextIO) -> None:
     """Names each word where it stands, underlined."""
     for word in words:
         place = _place(word)
-        print(f"{place}: the model does not know '{word.word}' (letter {word.start + 1})", file=out)
+        meant = f"; did you mean '{word.suggestion}'?" if word.suggestion else ""
+        print(f"{place}: the model does not know '{word.word}' (letter {word.start + 1}){meant}", file=out)
         print(f"    {word.text}\n    {' ' * word.start}{'^' * (word.end - word.start)}", file=out)
 
 
@@ -82,6 +83,8 @@ def notes(
     for shot in planned:
         number = shot.index + 1
         match shot.action, shot.reason:
+            case "keep", str(reason) if reason == BACK:
+                print(f"shot {number} is {reason}", file=out)
             case "keep", str(reason) if reason:
                 print(f"shot {number} is {reason}: its take in {folder.root} is kept", file=out)
             case "absent", _:

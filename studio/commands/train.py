@@ -16,7 +16,8 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train the embedded model",
-        description="Trains the embedded model from scratch, or takes a run up again with --resume. Weights, "
+        description="Trains the embedded model from scratch, goes on from a model with --from, or takes a "
+        "run up again with --resume. Weights, "
         "checkpoints and the curves of loss and recall lie in DIR.",
     )
     parser.add_argument("model", choices=["animatic"], help="which model")
@@ -26,7 +27,7 @@ def add_to(subparsers: Any) -> None:
         type=int,
         metavar="N",
         help="train in N processes of one thread each, one per GPU where there are any; each brings its own "
-        "share to the batch (default: 2 for the recipe cpu where there are 2 cores, otherwise 1)",
+        "share to the batch (default: 2 for the recipes cpu and refine where there are 2 cores, otherwise 1)",
     )
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-from moc_engine.vocabulary import find_names, sets_named, unknown_words, words
+from moc_engine.vocabulary import find_names, nearest_word, unknown_words, words
 
 
 def test_unknown_words_come_with_their_places() -> None:
@@ -15,9 +15,10 @@ def test_no_more_names_than_cast_tokens() -> None:
     assert len(find_names([f"Name{chr(65 + i)} jumps" for i in range(12)])) == 8
 
 
-def test_sets_named() -> None:
-    assert sets_named("Mira walks from the seaside to the woods") == ("beach", "forest")
-    assert sets_named("Mira waves") == ()
+def test_a_misspelt_word_is_recognised_and_a_strange_one_is_not() -> None:
+    assert nearest_word("Walkss") == "walks"
+    assert nearest_word("unbrella") == "umbrella"
+    assert nearest_word("xylophone") is None
 
 
 def test_words_lists_synonyms_by_kind() -> None:

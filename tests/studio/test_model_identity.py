@@ -63,3 +63,10 @@ def test_a_folder_without_a_model_is_not_read(tmp_path: Path, index: str | None)
 def test_a_hub_id_stands_for_itself() -> None:
     name = identify("Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
     assert name == f"Wan-AI/Wan2.1-T2V-1.3B-Diffusers ({__version__})"
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "/no/such/folder", "a/b/c", "~/models"])
+def test_a_path_to_nothing_is_no_hub_id(model: str) -> None:
+    with pytest.raises(ModelNotFound, match="there is no folder"):
+        family(model)
+    assert family("Wan-AI/Wan2.1-T2V-1.3B-Diffusers") is None

@@ -308,7 +308,7 @@ def _blink(time: float) -> float:
     """How far a blink has the lids closed: every three seconds or so, twice in a row now and then."""
     beat = time % 3.3
     twice = 0.28 if int(time / 3.3) % 3 == 2 else 0.0
-    return max(_lash(beat - 1.4), _lash(beat - 1.4 - twice))
+    return max(_lash(beat - 2.25), _lash(beat - 2.25 - twice))
 
 
 def _lash(since: float) -> float:

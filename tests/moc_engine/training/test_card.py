@@ -4,7 +4,7 @@ from moc_engine.training.recipes import cpu
 
 
 def test_the_card_tells_how_the_weights_came_about() -> None:
-    card = write_card(cpu(), step=1850, seconds=5400.0, processes=2, history=History())
+    card = write_card(cpu(), step=1850, seconds=5400.0, processes=2, origin=None, history=History())
     for row in (
         "recipe | `cpu`",
         "seed | 1",
@@ -20,7 +20,7 @@ def test_recall_is_that_of_the_last_examination() -> None:
     history = History()
     history.add_recall(10, {"shape": 0.5, "latest_state": 0.25})
     history.add_recall(20, {"shape": 0.75})
-    card = write_card(cpu(), step=25, seconds=1.0, processes=1, history=history)
+    card = write_card(cpu(), step=25, seconds=1.0, processes=1, origin=None, history=history)
     assert "after 20 steps" in card
     assert "| shape | 0.750 |" in card
     assert "latest" not in card

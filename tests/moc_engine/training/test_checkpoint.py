@@ -14,6 +14,7 @@ from moc_engine.training.recipes import cpu, gpu
 def _checkpoint(**changes: Any) -> Checkpoint:
     own = {"step": 3, "seconds": 4.5, "recipe": decisive(cpu()), "model": {"w": torch.ones(2)}}
     rest = {
+        "origin": "weights/first",
         "optimizer": {},
         "average": {},
         "history": History(loss=[(1, 0.5)], recall={"shape": [(1, 0.25)]}),

@@ -64,6 +64,18 @@ def test_a_resumed_run_is_the_run_it_would_have_been(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, models[1][name])
 
 
+def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
+    _train(tmp_path / "first", steps=2)
+    origin = tmp_path / "first" / "model"
+    options = TrainingOptions(preset="smoke", out=tmp_path / "second", origin=origin, steps=2, minutes=0.0)
+    begun = Run(recipe(options), options.out, origin).pipeline.transformer.state_dict()
+    for name, weight in load(origin).transformer.state_dict().items():
+        torch.testing.assert_close(weight, begun[name])
+    train(options)
+    _train(tmp_path / "second", resume=True, steps=2)
+    assert f"| began with | `{origin}` |" in (tmp_path / "second" / "model" / "README.md").read_text()
+
+
 def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:
     _train(tmp_path, steps=1)
     options = TrainingOptions(preset="smoke", out=tmp_path, resume=True)

@@ -4,19 +4,23 @@ from typing import Any
 
 import pytest
 
+from moc_engine.backbone import EMBEDDED
 from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options, read_options
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"preset": "abacus"}, "preset: one of cpu, gpu, smoke"),
+        ({"preset": "abacus"}, "preset: one of cpu, refine, gpu, smoke"),
         ({"steps": 0}, "steps: must be 1 or more"),
         ({"steps": -3}, "steps: must be 1 or more"),
         ({"minutes": float("nan")}, "minutes: must be 0 or more"),
         ({"minutes": float("inf")}, "minutes: must be 0 or more"),
         ({"minutes": -1.0}, "minutes: must be 0 or more"),
         ({"resume": True}, "resume: there is no checkpoint"),
+        ({"preset": "refine"}, "from: the recipe refine goes on from a model"),
+        ({"origin": Path("nowhere")}, "from: there is no model in nowhere"),
+        ({"origin": EMBEDDED, "resume": True}, "from: a resumed run goes on"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
@@ -30,11 +34,13 @@ def test_a_run_is_not_overwritten_by_mistake(tmp_path: Path) -> None:
         TrainingOptions(preset="cpu", out=tmp_path)
 
 
-@pytest.mark.parametrize("wishes", [{}, {"resume": True, "steps": 5, "minutes": 1.5}])
+@pytest.mark.parametrize(
+    "wishes", [{}, {"resume": True, "steps": 5, "minutes": 1.5}, {"preset": "refine", "origin": EMBEDDED}]
+)
 def test_words_are_read_back(tmp_path: Path, wishes: dict[str, Any]) -> None:
     if "resume" in wishes:
         (tmp_path / CHECKPOINT).touch()
-    options = TrainingOptions(preset="gpu", out=tmp_path, **wishes)
+    options = TrainingOptions(**{"preset": "gpu", "out": tmp_path, **wishes})
     parser = ArgumentParser()
     add_options(parser)
     assert read_options(parser.parse_args(options.words())) == options
