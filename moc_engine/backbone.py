@@ -213,16 +213,17 @@ def _scene_transformer(source: str) -> Any:
     """A transformer of animatic latents, with each of its weights and no others."""
     from diffusers import WanTransformer3DModel
 
-    from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+    from moc_engine.animatic.model import INPUTS
+    from moc_engine.animatic.scene import PATCH_FRAMES
 
     part = {"subfolder": "transformer"}
     with _reading(source):
         config = WanTransformer3DModel.load_config(source, **part)
         channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
-    if channels != CHANNELS + SLOTS or patch != [PATCH_FRAMES, 1, 1]:
+    if channels != INPUTS or patch != [PATCH_FRAMES, 1, 1]:
         raise ModelMismatch(
             f"{source} reads {channels} channels in patches of {patch}; "
-            f"animatic latents have {CHANNELS + SLOTS} in patches of {[PATCH_FRAMES, 1, 1]}"
+            f"animatic latents have {INPUTS} in patches of {[PATCH_FRAMES, 1, 1]}"
         )
     with _reading(source):
         transformer, report = WanTransformer3DModel.from_pretrained(

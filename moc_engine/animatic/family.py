@@ -16,7 +16,7 @@ from moc_engine.animatic.model import (
     shot_text,
     story_text,
     velocity,
-    with_slots,
+    with_marks,
 )
 from moc_engine.animatic.scene import (
     CHANNELS,
@@ -59,7 +59,7 @@ class AnimaticFamily:
         return CaptionStates(states_BSE=states.flatten(0, 1)[None], mask_BS=mask.flatten()[None])
 
     def model_input(self, latents_BCFHW: Tensor) -> Tensor:
-        return with_slots(latents_BCFHW)
+        return with_marks(latents_BCFHW)
 
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
         return velocity(latents_BCFHW, predicted_BCFHW, level)

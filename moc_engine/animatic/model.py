@@ -1,7 +1,8 @@
 """The embedded model: a Wan transformer over scene slots, its text encoder and tokenizer, one folder.
 
 Latents are (B, CHANNELS, F, SLOTS, 1): a picture that is one slot high per row, through F latent
-frames. `with_slots` adds the constant channels by which the transformer tells the slots apart.
+frames. `with_marks` adds the constant channels by which the transformer tells the slots apart and knows
+what time it is in the shot: rotary positions say only how far apart two tokens are.
 
 The transformer predicts the clean latents rather than the velocity: scenes lie on a thin surface of
 their space, noise fills it, and a narrow network need not carry the noise through (Li and He, "Back to
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from moc_engine.animatic.grammar import normalise
-from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS, Array, frame_times
 from moc_engine.errors import ModelNotFound
 from moc_engine.quiet import quietly
 from moc_engine.vocabulary import WORDS
@@ -33,6 +36,13 @@ STORY: Final = "<story>"
 SHOT: Final = "<shot>"
 """Every caption begins with one of these two, so that an empty one has a token too."""
 
+
+CLOCK_RATES: Final = (0.125, 0.25, 0.5, 1.0, 2.0)
+"""Turns per second of the hands of the clock that is marked on every frame."""
+
+CLOCK: Final = 2 + 2 * len(CLOCK_RATES)
+INPUTS: Final = CHANNELS + SLOTS + CLOCK
+"""Channels of the transformer's input: latents, slot marks, and the clock."""
 
 LEAST_LEVEL: Final = 1e-3
 """Below this noise level a velocity is not told apart from that at it."""
@@ -88,7 +98,7 @@ def build(config: ModelConfig | None = None) -> AnimaticPipeline:
         patch_size=(PATCH_FRAMES, 1, 1),
         num_attention_heads=config.heads,
         attention_head_dim=config.head_width,
-        in_channels=CHANNELS + SLOTS,
+        in_channels=INPUTS,
         out_channels=CHANNELS,
         text_dim=config.text_width,
         freq_dim=128,
@@ -163,9 +173,17 @@ def velocity(latents: Tensor, clean: Tensor, level: Tensor) -> Tensor:
     return (latents - clean) / level.clamp(min=LEAST_LEVEL)
 
 
-def with_slots(latents_BCFSW: Tensor) -> Tensor:
-    """The transformer's input (B, CHANNELS + SLOTS, F, SLOTS, 1): each slot marked by a one of its own."""
+def with_marks(latents_BCFSW: Tensor) -> Tensor:
+    """The transformer's input (B, INPUTS, F, SLOTS, 1): slots marked by ones, and the clock."""
     batch, _, frames, slots, _ = latents_BCFSW.shape
-    marks = torch.eye(slots, dtype=latents_BCFSW.dtype, device=latents_BCFSW.device)
-    marks = marks.view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
-    return torch.cat((latents_BCFSW, marks), dim=1)
+    marks = torch.eye(slots).to(latents_BCFSW).view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
+    hands = torch.from_numpy(_clock(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
+    return torch.cat((latents_BCFSW, marks, hands.expand(batch, -1, -1, slots, -1)), dim=1)
+
+
+@lru_cache
+def _clock(frames: int) -> Array:
+    """(CLOCK, F): how much of the shot is over (-1 to 1), seconds since its begin, and turning hands."""
+    t = frame_times(frames)
+    hands = [turn(2 * np.pi * rate * t) for rate in CLOCK_RATES for turn in (np.sin, np.cos)]
+    return np.stack([2 * t / (t[-1] + t[0]) - 1, t / 4, *hands]).astype(np.float32)

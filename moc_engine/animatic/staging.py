@@ -108,7 +108,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     t = frame_times(frames)
     seconds = float(t[-1] + t[0])
     _stage_set(scene.set, script)
-    zoom = _zoom(script)
+    zoom = framing_zoom(script)
     spots = _spots(len(script.actors), zoom) + rng.uniform(-0.03, 0.03, len(script.actors))
     for i, (actor, spot) in enumerate(zip(script.actors, spots, strict=True)):
         facing = float(actor.direction or (1.0 if spot <= 0.02 else -1.0))
@@ -117,11 +117,12 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
         _stage_actor(cue, actor, float(spot), depth=(0.1, -0.35, 0.35)[i] + rng.uniform(-0.1, 0.1))
     for i, prop in enumerate(script.props):
         _stage_prop(scene, i, prop, script, t, seconds, rng)
-    _stage_camera(scene, script, zoom, t, seconds)
+    stage_camera(scene, script)
     return scene
 
 
-def _zoom(script: ShotScript) -> float:
+def framing_zoom(script: ShotScript) -> float:
+    """log2 of the magnification a shot has before its camera moves: nearer only while all are in it."""
     zoom = ZOOMS[script.framing]
     most = {0: 1.45, 1: 1.45, 2: 1.15, 3: 0.6}[len(script.actors)]
     return min(zoom, most)
@@ -378,11 +379,11 @@ def _stage_prop(
     track["colour"] = prop.colour
     track["size"] = 1.0
     _angle(track, "roll", np.zeros_like(t))
-    airborne = _FREE_LIFT.get(name, 0.0) * 2.0 ** -_zoom(script)
+    airborne = _FREE_LIFT.get(name, 0.0) * 2.0 ** -framing_zoom(script)
     sway = np.sin(2 * np.pi * (0.35 * t + 0.2 * slot))
     if prop.manner == "lies":
         side = -1.0 if rng.random() < 0.5 else 1.0
-        near = 0.62 * 2.0 ** -_zoom(script)
+        near = 0.62 * 2.0 ** -framing_zoom(script)
         track["x"] = (side * near + rng.uniform(-0.04, 0.04)) + (0.02 * sway if airborne else 0.0)
         track["depth"] = 0.7
         track["lift"] = airborne + (0.08 * sway if airborne else 0.0)
@@ -432,8 +433,10 @@ def _throw(
     _angle(track, "roll", facing * 2.5 * (flight + 0.3 * bounce))
 
 
-def _stage_camera(scene: Scene, script: ShotScript, zoom: float, t: Times, seconds: float) -> None:
-    camera = scene.camera
+def stage_camera(scene: Scene, script: ShotScript) -> None:
+    """Films a scene as its script says, whoever is in it and wherever they go; light and weather too."""
+    camera, zoom, t = scene.camera, framing_zoom(script), frame_times(len(scene))
+    seconds = float(t[-1] + t[0])
     move = script.camera or "static"
     along = smoothstep((t - 0.25) / max(0.3, seconds - 0.5))
     half = 2.0**-zoom

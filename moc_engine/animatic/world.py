@@ -8,7 +8,7 @@ generator state gives the same story.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,13 +54,15 @@ class Recall:
 class StoryShot:
     """A shot with its truth: caption, scene, script, and what of it memory must supply.
 
-    `place_absence` counts shots since the set was last seen, None where it is new.
+    `told` has the parts of each cast member's look that the caption describes. `place_absence` counts shots
+    since the set was last seen, None where it is new.
     """
 
     caption: str
     scene: Scene
     script: ShotScript
     recalls: tuple[Recall, ...]
+    told: Mapping[int, tuple[str, ...]]
     place_absence: int | None
 
 
@@ -140,6 +142,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
                 scene=stage(script, length * PATCH_FRAMES, rng),
                 script=script,
                 recalls=recalls,
+                told=telling.looks,
                 place_absence=index - seen_places[kind] if kind in seen_places else None,
             )
         )
@@ -194,11 +197,11 @@ def _choose_parts(rng: np.random.Generator, *, first: bool) -> tuple[str, ...]:
     """Which parts of a look a caption describes: often at the first appearance, seldom later."""
     draw = rng.random()
     if not first:
-        return LOOK_PARTS[:3] if draw < 0.04 else ()
-    if draw < 0.35:
+        return LOOK_PARTS if draw < 0.05 else ()
+    if draw < 0.25:
         return ()
-    if draw < 0.65:
+    if draw < 0.45:
         return LOOK_PARTS[:3]
-    if draw < 0.8:
+    if draw < 0.75:
         return LOOK_PARTS
     return tuple(p for p in LOOK_PARTS if rng.random() < 0.5)

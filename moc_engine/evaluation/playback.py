@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,41 +19,62 @@ from moc_engine.animatic.model import AnimaticPipeline, encode_texts, shot_text,
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.animatic.world import Story
 from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.routers import Router, packed, radial_scores, random_scores, window_scores
+from moc_engine.routing import choose_chunks
 from moc_engine.sampler import noise_levels
 from moc_engine.training.attention import (
     Memories,
-    StoryRules,
+    attention_with_memories,
+    chosen_chunks,
     chunk_descriptors,
-    routed_attention,
+    routing_scores,
     story_angles,
+    tokens_of_chunks,
 )
 from moc_engine.training.denoiser import embed, unembed
 from moc_engine.wan import CaptionStates, apply_rotary, attending
 
-Router = Literal["moc", "dense", "own"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Playback:
-    """How to render: `router` is MoC, dense (all of the past) or own (no memory at all)."""
+    """How to render: what a shot looks at, and what is taken away from it.
+
+    `router` is one of `ROUTERS`; all but dense and own attend to as many history tokens as `routing` lets MoC
+    choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history;
+    without `caption_link` no captions are read at all.
+    """
 
     router: Router = "moc"
     routing: RoutingConfig
     sampler: SamplerConfig
     seed: int = 0
+    own_link: bool = True
+    caption_link: bool = True
 
 
 class RememberingAttention:
-    """Self-attention of one shot of many stories, to itself and to what `write` has kept of earlier ones."""
+    """Self-attention of one shot of many stories, to itself and to what `write` has kept of earlier ones.
+
+    `attended` and `available` count the history pairs of query and key so far.
+    """
 
     def __init__(self, playback: Playback, layers: int) -> None:
-        self.router = playback.router
-        self.rules = StoryRules(routing=playback.routing if playback.router == "moc" else None)
-        self.chunking = playback.routing.chunking
+        self.playback = playback
+        self.routing = playback.routing
         self.pool_after = playback.routing.pooling == "after"
-        self.kept: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in range(layers)]
+        self.kept: list[Memories | None] = [None] * layers
         self.writing = False
         self.angles: tuple[Tensor, Tensor] | None = None
+        self.attended = 0
+        self.available = 0
+        self._chance = torch.Generator().manual_seed(playback.seed)
+
+    @property
+    def pruned(self) -> float:
+        """The share of history pairs that was not attended to; 0 where there were none."""
+        if self.playback.router == "own":  # which keeps nothing that could be counted
+            return 1.0
+        return 1.0 - self.attended / self.available if self.available else 0.0
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -68,38 +88,91 @@ class RememberingAttention:
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         assert self.angles is not None
         q, k = apply_rotary(q_BHLD, *self.angles), apply_rotary(k_BHLD, *self.angles)
-        kept = self.kept[layer]
+        memories = self.kept[layer]
         if self.writing:
-            described = k if self.pool_after else k_BHLD
-            means = chunk_descriptors(described[:, :, None], slots=SLOTS, chunking=self.chunking)
-            kept.append((k, v_BHLD, means[:, :, 0]))
-        if self.writing or not kept or self.router == "own":
+            self._keep(layer, k, v_BHLD, described=k if self.pool_after else k_BHLD)
+        if self.writing or memories is None:
             return scaled_dot_product_attention(q, k, v_BHLD)
-        keys, values, descriptors = (torch.stack(parts, dim=2) for parts in zip(*kept, strict=True))
-        return routed_attention(
+        queries = q[..., 0].numel()
+        self.available += queries * memories.tokens
+        memories, mask = self._choose(q if self.pool_after else q_BHLD, memories)
+        self.attended += queries * memories.tokens if mask is None else int(mask.sum())
+        if self.playback.own_link:
+            return attention_with_memories(q, k, v_BHLD, memories, mask)
+        return self._without_own_link(q, k, v_BHLD, memories, mask)
+
+    def _keep(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, *, described: Tensor) -> None:
+        """Adds a shot to what later ones may look at; `described` are the keys whose means describe it."""
+        means = chunk_descriptors(described[:, :, None], slots=SLOTS, chunking=self.routing.chunking)
+        before = self.kept[layer]
+        shot = Memories(keys=k_BHLD[:, :, None], values=v_BHLD[:, :, None], descriptors=means)
+        self.kept[layer] = shot if before is None else before.followed_by(shot)
+
+    def _choose(self, q_BHLD: Tensor, memories: Memories) -> tuple[Memories, Tensor | None]:
+        """What the shot's tokens look at of their history, and which of it each of them does (None: all)."""
+        router, routing = self.playback.router, self.routing
+        earlier, chunks, _ = memories.descriptors.shape[2:]
+        tokens = memories.keys.shape[3]
+        if router == "dense":
+            return memories, None
+        if router == "packed":
+            return packed(memories, budget=routing.top_k * tokens // chunks), None
+        scores = routing_scores(q_BHLD, memories)
+        if router == "random":
+            scores = random_scores(scores, self._chance)
+        elif router in ("window", "radial"):
+            place = window_scores if router == "window" else radial_scores
+            by_place = place(
+                earlier, chunks, slots=SLOTS, tokens=q_BHLD.shape[2], by_slot=routing.chunking == "track"
+            )
+            scores = by_place.to(scores.device).expand_as(scores)
+        every = torch.ones(1, 1, 1, earlier * chunks, dtype=torch.bool, device=scores.device)
+        attended = chosen_chunks(choose_chunks(scores, every, routing), earlier * chunks)
+        return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
+
+    def _without_own_link(
+        self, q: Tensor, k: Tensor, v: Tensor, memories: Memories, mask: Tensor | None
+    ) -> Tensor:
+        """Attention to memories and to the query's own chunk alone."""
+        tokens = torch.arange(q.shape[2], device=q.device)
+        chunk = tokens % SLOTS if self.routing.chunking == "track" else tokens // SLOTS
+        own = (chunk[:, None] == chunk).expand(*q.shape[:3], -1)
+        history = memories.keys.flatten(2, 3)
+        past = (
+            torch.ones(*q.shape[:3], history.shape[2], dtype=torch.bool, device=q.device)
+            if mask is None
+            else mask.expand(*q.shape[:3], -1)
+        )
+        return scaled_dot_product_attention(
             q,
-            k,
-            v_BHLD,
-            Memories(keys=keys, values=values, descriptors=descriptors),
-            shot=len(kept),
-            slots=SLOTS,
-            rules=self.rules,
-            routing_q_BHLD=q if self.pool_after else q_BHLD,
+            torch.cat((k, history), dim=2),
+            torch.cat((v, memories.values.flatten(2, 3)), dim=2),
+            attn_mask=torch.cat((own, past), dim=-1),
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """Latents (B, N, F, S, C) of stories, and the share of history pairs that was not attended to."""
+
+    latents: Tensor
+    pruned: float
+
+
 @torch.no_grad()
-def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> Tensor:
-    """Latents (B, N, F, S, C) of stories of equally many, equally long shots."""
+def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> Played:
+    """Renders stories of equally many, equally long shots."""
     model, sampler = pipeline.transformer, playback.sampler
     device = next(model.parameters()).device
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
     attention = RememberingAttention(playback, len(model.blocks))
+    silence = _captions(pipeline, [("", "", ())] * len(stories))
     told = [
         _captions(pipeline, [(s.global_caption, s.shots[n].caption, s.cast) for s in stories])
+        if playback.caption_link
+        else silence
         for n in range(shots)
     ]
-    silence = _captions(pipeline, [("", "", ())] * len(stories)) if sampler.guidance != 1.0 else None
     generator = torch.Generator().manual_seed(playback.seed)
     takes: list[Tensor] = []
     for shot in range(shots):
@@ -110,7 +183,7 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(model, attention, x, now, told[shot])
-            if silence is not None:
+            if sampler.guidance != 1.0 and playback.caption_link:
                 unsaid = _velocity(model, attention, x, now, silence)
                 flow = torch.lerp(unsaid, flow, sampler.guidance)
             x = x + (after - now) * flow
@@ -125,7 +198,7 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
                     sampler.memory_noise,
                     told[shot],
                 )
-    return torch.stack(takes, dim=1)
+    return Played(latents=torch.stack(takes, dim=1), pruned=attention.pruned)
 
 
 def _captions(pipeline: AnimaticPipeline, told: Sequence[tuple[str, str, Sequence[str]]]) -> CaptionStates:

@@ -1,174 +1,72 @@
-"""Does the model remember? Looks that a caption leaves unsaid must be those of the earlier takes.
+"""Does the film remember? What captions leave unsaid must be as in the earlier takes.
 
-Every shot is rendered in order with the model's own earlier takes as context, and read back from its
-latents. What a character must look like is what the first take that shows it shows, or what words have
-said since: a description or an event that changes it for good. A take that lacks a character whom its
-caption names has its shape, accessory and state wrong; so has the next, if what it should remember was to
-be seen in such a take alone.
+What a character must look like is what the first take that shows it shows, or what words have said since: a
+description or an event that changes it for good. A take that lacks a character whom its caption names has
+its shape, accessory and state wrong; so has the next, if what it should remember was to be seen in such a
+take alone. A set that comes back must have the tint and the layout of its first take.
+
+`METRICS` holds what is found: shape, accessory and latest_state are 1 or 0, colour_error the mean absolute
+difference of linear channels (0–1), tint and layout that of latent numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moc_engine.animatic.captions import LOOK_PARTS
-from moc_engine.animatic.colour import linear_from_lab
-from moc_engine.animatic.model import AnimaticPipeline
-from moc_engine.animatic.scene import CAST_SIZE, Scene, Track
+from moc_engine.animatic.scene import Scene
 from moc_engine.animatic.script import Event
-from moc_engine.animatic.world import Story, sample_story
-from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.playback import Playback, Router, play
+from moc_engine.animatic.world import Recall, Story, StoryShot
+from moc_engine.evaluation.outcomes import Outcomes
+from moc_engine.evaluation.reading import Seen, Values, characters, place
 
-Colour = NDArray[np.float64]
-
+METRICS: Final = ("shape", "accessory", "colour_error", "latest_state", "layout", "tint")
 SAME_COLOUR: Final = 0.1
 SAME_GROWTH: Final = 0.25
 """How near the latest state a painted body and a grown size must come to count as remembered."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a take shows of a character: shape, accessory (-1 none), linear colours, log2 of its size."""
-
-    shape: int
-    accessory: int
-    body: Colour
-    accent: Colour
-    growth: float
-
-
-@dataclass(kw_only=True)
-class Score:
-    """Outcomes, one entry per examined character and shot; colour errors are mean absolute, 0–1."""
-
-    shape: list[bool] = field(default_factory=list)
-    accessory: list[bool] = field(default_factory=list)
-    colour_error: list[float] = field(default_factory=list)
-    latest_state: list[bool] = field(default_factory=list)
-    present: list[bool] = field(default_factory=list)
-    setting: list[bool] = field(default_factory=list)
-    count: list[bool] = field(default_factory=list)
-
-    def headline(self) -> dict[str, float]:
-        """The means, by name; what was never examined is left out."""
-        return {name: float(np.mean(values)) for name, values in vars(self).items() if values}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examination:
-    """How many stories, of how many shots and cast members, and how they are rendered.
-
-    `tokens` is the length of every shot in token frames, two latent frames each. Raises `ValueError` for
-    what makes no sense.
-    """
-
-    stories: int = 100
-    shots: int = 8
-    cast: int = 4
-    tokens: int = 4
-    router: Router = "moc"
-    routing: RoutingConfig = field(default_factory=RoutingConfig)
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    seed: int = 10_000
-
-    def __post_init__(self) -> None:
-        for name in ("stories", "shots", "tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be 1 or more, got {getattr(self, name)}")
-        if not 1 <= self.cast <= CAST_SIZE:
-            raise ValueError(f"cast: must be within 1–{CAST_SIZE}, got {self.cast}")
-        if self.seed < 0:
-            raise ValueError(f"seed: must be 0 or more, got {self.seed}")
-
-
-def recall_score(
-    pipeline: AnimaticPipeline,
-    examination: Examination,
-    *,
-    batch: int = 10,
-    report: Callable[[int], None] = lambda examined: None,
-) -> Score:
-    """Renders held-out stories, `batch` at a time, and examines them; `report` hears how many are done."""
-    playback = Playback(
-        router=examination.router,
-        routing=examination.routing,
-        sampler=examination.sampler,
-        seed=examination.seed,
-    )
-    score = Score()
-    for start in range(0, examination.stories, batch):
-        group = [_story(examination, i) for i in range(start, min(start + batch, examination.stories))]
-        takes: NDArray[np.float32] = play(pipeline, group, playback).float().cpu().numpy()
-        for story, latents in zip(group, takes, strict=True):
-            examine(story, [Scene.from_latents(shot) for shot in latents], score)
-        report(start + len(group))
-    return score
-
-
-def _story(examination: Examination, number: int) -> Story:
-    rng = np.random.default_rng((examination.seed, number))
-    return sample_story(rng, shots=examination.shots, cast=examination.cast, tokens=examination.tokens)
-
-
-def examine(story: Story, takes: Sequence[Scene], score: Score) -> None:
-    """Adds to `score` what the takes of one story show."""
+def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
+    """Adds to `found` what the takes of one story remember."""
+    places: dict[int, tuple[Values, Values]] = {}
     known: dict[int, Seen | None] = {}  # whom captions have named; None: what to remember was never shown
     changed: set[int] = set()
     for shot, take in zip(story.shots, takes, strict=True):
-        found = list(characters(take))
-        present = dict(found)
-        score.count.append(len(found) == len(shot.script.actors))
-        score.setting.append(int(take.set["kind"].mean(axis=0).argmax()) == shot.script.place.kind)
-        unsaid = {recall.cast: recall.parts for recall in shot.recalls}
+        _examine_place(shot, take, places, found)
+        present = dict(characters(take))
+        recalls = {recall.cast: recall for recall in shot.recalls}
         for actor in shot.script.actors:
             seen, before = present.get(actor.cast), known.get(actor.cast)
-            parts = unsaid.get(actor.cast, ())
-            score.present.append(seen is not None)
-            _compare(before, seen, parts, score, changed=actor.cast in changed)
+            recall = recalls.get(actor.cast)
+            parts = () if recall is None else recall.parts
+            if recall is not None:
+                _compare(before, seen, recall, found, changed=actor.cast in changed)
             if actor.event is not None and actor.cast in known:
                 changed.add(actor.cast)
             known[actor.cast] = _learned(before, seen, parts, actor.event)
 
 
-def characters(take: Scene) -> Iterator[tuple[int, Seen]]:
-    """The cast members in a take and how they look at its end."""
-    for track in take.characters:
-        if _end(track, "presence")[0] > 0.5:
-            accessory = _end(track, "accessory")
-            yield (
-                int(_end(track, "cast").argmax()),
-                Seen(
-                    shape=int(_end(track, "shape").argmax()),
-                    accessory=int(accessory.argmax()) if accessory.max() > 0.5 else -1,
-                    body=_colour(track, "body"),
-                    accent=_colour(track, "accent"),
-                    growth=float(_end(track, "growth")[0]),
-                ),
-            )
-
-
-def _end(track: Track, name: str) -> NDArray[np.float64]:
-    """A field's mean over the last third of the take, when an event in it is over."""
-    values = track[name].astype(np.float64).reshape(len(track[name]), -1)
-    mean: NDArray[np.float64] = values[-max(1, len(values) // 3) :].mean(axis=0)
-    return mean
-
-
-def _colour(track: Track, name: str) -> Colour:
-    return linear_from_lab(_end(track, name) + np.array([0.7, 0.0, 0.0]))
+def _examine_place(
+    shot: StoryShot, take: Scene, places: dict[int, tuple[Values, Values]], found: Outcomes
+) -> None:
+    """Compares a set that comes back with its first take; `places` is what was seen of each so far."""
+    _, tint, layout = place(take)
+    first = places.setdefault(shot.script.place.kind, (tint, layout))
+    if shot.place_absence is not None:
+        found.add("tint", _distance(tint, first[0]), shot.place_absence)
+        found.add("layout", _distance(layout, first[1]), shot.place_absence)
 
 
 def _compare(
-    known: Seen | None, seen: Seen | None, parts: Sequence[str], score: Score, *, changed: bool
+    known: Seen | None, seen: Seen | None, recall: Recall, found: Outcomes, *, changed: bool
 ) -> None:
     """Compares the parts that memory must supply; with nothing to compare they are wrong, colours aside."""
     shape = accessory = latest = False
+    parts, absence = recall.parts, recall.absence
     if known is not None and seen is not None:
         shape = seen.shape == known.shape
         accessory = seen.accessory == known.accessory
@@ -179,13 +77,13 @@ def _compare(
         )
         for part in ("body", "accent"):
             if part in parts:
-                score.colour_error.append(_distance(getattr(seen, part), getattr(known, part)))
+                found.add("colour_error", _distance(getattr(seen, part), getattr(known, part)), absence)
     if "shape" in parts:
-        score.shape.append(shape)
+        found.add("shape", shape, absence)
     if "accessory" in parts:
-        score.accessory.append(accessory)
+        found.add("accessory", accessory, absence)
     if changed and {"body", "accessory"} <= set(parts):
-        score.latest_state.append(latest)
+        found.add("latest_state", latest, absence)
 
 
 def _learned(
@@ -199,7 +97,7 @@ def _learned(
     return _redescribed(before, seen, unsaid) if event is None else _after(event, before, seen)
 
 
-def _distance(one: Colour, other: Colour) -> float:
+def _distance(one: Values, other: Values) -> float:
     return float(np.abs(one - other).mean())
 
 

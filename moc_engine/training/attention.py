@@ -49,6 +49,18 @@ class Memories:
     values: Tensor
     descriptors: Tensor
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of all shots together."""
+        return int(self.keys.shape[2] * self.keys.shape[3])
+
+    def followed_by(self, later: Memories) -> Memories:
+        return Memories(
+            keys=torch.cat((self.keys, later.keys), dim=2),
+            values=torch.cat((self.values, later.values), dim=2),
+            descriptors=torch.cat((self.descriptors, later.descriptors), dim=2),
+        )
+
     def before(self, shot: int) -> Memories:
         return Memories(
             keys=self.keys[:, :, :shot],
@@ -72,33 +84,29 @@ def chunk_descriptors(keys_BHNLD: Tensor, *, slots: int, chunking: str) -> Tenso
     return means
 
 
-def routed_attention(
-    q_BHLD: Tensor,
-    k_BHLD: Tensor,
-    v_BHLD: Tensor,
-    memories: Memories,
-    *,
-    shot: int,
-    slots: int,
-    rules: StoryRules,
-    routing_q_BHLD: Tensor,
+def attention_with_memories(
+    q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories, mask: Tensor | None
 ) -> Tensor:
-    """Attention (B, H, L, D) of the tokens of `shot` to their own and to `memories`, all earlier ones.
+    """Attention (B, H, L, D) of a shot's tokens to their own and, in one softmax, to memories.
 
-    q and k are rotated; `routing_q_BHLD` is what the router compares with the descriptors.
+    `mask` (broadcastable to B, H, L, N · L) says which memory tokens each query attends to; None: all.
     """
     keys = torch.cat((k_BHLD, memories.keys.flatten(2, 3)), dim=2)
     values = torch.cat((v_BHLD, memories.values.flatten(2, 3)), dim=2)
-    mask = _mask(routing_q_BHLD, memories, shot=shot, slots=slots, rules=rules)
     if mask is not None:
         mask = pad(mask, (k_BHLD.shape[2], 0), value=True)
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
 @torch.no_grad()
-def _mask(q_BHLD: Tensor, memories: Memories, *, shot: int, slots: int, rules: StoryRules) -> Tensor | None:
-    """Which memory tokens each query attends to, bool (B, H or 1, L or 1, N · L); None: all."""
-    batch, _, earlier, chunks, _ = memories.descriptors.shape
+def story_mask(
+    q_BHLD: Tensor, memories: Memories, *, shot: int, slots: int, rules: StoryRules
+) -> Tensor | None:
+    """Which tokens of `memories`, all shots before `shot`, the rules let its queries attend to; None: all.
+
+    `q_BHLD` is what the router compares with the descriptors; bool (B, H or 1, L or 1, N · L).
+    """
+    earlier, chunks = memories.descriptors.shape[2:4]
     candidates = None if rules.candidates is None else rules.candidates[:, shot, :earlier]
     pinned = None if rules.pinned is None else rules.pinned[:, shot, :earlier]
     if rules.routing is None:
@@ -106,29 +114,43 @@ def _mask(q_BHLD: Tensor, memories: Memories, *, shot: int, slots: int, rules: S
             return None
         allowed = candidates if pinned is None else candidates | pinned
         return allowed.repeat_interleave(memories.keys.shape[3], dim=1)[:, None, None]
-
-    with torch.autocast(q_BHLD.device.type, enabled=False):
-        scores = q_BHLD.float() @ memories.descriptors.flatten(2, 3).transpose(2, 3)
-    may = (
-        torch.ones(batch, earlier, dtype=torch.bool, device=scores.device)
-        if candidates is None
-        else candidates
-    )
+    scores = routing_scores(q_BHLD, memories)
+    if candidates is None:
+        candidates = torch.ones(len(scores), earlier, dtype=torch.bool, device=scores.device)
     must = None if pinned is None else pinned.repeat_interleave(chunks, dim=1)[:, None, None]
     chosen = choose_chunks(
         scores,
-        may.repeat_interleave(chunks, dim=1)[:, None, None],
+        candidates.repeat_interleave(chunks, dim=1)[:, None, None],
         rules.routing,
         pinned=must,
         generator=rules.generator,
     )
-    none = earlier * chunks
-    attended = torch.zeros(*scores.shape[:-1], none + 1, dtype=torch.bool, device=scores.device)
-    attended.scatter_(-1, chosen.where(chosen >= 0, none), True)
-    attended = attended[..., :-1] if must is None else attended[..., :-1] | must
+    attended = chosen_chunks(chosen, earlier * chunks)
+    return tokens_of_chunks(
+        attended if must is None else attended | must, memories, slots=slots, chunking=rules.routing.chunking
+    )
+
+
+def routing_scores(q_BHLD: Tensor, memories: Memories) -> Tensor:
+    """Products (B, H, L, N · K) of queries with the chunks' mean keys, in float32."""
+    with torch.autocast(q_BHLD.device.type, enabled=False):
+        scores: Tensor = q_BHLD.float() @ memories.descriptors.flatten(2, 3).transpose(2, 3)
+    return scores
+
+
+def chosen_chunks(chosen_BHLK: Tensor, chunks: int) -> Tensor:
+    """Bool (B, H, L, chunks) of chunk numbers (-1 for none), as `choose_chunks` gives them."""
+    attended = torch.zeros(*chosen_BHLK.shape[:-1], chunks + 1, dtype=torch.bool, device=chosen_BHLK.device)
+    attended.scatter_(-1, chosen_BHLK.where(chosen_BHLK >= 0, chunks), True)
+    return attended[..., :-1]
+
+
+def tokens_of_chunks(attended_BHLC: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:
+    """Bool (B, H, L, N · L): the tokens of chunks, frame by frame."""
+    earlier, chunks = memories.descriptors.shape[2:4]
     frames = memories.keys.shape[3] // slots
-    by_chunk = attended.unflatten(-1, (earlier, chunks))
-    spread = by_chunk[..., None, :] if rules.routing.chunking == "track" else by_chunk[..., None]
+    by_chunk = attended_BHLC.unflatten(-1, (earlier, chunks))
+    spread = by_chunk[..., None, :] if chunking == "track" else by_chunk[..., None]
     mask: Tensor = spread.expand(*by_chunk.shape[:-1], frames, slots).flatten(-3)
     return mask
 
@@ -171,15 +193,18 @@ class StoryAttention:
         noisy = [
             scaled_dot_product_attention(q_turned[:, 0], k_turned[:, 0], v_noisy[:, 0]),
             *(
-                routed_attention(
+                attention_with_memories(
                     q_turned[:, shot],
                     k_turned[:, shot],
                     v_noisy[:, shot],
                     memories.before(shot),
-                    shot=shot,
-                    slots=self.slots,
-                    rules=self.rules,
-                    routing_q_BHLD=routing_q[:, shot],
+                    story_mask(
+                        routing_q[:, shot],
+                        memories.before(shot),
+                        shot=shot,
+                        slots=self.slots,
+                        rules=self.rules,
+                    ),
                 )
                 for shot in range(1, shots)
             ),

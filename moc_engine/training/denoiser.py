@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moc_engine.animatic.model import with_slots
+from moc_engine.animatic.model import with_marks
 from moc_engine.animatic.scene import PATCH_FRAMES, SLOTS
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
 from moc_engine.training.data import StoryBatch
@@ -94,7 +94,7 @@ def _copies(clean_BN: Tensor, noisy_BN: Tensor) -> Tensor:
 
 def embed(transformer: Any, latents_RFSC: Tensor) -> Tensor:
     """Tokens (R, L, E), frame by frame, of latents with their slots marked."""
-    hidden = transformer.patch_embedding(with_slots(latents_RFSC.permute(0, 3, 1, 2)[..., None]))
+    hidden = transformer.patch_embedding(with_marks(latents_RFSC.permute(0, 3, 1, 2)[..., None]))
     tokens: Tensor = hidden.flatten(2).transpose(1, 2).contiguous()
     return tokens
 

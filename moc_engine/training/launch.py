@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
 
+from moc_engine.machine import cores
 from moc_engine.training.options import TrainingOptions
 
 ENVIRONMENT: Final = {
@@ -32,8 +33,7 @@ CPU_PROCESSES: Final = 2
 
 
 def usual_processes(preset: str) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(CPU_PROCESSES, cores) if preset in ("cpu", "refine") else 1
+    return min(CPU_PROCESSES, cores()) if preset in ("cpu", "refine") else 1
 
 
 def launch(options: TrainingOptions, processes: int) -> int:

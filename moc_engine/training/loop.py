@@ -29,7 +29,8 @@ from moc_engine.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.animatic.scene import PATCH_FRAMES
 from moc_engine.config import SamplerConfig
 from moc_engine.errors import CheckpointError
-from moc_engine.evaluation.recall import Examination, recall_score
+from moc_engine.evaluation.examination import Examination, examine_model
+from moc_engine.evaluation.playback import Playback
 from moc_engine.files import sweep, whole_files, whole_folder
 from moc_engine.training import checkpoint
 from moc_engine.training.card import write_card
@@ -160,17 +161,19 @@ class Run:
         if self.accelerator.is_main_process:
             self.average.store(self.parameters)
             self.average.copy_to(self.parameters)
-            score = recall_score(
+            found = examine_model(
                 self.pipeline,
                 Examination(
                     stories=self.plan.examined_stories,
                     shots=self.plan.examined_shots,
-                    routing=self.plan.routing,
-                    sampler=SamplerConfig(steps=self.plan.examined_steps, guidance=1.0),
+                    playback=Playback(
+                        routing=self.plan.routing,
+                        sampler=SamplerConfig(steps=self.plan.examined_steps, guidance=1.0),
+                    ),
                 ),
             )
             self.average.restore(self.parameters)
-            self.history.add_recall(self.step, score.headline())
+            self.history.add_recall(self.step, found.headline())
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:

@@ -38,7 +38,7 @@ FIELD_WEIGHTS: Final = {
     "shape": 2.0,
     "accessory": 3.0,
     "body": 6.0,
-    "accent": 4.0,
+    "accent": 6.0,
     "growth": 4.0,
     "colour": 4.0,
     "yaw": 2.0,

@@ -11,47 +11,62 @@ from typing import TYPE_CHECKING, Any
 from studio.errors import WrongUse
 
 if TYPE_CHECKING:
-    from moc_engine.evaluation.recall import Examination
+    from moc_engine.evaluation.examination import Examination
+    from moc_engine.evaluation.outcomes import Figure
+
+ROUTERS = ("moc", "dense", "own", "window", "radial", "random", "packed")
 
 
 def add_to(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "eval", help="measure what the embedded model remembers, and how fast it is"
-    )
+    parser = subparsers.add_parser("eval", help="measure what the embedded model remembers, shows and costs")
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    _add_memory(kinds)
-    _add_speed(kinds)
-
-
-def _add_memory(kinds: Any) -> None:
-    parser = kinds.add_parser(
+    _add_examination(
+        kinds,
         "memory",
-        help="looks that captions leave unsaid, on held-out stories",
+        help="what captions leave unsaid, on held-out stories",
         description="Generates held-out stories shot by shot from captions alone, with the model's own "
         "earlier takes as context, and compares what captions left unsaid with what the takes before showed. "
         "What is not set is as in a render.",
     )
+    _add_examination(
+        kinds,
+        "following",
+        help="what captions say, on held-out stories",
+        description="Generates the same stories and looks whether they show what their captions say. What is "
+        "not set is as in a render.",
+    )
+    _add_speed(kinds)
+
+
+def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> None:
+    parser = kinds.add_parser(name, help=help, description=description)
     _add_common(parser)
-    parser.add_argument("--stories", type=int, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--stories", type=int, default=200, metavar="N", help="default: 200")
     parser.add_argument("--shots", type=int, default=8, metavar="N", help="shots of a story (default: 8)")
     parser.add_argument("--cast", type=int, default=4, metavar="N", help="cast of a story (default: 4)")
     parser.add_argument(
-        "--tokens", type=int, default=4, metavar="N", help="length of a shot in half seconds (default: 4)"
+        "--tokens", type=int, default=6, metavar="N", help="length of a shot in half seconds (default: 6)"
     )
     parser.add_argument(
         "--router",
-        choices=["moc", "dense", "own"],
+        choices=ROUTERS,
         default="moc",
-        help="what a shot may look at: what the router picks, all before it, or nothing",
+        help="what a shot looks at: what MoC picks, all before it (dense), nothing (own), or as much as MoC, "
+        "but the latest (window), ever less of what lies further back (radial), anything (random), or all of "
+        "it averaged to few tokens (packed)",
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="chunks a token may pick")
+    parser.add_argument("--chunks", choices=["track", "frame"], help="what a chunk is")
     parser.add_argument("--pooling", choices=["before", "after"], help="chunk means before or after rotation")
+    parser.add_argument("--memory-noise", type=float, metavar="X", help="noise level at which takes are read")
+    parser.add_argument("--no-own-link", action="store_true", help="tokens do not see the rest of their shot")
+    parser.add_argument("--no-caption-link", action="store_true", help="captions are not read")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps")
     parser.add_argument("--guidance", type=float, metavar="X", help="how strongly captions pull; 1 is plain")
     parser.add_argument(
         "--seed", type=int, default=10_000, metavar="N", help="which stories (default: 10000)"
     )
-    parser.set_defaults(run=run_memory)
+    parser.set_defaults(run=run_examination, kind=name)
 
 
 def _add_speed(kinds: Any) -> None:
@@ -70,65 +85,91 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def run_memory(args: argparse.Namespace) -> int:
+def run_examination(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from moc_engine.animatic.model import load
-    from moc_engine.evaluation.recall import recall_score
+    from moc_engine.evaluation import following, recall
+    from moc_engine.evaluation.examination import examine_in_processes
+    from moc_engine.machine import cores
     from studio.model_identity import EMBEDDED, identify
 
     examination = _examination(args)
-    pipeline = load(args.model or EMBEDDED)
+    settings = {"model": identify(args.model and str(args.model)), **_settings(examination)}
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("stories", total=examination.stories)
-        score = recall_score(
-            pipeline, examination, report=lambda examined: bar.update(task, completed=examined)
+        found = examine_in_processes(
+            args.model or EMBEDDED,
+            examination,
+            processes=cores(),
+            report=lambda examined: bar.update(task, completed=examined),
         )
-    settings = {"model": identify(args.model and str(args.model)), **_settings(examination)}
-    means = score.headline()
+    figures = found.figures()
     if args.json:
-        print(json.dumps({"settings": settings, "recall": means}, indent=2))
+        told = {name: asdict(figure) for name, figure in figures.items()}
+        print(json.dumps({"settings": settings, "figures": told}, indent=2))
         return 0
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
-    for name, value in means.items():
-        print(f"{name.replace('_', ' '):14} {value:.3f}")
+    metrics = recall.METRICS if args.kind == "memory" else following.METRICS
+    for name in (*metrics, "pruned"):
+        if name in figures:
+            print(_in_words(name, figures[name]))
     return 0
+
+
+def _in_words(name: str, figure: Figure) -> str:
+    """ "shape          0.993  (0.978–1.000, 140 cases)"."""
+    interval = f"{figure.low:.3f}–{figure.high:.3f}"
+    return f"{name.replace('_', ' '):14} {figure.mean:.3f}  ({interval}, {figure.count} cases)"
 
 
 def _examination(args: argparse.Namespace) -> Examination:
     from moc_engine.animatic.family import AnimaticFamily
     from moc_engine.config import RoutingChoice, SamplerChoice
-    from moc_engine.evaluation.recall import Examination
+    from moc_engine.evaluation.examination import Examination
+    from moc_engine.evaluation.playback import Playback
 
+    routing = RoutingChoice(top_k=args.top_k, pooling=args.pooling, chunking=args.chunks)
+    sampler = SamplerChoice(steps=args.steps, guidance=args.guidance, memory_noise=args.memory_noise)
     try:
         return Examination(
             stories=args.stories,
             shots=args.shots,
             cast=args.cast,
             tokens=args.tokens,
-            router=args.router,
-            routing=RoutingChoice(top_k=args.top_k, pooling=args.pooling).over(AnimaticFamily.routing),
-            sampler=SamplerChoice(steps=args.steps, guidance=args.guidance).over(AnimaticFamily.sampler),
+            playback=Playback(
+                router=args.router,
+                routing=routing.over(AnimaticFamily.routing),
+                sampler=sampler.over(AnimaticFamily.sampler),
+                seed=args.seed,
+                own_link=not args.no_own_link,
+                caption_link=not args.no_caption_link,
+            ),
             seed=args.seed,
         )
     except ValueError as error:
-        raise WrongUse(f"--{str(error).replace('top_k', 'top-k')}") from error
+        message = str(error).replace("top_k", "top-k").replace("memory_noise", "memory-noise")
+        raise WrongUse(f"--{message}") from error
 
 
 def _settings(examination: Examination) -> dict[str, object]:
     """All that decides the figures, beside the model."""
-    routed = examination.router == "moc"
+    playback = examination.playback
+    chooses = playback.router not in ("dense", "own")
     return {
         "stories": examination.stories,
         "shots": examination.shots,
         "cast": examination.cast,
         "tokens": examination.tokens,
-        "router": examination.router,
-        **({"top_k": examination.routing.top_k, "pooling": examination.routing.pooling} if routed else {}),
-        "steps": examination.sampler.steps,
-        "guidance": examination.sampler.guidance,
+        "router": playback.router,
+        **({"top_k": playback.routing.top_k, "chunks": playback.routing.chunking} if chooses else {}),
+        **({"pooling": playback.routing.pooling} if playback.router == "moc" else {}),
+        **({} if playback.own_link else {"own_link": "removed"}),
+        **({} if playback.caption_link else {"caption_link": "removed"}),
+        "steps": playback.sampler.steps,
+        "guidance": playback.sampler.guidance,
+        "memory_noise": playback.sampler.memory_noise,
         "seed": examination.seed,
     }
 

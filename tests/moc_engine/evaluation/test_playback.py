@@ -9,6 +9,7 @@ from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.playback import Playback, RememberingAttention, play
+from moc_engine.evaluation.routers import ROUTERS
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)
@@ -19,6 +20,10 @@ PLAIN = Playback(routing=RoutingConfig(), sampler=SHORT)
 def model() -> AnimaticPipeline:
     torch.manual_seed(0)
     return build(TINY)
+
+
+def _takes(model: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> torch.Tensor:
+    return play(model, stories, playback).latents
 
 
 def _stories(seeds: Sequence[int] = (0, 1)) -> list[Story]:
@@ -35,21 +40,21 @@ def _with_other_beginning(stories: list[Story]) -> list[Story]:
 
 
 def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
-    takes = play(model, _stories(), PLAIN)
+    takes = _takes(model, _stories(), PLAIN)
     assert takes.shape[:3] == (2, 3, 6)
     assert takes.isfinite().all()
-    assert torch.equal(takes, play(model, _stories(), PLAIN))
-    assert not torch.equal(takes, play(model, _stories(), replace(PLAIN, seed=1)))
+    assert torch.equal(takes, _takes(model, _stories(), PLAIN))
+    assert not torch.equal(takes, _takes(model, _stories(), replace(PLAIN, seed=1)))
 
 
-@pytest.mark.parametrize(("router", "remembers"), [("own", False), ("moc", True), ("dense", True)])
+@pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in ROUTERS])
 def test_only_memory_carries_what_happened_before(
     model: AnimaticPipeline, router: str, remembers: bool
 ) -> None:
     playback = replace(PLAIN, router=router)
     stories = _stories()
-    takes = play(model, stories, playback)
-    others = play(model, _with_other_beginning(stories), playback)
+    takes = _takes(model, stories, playback)
+    others = _takes(model, _with_other_beginning(stories), playback)
     assert torch.allclose(takes[:, 2], others[:, 2], atol=1e-5) is not remembers
 
 
@@ -57,7 +62,7 @@ def test_routing_to_every_chunk_is_dense(model: AnimaticPipeline) -> None:
     every = replace(PLAIN, routing=RoutingConfig(top_k=1000))
     dense = replace(PLAIN, router="dense")
     torch.testing.assert_close(
-        play(model, _stories(), every), play(model, _stories(), dense), atol=1e-4, rtol=1e-3
+        _takes(model, _stories(), every), _takes(model, _stories(), dense), atol=1e-4, rtol=1e-3
     )
 
 
@@ -65,13 +70,13 @@ def test_routing_to_every_chunk_is_dense(model: AnimaticPipeline) -> None:
     "changed", [SamplerConfig(steps=2, guidance=3.0), SamplerConfig(steps=3, guidance=1.0)]
 )
 def test_the_sampler_decides_the_takes(model: AnimaticPipeline, changed: SamplerConfig) -> None:
-    other = play(model, _stories(), replace(PLAIN, sampler=changed))
-    assert not torch.equal(play(model, _stories(), PLAIN), other)
+    other = _takes(model, _stories(), replace(PLAIN, sampler=changed))
+    assert not torch.equal(_takes(model, _stories(), PLAIN), other)
 
 
 def test_memories_read_at_some_noise_change_only_what_remembers(model: AnimaticPipeline) -> None:
-    plain = play(model, _stories(), PLAIN)
-    noisy = play(model, _stories(), replace(PLAIN, sampler=replace(SHORT, memory_noise=0.5)))
+    plain = _takes(model, _stories(), PLAIN)
+    noisy = _takes(model, _stories(), replace(PLAIN, sampler=replace(SHORT, memory_noise=0.5)))
     assert torch.equal(plain[:, 0], noisy[:, 0])
     assert not torch.equal(plain[:, 1], noisy[:, 1])
 
@@ -81,3 +86,16 @@ def test_a_failed_reading_is_over(model: AnimaticPipeline) -> None:
     with pytest.raises(KeyError), attention.write():
         raise KeyError
     assert not attention.writing
+
+
+def test_without_captions_it_does_not_matter_what_they_say(model: AnimaticPipeline) -> None:
+    silent = replace(PLAIN, caption_link=False)
+    stories, others = _stories(), _stories((7, 8))
+    assert torch.equal(_takes(model, stories, silent), _takes(model, others, silent))
+    assert not torch.equal(_takes(model, stories, PLAIN), _takes(model, others, PLAIN))
+
+
+def test_without_the_own_link_shots_with_a_history_come_out_otherwise(model: AnimaticPipeline) -> None:
+    plain, cut = (_takes(model, _stories(), replace(PLAIN, own_link=link)) for link in (True, False))
+    assert torch.equal(plain[:, 0], cut[:, 0])
+    assert not torch.allclose(plain[:, 1], cut[:, 1], atol=1e-5)

@@ -1,6 +1,6 @@
 import torch
 
-from moc_engine.animatic.model import ModelConfig, build, with_slots
+from moc_engine.animatic.model import ModelConfig, build, with_marks
 from moc_engine.animatic.scene import SLOTS
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data import StoryBatch, StoryStream
@@ -43,7 +43,7 @@ def test_a_first_shot_is_predicted_as_the_transformer_itself_does() -> None:
             states = [denoiser.text_encoder(input_ids=w).last_hidden_state for w in words]
             noisy = batch.latents[story, 0].permute(2, 0, 1)[None, ..., None] * 0.5
             out = denoiser.transformer(
-                with_slots(noisy), torch.tensor([500.0]), torch.cat(states, dim=1), return_dict=False
+                with_marks(noisy), torch.tensor([500.0]), torch.cat(states, dim=1), return_dict=False
             )[0]
         expected = out[0, ..., 0].permute(1, 2, 0)
         torch.testing.assert_close(predicted[story, 0], expected, atol=1e-4, rtol=1e-3)

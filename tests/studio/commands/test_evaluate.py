@@ -38,8 +38,25 @@ def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.Capt
     way = ["--router", "own", "--steps", "1", "--guidance", "2"]
     assert main(["eval", "memory", "--model", model, *size, *way]) == 0
     head, *figures = capsys.readouterr().out.splitlines()
-    assert head.endswith("stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, seed 3")
-    assert {line.split()[0] for line in figures} >= {"present", "setting", "count"}
+    assert head.endswith(
+        "stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, memory noise 0.0, seed 3"
+    )
+    assert figures[-1].split() == ["pruned", "1.000", "(1.000–1.000,", "2", "cases)"]
+    assert main(["eval", "following", "--model", model, *size, *way]) == 0
+    followed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert followed >= {"present", "setting", "count"}
+    assert "shape" not in followed
+
+
+def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--stories", "1", "--shots", "2", "--tokens", "1", "--steps", "1", "--chunks", "frame"]
+    without = ["--no-own-link", "--no-caption-link", "--memory-noise", "0.2"]
+    assert main(["eval", "memory", "--model", model, *small, *without, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"]["own_link"] == told["settings"]["caption_link"] == "removed"
+    assert told["settings"]["chunks"] == "frame"
+    assert told["settings"]["memory_noise"] == 0.2
+    assert told["figures"]["setting"]["count"] == 2
 
 
 @pytest.mark.parametrize(
@@ -50,6 +67,7 @@ def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.Capt
         ("--top-k", "-1"),
         ("--steps", "0"),
         ("--guidance", "nan"),
+        ("--memory-noise", "2"),
         ("--seed", "-1"),
     ],
 )

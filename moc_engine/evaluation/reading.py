@@ -1,0 +1,217 @@
+"""Reads a take back: who is in it, how they look, what they do and how the camera moves.
+
+Looks and places are read straight from the scene. What somebody does, how they feel and what the camera does
+is that of the world's own scenes which comes nearest: each of them is played as the world plays it and
+compared frame by frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moc_engine.animatic.colour import lab_from_lch, lab_from_linear, linear_from_lab
+from moc_engine.animatic.lexicon import ACTIONS, CAMERAS, EXPRESSIONS, FRAMINGS
+from moc_engine.animatic.scene import CHARACTER_SLOTS, Scene, Track
+from moc_engine.animatic.script import MOVING, NAMED, Actor, Look, Place, PropUse, ShotScript
+from moc_engine.animatic.staging import FACES, stage, stage_camera
+
+Values = NDArray[np.float64]
+
+GREY: Final = np.array([0.7, 0.0, 0.0])
+"""What colours are stored relative to, in OKLab."""
+
+_MOTION: Final = {
+    "near_hand": 1.0,
+    "far_hand": 1.0,
+    "roll": 1.0,
+    "yaw": 1.0,
+    "lift": 1.0,
+    "squash": 2.0,
+    "walk": 1.0,
+    "run": 1.0,
+    "sit": 1.0,
+    "tuck": 1.0,
+    "doze": 1.0,
+}
+"""The fields that tell actions apart, with their weights; the way along the stage comes beside them."""
+
+_NOBODY: Final = Look(
+    shape=0, accessory=None, body=(0.0, 0.0, 0.0), body_name="red", accent=(0.0, 0.0, 0.0), accent_name="blue"
+)
+_NOWHERE: Final = Place(kind=0, tint=(0.0, 0.0), layout=(0.0,) * 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a take shows of a character: shape, accessory (-1 none), linear colours, log2 of its size."""
+
+    shape: int
+    accessory: int
+    body: Values
+    accent: Values
+    growth: float
+
+
+def characters(take: Scene) -> Iterator[tuple[int, Seen]]:
+    """The cast members in a take and how they look at its end."""
+    for track in _present(take):
+        accessory = _end(track, "accessory")
+        yield (
+            int(_end(track, "cast").argmax()),
+            Seen(
+                shape=int(_end(track, "shape").argmax()),
+                accessory=int(accessory.argmax()) if accessory.max() > 0.5 else -1,
+                body=linear_from_lab(_end(track, "body") + GREY),
+                accent=linear_from_lab(_end(track, "accent") + GREY),
+                growth=float(_end(track, "growth")[0]),
+            ),
+        )
+
+
+def who_plays(take: Scene, cast: int) -> Track | None:
+    """The track that shows a cast member, if one does."""
+    return next((t for t in _present(take) if int(_end(t, "cast").argmax()) == cast), None)
+
+
+def things(take: Scene) -> Iterator[tuple[int, Track]]:
+    """The props in a take, by kind."""
+    for track in take.props:
+        if _end(track, "presence")[0] > 0.5:
+            yield int(_end(track, "kind").argmax()), track
+
+
+def place(take: Scene) -> tuple[int, Values, Values]:
+    """A take's set, its tint and its layout, the latter two as latent numbers."""
+    gains = {f.name: f.gain for f in take.set.fields}
+    kind = int(take.set["kind"].mean(axis=0).argmax())
+    tint, layout = (
+        take.set[name].astype(np.float64).mean(axis=0) * gains[name] for name in ("tint", "layout")
+    )
+    return kind, tint, layout
+
+
+def colour_name(linear: Values) -> str:
+    """The named colour nearest to linear channels, by the distance in OKLab."""
+    shown = lab_from_linear(linear)
+    return min(NAMED, key=lambda name: float(((_named(name) - shown) ** 2).sum()))
+
+
+@lru_cache
+def _named(name: str) -> Values:
+    """A named colour in OKLab, brought into the gamut as what is shown."""
+    return lab_from_linear(linear_from_lab(lab_from_lch(NAMED[name])))
+
+
+def action(track: Track, actor: Actor, held: int | None) -> tuple[str, int]:
+    """What a character does, and which way it goes or faces (-1 left, +1 right).
+
+    `actor` says what is known of it otherwise, `held` what it holds.
+    """
+    shown = _motion(track)
+    index = CHARACTER_SLOTS.index(track.slot)
+    played = {
+        (name, facing): _played(name, facing, index, len(shown), actor.look.growth, held)
+        for name in ACTIONS
+        for facing in (-1, 1)
+    }
+    return min(played, key=lambda key: float(((shown - played[key]) ** 2).sum()))
+
+
+@lru_cache(maxsize=4096)
+def _played(name: str, facing: int, index: int, frames: int, growth: float, held: int | None) -> Values:
+    """The motion of an action as the world plays it in one of the character slots."""
+    actor = Actor(cast=0, action=name, direction=facing, look=replace(_NOBODY, growth=growth))
+    props = () if held is None else (_in_hand(held, index),)
+    script = ShotScript(place=_NOWHERE, actors=(actor,) * (index + 1), props=props)
+    return _motion(stage(script, frames, np.random.default_rng(0)).characters[index])
+
+
+def _in_hand(kind: int, actor: int) -> PropUse:
+    return PropUse(kind=kind, colour=(0.0, 0.0, 0.0), colour_name="red", manner="held", actor=actor)
+
+
+def _motion(track: Track) -> Values:
+    """(F, M): the fields of `_MOTION` and the way along the stage from its mean, in body heights."""
+    columns = [
+        track[name].astype(np.float64).reshape(len(track[name]), -1) * weight
+        for name, weight in _MOTION.items()
+    ]
+    x = track["x"].astype(np.float64)
+    return np.concatenate([*columns, 4.0 * (x - x.mean())[:, None]], axis=1)
+
+
+def expression(track: Track) -> str:
+    """Which of the expressions a caption can ask for a face shows."""
+    gains = {f.name: f.gain for f in track.fields}
+    return min(
+        EXPRESSIONS,
+        key=lambda name: sum(
+            ((float(track[part].mean()) - value) * gains[part]) ** 2 for part, value in FACES[name].items()
+        ),
+    )
+
+
+def camera(take: Scene, script: ShotScript) -> frozenset[str]:
+    """The camera moves a take is nearest to; several where they come to the same for its characters."""
+    shown = _filmed(take)
+    apart = {name: float(((shown - _filmed(_refilmed(take, script, name))) ** 2).mean()) for name in CAMERAS}
+    least = min(apart.values())
+    return frozenset(name for name, distance in apart.items() if distance <= least + 1e-6)
+
+
+def _refilmed(take: Scene, script: ShotScript, move: str) -> Scene:
+    """The same characters, filmed as the world does; only those of the script are looked at."""
+    scene = Scene(take.values.copy())
+    stage_camera(scene, replace(script, camera=move))
+    return scene
+
+
+def _filmed(take: Scene) -> Values:
+    """(F, 5): the camera's own numbers as latents, zoom from its mean."""
+    track = take.camera
+    gains = {f.name: f.gain for f in track.fields}
+    columns = {
+        name: track[name].astype(np.float64) * gains[name] for name in ("x", "y", "zoom", "shake", "roll")
+    }
+    columns["zoom"] = columns["zoom"] - columns["zoom"].mean()
+    return np.stack(list(columns.values()), axis=1)
+
+
+def framing(take: Scene, script: ShotScript) -> frozenset[str]:
+    """The framings a take's mean zoom is nearest to; several where so many actors leave no choice."""
+    zooms: dict[str, float] = {}
+    for name in FRAMINGS:
+        scene = _refilmed(take, replace(script, framing=name), script.camera or "static")
+        zooms[name] = abs(float(scene.camera["zoom"].mean()) - float(take.camera["zoom"].mean()))
+    least = min(zooms.values())
+    return frozenset(name for name, distance in zooms.items() if distance <= least + 1e-6)
+
+
+def held_by(script: ShotScript, index: int) -> int | None:
+    """The kind of what an actor of a script holds."""
+    return next((p.kind for p in script.props if p.actor == index and p.manner == "held"), None)
+
+
+def goes_right(wanted: Actor, shown: tuple[str, int]) -> bool:
+    """Whether a shown action and direction are those wanted; only walkers and runners go somewhere."""
+    name, facing = shown
+    return name == wanted.action and (
+        name not in MOVING or not wanted.direction or facing == wanted.direction
+    )
+
+
+def _present(take: Scene) -> list[Track]:
+    return [track for track in take.characters if _end(track, "presence")[0] > 0.5]
+
+
+def _end(track: Track, name: str) -> Values:
+    """A field's mean over the last third of the take, when an event in it is over."""
+    values = track[name].astype(np.float64).reshape(len(track[name]), -1)
+    mean: Values = values[-max(1, len(values) // 3) :].mean(axis=0)
+    return mean

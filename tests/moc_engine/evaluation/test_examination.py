@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from moc_engine.animatic.model import ModelConfig, build, save
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.examination import METRICS, Examination, examine_in_processes, examine_model
+from moc_engine.evaluation.playback import Playback
+
+TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
+QUICK = Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"stories": 0}, "stories"),
+        ({"shots": 0}, "shots"),
+        ({"tokens": 0}, "tokens"),
+        ({"cast": 9}, "cast"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_an_examination_that_makes_no_sense_is_refused(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=f"{message}: must be"):
+        Examination(**wrong)  # type: ignore[arg-type]
+
+
+def test_stories_are_held_out_and_always_the_same() -> None:
+    one, other = Examination(seed=3), Examination(seed=4)
+    assert [s.caption for s in one.story(2).shots] == [s.caption for s in one.story(2).shots]
+    assert [s.caption for s in one.story(2).shots] != [s.caption for s in other.story(2).shots]
+
+
+def test_processes_find_what_one_finds(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save(build(TINY), tmp_path)
+    short = Examination(stories=12, shots=2, tokens=2, playback=QUICK)
+    told: list[int] = []
+    found = examine_in_processes(tmp_path, short, processes=2, report=told.append)
+    assert told == [10, 12]
+    assert len(found.values("setting")) == 12 * 2
+    assert set(found.metrics()) <= set(METRICS)
+    alone = examine_in_processes(tmp_path, short, processes=1)
+    assert alone.figures() == found.figures()
+
+
+def test_the_share_of_pruned_pairs_is_that_of_the_budget() -> None:
+    torch.manual_seed(0)
+    model = build(TINY)
+    for router, pruned in (("moc", 1 - 3 / 8), ("random", 1 - 3 / 8), ("dense", 0.0), ("own", 1.0)):
+        playback = Playback(router=router, routing=RoutingConfig(top_k=3), sampler=SamplerConfig(steps=1))
+        found = examine_model(model, Examination(stories=1, shots=2, tokens=2, playback=playback))
+        assert found.values("pruned") == pytest.approx([pruned]), router
