@@ -58,6 +58,12 @@ def srgb_from_linear(rgb: ArrayLike) -> Floats:
     return np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * np.maximum(rgb, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
+def linear_from_srgb(rgb: ArrayLike) -> Floats:
+    """(..., 3) sRGB in 0–1 -> (..., 3) linear RGB in 0–1."""
+    rgb = np.asarray(rgb, dtype=np.float64)
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
 def srgb_from_lab(lab: ArrayLike) -> Floats:
     """(..., 3) L, a, b -> (..., 3) sRGB in 0–1, clipped to the gamut."""
     return srgb_from_linear(linear_from_lab(lab))

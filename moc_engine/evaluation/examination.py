@@ -17,11 +17,10 @@ from moc_engine.animatic.model import AnimaticPipeline, load
 from moc_engine.animatic.scene import CAST_SIZE, Scene
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation import following, recall
+from moc_engine.evaluation import following, motion, recall
 from moc_engine.evaluation.outcomes import Outcomes
 from moc_engine.evaluation.playback import Playback, play
 
-METRICS: Final = (*recall.METRICS, *following.METRICS, "pruned")
 GROUP: Final = 10
 """Stories rendered at once."""
 
@@ -30,8 +29,8 @@ GROUP: Final = 10
 class Examination:
     """How many stories, of how many shots and cast members, and how they are rendered.
 
-    `tokens` is the length of every shot in token frames, two to a second. Raises `ValueError` for what makes
-    no sense.
+    `tokens` is the length of every shot in token frames, two to a second. With `pictures` some characters are
+    painted, to be examined in pixels too. Raises `ValueError` for what makes no sense.
     """
 
     stories: int = 100
@@ -42,6 +41,7 @@ class Examination:
         default_factory=lambda: Playback(routing=RoutingConfig(), sampler=SamplerConfig())
     )
     seed: int = 10_000
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         for name in ("stories", "shots", "tokens"):
@@ -105,15 +105,21 @@ def _examine_group(pipeline: AnimaticPipeline, examination: Examination, numbers
     takes: NDArray[np.float32] = played.latents.float().cpu().numpy()
     for number, story, latents in zip(numbers, stories, takes, strict=True):
         found.story = number
-        examine_story(story, [Scene.from_latents(shot) for shot in latents], found)
+        scenes = [Scene.from_latents(shot) for shot in latents]
+        examine_story(story, scenes, found, pictures=examination.pictures)
         found.add("pruned", played.pruned)
     return found
 
 
-def examine_story(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
-    """All that there is to find in one story."""
+def examine_story(story: Story, takes: Sequence[Scene], found: Outcomes, *, pictures: bool = True) -> None:
+    """All that there is to find in one story; `pictures` are painted for a cross-check."""
     recall.examine(story, takes, found)
     following.examine(story, takes, found)
+    motion.examine(story, takes, found)
+    if pictures:
+        from moc_engine.evaluation import pixels  # training has no use for painters, nor needs their packages
+
+        pixels.examine(story, takes, found)
 
 
 _task: tuple[AnimaticPipeline, Examination] | None = None

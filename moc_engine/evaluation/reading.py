@@ -113,7 +113,7 @@ def action(track: Track, actor: Actor, held: int | None) -> tuple[str, int]:
 
     `actor` says what is known of it otherwise, `held` what it holds.
     """
-    shown = _motion(track)
+    shown = motion(track)
     index = CHARACTER_SLOTS.index(track.slot)
     played = {
         (name, facing): _played(name, facing, index, len(shown), actor.look.growth, held)
@@ -129,15 +129,15 @@ def _played(name: str, facing: int, index: int, frames: int, growth: float, held
     actor = Actor(cast=0, action=name, direction=facing, look=replace(_NOBODY, growth=growth))
     props = () if held is None else (_in_hand(held, index),)
     script = ShotScript(place=_NOWHERE, actors=(actor,) * (index + 1), props=props)
-    return _motion(stage(script, frames, np.random.default_rng(0)).characters[index])
+    return motion(stage(script, frames, np.random.default_rng(0)).characters[index])
 
 
 def _in_hand(kind: int, actor: int) -> PropUse:
     return PropUse(kind=kind, colour=(0.0, 0.0, 0.0), colour_name="red", manner="held", actor=actor)
 
 
-def _motion(track: Track) -> Values:
-    """(F, M): the fields of `_MOTION` and the way along the stage from its mean, in body heights."""
+def motion(track: Track) -> Values:
+    """(F, M), frame by frame: the fields of `_MOTION`, and the way along the stage in body heights."""
     columns = [
         track[name].astype(np.float64).reshape(len(track[name]), -1) * weight
         for name, weight in _MOTION.items()

@@ -47,14 +47,15 @@ def write_card(
         }
         lines += [
             "",
-            "## Recall",
+            "## Figures",
             "",
-            f"What captions leave unsaid, after {examined} steps: {plan.examined_stories} held-out stories "
-            f"of {plan.examined_shots} shots, {plan.examined_steps} denoising steps, no guidance.",
+            f"After {examined} steps, a quick look at {plan.examined_stories} held-out stories of "
+            f"{plan.examined_shots} shots: {plan.examined_steps} denoising steps, no guidance.",
             "",
             *_table(("what", "mean"), recalled.items()),
             "",
             "    moc-studio eval memory --model DIR/model",
+            "    moc-studio eval following --model DIR/model",
         ]
     return "\n".join(lines) + "\n"
 

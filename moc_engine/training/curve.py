@@ -1,4 +1,4 @@
-"""The picture of a run: its loss, and how well the model remembers."""
+"""The picture of a run: its loss, and how well the model remembers and follows its captions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from moc_engine.evaluation import following, recall
 from moc_engine.files import whole_files
 
 Point = tuple[int, float]
@@ -16,7 +17,7 @@ Point = tuple[int, float]
 
 @dataclass(kw_only=True)
 class History:
-    """What a run has shown so far: (step, value) points; recall by metric."""
+    """What a run has shown so far: (step, value) points; `recall` has those of examinations, by metric."""
 
     loss: list[Point] = field(default_factory=list)
     recall: dict[str, list[Point]] = field(default_factory=dict)
@@ -36,21 +37,26 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray[tuple[int], np.dt
 
 
 def draw(history: History, path: Path) -> None:
-    """Writes loss and recall over the steps as a PNG; the picture is replaced at once."""
-    figure = Figure(figsize=(9.0, 4.0), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Writes loss and examinations over the steps as a PNG; the picture is replaced at once."""
+    figure = Figure(figsize=(13.0, 4.0), dpi=120, layout="constrained")
+    left, *others = figure.subplots(1, 3)
     if history.loss:
         steps, losses = zip(*history.loss, strict=True)
         left.plot(steps, losses, color="#c9d3dc", linewidth=0.6)
         left.plot(steps, smooth(losses, max(1, len(losses) // 50)), color="#24506b", linewidth=1.6)
         left.set_yscale("log")
     left.set(title="Loss", xlabel="step")
-    for name, points in history.recall.items():
-        right.plot(*zip(*points, strict=True), marker="o", markersize=2.5, linewidth=1.3, label=name)
-    right.set(title="Recall of what captions leave unsaid", xlabel="step", ylim=(-0.02, 1.02))
-    if history.recall:
-        right.legend(frameon=False, fontsize=8)
-    for axes in (left, right):
+    titles = ("Remembers what captions leave unsaid", "Shows what captions say")
+    for axes, metrics, title in zip(others, (recall.METRICS, following.METRICS), titles, strict=True):
+        shown = [name for name in metrics if name in history.recall]
+        for name in shown:
+            steps, values = zip(*history.recall[name], strict=True)
+            label = name.replace("_", " ")
+            axes.plot(steps, values, marker="o", markersize=2.5, linewidth=1.3, label=label)
+        axes.set(title=title, xlabel="step", ylim=(-0.02, 1.02))
+        if shown:
+            axes.legend(frameon=False, fontsize=8)
+    for axes in (left, *others):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     with whole_files(path) as (part,):

@@ -166,6 +166,7 @@ class Run:
                 Examination(
                     stories=self.plan.examined_stories,
                     shots=self.plan.examined_shots,
+                    pictures=False,
                     playback=Playback(
                         routing=self.plan.routing,
                         sampler=SamplerConfig(steps=self.plan.examined_steps, guidance=1.0),

@@ -89,7 +89,7 @@ def run_examination(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from moc_engine.evaluation import following, recall
+    from moc_engine.evaluation import following, motion, pixels, recall
     from moc_engine.evaluation.examination import examine_in_processes
     from moc_engine.machine import cores
     from studio.model_identity import EMBEDDED, identify
@@ -111,7 +111,8 @@ def run_examination(args: argparse.Namespace) -> int:
         print(json.dumps({"settings": settings, "figures": told}, indent=2))
         return 0
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
-    metrics = recall.METRICS if args.kind == "memory" else following.METRICS
+    memory = args.kind == "memory"
+    metrics = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
     for name in (*metrics, "pruned"):
         if name in figures:
             print(_in_words(name, figures[name]))
@@ -121,7 +122,7 @@ def run_examination(args: argparse.Namespace) -> int:
 def _in_words(name: str, figure: Figure) -> str:
     """ "shape          0.993  (0.978–1.000, 140 cases)"."""
     interval = f"{figure.low:.3f}–{figure.high:.3f}"
-    return f"{name.replace('_', ' '):14} {figure.mean:.3f}  ({interval}, {figure.count} cases)"
+    return f"{name.replace('_', ' '):22} {figure.mean:.3f}  ({interval}, {figure.count} cases)"
 
 
 def _examination(args: argparse.Namespace) -> Examination:

@@ -5,6 +5,7 @@ from moc_engine.animatic.colour import (
     lab_from_linear,
     lch_from_lab,
     linear_from_lab,
+    linear_from_srgb,
     srgb_from_lab,
     srgb_from_linear,
 )
@@ -37,3 +38,5 @@ def test_out_of_gamut_is_clipped_not_wrapped() -> None:
 
 def test_transfer_function_at_its_knee_and_ends() -> None:
     assert np.allclose(srgb_from_linear([0.0, 0.0031308, 1.0]), [0.0, 0.04045, 1.0], atol=1e-4)
+    linear = np.linspace(0.0, 1.0, 33)
+    assert np.allclose(linear_from_srgb(srgb_from_linear(linear)), linear, atol=1e-6)

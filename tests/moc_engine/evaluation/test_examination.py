@@ -5,7 +5,7 @@ import torch
 
 from moc_engine.animatic.model import ModelConfig, build, save
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.examination import METRICS, Examination, examine_in_processes, examine_model
+from moc_engine.evaluation.examination import Examination, examine_in_processes, examine_model
 from moc_engine.evaluation.playback import Playback
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
@@ -41,7 +41,7 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     found = examine_in_processes(tmp_path, short, processes=2, report=told.append)
     assert told == [10, 12]
     assert len(found.values("setting")) == 12 * 2
-    assert set(found.metrics()) <= set(METRICS)
+    assert {"count", "tint", "setting", "pruned"} <= set(found.metrics())
     alone = examine_in_processes(tmp_path, short, processes=1)
     assert alone.figures() == found.figures()
 

@@ -13,7 +13,7 @@ def test_the_card_tells_how_the_weights_came_about() -> None:
         "processes | 2",
     ):
         assert f"| {row} |" in card
-    assert "## Recall" not in card
+    assert "## Figures" not in card
 
 
 def test_recall_is_that_of_the_last_examination() -> None:
@@ -21,6 +21,6 @@ def test_recall_is_that_of_the_last_examination() -> None:
     history.add_recall(10, {"shape": 0.5, "latest_state": 0.25})
     history.add_recall(20, {"shape": 0.75})
     card = write_card(cpu(), step=25, seconds=1.0, processes=1, origin=None, history=history)
-    assert "after 20 steps" in card
+    assert "After 20 steps" in card
     assert "| shape | 0.750 |" in card
     assert "latest" not in card

@@ -1,0 +1,52 @@
+"""Do takes move as the world does?
+
+`METRICS`: roughness is the size of the second differences of poses, over that of the world's own scene of the
+same script (1: just as smooth). slip is how far a walker's or runner's feet slide over the ground, over the
+way it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from moc_engine.animatic.scene import BODY_HEIGHT, RUN_CYCLE, WALK_CYCLE, Scene, Track
+from moc_engine.animatic.script import MOVING
+from moc_engine.animatic.world import Story
+from moc_engine.evaluation.outcomes import Outcomes
+from moc_engine.evaluation.reading import Values, motion, who_plays
+
+METRICS: Final = ("roughness", "slip")
+_CYCLES: Final = {"walk": WALK_CYCLE, "run": RUN_CYCLE}
+
+
+def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
+    """Adds to `found` how the takes of one story move."""
+    shown = drawn = 0.0
+    for shot, take in zip(story.shots, takes, strict=True):
+        for index, actor in enumerate(shot.script.actors):
+            track = who_plays(take, actor.cast)
+            if track is None:
+                continue
+            shown += _roughness(track)
+            drawn += _roughness(shot.scene.characters[index])
+            if actor.action in MOVING and actor.event is None:
+                found.add("slip", _slip(track, _CYCLES[actor.action], actor.look.growth))
+    if drawn > 0.0:
+        found.add("roughness", shown / drawn)
+
+
+def _roughness(track: Track) -> float:
+    return float(np.abs(np.diff(motion(track), n=2, axis=0)).sum())
+
+
+def _slip(track: Track, cycle: float, growth: float) -> float:
+    """|way that the legs make - way gone|, summed over the frames, over the way that the legs make."""
+    cosine, sine = (track["phase"][:, i].astype(np.float64) for i in (0, 1))
+    turned: Values = np.diff(np.unwrap(np.arctan2(sine, cosine))) / (2 * np.pi)
+    facing = 1.0 if float(track["yaw"][:, 0].mean()) > 0 else -1.0
+    made = facing * turned * cycle * BODY_HEIGHT * 2.0**growth
+    gone = np.diff(track["x"].astype(np.float64))
+    return float(np.abs(made - gone).sum() / max(np.abs(made).sum(), 1e-6))

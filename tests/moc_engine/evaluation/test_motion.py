@@ -1,0 +1,49 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from moc_engine.animatic.scene import Scene
+from moc_engine.evaluation.motion import examine
+from moc_engine.evaluation.outcomes import Outcomes
+from tests.fakes.stories import story, true_takes
+
+
+def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, float]:
+    found = Outcomes()
+    for seed in range(12):
+        told = story(seed, tokens=5)
+        takes = true_takes(told)
+        for take in takes:
+            spoil(take)
+        examine(told, takes, found)
+    return found.headline()
+
+
+def test_the_worlds_own_scenes_are_as_smooth_as_themselves_and_do_not_slide() -> None:
+    means = _means()
+    assert means["roughness"] == pytest.approx(1.0)
+    assert means["slip"] == pytest.approx(0.0, abs=1e-4)
+
+
+def _jitter(take: Scene) -> None:
+    noise = np.random.default_rng(0).normal(size=take.values.shape) * 0.02
+    take.values += noise.astype(np.float32)
+
+
+def _hold(take: Scene) -> None:
+    take.values[:] = take.values[:1]
+
+
+def _half_way(take: Scene) -> None:
+    for track in take.characters:
+        track["x"] = 0.5 * track["x"]
+
+
+def test_jitter_is_rough_and_a_still_is_smooth() -> None:
+    assert _means(_jitter)["roughness"] > 1.2
+    assert _means(_hold)["roughness"] == 0.0
+
+
+def test_feet_that_make_twice_the_way_slide() -> None:
+    assert _means(_half_way)["slip"] == pytest.approx(0.5, abs=1e-3)

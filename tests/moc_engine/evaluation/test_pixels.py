@@ -1,0 +1,57 @@
+"""The picture says what the scene says: on the world's own scenes and on spoilt ones."""
+
+import numpy as np
+import pytest
+
+from moc_engine.animatic.scene import Scene
+from moc_engine.evaluation.outcomes import Outcomes
+from moc_engine.evaluation.pixels import examine
+from tests.fakes.stories import story, true_takes
+
+
+def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
+    """What is found when later takes show other shapes and colours than first ones."""
+    found = Outcomes()
+    for seed in range(6):
+        told = story(seed)
+        takes = true_takes(told)
+        met: set[int] = set()
+        for shot, take in zip(told.shots, takes, strict=True):
+            for index, actor in enumerate(shot.script.actors):
+                if actor.cast in met:
+                    track = take.characters[index]
+                    track["shape"] = np.roll(track["shape"], shape, axis=1)
+                    track["body"] += np.float32([colour, 0.0, 0.0])
+            met |= {actor.cast for actor in shot.script.actors}
+        examine(told, takes, found)
+    return found.headline()
+
+
+def test_the_worlds_own_pictures_remember() -> None:
+    means = _means()
+    assert means["shape_in_pixels"] == 1.0
+    assert means["colour_error_in_pixels"] < 0.005
+
+
+def test_another_shape_is_seen() -> None:
+    assert _means(shape=1)["shape_in_pixels"] == 0.0
+
+
+def test_another_colour_is_seen() -> None:
+    assert _means(colour=-0.15)["colour_error_in_pixels"] > 0.05
+
+
+def test_nothing_is_found_where_nobody_is_remembered() -> None:
+    told, found = story(0), Outcomes()
+    empty = [Scene.empty(9) for _ in told.shots]
+    examine(told, empty, found)
+    assert found.headline() == {}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_takes_are_left_as_they_are(seed: int) -> None:
+    told = story(seed)
+    takes = true_takes(told)
+    examine(told, takes, Outcomes())
+    for take, shot in zip(takes, told.shots, strict=True):
+        np.testing.assert_array_equal(take.values, shot.scene.values)
