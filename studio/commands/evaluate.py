@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.commands import report
 from studio.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add_to(subparsers: Any) -> None:
         "not set is as in a render.",
     )
     _add_speed(kinds)
+    report.add_to(kinds)
 
 
 def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> None:

@@ -87,3 +87,23 @@ def test_speed_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert {tuple(timed["size"]) for timed in figures["frames"]} == {(1280, 720), (640, 360)}
     assert figures["attention"]["pairs"] > 1
     assert figures["late_shot"]["late"] == 32
+
+
+def test_the_report_goes_on_where_it_was_stopped(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1", "--only", "ablation"]
+    assert main(way) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    store = tmp_path / "results.json"
+    document = json.loads(store.read_text())
+    kept, lost = list(document["results"])[:2]
+    document["results"][kept]["figures"]["count"]["mean"] = 0.125  # what is there is not examined again
+    del document["results"][lost]
+    store.write_text(json.dumps(document))
+    assert main(way) == 0
+    results = json.loads(store.read_text())["results"]
+    assert lost in results
+    assert results[kept]["figures"]["count"]["mean"] == 0.125
+    assert "0.125" in (tmp_path / "report.html").read_text()
+    assert main([*way, "--stories", "0"]) == 2
