@@ -82,8 +82,8 @@ def by_budget(results: Sequence[Result]) -> Plot:
         else:
             axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router])
     if budgets:
-        axes.set_xscale("log")
         axes.set_xlim(0.015, 1.2)
+        axes.set_xscale("log")
         axes.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1.0], ["2%", "5%", "10%", "20%", "50%", "100%"])
         axes.minorticks_off()
         axes.legend(frameon=False)
