@@ -122,6 +122,8 @@ PROP_FIELDS: Final = (
     # a kite stays where x and lift say, and its string runs to that hand
 )
 
+CAMERA_SLOT: Final = 0
+SET_SLOT: Final = 1
 CHARACTER_SLOTS: Final = (2, 3, 4)
 PROP_SLOTS: Final = (5, 6, 7)
 SLOT_FIELDS: Final[tuple[tuple[Field, ...], ...]] = (
@@ -207,11 +209,11 @@ class Scene:
 
     @property
     def camera(self) -> Track:
-        return self.track(0)
+        return self.track(CAMERA_SLOT)
 
     @property
     def set(self) -> Track:
-        return self.track(1)
+        return self.track(SET_SLOT)
 
     @property
     def characters(self) -> tuple[Track, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.animatic.scene import CHANNELS, CHARACTER_SLOTS, PROP_SLOTS, SLOT_FIELDS, SLOTS
+from moc_engine.animatic.scene import CAMERA_SLOT, CHANNELS, CHARACTER_SLOTS, PROP_SLOTS, SLOT_FIELDS, SLOTS
 
 LEVEL_CENTRE: Final = -0.3
 LEVEL_SPREAD: Final = 1.2
@@ -24,15 +24,8 @@ beside unit noise, which is why the centre lies below one half."""
 SHARP_LEVEL: Final = 0.2
 """Noise level from which downwards errors of the velocity are no longer held against the model more."""
 
+CAMERA_WEIGHTS: Final = {"x": 24.0, "y": 32.0, "zoom": 40.0, "roll": 8.0}
 FIELD_WEIGHTS: Final = {
-    "zoom": 8.0,
-    "x": 3.0,
-    "y": 4.0,
-    "lift": 2.0,
-    "near_hand": 2.0,
-    "far_hand": 2.0,
-    "squash": 2.0,
-    "roll": 2.0,
     "presence": 2.0,
     "cast": 2.0,
     "shape": 2.0,
@@ -41,9 +34,17 @@ FIELD_WEIGHTS: Final = {
     "accent": 6.0,
     "growth": 4.0,
     "colour": 4.0,
+    "x": 3.0,
+    "lift": 4.0,
     "yaw": 2.0,
+    "roll": 2.0,
+    "squash": 3.0,
+    "phase": 2.0,
+    "near_hand": 4.0,
+    "far_hand": 4.0,
 }
-"""What moves in a shot is small beside what tells shots apart: without its weight it would stand still."""
+"""Those of all other slots. What moves within a shot is small beside what tells shots apart, much of which
+cannot be known at all: without such weights nothing would learn to move."""
 
 UNUSED_WEIGHT: Final = 0.05
 ABSENT_WEIGHT: Final = 0.2
@@ -91,7 +92,8 @@ def channel_weights() -> Tensor:
     """(S, C); `UNUSED_WEIGHT` where a slot does not use a channel, which is then to come out as 0."""
     weights = np.full((SLOTS, CHANNELS), UNUSED_WEIGHT, dtype=np.float32)
     for slot, fields in enumerate(SLOT_FIELDS):
-        values = [FIELD_WEIGHTS.get(f.name, 1.0) for f in fields for _ in range(f.width)]
+        own = CAMERA_WEIGHTS if slot == CAMERA_SLOT else FIELD_WEIGHTS
+        values = [own.get(f.name, 1.0) for f in fields for _ in range(f.width)]
         weights[slot, : len(values)] = values
     return torch.from_numpy(weights)
 
