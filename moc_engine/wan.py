@@ -70,10 +70,13 @@ def _frequencies(dim: int, device: torch.device) -> Tensor:
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype."""
-    even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
-    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    """Turns the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype.
+
+    A pair is a complex number and the turn one product, many times faster than the same in four.
+    """
+    pairs = (x if x.dtype == torch.float64 else x.float()).unflatten(-1, (-1, 2)).contiguous()
+    turned = torch.view_as_complex(pairs) * torch.complex(cos, sin)
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 
 class AttentionPass(Protocol):

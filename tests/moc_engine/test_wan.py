@@ -226,7 +226,7 @@ class Story:
         for block in model.blocks:
             block.attn1.set_processor(plain)
             block.attn2.set_processor(plain)
-        latents = self.backbone.family.model_input(torch.cat(self.shots, dim=1)[None])
+        latents = torch.cat([self.backbone.family.model_input(shot[None]) for shot in self.shots], dim=2)
         time = torch.where(shot == last, self.time, 0.0)[None]
         with torch.no_grad():
             out: Tensor = model(latents, time, states, return_dict=False)[0]
