@@ -69,6 +69,8 @@ def _ablations(usual: Examination) -> Iterator[Experiment]:
         f"chunk means {_other(playback.routing.pooling)} rotation": _routed(
             playback, pooling=_other(playback.routing.pooling)
         ),
+        "first appearances pinned": replace(playback, steer="pin"),
+        "first appearances banned": replace(playback, steer="ban"),
         "no own-shot link": replace(playback, own_link=False),
         "no captions": replace(playback, caption_link=False),
         "no guidance": replace(playback, sampler=replace(playback.sampler, guidance=1.0)),

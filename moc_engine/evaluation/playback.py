@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ from moc_engine.training.attention import (
 from moc_engine.training.denoiser import embed, unembed
 from moc_engine.wan import CaptionStates, apply_rotary, attending
 
+Steer = Literal["pin", "ban"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Playback:
@@ -41,7 +44,8 @@ class Playback:
 
     `router` is one of `ROUTERS`; all but dense and own attend to as many history tokens as `routing` lets MoC
     choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history;
-    without `caption_link` no captions are read at all.
+    without `caption_link` no captions are read at all. `steer` pins to a shot, or bans from it, the shots in
+    which its cast was first seen.
     """
 
     router: Router = "moc"
@@ -50,6 +54,7 @@ class Playback:
     seed: int = 0
     own_link: bool = True
     caption_link: bool = True
+    steer: Steer | None = None
 
 
 class RememberingAttention:
@@ -65,6 +70,7 @@ class RememberingAttention:
         self.kept: list[Memories | None] = [None] * layers
         self.writing = False
         self.angles: tuple[Tensor, Tensor] | None = None
+        self.first_seen: Tensor | None = None  # (B, earlier shots), of the cast of the shot at hand
         self.attended = 0
         self.available = 0
         self._chance = torch.Generator().manual_seed(playback.seed)
@@ -126,9 +132,19 @@ class RememberingAttention:
                 earlier, chunks, slots=SLOTS, tokens=q_BHLD.shape[2], by_slot=routing.chunking == "track"
             )
             scores = by_place.to(scores.device).expand_as(scores)
-        every = torch.ones(1, 1, 1, earlier * chunks, dtype=torch.bool, device=scores.device)
-        attended = chosen_chunks(choose_chunks(scores, every, routing), earlier * chunks)
+        pinned, candidates = self._steered(earlier, chunks, scores)
+        chosen = choose_chunks(scores, candidates, routing, pinned=pinned)
+        attended = chosen_chunks(chosen, earlier * chunks) | pinned
         return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
+
+    def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Which chunks are pinned and which may be chosen, (B or 1, 1, 1, N · K)."""
+        none = torch.zeros(1, earlier, dtype=torch.bool, device=like.device)
+        steered = none if self.first_seen is None else self.first_seen.to(like.device)
+        pinned = steered if self.playback.steer == "pin" else none
+        allowed = ~steered if self.playback.steer == "ban" else ~none
+        of_chunks = (shots.repeat_interleave(chunks, dim=1)[:, None, None] for shots in (pinned, allowed))
+        return next(of_chunks), next(of_chunks)
 
     def _without_own_link(
         self, q: Tensor, k: Tensor, v: Tensor, memories: Memories, mask: Tensor | None
@@ -179,6 +195,7 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
         starts = torch.tensor([shot * frames // PATCH_FRAMES], device=device)
         cos, sin = story_angles(model, starts=starts, frames=frames // PATCH_FRAMES, slots=SLOTS)
         attention.angles = (cos[0], sin[0])
+        attention.first_seen = torch.stack([_first_seen(story, shot) for story in stories])
         x = torch.randn(len(stories), frames, SLOTS, CHANNELS, generator=generator).to(device)
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
@@ -199,6 +216,17 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
                     told[shot],
                 )
     return Played(latents=torch.stack(takes, dim=1), pruned=attention.pruned)
+
+
+def _first_seen(story: Story, shot: int) -> Tensor:
+    """Bool (shot): those of the shots before in which a member of this one's cast was first seen."""
+    wanted = {actor.cast for actor in story.shots[shot].script.actors}
+    first = torch.zeros(shot, dtype=torch.bool)
+    for index in range(shot):
+        there = {actor.cast for actor in story.shots[index].script.actors}
+        first[index] = bool(wanted & there)
+        wanted -= there
+    return first
 
 
 def _captions(pipeline: AnimaticPipeline, told: Sequence[tuple[str, str, Sequence[str]]]) -> CaptionStates:

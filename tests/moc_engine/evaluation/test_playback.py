@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,3 +100,20 @@ def test_without_the_own_link_shots_with_a_history_come_out_otherwise(model: Ani
     plain, cut = (_takes(model, _stories(), replace(PLAIN, own_link=link)) for link in (True, False))
     assert torch.equal(plain[:, 0], cut[:, 0])
     assert not torch.allclose(plain[:, 1], cut[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("steer", "top_k", "as_if"), [("ban", 1000, 0), ("pin", 0, 1000)])
+def test_first_appearances_are_pinned_or_banned(
+    model: AnimaticPipeline, steer: Any, top_k: int, as_if: int
+) -> None:
+    """Where everybody was first seen in the shot before: pinned it is all seen, banned nothing is."""
+    stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
+    steered = replace(PLAIN, routing=RoutingConfig(top_k=top_k), steer=steer)
+    plain = replace(PLAIN, routing=RoutingConfig(top_k=as_if))
+    torch.testing.assert_close(
+        _takes(model, stories, steered), _takes(model, stories, plain), atol=1e-4, rtol=1e-3
+    )
+    unsteered = replace(steered, steer=None)
+    assert not torch.allclose(
+        _takes(model, stories, steered)[:, 1], _takes(model, stories, unsteered)[:, 1], atol=1e-4
+    )
