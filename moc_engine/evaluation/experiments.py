@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from moc_engine.config import RoutingConfig, SamplerConfig
@@ -11,7 +12,7 @@ from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.playback import Playback
 from moc_engine.evaluation.routers import Router
 
-Group = Literal["budget", "absence", "ablation"]
+Group = Literal["budget", "absence", "ablation", "retrained"]
 
 BUDGETS: Final = (1, 2, 3, 5, 8)
 """Chunks a token may attend to."""
@@ -22,29 +23,36 @@ LONG_CAST: Final = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One examination of the report; `name` tells it from the others of its group."""
+    """One examination of the report; `name` tells it from the others of its group.
+
+    `model` is a folder with other weights than those the report is about.
+    """
 
     group: Group
     name: str
     examination: Examination
+    model: Path | None = None
 
     @property
     def key(self) -> str:
         return f"{self.group}: {self.name}"
 
-    def settings(self) -> dict[str, Any]:
-        """All that decides its figures beside the model, as plain data."""
-        return asdict(self.examination)
-
 
 def experiments(
-    routing: RoutingConfig, sampler: SamplerConfig, *, stories: int, long_stories: int
+    routing: RoutingConfig,
+    sampler: SamplerConfig,
+    *,
+    stories: int,
+    long_stories: int,
+    retrained: Mapping[str, Path] | None = None,
 ) -> Iterator[Experiment]:
-    """All of them, for a model whose own settings are given."""
+    """All of them, for a model whose own settings are given; `retrained` are folders of others by name."""
     usual = Examination(stories=stories, playback=Playback(routing=routing, sampler=sampler), pictures=False)
     yield from _budgets(usual)
     yield from _absences(replace(usual, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
     yield from _ablations(usual)
+    for name, folder in (retrained or {}).items():
+        yield Experiment(group="retrained", name=name, examination=usual, model=folder)
 
 
 def _budgets(usual: Examination) -> Iterator[Experiment]:

@@ -155,6 +155,7 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "budget": "Routers at equal budgets of attended history",
         "absence": "Long stories, long absences",
         "ablation": "One thing at a time taken away",
+        "retrained": "Trained otherwise",
     }
     for group, title in titles.items():
         rows = [result for result in results if result.group == group]

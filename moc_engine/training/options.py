@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Final
 
 PRESETS: Final = ("cpu", "refine", "gpu", "smoke")
+HABITS: Final = ("gradual", "chance", "steering")
+"""What a run may do without, to see what it is good for: chunks that grow fewer by and by, drop-off and
+drop-in, random pins and bans."""
+
 CHECKPOINT: Final = "checkpoint.pt"
 
 
@@ -16,8 +20,8 @@ CHECKPOINT: Final = "checkpoint.pt"
 class TrainingOptions:
     """A recipe and a folder; `steps` in all instead of the recipe's, `minutes` until this call pauses.
 
-    `origin` is a pipeline folder whose weights to begin with instead of drawing them.
-    Raises `ValueError` where they make no sense, also for a folder that already holds a run without
+    `origin` is a pipeline folder whose weights to begin with instead of drawing them, `without` lists
+    `HABITS` of the recipe to leave out. Raises `ValueError` where they make no sense, also for a folder that already holds a run without
     `resume`, and for `resume` where there is none.
     """
 
@@ -27,10 +31,14 @@ class TrainingOptions:
     steps: int | None = None
     minutes: float | None = None
     origin: Path | None = None
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ValueError(f"preset: one of {', '.join(PRESETS)}, got {self.preset!r}")
+        for habit in self.without:
+            if habit not in HABITS:
+                raise ValueError(f"without: one of {', '.join(HABITS)}, got {habit!r}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps: must be 1 or more, got {self.steps}")
         if self.minutes is not None and not 0.0 <= self.minutes < math.inf:
@@ -54,6 +62,8 @@ class TrainingOptions:
         words += [] if self.steps is None else ["--steps", str(self.steps)]
         words += [] if self.minutes is None else ["--minutes", str(self.minutes)]
         words += [] if self.origin is None else ["--from", str(self.origin)]
+        for habit in self.without:
+            words += ["--without", habit]
         return words
 
 
@@ -70,6 +80,13 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="begin with this model's weights (refine needs it)",
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        choices=HABITS,
+        default=[],
+        help="leave out a habit: chunks growing fewer by and by, drop-off and drop-in, random pins and bans",
+    )
 
 
 def read_options(args: Namespace) -> TrainingOptions:
@@ -81,4 +98,5 @@ def read_options(args: Namespace) -> TrainingOptions:
         steps=args.steps,
         minutes=args.minutes,
         origin=args.origin,
+        without=tuple(args.without),
     )

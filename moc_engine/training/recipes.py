@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -112,7 +113,22 @@ def recipe(options: TrainingOptions) -> Recipe:
         plan = replace(plan, steps=options.steps)
     if options.minutes is not None:
         plan = replace(plan, piece_minutes=options.minutes)
+    for habit in options.without:
+        plan = _WITHOUT[habit](plan)
     return plan
+
+
+def _sparse(plan: Recipe) -> Recipe:
+    """As sparse from the start as it ends."""
+    last = plan.stages[-1].top_k
+    return replace(plan, stages=tuple(replace(stage, top_k=last) for stage in plan.stages))
+
+
+_WITHOUT: dict[str, Callable[[Recipe], Recipe]] = {
+    "gradual": _sparse,
+    "chance": lambda plan: replace(plan, routing=replace(plan.routing, drop_off=0.0, drop_in=0.0)),
+    "steering": lambda plan: replace(plan, pins=0.0, bans=0.0),
+}
 
 
 def _stages(tokens: int) -> tuple[Stage, ...]:

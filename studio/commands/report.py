@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.errors import StudioError, WrongUse
+
 if TYPE_CHECKING:
     from moc_engine.evaluation.experiments import Experiment
     from moc_engine.evaluation.report import Result
+
+GROUPS = ("budget", "absence", "ablation", "retrained")
 
 
 def add_to(kinds: Any) -> None:
@@ -30,83 +36,127 @@ def add_to(kinds: Any) -> None:
     parser.add_argument(
         "--long-stories", type=int, default=10, metavar="N", help="stories of 32 shots (default: 10)"
     )
-    parser.add_argument("--only", choices=["budget", "absence", "ablation"], help="these experiments alone")
+    parser.add_argument("--only", choices=GROUPS, help="these experiments alone")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="a model trained otherwise, to be set beside it; may be given several times",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from moc_engine.animatic.family import AnimaticFamily
-    from moc_engine.evaluation.examination import examine_in_processes
-    from moc_engine.evaluation.experiments import experiments
-    from moc_engine.machine import cores
     from studio.artifacts import told_plainly
-    from studio.errors import StudioError, WrongUse
-    from studio.model_identity import EMBEDDED, identify
+    from studio.model_identity import identify
 
     if find_spec("matplotlib") is None:
         raise StudioError(f"the report needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
     from moc_engine.evaluation.report import write
 
-    model = identify(args.model and str(args.model))
+    experiments = _experiments(args)
+    settings = {experiment.key: _settings(experiment, args.model) for experiment in experiments}
     store = args.out / "results.json"
+    with told_plainly(args.out):
+        args.out.mkdir(parents=True, exist_ok=True)
+        known = {key: found for key, found in _read(store).items() if found["settings"] == settings.get(key)}
+        missing = [e for e in experiments if args.only in (None, e.group) and e.key not in known]
+        for experiment, figures in _examined(missing, args.model):
+            known[experiment.key] = {"settings": settings[experiment.key], "figures": figures}
+            _write(store, known)
+        results = [_result(e, known[e.key]) for e in experiments if e.key in known]
+        print(write(results, args.out, model=identify(args.model and str(args.model))))
+    return 0
+
+
+def _experiments(args: argparse.Namespace) -> list[Experiment]:
+    from moc_engine.animatic.family import AnimaticFamily
+    from moc_engine.evaluation.experiments import experiments
+
+    retrained: dict[str, Path] = {}
+    for text in args.also:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise WrongUse(f"--also: NAME=DIR is wanted, got '{text}'")
+        retrained[name] = Path(folder)
     try:
-        wanted = list(
+        return list(
             experiments(
                 AnimaticFamily.routing,
                 AnimaticFamily.sampler,
                 stories=args.stories,
                 long_stories=args.long_stories,
+                retrained=retrained,
             )
         )
     except ValueError as error:
         raise WrongUse(f"--{error}") from error
-    console = Console(stderr=True)
-    with told_plainly(args.out), Progress(console=console, disable=not console.is_terminal) as bar:
-        args.out.mkdir(parents=True, exist_ok=True)
-        known = _read(store, model)
-        missing = [e for e in wanted if args.only in (None, e.group) and not _is_known(e, known)]
-        total = bar.add_task("experiments", total=len(missing))
-        for experiment in missing:
-            task = bar.add_task(experiment.key, total=experiment.examination.stories)
+
+
+def _settings(experiment: Experiment, model: Path | None) -> dict[str, Any]:
+    """All that decides an experiment's figures, as it is read back from a file."""
+    from studio.model_identity import identify
+
+    folder = experiment.model or model
+    name = None if folder is None else str(folder)
+    settings = {**asdict(experiment.examination), "model": identify(name)}
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _examined(
+    experiments: Sequence[Experiment], model: Path | None
+) -> Iterator[tuple[Experiment, dict[str, Any]]]:
+    """The experiments one after the other, each with its figures."""
+    from moc_engine.evaluation.examination import examine_in_processes
+    from moc_engine.machine import cores
+    from studio.model_identity import EMBEDDED
+
+    with _progress(len(experiments)) as step:
+        for experiment in experiments:
             found = examine_in_processes(
-                args.model or EMBEDDED,
+                experiment.model or model or EMBEDDED,
                 experiment.examination,
                 processes=cores(),
-                report=lambda done, task=task: bar.update(task, completed=done),  # type: ignore[misc]
+                report=step(experiment),
             )
-            figures = {name: asdict(figure) for name, figure in found.figures().items()}
-            known[experiment.key] = json.loads(
-                json.dumps({"settings": experiment.settings(), "figures": figures})
-            )
-            _write(store, model, known)
-            bar.remove_task(task)
-            bar.advance(total)
-        order = [e for e in wanted if e.key in known and _is_known(e, known)]
-        print(write([_result(e, known[e.key]) for e in order], args.out, model=model))
-    return 0
+            yield experiment, {name: asdict(figure) for name, figure in found.figures().items()}
 
 
-def _read(store: Path, model: str) -> dict[str, Any]:
-    """What was found for this model; nothing where the file is of another or damaged."""
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Experiment], Callable[[int], None]]]:
+    """A bar for all experiments; what it yields begins the next one and tells how to report on it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("experiments", total=total)
+        begun = 0
+
+        def step(experiment: Experiment) -> Callable[[int], None]:
+            nonlocal begun
+            before, stories = begun, experiment.examination.stories
+            begun += 1
+            bar.update(task, description=experiment.key)
+            return lambda done: bar.update(task, completed=before + done / stories)
+
+        yield step
+
+
+def _read(store: Path) -> dict[str, Any]:
+    """What was found so far; nothing where the file is damaged."""
     try:
-        document = json.loads(store.read_bytes())
-        return dict(document["results"]) if document["model"] == model else {}
+        return dict(json.loads(store.read_bytes())["results"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _write(store: Path, model: str, known: dict[str, Any]) -> None:
+def _write(store: Path, known: dict[str, Any]) -> None:
     from studio.artifacts import write_text
 
-    write_text(store, json.dumps({"model": model, "results": known}, indent=1) + "\n")
-
-
-def _is_known(experiment: Experiment, known: dict[str, Any]) -> bool:
-    found = known.get(experiment.key)
-    return found is not None and found["settings"] == json.loads(json.dumps(experiment.settings()))
+    write_text(store, json.dumps({"results": known}, indent=1) + "\n")
 
 
 def _result(experiment: Experiment, found: dict[str, Any]) -> Result:

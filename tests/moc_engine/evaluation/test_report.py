@@ -1,5 +1,6 @@
 """The report, drawn from results whose answers are known."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ def _results() -> list[Result]:
             found.add("shape", right, distance)
             found.add("accessory", right, distance)
         found.add("pruned", 0.9)
-        settings = experiment.settings()
+        settings = asdict(experiment.examination)
         results.append(
             Result(group=experiment.group, name=experiment.name, settings=settings, figures=found.figures())
         )

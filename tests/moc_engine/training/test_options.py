@@ -18,6 +18,7 @@ from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options
         ({"minutes": float("inf")}, "minutes: must be 0 or more"),
         ({"minutes": -1.0}, "minutes: must be 0 or more"),
         ({"resume": True}, "resume: there is no checkpoint"),
+        ({"without": ("sleep",)}, "without: one of gradual, chance, steering"),
         ({"preset": "refine"}, "from: the recipe refine goes on from a model"),
         ({"origin": Path("nowhere")}, "from: there is no model in nowhere"),
         ({"origin": EMBEDDED, "resume": True}, "from: a resumed run goes on"),
@@ -35,7 +36,12 @@ def test_a_run_is_not_overwritten_by_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wishes", [{}, {"resume": True, "steps": 5, "minutes": 1.5}, {"preset": "refine", "origin": EMBEDDED}]
+    "wishes",
+    [
+        {},
+        {"resume": True, "steps": 5, "minutes": 1.5},
+        {"preset": "refine", "origin": EMBEDDED, "without": ("chance", "steering")},
+    ],
 )
 def test_words_are_read_back(tmp_path: Path, wishes: dict[str, Any]) -> None:
     if "resume" in wishes:

@@ -1,6 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
-from moc_engine.training.options import PRESETS, TrainingOptions
+from moc_engine.training.options import HABITS, PRESETS, TrainingOptions
 from moc_engine.training.recipes import RECIPES, recipe
 
 
@@ -14,3 +15,14 @@ def test_wishes_lie_over_the_recipe(tmp_path: Path) -> None:
     assert (plan.steps, plan.piece_minutes) == (7, 2.0)
     own = recipe(TrainingOptions(preset="gpu", out=tmp_path))
     assert own == RECIPES["gpu"]()
+
+
+def test_a_habit_is_left_out_and_no_other(tmp_path: Path) -> None:
+    whole = RECIPES["cpu"]()
+    plans = {habit: recipe(TrainingOptions(preset="cpu", out=tmp_path, without=(habit,))) for habit in HABITS}
+    assert {stage.top_k for stage in plans["gradual"].stages} == {whole.stages[-1].top_k}
+    assert plans["chance"].routing == replace(whole.routing, drop_off=0.0, drop_in=0.0)
+    assert (plans["steering"].pins, plans["steering"].bans) == (0.0, 0.0)
+    assert replace(plans["gradual"], stages=whole.stages) == whole
+    assert replace(plans["chance"], routing=whole.routing) == whole
+    assert replace(plans["steering"], pins=whole.pins, bans=whole.bans) == whole

@@ -107,3 +107,11 @@ def test_the_report_goes_on_where_it_was_stopped(
     assert results[kept]["figures"]["count"]["mean"] == 0.125
     assert "0.125" in (tmp_path / "report.html").read_text()
     assert main([*way, "--stories", "0"]) == 2
+    assert main([*way, "--also", "dense"]) == 2
+
+
+def test_models_trained_otherwise_stand_beside_it(model: str, tmp_path: Path) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
+    assert main([*way, "--only", "retrained", "--also", f"the twin={model}"]) == 0
+    assert list(json.loads((tmp_path / "results.json").read_text())["results"]) == ["retrained: the twin"]
+    assert "the twin" in (tmp_path / "report.html").read_text()
