@@ -21,8 +21,8 @@ class TrainingOptions:
     """A recipe and a folder; `steps` in all instead of the recipe's, `minutes` until this call pauses.
 
     `origin` is a pipeline folder whose weights to begin with instead of drawing them, `without` lists
-    `HABITS` of the recipe to leave out. Raises `ValueError` where they make no sense, also for a folder that already holds a run without
-    `resume`, and for `resume` where there is none.
+    `HABITS` of the recipe to leave out. Raises `ValueError` where they make no sense, also for a folder that
+    already holds a run without `resume`, and for `resume` where there is none.
     """
 
     preset: str
