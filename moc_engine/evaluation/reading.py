@@ -19,7 +19,9 @@ from moc_engine.animatic.colour import lab_from_lch, lab_from_linear, linear_fro
 from moc_engine.animatic.lexicon import ACTIONS, CAMERAS, EXPRESSIONS, FRAMINGS
 from moc_engine.animatic.scene import CHARACTER_SLOTS, Scene, Track
 from moc_engine.animatic.script import MOVING, NAMED, Actor, Look, Place, PropUse, ShotScript
-from moc_engine.animatic.staging import FACES, stage, stage_camera
+from moc_engine.animatic.staging import stage
+from moc_engine.animatic.staging.camera import stage_camera
+from moc_engine.animatic.staging.faces import FACES
 
 Values = NDArray[np.float64]
 

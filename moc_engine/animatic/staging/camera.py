@@ -1,0 +1,49 @@
+"""What the camera does, and the light and weather it films in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from moc_engine.animatic.scene import Scene, frame_times
+from moc_engine.animatic.script import ShotScript
+from moc_engine.animatic.staging.easing import smoothstep
+
+ZOOMS: Final = {None: 0.45, "wide": 0.0, "medium": 0.85, "closeup": 1.45}
+"""log2 magnification of each framing; None is what a shot gets that does not say."""
+
+
+def framing_zoom(script: ShotScript) -> float:
+    """log2 of the magnification a shot has before its camera moves: nearer only while all are in it."""
+    zoom = ZOOMS[script.framing]
+    most = {0: 1.45, 1: 1.45, 2: 1.15, 3: 0.6}[len(script.actors)]
+    return min(zoom, most)
+
+
+def stage_camera(scene: Scene, script: ShotScript) -> None:
+    """Films a scene as its script says, whoever is in it and wherever they go; light and weather too."""
+    camera, zoom, t = scene.camera, framing_zoom(script), frame_times(len(scene))
+    seconds = float(t[-1] + t[0])
+    move = script.camera or "static"
+    along = smoothstep((t - 0.25) / max(0.3, seconds - 0.5))
+    half = 2.0**-zoom
+    subject = np.zeros_like(t)
+    if script.actors:
+        subject = np.mean([scene.characters[i]["x"] for i in range(len(script.actors))], axis=0)
+    travelled = float(np.ptp(subject)) / 2
+    share = 1.0 if move == "follow" else float(np.clip(1.0 - 0.45 * half / max(travelled, 1e-6), 0.0, 1.0))
+    x = subject.mean() + share * (subject - subject.mean())
+    if move in ("pan_left", "pan_right"):
+        x = x + (1 if move == "pan_right" else -1) * 0.5 * half * (along - 0.5)
+    zooming = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}.get(move, (0.0, 0.0))
+    tilting = {"tilt_up": (0.0, 0.3), "tilt_down": (0.3, 0.0)}.get(move, (0.0, 0.0))
+    camera["x"] = x
+    camera["zoom"] = np.maximum(zoom + zooming[0] + (zooming[1] - zooming[0]) * along, 0.0)
+    camera["y"] = half * (tilting[0] + (tilting[1] - tilting[0]) * along)
+    camera["shake"] = 1.0 if move == "shake" else 0.0
+    camera["roll"] = 0.05 * np.sin(2 * np.pi * 0.3 * t) if move == "sway" else 0.0
+    for amount in ("sunset", "night"):
+        camera[amount] = 1.0 if script.time == amount else 0.0
+    for amount, word in (("rain", "rain"), ("snow", "snowfall"), ("fog", "fog"), ("wind", "wind")):
+        camera[amount] = 1.0 if script.weather == word else 0.0
