@@ -116,7 +116,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         )
         stays = index == 0 or told[-1].script.place.kind == kind
         telling = Telling(
-            place=not (who and stays and rng.random() < 0.25),
+            place=not (who and stays and rng.random() < 0.3),
             time=own_time is not None,
             weather=own_weather is not None,
             looks={i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))},

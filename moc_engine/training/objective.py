@@ -27,6 +27,7 @@ SHARP_LEVEL: Final = 0.2
 CAMERA_WEIGHTS: Final = {"x": 24.0, "y": 32.0, "zoom": 40.0, "roll": 8.0}
 FIELD_WEIGHTS: Final = {
     "presence": 2.0,
+    "kind": 3.0,
     "cast": 2.0,
     "shape": 2.0,
     "accessory": 3.0,

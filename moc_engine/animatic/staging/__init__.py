@@ -22,12 +22,13 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     seconds = float(t[-1] + t[0])
     _stage_set(scene.set, script)
     zoom = framing_zoom(script)
-    spots = _spots(len(script.actors), zoom) + rng.uniform(-0.03, 0.03, len(script.actors))
+    spots = _spots(len(script.actors), zoom)
+    about = rng.uniform(-0.03, 0.03, len(script.actors))
     for i, (actor, spot) in enumerate(zip(script.actors, spots, strict=True)):
-        facing = float(actor.direction or (1.0 if spot <= 0.02 else -1.0))
+        facing = float(actor.direction or (1.0 if spot <= 0.0 else -1.0))
         track = scene.characters[i]
         cue = Cue(track, t, seconds, facing, 0.23 * i, 2.0**actor.look.growth)
-        _stage_actor(cue, actor, float(spot), depth=(0.1, -0.35, 0.35)[i] + rng.uniform(-0.1, 0.1))
+        _stage_actor(cue, actor, float(spot + about[i]), depth=(0.1, -0.35, 0.35)[i] + rng.uniform(-0.1, 0.1))
     for i, prop in enumerate(script.props):
         stage_prop(scene, i, prop, script, t, seconds, rng)
     stage_camera(scene, script)
