@@ -66,9 +66,8 @@ def _examine_play(script: ShotScript, index: int, take: Scene, found: Outcomes) 
     track = reading.who_plays(take, actor.cast)
     busy = any(p.actor == index and p.manner == "thrown" for p in script.props)
     if actor.event is None and not busy:
-        held = reading.held_by(script, index)
         found.add(
-            "action", track is not None and reading.goes_right(actor, reading.action(track, actor, held))
+            "action", track is not None and reading.goes_right(actor, reading.action(track, script, index))
         )
     if actor.expression is not None:
         found.add("expression", track is not None and reading.expression(track) == actor.expression)

@@ -110,28 +110,44 @@ def _named(name: str) -> Values:
     return lab_from_linear(linear_from_lab(lab_from_lch(NAMED[name])))
 
 
-def action(track: Track, actor: Actor, held: int | None) -> tuple[str, int]:
-    """What a character does, and which way it goes or faces (-1 left, +1 right).
-
-    `actor` says what is known of it otherwise, `held` what it holds.
-    """
+def action(track: Track, script: ShotScript, index: int) -> tuple[str, int]:
+    """What actor `index` of a script does on a track, and which way it goes or faces (-1 left, +1 right)."""
     shown = motion(track)
-    index = CHARACTER_SLOTS.index(track.slot)
-    played = {
-        (name, facing): _played(name, facing, index, len(shown), actor.look.growth, held)
-        for name in ACTIONS
-        for facing in (-1, 1)
-    }
+    part = _Part(
+        slot=CHARACTER_SLOTS.index(track.slot),
+        actors=len(script.actors),
+        frames=len(shown),
+        growth=script.actors[index].look.growth,
+        framing=script.framing,
+        held=next((p.kind for p in script.props if p.actor == index and p.manner == "held"), None),
+    )
+    played = {(name, facing): _played(name, facing, part) for name in ACTIONS for facing in (-1, 1)}
     return min(played, key=lambda key: float(((shown - played[key]) ** 2).sum()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What beside the action decides how a character moves."""
+
+    slot: int
+    actors: int
+    frames: int
+    growth: float
+    framing: str | None
+    held: int | None
+
+
 @lru_cache(maxsize=4096)
-def _played(name: str, facing: int, index: int, frames: int, growth: float, held: int | None) -> Values:
-    """The motion of an action as the world plays it in one of the character slots."""
-    actor = Actor(cast=0, action=name, direction=facing, look=replace(_NOBODY, growth=growth))
-    props = () if held is None else (_in_hand(held, index),)
-    script = ShotScript(place=_NOWHERE, actors=(actor,) * (index + 1), props=props)
-    return motion(stage(script, frames, np.random.default_rng(0)).characters[index])
+def _played(name: str, facing: int, part: _Part) -> Values:
+    """The motion of an action as the world plays it."""
+    actor = Actor(cast=0, action=name, direction=facing, look=replace(_NOBODY, growth=part.growth))
+    script = ShotScript(
+        place=_NOWHERE,
+        actors=(actor,) * max(part.actors, part.slot + 1),
+        props=() if part.held is None else (_in_hand(part.held, part.slot),),
+        framing=part.framing,
+    )
+    return motion(stage(script, part.frames, np.random.default_rng(0)).characters[part.slot])
 
 
 def _in_hand(kind: int, actor: int) -> PropUse:
@@ -193,11 +209,6 @@ def framing(take: Scene, script: ShotScript) -> frozenset[str]:
         zooms[name] = abs(float(scene.camera["zoom"].mean()) - float(take.camera["zoom"].mean()))
     least = min(zooms.values())
     return frozenset(name for name, distance in zooms.items() if distance <= least + 1e-6)
-
-
-def held_by(script: ShotScript, index: int) -> int | None:
-    """The kind of what an actor of a script holds."""
-    return next((p.kind for p in script.props if p.actor == index and p.manner == "held"), None)
 
 
 def goes_right(wanted: Actor, shown: tuple[str, int]) -> bool:

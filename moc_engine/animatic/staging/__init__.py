@@ -27,7 +27,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     for i, (actor, spot) in enumerate(zip(script.actors, spots, strict=True)):
         facing = float(actor.direction or (1.0 if spot <= 0.0 else -1.0))
         track = scene.characters[i]
-        cue = Cue(track, t, seconds, facing, 0.23 * i, 2.0**actor.look.growth)
+        cue = Cue(track, t, seconds, facing, 0.23 * i, 2.0**actor.look.growth, zoom)
         _stage_actor(cue, actor, float(spot + about[i]), depth=(0.1, -0.35, 0.35)[i] + rng.uniform(-0.1, 0.1))
     for i, prop in enumerate(script.props):
         stage_prop(scene, i, prop, script, t, seconds, rng)

@@ -13,12 +13,20 @@ from moc_engine.animatic.staging.easing import smoothstep
 ZOOMS: Final = {None: 0.45, "wide": 0.0, "medium": 0.85, "closeup": 1.45}
 """log2 magnification of each framing; None is what a shot gets that does not say."""
 
+_ZOOMING: Final = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}
+"""What a camera that zooms adds at the beginning and at the end of its shot."""
+
 
 def framing_zoom(script: ShotScript) -> float:
     """log2 of the magnification a shot has before its camera moves: nearer only while all are in it."""
     zoom = ZOOMS[script.framing]
     most = {0: 1.45, 1: 1.45, 2: 1.15, 3: 0.6}[len(script.actors)]
     return min(zoom, most)
+
+
+def nearest_zoom(script: ShotScript) -> float:
+    """The same where the camera is nearest in the shot."""
+    return max(framing_zoom(script) + max(_ZOOMING.get(script.camera or "", (0.0,))), 0.0)
 
 
 def stage_camera(scene: Scene, script: ShotScript) -> None:
@@ -36,14 +44,19 @@ def stage_camera(scene: Scene, script: ShotScript) -> None:
     x = subject.mean() + share * (subject - subject.mean())
     if move in ("pan_left", "pan_right"):
         x = x + (1 if move == "pan_right" else -1) * 0.5 * half * (along - 0.5)
-    zooming = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}.get(move, (0.0, 0.0))
+    zooming = _ZOOMING.get(move, (0.0, 0.0))
     tilting = {"tilt_up": (0.0, 0.3), "tilt_down": (0.3, 0.0)}.get(move, (0.0, 0.0))
     camera["x"] = x
     camera["zoom"] = np.maximum(zoom + zooming[0] + (zooming[1] - zooming[0]) * along, 0.0)
-    camera["y"] = half * (tilting[0] + (tilting[1] - tilting[0]) * along)
+    camera["y"] = _headroom(zoom) + half * (tilting[0] + (tilting[1] - tilting[0]) * along)
     camera["shake"] = 1.0 if move == "shake" else 0.0
     camera["roll"] = 0.05 * np.sin(2 * np.pi * 0.3 * t) if move == "sway" else 0.0
     for amount in ("sunset", "night"):
         camera[amount] = 1.0 if script.time == amount else 0.0
     for amount, word in (("rain", "rain"), ("snow", "snowfall"), ("fog", "fog"), ("wind", "wind")):
         camera[amount] = 1.0 if script.weather == word else 0.0
+
+
+def _headroom(zoom: float) -> float:
+    """How far a near camera is raised, so that what is worn on a head is in the picture."""
+    return 0.05 * float(smoothstep((zoom - 0.85) / 0.6))

@@ -32,6 +32,7 @@ class Cue:
     facing: float  # +1 right, -1 left
     offset: float  # shifts periodic motion between slots, in turns
     scale: float  # of the body, from its growth
+    zoom: float  # of the frame, log2: near ones have less room above
 
     def turn(self, rate: float, start: float = 0.0) -> Times:
         """An angle that turns `rate` times a second."""
@@ -80,7 +81,7 @@ def _jump(cue: Cue) -> None:
     lift = np.where(flying, 4 * air * (1 - air), 0.0)
     speed = np.where(flying, np.abs(1 - 2 * air), 0.0)
     settle = np.where(u >= 0.8, np.exp(-3.2 * (u - 0.8) / 0.2) * np.cos(5.5 * (u - 0.8) / 0.2), 0.0)
-    cue.track["lift"] = 1.05 * lift
+    cue.track["lift"] = 1.05 * min(1.0, 1.25 * 2.0**-cue.zoom) * lift
     cue.track["squash"] = 0.26 * crouch - 0.2 * speed**1.3 + 0.24 * settle
     cue.track["tuck"] = lift
     up = smoothstep(lift * 1.5)

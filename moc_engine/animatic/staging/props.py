@@ -8,7 +8,7 @@ import numpy as np
 
 from moc_engine.animatic.scene import BODY_HEIGHT, CHARACTER_SLOTS, PROPS, Array, Scene, Track
 from moc_engine.animatic.script import PropUse, ShotScript
-from moc_engine.animatic.staging.camera import framing_zoom
+from moc_engine.animatic.staging.camera import framing_zoom, nearest_zoom
 from moc_engine.animatic.staging.easing import Times, set_angle, smoothstep
 
 _CARRY_NEAR: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
@@ -32,7 +32,7 @@ def stage_prop(
     track["colour"] = prop.colour
     track["size"] = 1.0
     set_angle(track, "roll", np.zeros_like(t))
-    airborne = _FREE_LIFT.get(name, 0.0) * 2.0 ** -framing_zoom(script)
+    airborne = _FREE_LIFT.get(name, 0.0) * 2.0 ** -nearest_zoom(script)
     sway = np.sin(2 * np.pi * (0.35 * t + 0.2 * slot))
     if prop.manner == "lies":
         side = -1.0 if rng.random() < 0.5 else 1.0

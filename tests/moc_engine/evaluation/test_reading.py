@@ -29,11 +29,12 @@ def _blurred(scene: Scene, amount: float = 0.05) -> Scene:
     return Scene((scene.values + noise).astype(np.float32))
 
 
+@pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("name", ACTIONS)
-def test_every_action_is_recognised_though_imperfect(name: str) -> None:
-    script = _script(name)
+def test_every_action_is_recognised_though_imperfect(name: str, framing: str) -> None:
+    script = _script(name, framing=framing)
     take = _blurred(_played(script))
-    shown = reading.action(take.characters[0], script.actors[0], None)
+    shown = reading.action(take.characters[0], script, 0)
     assert shown[0] == name
     assert reading.goes_right(script.actors[0], shown)
 
@@ -43,15 +44,15 @@ def test_walking_the_wrong_way_is_wrong(direction: int) -> None:
     script = _script()
     actor = replace(script.actors[0], action="walk", direction=direction)
     take = _played(replace(script, actors=(actor,)))
-    shown = reading.action(take.characters[0], actor, None)
+    shown = reading.action(take.characters[0], replace(script, actors=(actor,)), 0)
     assert shown == ("walk", direction)
     assert not reading.goes_right(replace(actor, direction=-direction), shown)
 
 
 def test_somebody_who_was_to_dance_and_stands_does_not_dance() -> None:
     track = _played(_script()).characters[0]
-    dancer = _script("dance").actors[0]
-    assert not reading.goes_right(dancer, reading.action(track, dancer, None))
+    wanted = _script("dance")
+    assert not reading.goes_right(wanted.actors[0], reading.action(track, wanted, 0))
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
