@@ -170,7 +170,7 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float) -> None:
         velocity = guided(partial(backbone.velocity, attention=attention, captions=captions), guidance)
         *_, done = denoise(velocity, noise.contiguous(), backbone.scheduler, 3)
         ours = done.latents[0, ..., 0].permute(1, 2, 0)
-        torch.testing.assert_close(ours, played[0, nth], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ours, played.latents[0, nth], atol=1e-4, rtol=1e-4)
         read = backbone.read(
             done.latents[0], own, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
         )
