@@ -48,6 +48,10 @@ FIELD_WEIGHTS: Final = {
 cannot be known at all: without such weights nothing would learn to move."""
 
 UNUSED_WEIGHT: Final = 0.05
+JITTER_WEIGHT: Final = 2.0
+"""How much the change of an error from one frame to the next counts beside the error itself: the eye
+forgives a hand that is a little off more readily than one that trembles."""
+
 ABSENT_WEIGHT: Final = 0.2
 """Weight of the channels, all 0, of a character or prop that is not there."""
 
@@ -102,7 +106,8 @@ def channel_weights() -> Tensor:
 def flow_loss(predicted: Tensor, latents: Tensor, level_BN: Tensor, weights_SC: Tensor) -> Tensor:
     """The weighted mean squared error of the velocity that a clean prediction implies, in float32.
 
-    An error of x0 is one of the velocity times σ; below `SHARP_LEVEL` it counts no more than there.
+    An error of x0 is one of the velocity times σ; below `SHARP_LEVEL` it counts no more than there. To it
+    comes how much the error changes from frame to frame.
     """
     presence = latents[..., :1]
     present = torch.ones_like(presence)
@@ -111,5 +116,7 @@ def flow_loss(predicted: Tensor, latents: Tensor, level_BN: Tensor, weights_SC: 
     present = present.expand_as(latents).clone()
     present[..., 0] = 1.0
     weights = weights_SC * present
-    error = ((predicted.float() - latents) / level_BN.clamp(min=SHARP_LEVEL)[..., None, None, None]) ** 2
-    return (error * weights).sum() / weights.sum()
+    error = (predicted.float() - latents) / level_BN.clamp(min=SHARP_LEVEL)[..., None, None, None]
+    jitter = error.diff(dim=2)
+    squares = (error**2 * weights).sum() + JITTER_WEIGHT * (jitter**2 * weights[:, :, 1:]).sum()
+    return squares / weights.sum()

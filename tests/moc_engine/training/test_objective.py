@@ -51,3 +51,13 @@ def test_the_loss_is_nothing_for_the_truth_and_weighs_low_noise_more() -> None:
     assert flow_loss(wrong, latents, low, weights) > flow_loss(wrong, latents, high, weights) > 0
     nearly_none = torch.full((3, 4), 1e-6)
     assert flow_loss(wrong, latents, nearly_none, weights).isfinite()
+
+
+def test_a_trembling_error_weighs_more_than_a_steady_one() -> None:
+    latents, weights = _latents(), channel_weights()
+    level = torch.full((3, 4), 0.5)
+    steady = torch.full_like(latents, 0.1)
+    trembling = steady * torch.tensor([1.0, -1.0]).repeat(3)[:, None, None]
+    assert flow_loss(latents + trembling, latents, level, weights) > 2 * flow_loss(
+        latents + steady, latents, level, weights
+    )
