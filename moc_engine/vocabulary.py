@@ -29,7 +29,7 @@ def unknown_words(caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int
 
 def nearest_word(word: str) -> str | None:
     """The word the model knows that is written most like `word`, if one is."""
-    close = get_close_matches(word.casefold(), _known(), n=1, cutoff=0.75)
+    close = get_close_matches(word.casefold(), _known(), n=1, cutoff=0.8)
     return close[0] if close else None
 
 

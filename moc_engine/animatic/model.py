@@ -26,7 +26,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from moc_engine.animatic.grammar import normalise
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS, Array, frame_times
-from moc_engine.errors import ModelNotFound
+from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.quiet import quietly
 from moc_engine.vocabulary import WORDS
 
@@ -143,11 +143,21 @@ def save(pipeline: AnimaticPipeline, folder: Path) -> None:
 
 
 def load(folder: Path) -> AnimaticPipeline:
-    """Reads what `save` wrote; raises `ModelNotFound` where there is nothing of the kind."""
+    """Reads what `save` wrote.
+
+    Raises `ModelNotFound` where there is nothing of the kind, `ModelMismatch` for a model of other latents or
+    another vocabulary.
+    """
     if not (folder / "model_index.json").is_file():
         raise ModelNotFound(f"no model in {folder}: model_index.json is missing")
     with quietly():
-        return AnimaticPipeline.from_pretrained(folder, use_safetensors=True)
+        pipeline = AnimaticPipeline.from_pretrained(folder, use_safetensors=True)
+    channels = pipeline.transformer.config.in_channels
+    if channels != INPUTS:
+        raise ModelMismatch(f"{folder} reads {channels} channels, animatic latents have {INPUTS}")
+    if set(WORDS) - pipeline.tokenizer.get_vocab().keys():
+        raise ModelMismatch(f"{folder} does not know all words of today's vocabulary")
+    return pipeline
 
 
 def story_text(caption: str, cast: Sequence[str]) -> str:
@@ -183,7 +193,7 @@ def with_marks(latents_BCFSW: Tensor) -> Tensor:
 
 @lru_cache
 def _clock(frames: int) -> Array:
-    """(CLOCK, F): how much of the shot is over (-1 to 1), seconds since its begin, and turning hands."""
+    """(CLOCK, F): how much of the shot is over (-1 to 1), its seconds so far over 4, and turning hands."""
     t = frame_times(frames)
     hands = [turn(2 * np.pi * rate * t) for rate in CLOCK_RATES for turn in (np.sin, np.cos)]
     return np.stack([2 * t / (t[-1] + t[0]) - 1, t / 4, *hands]).astype(np.float32)

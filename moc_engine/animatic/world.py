@@ -54,8 +54,8 @@ class Recall:
 class StoryShot:
     """A shot with its truth: caption, scene, script, and what of it memory must supply.
 
-    `told` has the parts of each cast member's look that the caption describes. `place_absence` counts shots
-    since the set was last seen, None where it is new.
+    `told` has the parts of each cast member's look that the caption describes, `place_told` whether it names
+    the set. `place_absence` counts shots since the set was last seen, None where it is new.
     """
 
     caption: str
@@ -63,6 +63,7 @@ class StoryShot:
     script: ShotScript
     recalls: tuple[Recall, ...]
     told: Mapping[int, tuple[str, ...]]
+    place_told: bool
     place_absence: int | None
 
 
@@ -143,6 +144,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
                 script=script,
                 recalls=recalls,
                 told=telling.looks,
+                place_told=telling.place,
                 place_absence=index - seen_places[kind] if kind in seen_places else None,
             )
         )

@@ -22,7 +22,7 @@ from moc_engine.evaluation.outcomes import Outcomes
 from moc_engine.evaluation.playback import Playback, play
 
 GROUP: Final = 10
-"""Stories rendered at once."""
+"""Stories rendered at once, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def examine_model(
 ) -> Outcomes:
     """Renders the stories and reads them; `report` hears how many are done."""
     found = Outcomes()
-    for numbers in _groups(examination):
+    for numbers in _groups(examination, GROUP):
         found.join(_examine_group(pipeline, examination, numbers))
         report(numbers.stop)
     return found
@@ -80,7 +80,7 @@ def examine_in_processes(
     report: Callable[[int], None] = lambda examined: None,
 ) -> Outcomes:
     """The same for the model in a folder, by several processes of one thread each."""
-    groups = list(_groups(examination))
+    groups = list(_groups(examination, min(GROUP, -(-examination.stories // max(1, processes)))))
     if min(processes, len(groups)) < 2:
         return examine_model(load(folder), examination, report=report)
     found = Outcomes()
@@ -93,15 +93,15 @@ def examine_in_processes(
     return found
 
 
-def _groups(examination: Examination) -> Iterator[range]:
-    for start in range(0, examination.stories, GROUP):
-        yield range(start, min(start + GROUP, examination.stories))
+def _groups(examination: Examination, size: int) -> Iterator[range]:
+    for start in range(0, examination.stories, size):
+        yield range(start, min(start + size, examination.stories))
 
 
 def _examine_group(pipeline: AnimaticPipeline, examination: Examination, numbers: range) -> Outcomes:
     found = Outcomes()
     stories = [examination.story(number) for number in numbers]
-    played = play(pipeline, stories, examination.playback)
+    played = play(pipeline, stories, examination.playback, numbers=numbers)
     takes: NDArray[np.float32] = played.latents.float().cpu().numpy()
     for number, story, latents in zip(numbers, stories, takes, strict=True):
         found.story = number

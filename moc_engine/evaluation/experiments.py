@@ -46,11 +46,18 @@ def experiments(
     long_stories: int,
     retrained: Mapping[str, Path] | None = None,
 ) -> Iterator[Experiment]:
-    """All of them, for a model whose own settings are given; `retrained` are folders of others by name."""
+    """All of them, for a model whose own settings are given; `retrained` are folders of others by name.
+
+    Raises `ValueError` where there are no stories.
+    """
+    if long_stories < 1:
+        raise ValueError(f"long_stories: must be 1 or more, got {long_stories}")
     usual = Examination(stories=stories, playback=Playback(routing=routing, sampler=sampler), pictures=False)
     yield from _budgets(usual)
     yield from _absences(replace(usual, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
     yield from _ablations(usual)
+    if retrained:
+        yield Experiment(group="retrained", name="as it is", examination=usual)
     for name, folder in (retrained or {}).items():
         yield Experiment(group="retrained", name=name, examination=usual, model=folder)
 

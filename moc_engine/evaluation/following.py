@@ -3,7 +3,7 @@
 `METRICS`: present (a named character is there), count (so many characters and no more), setting, described
 (a described part of a look), event (what an event changes, once it is over), action (with the direction of
 those who go somewhere), expression, prop (a thing that is held, thrown or lies there), camera and framing.
-What a caption does not say is not examined, but for the set, which then stays.
+What a caption does not say is not examined, but for the set, which then stays that of the take before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from moc_engine.animatic.scene import Scene
+from moc_engine.animatic.scene import Scene, Track
 from moc_engine.animatic.script import GROWN, Actor, Event, Look, ShotScript
 from moc_engine.animatic.world import Story, StoryShot
 from moc_engine.evaluation import reading
@@ -34,18 +34,24 @@ METRICS: Final = (
 
 def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
     """Adds to `found` what the takes of one story show of what its captions say."""
+    before: int | None = None  # the set of the take before
     for shot, take in zip(story.shots, takes, strict=True):
         script = shot.script
-        seen = dict(reading.characters(take))
-        found.add("count", sum(1 for _ in reading.characters(take)) == len(script.actors))
-        found.add("setting", reading.place(take)[0] == script.place.kind)
+        shown = reading.cast_of(take)
+        place = reading.place(take)[0]
+        wanted = script.place.kind if shot.place_told else before
+        if wanted is not None:
+            found.add("setting", place == wanted)
+        before = place
+        found.add("count", reading.count(take) == len(script.actors))
         for index, actor in enumerate(script.actors):
-            found.add("present", actor.cast in seen)
-            _examine_look(shot, actor, seen.get(actor.cast), found)
-            _examine_play(script, index, take, found)
-        shown = [kind for kind, _ in reading.things(take)]
+            track = shown.get(actor.cast)
+            found.add("present", track is not None)
+            _examine_look(shot, actor, None if track is None else reading.look(track), found)
+            _examine_play(script, index, track, found)
+        things = [kind for kind, _ in reading.things(take)]
         for prop in script.props:
-            found.add("prop", prop.kind in shown)
+            found.add("prop", prop.kind in things)
         if script.camera:
             found.add("camera", script.camera in reading.camera(take, script))
         if script.framing:
@@ -54,16 +60,16 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
 
 def _examine_look(shot: StoryShot, actor: Actor, seen: Seen | None, found: Outcomes) -> None:
     for part in shot.told.get(actor.cast, ()):
-        if part not in _changed_parts(actor.event):
+        unnamed = part == "accessory" and actor.look.accessory is None
+        if not unnamed and part not in _changed_parts(actor.event):
             found.add("described", seen is not None and _shows(part, actor.look, seen))
     if actor.event is not None:
         found.add("event", seen is not None and _has_happened(actor.event, seen))
 
 
-def _examine_play(script: ShotScript, index: int, take: Scene, found: Outcomes) -> None:
+def _examine_play(script: ShotScript, index: int, track: Track | None, found: Outcomes) -> None:
     """Action and expression; those in an event or a throw move by its rules, and smile or cry."""
     actor = script.actors[index]
-    track = reading.who_plays(take, actor.cast)
     busy = any(p.actor == index and p.manner == "thrown" for p in script.props)
     if actor.event is None and not busy:
         found.add(
@@ -85,8 +91,7 @@ def _shows(part: str, look: Look, seen: Seen) -> bool:
         case "shape":
             return seen.shape == look.shape
         case "accessory":
-            # a description that names none leaves it open
-            return look.accessory is None or seen.accessory == look.accessory
+            return seen.accessory == look.accessory
         case "body":
             return reading.colour_name(seen.body) == look.body_name
         case _:

@@ -2,7 +2,7 @@
 
 `METRICS`: roughness is the size of the second differences of poses, over that of the world's own scene of the
 same script (1: just as smooth). slip is how far a walker's or runner's feet slide over the ground, over the
-way it goes.
+way that its legs make or that it goes, whichever is longer (1: it glides, or treads on the spot).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from moc_engine.animatic.scene import BODY_HEIGHT, RUN_CYCLE, WALK_CYCLE, Scene,
 from moc_engine.animatic.script import MOVING
 from moc_engine.animatic.world import Story
 from moc_engine.evaluation.outcomes import Outcomes
-from moc_engine.evaluation.reading import Values, motion, who_plays
+from moc_engine.evaluation.reading import Values, cast_of, motion
 
 METRICS: Final = ("roughness", "slip")
+LEAST_WAY: Final = 0.05
+"""In half frame widths: who goes no further neither walks nor runs."""
 _CYCLES: Final = {"walk": WALK_CYCLE, "run": RUN_CYCLE}
 
 
@@ -26,8 +28,9 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
     """Adds to `found` how the takes of one story move."""
     shown = drawn = 0.0
     for shot, take in zip(story.shots, takes, strict=True):
+        tracks = cast_of(take)
         for index, actor in enumerate(shot.script.actors):
-            track = who_plays(take, actor.cast)
+            track = tracks.get(actor.cast)
             if track is None:
                 continue
             shown += _roughness(track)
@@ -43,10 +46,11 @@ def _roughness(track: Track) -> float:
 
 
 def _slip(track: Track, cycle: float, growth: float) -> float:
-    """|way that the legs make - way gone|, summed over the frames, over the way that the legs make."""
+    """|way that the legs make - way gone|, summed over the frames, over the longer of the two."""
     cosine, sine = (track["phase"][:, i].astype(np.float64) for i in (0, 1))
     turned: Values = np.diff(np.unwrap(np.arctan2(sine, cosine))) / (2 * np.pi)
     facing = 1.0 if float(track["yaw"][:, 0].mean()) > 0 else -1.0
     made = facing * turned * cycle * BODY_HEIGHT * 2.0**growth
     gone = np.diff(track["x"].astype(np.float64))
-    return float(np.abs(made - gone).sum() / max(np.abs(made).sum(), 1e-6))
+    way = max(np.abs(made).sum(), np.abs(gone).sum())
+    return float(np.abs(made - gone).sum() / way) if way > LEAST_WAY else 1.0

@@ -20,7 +20,7 @@ from moc_engine.animatic.colour import lab_from_linear, linear_from_srgb
 from moc_engine.animatic.scene import CHARACTER_SLOTS, PROP_SLOTS, SHAPES, Scene, Track
 from moc_engine.animatic.world import Story
 from moc_engine.evaluation.outcomes import Outcomes
-from moc_engine.evaluation.reading import GREY, Seen, Values, characters, who_plays
+from moc_engine.evaluation.reading import GREY, Seen, Values, cast_of, look
 
 METRICS: Final = ("shape_in_pixels", "colour_error_in_pixels")
 SIZE: Final = (256, 144)
@@ -36,9 +36,11 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
     if chosen is None:
         return
     first, last, cast = chosen
-    known, track = dict(characters(takes[first])).get(cast), who_plays(takes[last], cast)
-    if known is None or track is None:
+    remembered, track = cast_of(takes[first]).get(cast), cast_of(takes[last]).get(cast)
+    if remembered is None or track is None:
+        found.add("shape_in_pixels", False, last - first)
         return
+    known = look(remembered)
     painter = _Painter(takes[last], track)
     found.add("shape_in_pixels", _shape(painter) == known.shape, last - first)
     error = _colour_error(painter, known)
@@ -47,7 +49,7 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
 
 
 def _last_remembered(story: Story) -> tuple[int, int, int] | None:
-    """(shot that shows it first, shot that must remember it, cast member); None where there is none."""
+    """(shot to remember it from, shot that must remember it, cast member); None where there is none."""
     first: dict[int, int] = {}
     chosen = None
     for index, shot in enumerate(story.shots):
@@ -55,6 +57,8 @@ def _last_remembered(story: Story) -> tuple[int, int, int] | None:
             if not recall.changed and {"shape", "body"} <= set(recall.parts):
                 chosen = (first[recall.cast], index, recall.cast)
         for actor in shot.script.actors:
+            if {"shape", "body"} & set(shot.told.get(actor.cast, ())):
+                first[actor.cast] = index
             first.setdefault(actor.cast, index)
     return chosen
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -43,9 +44,9 @@ class Playback:
     """How to render: what a shot looks at, and what is taken away from it.
 
     `router` is one of `ROUTERS`; all but dense and own attend to as many history tokens as `routing` lets MoC
-    choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history;
-    without `caption_link` no captions are read at all. `steer` pins to a shot, or bans from it, the shots in
-    which its cast was first seen.
+    choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history; takes
+    are still read whole. Without `caption_link` no captions are read at all. `steer` pins to a shot, or bans
+    from it, the shots in which its cast was first seen. Raises `ValueError` for what would have no effect.
     """
 
     router: Router = "moc"
@@ -56,6 +57,13 @@ class Playback:
     caption_link: bool = True
     steer: Steer | None = None
 
+    def __post_init__(self) -> None:
+        chooses = self.router in ("moc", "window", "radial", "random")
+        if self.steer is not None and not chooses:
+            raise ValueError(f"steer: the router {self.router} has nothing to pin or ban")
+        if not self.own_link and self.router == "own":
+            raise ValueError("own_link: the router own looks at nothing else")
+
 
 class RememberingAttention:
     """Self-attention of one shot of many stories, to itself and to what `write` has kept of earlier ones.
@@ -63,7 +71,7 @@ class RememberingAttention:
     `attended` and `available` count the history pairs of query and key so far.
     """
 
-    def __init__(self, playback: Playback, layers: int) -> None:
+    def __init__(self, playback: Playback, layers: int, chances: Sequence[torch.Generator] = ()) -> None:
         self.playback = playback
         self.routing = playback.routing
         self.pool_after = playback.routing.pooling == "after"
@@ -73,7 +81,7 @@ class RememberingAttention:
         self.first_seen: Tensor | None = None  # (B, earlier shots), of the cast of the shot at hand
         self.attended = 0
         self.available = 0
-        self._chance = torch.Generator().manual_seed(playback.seed)
+        self._chances = chances  # of each story, for the random router
 
     @property
     def pruned(self) -> float:
@@ -125,7 +133,7 @@ class RememberingAttention:
             return packed(memories, budget=routing.top_k * tokens // chunks), None
         scores = routing_scores(q_BHLD, memories)
         if router == "random":
-            scores = random_scores(scores, self._chance)
+            scores = random_scores(scores, self._chances)
         elif router in ("window", "radial"):
             place = window_scores if router == "window" else radial_scores
             by_place = place(
@@ -176,12 +184,19 @@ class Played:
 
 
 @torch.no_grad()
-def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> Played:
-    """Renders stories of equally many, equally long shots."""
+def play(
+    pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playback, *, numbers: Sequence[int] = ()
+) -> Played:
+    """Renders stories of equally many, equally long shots.
+
+    Each draws noise of its own, by `Playback.seed` and its number (their places where left out), so that a
+    story comes out the same in any company.
+    """
     model, sampler = pipeline.transformer, playback.sampler
     device = next(model.parameters()).device
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
-    attention = RememberingAttention(playback, len(model.blocks))
+    chances = [_generator(playback.seed, number) for number in numbers or range(len(stories))]
+    attention = RememberingAttention(playback, len(model.blocks), chances)
     silence = _captions(pipeline, [("", "", ())] * len(stories))
     told = [
         _captions(pipeline, [(s.global_caption, s.shots[n].caption, s.cast) for s in stories])
@@ -189,14 +204,13 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
         else silence
         for n in range(shots)
     ]
-    generator = torch.Generator().manual_seed(playback.seed)
     takes: list[Tensor] = []
     for shot in range(shots):
         starts = torch.tensor([shot * frames // PATCH_FRAMES], device=device)
         cos, sin = story_angles(model, starts=starts, frames=frames // PATCH_FRAMES, slots=SLOTS)
         attention.angles = (cos[0], sin[0])
         attention.first_seen = torch.stack([_first_seen(story, shot) for story in stories])
-        x = torch.randn(len(stories), frames, SLOTS, CHANNELS, generator=generator).to(device)
+        x = _noise(chances, frames).to(device)
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(model, attention, x, now, told[shot])
@@ -206,7 +220,7 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
             x = x + (after - now) * flow
         takes.append(x)
         if playback.router != "own":
-            noise = torch.randn(x.shape, generator=generator).to(device)
+            noise = _noise(chances, frames).to(device)
             with attention.write():
                 _velocity(
                     model,
@@ -216,6 +230,16 @@ def play(pipeline: AnimaticPipeline, stories: Sequence[Story], playback: Playbac
                     told[shot],
                 )
     return Played(latents=torch.stack(takes, dim=1), pruned=attention.pruned)
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    state = np.random.SeedSequence((seed, number)).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def _noise(chances: Sequence[torch.Generator], frames: int) -> Tensor:
+    """(B, F, S, C), each story's by its own generator."""
+    return torch.stack([torch.randn(frames, SLOTS, CHANNELS, generator=chance) for chance in chances])
 
 
 def _first_seen(story: Story, shot: int) -> Tensor:

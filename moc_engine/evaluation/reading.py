@@ -60,25 +60,29 @@ class Seen:
     growth: float
 
 
-def characters(take: Scene) -> Iterator[tuple[int, Seen]]:
-    """The cast members in a take and how they look at its end."""
+def cast_of(take: Scene) -> dict[int, Track]:
+    """The track that shows each cast member in a take; the first, should two show the same."""
+    found: dict[int, Track] = {}
     for track in _present(take):
-        accessory = _end(track, "accessory")
-        yield (
-            int(_end(track, "cast").argmax()),
-            Seen(
-                shape=int(_end(track, "shape").argmax()),
-                accessory=int(accessory.argmax()) if accessory.max() > 0.5 else -1,
-                body=linear_from_lab(_end(track, "body") + GREY),
-                accent=linear_from_lab(_end(track, "accent") + GREY),
-                growth=float(_end(track, "growth")[0]),
-            ),
-        )
+        found.setdefault(int(_end(track, "cast").argmax()), track)
+    return found
 
 
-def who_plays(take: Scene, cast: int) -> Track | None:
-    """The track that shows a cast member, if one does."""
-    return next((t for t in _present(take) if int(_end(t, "cast").argmax()) == cast), None)
+def look(track: Track) -> Seen:
+    """How a character looks at the end of a take."""
+    accessory = _end(track, "accessory")
+    return Seen(
+        shape=int(_end(track, "shape").argmax()),
+        accessory=int(accessory.argmax()) if accessory.max() > 0.5 else -1,
+        body=linear_from_lab(_end(track, "body") + GREY),
+        accent=linear_from_lab(_end(track, "accent") + GREY),
+        growth=float(_end(track, "growth")[0]),
+    )
+
+
+def count(take: Scene) -> int:
+    """How many characters a take shows, whoever they are."""
+    return len(_present(take))
 
 
 def things(take: Scene) -> Iterator[tuple[int, Track]]:
@@ -184,8 +188,12 @@ def camera(take: Scene, script: ShotScript) -> frozenset[str]:
 
 
 def _refilmed(take: Scene, script: ShotScript, move: str) -> Scene:
-    """The same characters, filmed as the world does; only those of the script are looked at."""
+    """The script's characters, wherever they are, filmed as the world does."""
     scene = Scene(take.values.copy())
+    shown = cast_of(take)
+    for index, actor in enumerate(script.actors):
+        if actor.cast in shown:
+            scene.characters[index]["x"] = shown[actor.cast]["x"]
     stage_camera(scene, replace(script, camera=move))
     return scene
 

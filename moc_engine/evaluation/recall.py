@@ -3,7 +3,7 @@
 What a character must look like is what the first take that shows it shows, or what words have said since: a
 description or an event that changes it for good. A take that lacks a character whom its caption names has
 its shape, accessory and state wrong; so has the next, if what it should remember was to be seen in such a
-take alone. A set that comes back must have the tint and the layout of its first take.
+take alone. A set that comes back must have the tint and the layout of the first take that shows it.
 
 `METRICS` holds what is found: shape, accessory and latest_state are 1 or 0, colour_error the mean absolute
 difference of linear channels (0–1), tint and layout that of latent numbers.
@@ -22,7 +22,7 @@ from moc_engine.animatic.scene import Scene
 from moc_engine.animatic.script import Event
 from moc_engine.animatic.world import Recall, Story, StoryShot
 from moc_engine.evaluation.outcomes import Outcomes
-from moc_engine.evaluation.reading import Seen, Values, characters, place
+from moc_engine.evaluation.reading import Seen, Values, cast_of, look, place
 
 METRICS: Final = ("shape", "accessory", "colour_error", "latest_state", "layout", "tint")
 SAME_COLOUR: Final = 0.1
@@ -32,12 +32,12 @@ SAME_GROWTH: Final = 0.25
 
 def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
     """Adds to `found` what the takes of one story remember."""
-    places: dict[int, tuple[Values, Values]] = {}
+    sets = Sets(found)
     known: dict[int, Seen | None] = {}  # whom captions have named; None: what to remember was never shown
     changed: set[int] = set()
     for shot, take in zip(story.shots, takes, strict=True):
-        _examine_place(shot, take, places, found)
-        present = dict(characters(take))
+        sets.examine(shot, take)
+        present = {cast: look(track) for cast, track in cast_of(take).items()}
         recalls = {recall.cast: recall for recall in shot.recalls}
         for actor in shot.script.actors:
             seen, before = present.get(actor.cast), known.get(actor.cast)
@@ -50,15 +50,22 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
             known[actor.cast] = _learned(before, seen, parts, actor.event)
 
 
-def _examine_place(
-    shot: StoryShot, take: Scene, places: dict[int, tuple[Values, Values]], found: Outcomes
-) -> None:
-    """Compares a set that comes back with its first take; `places` is what was seen of each so far."""
-    _, tint, layout = place(take)
-    first = places.setdefault(shot.script.place.kind, (tint, layout))
-    if shot.place_absence is not None:
-        found.add("tint", _distance(tint, first[0]), shot.place_absence)
-        found.add("layout", _distance(layout, first[1]), shot.place_absence)
+class Sets:
+    """What the takes of a story have shown of its sets so far."""
+
+    def __init__(self, found: Outcomes) -> None:
+        self._found = found
+        self._first: dict[int, tuple[Values, Values]] = {}
+
+    def examine(self, shot: StoryShot, take: Scene) -> None:
+        """Compares a set that comes back with the first take that shows it, if one does."""
+        kind, tint, layout = place(take)
+        known = self._first.get(shot.script.place.kind)
+        if known is not None:
+            self._found.add("tint", _distance(tint, known[0]), shot.place_absence)
+            self._found.add("layout", _distance(layout, known[1]), shot.place_absence)
+        elif kind == shot.script.place.kind:
+            self._first[kind] = tint, layout
 
 
 def _compare(

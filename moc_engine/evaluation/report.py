@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
@@ -148,8 +149,9 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "<h1>What the film remembers</h1>",
         f"<p>Model <code>{escape(model)}</code>. Every shot is generated in order from captions alone, with "
         "the model's own earlier takes as context, on stories held out from training. Intervals are 95%, by "
-        "resampling whole stories. Colour, tint and layout are errors: less is better.</p>",
-        *(f"<figure>{_svg(plot)}</figure>" for plot in plots),
+        "resampling whole stories. Colour, tint, layout and slip are errors: less is better. Roughness is best "
+        "at 1.</p>",
+        *(f"<figure>{_svg(plot, name=f'plot{i}')}</figure>" for i, plot in enumerate(plots)),
     ]
     titles = {
         "budget": "Routers at equal budgets of attended history",
@@ -189,11 +191,16 @@ def _table(rows: Sequence[Result]) -> Iterator[str]:
     yield "</table></div>"
 
 
-def _svg(plot: Plot) -> str:
+def _svg(plot: Plot, *, name: str) -> str:
+    """The plot as SVG; `name` keeps its ids apart from those of others on the page."""
     text = io.StringIO()
-    plot.savefig(text, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": name}):
+        plot.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :]
+    for kind in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(kind, f"{kind}{name}-")
+    return svg
 
 
 _STYLE: Final = """<style>

@@ -17,7 +17,6 @@ from typing import Final, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool1d
 
 from moc_engine.training.attention import Memories
 
@@ -37,54 +36,70 @@ def radial_scores(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot
     return -((beside + 1.0) * 2.0 ** (back - 1.0)).log2()
 
 
-def random_scores(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Scores that mean nothing, in the shape of others."""
-    return torch.rand(like.shape, generator=generator).to(like.device)
+def random_scores(like_BHLC: Tensor, chances: Sequence[torch.Generator]) -> Tensor:
+    """Scores that mean nothing, in the shape of others; each story's by its own generator."""
+    drawn = [torch.rand(like_BHLC.shape[1:], generator=chance) for chance in chances]
+    return torch.stack(drawn).to(like_BHLC.device)
 
 
 def packed(memories: Memories, budget: int) -> Memories:
-    """The whole history as `budget` tokens at most: half of them for the last shot, half of the rest for the
-    one before, and so on; what lies too far back for a token of its own shares the last one.
+    """The whole history as `budget` tokens: half of them for the last shot, half of the rest for the one
+    before, and so on; what lies too far back for a token of its own shares the last one.
 
-    Neighbouring tokens of a slot are averaged, then neighbouring slots.
+    A shot's tokens are averaged slot by slot as long as there is a token for each, then over slots.
     """
     earlier, tokens = memories.keys.shape[2:4]
     slots = memories.descriptors.shape[3]
     sizes = _shares(budget, earlier, tokens)
     parts = []
     for whole in (memories.keys, memories.values):
-        by_slot = (
-            whole.unflatten(3, (-1, slots)).transpose(3, 4).flatten(3, 4)
-        )  # (B, H, N, L, D), slot by slot
-        nearest = [_pooled(by_slot[:, :, earlier - 1 - i], size) for i, size in enumerate(sizes)]
-        far = by_slot[:, :, : earlier - len(sizes)].flatten(2, 3)
-        parts.append(torch.cat((*nearest, *([_pooled(far, 1)] if far.shape[2] else [])), dim=2))
+        near = [_pooled(whole[:, :, earlier - 1 - i], size, slots) for i, size in enumerate(sizes)]
+        far = whole[:, :, : earlier - len(sizes)].flatten(2, 3)
+        rest = [far.mean(dim=2, keepdim=True)] if budget > sum(sizes) and far.shape[2] else []
+        parts.append(torch.cat((whole[:, :, 0, :0], *near, *rest), dim=2))
     keys, values = parts
     return Memories(keys=keys[:, :, None], values=values[:, :, None], descriptors=memories.descriptors)
 
 
-def _shares(budget: int, earlier: int, tokens: int) -> Sequence[int]:
-    """Tokens for each shot from the last one back: half of what is left, until one is kept for the rest."""
+def _shares(budget: int, earlier: int, tokens: int) -> list[int]:
+    """Tokens for each shot from the last one back, never more for an older one; one is left for the rest.
+
+    What halving leaves over goes to the newest shots.
+    """
+    if budget >= earlier * tokens:
+        return [tokens] * earlier
     sizes: list[int] = []
-    left = budget
-    while len(sizes) < earlier and left > 1:
-        last = len(sizes) == earlier - 1
-        sizes.append(min(tokens, left if last else left // 2))
+    left = budget - 1
+    while len(sizes) < earlier and left > 0:
+        sizes.append(min(tokens, max(1, left // 2)))
         left -= sizes[-1]
+    if len(sizes) == earlier:
+        left += 1  # there is no rest
+    for i, size in enumerate(sizes):
+        more = min(tokens - size, left)
+        sizes[i] += more
+        left -= more
     return sizes
 
 
-def _pooled(whole_BHLD: Tensor, size: int) -> Tensor:
-    batch = whole_BHLD.shape[0]
-    rows = whole_BHLD.flatten(0, 1).transpose(1, 2).float()
-    pooled: Tensor = adaptive_avg_pool1d(rows, size).transpose(1, 2).unflatten(0, (batch, -1))
-    return pooled.to(whole_BHLD.dtype)
+def _pooled(shot_BHLD: Tensor, size: int, slots: int) -> Tensor:
+    """A shot's tokens, frame by frame, as `size` means (B, H, size, D)."""
+    by_slot = shot_BHLD.unflatten(2, (-1, slots)).transpose(2, 3)  # (B, H, slots, frames, D)
+    if size < slots:
+        groups = by_slot.tensor_split(size, dim=2)
+        return torch.stack([group.mean(dim=(2, 3)) for group in groups], dim=2)
+    frames = [size // slots + (slot < size % slots) for slot in range(slots)]
+    means = [
+        torch.stack([part.mean(dim=2) for part in by_slot[:, :, slot].tensor_split(count, dim=2)], dim=2)
+        for slot, count in enumerate(frames)
+    ]
+    return torch.cat(means, dim=2)
 
 
 def _places(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> tuple[Tensor, Tensor]:
     """(L, N · K) each: how many shots a chunk lies back, and how many slots beside the query's own.
 
-    Chunks that are frames hold every slot: none lies beside.
+    Chunks that are frames hold every slot: instead, how many frames a chunk lies before its shot's last.
     """
     back = (earlier - torch.arange(earlier)).repeat_interleave(chunks).expand(tokens, -1).float()
     if not by_slot:

@@ -19,9 +19,12 @@ def write_card(
         "hours": f"{seconds / 3600:.2f}",
         "processes": str(processes),
     }
-    onward = ""
+    command = f"moc-studio train animatic --preset {plan.name} --steps {plan.steps}"
+    command += "".join(f" --without {habit}" for habit in plan.without)
+    if plan.without:
+        facts["without"] = ", ".join(plan.without)
     if origin is not None:
-        onward = f" --from {origin}"
+        command += " --from ORIGIN"
         facts["began with"] = f"`{origin}`"
     lines = [
         "---",
@@ -36,7 +39,7 @@ def write_card(
         "",
         *_table(("what", "value"), facts.items()),
         "",
-        f"    moc-studio train animatic --preset {plan.name} --out DIR{onward}",
+        f"    {command} --out DIR",
     ]
     if history.recall:
         examined = max(points[-1][0] for points in history.recall.values())

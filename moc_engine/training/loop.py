@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from moc_engine.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.animatic.scene import PATCH_FRAMES
 from moc_engine.config import SamplerConfig
-from moc_engine.errors import CheckpointError
+from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.evaluation.examination import Examination, examine_model
 from moc_engine.evaluation.playback import Playback
 from moc_engine.files import sweep, whole_files, whole_folder
@@ -66,8 +66,10 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         torch.manual_seed(plan.seed)
-        self.pipeline: AnimaticPipeline = build(plan.model) if origin is None else load(origin)
-        self.origin = None if origin is None else str(origin)
+        self.pipeline: AnimaticPipeline = build(plan.model)
+        self.origin = None if origin is None else origin.resolve().name
+        if origin is not None:
+            _take_over(self.pipeline, origin)
         denoiser = StoryDenoiser(self.pipeline.transformer, self.pipeline.text_encoder)
         self.parameters = list(denoiser.parameters())
         optimizer = torch.optim.AdamW(
@@ -262,6 +264,18 @@ class Run:
         )
         with bar:
             yield bar, bar.add_task("train", total=self.plan.steps, completed=self.step, loss=float("nan"))
+
+
+def _take_over(pipeline: AnimaticPipeline, origin: Path) -> None:
+    """Gives a new model the weights of another of the same sizes; `ModelMismatch` where it has others."""
+    other = load(origin)
+    try:
+        pipeline.transformer.load_state_dict(other.transformer.state_dict())
+        pipeline.text_encoder.load_state_dict(other.text_encoder.state_dict())
+    except RuntimeError as error:
+        raise ModelMismatch(f"{origin} is not of the recipe's sizes: {error}") from error
+    if other.tokenizer.get_vocab() != pipeline.tokenizer.get_vocab():
+        raise ModelMismatch(f"{origin} numbers its words otherwise")
 
 
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ class Recipe:
     `silent` shots are denoised without captions, for guidance. `pins` and `bans` are the chances that an
     earlier shot is pinned to, or banned from, a shot's context. `gaps` is the chance that a story's shots
     lie far apart in time, as after long absences. Recall is examined on a few held-out stories as the run
-    goes on. `piece_minutes` ends a run early, to be resumed. `on_cpu` leaves GPUs alone.
+    goes on. `piece_minutes` ends a run early, to be resumed. `on_cpu` leaves GPUs alone. `without` names the
+    habits that were left out.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Recipe:
     examined_shots: int = 6
     examined_steps: int = 8
     piece_minutes: float | None = None
+    without: tuple[str, ...] = ()
 
 
 def cpu() -> Recipe:
@@ -115,7 +117,7 @@ def recipe(options: TrainingOptions) -> Recipe:
         plan = replace(plan, piece_minutes=options.minutes)
     for habit in options.without:
         plan = _WITHOUT[habit](plan)
-    return plan
+    return replace(plan, without=options.without)
 
 
 def _sparse(plan: Recipe) -> Recipe:

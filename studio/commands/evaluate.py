@@ -107,14 +107,14 @@ def run_examination(args: argparse.Namespace) -> int:
             processes=cores(),
             report=lambda examined: bar.update(task, completed=examined),
         )
-    figures = found.figures()
+    memory = args.kind == "memory"
+    metrics = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
+    figures = {name: figure for name, figure in found.figures().items() if name in (*metrics, "pruned")}
     if args.json:
         told = {name: asdict(figure) for name, figure in figures.items()}
         print(json.dumps({"settings": settings, "figures": told}, indent=2))
         return 0
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
-    memory = args.kind == "memory"
-    metrics = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
     for name in (*metrics, "pruned"):
         if name in figures:
             print(_in_words(name, figures[name]))
@@ -150,6 +150,7 @@ def _examination(args: argparse.Namespace) -> Examination:
                 caption_link=not args.no_caption_link,
             ),
             seed=args.seed,
+            pictures=args.kind == "memory",
         )
     except ValueError as error:
         message = str(error).replace("top_k", "top-k").replace("memory_noise", "memory-noise")

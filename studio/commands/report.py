@@ -25,7 +25,7 @@ def add_to(kinds: Any) -> None:
     parser = kinds.add_parser(
         "report",
         help="routers, budgets, absences and ablations as plots and a page",
-        description="Runs the experiments that DIR does not hold yet for this model, and draws them all: "
+        description="Runs the experiments that DIR does not hold as they are asked for, and draws them: "
         "report.html, by-budget.png, by-absence.png. It may be stopped and started again.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
@@ -60,11 +60,12 @@ def run(args: argparse.Namespace) -> int:
     store = args.out / "results.json"
     with told_plainly(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
-        known = {key: found for key, found in _read(store).items() if found["settings"] == settings.get(key)}
+        kept = _read(store)
+        known = {key: found for key, found in kept.items() if found["settings"] == settings.get(key)}
         missing = [e for e in experiments if args.only in (None, e.group) and e.key not in known]
         for experiment, figures in _examined(missing, args.model):
             known[experiment.key] = {"settings": settings[experiment.key], "figures": figures}
-            _write(store, known)
+            _write(store, {**kept, **known})
         results = [_result(e, known[e.key]) for e in experiments if e.key in known]
         print(write(results, args.out, model=identify(args.model and str(args.model))))
     return 0
@@ -91,7 +92,7 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
             )
         )
     except ValueError as error:
-        raise WrongUse(f"--{error}") from error
+        raise WrongUse(f"--{str(error).replace('_', '-')}") from error
 
 
 def _settings(experiment: Experiment, model: Path | None) -> dict[str, Any]:

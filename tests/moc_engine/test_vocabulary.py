@@ -19,6 +19,7 @@ def test_a_misspelt_word_is_recognised_and_a_strange_one_is_not() -> None:
     assert nearest_word("Walkss") == "walks"
     assert nearest_word("unbrella") == "umbrella"
     assert nearest_word("xylophone") is None
+    assert nearest_word("palm") is None
 
 
 def test_words_lists_synonyms_by_kind() -> None:

@@ -66,7 +66,7 @@ def _from_afar(take: Scene) -> None:
     ("spoil", "below", "untouched"),
     [
         (_empty_stage, {"present": 0.0, "count": 0.1, "event": 0.0, "action": 0.0}, {"setting", "prop"}),
-        (_other_place, {"setting": 0.0}, {"action", "described", "camera"}),
+        (_other_place, {"setting": 0.2}, {"action", "described", "camera"}),
         (_white, {"described": 0.8, "event": 0.9}, {"action", "setting", "count"}),
         (_frozen, {"action": 0.7, "camera": 0.6}, {"setting", "count", "expression"}),
         (_blank_faces, {"expression": 0.5}, {"action", "described", "event"}),

@@ -41,11 +41,11 @@ def test_another_colour_is_seen() -> None:
     assert _means(colour=-0.15)["colour_error_in_pixels"] > 0.05
 
 
-def test_nothing_is_found_where_nobody_is_remembered() -> None:
+def test_who_is_not_there_is_not_remembered() -> None:
     told, found = story(0), Outcomes()
     empty = [Scene.empty(9) for _ in told.shots]
     examine(told, empty, found)
-    assert found.headline() == {}
+    assert found.headline() == {"shape_in_pixels": 0.0}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -92,24 +92,32 @@ def test_shades_have_the_name_of_their_colour(name: str) -> None:
     for _ in range(20):
         look = replace(script.actors[0].look, body=sample_colour(rng, name))
         take = _played(replace(script, actors=(replace(script.actors[0], look=look),)), frames=6)
-        (_, seen), *_ = reading.characters(take)
-        assert reading.colour_name(seen.body) == name
+        assert reading.colour_name(reading.look(take.characters[0]).body) == name
 
 
 def test_characters_are_read_from_where_they_are() -> None:
     told = story(1)
     for shot, take in zip(told.shots, true_takes(told), strict=True):
-        take.values[:, list(CHARACTER_SLOTS)] = take.values[:, list(reversed(CHARACTER_SLOTS))]
-        read = dict(reading.characters(take))
-        assert sorted(read) == sorted(actor.cast for actor in shot.script.actors)
+        slots = list(CHARACTER_SLOTS)
+        take.values[:, slots] = take.values[:, slots[::-1]]
+        tracks = reading.cast_of(take)
+        assert sorted(tracks) == sorted(actor.cast for actor in shot.script.actors)
+        assert reading.count(take) == len(shot.script.actors)
         for actor in shot.script.actors:
-            assert read[actor.cast].shape == actor.after.shape
-            accessory = actor.after.accessory
-            assert read[actor.cast].accessory == (-1 if accessory is None else accessory)
-            track = reading.who_plays(take, actor.cast)
-            assert track is not None
-            assert track["cast"][0].argmax() == actor.cast
-    assert reading.who_plays(Scene.empty(3), 0) is None
+            seen, accessory = reading.look(tracks[actor.cast]), actor.after.accessory
+            assert seen.shape == actor.after.shape
+            assert seen.accessory == (-1 if accessory is None else accessory)
+        if shot.script.camera:
+            assert shot.script.camera in reading.camera(take, shot.script)
+    assert reading.cast_of(Scene.empty(3)) == {}
+
+
+def test_of_two_that_are_the_same_the_first_counts() -> None:
+    script = _script()
+    take = _played(replace(script, actors=(script.actors[0], script.actors[0])))
+    take.characters[1]["shape"] = np.eye(6)[(script.actors[0].look.shape + 1) % 6]
+    assert reading.look(reading.cast_of(take)[2]).shape == script.actors[0].look.shape
+    assert reading.count(take) == 2
 
 
 def test_things_are_read_with_their_kinds() -> None:

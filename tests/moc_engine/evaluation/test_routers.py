@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moc_engine.animatic.scene import SLOTS
-from moc_engine.evaluation.routers import packed, radial_scores, window_scores
+from moc_engine.evaluation.routers import packed, radial_scores, random_scores, window_scores
 from moc_engine.training.attention import Memories, chunk_descriptors
 
 FRAMES = 2
@@ -44,13 +44,13 @@ def _memories(shots: int) -> Memories:
     )
 
 
-@pytest.mark.parametrize("shots", [1, 2, 7])
-@pytest.mark.parametrize("budget", [1, 2, 6, 20])
-def test_a_packed_history_is_no_larger_than_its_budget(shots: int, budget: int) -> None:
+@pytest.mark.parametrize("shots", [1, 2, 3, 7])
+@pytest.mark.parametrize("budget", [0, 1, 2, 6, 18, 20])
+def test_a_packed_history_is_as_large_as_its_budget(shots: int, budget: int) -> None:
     small = packed(_memories(shots), budget)
     assert small.keys.shape == small.values.shape
     assert small.keys.shape[2] == 1
-    assert small.keys.shape[3] <= budget
+    assert small.keys.shape[3] == min(budget, shots * TOKENS)
     assert small.keys.isfinite().all()
 
 
@@ -60,8 +60,38 @@ def test_a_history_that_fits_is_kept_as_it_is() -> None:
     torch.testing.assert_close(small.keys[0, 0, 0].sort(dim=0).values, whole.keys[0, 0, 0].sort(dim=0).values)
 
 
-def test_what_lies_far_back_is_averaged_most() -> None:
+@pytest.mark.parametrize(("budget", "sizes"), [(18, [11, 4, 2, 1]), (8, [4, 2, 1, 1]), (3, [1, 1]), (1, [])])
+def test_older_shots_have_fewer_tokens_and_those_too_far_back_share_one(
+    budget: int, sizes: list[int]
+) -> None:
     whole = _memories(4)
-    small = packed(whole, 8)
-    assert small.keys.shape[3] == 4 + 2 + 1 + 1
-    torch.testing.assert_close(small.values[0, 0, 0, -1], whole.values[0, 0, 0].mean(dim=0))
+    small = packed(whole, budget).values[0, 0, 0]
+    at = 0
+    for back, size in enumerate(sizes):
+        part, shot = small[at : at + size], whole.values[0, 0, 3 - back]
+        assert part.min() >= shot.min() - 1e-6
+        assert part.max() <= shot.max() + 1e-6
+        if size == 1:
+            torch.testing.assert_close(part[0], shot.mean(dim=0))
+        at += size
+    if at < budget:
+        torch.testing.assert_close(small[at], whole.values[0, 0, : 4 - len(sizes)].flatten(0, 1).mean(dim=0))
+    assert len(small) == budget == at + (at < budget)
+
+
+def test_slots_stay_apart_while_there_is_a_token_for_each() -> None:
+    slot = torch.arange(TOKENS) % SLOTS
+    keys = slot.float().view(1, 1, 1, TOKENS, 1).expand(1, 1, 2, TOKENS, 1)
+    memories = Memories(
+        keys=keys, values=keys, descriptors=chunk_descriptors(keys, slots=SLOTS, chunking="track")
+    )
+    small = packed(memories, 2 * SLOTS + 2).values[0, 0, 0, :SLOTS, 0]
+    torch.testing.assert_close(small, small.round())
+
+
+def test_scores_of_chance_are_a_storys_own() -> None:
+    like = torch.zeros(2, 3, 4, 5)
+    both = random_scores(like, [torch.Generator().manual_seed(i) for i in (1, 2)])
+    alone = random_scores(like[:1], [torch.Generator().manual_seed(1)])
+    torch.testing.assert_close(both[:1], alone)
+    assert not torch.equal(both[0], both[1])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from moc_engine.training.card import write_card
 from moc_engine.training.curve import History
 from moc_engine.training.recipes import cpu
@@ -24,3 +26,11 @@ def test_recall_is_that_of_the_last_examination() -> None:
     assert "After 20 steps" in card
     assert "| shape | 0.750 |" in card
     assert "latest" not in card
+
+
+def test_the_card_tells_what_was_left_out_and_how_to_do_it_again() -> None:
+    plan = replace(cpu(), steps=50, without=("chance",))
+    card = write_card(plan, step=50, seconds=1.0, processes=1, origin="weights", history=History())
+    assert "| without | chance |" in card
+    assert "| began with | `weights` |" in card
+    assert "--preset cpu --steps 50 --without chance --from ORIGIN --out DIR" in card

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from moc_engine.animatic.model import load
-from moc_engine.errors import CheckpointError
+from moc_engine.animatic.model import ModelConfig, build, load, save
+from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.training.loop import Run, train
 from moc_engine.training.options import TrainingOptions
 from moc_engine.training.recipes import recipe
@@ -73,7 +73,18 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, begun[name])
     train(options)
     _train(tmp_path / "second", resume=True, steps=2)
-    assert f"| began with | `{origin}` |" in (tmp_path / "second" / "model" / "README.md").read_text()
+    assert "| began with | `model` |" in (tmp_path / "second" / "model" / "README.md").read_text()
+
+
+def test_a_run_does_not_begin_with_a_model_of_other_sizes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save(
+        build(ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)),
+        tmp_path / "small",
+    )
+    options = TrainingOptions(preset="smoke", out=tmp_path / "run", origin=tmp_path / "small")
+    with pytest.raises(ModelMismatch, match="not of the recipe's sizes"):
+        train(options)
 
 
 def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_a_habit_is_left_out_and_no_other(tmp_path: Path) -> None:
     assert {stage.top_k for stage in plans["gradual"].stages} == {whole.stages[-1].top_k}
     assert plans["chance"].routing == replace(whole.routing, drop_off=0.0, drop_in=0.0)
     assert (plans["steering"].pins, plans["steering"].bans) == (0.0, 0.0)
-    assert replace(plans["gradual"], stages=whole.stages) == whole
-    assert replace(plans["chance"], routing=whole.routing) == whole
-    assert replace(plans["steering"], pins=whole.pins, bans=whole.bans) == whole
+    assert {habit: plan.without for habit, plan in plans.items()} == {habit: (habit,) for habit in HABITS}
+    assert replace(plans["gradual"], stages=whole.stages, without=()) == whole
+    assert replace(plans["chance"], routing=whole.routing, without=()) == whole
+    assert replace(plans["steering"], pins=whole.pins, bans=whole.bans, without=()) == whole

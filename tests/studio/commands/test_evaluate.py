@@ -56,7 +56,8 @@ def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) ->
     assert told["settings"]["own_link"] == told["settings"]["caption_link"] == "removed"
     assert told["settings"]["chunks"] == "frame"
     assert told["settings"]["memory_noise"] == 0.2
-    assert told["figures"]["setting"]["count"] == 2
+    assert set(told["figures"]) >= {"pruned"}
+    assert "setting" not in told["figures"]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +108,18 @@ def test_the_report_goes_on_where_it_was_stopped(
     assert results[kept]["figures"]["count"]["mean"] == 0.125
     assert "0.125" in (tmp_path / "report.html").read_text()
     assert main([*way, "--stories", "0"]) == 2
+    assert main([*way, "--long-stories", "0"]) == 2
+    assert "--long-stories: must be 1 or more" in capsys.readouterr().err
     assert main([*way, "--also", "dense"]) == 2
+    assert main([*way, "--stories", "2"]) == 0
+    assert main(way) == 0  # what others asked for stays
 
 
 def test_models_trained_otherwise_stand_beside_it(model: str, tmp_path: Path) -> None:
     way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
     assert main([*way, "--only", "retrained", "--also", f"the twin={model}"]) == 0
-    assert list(json.loads((tmp_path / "results.json").read_text())["results"]) == ["retrained: the twin"]
+    assert list(json.loads((tmp_path / "results.json").read_text())["results"]) == [
+        "retrained: as it is",
+        "retrained: the twin",
+    ]
     assert "the twin" in (tmp_path / "report.html").read_text()
