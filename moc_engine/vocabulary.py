@@ -8,10 +8,13 @@ from functools import cache
 
 from moc_engine.animatic.grammar import canonical_words, read
 from moc_engine.animatic.lexicon import KINDS
-from moc_engine.animatic.scene import CAST_SIZE
+from moc_engine.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
 
 WORDS = canonical_words()
 """What the tokenizer holds besides its special tokens."""
+
+MOST_IN_A_SHOT = len(CHARACTER_SLOTS)
+"""Characters that one shot shows."""
 
 LONGEST_NAME = 40
 """Longer capitalised words are taken for something else than names."""

@@ -20,6 +20,7 @@ MAX_CAST: Final = 8
 SECONDS: Final = (0.5, 10.0)
 """The shortest and longest shot."""
 FPS: Final = (1.0, 60.0)
+MOST_BOOST: Final = 100
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
 
@@ -78,8 +79,10 @@ class Shot:
         for name, boost in self.boosts.items():
             if name in self.bans:
                 raise BadStoryboard("the same shot is also banned", ("boosts", name))
-            if not (math.isfinite(boost) and abs(boost) <= 100):
-                raise BadStoryboard(f"must lie within -100 to 100, got {boost:g}", ("boosts", name))
+            if not abs(boost) <= MOST_BOOST:
+                raise BadStoryboard(
+                    f"must lie within {-MOST_BOOST} to {MOST_BOOST}, got {boost:g}", ("boosts", name)
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

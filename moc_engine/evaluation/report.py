@@ -149,8 +149,8 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "<h1>What the film remembers</h1>",
         f"<p>Model <code>{escape(model)}</code>. Every shot is generated in order from captions alone, with "
         "the model's own earlier takes as context, on stories held out from training. Intervals are 95%, by "
-        "resampling whole stories. Colour, tint, layout and slip are errors: less is better. Roughness is best "
-        "at 1.</p>",
+        "resampling whole stories. Colour, tint, layout and slip are errors: less is better. "
+        "Roughness is best at 1.</p>",
         *(f"<figure>{_svg(plot, name=f'plot{i}')}</figure>" for i, plot in enumerate(plots)),
     ]
     titles = {

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Namespace) -> int:
     from moc_engine.errors import RenderCancelled
+    from moc_engine.vocabulary import MOST_IN_A_SHOT
     from studio.artifacts import told_plainly
     from studio.commands import telling
     from studio.commands.progress import follow
@@ -73,13 +74,22 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
         resume=args.resume,
     )
     check_formats(planned, finished)
-    unknown = list(find_unknown_words(board)) if family(args.model) == ANIMATIC else []
+    animatic = family(args.model) == ANIMATIC
+    unknown = list(find_unknown_words(board)) if animatic else []
     rates = measured(finished.values())
     telling.unknown_words(unknown, sys.stderr)
     if args.dry_run:
         telling.plan(planned, rates, unknown, sys.stdout, as_json=args.json)
         return 0
-    telling.notes(board, planned, finished, folder, sys.stderr)
+    telling.notes(
+        board,
+        planned,
+        finished,
+        folder,
+        sys.stderr,
+        most_cast=MOST_IN_A_SHOT if animatic else None,
+        passing=args.seed is not None and only is not None,
+    )
     with told_plainly(folder.root):
         folder.tidy()
     with _cancelled_by_signals() as cancel:

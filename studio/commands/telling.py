@@ -11,7 +11,7 @@ from studio.commands.progress import in_words
 from studio.estimate import Rates
 from studio.film import Film
 from studio.planner import BACK, PlannedShot
-from studio.storyboard import Storyboard, steering
+from studio.storyboard import Storyboard, named, steering
 from studio.takes import FilmFolder, Take
 from studio.unknown_words import UnknownWord
 
@@ -74,13 +74,27 @@ def notes(
     takes: Mapping[str, Take],
     folder: FilmFolder,
     out: TextIO,
+    *,
+    most_cast: int | None = None,
+    passing: bool = False,
 ) -> None:
     """What is not as one might expect.
 
     Takes kept though outdated, locks that hold nothing, shots left out, a cast that changed places,
-    dormant steering.
+    dormant steering, more of the cast than `most_cast` in a shot, and with `passing` how to keep takes of a
+    seed that the storyboard does not have.
     """
     for shot in planned:
+        there = [name for name in board.names if named(board.shots[shot.index].caption, name)]
+        if most_cast is not None and len(there) > most_cast and shot.action != "skip":
+            left_out = ", ".join(there[most_cast:])
+            print(
+                f"shot {shot.index + 1} may show {most_cast} of its cast at most, without {left_out}",
+                file=out,
+            )
+        if passing and shot.action == "render":
+            seed = f"seed: {shot.inputs.seed}"
+            print(f"to keep the new take of shot {shot.index + 1}, write {seed} into the shot", file=out)
         number = shot.index + 1
         match shot.action, shot.reason:
             case "keep", str(reason) if reason == BACK:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar, cast
 
 from studio.errors import BadStoryboard, StoryField
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, shown
-from studio.storyboard import MAX_SHOTS, CastMember, Looks, Settings, Shot, Storyboard, parse_size
+from studio.storyboard import MAX_SHOTS, MOST_BOOST, CastMember, Looks, Settings, Shot, Storyboard, parse_size
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
@@ -230,7 +230,15 @@ def _earlier_shots(node: Node, ids: Sequence[str]) -> tuple[str, ...]:
 def _boosts(node: Node, ids: Sequence[str]) -> dict[str, float]:
     if not isinstance(node, Map):
         raise BadStoryboard(f"must map shots to numbers, such as {{1: 0.5}}, got {_kind(node)}")
-    return {_earlier_shot(shot, ids): _number(amount) for shot, amount in node.entries}
+    boosts: dict[str, float] = {}
+    for shot, amount in node.entries:
+        boost = boosts[_earlier_shot(shot, ids)] = _number(amount)
+        if not abs(boost) <= MOST_BOOST:
+            least, most = -MOST_BOOST, MOST_BOOST
+            raise BadStoryboard(
+                f"that of shot {_whole(shot)} must lie within {least} to {most}, got {boost:g}"
+            )
+    return boosts
 
 
 def _earlier_shot(node: Node, ids: Sequence[str]) -> str:

@@ -52,6 +52,7 @@ class Stage:
         self._layout = tuple(round(float(v), 3) for v in layout)
         tint = self._timeline.mean("tint", 1)
         self._tint = (round(float(tint[0]), 4), round(float(tint[1]), 4))
+        self._moods = _moods(self._timeline.at(0.0))
         margin = self._framing.at(0.0).margin
         self._pixels = np.zeros((size[1] + 2 * margin, size[0] + 2 * margin, 4), dtype=np.uint8)
         self._surface = surface(self._pixels)
@@ -171,7 +172,7 @@ class Stage:
     ) -> None:
         """Shadows first, then everybody and everything from the back to the front."""
         actors = [
-            CharacterPose.from_slot(values[slot], before=before[slot], time=time + 1.7 * i)
+            CharacterPose.from_slot(values[slot], before=before[slot], time=time + self._moods[i])
             for i, slot in enumerate(CHARACTER_SLOTS)
         ]
         props = [PropPose.from_slot(values[slot], time=time + 0.6 * i) for i, slot in enumerate(PROP_SLOTS)]
@@ -273,3 +274,10 @@ def _shadow(palette: Palette) -> tuple[Lab, float, float]:
     shear = 0.35 * climate.day + 1.25 * climate.sunset - 0.5 * climate.night
     soft = 1.0 - 0.35 * max(climate.rain, climate.snow, climate.fog)
     return mix(shade(ground, 1.4), violet, 0.5), shear, (0.33 + 0.12 * climate.night) * soft
+
+
+def _moods(values: Array) -> list[float]:
+    """How many seconds each character's life of its own is ahead, by what the shot begins with: they do not
+    blink at once, nor always at the same moment of a shot.
+    """
+    return [1.7 * i + 100.0 * abs(float(values[slot].sum())) % 3.3 for i, slot in enumerate(CHARACTER_SLOTS)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,32 @@ def test_names_words_the_model_does_not_know(run: Run) -> None:
     _, _, err = run()
     assert "shot 2: the model does not know 'gallops' (letter 6)\n" in err
     assert "    Otto gallops on the beach\n         ^^^^^^^\n" in err
+
+
+def test_a_misspelt_word_comes_with_what_may_be_meant(run: Run, story: Path) -> None:
+    story.write_text(STORY.replace("gallops", "jummps"))
+    assert "does not know 'jummps' (letter 6); did you mean 'jumps'?\n" in run()[2]
+
+
+def test_says_who_does_not_fit_into_a_shot(run: Run, story: Path) -> None:
+    story.write_text(
+        STORY.replace("{name: Otto}", "{name: Otto}, {name: Bo}, {name: Zed}").replace(
+            "Mira and Otto dance", '"Mira, Otto, Bo and Zed dance"'
+        )
+    )
+    err = run()[2]
+    assert "shot 3 may show 3 of its cast at most, without Zed\n" in err
+    assert "shot 1 may show" not in err
+
+
+def test_a_take_of_another_seed_says_how_to_keep_it_and_when_it_is_left(run: Run) -> None:
+    run()
+    again = run("--shots", "3", "--seed", "9")[2]
+    seed = re.search(r"to keep the new take of shot 3, write seed: (\d+) into the shot", again)
+    assert seed is not None
+    assert "to keep" not in run("--resume")[2]
+    run("--shots", "3", "--seed", "9")
+    assert "shot 3 is back at an earlier take" in run("--resume")[2]
 
 
 def test_tells_everything_as_json(run: Run, tmp_path: Path) -> None:

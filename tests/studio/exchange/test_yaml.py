@@ -191,7 +191,7 @@ MISTAKES = [
     (SHOT + "\n  - {caption: b, pins: [1], bans: [1]}", 4, "shot 2, bans: the same shot is also pinned"),
     (SHOT + "\n  - {caption: b, pins: [1, 1]}", 4, "the same shot is there twice"),
     (SHOT + "\n  - {caption: b, boosts: {1: .inf}}", 4, "must be a finite number"),
-    (SHOT + "\n  - {caption: b, boosts: {1: 1000}}", 4, "must lie within -100 to 100"),
+    (SHOT + "\n  - {caption: b, boosts: {1: 1000}}", 4, "that of shot 1 must lie within -100 to 100"),
     ("size: big\nshots: [{caption: a}]", 1, "size: must be WIDTHxHEIGHT"),
     ("size: 1281x720\nshots: [{caption: a}]", 1, "the width must be even"),
     ("size: 10x10\nshots: [{caption: a}]", 1, "must lie within 64–4096 pixels"),
