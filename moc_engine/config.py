@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 Pooling = Literal["before", "after"]
+Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
+"""What decides which earlier chunks a shot sees: MoC, or one of those that evaluations hold against it."""
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
 Backend = Literal["auto", "naive", "grouped", "triton"]

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.playback import Playback
-from moc_engine.evaluation.routers import Router
 
 Group = Literal["budget", "absence", "ablation", "retrained"]
 

@@ -20,8 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.animatic.world import Story
-from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.routers import Router, packed, radial_scores, random_scores, window_scores
+from moc_engine.config import Router, RoutingConfig, SamplerConfig
+from moc_engine.evaluation.routers import packed, radial_scores, random_scores, window_scores
 from moc_engine.routing import choose_chunks
 from moc_engine.sampler import noise_levels
 from moc_engine.training.attention import (
@@ -43,8 +43,7 @@ Steer = Literal["pin", "ban"]
 class Playback:
     """How to render: what a shot looks at, and what is taken away from it.
 
-    `router` is one of `ROUTERS`; all but dense and own attend to as many history tokens as `routing` lets MoC
-    choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history; takes
+    All routers but dense and own attend to as many history tokens as `routing` lets MoC choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history; takes
     are still read whole. Without `caption_link` no captions are read at all. `steer` pins to a shot, or bans
     from it, the shots in which its cast was first seen. Raises `ValueError` for what would have no effect.
     """

@@ -13,15 +13,11 @@ Shapes: B stories, N earlier shots, L tokens of a shot, H heads, D head width, K
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from moc_engine.training.attention import Memories
-
-Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
-ROUTERS: Final[tuple[Router, ...]] = ("moc", "dense", "own", "window", "radial", "random", "packed")
 
 
 def window_scores(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> Tensor:

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from studio.commands import report
 from studio.errors import WrongUse
@@ -14,8 +14,6 @@ from studio.errors import WrongUse
 if TYPE_CHECKING:
     from moc_engine.evaluation.examination import Examination
     from moc_engine.evaluation.outcomes import Figure
-
-ROUTERS = ("moc", "dense", "own", "window", "radial", "random", "packed")
 
 
 def add_to(subparsers: Any) -> None:
@@ -41,6 +39,8 @@ def add_to(subparsers: Any) -> None:
 
 
 def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> None:
+    from moc_engine.config import Router
+
     parser = kinds.add_parser(name, help=help, description=description)
     _add_common(parser)
     parser.add_argument("--stories", type=int, default=200, metavar="N", help="default: 200")
@@ -51,7 +51,7 @@ def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> N
     )
     parser.add_argument(
         "--router",
-        choices=ROUTERS,
+        choices=get_args(Router),
         default="moc",
         help="what a shot looks at: what MoC picks, all before it (dense), nothing (own), or as much as MoC, "
         "but the latest (window), ever less of what lies further back (radial), anything (random), or all of "

@@ -1,13 +1,33 @@
 """Stories whose answers are known, for examinations: the world's own scenes as takes."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from moc_engine.animatic.scene import Scene
 from moc_engine.animatic.world import Story, sample_story
+from moc_engine.evaluation.outcomes import Outcomes
 
 
 def story(seed: int, *, tokens: int = 3) -> Story:
     return sample_story(np.random.default_rng(seed), shots=10, cast=3, tokens=tokens)
+
+
+def means(
+    examine: Callable[[Story, Sequence[Scene], Outcomes], None],
+    spoil: Callable[[Scene], None] = lambda take: None,
+    *,
+    stories: int,
+) -> dict[str, float]:
+    """What an examination finds in the world's own scenes, each spoilt first."""
+    found = Outcomes()
+    for seed in range(stories):
+        told = story(seed, tokens=5)
+        takes = true_takes(told)
+        for take in takes:
+            spoil(take)
+        examine(told, takes, found)
+    return found.headline()
 
 
 def true_takes(told: Story) -> list[Scene]:

@@ -1,13 +1,13 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from moc_engine.animatic.model import ModelConfig, build, save
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.examination import Examination, examine_in_processes, examine_model
 from moc_engine.evaluation.playback import Playback
-from moc_engine.evaluation.routers import ROUTERS
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 QUICK = Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
@@ -51,7 +51,7 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
 def test_the_share_of_pruned_pairs_is_that_of_the_budget() -> None:
     torch.manual_seed(0)
     model = build(TINY)
-    for router in ROUTERS:
+    for router in get_args(Router):
         playback = Playback(router=router, routing=RoutingConfig(top_k=3), sampler=SamplerConfig(steps=1))
         found = examine_model(model, Examination(stories=1, shots=3, tokens=2, playback=playback))
         pruned = {"dense": 0.0, "own": 1.0}.get(router, 1 - (3 + 3) / (8 + 16))

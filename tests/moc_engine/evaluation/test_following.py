@@ -7,25 +7,17 @@ import pytest
 
 from moc_engine.animatic.scene import Scene
 from moc_engine.evaluation.following import METRICS, examine
-from moc_engine.evaluation.outcomes import Outcomes
-from tests.fakes.stories import story, true_takes
+from tests.fakes.stories import means
 
 
 def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, float]:
-    found = Outcomes()
-    for seed in range(25):
-        told = story(seed, tokens=5)
-        takes = true_takes(told)
-        for take in takes:
-            spoil(take)
-        examine(told, takes, found)
-    return found.headline()
+    return means(examine, spoil, stories=25)
 
 
 def test_the_worlds_own_scenes_show_all_that_captions_say() -> None:
-    means = _means()
-    assert set(means) == set(METRICS)
-    assert set(means.values()) == {1.0}
+    found = _means()
+    assert set(found) == set(METRICS)
+    assert set(found.values()) == {1.0}
 
 
 def _empty_stage(take: Scene) -> None:
@@ -77,8 +69,8 @@ def _from_afar(take: Scene) -> None:
 def test_what_is_not_shown_is_found_out(
     spoil: Callable[[Scene], None], below: dict[str, float], untouched: set[str]
 ) -> None:
-    means = _means(spoil)
+    found = _means(spoil)
     for metric, most in below.items():
-        assert means[metric] <= most, metric
+        assert found[metric] <= most, metric
     for metric in untouched:
-        assert means[metric] == 1.0, metric
+        assert found[metric] == 1.0, metric

@@ -5,25 +5,17 @@ import pytest
 
 from moc_engine.animatic.scene import Scene
 from moc_engine.evaluation.motion import examine
-from moc_engine.evaluation.outcomes import Outcomes
-from tests.fakes.stories import story, true_takes
+from tests.fakes.stories import means
 
 
 def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, float]:
-    found = Outcomes()
-    for seed in range(12):
-        told = story(seed, tokens=5)
-        takes = true_takes(told)
-        for take in takes:
-            spoil(take)
-        examine(told, takes, found)
-    return found.headline()
+    return means(examine, spoil, stories=12)
 
 
 def test_the_worlds_own_scenes_are_as_smooth_as_themselves_and_do_not_slide() -> None:
-    means = _means()
-    assert means["roughness"] == pytest.approx(1.0)
-    assert means["slip"] == pytest.approx(0.0, abs=1e-4)
+    found = _means()
+    assert found["roughness"] == pytest.approx(1.0)
+    assert found["slip"] == pytest.approx(0.0, abs=1e-4)
 
 
 def _jitter(take: Scene) -> None:

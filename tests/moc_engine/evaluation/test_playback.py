@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -8,9 +8,8 @@ import torch
 
 from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.animatic.world import Story, sample_story
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.playback import Playback, RememberingAttention, play
-from moc_engine.evaluation.routers import ROUTERS
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)
@@ -48,7 +47,7 @@ def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
     assert not torch.equal(takes, _takes(model, _stories(), replace(PLAIN, seed=1)))
 
 
-@pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in ROUTERS])
+@pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in get_args(Router)])
 def test_only_memory_carries_what_happened_before(
     model: AnimaticPipeline, router: str, remembers: bool
 ) -> None:
