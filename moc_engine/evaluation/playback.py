@@ -43,9 +43,10 @@ Steer = Literal["pin", "ban"]
 class Playback:
     """How to render: what a shot looks at, and what is taken away from it.
 
-    All routers but dense and own attend to as many history tokens as `routing` lets MoC choose. Without `own_link` a token sees of its own shot only its own chunk, once there is a history; takes
-    are still read whole. Without `caption_link` no captions are read at all. `steer` pins to a shot, or bans
-    from it, the shots in which its cast was first seen. Raises `ValueError` for what would have no effect.
+    All routers but dense and own attend to as many history tokens as `routing` lets MoC choose. Without
+    `own_link` a token sees of its own shot only its own chunk, once there is a history; takes are still read
+    whole. Without `caption_link` no captions are read at all. `steer` pins to a shot, or bans from it, the
+    shots in which its cast was first seen. Raises `ValueError` for what would have no effect.
     """
 
     router: Router = "moc"
