@@ -93,14 +93,18 @@ class Selection:
 
     def chunk_mask(self) -> Tensor:
         """The attended chunks, bool (B, H, L, C)."""
-        chunks = self.layout.chunks
-        *rows, _ = self.indices.shape
-        chosen = torch.zeros(*rows, chunks + 1, dtype=torch.bool, device=self.indices.device)
-        chosen.scatter_(-1, self.indices.where(self.indices >= 0, chunks), True)
+        chosen = mask_of(self.indices, self.layout.chunks)
         for group in self.groups:
             mandatory = torch.tensor(group.mandatory).to(chosen.device)
-            chosen[:, :, group.start : group.stop, :-1] |= mandatory
-        return chosen[..., :-1]
+            chosen[:, :, group.start : group.stop] |= mandatory
+        return chosen
+
+
+def mask_of(indices: Tensor, count: int) -> Tensor:
+    """Bool (..., count): which numbers below `count` stand among the indices (..., K), where -1 is none."""
+    mask = torch.zeros(*indices.shape[:-1], count + 1, dtype=torch.bool, device=indices.device)
+    mask.scatter_(-1, indices.where(indices >= 0, count), True)
+    return mask[..., :-1]
 
 
 def chunk_means(k_BHTD: Tensor, layout: ChunkLayout) -> Tensor:
@@ -221,10 +225,7 @@ def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLay
     tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
     weight = candidates.float() @ tokens
     means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
-    best = _top(means, weight > 0, count)
-    kept = torch.zeros(*best.shape[:-1], len(shots) + 1, dtype=torch.bool, device=scores.device)
-    kept.scatter_(-1, best.where(best >= 0, len(shots)), True)
-    return kept[..., place]
+    return mask_of(_top(means, weight > 0, count), len(shots))[..., place]
 
 
 def _draw(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
@@ -245,9 +246,8 @@ def _drop_in(chosen: Tensor, candidates: Tensor, mean: float, generator: torch.G
     wanted = torch.poisson(torch.full(chosen.shape[:-1], mean, device=generator.device), generator)
     wanted = wanted.to(chosen.device)
     chunks = candidates.shape[-1]
-    taken = torch.zeros(*chosen.shape[:-1], chunks + 1, dtype=torch.bool, device=chosen.device)
-    taken.scatter_(-1, chosen.where(chosen >= 0, chunks), True)
-    lots = _draw(candidates.shape, chosen, generator).masked_fill(taken[..., :-1] | ~candidates, -1.0)
+    taken = mask_of(chosen, chunks)
+    lots = _draw(candidates.shape, chosen, generator).masked_fill(taken | ~candidates, -1.0)
     width = min(chunks, int(wanted.max())) if wanted.numel() else 0
     drawn = lots.topk(width, dim=-1)
     surplus = torch.arange(width, device=chosen.device) >= wanted[..., None]

@@ -22,12 +22,11 @@ from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.animatic.world import Story
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.routers import packed, radial_scores, random_scores, window_scores
-from moc_engine.routing import choose_chunks
+from moc_engine.routing import choose_chunks, mask_of
 from moc_engine.sampler import noise_levels
 from moc_engine.training.attention import (
     Memories,
     attention_with_memories,
-    chosen_chunks,
     chunk_descriptors,
     routing_scores,
     story_angles,
@@ -111,9 +110,8 @@ class RememberingAttention:
         self.available += queries * memories.tokens
         memories, mask = self._choose(q if self.pool_after else q_BHLD, memories)
         self.attended += queries * memories.tokens if mask is None else int(mask.sum())
-        if self.playback.own_link:
-            return attention_with_memories(q, k, v_BHLD, memories, mask)
-        return self._without_own_link(q, k, v_BHLD, memories, mask)
+        own = None if self.playback.own_link else self._own_chunk(q.shape[2], q.device)
+        return attention_with_memories(q, k, v_BHLD, memories, mask, own=own)
 
     def _keep(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, *, described: Tensor) -> None:
         """Adds a shot to what later ones may look at; `described` are the keys whose means describe it."""
@@ -142,7 +140,7 @@ class RememberingAttention:
             scores = by_place.to(scores.device).expand_as(scores)
         pinned, candidates = self._steered(earlier, chunks, scores)
         chosen = choose_chunks(scores, candidates, routing, pinned=pinned)
-        attended = chosen_chunks(chosen, earlier * chunks) | pinned
+        attended = mask_of(chosen, earlier * chunks) | pinned
         return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
 
     def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,28 +149,16 @@ class RememberingAttention:
         steered = none if self.first_seen is None else self.first_seen.to(like.device)
         pinned = steered if self.playback.steer == "pin" else none
         allowed = ~steered if self.playback.steer == "ban" else ~none
-        of_chunks = (shots.repeat_interleave(chunks, dim=1)[:, None, None] for shots in (pinned, allowed))
-        return next(of_chunks), next(of_chunks)
+        of_pinned, of_allowed = (
+            shots.repeat_interleave(chunks, dim=1)[:, None, None] for shots in (pinned, allowed)
+        )
+        return of_pinned, of_allowed
 
-    def _without_own_link(
-        self, q: Tensor, k: Tensor, v: Tensor, memories: Memories, mask: Tensor | None
-    ) -> Tensor:
-        """Attention to memories and to the query's own chunk alone."""
-        tokens = torch.arange(q.shape[2], device=q.device)
-        chunk = tokens % SLOTS if self.routing.chunking == "track" else tokens // SLOTS
-        own = (chunk[:, None] == chunk).expand(*q.shape[:3], -1)
-        history = memories.keys.flatten(2, 3)
-        past = (
-            torch.ones(*q.shape[:3], history.shape[2], dtype=torch.bool, device=q.device)
-            if mask is None
-            else mask.expand(*q.shape[:3], -1)
-        )
-        return scaled_dot_product_attention(
-            q,
-            torch.cat((k, history), dim=2),
-            torch.cat((v, memories.values.flatten(2, 3)), dim=2),
-            attn_mask=torch.cat((own, past), dim=-1),
-        )
+    def _own_chunk(self, tokens: int, device: torch.device) -> Tensor:
+        """Bool (L, L): which tokens of a shot are of the same chunk."""
+        place = torch.arange(tokens, device=device)
+        chunk = place % SLOTS if self.routing.chunking == "track" else place // SLOTS
+        return chunk[:, None] == chunk
 
 
 @dataclass(frozen=True, kw_only=True)

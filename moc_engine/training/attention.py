@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig
-from moc_engine.routing import choose_chunks
+from moc_engine.routing import choose_chunks, mask_of
 from moc_engine.wan import apply_rotary, rotary_angles
 
 
@@ -85,16 +85,27 @@ def chunk_descriptors(keys_BHNLD: Tensor, *, slots: int, chunking: str) -> Tenso
 
 
 def attention_with_memories(
-    q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories, mask: Tensor | None
+    q_BHLD: Tensor,
+    k_BHLD: Tensor,
+    v_BHLD: Tensor,
+    memories: Memories,
+    mask: Tensor | None,
+    *,
+    own: Tensor | None = None,
 ) -> Tensor:
     """Attention (B, H, L, D) of a shot's tokens to their own and, in one softmax, to memories.
 
-    `mask` (broadcastable to B, H, L, N · L) says which memory tokens each query attends to; None: all.
+    `mask` (broadcastable to B, H, L, N · L) says which memory tokens each query attends to, `own` (L, L)
+    which of its shot's; None: all.
     """
     keys = torch.cat((k_BHLD, memories.keys.flatten(2, 3)), dim=2)
     values = torch.cat((v_BHLD, memories.values.flatten(2, 3)), dim=2)
+    tokens = k_BHLD.shape[2]
     if mask is not None:
-        mask = pad(mask, (k_BHLD.shape[2], 0), value=True)
+        mask = pad(mask, (tokens, 0), value=True)
+    if own is not None:
+        seen = pad(own, (0, memories.tokens), value=True)
+        mask = seen if mask is None else mask & seen
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
@@ -125,7 +136,7 @@ def story_mask(
         pinned=must,
         generator=rules.generator,
     )
-    attended = chosen_chunks(chosen, earlier * chunks)
+    attended = mask_of(chosen, earlier * chunks)
     return tokens_of_chunks(
         attended if must is None else attended | must, memories, slots=slots, chunking=rules.routing.chunking
     )
@@ -136,13 +147,6 @@ def routing_scores(q_BHLD: Tensor, memories: Memories) -> Tensor:
     with torch.autocast(q_BHLD.device.type, enabled=False):
         scores: Tensor = q_BHLD.float() @ memories.descriptors.flatten(2, 3).transpose(2, 3)
     return scores
-
-
-def chosen_chunks(chosen_BHLK: Tensor, chunks: int) -> Tensor:
-    """Bool (B, H, L, chunks) of chunk numbers (-1 for none), as `choose_chunks` gives them."""
-    attended = torch.zeros(*chosen_BHLK.shape[:-1], chunks + 1, dtype=torch.bool, device=chosen_BHLK.device)
-    attended.scatter_(-1, chosen_BHLK.where(chosen_BHLK >= 0, chunks), True)
-    return attended[..., :-1]
 
 
 def tokens_of_chunks(attended_BHLC: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:
