@@ -213,7 +213,7 @@ def _scene_transformer(source: str) -> Any:
     """A transformer of animatic latents, with each of its weights and no others."""
     from diffusers import WanTransformer3DModel
 
-    from moc_engine.animatic.model import INPUTS
+    from moc_engine.animatic.marks import INPUTS
     from moc_engine.animatic.scene import PATCH_FRAMES
 
     part = {"subfolder": "transformer"}

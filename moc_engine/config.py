@@ -96,11 +96,14 @@ class Steering:
 class SamplerConfig:
     """The denoising loop: `steps` of flow matching, classifier-free `guidance` (1 is none).
 
+    Steps at noise levels (0–1) below `guidance_floor` are not guided: by then it is settled what is seen, and
+    guidance only roughens it (Kynkäänniemi et al., "Applying Guidance in a Limited Interval", 2024).
     `memory_noise` is the noise level (0–1) at which finished takes are read into memory.
     """
 
     steps: int = 16
     guidance: float = 1.5
+    guidance_floor: float = 0.0
     memory_noise: float = 0.0
 
     def __post_init__(self) -> None:
@@ -109,6 +112,8 @@ class SamplerConfig:
             raise ValueError(f"steps: must be within 1–1000, got {self.steps}")
         if not (0.0 <= self.guidance <= 30.0):
             raise ValueError(f"guidance: must be within 0–30, got {self.guidance}")
+        if not 0.0 <= self.guidance_floor <= 1.0:
+            raise ValueError(f"guidance_floor: must be within 0–1, got {self.guidance_floor}")
         if not 0.0 <= self.memory_noise < 1.0:
             raise ValueError(f"memory_noise: must be within 0–1, got {self.memory_noise}")
 
@@ -134,6 +139,7 @@ class SamplerChoice:
 
     steps: int | None = None
     guidance: float | None = None
+    guidance_floor: float | None = None
     memory_noise: float | None = None
 
     def over(self, own: SamplerConfig) -> SamplerConfig:

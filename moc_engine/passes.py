@@ -105,8 +105,9 @@ def choose_way(looking: Looking, rows: int, device: torch.device) -> Way:
 class DenoisingPass:
     """A shot being denoised: its tokens see their own shot in full and what they choose of the history.
 
-    Every entry of a batch of `rows` reads the same history. The first is recorded by `recorder`, where there
-    is one, as step `step`. Raises `ValueError` where the steering speaks of a shot not in the history.
+    Every entry of a batch, of at most `rows`, reads the same history. The first is recorded by `recorder`,
+    where there is one, as step `step`. Raises `ValueError` where the steering speaks of a shot not in the
+    history.
     """
 
     def __init__(
@@ -174,8 +175,8 @@ class DenoisingPass:
             q,
             k,
             v,
-            past.k_NBHTD[layer],
-            past.v_NBHTD[layer],
+            past.k_NBHTD[layer, : len(q)],
+            past.v_NBHTD[layer, : len(q)],
             past.layout.offsets,
             indices,
             pinned=self._pins,
@@ -186,7 +187,7 @@ class DenoisingPass:
         self, past: _Past, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
     ) -> tuple[Tensor, Mass]:
         """The same by the oracle: all keys side by side, one masked softmax."""
-        past_k, past_v = past.k_NBHTD[layer].to(q.device), past.v_NBHTD[layer].to(q.device)
+        past_k, past_v = (x[layer, : len(q)].to(q.device) for x in (past.k_NBHTD, past.v_NBHTD))
         if past.rotate is not None:
             past_k = past.rotate(past_k, torch.arange(past.layout.tokens, device=q.device))
         keys, values = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)

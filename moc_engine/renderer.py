@@ -186,11 +186,15 @@ class ShotRenderer:
             rows=2 if guides else 1,
         )
         attention.recorder = recorder(job, backbone, attention.backend)
-        velocity = guided(
-            partial(backbone.velocity, attention=attention, captions=captions), sampler.guidance
-        )
+
+        def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
+            return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
+
+        least = sampler.guidance_floor * backbone.scheduler.config.num_train_timesteps
         latents = draw_noise((1, *job.shape), request.seed).to(backbone.device)
-        steps = denoise(velocity, latents, backbone.scheduler, sampler.steps, cancel)
+        steps = denoise(
+            guided(velocity, sampler.guidance, least), latents, backbone.scheduler, sampler.steps, cancel
+        )
         for step in range(sampler.steps):
             attention.step = step
             with self._pace.measured("denoise"):

@@ -36,15 +36,18 @@ def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
 
-def guided(velocity: Velocity, guidance: float) -> Velocity:
-    """Classifier-free guidance of one sample (1, …).
+def guided(velocity: Velocity, guidance: float, least_timestep: float = 0.0) -> Velocity:
+    """Classifier-free guidance of one sample (1, …), down to a timestep.
 
-    `velocity` is called with a batch of two, the conditional entry first; with one where `guidance` is 1.
+    `velocity` is called with a batch of two, the conditional entry first; with that alone where nothing is
+    guided.
     """
     if guidance == 1.0:
         return velocity
 
     def both(latents: Tensor, timesteps: Tensor) -> Tensor:
+        if float(timesteps[0]) < least_timestep:
+            return velocity(latents, timesteps)
         twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timesteps.repeat(2))
         with_caption, without = twice.chunk(2)
         return without + guidance * (with_caption - without)

@@ -93,6 +93,11 @@ class CaptionStates:
     states_BSE: Tensor
     mask_BS: Tensor | None = None
 
+    def first(self, rows: int) -> CaptionStates:
+        """Those of the first `rows` entries of the batch."""
+        mask = None if self.mask_BS is None else self.mask_BS[:rows]
+        return CaptionStates(states_BSE=self.states_BSE[:rows], mask_BS=mask)
+
 
 @contextmanager
 def attending(transformer: nn.Module, attention: AttentionPass, captions: CaptionStates) -> Iterator[None]:

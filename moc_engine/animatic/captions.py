@@ -47,6 +47,7 @@ _WEATHERS: Final = {
 }
 _FRAMINGS: Final = {"wide": "wide shot", "medium": "medium shot", "closeup": "close-up"}
 _CAMERAS: Final = {"follow": "camera follows", "shake": "camera shakes", "sway": "camera sways"}
+_BESIDE: Final = ("with", "beside", "behind", "towards")
 
 LOOK_PARTS: Final = ("body", "shape", "accessory", "accent")
 """What a description may tell of a look."""
@@ -100,6 +101,7 @@ def _clauses(
 ) -> tuple[list[str], list[str]]:
     """Who does what, those who do the same joined; and the sentences that describe looks apart."""
     shown = list(script.actors)
+    named: list[Actor] = []
     clauses: list[str] = []
     looks: list[str] = []
     while shown:
@@ -113,8 +115,35 @@ def _clauses(
             subject, sentences = _introduce(actor, names, telling, rng)
             subjects.append(subject)
             looks += sentences
-        clauses.append(_clause(subjects, first, script, telling, rng))
+        before = [actor for actor in named if actor not in group]
+        company = _company(before, shown[:1], script, telling, rng) if first.event is None else None
+        if company in shown and _plain(script, company, telling) and rng.random() < 0.7:
+            shown.remove(company)
+        named += group if company is None else [*group, company]
+        beside = None if company is None else f"{rng.choice(_BESIDE)} {names[company.cast]}"
+        clauses.append(_clause(subjects, first, script, telling, rng, beside))
     return clauses, looks
+
+
+def _company(
+    before: Sequence[Actor],
+    following: Sequence[Actor],
+    script: ShotScript,
+    telling: Telling,
+    rng: np.random.Generator,
+) -> Actor | None:
+    """Beside whom somebody does something: who was named before or comes next, as slots go by names."""
+    likely = any(_plain(script, actor, telling) for actor in following)
+    others = following if likely else [*before, *following]
+    if not others or rng.random() > (0.7 if likely else 0.12):
+        return None
+    return others[int(rng.integers(len(others)))]
+
+
+def _plain(script: ShotScript, actor: Actor, telling: Telling) -> bool:
+    """Whether an actor just stands there, so that to be named beside another is enough."""
+    still = (actor.action, actor.direction, actor.expression) == ("stand", 0, None)
+    return still and not _alone(script, actor) and actor.cast not in telling.looks
 
 
 def _asides(script: ShotScript, telling: Telling, rng: np.random.Generator) -> list[str]:
@@ -155,7 +184,12 @@ def _introduce(
 
 
 def _clause(
-    subjects: Sequence[str], actor: Actor, script: ShotScript, telling: Telling, rng: np.random.Generator
+    subjects: Sequence[str],
+    actor: Actor,
+    script: ShotScript,
+    telling: Telling,
+    rng: np.random.Generator,
+    beside: str | None,
 ) -> str:
     who = subjects[0] if len(subjects) == 1 else ", ".join(subjects[:-1]) + " and " + subjects[-1]
     direction = {-1: " left", 0: "", 1: " right"}[actor.direction]
@@ -179,6 +213,8 @@ def _clause(
         words.append(f"{verb} {carried} {_prop(thing, telling)}")
     elif not silent_stand or mood is None:
         words.append(verb)
+    if beside is not None:
+        words.append(beside)
     if mood:
         words.append("is " + mood if len(words) == 1 else mood)
     return " ".join(words)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from moc_engine.animatic.codec import AnimaticCodec
+from moc_engine.animatic.marks import with_marks
 from moc_engine.animatic.model import (
     AnimaticPipeline,
     encode_texts,
     shot_text,
     story_text,
     velocity,
-    with_marks,
 )
 from moc_engine.animatic.scene import (
     CHANNELS,
@@ -47,6 +47,7 @@ class AnimaticFamily:
     def __init__(self, pipeline: AnimaticPipeline) -> None:
         self._tokenizer = pipeline.tokenizer
         self._text_encoder = pipeline.text_encoder.eval()
+        self._smoother = pipeline.smoother.eval()
         self._codec = lru_cache(maxsize=2)(AnimaticCodec)
 
     def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -62,7 +63,7 @@ class AnimaticFamily:
         return with_marks(latents_BCFHW)
 
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
-        return velocity(latents_BCFHW, predicted_BCFHW, level)
+        return velocity(latents_BCFHW, self._smoother(predicted_BCFHW), level)
 
     def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         scene = _scene(latents_CFHW)

@@ -1,31 +1,29 @@
-"""The embedded model: a Wan transformer over scene slots, its text encoder and tokenizer, one folder.
+"""The embedded model: a Wan transformer over scene slots, a smoother, text encoder and tokenizer, one folder.
 
-Latents are (B, CHANNELS, F, SLOTS, 1): a picture that is one slot high per row, through F latent
-frames. `with_marks` adds the constant channels by which the transformer tells the slots apart and knows
-what time it is in the shot: rotary positions say only how far apart two tokens are.
+Latents are (B, CHANNELS, F, SLOTS, 1): a picture that is one slot high per row, through F latent frames.
 
 The transformer predicts the clean latents rather than the velocity: scenes lie on a thin surface of
 their space, noise fills it, and a narrow network need not carry the noise through (Li and He, "Back to
-Basics: Let Denoising Generative Models Denoise", 2025). `velocity` is what samplers want of it.
+Basics: Let Denoising Generative Models Denoise", 2025). The smoother then mends what trembles in it, and
+`velocity` is what samplers want.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from moc_engine.animatic.grammar import normalise
-from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS, Array, frame_times
+from moc_engine.animatic.marks import INPUTS
+from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES
+from moc_engine.animatic.smoother import Smoother
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.quiet import quietly
 from moc_engine.vocabulary import WORDS
@@ -35,14 +33,6 @@ UNKNOWN: Final = "<unk>"
 STORY: Final = "<story>"
 SHOT: Final = "<shot>"
 """Every caption begins with one of these two, so that an empty one has a token too."""
-
-
-CLOCK_RATES: Final = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""Turns per second of the hands of the clock that is marked on every frame."""
-
-CLOCK: Final = 2 + 2 * len(CLOCK_RATES)
-INPUTS: Final = CHANNELS + SLOTS + CLOCK
-"""Channels of the transformer's input: latents, slot marks, and the clock."""
 
 LEAST_LEVEL: Final = 1e-3
 """Below this noise level a velocity is not told apart from that at it."""
@@ -59,6 +49,7 @@ class ModelConfig:
     text_layers: int = 3
     text_width: int = 192
     text_heads: int = 6
+    smoother_width: int = 96
     longest_caption: int = 128  # in words
 
     @property
@@ -67,12 +58,18 @@ class ModelConfig:
 
 
 class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """The four parts of the model, saved and loaded as a diffusers pipeline folder."""
+    """The parts of the model, saved and loaded as a diffusers pipeline folder."""
 
-    def __init__(self, transformer: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> None:
+    def __init__(
+        self, transformer: Any, smoother: Any, text_encoder: Any, tokenizer: Any, scheduler: Any
+    ) -> None:
         super().__init__()
         self.register_modules(
-            transformer=transformer, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+            transformer=transformer,
+            smoother=smoother,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
         )
 
     @classmethod
@@ -85,8 +82,9 @@ class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
             use_safetensors=True,
             dtype=options.get("dtype"),
         )
+        smoother = Smoother.from_pretrained(source, subfolder="smoother", use_safetensors=True)
         pipeline: AnimaticPipeline = super().from_pretrained(
-            source, **{"text_encoder": text_encoder, **options}
+            source, **{"text_encoder": text_encoder, "smoother": smoother, **options}
         )
         return pipeline
 
@@ -123,7 +121,13 @@ def build(config: ModelConfig | None = None) -> AnimaticPipeline:
         ),
         add_pooling_layer=False,
     )
-    return AnimaticPipeline(transformer, text_encoder, tokenizer, FlowMatchEulerDiscreteScheduler())
+    return AnimaticPipeline(
+        transformer,
+        Smoother(width=config.smoother_width),
+        text_encoder,
+        tokenizer,
+        FlowMatchEulerDiscreteScheduler(),
+    )
 
 
 def build_tokenizer(longest: int) -> PreTrainedTokenizerFast:
@@ -181,19 +185,3 @@ def encode_texts(tokenizer: Any, text_encoder: nn.Module, texts: Sequence[str]) 
 def velocity(latents: Tensor, clean: Tensor, level: Tensor) -> Tensor:
     """The flow ε - x0 at `latents` = (1 - σ) x0 + σ ε, given the predicted x0; `level`, σ, broadcasts."""
     return (latents - clean) / level.clamp(min=LEAST_LEVEL)
-
-
-def with_marks(latents_BCFSW: Tensor) -> Tensor:
-    """The transformer's input (B, INPUTS, F, SLOTS, 1): slots marked by ones, and the clock."""
-    batch, _, frames, slots, _ = latents_BCFSW.shape
-    marks = torch.eye(slots).to(latents_BCFSW).view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
-    hands = torch.from_numpy(_clock(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
-    return torch.cat((latents_BCFSW, marks, hands.expand(batch, -1, -1, slots, -1)), dim=1)
-
-
-@lru_cache
-def _clock(frames: int) -> Array:
-    """(CLOCK, F): how much of the shot is over (-1 to 1), its seconds so far over 4, and turning hands."""
-    t = frame_times(frames)
-    hands = [turn(2 * np.pi * rate * t) for rate in CLOCK_RATES for turn in (np.sin, np.cos)]
-    return np.stack([2 * t / (t[-1] + t[0]) - 1, t / 4, *hands]).astype(np.float32)

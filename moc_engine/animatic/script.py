@@ -209,6 +209,8 @@ def sample_shot(
     shared = _sample_action(rng)
     for index, look in cast:
         action, direction, expression = shared if together else _sample_action(rng)
+        if actors and not together and rng.random() < 0.15:
+            action, direction, expression = "stand", 0, None  # for others to turn to
         event = None
         if rng.random() < event_rate:
             event = sample_event(rng, look)
@@ -227,8 +229,16 @@ def sample_shot(
         time=time,
         weather=weather,
         framing=framing,
-        camera=_perhaps(rng, 0.45, tuple(CAMERAS)),
+        camera=_sample_camera(rng, actors),
     )
+
+
+def _sample_camera(rng: np.random.Generator, actors: Sequence[Actor]) -> str | None:
+    """A camera that follows has mostly somebody to follow."""
+    if any(a.action in MOVING and a.event is None for a in actors) and rng.random() < 0.2:
+        return "follow"
+    move = _perhaps(rng, 0.45, tuple(CAMERAS))
+    return move if move != "follow" or rng.random() < 0.3 else None
 
 
 def _sample_action(rng: np.random.Generator) -> tuple[str, int, str | None]:

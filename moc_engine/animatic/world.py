@@ -2,14 +2,15 @@
 
 A story draws hidden looks for its cast, hidden tints and layouts for its sets and colours for its
 props. Captions tell some of it at the first appearance; everything else can only be known by
-looking at earlier shots; a caption that names no place stays where the shot before was. The same
+looking at earlier shots; a caption that names no place stays where the shot before was. Now and then a
+caption describes somebody anew, and from then on the new look holds. The same
 generator state gives the same story.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -104,6 +105,10 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         kind = _choose_place(rng, seen_places)
         place = places.setdefault(kind, sample_place(rng, kind))
         who = _choose_cast(rng, leading, seen, index, shots)
+        described = {i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))}
+        for i, parts in described.items():
+            if i in seen and rng.random() < 0.6:
+                looks[i] = _recast(rng, looks[i], parts)
         own_time = str(rng.choice(list(TIMES))) if rng.random() < 0.3 else None
         own_weather = sample_weather(rng) if rng.random() < 0.25 else None
         script = sample_shot(
@@ -120,7 +125,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
             place=not (who and stays and rng.random() < 0.3),
             time=own_time is not None,
             weather=own_weather is not None,
-            looks={i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))},
+            looks=described,
             prop_colours=frozenset(
                 p.kind for p in script.props if rng.random() < (0.1 if p.kind in seen_props else 0.5)
             ),
@@ -197,13 +202,27 @@ def _choose_cast(
 
 def _choose_parts(rng: np.random.Generator, *, first: bool) -> tuple[str, ...]:
     """Which parts of a look a caption describes: often at the first appearance, seldom later."""
+    if not first and rng.random() > 0.08:
+        return ()
     draw = rng.random()
-    if not first:
-        return LOOK_PARTS if draw < 0.05 else ()
-    if draw < 0.25:
+    if first and draw < 0.25:
         return ()
     if draw < 0.45:
         return LOOK_PARTS[:3]
     if draw < 0.75:
         return LOOK_PARTS
     return tuple(p for p in LOOK_PARTS if rng.random() < 0.5)
+
+
+def _recast(rng: np.random.Generator, look: Look, parts: Sequence[str]) -> Look:
+    """Another look in the given parts, as when a caption describes somebody anew: the caption is right."""
+    other = sample_look(rng)
+    if "shape" in parts:
+        look = replace(look, shape=other.shape)
+    if "accessory" in parts and other.accessory is not None:  # an absent one would not be told
+        look = replace(look, accessory=other.accessory)
+    if "body" in parts:
+        look = replace(look, body=other.body, body_name=other.body_name)
+    if "accent" in parts:
+        look = replace(look, accent=other.accent, accent_name=other.accent_name)
+    return look

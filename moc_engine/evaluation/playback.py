@@ -32,7 +32,7 @@ from moc_engine.training.attention import (
     story_angles,
     tokens_of_chunks,
 )
-from moc_engine.training.denoiser import embed, unembed
+from moc_engine.training.denoiser import embed, smoothed, unembed
 from moc_engine.wan import CaptionStates, apply_rotary, attending
 
 Steer = Literal["pin", "ban"]
@@ -199,9 +199,9 @@ def play(
         x = _noise(chances, frames).to(device)
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
-            flow = _velocity(model, attention, x, now, told[shot])
-            if sampler.guidance != 1.0 and playback.caption_link:
-                unsaid = _velocity(model, attention, x, now, silence)
+            flow = _velocity(pipeline, attention, x, now, told[shot])
+            if sampler.guidance != 1.0 and now >= sampler.guidance_floor and playback.caption_link:
+                unsaid = _velocity(pipeline, attention, x, now, silence)
                 flow = torch.lerp(unsaid, flow, sampler.guidance)
             x = x + (after - now) * flow
         takes.append(x)
@@ -209,7 +209,7 @@ def play(
             noise = _noise(chances, frames).to(device)
             with attention.write():
                 _velocity(
-                    model,
+                    pipeline,
                     attention,
                     torch.lerp(x, noise, sampler.memory_noise),
                     sampler.memory_noise,
@@ -255,18 +255,19 @@ def _captions(pipeline: AnimaticPipeline, told: Sequence[tuple[str, str, Sequenc
 
 
 def _velocity(
-    model: torch.nn.Module,
+    pipeline: AnimaticPipeline,
     attention: RememberingAttention,
     x_BFSC: Tensor,
     level: float,
     captions: CaptionStates,
 ) -> Tensor:
     """One call of the transformer's blocks at one noise level."""
+    model = pipeline.transformer
     levels = torch.full((len(x_BFSC),), level * 1000.0, device=x_BFSC.device)
-    embedder, blocks = model.get_submodule("condition_embedder"), model.get_submodule("blocks")
-    time, modulation, words, _ = embedder(levels, captions.states_BSE, None)
+    time, modulation, words, _ = model.condition_embedder(levels, captions.states_BSE, None)
     hidden = embed(model, x_BFSC)
     with attending(model, attention, captions):
-        for block in blocks.children():
+        for block in model.blocks:
             hidden = block(hidden, words, modulation.unflatten(1, (6, -1)), None)
-    return velocity(x_BFSC, unembed(model, hidden, time), torch.tensor(level))
+    clean = smoothed(pipeline.smoother, unembed(model, hidden, time))
+    return velocity(x_BFSC, clean, torch.tensor(level))

@@ -28,6 +28,9 @@ Values = NDArray[np.float64]
 GREY: Final = np.array([0.7, 0.0, 0.0])
 """What colours are stored relative to, in OKLab."""
 
+SAME_FILM: Final = 0.12
+"""Camera moves that differ by no more, as latents, look the same: 1.5% of a wide frame's width."""
+
 _MOTION: Final = {
     "near_hand": 1.0,
     "far_hand": 1.0,
@@ -180,11 +183,14 @@ def expression(track: Track) -> str:
 
 
 def camera(take: Scene, script: ShotScript) -> frozenset[str]:
-    """The camera moves a take is nearest to; several where they come to the same for its characters."""
+    """The camera move a take is nearest to, with all that its characters make the same to the eye.
+
+    Who follows somebody that hardly moves holds still.
+    """
     shown = _filmed(take)
-    apart = {name: float(((shown - _filmed(_refilmed(take, script, name))) ** 2).mean()) for name in CAMERAS}
-    least = min(apart.values())
-    return frozenset(name for name, distance in apart.items() if distance <= least + 1e-6)
+    moves = {name: _filmed(_refilmed(take, script, name)) for name in CAMERAS}
+    nearest = min(moves.values(), key=lambda move: float(((shown - move) ** 2).mean()))
+    return frozenset(name for name, move in moves.items() if np.abs(move - nearest).max() <= SAME_FILM)
 
 
 def _refilmed(take: Scene, script: ShotScript, move: str) -> Scene:

@@ -17,7 +17,6 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.animatic.captions import LOOK_PARTS
 from moc_engine.animatic.scene import Scene
 from moc_engine.animatic.script import Event
 from moc_engine.animatic.world import Recall, Story, StoryShot
@@ -42,12 +41,11 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
         for actor in shot.script.actors:
             seen, before = present.get(actor.cast), known.get(actor.cast)
             recall = recalls.get(actor.cast)
-            parts = () if recall is None else recall.parts
             if recall is not None:
                 _compare(before, seen, recall, found, changed=actor.cast in changed)
             if actor.event is not None and actor.cast in known:
                 changed.add(actor.cast)
-            known[actor.cast] = _learned(before, seen, parts, actor.event)
+            known[actor.cast] = _learned(before, seen, shot.told.get(actor.cast, ()), actor.event)
 
 
 class Sets:
@@ -93,15 +91,14 @@ def _compare(
         found.add("latest_state", latest, absence)
 
 
-def _learned(
-    before: Seen | None, seen: Seen | None, unsaid: Sequence[str], event: Event | None
-) -> Seen | None:
+def _learned(before: Seen | None, seen: Seen | None, told: Sequence[str], event: Event | None) -> Seen | None:
     """What is known of a character after a take that names it."""
     if seen is None:
         return before if event is None else None
     if before is None:
         return seen
-    return _redescribed(before, seen, unsaid) if event is None else _after(event, before, seen)
+    described = replace(before, **{part: getattr(seen, part) for part in told})
+    return described if event is None else _after(event, described, seen)
 
 
 def _distance(one: Values, other: Values) -> float:
@@ -118,8 +115,3 @@ def _after(event: Event, before: Seen, seen: Seen) -> Seen:
     if event.kind == "painted":
         return replace(before, body=seen.body)
     return replace(before, growth=seen.growth)
-
-
-def _redescribed(before: Seen, seen: Seen, unsaid: Sequence[str]) -> Seen:
-    """What is known once a caption has described some parts again: those as the take shows them."""
-    return replace(before, **{part: getattr(seen, part) for part in LOOK_PARTS if part not in unsaid})

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moc_engine.animatic.model import with_marks
+from moc_engine.animatic.marks import with_marks
 from moc_engine.animatic.scene import PATCH_FRAMES, SLOTS
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
 from moc_engine.training.data import StoryBatch
@@ -20,9 +20,10 @@ from moc_engine.wan import CaptionStates, attending
 class StoryDenoiser(nn.Module):
     """Predicts noisy shots as they were before the noise; they look at clean copies of earlier ones."""
 
-    def __init__(self, transformer: Any, text_encoder: Any) -> None:
+    def __init__(self, transformer: Any, smoother: Any, text_encoder: Any) -> None:
         super().__init__()
         self.transformer = transformer
+        self.smoother = smoother
         self.text_encoder = text_encoder
 
     def forward(
@@ -55,7 +56,7 @@ class StoryDenoiser(nn.Module):
                 for block in model.blocks:
                     hidden = block(hidden, words, modulation, None)
         rows = clean_level.numel()
-        return unembed(model, hidden[rows:], time[rows:]).view_as(noisy)
+        return smoothed(self.smoother, unembed(model, hidden[rows:], time[rows:])).view_as(noisy)
 
     def _condition(
         self, batch: StoryBatch, level: Tensor, silent: Tensor
@@ -101,8 +102,15 @@ def embed(transformer: Any, latents_RFSC: Tensor) -> Tensor:
 
 def unembed(transformer: Any, hidden_RLE: Tensor, time_RE: Tensor) -> Tensor:
     """Latents (R, F, S, C) in float32 out of the last tokens, as the transformer's own head makes them."""
-    shift, scale = (transformer.scale_shift_table + time_RE[:, None].float()).chunk(2, dim=1)
-    out = transformer.proj_out(transformer.norm_out(hidden_RLE.float()) * (1 + scale) + shift).float()
+    with torch.autocast(hidden_RLE.device.type, enabled=False):  # bfloat16 would round off what moves least
+        shift, scale = (transformer.scale_shift_table + time_RE[:, None].float()).chunk(2, dim=1)
+        out = transformer.proj_out(transformer.norm_out(hidden_RLE.float()) * (1 + scale) + shift)
     patches = out.unflatten(1, (-1, SLOTS)).unflatten(3, (PATCH_FRAMES, -1))
     latents: Tensor = patches.permute(0, 1, 3, 2, 4).flatten(1, 2)
     return latents
+
+
+def smoothed(smoother: Any, latents_RFSC: Tensor) -> Tensor:
+    """Latents (R, F, S, C) as the smoother leaves them."""
+    latents: Tensor = smoother(latents_RFSC.permute(0, 3, 1, 2)[..., None])
+    return latents[..., 0].permute(0, 2, 3, 1)

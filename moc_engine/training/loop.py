@@ -70,7 +70,9 @@ class Run:
         self.origin = None if origin is None else origin.resolve().name
         if origin is not None:
             _take_over(self.pipeline, origin)
-        denoiser = StoryDenoiser(self.pipeline.transformer, self.pipeline.text_encoder)
+        denoiser = StoryDenoiser(
+            self.pipeline.transformer, self.pipeline.smoother, self.pipeline.text_encoder
+        )
         self.parameters = list(denoiser.parameters())
         optimizer = torch.optim.AdamW(
             _decayed(denoiser, plan.weight_decay), lr=plan.learning_rate, betas=(0.9, 0.98)
@@ -270,8 +272,8 @@ def _take_over(pipeline: AnimaticPipeline, origin: Path) -> None:
     """Gives a new model the weights of another of the same sizes; `ModelMismatch` where it has others."""
     other = load(origin)
     try:
-        pipeline.transformer.load_state_dict(other.transformer.state_dict())
-        pipeline.text_encoder.load_state_dict(other.text_encoder.state_dict())
+        for part in ("transformer", "smoother", "text_encoder"):
+            getattr(pipeline, part).load_state_dict(getattr(other, part).state_dict())
     except RuntimeError as error:
         raise ModelMismatch(f"{origin} is not of the recipe's sizes: {error}") from error
     if other.tokenizer.get_vocab() != pipeline.tokenizer.get_vocab():

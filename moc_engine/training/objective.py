@@ -48,7 +48,7 @@ FIELD_WEIGHTS: Final = {
 cannot be known at all: without such weights nothing would learn to move."""
 
 UNUSED_WEIGHT: Final = 0.05
-JITTER_WEIGHT: Final = 2.0
+JITTER_WEIGHT: Final = 3.0
 """How much the change of an error from one frame to the next counts beside the error itself: the eye
 forgives a hand that is a little off more readily than one that trembles."""
 

@@ -13,7 +13,7 @@ import torch
 from moc_engine.animatic.model import save
 from moc_engine.animatic.scene import CHANNELS, SLOTS
 from moc_engine.animatic.world import sample_story
-from moc_engine.backbone import load_backbone, stacked
+from moc_engine.backbone import Backbone, load_backbone, stacked
 from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.evaluation.playback import Playback, play
@@ -143,15 +143,19 @@ def test_pickled_weights_are_never_read(tmp_path: Path, family: str, part: str, 
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_a_story_renders_as_the_evaluation_plays_it(guidance: float) -> None:
+@pytest.mark.parametrize(("guidance", "floor"), [(1.0, 0.0), (2.0, 0.0), (2.0, 0.5)])
+def test_a_story_renders_as_the_evaluation_plays_it(guidance: float, floor: float) -> None:
     """Two implementations of the same model, router and sampler, one shot by shot, one in batches."""
     story = sample_story(np.random.default_rng(5), shots=4, cast=3, tokens=2)
     routing = RoutingConfig(top_k=2)
     played = play(
         tiny_animatic(),
         [story],
-        Playback(routing=routing, sampler=SamplerConfig(steps=3, guidance=guidance), seed=3),
+        Playback(
+            routing=routing,
+            sampler=SamplerConfig(steps=3, guidance=guidance, guidance_floor=floor),
+            seed=3,
+        ),
     )
     backbone, memory = tiny_backbone(), ContextMemory()
     draws = torch.Generator().manual_seed(int(np.random.SeedSequence((3, 0)).generate_state(1)[0]))
@@ -169,14 +173,24 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float) -> None:
             backbone.device,
             rows=len(captions.states_BSE),
         )
-        velocity = guided(partial(backbone.velocity, attention=attention, captions=captions), guidance)
-        *_, done = denoise(velocity, noise.contiguous(), backbone.scheduler, 3)
+        way = guided(partial(velocity, backbone, attention, captions), guidance, floor * 1000)
+        *_, done = denoise(way, noise.contiguous(), backbone.scheduler, 3)
         ours = done.latents[0, ..., 0].permute(1, 2, 0)
         torch.testing.assert_close(ours, played.latents[0, nth], atol=1e-4, rtol=1e-4)
         read = backbone.read(
             done.latents[0], own, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
         )
         memory.add(str(nth), grid.extent, lambda read=read: read)  # type: ignore[misc]
+
+
+def velocity(
+    backbone: Backbone,
+    attention: DenoisingPass,
+    captions: CaptionStates,
+    latents: torch.Tensor,
+    timesteps: torch.Tensor,
+) -> torch.Tensor:
+    return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
 
 
 def states(count: int, mask: list[bool] | None = None) -> CaptionStates:

@@ -26,6 +26,8 @@ from moc_engine.config import GREATEST_BOOST, RoutingConfig, SamplerConfig, Stee
         (SamplerConfig, "steps", 2.5),
         (SamplerConfig, "steps", 0),
         (SamplerConfig, "guidance", float("nan")),
+        (SamplerConfig, "guidance_floor", 1.1),
+        (SamplerConfig, "guidance_floor", float("nan")),
         (SamplerConfig, "memory_noise", 1.0),
         (Steering, "pins", 0),
         (Steering, "pins", "a"),

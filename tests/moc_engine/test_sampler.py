@@ -68,6 +68,15 @@ def test_guidance_moves_away_from_the_unconditional_branch(guidance: float) -> N
     torch.testing.assert_close(out, torch.full((1, 2, 2), 2.0 + guidance * 3.0))
 
 
+def test_guidance_ends_below_its_least_timestep() -> None:
+    def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
+        return torch.tensor([5.0, 2.0])[: len(latents), None, None].expand_as(latents)
+
+    once = guided(velocity, 4.0, 500.0)
+    by_timestep = {at: float(once(torch.zeros(1, 1, 1), torch.tensor([at]))) for at in (1000.0, 500.0, 499.0)}
+    assert by_timestep == {1000.0: 14.0, 500.0: 14.0, 499.0: 5.0}
+
+
 def test_noise_is_the_seeds_alone() -> None:
     first = draw_noise((1, 2, 3), 5)
     torch.rand(10)

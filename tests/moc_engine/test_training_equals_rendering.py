@@ -42,7 +42,7 @@ def test_training_equals_rendering(
     pinned = torch.zeros_like(candidates)
     candidates[..., list(steering.bans)] = False
     pinned[..., list(steering.pins)] = True
-    learnt = StoryDenoiser(pipeline.transformer, pipeline.text_encoder).eval()(
+    learnt = StoryDenoiser(pipeline.transformer, pipeline.smoother, pipeline.text_encoder).eval()(
         batch,
         clean=batch.latents[:, :-1],
         noisy=noisy,
@@ -67,6 +67,7 @@ def test_training_equals_rendering(
                 DenoisingPass(looking, backbone.angles, backbone.device),
                 backbone.family.captions("", "", story.cast) if silent else told,
             )
+            rendered = pipeline.smoother(rendered)
             torch.testing.assert_close(
                 rendered[0, ..., 0].permute(1, 2, 0), learnt[0, nth], atol=1e-4, rtol=1e-4
             )

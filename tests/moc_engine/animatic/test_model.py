@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from moc_engine.animatic.model import (
-    CLOCK_RATES,
-    INPUTS,
     ModelConfig,
     build,
     build_tokenizer,
@@ -15,9 +13,7 @@ from moc_engine.animatic.model import (
     shot_text,
     story_text,
     velocity,
-    with_marks,
 )
-from moc_engine.animatic.scene import CHANNELS, SLOTS
 from moc_engine.errors import ModelNotFound
 from moc_engine.vocabulary import WORDS
 
@@ -29,7 +25,7 @@ def test_a_saved_model_reads_back_with_the_same_weights(tmp_path: Path) -> None:
     model = build(TINY)
     save(model, tmp_path / "model")
     again = load(tmp_path / "model")
-    for part in ("transformer", "text_encoder"):
+    for part in ("transformer", "smoother", "text_encoder"):
         before, after = getattr(model, part).state_dict(), getattr(again, part).state_dict()
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
@@ -51,8 +47,8 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_the_default_model_is_at_most_30_megabytes() -> None:
     model = build()
-    parameters = [*model.transformer.parameters(), *model.text_encoder.parameters()]
-    assert sum(p.numel() * p.element_size() for p in parameters) <= 30e6
+    parts = (model.transformer, model.smoother, model.text_encoder)
+    assert sum(p.numel() * p.element_size() for part in parts for p in part.parameters()) <= 30e6
 
 
 def test_every_word_has_a_number_of_its_own() -> None:
@@ -78,22 +74,6 @@ def test_a_caption_reads_the_same_beside_a_longer_one() -> None:
         alone, _ = encode_texts(model.tokenizer, model.text_encoder, texts[:1])
     assert mask[0].sum() == alone.shape[1]
     torch.testing.assert_close(both[0, : alone.shape[1]], alone[0])
-
-
-def test_slots_are_marked_by_a_one_of_their_own() -> None:
-    marked = with_marks(torch.zeros(2, CHANNELS, 3, SLOTS, 1))
-    assert marked.shape == (2, INPUTS, 3, SLOTS, 1)
-    torch.testing.assert_close(marked[1, CHANNELS : CHANNELS + SLOTS, 2, :, 0], torch.eye(SLOTS))
-
-
-def test_every_frame_is_marked_with_the_time_in_its_shot() -> None:
-    clock = with_marks(torch.zeros(2, CHANNELS, 12, SLOTS, 1))[1, CHANNELS + SLOTS :, :, 5, 0]
-    share, seconds, hands = clock[0], clock[1] * 4, clock[2:].unflatten(0, (-1, 2))
-    torch.testing.assert_close(seconds, (torch.arange(12) + 0.5) / 6)
-    torch.testing.assert_close(share, seconds - 1)
-    for rate, (sine, cosine) in zip(CLOCK_RATES, hands, strict=True):
-        torch.testing.assert_close(sine, torch.sin(2 * torch.pi * rate * seconds), atol=1e-5, rtol=0)
-        torch.testing.assert_close(cosine, torch.cos(2 * torch.pi * rate * seconds), atol=1e-5, rtol=0)
 
 
 def test_velocity_leads_from_a_noisy_latent_to_the_prediction() -> None:

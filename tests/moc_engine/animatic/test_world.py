@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 
 from moc_engine.animatic.grammar import CAST_TOKENS, normalise, read
 from moc_engine.animatic.scene import PATCH_FRAMES, SETS, SHAPES
+from moc_engine.animatic.script import MOVING, Look
 from moc_engine.animatic.world import Story, sample_story
 
 
@@ -36,17 +39,67 @@ def test_scenes_are_finite_and_moderate() -> None:
             assert np.abs(latents).max() < 8
 
 
-def test_a_look_stays_until_an_event_changes_it() -> None:
+def test_a_look_stays_until_an_event_or_a_description_changes_it() -> None:
+    described = 0
     for story in stories(60):
         last: dict[int, np.ndarray] = {}
         for shot in story.shots:
             for actor, track in zip(shot.script.actors, shot.scene.characters, strict=False):
                 start = np.concatenate([track["shape"][0], track["accessory"][0], track["body"][0]])
-                if actor.cast in last:
+                if actor.cast in last and shot.told.get(actor.cast):
+                    described += not np.allclose(start, last[actor.cast], atol=0.02)
+                elif actor.cast in last:
                     assert np.allclose(start, last[actor.cast], atol=0.02)
                 last[actor.cast] = np.concatenate(
                     [track["shape"][-1], track["accessory"][-1], track["body"][-1]]
                 )
+    assert described > 5
+
+
+def test_what_a_new_description_leaves_unsaid_stays() -> None:
+    kept = 0
+    for story in stories(300):
+        last: dict[int, Look] = {}
+        for shot in story.shots:
+            for actor in shot.script.actors:
+                parts = shot.told.get(actor.cast, ())
+                if actor.cast in last and parts:
+                    before, now = last[actor.cast], actor.look
+                    assert now.growth == before.growth
+                    for part, was, is_now in (
+                        ("shape", before.shape, now.shape),
+                        ("accessory", before.accessory, now.accessory),
+                        ("body", before.body, now.body),
+                        ("accent", before.accent, now.accent),
+                    ):
+                        assert part in parts or was == is_now
+                        kept += part not in parts
+                last[actor.cast] = actor.after
+    assert kept > 50
+
+
+def test_a_camera_that_follows_has_mostly_somebody_to_follow() -> None:
+    followed = [
+        any(a.action in MOVING for a in shot.script.actors)
+        for story in stories(200)
+        for shot in story.shots
+        if shot.script.camera == "follow"
+    ]
+    assert len(followed) > 50
+    assert np.mean(followed) > 0.6
+
+
+def test_some_are_named_beside_others_and_some_nowhere_else() -> None:
+    again = alone = 0
+    for story in stories(200):
+        for shot in story.shots:
+            sentence = shot.caption.split(". ")[0]
+            beside = set(re.findall(r"(?:with|beside|behind|towards) ([A-Z]\w+)", sentence))
+            assert not re.search(r"([A-Z]\w+) \w+ (?:with|beside|behind|towards) \1\b", sentence), sentence
+            again += any(sentence.count(name) > 1 for name in beside)
+            alone += any(sentence.count(name) == 1 for name in beside)
+    assert again > 20
+    assert alone > 20
 
 
 def test_a_set_keeps_its_tint_and_layout_within_a_story_only() -> None:

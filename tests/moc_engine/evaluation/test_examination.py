@@ -42,7 +42,7 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     found = examine_in_processes(tmp_path, short, processes=2, report=told.append)
     assert told == [6, 12]
     assert len(found.values("count")) == 12 * 2
-    assert {"count", "tint", "setting", "pruned"} <= set(found.metrics())
+    assert {"count", "setting", "pruned"} <= set(found.metrics())
     alone = examine_in_processes(tmp_path, short, processes=1)
     for metric, figure in found.figures().items():
         assert alone.figures()[metric].mean == pytest.approx(figure.mean, abs=1e-4), metric

@@ -68,9 +68,10 @@ def test_every_camera_move_is_recognised(name: str) -> None:
     assert reading.camera(_blurred(_played(script), 0.01), script) == {name}
 
 
-def test_following_somebody_who_stays_is_a_still_camera() -> None:
+@pytest.mark.parametrize("trembling", [0.0, 0.01])
+def test_following_somebody_who_stays_is_a_still_camera(trembling: float) -> None:
     script = _script("wave", camera="static")
-    assert reading.camera(_played(script), script) == {"static", "follow"}
+    assert reading.camera(_blurred(_played(script), trembling), script) == {"static", "follow"}
 
 
 @pytest.mark.parametrize("name", FRAMINGS)
