@@ -14,6 +14,8 @@ from moc_engine.animatic.staging.easing import Times, set_angle, smoothstep
 _CARRY_NEAR: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
 _FREE_LIFT: Final = {"balloon": 1.9, "kite": 3.0}
 """How high in H things hang in the sky of a wide shot; nearer shots show less of it."""
+_HANGING: Final = -0.6
+"""How far back things hang in the air, where they hide no faces."""
 _FRONT: Final = 0.55
 
 
@@ -38,7 +40,7 @@ def stage_prop(
         side = -1.0 if rng.random() < 0.5 else 1.0
         near = 0.62 * 2.0 ** -framing_zoom(script)
         track["x"] = (side * near + rng.uniform(-0.04, 0.04)) + (0.02 * sway if airborne else 0.0)
-        track["depth"] = 0.7
+        track["depth"] = _HANGING if airborne else 0.7
         track["lift"] = airborne + (0.08 * sway if airborne else 0.0)
         if airborne:
             set_angle(track, "roll", 0.1 * sway)
@@ -47,7 +49,7 @@ def stage_prop(
     holder = scene.track(CHARACTER_SLOTS[prop.actor])
     facing = np.sign(float(holder["yaw"][0, 0])) or 1.0
     hand_x = holder["x"] + facing * _FRONT * BODY_HEIGHT
-    track["depth"] = holder["depth"]
+    track["depth"] = _HANGING if name == "kite" else holder["depth"]
     if prop.manner == "held":
         track["held"][:, prop.actor] = 1.0
         _carry(holder, name)
