@@ -33,7 +33,7 @@ CPU_PROCESSES: Final = 2
 
 
 def usual_processes(preset: str) -> int:
-    return min(CPU_PROCESSES, cores()) if preset in ("cpu", "refine") else 1
+    return min(CPU_PROCESSES, cores()) if preset in ("cpu", "refine", "trial") else 1
 
 
 def launch(options: TrainingOptions, processes: int) -> int:

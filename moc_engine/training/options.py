@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PRESETS: Final = ("cpu", "refine", "gpu", "smoke")
+PRESETS: Final = ("cpu", "refine", "gpu", "trial", "smoke")
 HABITS: Final = ("gradual", "chance", "steering")
 """What a run may do without, to see what it is good for: chunks that grow fewer by and by, drop-off and
 drop-in, random pins and bans."""

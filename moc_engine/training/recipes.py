@@ -89,6 +89,18 @@ def gpu() -> Recipe:
     )
 
 
+def trial() -> Recipe:
+    """Some ten minutes on two cores: a small model that learns to remember, to compare habits by."""
+    return Recipe(
+        name="trial",
+        on_cpu=True,
+        model=ModelConfig(layers=4, heads=4, text_layers=2, text_width=128, text_heads=4, smoother_width=48),
+        stages=_stages(tokens=1152),
+        steps=1500,
+        learning_rate=2e-3,
+    )
+
+
 def smoke() -> Recipe:
     """A few seconds, to see that every part works; the model learns nothing of use."""
     return Recipe(
@@ -105,7 +117,7 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES = {"cpu": cpu, "refine": refine, "gpu": gpu, "smoke": smoke}
+RECIPES = {"cpu": cpu, "refine": refine, "gpu": gpu, "trial": trial, "smoke": smoke}
 
 
 def recipe(options: TrainingOptions) -> Recipe:

@@ -27,7 +27,7 @@ def add_to(subparsers: Any) -> None:
         type=int,
         metavar="N",
         help="train in N processes of one thread each, one per GPU where there are any; each brings its own "
-        "share to the batch (default: 2 for the recipes cpu and refine where there are 2 cores, otherwise 1)",
+        "share to the batch (default: 2 for cpu, refine and trial where there are 2 cores, otherwise 1)",
     )
     parser.set_defaults(run=run)
 

@@ -11,7 +11,7 @@ from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"preset": "abacus"}, "preset: one of cpu, refine, gpu, smoke"),
+        ({"preset": "abacus"}, "preset: one of cpu, refine, gpu, trial, smoke"),
         ({"steps": 0}, "steps: must be 1 or more"),
         ({"steps": -3}, "steps: must be 1 or more"),
         ({"minutes": float("nan")}, "minutes: must be 0 or more"),
