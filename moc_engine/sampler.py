@@ -16,6 +16,9 @@ from torch import Tensor
 from moc_engine.contract import CancelToken
 from moc_engine.errors import RenderCancelled
 
+ROUNDING = 1e-3
+"""Timesteps that lie no farther apart are the same but for rounding."""
+
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """Latents (B, …) and timesteps (B,) to velocity (B, …)."""
 
@@ -46,7 +49,7 @@ def guided(velocity: Velocity, guidance: float, least_timestep: float = 0.0) -> 
         return velocity
 
     def both(latents: Tensor, timesteps: Tensor) -> Tensor:
-        if float(timesteps[0]) < least_timestep:
+        if float(timesteps[0]) < least_timestep - ROUNDING:
             return velocity(latents, timesteps)
         twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timesteps.repeat(2))
         with_caption, without = twice.chunk(2)

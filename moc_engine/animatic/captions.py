@@ -196,7 +196,7 @@ def _clause(
     verb = _VERBS[actor.action] + direction
     place = script.actors.index(actor)
     things = [p for p in script.props if p.actor == place]
-    silent_stand = actor.action == "stand" and rng.random() < 0.6
+    silent_stand = actor.action == "stand" and beside is None and rng.random() < 0.6
     mood = actor.expression
     if mood and rng.random() < 0.3:
         who, mood = f"{mood} {who}" if len(subjects) == 1 else who, mood if len(subjects) > 1 else None
@@ -213,10 +213,10 @@ def _clause(
         words.append(f"{verb} {carried} {_prop(thing, telling)}")
     elif not silent_stand or mood is None:
         words.append(verb)
-    if beside is not None:
-        words.append(beside)
     if mood:
         words.append("is " + mood if len(words) == 1 else mood)
+    if beside is not None:
+        words.append(beside)
     return " ".join(words)
 
 

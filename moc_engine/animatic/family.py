@@ -42,7 +42,7 @@ class AnimaticFamily:
     """Latents are scenes: one column of `SLOTS` places, each named."""
 
     routing = RoutingConfig()
-    sampler = SamplerConfig()
+    sampler = SamplerConfig(guidance=2.5, guidance_floor=0.5)
 
     def __init__(self, pipeline: AnimaticPipeline) -> None:
         self._tokenizer = pipeline.tokenizer

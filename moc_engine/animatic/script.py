@@ -62,6 +62,11 @@ class Event:
     colour: Colour | None = None
     colour_name: str | None = None
 
+    @property
+    def part(self) -> str:
+        """The part of a look that it changes."""
+        return {"gains": "accessory", "loses": "accessory", "painted": "body", "grows": "growth"}[self.kind]
+
     def applied(self, look: Look) -> Look:
         if self.kind == "gains":
             return replace(look, accessory=self.accessory)

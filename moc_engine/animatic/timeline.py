@@ -23,6 +23,7 @@ from moc_engine.animatic.scene import (
     Field,
     Scene,
     Track,
+    frame_times,
 )
 
 Floats = NDArray[np.float64]
@@ -139,6 +140,10 @@ class Timeline:
         values[self._slots, self._columns + 1] = np.sin(angle)
         np.clip(values, _LOWEST, _HIGHEST, out=values)
         return values.astype(np.float32)
+
+    def drawn(self) -> Scene:
+        """The scene as it is drawn, at the latent frames."""
+        return Scene(np.stack([self.at(time) for time in frame_times(self._frames)]))
 
     def still(self, name: str, slot: int = 0) -> bool:
         """Whether a field never changes."""

@@ -105,10 +105,15 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         kind = _choose_place(rng, seen_places)
         place = places.setdefault(kind, sample_place(rng, kind))
         who = _choose_cast(rng, leading, seen, index, shots)
-        described = {i: parts for i in who if (parts := _choose_parts(rng, first=i not in seen))}
-        for i, parts in described.items():
-            if i in seen and rng.random() < 0.6:
+        described: dict[int, tuple[str, ...]] = {}
+        for i in who:
+            parts = _choose_parts(rng, first=i not in seen)
+            if parts and i in seen and rng.random() < 0.6:
                 looks[i] = _recast(rng, looks[i], parts)
+            if looks[i].accessory is None:
+                parts = tuple(part for part in parts if part != "accessory")
+            if parts:
+                described[i] = parts
         own_time = str(rng.choice(list(TIMES))) if rng.random() < 0.3 else None
         own_weather = sample_weather(rng) if rng.random() < 0.25 else None
         script = sample_shot(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from moc_engine.animatic.model import AnimaticPipeline, load
 from moc_engine.animatic.scene import CAST_SIZE, Scene
+from moc_engine.animatic.timeline import Timeline
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation import following, motion, recall
@@ -113,9 +114,10 @@ def _examine_group(pipeline: AnimaticPipeline, examination: Examination, numbers
 
 def examine_story(story: Story, takes: Sequence[Scene], found: Outcomes, *, pictures: bool = True) -> None:
     """All that there is to find in one story; `pictures` are painted for a cross-check."""
-    recall.examine(story, takes, found)
-    following.examine(story, takes, found)
-    motion.examine(story, takes, found)
+    drawn = [Timeline(take).drawn() for take in takes]
+    recall.examine(story, drawn, found)
+    following.examine(story, drawn, found)
+    motion.examine(story, drawn, found)
     if pictures:
         from moc_engine.evaluation import pixels  # training has no use for painters, nor needs their packages
 

@@ -1,8 +1,12 @@
 """Do takes move as the world does?
 
-`METRICS`: roughness is the size of the second differences of poses, over that of the world's own scene of the
-same script (1: just as smooth). slip is how far a walker's or runner's feet slide over the ground, over the
-way that its legs make or that it goes, whichever is longer (1: it glides, or treads on the spot).
+Second differences of poses are compared with those of the world's own scene of the same script, field by
+field for each character, so that one that trembles is not made up for by another that is stiff.
+
+`METRICS`: roughness is the share of what the world has, with all that takes have beyond it (1: nowhere
+rougher); liveliness the share of it that they have (1: nowhere stiffer). slip is how far a walker's or
+runner's feet slide over the ground, over the way that its legs make or that it goes, whichever is longer (1:
+it glides, or treads on the spot).
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ import numpy as np
 
 from moc_engine.animatic.scene import BODY_HEIGHT, RUN_CYCLE, WALK_CYCLE, Scene, Track
 from moc_engine.animatic.script import MOVING
+from moc_engine.animatic.timeline import Timeline
 from moc_engine.animatic.world import Story
 from moc_engine.evaluation.outcomes import Outcomes
 from moc_engine.evaluation.reading import Values, cast_of, motion
 
-METRICS: Final = ("roughness", "slip")
+METRICS: Final = ("roughness", "liveliness", "slip")
 LEAST_WAY: Final = 0.05
 """In half frame widths: who goes no further neither walks nor runs."""
 _CYCLES: Final = {"walk": WALK_CYCLE, "run": RUN_CYCLE}
@@ -26,23 +31,28 @@ _CYCLES: Final = {"walk": WALK_CYCLE, "run": RUN_CYCLE}
 
 def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
     """Adds to `found` how the takes of one story move."""
-    shown = drawn = 0.0
+    most = least = drawn = 0.0
     for shot, take in zip(story.shots, takes, strict=True):
-        tracks = cast_of(take)
+        tracks, own = cast_of(take), Timeline(shot.scene).drawn().characters
         for index, actor in enumerate(shot.script.actors):
             track = tracks.get(actor.cast)
             if track is None:
                 continue
-            shown += _roughness(track)
-            drawn += _roughness(shot.scene.characters[index])
+            shown, wanted = _changes(track), _changes(own[index])
+            most += float(np.maximum(shown, wanted).sum())
+            least += float(np.minimum(shown, wanted).sum())
+            drawn += float(wanted.sum())
             if actor.action in MOVING and actor.event is None:
                 found.add("slip", _slip(track, _CYCLES[actor.action], actor.look.growth))
     if drawn > 0.0:
-        found.add("roughness", shown / drawn)
+        found.add("roughness", most / drawn)
+        found.add("liveliness", least / drawn)
 
 
-def _roughness(track: Track) -> float:
-    return float(np.abs(np.diff(motion(track), n=2, axis=0)).sum())
+def _changes(track: Track) -> Values:
+    """(M,): how much each field of a pose changes its course, summed over the frames."""
+    change: Values = np.abs(np.diff(motion(track), n=2, axis=0)).sum(axis=0)
+    return change
 
 
 def _slip(track: Track, cycle: float, growth: float) -> float:

@@ -200,7 +200,7 @@ def play(
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(pipeline, attention, x, now, told[shot])
-            if sampler.guidance != 1.0 and now >= sampler.guidance_floor and playback.caption_link:
+            if sampler.guidance != 1.0 and now >= sampler.guidance_floor - 1e-6 and playback.caption_link:
                 unsaid = _velocity(pipeline, attention, x, now, silence)
                 flow = torch.lerp(unsaid, flow, sampler.guidance)
             x = x + (after - now) * flow

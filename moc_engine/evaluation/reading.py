@@ -1,8 +1,8 @@
 """Reads a take back: who is in it, how they look, what they do and how the camera moves.
 
-Looks and places are read straight from the scene. What somebody does, how they feel and what the camera does
-is that of the world's own scenes which comes nearest: each of them is played as the world plays it and
-compared frame by frame.
+Takes are scenes as the codec draws them (`Timeline.drawn`); looks and places are read straight from them.
+What somebody does, how they feel and what the camera does is that of the world's own scenes which comes
+nearest: each of them is played as the world plays it and compared frame by frame.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from moc_engine.animatic.script import MOVING, NAMED, Actor, Look, Place, PropUs
 from moc_engine.animatic.staging import stage
 from moc_engine.animatic.staging.camera import stage_camera
 from moc_engine.animatic.staging.faces import FACES
+from moc_engine.animatic.timeline import Timeline
 
 Values = NDArray[np.float64]
 
@@ -54,10 +55,10 @@ _NOWHERE: Final = Place(kind=0, tint=(0.0, 0.0), layout=(0.0,) * 6)
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a take shows of a character: shape, accessory (-1 none), linear colours, log2 of its size."""
+    """What a take shows of a character: shape, what it wears, linear colours, log2 of its size."""
 
     shape: int
-    accessory: int
+    accessory: frozenset[int]
     body: Values
     accent: Values
     growth: float
@@ -73,10 +74,9 @@ def cast_of(take: Scene) -> dict[int, Track]:
 
 def look(track: Track) -> Seen:
     """How a character looks at the end of a take."""
-    accessory = _end(track, "accessory")
     return Seen(
         shape=int(_end(track, "shape").argmax()),
-        accessory=int(accessory.argmax()) if accessory.max() > 0.5 else -1,
+        accessory=frozenset(np.flatnonzero(_end(track, "accessory") > 0.5).tolist()),
         body=linear_from_lab(_end(track, "body") + GREY),
         accent=linear_from_lab(_end(track, "accent") + GREY),
         growth=float(_end(track, "growth")[0]),
@@ -154,7 +154,8 @@ def _played(name: str, facing: int, part: _Part) -> Values:
         props=() if part.held is None else (_in_hand(part.held, part.slot),),
         framing=part.framing,
     )
-    return motion(stage(script, part.frames, np.random.default_rng(0)).characters[part.slot])
+    scene = stage(script, part.frames, np.random.default_rng(0))
+    return motion(Timeline(scene).drawn().characters[part.slot])
 
 
 def _in_hand(kind: int, actor: int) -> PropUse:

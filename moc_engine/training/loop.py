@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
 from moc_engine.training.options import CHECKPOINT, TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
 from moc_engine.training.schedule import rate_at
+
+EXAMINED: Final = 20_000
+"""The seed of the stories a run is examined on as it goes; those for final figures are others."""
 
 
 def train(options: TrainingOptions) -> None:
@@ -170,6 +173,7 @@ class Run:
                 Examination(
                     stories=self.plan.examined_stories,
                     shots=self.plan.examined_shots,
+                    seed=EXAMINED,
                     pictures=False,
                     playback=Playback(
                         routing=self.plan.routing,

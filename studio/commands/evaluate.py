@@ -173,6 +173,7 @@ def _settings(examination: Examination) -> dict[str, object]:
         **({} if playback.caption_link else {"caption_link": "removed"}),
         "steps": playback.sampler.steps,
         "guidance": playback.sampler.guidance,
+        "guidance_floor": playback.sampler.guidance_floor,
         "memory_noise": playback.sampler.memory_noise,
         "seed": examination.seed,
     }

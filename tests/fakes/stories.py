@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from moc_engine.animatic.scene import Scene
+from moc_engine.animatic.timeline import Timeline
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.evaluation.outcomes import Outcomes
 
@@ -26,7 +27,7 @@ def means(
         takes = true_takes(told)
         for take in takes:
             spoil(take)
-        examine(told, takes, found)
+        examine(told, [Timeline(take).drawn() for take in takes], found)
     return found.headline()
 
 

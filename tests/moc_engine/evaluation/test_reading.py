@@ -107,7 +107,7 @@ def test_characters_are_read_from_where_they_are() -> None:
         for actor in shot.script.actors:
             seen, accessory = reading.look(tracks[actor.cast]), actor.after.accessory
             assert seen.shape == actor.after.shape
-            assert seen.accessory == (-1 if accessory is None else accessory)
+            assert seen.accessory == (set() if accessory is None else {accessory})
         if shot.script.camera:
             assert shot.script.camera in reading.camera(take, shot.script)
     assert reading.cast_of(Scene.empty(3)) == {}

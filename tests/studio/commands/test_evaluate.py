@@ -39,7 +39,8 @@ def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.Capt
     assert main(["eval", "memory", "--model", model, *size, *way]) == 0
     head, *figures = capsys.readouterr().out.splitlines()
     assert head.endswith(
-        "stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, memory noise 0.0, seed 3"
+        "stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, "
+        "guidance floor 0.5, memory noise 0.0, seed 3"
     )
     assert figures[-1].split() == ["pruned", "1.000", "(1.000–1.000,", "2", "cases)"]
     assert main(["eval", "following", "--model", model, *size, *way]) == 0
