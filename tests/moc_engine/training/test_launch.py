@@ -63,4 +63,4 @@ def test_nobody_outlives_the_one_who_launched(tmp_path: Path) -> None:
         assert _until(lambda: len(_mentioning(str(out))) == 3)
         parent.send_signal(end)
         assert parent.wait(PATIENCE) == code
-        assert not _mentioning(str(out))
+        assert _until(lambda: not _mentioning(str(out)))
