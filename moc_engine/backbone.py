@@ -9,7 +9,6 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides; latents of o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -25,9 +23,9 @@ from moc_engine.config import Chunking, Pooling, RoutingConfig, SamplerConfig
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.film import Frame
 from moc_engine.grid import TokenGrid
+from moc_engine.loading import reading
 from moc_engine.memory import TakeMemory
 from moc_engine.passes import ReadingPass
-from moc_engine.quiet import quietly
 from moc_engine.sampler import draw_noise
 from moc_engine.wan import AttentionPass, CaptionStates, attending, rotary_angles
 
@@ -192,14 +190,9 @@ def _pipeline_class(source: str) -> str:
 
 def _load_animatic(source: str, device: torch.device) -> Backbone:
     from moc_engine.animatic.family import AnimaticFamily
-    from moc_engine.animatic.model import AnimaticPipeline
-    from moc_engine.vocabulary import WORDS
+    from moc_engine.animatic.model import load
 
-    transformer = _scene_transformer(source)
-    pipeline = _read(AnimaticPipeline, source, torch.float32, transformer=transformer).to(device)
-    unread = set(WORDS) - pipeline.tokenizer.get_vocab().keys()
-    if unread:
-        raise ModelMismatch(f"{source} does not know the word “{min(unread)}”; it is of another version")
+    pipeline = load(source).to(device)
     return Backbone(
         name=_name(source),
         transformer=pipeline.transformer.eval(),
@@ -209,38 +202,14 @@ def _load_animatic(source: str, device: torch.device) -> Backbone:
     )
 
 
-def _scene_transformer(source: str) -> Any:
-    """A transformer of animatic latents, with each of its weights and no others."""
-    from diffusers import WanTransformer3DModel
-
-    from moc_engine.animatic.marks import INPUTS
-    from moc_engine.animatic.scene import PATCH_FRAMES
-
-    part = {"subfolder": "transformer"}
-    with _reading(source):
-        config = WanTransformer3DModel.load_config(source, **part)
-        channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
-    if channels != INPUTS or patch != [PATCH_FRAMES, 1, 1]:
-        raise ModelMismatch(
-            f"{source} reads {channels} channels in patches of {patch}; "
-            f"animatic latents have {INPUTS} in patches of {[PATCH_FRAMES, 1, 1]}"
-        )
-    with _reading(source):
-        transformer, report = WanTransformer3DModel.from_pretrained(
-            source, **part, torch_dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
-    if report["missing_keys"] or report["unexpected_keys"]:
-        raise ModelMismatch(f"{source}: the transformer's weights are not those its config.json describes")
-    return transformer
-
-
 def _load_video(source: str, device: torch.device) -> Backbone:
     from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
     from moc_engine.video import VideoFamily
 
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    pipeline = _read(WanPipeline, source, dtype).to(device)
+    with reading(source):
+        pipeline = WanPipeline.from_pretrained(source, dtype=dtype, use_safetensors=True).to(device)
     if pipeline.transformer is None or getattr(pipeline, "transformer_2", None) is not None:
         raise ModelMismatch(
             f"{source} does not denoise with one transformer throughout; the engine drives one"
@@ -253,21 +222,6 @@ def _load_video(source: str, device: torch.device) -> Backbone:
         family=VideoFamily(pipeline),
         device=device,
     )
-
-
-def _read(pipeline: Any, source: str, dtype: torch.dtype, **parts: Any) -> Any:
-    with _reading(source):
-        return pipeline.from_pretrained(source, dtype=dtype, use_safetensors=True, **parts)
-
-
-@contextmanager
-def _reading(source: str) -> Iterator[None]:
-    """Turns what loading raises for parts that are missing or damaged into `ModelNotFound`."""
-    try:
-        with quietly():
-            yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelNotFound(f"the model at {source} cannot be read: {error}") from error
 
 
 def _name(source: str) -> str:

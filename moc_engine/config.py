@@ -18,6 +18,9 @@ Backend = Literal["auto", "naive", "grouped", "triton"]
 GREATEST_BOOST: Final = 1e6
 """Beyond it a boost would swamp what scores tell in float32."""
 
+SAME_LEVEL: Final = 1e-6
+"""Noise levels that lie no farther apart are the same but for rounding."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingConfig:
@@ -116,6 +119,10 @@ class SamplerConfig:
             raise ValueError(f"guidance_floor: must be within 0–1, got {self.guidance_floor}")
         if not 0.0 <= self.memory_noise < 1.0:
             raise ValueError(f"memory_noise: must be within 0–1, got {self.memory_noise}")
+
+    def guides(self, noise_level: float) -> bool:
+        """Whether a step at this noise level is guided."""
+        return self.guidance != 1.0 and noise_level > self.guidance_floor - SAME_LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moc_engine.config import SamplerConfig
 from moc_engine.contract import CancelToken
 from moc_engine.errors import RenderCancelled
-
-ROUNDING = 1e-3
-"""Timesteps that lie no farther apart are the same but for rounding."""
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """Latents (B, …) and timesteps (B,) to velocity (B, …)."""
@@ -39,23 +37,21 @@ def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
 
-def guided(velocity: Velocity, guidance: float, least_timestep: float = 0.0) -> Velocity:
-    """Classifier-free guidance of one sample (1, …), down to a timestep.
+def guided(velocity: Velocity, sampler: SamplerConfig, timesteps: int) -> Velocity:
+    """Classifier-free guidance of one sample (1, …), where `sampler` has it; `timesteps` stand for σ = 1.
 
     `velocity` is called with a batch of two, the conditional entry first; with that alone where nothing is
     guided.
     """
-    if guidance == 1.0:
-        return velocity
 
-    def both(latents: Tensor, timesteps: Tensor) -> Tensor:
-        if float(timesteps[0]) < least_timestep - ROUNDING:
-            return velocity(latents, timesteps)
-        twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timesteps.repeat(2))
+    def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+        if not sampler.guides(float(timestep[0]) / timesteps):
+            return velocity(latents, timestep)
+        twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timestep.repeat(2))
         with_caption, without = twice.chunk(2)
-        return without + guidance * (with_caption - without)
+        return without + sampler.guidance * (with_caption - without)
 
-    return both
+    return predict
 
 
 def noise_levels(steps: int) -> list[float]:

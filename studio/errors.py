@@ -55,3 +55,9 @@ class BadStoryboard(WrongUse):
     def within(self, *outer: str | int) -> BadStoryboard:
         """The same error, its field seen from further out."""
         return BadStoryboard(str(self), (*outer, *self.field))
+
+
+def wrong_option(error: ValueError) -> WrongUse:
+    """A setting's `ValueError`, such as "top_k: must be 0 or more", as the option's."""
+    name, _, words = str(error).partition(":")
+    return WrongUse(f"--{name.replace('_', '-')}:{words}")

@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from moc_engine.animatic.grammar import normalise
+from moc_engine.animatic.grammar import CAST_TOKENS, normalise
 from moc_engine.animatic.marks import INPUTS
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES
 from moc_engine.animatic.smoother import Smoother
+from moc_engine.animatic.subjects import SUBJECTS, subjects
 from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.loading import read_part, reading
 from moc_engine.quiet import quietly
 from moc_engine.vocabulary import WORDS
 
@@ -72,22 +75,6 @@ class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
             scheduler=scheduler,
         )
 
-    @classmethod
-    def from_pretrained(cls, source: str | Path, **options: Any) -> AnimaticPipeline:
-        """As diffusers does it, but with the text encoder's pooling layer left out, which has no weights."""
-        text_encoder = BertModel.from_pretrained(
-            source,
-            subfolder="text_encoder",
-            add_pooling_layer=False,
-            use_safetensors=True,
-            dtype=options.get("dtype"),
-        )
-        smoother = Smoother.from_pretrained(source, subfolder="smoother", use_safetensors=True)
-        pipeline: AnimaticPipeline = super().from_pretrained(
-            source, **{"text_encoder": text_encoder, "smoother": smoother, **options}
-        )
-        return pipeline
-
 
 def build(config: ModelConfig | None = None) -> AnimaticPipeline:
     """An untrained model; seed torch first for the same weights."""
@@ -116,8 +103,9 @@ def build(config: ModelConfig | None = None) -> AnimaticPipeline:
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             max_position_embeddings=config.longest_caption,
-            type_vocab_size=1,
+            type_vocab_size=SUBJECTS,
             pad_token_id=tokenizer.pad_token_id,
+            names=tokenizer.convert_tokens_to_ids(list(CAST_TOKENS)),
         ),
         add_pooling_layer=False,
     )
@@ -146,22 +134,49 @@ def save(pipeline: AnimaticPipeline, folder: Path) -> None:
         pipeline.save_pretrained(folder, safe_serialization=True)
 
 
-def load(folder: Path) -> AnimaticPipeline:
-    """Reads what `save` wrote.
+def load(source: str | Path) -> AnimaticPipeline:
+    """Reads what `save` wrote, from a folder or the hub, in float32.
 
-    Raises `ModelNotFound` where there is nothing of the kind, `ModelMismatch` for a model of other latents or
-    another vocabulary.
+    Raises `ModelNotFound` where there is nothing of the kind or it is damaged, `ModelMismatch` for a model of
+    other parts, other latents or another vocabulary.
     """
-    if not (folder / "model_index.json").is_file():
-        raise ModelNotFound(f"no model in {folder}: model_index.json is missing")
-    with quietly():
-        pipeline = AnimaticPipeline.from_pretrained(folder, use_safetensors=True)
-    channels = pipeline.transformer.config.in_channels
-    if channels != INPUTS:
-        raise ModelMismatch(f"{folder} reads {channels} channels, animatic latents have {INPUTS}")
-    if set(WORDS) - pipeline.tokenizer.get_vocab().keys():
-        raise ModelMismatch(f"{folder} does not know all words of today's vocabulary")
+    try:
+        parts = AnimaticPipeline.load_config(source)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"no model in {source}: model_index.json is missing") from error
+    for name in ("transformer", "smoother", "text_encoder", "tokenizer", "scheduler"):
+        if name not in parts:
+            raise ModelMismatch(f"{source} has no {name.replace('_', ' ')}; it is of another version")
+    _check_latents(source)
+    transformer = read_part(WanTransformer3DModel, source, "transformer", dtype=torch.float32)
+    smoother = read_part(Smoother, source, "smoother")
+    text_encoder = read_part(BertModel, source, "text_encoder", add_pooling_layer=False, dtype=torch.float32)
+    with reading(source):
+        pipeline: AnimaticPipeline = AnimaticPipeline.from_pretrained(
+            source, transformer=transformer, smoother=smoother, text_encoder=text_encoder
+        )
+    _check_words(source, pipeline)
     return pipeline
+
+
+def _check_latents(source: str | Path) -> None:
+    with reading(source):
+        config = WanTransformer3DModel.load_config(source, subfolder="transformer")
+    channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
+    if channels != INPUTS or patch != [PATCH_FRAMES, 1, 1]:
+        raise ModelMismatch(
+            f"{source} reads {channels} channels in patches of {patch}; "
+            f"animatic latents have {INPUTS} in patches of {[PATCH_FRAMES, 1, 1]}"
+        )
+
+
+def _check_words(source: str | Path, pipeline: AnimaticPipeline) -> None:
+    numbers = pipeline.tokenizer.get_vocab()
+    unread = set(WORDS) - numbers.keys()
+    if unread:
+        raise ModelMismatch(f"{source} does not know the word “{min(unread)}”; it is of another version")
+    if getattr(pipeline.text_encoder.config, "names", None) != [numbers[name] for name in CAST_TOKENS]:
+        raise ModelMismatch(f"{source}: the text encoder takes other words for names than the tokenizer")
 
 
 def story_text(caption: str, cast: Sequence[str]) -> str:
@@ -174,12 +189,19 @@ def shot_text(caption: str, cast: Sequence[str]) -> str:
     return f"{SHOT} {normalise(caption, cast)}".rstrip()
 
 
-def encode_texts(tokenizer: Any, text_encoder: nn.Module, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+def encode_texts(tokenizer: Any, text_encoder: Any, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """States (R, W, E) of prepared texts, each by itself, and the mask (R, W) of real tokens."""
     device = next(text_encoder.parameters()).device
     read = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
-    states = text_encoder(input_ids=read.input_ids, attention_mask=read.attention_mask).last_hidden_state
-    return states, read.attention_mask.bool()
+    return encode_words(text_encoder, read.input_ids)
+
+
+def encode_words(text_encoder: Any, words_RW: Tensor) -> tuple[Tensor, Tensor]:
+    """States (R, W, E) of rows of word numbers, zeros behind, and the mask (R, W) of real ones."""
+    mask = words_RW != 0
+    about = subjects(words_RW, text_encoder.config.names)
+    states = text_encoder(input_ids=words_RW, attention_mask=mask, token_type_ids=about).last_hidden_state
+    return states, mask
 
 
 def velocity(latents: Tensor, clean: Tensor, level: Tensor) -> Tensor:

@@ -240,7 +240,7 @@ def sample_shot(
 
 def _sample_camera(rng: np.random.Generator, actors: Sequence[Actor]) -> str | None:
     """A camera that follows has mostly somebody to follow."""
-    if any(a.action in MOVING and a.event is None for a in actors) and rng.random() < 0.2:
+    if any(a.action in MOVING and a.event is None for a in actors) and rng.random() < 0.3:
         return "follow"
     move = _perhaps(rng, 0.45, tuple(CAMERAS))
     return move if move != "follow" or rng.random() < 0.3 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -73,25 +74,38 @@ def examine_model(
     return found
 
 
-def examine_in_processes(
-    folder: Path,
-    examination: Examination,
-    *,
-    processes: int,
-    report: Callable[[int], None] = lambda examined: None,
-) -> Outcomes:
-    """The same for the model in a folder, by several processes of one thread each."""
-    groups = list(_groups(examination, min(GROUP, -(-examination.stories // max(1, processes)))))
-    if min(processes, len(groups)) < 2:
-        return examine_model(load(folder), examination, report=report)
-    found = Outcomes()
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_begin, initargs=(folder, examination)
-    ) as pool:
-        for numbers, part in zip(groups, pool.map(_examine_in_process, groups), strict=True):
+class Examiners:
+    """Processes of one thread each that examine models; they start with the first work for two of them."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = max(1, processes)
+        self._pool = ProcessPoolExecutor(
+            self._processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def __enter__(self) -> Examiners:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def examine(
+        self,
+        folder: Path,
+        examination: Examination,
+        *,
+        report: Callable[[int], None] = lambda examined: None,
+    ) -> Outcomes:
+        """As `examine_model`, the model in a folder."""
+        groups = list(_groups(examination, min(GROUP, -(-examination.stories // self._processes))))
+        if min(self._processes, len(groups)) < 2:
+            return examine_model(load(folder), examination, report=report)
+        found = Outcomes()
+        work = partial(_examine_in_process, folder, examination)
+        for numbers, part in zip(groups, self._pool.map(work, groups), strict=True):
             found.join(part)
             report(numbers.stop)
-    return found
+        return found
 
 
 def _groups(examination: Examination, size: int) -> Iterator[range]:
@@ -104,11 +118,11 @@ def _examine_group(pipeline: AnimaticPipeline, examination: Examination, numbers
     stories = [examination.story(number) for number in numbers]
     played = play(pipeline, stories, examination.playback, numbers=numbers)
     takes: NDArray[np.float32] = played.latents.float().cpu().numpy()
-    for number, story, latents in zip(numbers, stories, takes, strict=True):
+    for number, story, latents, pruned in zip(numbers, stories, takes, played.pruned, strict=True):
         found.story = number
         scenes = [Scene.from_latents(shot) for shot in latents]
         examine_story(story, scenes, found, pictures=examination.pictures)
-        found.add("pruned", played.pruned)
+        found.add("pruned", float(pruned))
     return found
 
 
@@ -124,15 +138,8 @@ def examine_story(story: Story, takes: Sequence[Scene], found: Outcomes, *, pict
         pixels.examine(story, takes, found)
 
 
-_task: tuple[AnimaticPipeline, Examination] | None = None
+_loaded = lru_cache(maxsize=1)(load)  # for the life of a worker process
 
 
-def _begin(folder: Path, examination: Examination) -> None:
-    global _task  # a worker process has one model for all its groups
-    torch.set_num_threads(1)
-    _task = load(folder), examination
-
-
-def _examine_in_process(numbers: range) -> Outcomes:
-    assert _task is not None
-    return _examine_group(*_task, numbers)
+def _examine_in_process(folder: Path, examination: Examination, numbers: range) -> Outcomes:
+    return _examine_group(_loaded(folder), examination, numbers)

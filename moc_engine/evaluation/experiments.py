@@ -13,7 +13,7 @@ from moc_engine.evaluation.playback import Playback
 
 Group = Literal["budget", "absence", "ablation", "retrained"]
 
-BUDGETS: Final = (1, 2, 3, 5, 8)
+BUDGETS: Final = (1, 2, 3, 5, 8, 16)
 """Chunks a token may attend to."""
 
 LONG_SHOTS: Final = 32
@@ -47,11 +47,14 @@ def experiments(
 ) -> Iterator[Experiment]:
     """All of them, for a model whose own settings are given; `retrained` are folders of others by name.
 
+    Some are the same examination under several names.
+
     Raises `ValueError` where there are no stories.
     """
     if long_stories < 1:
         raise ValueError(f"long_stories: must be 1 or more, got {long_stories}")
     usual = Examination(stories=stories, playback=Playback(routing=routing, sampler=sampler), pictures=False)
+    usual = replace(usual, playback=replace(usual.playback, seed=usual.seed))
     yield from _budgets(usual)
     yield from _absences(replace(usual, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
     yield from _ablations(usual)

@@ -14,9 +14,9 @@ RESAMPLES: Final = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One finding: 1 right and 0 wrong, or an error; `distance` in shots since last seen, if that counts."""
+    """One finding: right or wrong, or an error; `distance` in shots since last seen, if that counts."""
 
-    value: float
+    value: bool | float
     story: int
     distance: int | None
 
@@ -25,7 +25,8 @@ class Outcome:
 class Figure:
     """A mean with its 95% interval, over `count` findings; `by_distance` maps shots to (mean, count).
 
-    The interval is that of a bootstrap over whole stories, whose shots are not independent.
+    The interval is that of a bootstrap over whole stories, whose shots are not independent. Where all is
+    right, or all wrong, resampling tells nothing: it is Clopper and Pearson's (1934) then, for so many stories.
     """
 
     mean: float
@@ -42,8 +43,8 @@ class Outcomes:
         self.story = 0
         self._found: dict[str, list[Outcome]] = defaultdict(list)
 
-    def add(self, metric: str, value: float, distance: int | None = None) -> None:
-        self._found[metric].append(Outcome(value=float(value), story=self.story, distance=distance))
+    def add(self, metric: str, value: bool | float, distance: int | None = None) -> None:
+        self._found[metric].append(Outcome(value=value, story=self.story, distance=distance))
 
     def join(self, others: Outcomes) -> None:
         """Takes over what was found in other stories."""
@@ -51,7 +52,7 @@ class Outcomes:
             self._found[metric] += found
 
     def values(self, metric: str) -> list[float]:
-        return [outcome.value for outcome in self._found.get(metric, ())]
+        return [float(outcome.value) for outcome in self._found.get(metric, ())]
 
     def metrics(self) -> tuple[str, ...]:
         return tuple(self._found)
@@ -65,7 +66,7 @@ class Outcomes:
 
 
 def _figure(found: Sequence[Outcome]) -> Figure:
-    values = np.array([outcome.value for outcome in found])
+    values = np.array([outcome.value for outcome in found], dtype=float)
     low, high = _interval(found)
     return Figure(
         mean=float(values.mean()), low=low, high=high, count=len(found), by_distance=dict(_by_distance(found))
@@ -74,6 +75,10 @@ def _figure(found: Sequence[Outcome]) -> Figure:
 
 def _interval(found: Sequence[Outcome]) -> tuple[float, float]:
     """Percentiles 2.5 and 97.5 of the mean under resampling of stories; the same every time."""
+    values = {outcome.value for outcome in found}
+    if len(values) == 1 and isinstance(found[0].value, bool | np.bool_):
+        doubt = 1.0 - 0.025 ** (1.0 / len({outcome.story for outcome in found}))
+        return (1.0 - doubt, 1.0) if found[0].value else (0.0, doubt)
     stories, places = np.unique([outcome.story for outcome in found], return_inverse=True)
     sums = np.bincount(places, weights=[outcome.value for outcome in found])
     counts = np.bincount(places)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from moc_engine.animatic.model import AnimaticPipeline, encode_texts, shot_text,
 from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.animatic.world import Story
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
-from moc_engine.evaluation.routers import packed, radial_scores, random_scores, window_scores
+from moc_engine.evaluation.routers import packing, radial_scores, random_scores, window_scores
 from moc_engine.routing import choose_chunks, mask_of
 from moc_engine.sampler import noise_levels
 from moc_engine.training.attention import (
@@ -33,7 +33,7 @@ from moc_engine.training.attention import (
     tokens_of_chunks,
 )
 from moc_engine.training.denoiser import embed, smoothed, unembed
-from moc_engine.wan import CaptionStates, apply_rotary, attending
+from moc_engine.wan import CaptionStates, apply_rotary, attending, rotary_angles
 
 Steer = Literal["pin", "ban"]
 
@@ -61,33 +61,46 @@ class Playback:
         if self.steer is not None and not chooses:
             raise ValueError(f"steer: the router {self.router} has nothing to pin or ban")
         if not self.own_link and self.router == "own":
-            raise ValueError("own_link: the router own looks at nothing else")
+            raise ValueError("no_own_link: the router own looks at nothing else")
 
 
 class RememberingAttention:
     """Self-attention of one shot of many stories, to itself and to what `write` has kept of earlier ones.
 
-    `attended` and `available` count the history pairs of query and key so far.
+    `attended` (B,) and `available` count the history pairs of query and key of a story so far. Only the
+    packed router keeps keys that are not rotated: means are rotated to the mean of their places.
     """
 
-    def __init__(self, playback: Playback, layers: int, chances: Sequence[torch.Generator] = ()) -> None:
+    def __init__(self, transformer: Any, playback: Playback, chances: Sequence[torch.Generator]) -> None:
+        self.transformer = transformer
         self.playback = playback
         self.routing = playback.routing
         self.pool_after = playback.routing.pooling == "after"
-        self.kept: list[Memories | None] = [None] * layers
+        self.kept: list[Memories | None] = [None] * len(transformer.blocks)
         self.writing = False
         self.angles: tuple[Tensor, Tensor] | None = None
         self.first_seen: Tensor | None = None  # (B, earlier shots), of the cast of the shot at hand
-        self.attended = 0
+        self.attended = torch.zeros(len(chances), dtype=torch.long)
         self.available = 0
         self._chances = chances  # of each story, for the random router
 
     @property
-    def pruned(self) -> float:
-        """The share of history pairs that was not attended to; 0 where there were none."""
+    def device(self) -> torch.device:
+        return next(self.transformer.parameters()).device  # type: ignore[no-any-return]
+
+    @property
+    def pruned(self) -> Tensor:
+        """(B,): the share of history pairs that was not attended to; 0 where there were none."""
         if self.playback.router == "own":  # which keeps nothing that could be counted
-            return 1.0
-        return 1.0 - self.attended / self.available if self.available else 0.0
+            return torch.ones(len(self.attended))
+        return 1.0 - self.attended / self.available if self.available else torch.zeros(len(self.attended))
+
+    def begin(self, shot: int, frames: int, first_seen: Tensor) -> None:
+        """Turns to a shot of `frames` token frames; all before it are as long."""
+        starts = torch.tensor([shot * frames], device=self.device)
+        cos, sin = story_angles(self.transformer, starts=starts, frames=frames, slots=SLOTS)
+        self.angles = cos[0], sin[0]
+        self.first_seen = first_seen
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -103,14 +116,15 @@ class RememberingAttention:
         q, k = apply_rotary(q_BHLD, *self.angles), apply_rotary(k_BHLD, *self.angles)
         memories = self.kept[layer]
         if self.writing:
-            self._keep(layer, k, v_BHLD, described=k if self.pool_after else k_BHLD)
+            kept = k_BHLD if self.playback.router == "packed" else k
+            self._keep(layer, kept, v_BHLD, described=k if self.pool_after else k_BHLD)
         if self.writing or memories is None:
             return scaled_dot_product_attention(q, k, v_BHLD)
-        queries = q[..., 0].numel()
+        queries = q[0, ..., 0].numel()
         self.available += queries * memories.tokens
         memories, mask = self._choose(q if self.pool_after else q_BHLD, memories)
-        self.attended += queries * memories.tokens if mask is None else int(mask.sum())
-        own = None if self.playback.own_link else self._own_chunk(q.shape[2], q.device)
+        self.attended += queries * memories.tokens if mask is None else mask.sum(dim=(1, 2, 3)).cpu()
+        own = None if self.playback.own_link else self._own_chunk(q.shape[2])
         return attention_with_memories(q, k, v_BHLD, memories, mask, own=own)
 
     def _keep(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, *, described: Tensor) -> None:
@@ -128,7 +142,7 @@ class RememberingAttention:
         if router == "dense":
             return memories, None
         if router == "packed":
-            return packed(memories, budget=routing.top_k * tokens // chunks), None
+            return self._packed(memories, budget=routing.top_k * tokens // chunks), None
         scores = routing_scores(q_BHLD, memories)
         if router == "random":
             scores = random_scores(scores, self._chances)
@@ -143,6 +157,21 @@ class RememberingAttention:
         attended = mask_of(chosen, earlier * chunks) | pinned
         return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
 
+    def _packed(self, memories: Memories, budget: int) -> Memories:
+        """The history averaged to few tokens."""
+        earlier, tokens = memories.keys.shape[2:4]
+        weights = packing(budget, earlier=earlier, tokens=tokens, slots=SLOTS)
+        place = torch.arange(memories.tokens, dtype=weights.dtype)
+        frame, slot = (weights @ place.div(SLOTS, rounding_mode="floor")), weights @ (place % SLOTS)
+        turn = rotary_angles(self.transformer, frame, slot, torch.zeros_like(slot))
+        weights, cos, sin = (part.to(self.device) for part in (weights, *turn))
+        keys, values = (weights @ whole.flatten(2, 3) for whole in (memories.keys, memories.values))
+        return Memories(
+            keys=apply_rotary(keys, cos, sin)[:, :, None],
+            values=values[:, :, None],
+            descriptors=memories.descriptors,
+        )
+
     def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Which chunks are pinned and which may be chosen, (B or 1, 1, 1, N · K)."""
         none = torch.zeros(1, earlier, dtype=torch.bool, device=like.device)
@@ -154,19 +183,19 @@ class RememberingAttention:
         )
         return of_pinned, of_allowed
 
-    def _own_chunk(self, tokens: int, device: torch.device) -> Tensor:
+    def _own_chunk(self, tokens: int) -> Tensor:
         """Bool (L, L): which tokens of a shot are of the same chunk."""
-        place = torch.arange(tokens, device=device)
+        place = torch.arange(tokens, device=self.device)
         chunk = place % SLOTS if self.routing.chunking == "track" else place // SLOTS
         return chunk[:, None] == chunk
 
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """Latents (B, N, F, S, C) of stories, and the share of history pairs that was not attended to."""
+    """Latents (B, N, F, S, C) of stories, and the share (B,) of history pairs that was not attended to."""
 
     latents: Tensor
-    pruned: float
+    pruned: Tensor
 
 
 @torch.no_grad()
@@ -179,10 +208,10 @@ def play(
     story comes out the same in any company.
     """
     model, sampler = pipeline.transformer, playback.sampler
-    device = next(model.parameters()).device
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
-    chances = [_generator(playback.seed, number) for number in numbers or range(len(stories))]
-    attention = RememberingAttention(playback, len(model.blocks), chances)
+    numbers = numbers or range(len(stories))
+    of_takes, of_memories, of_routing = (_generators(playback.seed, numbers, use) for use in range(3))
+    attention = RememberingAttention(model, playback, of_routing)
     silence = _captions(pipeline, [("", "", ())] * len(stories))
     told = [
         _captions(pipeline, [(s.global_caption, s.shots[n].caption, s.cast) for s in stories])
@@ -192,35 +221,29 @@ def play(
     ]
     takes: list[Tensor] = []
     for shot in range(shots):
-        starts = torch.tensor([shot * frames // PATCH_FRAMES], device=device)
-        cos, sin = story_angles(model, starts=starts, frames=frames // PATCH_FRAMES, slots=SLOTS)
-        attention.angles = (cos[0], sin[0])
-        attention.first_seen = torch.stack([_first_seen(story, shot) for story in stories])
-        x = _noise(chances, frames).to(device)
+        first_seen = torch.stack([_first_seen(story, shot) for story in stories])
+        attention.begin(shot, frames // PATCH_FRAMES, first_seen)
+        x = _noise(of_takes, frames).to(attention.device)
         pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
         for now, after in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(pipeline, attention, x, now, told[shot])
-            if sampler.guidance != 1.0 and now >= sampler.guidance_floor - 1e-6 and playback.caption_link:
+            if sampler.guides(now) and playback.caption_link:
                 unsaid = _velocity(pipeline, attention, x, now, silence)
                 flow = torch.lerp(unsaid, flow, sampler.guidance)
             x = x + (after - now) * flow
         takes.append(x)
         if playback.router != "own":
-            noise = _noise(chances, frames).to(device)
+            level = sampler.memory_noise
+            read = torch.lerp(x, _noise(of_memories, frames).to(x), level) if level else x
             with attention.write():
-                _velocity(
-                    pipeline,
-                    attention,
-                    torch.lerp(x, noise, sampler.memory_noise),
-                    sampler.memory_noise,
-                    told[shot],
-                )
+                _velocity(pipeline, attention, read, level, told[shot])
     return Played(latents=torch.stack(takes, dim=1), pruned=attention.pruned)
 
 
-def _generator(seed: int, number: int) -> torch.Generator:
-    state = np.random.SeedSequence((seed, number)).generate_state(1)
-    return torch.Generator().manual_seed(int(state[0]))
+def _generators(seed: int, numbers: Sequence[int], use: int) -> list[torch.Generator]:
+    """A generator for each story and use, so that what one router draws moves nothing else."""
+    states = [np.random.SeedSequence((seed, number, use)).generate_state(1) for number in numbers]
+    return [torch.Generator().manual_seed(int(state[0])) for state in states]
 
 
 def _noise(chances: Sequence[torch.Generator], frames: int) -> Tensor:

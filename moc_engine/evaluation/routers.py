@@ -7,17 +7,15 @@ The baselines follow what is published: a window of the latest context; density 
 back (Radial Attention, arXiv 2506.19852); random chunks; and history packed into ever fewer tokens the
 further it lies back (FramePack, arXiv 2504.12626).
 
-Shapes: B stories, N earlier shots, L tokens of a shot, H heads, D head width, K chunks of a shot.
+Shapes: B stories, N earlier shots, L tokens of a shot, H heads, K chunks of a shot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-
-from moc_engine.training.attention import Memories
 
 
 def window_scores(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> Tensor:
@@ -38,23 +36,23 @@ def random_scores(like_BHLC: Tensor, chances: Sequence[torch.Generator]) -> Tens
     return torch.stack(drawn).to(like_BHLC.device)
 
 
-def packed(memories: Memories, budget: int) -> Memories:
-    """The whole history as `budget` tokens: half of them for the last shot, half of the rest for the one
-    before, and so on; what lies too far back for a token of its own shares the last one.
+def packing(budget: int, *, earlier: int, tokens: int, slots: int) -> Tensor:
+    """Weights (P, N · L) that average a history to `budget` tokens P, or to fewer where it has no more.
 
-    A shot's tokens are averaged slot by slot as long as there is a token for each, then over slots.
+    Half of them are for the last shot, half of the rest for the one before, and so on; what lies too far back
+    for a token of its own shares the last one. A shot's tokens are averaged slot by slot as long as there is
+    a token for each, then over slots.
     """
-    earlier, tokens = memories.keys.shape[2:4]
-    slots = memories.descriptors.shape[3]
     sizes = _shares(budget, earlier, tokens)
-    parts = []
-    for whole in (memories.keys, memories.values):
-        near = [_pooled(whole[:, :, earlier - 1 - i], size, slots) for i, size in enumerate(sizes)]
-        far = whole[:, :, : earlier - len(sizes)].flatten(2, 3)
-        rest = [far.mean(dim=2, keepdim=True)] if budget > sum(sizes) and far.shape[2] else []
-        parts.append(torch.cat((whole[:, :, 0, :0], *near, *rest), dim=2))
-    keys, values = parts
-    return Memories(keys=keys[:, :, None], values=values[:, :, None], descriptors=memories.descriptors)
+    places = torch.arange(earlier * tokens).view(earlier, -1, slots)
+    groups = [part for i, size in enumerate(sizes) for part in _groups(places[earlier - 1 - i], size)]
+    far = places[: earlier - len(sizes)].flatten()
+    if budget > sum(sizes) and len(far):
+        groups.append(far)
+    weights = torch.zeros(len(groups), earlier * tokens)
+    for row, group in zip(weights, groups, strict=True):
+        row[group] = 1.0 / len(group)
+    return weights
 
 
 def _shares(budget: int, earlier: int, tokens: int) -> list[int]:
@@ -78,18 +76,14 @@ def _shares(budget: int, earlier: int, tokens: int) -> list[int]:
     return sizes
 
 
-def _pooled(shot_BHLD: Tensor, size: int, slots: int) -> Tensor:
-    """A shot's tokens, frame by frame, as `size` means (B, H, size, D)."""
-    by_slot = shot_BHLD.unflatten(2, (-1, slots)).transpose(2, 3)  # (B, H, slots, frames, D)
+def _groups(places: Tensor, size: int) -> Iterator[Tensor]:
+    """The numbers (frames, slots) of a shot's tokens in `size` groups."""
+    slots = places.shape[1]
     if size < slots:
-        groups = by_slot.tensor_split(size, dim=2)
-        return torch.stack([group.mean(dim=(2, 3)) for group in groups], dim=2)
-    frames = [size // slots + (slot < size % slots) for slot in range(slots)]
-    means = [
-        torch.stack([part.mean(dim=2) for part in by_slot[:, :, slot].tensor_split(count, dim=2)], dim=2)
-        for slot, count in enumerate(frames)
-    ]
-    return torch.cat(means, dim=2)
+        yield from (part.flatten() for part in places.tensor_split(size, dim=1))
+        return
+    for slot in range(slots):
+        yield from places[:, slot].tensor_split(size // slots + (slot < size % slots))
 
 
 def _places(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> tuple[Tensor, Tensor]:

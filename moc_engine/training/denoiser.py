@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from moc_engine.animatic.marks import with_marks
+from moc_engine.animatic.model import encode_words
 from moc_engine.animatic.scene import PATCH_FRAMES, SLOTS
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
 from moc_engine.training.data import StoryBatch
@@ -63,8 +64,8 @@ class StoryDenoiser(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Time and modulation of all rows, and their words with mask: global, then own caption."""
         stories, shots = silent.shape
-        story_states, story_mask = self._read(batch.story_words)
-        shot_states, shot_mask = self._read(batch.shot_words)
+        story_states, story_mask = encode_words(self.text_encoder, batch.story_words)
+        shot_states, shot_mask = encode_words(self.text_encoder, batch.shot_words)
         flat = torch.cat((story_states.flatten(0, 1), shot_states.flatten(0, 1)))
         time, modulation, words, _ = self.transformer.condition_embedder(level * 1000.0, flat[None], None)
         split = story_mask.numel()
@@ -81,11 +82,6 @@ class StoryDenoiser(nn.Module):
             torch.cat((story_words[story_row], shot_words[shot_row]), dim=1),
             torch.cat((story_mask[story_row], shot_mask[shot_row]), dim=1),
         )
-
-    def _read(self, words_RW: Tensor) -> tuple[Tensor, Tensor]:
-        mask = words_RW != 0
-        states = self.text_encoder(input_ids=words_RW, attention_mask=mask).last_hidden_state
-        return states, mask
 
 
 def _copies(clean_BN: Tensor, noisy_BN: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from studio.commands import report
-from studio.errors import WrongUse
+from studio.errors import wrong_option
 
 if TYPE_CHECKING:
     from moc_engine.evaluation.examination import Examination
@@ -65,6 +65,7 @@ def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> N
     parser.add_argument("--no-caption-link", action="store_true", help="captions are not read")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps")
     parser.add_argument("--guidance", type=float, metavar="X", help="how strongly captions pull; 1 is plain")
+    parser.add_argument("--guidance-floor", type=float, metavar="X", help="noise level where guidance ends")
     parser.add_argument(
         "--seed", type=int, default=10_000, metavar="N", help="which stories (default: 10000)"
     )
@@ -92,30 +93,32 @@ def run_examination(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from moc_engine.evaluation import following, motion, pixels, recall
-    from moc_engine.evaluation.examination import examine_in_processes
+    from moc_engine.evaluation.examination import Examiners
     from moc_engine.machine import cores
     from studio.model_identity import EMBEDDED, identify
 
     examination = _examination(args)
     settings = {"model": identify(args.model and str(args.model)), **_settings(examination)}
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        Examiners(cores()) as examiners,
+    ):
         task = bar.add_task("stories", total=examination.stories)
-        found = examine_in_processes(
+        found = examiners.examine(
             args.model or EMBEDDED,
             examination,
-            processes=cores(),
             report=lambda examined: bar.update(task, completed=examined),
         )
     memory = args.kind == "memory"
-    metrics = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
-    figures = {name: figure for name, figure in found.figures().items() if name in (*metrics, "pruned")}
+    of_kind = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
+    metrics, figures = (*of_kind, "pruned"), found.figures()
     if args.json:
-        told = {name: asdict(figure) for name, figure in figures.items()}
+        told = {name: asdict(figures[name]) if name in figures else None for name in metrics}
         print(json.dumps({"settings": settings, "figures": told}, indent=2))
         return 0
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
-    for name in (*metrics, "pruned"):
+    for name in metrics:
         if name in figures:
             print(_in_words(name, figures[name]))
     return 0
@@ -134,7 +137,12 @@ def _examination(args: argparse.Namespace) -> Examination:
     from moc_engine.evaluation.playback import Playback
 
     routing = RoutingChoice(top_k=args.top_k, pooling=args.pooling, chunking=args.chunks)
-    sampler = SamplerChoice(steps=args.steps, guidance=args.guidance, memory_noise=args.memory_noise)
+    sampler = SamplerChoice(
+        steps=args.steps,
+        guidance=args.guidance,
+        guidance_floor=args.guidance_floor,
+        memory_noise=args.memory_noise,
+    )
     try:
         return Examination(
             stories=args.stories,
@@ -153,8 +161,7 @@ def _examination(args: argparse.Namespace) -> Examination:
             pictures=args.kind == "memory",
         )
     except ValueError as error:
-        message = str(error).replace("top_k", "top-k").replace("memory_noise", "memory-noise")
-        raise WrongUse(f"--{message}") from error
+        raise wrong_option(error) from error
 
 
 def _settings(examination: Examination) -> dict[str, object]:

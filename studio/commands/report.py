@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.errors import StudioError, WrongUse
+from studio.errors import DamagedFolder, StudioError, WrongUse, wrong_option
 
 if TYPE_CHECKING:
     from moc_engine.evaluation.experiments import Experiment
@@ -56,17 +58,18 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.report import write
 
     experiments = _experiments(args)
-    settings = {experiment.key: _settings(experiment, args.model) for experiment in experiments}
+    wanted = [experiment for experiment in experiments if args.only in (None, experiment.group)]
     store = args.out / "results.json"
     with told_plainly(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
-        kept = _read(store)
-        known = {key: found for key, found in kept.items() if found["settings"] == settings.get(key)}
-        missing = [e for e in experiments if args.only in (None, e.group) and e.key not in known]
-        for experiment, figures in _examined(missing, args.model):
-            known[experiment.key] = {"settings": settings[experiment.key], "figures": figures}
-            _write(store, {**kept, **known})
-        results = [_result(e, known[e.key]) for e in experiments if e.key in known]
+        found = _read(store)
+        missing = {_key(e, args.model): e for e in wanted}
+        missing = {key: e for key, e in missing.items() if key not in found}
+        for key, figures in _examined(missing, args.model):
+            found[key] = figures
+            _write(store, found)
+        keyed = [(experiment, _key(experiment, args.model)) for experiment in experiments]
+        results = [_result(experiment, key, found[key]) for experiment, key in keyed if key in found]
         print(write(results, args.out, model=identify(args.model and str(args.model))))
     return 0
 
@@ -92,37 +95,43 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
             )
         )
     except ValueError as error:
-        raise WrongUse(f"--{str(error).replace('_', '-')}") from error
+        raise wrong_option(error) from error
 
 
-def _settings(experiment: Experiment, model: Path | None) -> dict[str, Any]:
-    """All that decides an experiment's figures, as it is read back from a file."""
+def _key(experiment: Experiment, model: Path | None) -> str:
+    """All that decides an experiment's figures, the program included, as a JSON document."""
     from studio.model_identity import identify
 
     folder = experiment.model or model
     name = None if folder is None else str(folder)
-    settings = {**asdict(experiment.examination), "model": identify(name)}
-    plain: dict[str, Any] = json.loads(json.dumps(settings))
-    return plain
+    settings = {**asdict(experiment.examination), "model": identify(name), "program": _program()}
+    return json.dumps(settings, sort_keys=True)
+
+
+@cache
+def _program() -> str:
+    """A digest of the engine's modules."""
+    import moc_engine
+
+    digest = hashlib.sha256()
+    for module in sorted(Path(moc_engine.__file__).parent.rglob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _examined(
-    experiments: Sequence[Experiment], model: Path | None
-) -> Iterator[tuple[Experiment, dict[str, Any]]]:
-    """The experiments one after the other, each with its figures."""
-    from moc_engine.evaluation.examination import examine_in_processes
+    experiments: Mapping[str, Experiment], model: Path | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The experiments one after the other: the key of each, with its figures."""
+    from moc_engine.evaluation.examination import Examiners
     from moc_engine.machine import cores
     from studio.model_identity import EMBEDDED
 
-    with _progress(len(experiments)) as step:
-        for experiment in experiments:
-            found = examine_in_processes(
-                experiment.model or model or EMBEDDED,
-                experiment.examination,
-                processes=cores(),
-                report=step(experiment),
-            )
-            yield experiment, {name: asdict(figure) for name, figure in found.figures().items()}
+    with _progress(len(experiments)) as step, Examiners(cores()) as examiners:
+        for key, experiment in experiments.items():
+            folder = experiment.model or model or EMBEDDED
+            found = examiners.examine(folder, experiment.examination, report=step(experiment))
+            yield key, {name: asdict(figure) for name, figure in found.figures().items()}
 
 
 @contextmanager
@@ -147,25 +156,30 @@ def _progress(total: int) -> Iterator[Callable[[Experiment], Callable[[int], Non
 
 
 def _read(store: Path) -> dict[str, Any]:
-    """What was found so far; nothing where the file is damaged."""
+    """The figures found so far, by key; `DamagedFolder` where the file cannot be read."""
     try:
-        return dict(json.loads(store.read_bytes())["results"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        results = json.loads(store.read_bytes())["results"]
+        found = {json.dumps(result["settings"], sort_keys=True): result["figures"] for result in results}
+    except FileNotFoundError:
         return {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFolder(f"{store} is damaged: move it away, or choose another --out") from error
+    return found
 
 
-def _write(store: Path, known: dict[str, Any]) -> None:
+def _write(store: Path, found: Mapping[str, Any]) -> None:
     from studio.artifacts import write_text
 
-    write_text(store, json.dumps({"results": known}, indent=1) + "\n")
+    results = [{"settings": json.loads(key), "figures": figures} for key, figures in found.items()]
+    write_text(store, json.dumps({"results": results}, indent=1) + "\n")
 
 
-def _result(experiment: Experiment, found: dict[str, Any]) -> Result:
+def _result(experiment: Experiment, key: str, found: Mapping[str, Any]) -> Result:
     from moc_engine.evaluation.outcomes import Figure
     from moc_engine.evaluation.report import Result
 
     figures = {}
-    for name, figure in found["figures"].items():
+    for name, figure in found.items():
         distances = {int(d): (float(mean), int(n)) for d, (mean, n) in figure["by_distance"].items()}
         figures[name] = Figure(**{**figure, "by_distance": distances})
-    return Result(group=experiment.group, name=experiment.name, settings=found["settings"], figures=figures)
+    return Result(group=experiment.group, name=experiment.name, settings=json.loads(key), figures=figures)

@@ -62,3 +62,10 @@ def test_a_shot_cannot_be_pinned_and_banned() -> None:
         Steering(pins=(1,), bans=(0, 1))
     with pytest.raises(ValueError, match="pin_chunks: chunk 4 is both"):
         Steering(pin_chunks=(4,), ban_chunks=(4,))
+
+
+def test_guidance_ends_below_its_floor() -> None:
+    sampler = SamplerConfig(guidance=2.0, guidance_floor=0.5)
+    guided = {level: sampler.guides(level) for level in (1.0, 0.5, 0.5 - 1e-9, 0.49)}
+    assert guided == {1.0: True, 0.5: True, 0.5 - 1e-9: True, 0.49: False}
+    assert not SamplerConfig(guidance=1.0).guides(1.0)

@@ -7,6 +7,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
+from moc_engine.config import SamplerConfig
 from moc_engine.errors import RenderCancelled
 from moc_engine.sampler import denoise, draw_noise, guided, noise_levels
 
@@ -64,15 +65,15 @@ def test_guidance_moves_away_from_the_unconditional_branch(guidance: float) -> N
         assert len(latents) == len(timesteps) == (1 if guidance == 1.0 else 2)
         return torch.tensor([5.0, 2.0])[: len(latents), None, None].expand_as(latents)
 
-    out = guided(velocity, guidance)(torch.zeros(1, 2, 2), torch.zeros(1))
+    out = guided(velocity, SamplerConfig(guidance=guidance), 1000)(torch.zeros(1, 2, 2), torch.zeros(1))
     torch.testing.assert_close(out, torch.full((1, 2, 2), 2.0 + guidance * 3.0))
 
 
-def test_guidance_ends_below_its_least_timestep() -> None:
+def test_guidance_ends_below_its_floor() -> None:
     def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
         return torch.tensor([5.0, 2.0])[: len(latents), None, None].expand_as(latents)
 
-    once = guided(velocity, 4.0, 500.0)
+    once = guided(velocity, SamplerConfig(guidance=4.0, guidance_floor=0.5), 1000)
     by_timestep = {at: float(once(torch.zeros(1, 1, 1), torch.tensor([at]))) for at in (1000.0, 500.0, 499.0)}
     assert by_timestep == {1000.0: 14.0, 500.0: 14.0, 499.0: 5.0}
 

@@ -1,7 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from moc_engine.animatic.model import (
     ModelConfig,
@@ -14,7 +16,7 @@ from moc_engine.animatic.model import (
     story_text,
     velocity,
 )
-from moc_engine.errors import ModelNotFound
+from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.vocabulary import WORDS
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
@@ -42,6 +44,35 @@ def test_the_saved_tokenizer_reads_the_same_numbers(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=tmp_path.name):
+        load(tmp_path)
+
+
+def test_a_model_that_lacks_a_part_is_of_another_version(tmp_path: Path) -> None:
+    save(build(TINY), tmp_path)
+    index = tmp_path / "model_index.json"
+    parts = json.loads(index.read_text())
+    del parts["smoother"]
+    index.write_text(json.dumps(parts))
+    with pytest.raises(ModelMismatch, match="has no smoother"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["transformer", "smoother", "text_encoder"])
+def test_a_part_with_other_weights_than_its_config_says_is_refused(tmp_path: Path, part: str) -> None:
+    save(build(TINY), tmp_path)
+    (file,) = (tmp_path / part).glob("*.safetensors")
+    weights = load_file(file)
+    weights.pop(min(weights))
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelMismatch, match=f"the {part.replace('_', ' ')}'s weights"):
+        load(tmp_path)
+
+
+def test_a_text_encoder_that_takes_other_words_for_names_is_refused(tmp_path: Path) -> None:
+    model = build(TINY)
+    model.text_encoder.config.names = model.text_encoder.config.names[1:]
+    save(model, tmp_path)
+    with pytest.raises(ModelMismatch, match="takes other words for names"):
         load(tmp_path)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from moc_engine.animatic.model import ModelConfig, build, save
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
-from moc_engine.evaluation.examination import Examination, examine_in_processes, examine_model
+from moc_engine.evaluation.examination import Examination, Examiners, examine_model
 from moc_engine.evaluation.playback import Playback
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
@@ -39,11 +39,13 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     save(build(TINY), tmp_path)
     short = Examination(stories=12, shots=2, tokens=2, playback=QUICK)
     told: list[int] = []
-    found = examine_in_processes(tmp_path, short, processes=2, report=told.append)
+    with Examiners(2) as examiners:
+        found = examiners.examine(tmp_path, short, report=told.append)
     assert told == [6, 12]
     assert len(found.values("count")) == 12 * 2
     assert {"count", "setting", "pruned"} <= set(found.metrics())
-    alone = examine_in_processes(tmp_path, short, processes=1)
+    with Examiners(1) as examiners:
+        alone = examiners.examine(tmp_path, short)
     for metric, figure in found.figures().items():
         assert alone.figures()[metric].mean == pytest.approx(figure.mean, abs=1e-4), metric
 

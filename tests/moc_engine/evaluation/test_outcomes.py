@@ -43,3 +43,15 @@ def test_findings_of_other_stories_are_taken_over() -> None:
     one, other = _found([[1, 1]]), _found([[0, 0]])
     one.join(other)
     assert one.headline() == {"shape": 0.5}
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(True, 0.025**0.25, 1.0), (False, 0.0, 1 - 0.025**0.25)])
+def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool, low: float, high: float) -> None:
+    found = Outcomes()
+    for found.story in range(4):
+        found.add("shape", right)
+        found.add("shape", right)
+        found.add("pruned", 0.9)  # no matter of right and wrong
+    figures = found.figures()
+    assert (figures["shape"].low, figures["shape"].high) == pytest.approx((low, high))
+    assert (figures["pruned"].low, figures["pruned"].high) == pytest.approx((0.9, 0.9))

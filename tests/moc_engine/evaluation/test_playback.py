@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
+from moc_engine.animatic.scene import SLOTS
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.playback import Playback, RememberingAttention, play
+from moc_engine.wan import apply_rotary, rotary_angles
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)
@@ -82,7 +84,7 @@ def test_memories_read_at_some_noise_change_only_what_remembers(model: AnimaticP
 
 
 def test_a_failed_reading_is_over(model: AnimaticPipeline) -> None:
-    attention = RememberingAttention(PLAIN, layers=1)
+    attention = RememberingAttention(model.transformer, PLAIN, [torch.Generator()])
     with pytest.raises(KeyError), attention.write():
         raise KeyError
     assert not attention.writing
@@ -116,3 +118,40 @@ def test_first_appearances_are_pinned_or_banned(
     assert not torch.allclose(
         _takes(model, stories, steered)[:, 1], _takes(model, stories, unsteered)[:, 1], atol=1e-4
     )
+
+
+def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline) -> None:
+    """Keys that are all alike stay what they are, and are turned as by one token in the middle."""
+    packing = replace(PLAIN, router="packed", routing=RoutingConfig(top_k=SLOTS))
+    attention = RememberingAttention(model.transformer, packing, [torch.Generator()])
+    frames, head = 3, 16
+    alike = torch.ones(1, 2, frames * SLOTS, head)
+    attention.begin(0, frames, torch.zeros(1, 0, dtype=torch.bool))
+    with attention.write():
+        attention.attend(0, alike, alike, alike)
+    attention.begin(1, frames, torch.zeros(1, 1, dtype=torch.bool))
+    memories = attention.kept[0]
+    assert memories is not None
+    small = attention._packed(memories, budget=SLOTS)
+    middle = torch.ones(SLOTS)
+    cos, sin = rotary_angles(model.transformer, middle, torch.arange(SLOTS), torch.zeros(SLOTS))
+    torch.testing.assert_close(small.keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
+
+
+def test_what_a_story_attends_to_is_counted_by_itself(model: AnimaticPipeline) -> None:
+    """Pins of one story are none of another's."""
+    stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
+    nobody = replace(stories[1].shots[0], script=replace(stories[1].shots[0].script, actors=()))
+    stories[1] = replace(stories[1], shots=(stories[1].shots[0], nobody))
+    pinned = replace(PLAIN, routing=RoutingConfig(top_k=0), steer="pin")
+    assert play(model, stories, pinned).pruned.tolist() == [0.0, 1.0]
+
+
+def test_what_routers_draw_moves_nothing_else(model: AnimaticPipeline) -> None:
+    """The second shot's noise is the same whatever the router; with nothing to look at so is the shot."""
+    blind = RoutingConfig(top_k=0)
+    own, by_chance = (
+        _takes(model, _stories(), replace(PLAIN, router=router, routing=blind))
+        for router in ("own", "random")
+    )
+    torch.testing.assert_close(own, by_chance, atol=1e-5, rtol=1e-5)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from moc_engine.animatic.scene import SLOTS
-from moc_engine.evaluation.routers import packed, radial_scores, random_scores, window_scores
-from moc_engine.training.attention import Memories, chunk_descriptors
+from moc_engine.evaluation.routers import packing, radial_scores, random_scores, window_scores
 
 FRAMES = 2
 TOKENS = FRAMES * SLOTS
@@ -36,57 +35,46 @@ def test_frames_are_chosen_by_their_age() -> None:
     assert scores[5].argsort(descending=True).tolist() == [3, 2, 1, 0]
 
 
-def _memories(shots: int) -> Memories:
-    generator = torch.Generator().manual_seed(0)
-    keys = torch.randn(1, 2, shots, TOKENS, 4, generator=generator)
-    return Memories(
-        keys=keys, values=keys + 1.0, descriptors=chunk_descriptors(keys, slots=SLOTS, chunking="track")
-    )
+def _packing(budget: int, shots: int) -> torch.Tensor:
+    return packing(budget, earlier=shots, tokens=TOKENS, slots=SLOTS)
 
 
 @pytest.mark.parametrize("shots", [1, 2, 3, 7])
 @pytest.mark.parametrize("budget", [0, 1, 2, 6, 18, 20])
 def test_a_packed_history_is_as_large_as_its_budget(shots: int, budget: int) -> None:
-    small = packed(_memories(shots), budget)
-    assert small.keys.shape == small.values.shape
-    assert small.keys.shape[2] == 1
-    assert small.keys.shape[3] == min(budget, shots * TOKENS)
-    assert small.keys.isfinite().all()
+    weights = _packing(budget, shots)
+    assert weights.shape == (min(budget, shots * TOKENS), shots * TOKENS)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)))
+    assert ((weights > 0).sum(dim=0) <= 1).all()  # no token counts twice
+    if budget:
+        assert (weights > 0).any(dim=0).all()  # and none is left out
 
 
 def test_a_history_that_fits_is_kept_as_it_is() -> None:
-    whole = _memories(1)
-    small = packed(whole, TOKENS)
-    torch.testing.assert_close(small.keys[0, 0, 0].sort(dim=0).values, whole.keys[0, 0, 0].sort(dim=0).values)
+    weights = _packing(TOKENS, 1)
+    assert sorted(weights.argmax(dim=1).tolist()) == list(range(TOKENS))
+    assert weights.max(dim=1).values.tolist() == [1.0] * TOKENS
 
 
-@pytest.mark.parametrize(("budget", "sizes"), [(18, [11, 4, 2, 1]), (8, [4, 2, 1, 1]), (3, [1, 1]), (1, [])])
+@pytest.mark.parametrize(
+    ("budget", "sizes"), [(18, [11, 4, 2, 1]), (8, [4, 2, 1, 1]), (3, [1, 1, 0, 0]), (1, [0, 0, 0, 0])]
+)
 def test_older_shots_have_fewer_tokens_and_those_too_far_back_share_one(
     budget: int, sizes: list[int]
 ) -> None:
-    whole = _memories(4)
-    small = packed(whole, budget).values[0, 0, 0]
-    at = 0
-    for back, size in enumerate(sizes):
-        part, shot = small[at : at + size], whole.values[0, 0, 3 - back]
-        assert part.min() >= shot.min() - 1e-6
-        assert part.max() <= shot.max() + 1e-6
-        if size == 1:
-            torch.testing.assert_close(part[0], shot.mean(dim=0))
-        at += size
-    if at < budget:
-        torch.testing.assert_close(small[at], whole.values[0, 0, : 4 - len(sizes)].flatten(0, 1).mean(dim=0))
-    assert len(small) == budget == at + (at < budget)
+    by_shot = _packing(budget, 4).view(-1, 4, TOKENS).sum(dim=2)
+    whole = by_shot > 0.999
+    assert whole.sum(dim=0).flip(0).tolist() == sizes
+    assert len(by_shot) == budget == sum(sizes) + (0 in sizes)
+    if 0 in sizes:
+        far = sizes.count(0)
+        torch.testing.assert_close(by_shot[-1, :far], torch.full((far,), 1.0 / far))
 
 
 def test_slots_stay_apart_while_there_is_a_token_for_each() -> None:
-    slot = torch.arange(TOKENS) % SLOTS
-    keys = slot.float().view(1, 1, 1, TOKENS, 1).expand(1, 1, 2, TOKENS, 1)
-    memories = Memories(
-        keys=keys, values=keys, descriptors=chunk_descriptors(keys, slots=SLOTS, chunking="track")
-    )
-    small = packed(memories, 2 * SLOTS + 2).values[0, 0, 0, :SLOTS, 0]
-    torch.testing.assert_close(small, small.round())
+    slot = (torch.arange(2 * TOKENS) % SLOTS).float()
+    averaged = _packing(2 * SLOTS + 2, 2)[:SLOTS] @ slot
+    torch.testing.assert_close(averaged, averaged.round())
 
 
 def test_scores_of_chance_are_a_storys_own() -> None:

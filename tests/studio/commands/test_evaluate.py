@@ -58,6 +58,7 @@ def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) ->
     assert told["settings"]["chunks"] == "frame"
     assert told["settings"]["memory_noise"] == 0.2
     assert set(told["figures"]) >= {"pruned"}
+    assert told["figures"]["painted_as_read"] is None  # nobody is to be seen
     assert "setting" not in told["figures"]
 
 
@@ -69,6 +70,7 @@ def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) ->
         ("--top-k", "-1"),
         ("--steps", "0"),
         ("--guidance", "nan"),
+        ("--guidance-floor", "2"),
         ("--memory-noise", "2"),
         ("--seed", "-1"),
     ],
@@ -76,6 +78,11 @@ def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) ->
 def test_wrong_use(model: str, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
     assert main(["eval", "memory", "--model", model, f"{option}={value}"]) == 2
     assert capsys.readouterr().err.startswith(f"moc-studio: {option}: must be ")
+
+
+def test_a_router_without_history_needs_its_own_link(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "memory", "--model", model, "--router", "own", "--no-own-link"]) == 2
+    assert capsys.readouterr().err.startswith("moc-studio: --no-own-link: ")
 
 
 def test_there_is_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,29 +105,44 @@ def test_the_report_goes_on_where_it_was_stopped(
     assert main(way) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     store = tmp_path / "results.json"
-    document = json.loads(store.read_text())
-    kept, lost = list(document["results"])[:2]
-    document["results"][kept]["figures"]["count"]["mean"] = 0.125  # what is there is not examined again
-    del document["results"][lost]
-    store.write_text(json.dumps(document))
+    first = json.loads(store.read_text())["results"]
+    kept, lost, *_ = first
+    kept["figures"]["count"]["mean"] = 0.125  # what is there is not examined again
+    store.write_text(json.dumps({"results": [found for found in first if found is not lost]}))
     assert main(way) == 0
-    results = json.loads(store.read_text())["results"]
-    assert lost in results
-    assert results[kept]["figures"]["count"]["mean"] == 0.125
+    again = json.loads(store.read_text())["results"]
+    assert kept in again
+    assert lost in again
     assert "0.125" in (tmp_path / "report.html").read_text()
+    assert main([*way, "--stories", "2"]) == 0
+    both = json.loads(store.read_text())["results"]
+    assert len(both) == 2 * len(first)
+    assert all(found in both for found in again)  # what others asked for stays
+
+
+def test_a_report_that_makes_no_sense(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path)]
     assert main([*way, "--stories", "0"]) == 2
     assert main([*way, "--long-stories", "0"]) == 2
     assert "--long-stories: must be 1 or more" in capsys.readouterr().err
     assert main([*way, "--also", "dense"]) == 2
-    assert main([*way, "--stories", "2"]) == 0
-    assert main(way) == 0  # what others asked for stays
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"results": {"a": 1}}', '{"results": [{"figures": {}}]}'])
+def test_damaged_results_are_not_written_over(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    store = tmp_path / "results.json"
+    store.write_text(content)
+    assert main(["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]) == 1
+    assert "results.json is damaged" in capsys.readouterr().err
+    assert store.read_text() == content
 
 
 def test_models_trained_otherwise_stand_beside_it(model: str, tmp_path: Path) -> None:
     way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
     assert main([*way, "--only", "retrained", "--also", f"the twin={model}"]) == 0
-    assert list(json.loads((tmp_path / "results.json").read_text())["results"]) == [
-        "retrained: as it is",
-        "retrained: the twin",
-    ]
-    assert "the twin" in (tmp_path / "report.html").read_text()
+    (found,) = json.loads((tmp_path / "results.json").read_text())["results"]  # the same model: examined once
+    page = (tmp_path / "report.html").read_text()
+    assert "the twin" in page
+    assert page.count(f"<td>{found['figures']['setting']['mean']:.3f}<") >= 2

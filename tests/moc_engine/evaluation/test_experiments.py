@@ -1,0 +1,64 @@
+"""What the report examines."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.experiments import BUDGETS, LONG_CAST, LONG_SHOTS, Experiment, experiments
+
+ROUTING = RoutingConfig(top_k=3)
+SAMPLER = SamplerConfig(steps=7, guidance=2.0)
+
+
+def _all(**retrained: Path) -> list[Experiment]:
+    return list(experiments(ROUTING, SAMPLER, stories=2, long_stories=1, retrained=retrained))
+
+
+def test_every_experiment_has_a_name_of_its_own() -> None:
+    keys = [experiment.key for experiment in _all()]
+    assert len(set(keys)) == len(keys) > 30
+
+
+def test_routers_are_compared_at_the_same_budgets_of_the_same_stories() -> None:
+    compared = [experiment for experiment in _all() if experiment.group == "budget"]
+    budgets: dict[str, list[int]] = {}
+    for experiment in compared:
+        playback = experiment.examination.playback
+        budgets.setdefault(playback.router, []).append(playback.routing.top_k)
+        assert playback.sampler == SAMPLER
+    everything, nothing = budgets.pop("dense"), budgets.pop("own")
+    assert len(everything) == len(nothing) == 1
+    assert set(budgets) == {"moc", "window", "radial", "random", "packed"}
+    assert all(tuple(tried) == BUDGETS for tried in budgets.values())
+    assert (
+        len({(e.examination.seed, e.examination.playback.seed, e.examination.stories) for e in compared}) == 1
+    )
+
+
+def test_absences_are_those_of_long_stories_with_large_casts() -> None:
+    long = [experiment.examination for experiment in _all() if experiment.group == "absence"]
+    assert {(e.stories, e.shots, e.cast) for e in long} == {(1, LONG_SHOTS, LONG_CAST)}
+
+
+def test_each_ablation_changes_one_thing() -> None:
+    ablations = {e.name: e.examination for e in _all() if e.group == "ablation"}
+    whole = ablations.pop("nothing")
+    for name, examination in ablations.items():
+        playback, own = examination.playback, whole.playback
+        assert replace(examination, playback=own) == whole, name
+        parts = ("routing", "sampler", "steer", "own_link", "caption_link")
+        assert sum(getattr(playback, part) != getattr(own, part) for part in parts) == 1, name
+
+
+def test_models_trained_otherwise_take_the_same_examination(tmp_path: Path) -> None:
+    own, other = (e for e in _all(sparse=tmp_path) if e.group == "retrained")
+    assert own.examination == other.examination
+    assert (own.model, other.model) == (None, tmp_path)
+    assert not [e for e in _all() if e.group == "retrained"]
+
+
+def test_no_long_stories_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="long_stories"):
+        list(experiments(ROUTING, SAMPLER, stories=2, long_stories=0))
