@@ -26,7 +26,7 @@ class Figure:
     """A mean with its 95% interval, over `count` findings; `by_distance` maps shots to (mean, count).
 
     The interval is that of a bootstrap over whole stories, whose shots are not independent. Where all is
-    right, or all wrong, resampling tells nothing: it is Clopper and Pearson's (1934) then, for so many stories.
+    right, or all wrong, resampling tells nothing, and it is that of Clopper and Pearson (1934).
     """
 
     mean: float
