@@ -75,6 +75,13 @@ def test_a_missing_character_has_not_been_remembered() -> None:
     assert means["accessory"] == 0.0
 
 
+def _takes_without(story: Story, index: int, slot: int) -> list[Scene]:
+    """The world's own takes but for one character of one shot, who is not there."""
+    takes = true_takes(story)
+    takes[index].characters[slot]["presence"][...] = 0.0
+    return takes
+
+
 def _first_takes(story: Story) -> Iterator[tuple[int, int, int]]:
     """Cast member, shot and slot of every first appearance."""
     met: set[int] = set()
@@ -90,10 +97,8 @@ def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None
         told = story(seed)
         recalled = [recall for shot in told.shots for recall in shot.recalls]
         for cast, index, slot in _first_takes(told):
-            takes = true_takes(told)
-            takes[index].characters[slot]["presence"][...] = 0.0
             score, whole = Outcomes(), Outcomes()
-            examine(told, takes, score)
+            examine(told, _takes_without(told, index, slot), score)
             examine(told, true_takes(told), whole)
             again = next(
                 (
@@ -126,10 +131,8 @@ def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None
                 plain = actor.cast in seen and actor.cast not in shot.told
                 if actor.event is None or not plain or after is None:
                     continue
-                takes = true_takes(told)
-                takes[index].characters[slot]["presence"][...] = 0.0
                 score, whole = Outcomes(), Outcomes()
-                examine(told, takes, score)
+                examine(told, _takes_without(told, index, slot), score)
                 examine(told, true_takes(told), whole)
                 assert score.values("shape").count(False) == score.values("accessory").count(False) == 0
                 unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
@@ -150,9 +153,8 @@ def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> No
                 parts = shot.told.get(actor.cast, ())
                 again = actor.cast in seen and "shape" in parts and actor.event is None
                 if again and _recalled_whole(told, index, actor.cast) is not None:
-                    takes, score = true_takes(told), Outcomes()
-                    takes[index].characters[slot]["presence"][...] = 0.0
-                    examine(told, takes, score)
+                    score = Outcomes()
+                    examine(told, _takes_without(told, index, slot), score)
                     assert score.values("shape").count(False) == 1
                     missed += 1
             seen |= {actor.cast for actor in shot.script.actors}
