@@ -33,6 +33,7 @@ from moc_engine.animatic.script import (
 from moc_engine.animatic.staging import stage
 
 NAMES: Final = ("Mira", "Otto", "Bo", "Luna", "Pip", "Zed", "Nia", "Gus")
+RETOLD: Final = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,18 @@ class Story:
     shots: tuple[StoryShot, ...]
 
 
-def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int | Sequence[int]) -> Story:
+def sample_story(
+    rng: np.random.Generator,
+    *,
+    shots: int,
+    cast: int,
+    tokens: int | Sequence[int],
+    retold: float = RETOLD,
+) -> Story:
     """A story of `shots` shots with up to `cast` cast members.
 
-    `tokens` is the length of every shot, or of each, in token frames (`PATCH_FRAMES` latent frames).
+    `tokens` is the length of every shot, or of each, in token frames (`PATCH_FRAMES` latent frames). `retold`
+    is how often those who come back are described again, mostly as looking otherwise.
     """
     if not 1 <= cast <= CAST_SIZE:
         raise ValueError(f"cast: must be within 1–{CAST_SIZE}, got {cast}")
@@ -107,7 +116,7 @@ def sample_story(rng: np.random.Generator, *, shots: int, cast: int, tokens: int
         who = _choose_cast(rng, leading, seen, index, shots)
         described: dict[int, tuple[str, ...]] = {}
         for i in who:
-            parts = _choose_parts(rng, first=i not in seen)
+            parts = _choose_parts(rng, first=i not in seen, retold=retold)
             if parts and i in seen and rng.random() < 0.6:
                 looks[i] = _recast(rng, looks[i], parts)
             if looks[i].accessory is None:
@@ -205,9 +214,9 @@ def _choose_cast(
     return chosen
 
 
-def _choose_parts(rng: np.random.Generator, *, first: bool) -> tuple[str, ...]:
+def _choose_parts(rng: np.random.Generator, *, first: bool, retold: float) -> tuple[str, ...]:
     """Which parts of a look a caption describes: often at the first appearance, seldom later."""
-    if not first and rng.random() > 0.08:
+    if not first and rng.random() > retold:
         return ()
     draw = rng.random()
     if first and draw < 0.25:

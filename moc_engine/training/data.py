@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from moc_engine.animatic.model import shot_text, story_text
 from moc_engine.animatic.scene import SLOTS
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.training.schedule import Stage, stage_at
+
+RETOLD: Final = 0.25
+"""More often than in stories that models are examined on: that the newest look is the one that holds must be
+learned from stories in which looks change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,9 @@ class StoryStream(IterableDataset[StoryBatch]):
         count = max(1, stage.tokens // (shots * tokens * SLOTS))
         low, high = stage.cast
         stories = [
-            sample_story(rng, shots=shots, cast=int(rng.integers(low, high + 1)), tokens=tokens)
+            sample_story(
+                rng, shots=shots, cast=int(rng.integers(low, high + 1)), tokens=tokens, retold=RETOLD
+            )
             for _ in range(count)
         ]
         return collate(stories, self.tokenizer)
