@@ -19,7 +19,7 @@ def reading(source: str | Path) -> Iterator[None]:
     try:
         with quietly():
             yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         raise ModelNotFound(f"the model at {source} cannot be read: {error}") from error
 
 
@@ -30,7 +30,12 @@ def read_part(kind: Any, source: str | Path, name: str, **options: Any) -> Any:
     """
     with reading(source):
         part, report = kind.from_pretrained(
-            source, subfolder=name, use_safetensors=True, output_loading_info=True, **options
+            source,
+            subfolder=name,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below
+            **options,
         )
     if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
         words = name.replace("_", " ")

@@ -190,10 +190,10 @@ class ShotRenderer:
         def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
             return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
 
-        timesteps = backbone.scheduler.config.num_train_timesteps
+        train_timesteps = backbone.scheduler.config.num_train_timesteps
         latents = draw_noise((1, *job.shape), request.seed).to(backbone.device)
         steps = denoise(
-            guided(velocity, sampler, timesteps), latents, backbone.scheduler, sampler.steps, cancel
+            guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps, cancel
         )
         for step in range(sampler.steps):
             attention.step = step

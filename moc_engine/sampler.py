@@ -37,15 +37,15 @@ def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
 
-def guided(velocity: Velocity, sampler: SamplerConfig, timesteps: int) -> Velocity:
-    """Classifier-free guidance of one sample (1, …), where `sampler` has it; `timesteps` stand for σ = 1.
+def guided(velocity: Velocity, sampler: SamplerConfig, train_timesteps: int) -> Velocity:
+    """Classifier-free guidance of one sample (1, …), where `sampler` has it.
 
-    `velocity` is called with a batch of two, the conditional entry first; with that alone where nothing is
-    guided.
+    `train_timesteps` is the timestep of σ = 1. `velocity` is called with a batch of two, the conditional
+    entry first; with that alone where nothing is guided.
     """
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-        if not sampler.guides(float(timestep[0]) / timesteps):
+        if not sampler.guides(float(timestep[0]) / train_timesteps):
             return velocity(latents, timestep)
         twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timestep.repeat(2))
         with_caption, without = twice.chunk(2)

@@ -2,7 +2,7 @@
 
     StudioError             something on this machine hindered the work (exit code 1)
     ├── OutputFailed        a folder that cannot be written, a full disk
-    ├── DamagedFolder       a film folder whose records cannot be read
+    ├── DamagedFolder       a folder whose records cannot be read
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
         └── BadStoryboard   a storyboard breaks a rule; knows which field
@@ -26,7 +26,7 @@ class OutputFailed(StudioError):
 
 
 class DamagedFolder(StudioError):
-    """A film folder whose records are missing or cannot be read."""
+    """A folder of ours whose records are missing or cannot be read."""
 
 
 class Interrupted(StudioError):
@@ -57,7 +57,11 @@ class BadStoryboard(WrongUse):
         return BadStoryboard(str(self), (*outer, *self.field))
 
 
-def wrong_option(error: ValueError) -> WrongUse:
-    """A setting's `ValueError`, such as "top_k: must be 0 or more", as the option's."""
+def wrong_option(error: ValueError, **called: str) -> WrongUse:
+    """A setting's `ValueError`, such as "top_k: must be 0 or more", as the option's.
+
+    `called` are settings whose option has another name.
+    """
     name, _, words = str(error).partition(":")
+    name = called.get(name, name)
     return WrongUse(f"--{name.replace('_', '-')}:{words}")

@@ -142,8 +142,11 @@ def load(source: str | Path) -> AnimaticPipeline:
     """
     try:
         parts = AnimaticPipeline.load_config(source)
-    except (OSError, ValueError) as error:
-        raise ModelNotFound(f"no model in {source}: model_index.json is missing") from error
+        kind = parts["_class_name"]
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise ModelNotFound(f"no model in {source}: model_index.json is missing or damaged") from error
+    if kind != AnimaticPipeline.__name__:
+        raise ModelMismatch(f"{source} is a {kind}, and no animatic model")
     for name in ("transformer", "smoother", "text_encoder", "tokenizer", "scheduler"):
         if name not in parts:
             raise ModelMismatch(f"{source} has no {name.replace('_', ' ')}; it is of another version")
@@ -162,7 +165,7 @@ def load(source: str | Path) -> AnimaticPipeline:
 def _check_latents(source: str | Path) -> None:
     with reading(source):
         config = WanTransformer3DModel.load_config(source, subfolder="transformer")
-    channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
+        channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
     if channels != INPUTS or patch != [PATCH_FRAMES, 1, 1]:
         raise ModelMismatch(
             f"{source} reads {channels} channels in patches of {patch}; "
@@ -175,8 +178,10 @@ def _check_words(source: str | Path, pipeline: AnimaticPipeline) -> None:
     unread = set(WORDS) - numbers.keys()
     if unread:
         raise ModelMismatch(f"{source} does not know the word “{min(unread)}”; it is of another version")
-    if getattr(pipeline.text_encoder.config, "names", None) != [numbers[name] for name in CAST_TOKENS]:
-        raise ModelMismatch(f"{source}: the text encoder takes other words for names than the tokenizer")
+    config = pipeline.text_encoder.config
+    names = [numbers[name] for name in CAST_TOKENS]
+    if getattr(config, "names", None) != names or config.type_vocab_size != SUBJECTS:
+        raise ModelMismatch(f"{source}: the text encoder marks names otherwise; it is of another version")
 
 
 def story_text(caption: str, cast: Sequence[str]) -> str:

@@ -20,13 +20,14 @@ ANOTHER: Final = 1 + len(CHARACTER_SLOTS)
 """Beyond the characters that one shot shows."""
 
 SUBJECTS: Final = 1 + ANOTHER
-"""How many there are."""
+"""How many marks there are, those two included."""
 
 
 def subjects(words_RW: Tensor, names: Sequence[int]) -> Tensor:
-    """(R, W): whom the last name up to each word names, as the how manieth of its row; `NOBODY` before any.
+    """(R, W): whom the last name up to each word names; `NOBODY` before any.
 
-    `names` are the numbers of those words that are names.
+    Characters are numbered from 1 in the order in which their row names them first. `names` are the numbers
+    of those words that are names.
     """
     numbers = torch.tensor(names, device=words_RW.device)
     named = (words_RW[..., None] == numbers).cummax(dim=1).values  # (R, W, names): so far

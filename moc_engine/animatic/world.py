@@ -34,6 +34,7 @@ from moc_engine.animatic.staging import stage
 
 NAMES: Final = ("Mira", "Otto", "Bo", "Luna", "Pip", "Zed", "Nia", "Gus")
 RETOLD: Final = 0.08
+"""How often those who come back are described again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,10 @@ def examine_model(
 
 
 class Examiners:
-    """Processes of one thread each that examine models; they start with the first work for two of them."""
+    """Processes of one thread each that examine models; they start with the first work for two of them.
+
+    A model's folder must not change while they live.
+    """
 
     def __init__(self, processes: int) -> None:
         self._processes = max(1, processes)

@@ -33,7 +33,7 @@ class Experiment:
     model: Path | None = None
 
     @property
-    def key(self) -> str:
+    def title(self) -> str:
         return f"{self.group}: {self.name}"
 
 
@@ -80,9 +80,10 @@ def _absences(usual: Examination) -> Iterator[Experiment]:
 
 def _ablations(usual: Examination) -> Iterator[Experiment]:
     playback = usual.playback
+    frames = _frames_for(playback.routing.top_k)
     changes: dict[str, Playback] = {
         "nothing": playback,
-        "chunks by frame": _routed(playback, chunking="frame", top_k=_frames_for(playback.routing.top_k)),
+        f"chunks by frame, k = {frames}": _routed(playback, chunking="frame", top_k=frames),
         f"chunk means {_other(playback.routing.pooling)} rotation": _routed(
             playback, pooling=_other(playback.routing.pooling)
         ),

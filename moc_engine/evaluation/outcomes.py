@@ -25,8 +25,9 @@ class Outcome:
 class Figure:
     """A mean with its 95% interval, over `count` findings; `by_distance` maps shots to (mean, count).
 
-    The interval is that of a bootstrap over whole stories, whose shots are not independent. Where all is
-    right, or all wrong, resampling tells nothing, and it is that of Clopper and Pearson (1934).
+    The interval is that of a bootstrap over whole stories, whose shots are not independent. For what is right
+    or wrong a story that is all right and one that is all wrong are added, so that a perfect score leaves
+    some doubt too (after Agresti and Coull, 1998, who add findings).
     """
 
     mean: float
@@ -75,14 +76,13 @@ def _figure(found: Sequence[Outcome]) -> Figure:
 
 def _interval(found: Sequence[Outcome]) -> tuple[float, float]:
     """Percentiles 2.5 and 97.5 of the mean under resampling of stories; the same every time."""
-    values = {outcome.value for outcome in found}
-    if len(values) == 1 and isinstance(found[0].value, bool | np.bool_):
-        doubt = 1.0 - 0.025 ** (1.0 / len({outcome.story for outcome in found}))
-        return (1.0 - doubt, 1.0) if found[0].value else (0.0, doubt)
-    stories, places = np.unique([outcome.story for outcome in found], return_inverse=True)
+    _, places = np.unique([outcome.story for outcome in found], return_inverse=True)
     sums = np.bincount(places, weights=[outcome.value for outcome in found])
-    counts = np.bincount(places)
-    draws = np.random.default_rng(0).integers(len(stories), size=(RESAMPLES, len(stories)))
+    counts = np.bincount(places).astype(float)
+    if all(isinstance(outcome.value, bool | np.bool_) for outcome in found):
+        usual = counts.mean()
+        sums, counts = np.append(sums, (usual, 0.0)), np.append(counts, (usual, usual))
+    draws = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -45,7 +45,8 @@ class Playback:
     All routers but dense and own attend to as many history tokens as `routing` lets MoC choose. Without
     `own_link` a token sees of its own shot only its own chunk, once there is a history; takes are still read
     whole. Without `caption_link` no captions are read at all. `steer` pins to a shot, or bans from it, the
-    shots in which its cast was first seen. Raises `ValueError` for what would have no effect.
+    shots in which its cast was first seen. Raises `ValueError` where there is
+    nothing to steer, or no link is left.
     """
 
     router: Router = "moc"
@@ -61,7 +62,7 @@ class Playback:
         if self.steer is not None and not chooses:
             raise ValueError(f"steer: the router {self.router} has nothing to pin or ban")
         if not self.own_link and self.router == "own":
-            raise ValueError("no_own_link: the router own looks at nothing else")
+            raise ValueError("own_link: the router own looks at nothing else")
 
 
 class RememberingAttention:
@@ -83,6 +84,7 @@ class RememberingAttention:
         self.attended = torch.zeros(len(chances), dtype=torch.long)
         self.available = 0
         self._chances = chances  # of each story, for the random router
+        self._drawn: dict[int, Tensor] = {}  # its scores by layer: the same for all steps of a shot
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +103,7 @@ class RememberingAttention:
         cos, sin = story_angles(self.transformer, starts=starts, frames=frames, slots=SLOTS)
         self.angles = cos[0], sin[0]
         self.first_seen = first_seen
+        self._drawn.clear()
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -122,7 +125,7 @@ class RememberingAttention:
             return scaled_dot_product_attention(q, k, v_BHLD)
         queries = q[0, ..., 0].numel()
         self.available += queries * memories.tokens
-        memories, mask = self._choose(q if self.pool_after else q_BHLD, memories)
+        memories, mask = self._choose(layer, q if self.pool_after else q_BHLD, memories)
         self.attended += queries * memories.tokens if mask is None else mask.sum(dim=(1, 2, 3)).cpu()
         own = None if self.playback.own_link else self._own_chunk(q.shape[2])
         return attention_with_memories(q, k, v_BHLD, memories, mask, own=own)
@@ -134,7 +137,7 @@ class RememberingAttention:
         shot = Memories(keys=k_BHLD[:, :, None], values=v_BHLD[:, :, None], descriptors=means)
         self.kept[layer] = shot if before is None else before.followed_by(shot)
 
-    def _choose(self, q_BHLD: Tensor, memories: Memories) -> tuple[Memories, Tensor | None]:
+    def _choose(self, layer: int, q_BHLD: Tensor, memories: Memories) -> tuple[Memories, Tensor | None]:
         """What the shot's tokens look at of their history, and which of it each of them does (None: all)."""
         router, routing = self.playback.router, self.routing
         earlier, chunks, _ = memories.descriptors.shape[2:]
@@ -142,10 +145,13 @@ class RememberingAttention:
         if router == "dense":
             return memories, None
         if router == "packed":
-            return self._packed(memories, budget=routing.top_k * tokens // chunks), None
+            keys, values = self._packed(memories, budget=routing.top_k * tokens // chunks)
+            return replace(memories, keys=keys, values=values), None
         scores = routing_scores(q_BHLD, memories)
         if router == "random":
-            scores = random_scores(scores, self._chances)
+            if layer not in self._drawn:
+                self._drawn[layer] = random_scores(scores, self._chances)
+            scores = self._drawn[layer]
         elif router in ("window", "radial"):
             place = window_scores if router == "window" else radial_scores
             by_place = place(
@@ -157,8 +163,8 @@ class RememberingAttention:
         attended = mask_of(chosen, earlier * chunks) | pinned
         return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
 
-    def _packed(self, memories: Memories, budget: int) -> Memories:
-        """The history averaged to few tokens."""
+    def _packed(self, memories: Memories, budget: int) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, 1, P, D) of the history averaged to few tokens."""
         earlier, tokens = memories.keys.shape[2:4]
         weights = packing(budget, earlier=earlier, tokens=tokens, slots=SLOTS)
         place = torch.arange(memories.tokens, dtype=weights.dtype)
@@ -166,11 +172,7 @@ class RememberingAttention:
         turn = rotary_angles(self.transformer, frame, slot, torch.zeros_like(slot))
         weights, cos, sin = (part.to(self.device) for part in (weights, *turn))
         keys, values = (weights @ whole.flatten(2, 3) for whole in (memories.keys, memories.values))
-        return Memories(
-            keys=apply_rotary(keys, cos, sin)[:, :, None],
-            values=values[:, :, None],
-            descriptors=memories.descriptors,
-        )
+        return apply_rotary(keys, cos, sin)[:, :, None], values[:, :, None]
 
     def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Which chunks are pinned and which may be chosen, (B or 1, 1, 1, N · K)."""

@@ -28,7 +28,7 @@ SAME_COLOUR: Final = 0.1
 SAME_GROWTH: Final = 0.25
 """How near the latest state a painted body and a grown size must come to count as remembered."""
 CHANCE: Final = 1 / 6
-"""What guessing scores on shape and accessory: six shapes, and five accessories or none."""
+"""What guessing evenly scores on shape and accessory: six shapes, and five accessories or none."""
 SEEN: Final = tuple(part.name for part in fields(Seen))
 
 Known = Mapping[str, Any]

@@ -115,7 +115,7 @@ def _axes(x: str, y: str) -> tuple[Plot, Axes]:
     axes.set(xlabel=x, ylabel=y, ylim=(-0.02, 1.03))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.axhline(recall.CHANCE, color="#9aa5ae", linestyle="--", linewidth=1.0, label="chance")
+    axes.axhline(recall.CHANCE, color="#b9b08f", linestyle="--", linewidth=1.0, label="guessing evenly")
     return plot, axes
 
 
@@ -150,10 +150,12 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "<h1>What the film remembers</h1>",
         f"<p>Model <code>{escape(model)}</code>. Every shot is generated in order from captions alone, with "
         "the model's own earlier takes as context, on stories held out from training. Intervals are 95%, by "
-        "resampling whole stories. Colour, tint, layout and slip are errors: less is better. "
+        "resampling whole stories, with one all right and one all wrong added where right or wrong is asked. "
+        "Colour, tint, layout and slip are errors: less is better. "
         "Roughness is best at 1.</p>",
-        "<p>All routers run on the same weights, which were trained with MoC’s choices. "
-        f"Guessing shapes and accessories is right in {recall.CHANCE:.3f} of all cases.</p>",
+        "<p>All routers run on the same weights; those that come with the engine were trained with MoC’s "
+        f"choices. Guessing evenly is right in {recall.CHANCE:.3f} of all cases; what a model scores that "
+        "knows nothing of the past is “own shot only”.</p>",
         *(f"<figure>{_svg(plot, name=f'plot{i}')}</figure>" for i, plot in enumerate(plots)),
     ]
     titles = {

@@ -19,9 +19,9 @@ from moc_engine.animatic.scene import SLOTS
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.training.schedule import Stage, stage_at
 
-RETOLD: Final = 0.25
-"""More often than in stories that models are examined on: that the newest look is the one that holds must be
-learned from stories in which looks change."""
+RETOLD_IN_TRAINING: Final = 0.25
+"""How often those who come back are described again: more often than in stories that models are examined on,
+as only stories in which looks change teach that the newest one holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,11 @@ class StoryStream(IterableDataset[StoryBatch]):
         low, high = stage.cast
         stories = [
             sample_story(
-                rng, shots=shots, cast=int(rng.integers(low, high + 1)), tokens=tokens, retold=RETOLD
+                rng,
+                shots=shots,
+                cast=int(rng.integers(low, high + 1)),
+                tokens=tokens,
+                retold=RETOLD_IN_TRAINING,
             )
             for _ in range(count)
         ]

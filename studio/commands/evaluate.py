@@ -161,26 +161,27 @@ def _examination(args: argparse.Namespace) -> Examination:
             pictures=args.kind == "memory",
         )
     except ValueError as error:
-        raise wrong_option(error) from error
+        raise wrong_option(error, own_link="no_own_link") from error
 
 
 def _settings(examination: Examination) -> dict[str, object]:
     """All that decides the figures, beside the model."""
     playback = examination.playback
     chooses = playback.router not in ("dense", "own")
+    guidance = {name: getattr(playback.sampler, name) for name in ("guidance", "guidance_floor")}
     return {
         "stories": examination.stories,
         "shots": examination.shots,
         "cast": examination.cast,
         "tokens": examination.tokens,
         "router": playback.router,
-        **({"top_k": playback.routing.top_k, "chunks": playback.routing.chunking} if chooses else {}),
+        **({"top_k": playback.routing.top_k} if chooses else {}),
+        **({"chunks": playback.routing.chunking} if chooses or not playback.own_link else {}),
         **({"pooling": playback.routing.pooling} if playback.router == "moc" else {}),
         **({} if playback.own_link else {"own_link": "removed"}),
         **({} if playback.caption_link else {"caption_link": "removed"}),
         "steps": playback.sampler.steps,
-        "guidance": playback.sampler.guidance,
-        "guidance_floor": playback.sampler.guidance_floor,
+        **(guidance if playback.caption_link else {}),
         "memory_noise": playback.sampler.memory_noise,
         "seed": examination.seed,
     }

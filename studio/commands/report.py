@@ -28,7 +28,8 @@ def add_to(kinds: Any) -> None:
         "report",
         help="routers, budgets, absences and ablations as plots and a page",
         description="Runs the experiments that DIR does not hold as they are asked for, and draws them: "
-        "report.html, by-budget.png, by-absence.png. It may be stopped and started again.",
+        "report.html, by-budget.png, by-absence.png. It may be stopped and started again; what other "
+        "weights or another version of the program gave is examined anew.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
     parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
@@ -57,20 +58,25 @@ def run(args: argparse.Namespace) -> int:
         raise StudioError(f"the report needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
     from moc_engine.evaluation.report import write
 
-    experiments = _experiments(args)
-    wanted = [experiment for experiment in experiments if args.only in (None, experiment.group)]
+    model = identify(args.model and str(args.model))
+    keyed = [(experiment, _key(experiment, args.model)) for experiment in _experiments(args)]
     store = args.out / "results.json"
     with told_plainly(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
         found = _read(store)
-        missing = {_key(e, args.model): e for e in wanted}
-        missing = {key: e for key, e in missing.items() if key not in found}
+        missing = {
+            key: experiment
+            for experiment, key in keyed
+            if args.only in (None, experiment.group) and key not in found
+        }
         for key, figures in _examined(missing, args.model):
             found[key] = figures
             _write(store, found)
-        keyed = [(experiment, _key(experiment, args.model)) for experiment in experiments]
+        left = len(found.keys() - {key for _, key in keyed})
+        if left:
+            print(f"{left} results in {store} are of other settings, weights or programs", file=sys.stderr)
         results = [_result(experiment, key, found[key]) for experiment, key in keyed if key in found]
-        print(write(results, args.out, model=identify(args.model and str(args.model))))
+        print(write(results, args.out, model=model))
     return 0
 
 
@@ -149,7 +155,7 @@ def _progress(total: int) -> Iterator[Callable[[Experiment], Callable[[int], Non
             nonlocal begun
             before, stories = begun, experiment.examination.stories
             begun += 1
-            bar.update(task, description=experiment.key)
+            bar.update(task, description=experiment.title)
             return lambda done: bar.update(task, completed=before + done / stories)
 
         yield step
@@ -163,7 +169,9 @@ def _read(store: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFolder(f"{store} is damaged: move it away, or choose another --out") from error
+        raise DamagedFolder(
+            f"{store} is damaged or of another version: move it away, or choose another --out"
+        ) from error
     return found
 
 

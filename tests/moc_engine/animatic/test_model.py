@@ -57,12 +57,22 @@ def test_a_model_that_lacks_a_part_is_of_another_version(tmp_path: Path) -> None
         load(tmp_path)
 
 
+@pytest.mark.parametrize("spoilt", ["missing", "unknown", "misshapen"])
 @pytest.mark.parametrize("part", ["transformer", "smoother", "text_encoder"])
-def test_a_part_with_other_weights_than_its_config_says_is_refused(tmp_path: Path, part: str) -> None:
+def test_a_part_with_other_weights_than_its_config_says_is_refused(
+    tmp_path: Path, part: str, spoilt: str
+) -> None:
     save(build(TINY), tmp_path)
     (file,) = (tmp_path / part).glob("*.safetensors")
     weights = load_file(file)
-    weights.pop(min(weights))
+    first = min(weights)
+    match spoilt:
+        case "missing":
+            del weights[first]
+        case "unknown":
+            weights["unheard"] = torch.zeros(2)
+        case _:
+            weights[first] = torch.cat((weights[first], weights[first]))
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ModelMismatch, match=f"the {part.replace('_', ' ')}'s weights"):
         load(tmp_path)
@@ -72,7 +82,24 @@ def test_a_text_encoder_that_takes_other_words_for_names_is_refused(tmp_path: Pa
     model = build(TINY)
     model.text_encoder.config.names = model.text_encoder.config.names[1:]
     save(model, tmp_path)
-    with pytest.raises(ModelMismatch, match="takes other words for names"):
+    with pytest.raises(ModelMismatch, match="marks names otherwise"):
+        load(tmp_path)
+
+
+def test_a_pipeline_of_another_family_is_named(tmp_path: Path) -> None:
+    save(build(TINY), tmp_path)
+    index = tmp_path / "model_index.json"
+    index.write_text(index.read_text().replace("AnimaticPipeline", "WanPipeline"))
+    with pytest.raises(ModelMismatch, match="is a WanPipeline"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "transformer/config.json", "text_encoder/config.json"])
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_description_is_told(tmp_path: Path, file: str, content: str) -> None:
+    save(build(TINY), tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ModelNotFound):
         load(tmp_path)
 
 

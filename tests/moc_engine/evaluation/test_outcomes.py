@@ -45,13 +45,30 @@ def test_findings_of_other_stories_are_taken_over() -> None:
     assert one.headline() == {"shape": 0.5}
 
 
-@pytest.mark.parametrize(("right", "low", "high"), [(True, 0.025**0.25, 1.0), (False, 0.0, 1 - 0.025**0.25)])
-def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool, low: float, high: float) -> None:
-    found = Outcomes()
-    for found.story in range(4):
-        found.add("shape", right)
-        found.add("shape", right)
-        found.add("pruned", 0.9)  # no matter of right and wrong
-    figures = found.figures()
-    assert (figures["shape"].low, figures["shape"].high) == pytest.approx((low, high))
-    assert (figures["pruned"].low, figures["pruned"].high) == pytest.approx((0.9, 0.9))
+@pytest.mark.parametrize("right", [True, False])
+def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool) -> None:
+    doubts = []
+    for stories in (1, 4, 40):
+        found = Outcomes()
+        for found.story in range(stories):
+            for _ in range(3):
+                found.add("shape", right)
+            found.add("pruned", 0.9)  # no matter of right and wrong
+        figures = found.figures()
+        assert (figures["pruned"].low, figures["pruned"].high) == pytest.approx((0.9, 0.9))
+        shape = figures["shape"]
+        assert (shape.high if right else shape.low) == shape.mean == right
+        doubts.append(shape.high - shape.low)
+    assert doubts[0] > doubts[1] > doubts[2] > 0.0
+
+
+def test_a_mistake_more_never_narrows_the_interval_from_below() -> None:
+    lows = []
+    for mistakes in range(12):
+        found = Outcomes()
+        for number in range(80):
+            found.story = number // 8
+            found.add("shape", number % 10 >= mistakes % 10 + mistakes // 10)
+        lows.append((found.figures()["shape"].mean, found.figures()["shape"].low))
+    lows.sort()
+    assert [low for _, low in lows] == sorted(low for _, low in lows)

@@ -132,10 +132,10 @@ def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline
     attention.begin(1, frames, torch.zeros(1, 1, dtype=torch.bool))
     memories = attention.kept[0]
     assert memories is not None
-    small = attention._packed(memories, budget=SLOTS)
+    keys, _ = attention._packed(memories, budget=SLOTS)
     middle = torch.ones(SLOTS)
     cos, sin = rotary_angles(model.transformer, middle, torch.arange(SLOTS), torch.zeros(SLOTS))
-    torch.testing.assert_close(small.keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
+    torch.testing.assert_close(keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
 
 
 def test_what_a_story_attends_to_is_counted_by_itself(model: AnimaticPipeline) -> None:

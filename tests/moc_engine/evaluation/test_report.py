@@ -41,7 +41,7 @@ def test_the_plots_show_every_router_and_how_absence_tells() -> None:
     assert lines["MoC"] == [1.0] * 6
     assert lines["packed"] == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert lines["own shot only"] == [0.0] * 6
-    assert lines["chance"] == [CHANCE] * 2
+    assert lines["guessing evenly"] == [CHANCE] * 2
     (axes,) = by_budget(results).axes
     assert {str(line.get_label()) for line in axes.lines} == set(lines)
 
