@@ -1,7 +1,7 @@
 import torch
 
 from moc_engine.animatic.marks import with_marks
-from moc_engine.animatic.model import ModelConfig, build
+from moc_engine.animatic.model import ModelConfig, build, encode_words
 from moc_engine.animatic.scene import SLOTS
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data import StoryBatch, StoryStream
@@ -42,7 +42,7 @@ def test_a_first_shot_is_predicted_as_transformer_and_smoother_themselves_do() -
     for story in range(2):
         words = [row[row != 0][None] for row in (batch.story_words[story], batch.shot_words[3 * story])]
         with torch.no_grad():
-            states = [denoiser.text_encoder(input_ids=w).last_hidden_state for w in words]
+            states = [encode_words(denoiser.text_encoder, w)[0] for w in words]
             noisy = batch.latents[story, 0].permute(2, 0, 1)[None, ..., None] * 0.5
             out = denoiser.transformer(
                 with_marks(noisy), torch.tensor([500.0]), torch.cat(states, dim=1), return_dict=False
