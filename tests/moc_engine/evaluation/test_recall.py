@@ -7,7 +7,7 @@ import pytest
 
 from moc_engine.animatic.captions import LOOK_PARTS
 from moc_engine.animatic.scene import Scene
-from moc_engine.animatic.world import Recall, Story
+from moc_engine.animatic.world import Story
 from moc_engine.evaluation.outcomes import Outcomes
 from moc_engine.evaluation.recall import examine
 from tests.fakes.stories import story, true_takes
@@ -122,51 +122,52 @@ def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None
 
 def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None:
     missed = 0
-    for seed in range(60):
-        told = story(seed)
-        seen: set[int] = set()
-        for index, shot in enumerate(told.shots):
-            for slot, actor in enumerate(shot.script.actors):
-                after = _recalled_whole(told, index, actor.cast)
-                plain = actor.cast in seen and actor.cast not in shot.told
-                if actor.event is None or not plain or after is None:
-                    continue
-                score, whole = Outcomes(), Outcomes()
-                examine(told, _takes_without(told, index, slot), score)
-                examine(told, true_takes(told), whole)
-                assert score.values("shape").count(False) == score.values("accessory").count(False) == 0
-                unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
-                if len(score.values("latest_state")) == len(whole.values("latest_state")) > 0:
-                    assert score.values("latest_state").count(False) == unknown
-                    missed += unknown
-            seen |= {actor.cast for actor in shot.script.actors}
+    for told, index, slot in _returns(range(60)):
+        shot = told.shots[index]
+        actor = shot.script.actors[slot]
+        if actor.event is None or actor.cast in shot.told:
+            continue
+        score, whole = Outcomes(), Outcomes()
+        examine(told, _takes_without(told, index, slot), score)
+        examine(told, true_takes(told), whole)
+        assert score.values("shape").count(False) == score.values("accessory").count(False) == 0
+        unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
+        if len(score.values("latest_state")) == len(whole.values("latest_state")) > 0:
+            assert score.values("latest_state").count(False) == unknown
+            missed += unknown
     assert missed > 5
 
 
 def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> None:
     missed = 0
-    for seed in range(150):
-        told = story(seed)
-        seen: set[int] = set()
-        for index, shot in enumerate(told.shots):
-            for slot, actor in enumerate(shot.script.actors):
-                parts = shot.told.get(actor.cast, ())
-                again = actor.cast in seen and "shape" in parts and actor.event is None
-                if again and _recalled_whole(told, index, actor.cast) is not None:
-                    score = Outcomes()
-                    examine(told, _takes_without(told, index, slot), score)
-                    assert score.values("shape").count(False) == 1
-                    missed += 1
-            seen |= {actor.cast for actor in shot.script.actors}
+    for told, index, slot in _returns(range(150)):
+        shot = told.shots[index]
+        actor = shot.script.actors[slot]
+        if "shape" in shot.told.get(actor.cast, ()) and actor.event is None:
+            score = Outcomes()
+            examine(told, _takes_without(told, index, slot), score)
+            assert score.values("shape").count(False) == 1
+            missed += 1
     assert missed > 5
 
 
-def _recalled_whole(story: Story, index: int, cast: int) -> Recall | None:
-    """What the shot after `index` in which a member comes next must remember, if that is all of it."""
+def _returns(seeds: range) -> Iterator[tuple[Story, int, int]]:
+    """Story, shot and slot of all who were seen before and of whom the next shot must remember everything."""
+    for told in map(story, seeds):
+        seen: set[int] = set()
+        for index, shot in enumerate(told.shots):
+            for slot, actor in enumerate(shot.script.actors):
+                if actor.cast in seen and _is_recalled_whole(told, index, actor.cast):
+                    yield told, index, slot
+            seen |= {actor.cast for actor in shot.script.actors}
+
+
+def _is_recalled_whole(story: Story, index: int, cast: int) -> bool:
+    """Whether the shot after `index` in which a member comes next leaves all of its look to memory."""
     for shot in story.shots[index + 1 :]:
         if cast in [actor.cast for actor in shot.script.actors]:
-            return next((r for r in shot.recalls if r.cast == cast and set(LOOK_PARTS) <= set(r.parts)), None)
-    return None
+            return any(r.cast == cast and set(LOOK_PARTS) <= set(r.parts) for r in shot.recalls)
+    return False
 
 
 def test_a_missing_character_has_lost_its_latest_state() -> None:
