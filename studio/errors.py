@@ -5,6 +5,7 @@
     ├── DamagedFolder       a folder whose records cannot be read
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
+        ├── Refused         an edit that cannot be carried out as the project stands
         └── BadStoryboard   a storyboard breaks a rule; knows which field
 
 Wrong arguments between parts of the program are plain `ValueError`s.
@@ -39,6 +40,10 @@ class WrongUse(StudioError):
     """The request itself cannot be carried out as it stands."""
 
     exit_code = 2
+
+
+class Refused(WrongUse):
+    """An edit or order that cannot be carried out as things stand."""
 
 
 StoryField = tuple[str | int, ...]

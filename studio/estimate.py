@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from moc_engine.contract import RenderEvent, Stage, StepEvent
-from studio.planner import TakeInputs
+from studio.inputs import TakeInputs
 from studio.takes import Take
 
 

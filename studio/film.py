@@ -27,7 +27,7 @@ from studio.errors import WrongUse
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import join
 from studio.exchange.srt import Cue, as_srt, as_webvtt
-from studio.planner import ChosenTake, PlannedShot
+from studio.film_plan import ChosenTake, PlannedShot
 from studio.storyboard import Storyboard, steering
 from studio.takes import FilmFolder, FilmRecord, Take, write_take
 

@@ -54,13 +54,15 @@ class CastMember:
 class Shot:
     """One caption and what else decides the shot's pictures.
 
-    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. A shot
-    without a seed of its own draws one from the film's seed and its id.
+    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. The shot
+    shows `seconds` of its take, from `trim` on. A shot without a seed of its own draws one from the
+    film's seed and its id.
     """
 
     id: str
     caption: str
     seconds: float = 3.0
+    trim: float = 0.0
     seed: int | None = None
     pins: tuple[str, ...] = ()
     bans: tuple[str, ...] = ()
@@ -69,8 +71,10 @@ class Shot:
     lock: bool = False
 
     def __post_init__(self) -> None:
-        _text(self.caption, "caption", most=_MAX_TEXT)
+        if self.caption:
+            _text(self.caption, "caption", most=_MAX_TEXT)
         _number(self.seconds, "seconds", *SECONDS, unit=" s")
+        _number(self.trim, "trim", 0, SECONDS[1] - self.seconds, unit=" s")
         if self.seed is not None:
             _seed(self.seed, "seed")
         both = [name for name in self.pins if name in self.bans]
@@ -90,13 +94,16 @@ class Settings:
     """How the film is made; None leaves it to the model.
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
-    enough for a model that remembers, or into every one.
+    enough for a model that remembers, or into every one. Of changes in a shot's context, those that
+    gave it at least the share `worth` of its attention make it worth rendering anew.
     """
 
+    model: str | None = None
     steps: int | None = None
     guidance: float | None = None
     top_k: int | None = None
     looks: Looks = "first"
+    worth: float = 0.1
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -107,14 +114,20 @@ class Settings:
             _number(self.top_k, "top_k", 0, 10_000)
         if self.looks not in ("first", "every"):
             raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
+        _number(self.worth, "worth", 0, 1)
+        if self.model is not None:
+            _text(self.model, "model", most=500)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storyboard:
-    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels."""
+    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels.
+
+    It may be half-written; what `check_ready` asks for besides is needed for rendering it whole.
+    """
 
     title: str
-    shots: tuple[Shot, ...]
+    shots: tuple[Shot, ...] = ()
     cast: tuple[CastMember, ...] = ()
     style: str = ""
     size: tuple[int, int] = (1280, 720)
@@ -151,18 +164,25 @@ class Storyboard:
             seen[words] = member.name
 
     def _check_shots(self) -> None:
-        if not self.shots:
-            raise BadStoryboard("at least one shot is needed", ("shots",))
         if len(self.shots) > MAX_SHOTS:
             raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(self.shots)}", ("shots",))
-        if all(shot.skip for shot in self.shots):
-            raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
         if len({shot.id for shot in self.shots}) < len(self.shots):
             raise BadStoryboard("two shots share an id", ("shots",))
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(member.name for member in self.cast)
+
+
+def check_ready(board: Storyboard) -> None:
+    """Raises `BadStoryboard` where there is nothing to render, or a shot without a caption."""
+    if not board.shots:
+        raise BadStoryboard("at least one shot is needed", ("shots",))
+    if all(shot.skip for shot in board.shots):
+        raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
+    for index, shot in enumerate(board.shots):
+        if not shot.caption:
+            raise BadStoryboard("is empty", ("shots", index, "caption"))
 
 
 @dataclass(frozen=True, kw_only=True)

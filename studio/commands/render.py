@@ -57,8 +57,8 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
     from studio.commands.progress import follow
     from studio.estimate import measured
     from studio.film import assemble, check_formats, shoot, slug
+    from studio.film_plan import plan
     from studio.model_identity import ANIMATIC, family, identify
-    from studio.planner import plan
     from studio.takes import FilmFolder
     from studio.unknown_words import find_unknown_words
 

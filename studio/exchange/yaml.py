@@ -18,7 +18,17 @@ from typing import Final, TypeVar, cast
 
 from studio.errors import BadStoryboard, StoryField
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, shown
-from studio.storyboard import MAX_SHOTS, MOST_BOOST, CastMember, Looks, Settings, Shot, Storyboard, parse_size
+from studio.storyboard import (
+    MAX_SHOTS,
+    MOST_BOOST,
+    CastMember,
+    Looks,
+    Settings,
+    Shot,
+    Storyboard,
+    check_ready,
+    parse_size,
+)
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
@@ -34,21 +44,24 @@ T = TypeVar("T")
 Default = TypeVar("Default")
 
 
-def read_storyboard(path: Path) -> Storyboard:
-    """The storyboard in a YAML file.
+def read_storyboard(path: Path, *, unfinished: bool = False) -> Storyboard:
+    """The storyboard in a YAML file, ready to be rendered unless it may be `unfinished`.
 
     Where the file lists no cast, capitalised words that the embedded model does not know are the
     cast, in order. Raises `BadStoryboard`, its message beginning with "FILE:LINE: ".
     """
     lines: dict[StoryField, int] = {}
     try:
-        return _Reader(lines).storyboard(load(path), path)
+        board = _Reader(lines, unfinished).storyboard(load(path), path)
+        if not unfinished:
+            check_ready(board)
     except Malformed as error:
         where = f"{path}:{error.line}" if error.line else f"{path}"
         raise BadStoryboard(f"{where}: {error}") from error
     except BadStoryboard as error:
         line = next(lines[place] for place in _outwards(error.field) if place in lines)
         raise BadStoryboard(f"{path}:{line}: {_named(error.field)}{error}", error.field) from error
+    return board
 
 
 def _outwards(place: StoryField) -> Iterator[StoryField]:
@@ -81,13 +94,15 @@ def _within(*outer: str | int) -> Iterator[None]:
 class _Reader:
     """Turns nodes into a storyboard, noting the line of every field on the way."""
 
-    def __init__(self, lines: dict[StoryField, int]) -> None:
+    def __init__(self, lines: dict[StoryField, int], unfinished: bool) -> None:
         self._lines = lines
+        self._unfinished = unfinished
         self._ids: list[str] = []  # of the shots read so far
 
     def storyboard(self, node: Node, path: Path) -> Storyboard:
         top = self._entries(node, (), _STORYBOARD_KEYS)
-        top.require("shots")
+        if not self._unfinished:
+            top.require("shots")
         shots = top.get("shots", _list, ())
         if len(shots) > MAX_SHOTS:
             raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(shots)}", ("shots",))
@@ -107,10 +122,12 @@ class _Reader:
         with _within("settings"):
             entries = self._entries(node, ("settings",), _SETTINGS_KEYS)
             return Settings(
+                model=entries.get("model", _text, None),
                 steps=entries.get("steps", _whole, None),
                 guidance=entries.get("guidance", _number, None),
                 top_k=entries.get("top_k", _whole, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
+                worth=entries.get("worth", _number, 0.1),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -122,7 +139,8 @@ class _Reader:
     def _shot(self, node: Node, index: int) -> Shot:
         with _within("shots", index):
             entries = self._entries(node, ("shots", index), _SHOT_KEYS)
-            entries.require("caption")
+            if not self._unfinished:
+                entries.require("caption")
             caption = entries.get("caption", _text, "")
             earlier, own = tuple(self._ids), _shot_id(caption, self._ids)
             self._ids.append(own)
@@ -130,6 +148,7 @@ class _Reader:
                 id=own,
                 caption=caption,
                 seconds=entries.get("seconds", _number, 3.0),
+                trim=entries.get("trim", _number, 0.0),
                 seed=entries.get("seed", _whole, None),
                 pins=entries.get("pins", lambda list_: _earlier_shots(list_, earlier), ()),
                 bans=entries.get("bans", lambda list_: _earlier_shots(list_, earlier), ()),
