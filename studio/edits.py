@@ -176,7 +176,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicate:
-    """Copies of shots, each behind its original, with a look at the same earlier shots but takes of their own.
+    """Copies of shots, each behind its original, without its takes.
 
     `ids` name the copies; they are drawn where there are too few.
     """

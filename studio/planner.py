@@ -192,7 +192,7 @@ def _own_reasons(
 def _steering(
     inputs: TakeInputs, context: Collection[tuple[str, str]], left: Collection[str] | None = None
 ) -> dict[str, object]:
-    """Pins, bans and boosts by shot, of the shots that are `left`: that one is gone is a matter of context."""
+    """Pins, bans and boosts by shot, of those `left`: that a shot is gone is a matter of context."""
     told: dict[str, object] = {}
     for shot, take in context:
         if left is None or shot in left:
