@@ -3,9 +3,13 @@
     StudioError             something on this machine hindered the work (exit code 1)
     ├── OutputFailed        a folder that cannot be written, a full disk
     ├── DamagedFolder       a folder whose records cannot be read
+    ├── ForeignDatabase     a database that is not ours, or of a newer version
+    ├── LostClaim           a job that a worker no longer holds
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
-        ├── Refused         an edit that cannot be carried out as the project stands
+        ├── NotThere        a project, shot, take or job that is gone
+        ├── StaleRevision   an edit of something that was changed meanwhile
+        ├── Refused         an edit or order that cannot be carried out as things stand
         └── BadStoryboard   a storyboard breaks a rule; knows which field
 
 Wrong arguments between parts of the program are plain `ValueError`s.
@@ -30,6 +34,14 @@ class DamagedFolder(StudioError):
     """A folder of ours whose records are missing or cannot be read."""
 
 
+class ForeignDatabase(StudioError):
+    """A database that this version of the program must leave alone."""
+
+
+class LostClaim(StudioError):
+    """The job was taken from this worker: its result does not count."""
+
+
 class Interrupted(StudioError):
     """The person interrupted the work."""
 
@@ -40,6 +52,14 @@ class WrongUse(StudioError):
     """The request itself cannot be carried out as it stands."""
 
     exit_code = 2
+
+
+class NotThere(WrongUse):
+    """What was named is not there, or not any more."""
+
+
+class StaleRevision(WrongUse):
+    """The edit was made on an older state than there is now; nothing was changed."""
 
 
 class Refused(WrongUse):

@@ -22,11 +22,11 @@ from moc_engine.contract import (
     RenderResult,
 )
 from studio import __version__
-from studio.artifacts import told_plainly, write_text
 from studio.errors import WrongUse
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import join
 from studio.exchange.srt import Cue, as_srt, as_webvtt
+from studio.files import told_plainly, write_text
 from studio.film_plan import ChosenTake, PlannedShot
 from studio.storyboard import Storyboard, steering
 from studio.takes import FilmFolder, FilmRecord, Take, write_take

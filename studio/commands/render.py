@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
 def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Namespace) -> int:
     from moc_engine.errors import RenderCancelled
     from moc_engine.vocabulary import MOST_IN_A_SHOT
-    from studio.artifacts import told_plainly
     from studio.commands import telling
     from studio.commands.progress import follow
     from studio.estimate import measured
+    from studio.files import told_plainly
     from studio.film import assemble, check_formats, shoot, slug
     from studio.film_plan import plan
     from studio.model_identity import ANIMATIC, family, identify

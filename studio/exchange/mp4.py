@@ -11,7 +11,7 @@ from typing import Any
 import av
 from av.video.stream import VideoStream
 
-from studio.artifacts import whole_file
+from studio.files import whole_file
 
 
 def join(clips: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:

@@ -40,7 +40,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent look; nothing is kept of what the block changes."""
-        with self.engine.connect().execution_options(reading=True) as connection, Session(connection) as session:
+        reading = self.engine.execution_options(reading=True)
+        with reading.connect() as connection, Session(connection) as session:
             yield session
 
     @contextmanager

@@ -101,9 +101,9 @@ class StripRow(Table):
 
 
 class JobRow(Table):
-    """One shot to render. `place` orders the queue; `fence` counts claims, so that a late worker is told apart.
+    """One shot to render. `place` orders the queue; `fence` counts claims and tells a late worker apart.
 
-    `asked` is what the order was (seed, kept context), `claimed` what stood there when it was claimed.
+    `asked` is what was ordered besides (seed, kept context), `claimed` what stood there at the claim.
     """
 
     __tablename__ = "job"

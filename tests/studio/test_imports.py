@@ -16,8 +16,8 @@ PACKAGES = ("studio", "moc_engine")
 CONTRACT = {f"moc_engine.{name}" for name in ("contract", "config", "errors", "trace", "vocabulary")}
 """What of the engine anyone may know; no torch behind any of it."""
 
-PURE = {"errors", "storyboard", "history", "planner", "jobs"}
-RECORDS = {"store", "artifacts", "queue", "exchange", "takes", "model_identity", "estimate"}
+PURE = {"errors", "storyboard", "project", "edits", "history", "inputs", "planner", "film_plan", "jobs"}
+RECORDS = {"store", "files", "artifacts", "queue", "exchange", "takes", "model_identity", "estimate"}
 RECORDS |= {"unknown_words", "routing_words"}
 SERVICE = {"service", "film", "doctor"}
 VIEWS = {"views", "api", "security"}

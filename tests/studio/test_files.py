@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.artifacts import replace_folder, sweep, told_plainly, whole_file, whole_folder, write_text
 from studio.errors import OutputFailed
+from studio.files import replace_folder, sweep, told_plainly, whole_file, whole_folder, write_text
 
 
 class Broken(Exception):
