@@ -9,15 +9,17 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+import yaml
+
 from studio.errors import BadStoryboard, StoryField
-from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, shown
+from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
 from studio.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
@@ -50,9 +52,61 @@ def read_storyboard(path: Path, *, unfinished: bool = False) -> Storyboard:
     Where the file lists no cast, capitalised words that the embedded model does not know are the
     cast, in order. Raises `BadStoryboard`, its message beginning with "FILE:LINE: ".
     """
+    return _read(path, lambda: load(path), unfinished=unfinished)
+
+
+def parse_storyboard(text: str, name: str) -> Storyboard:
+    """The storyboard in a text, which may be unfinished; `name` stands for the file in messages."""
+    return _read(Path(name), lambda: parse(text), unfinished=True)
+
+
+def write_storyboard(board: Storyboard) -> str:
+    """The storyboard as YAML that `read_storyboard` reads, and that leaves out what goes without saying.
+
+    Pins, bans and boosts name shots by number, so those of shots that are gone or no longer earlier are
+    left out.
+    """
+    places = {shot.id: place for place, shot in enumerate(board.shots, start=1)}
+    plain = Storyboard(title=board.title)
+    film = _differing(board, plain, ("style", "fps", "seed"))
+    size = {} if board.size == plain.size else {"size": f"{board.size[0]}x{board.size[1]}"}
+    settings = _differing(board.settings, plain.settings, _SETTINGS_KEYS)
+    document = {
+        "title": board.title,
+        **size,
+        **film,
+        **({"settings": settings} if settings else {}),
+        "cast": [{"name": m.name, **({"look": m.look} if m.look else {})} for m in board.cast],
+        "shots": [_written(shot, place, places) for place, shot in enumerate(board.shots, start=1)],
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, object]:
+    earlier = {name: number for name, number in places.items() if number < place}
+    steering: dict[str, object] = {
+        "pins": [earlier[name] for name in shot.pins if name in earlier],
+        "bans": [earlier[name] for name in shot.bans if name in earlier],
+        "boosts": {earlier[name]: boost for name, boost in shot.boosts.items() if name in earlier},
+    }
+    plain = Shot(id=shot.id, caption=shot.caption)
+    return {
+        "caption": shot.caption,
+        "seconds": shot.seconds,
+        **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
+        **{word: shots for word, shots in steering.items() if shots},
+    }
+
+
+def _differing(thing: object, plain: object, names: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(thing, name) for name in names if getattr(thing, name) != getattr(plain, name)}
+
+
+def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboard:
     lines: dict[StoryField, int] = {}
     try:
-        board = _Reader(lines, unfinished).storyboard(load(path), path)
+        board = _Reader(lines, unfinished).storyboard(tree(), path)
         if not unfinished:
             check_ready(board)
     except Malformed as error:

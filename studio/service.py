@@ -1,0 +1,290 @@
+"""The one door to a studio: everything a view, a route or a command can do, each call whole by itself."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy.orm import Session
+
+from moc_engine.errors import EngineError
+from studio import queue
+from studio.artifacts import Artifacts
+from studio.edits import Edit
+from studio.errors import NotThere, Refused
+from studio.estimate import measured
+from studio.exchange.yaml import parse_storyboard, write_storyboard
+from studio.jobs import Order
+from studio.model_identity import ANIMATIC, family, identify
+from studio.planner import Standing, stand
+from studio.project import Project
+from studio.state import JobState, ProjectState, expected, job_states, project_state
+from studio.store import projects, takes
+from studio.store.database import Database
+from studio.store.projects import Listed, Stored
+from studio.store.takes import StoredTake
+from studio.storyboard import Storyboard
+
+Scope = Literal["worth", "all"]
+
+MEDIA: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc", "thumbnail": ".jpg"}
+"""The files of a take, and what they end in."""
+
+MOST_VARIATIONS: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRender:
+    """A shot that would be rendered: why, and how many seconds it should take."""
+
+    shot: str
+    place: int
+    reasons: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The queue as views show it."""
+
+    paused: bool
+    jobs: tuple[JobState, ...]
+
+
+class Service:
+    """A studio's folder, opened. Raises `StudioError`s; the message is for the person who asked."""
+
+    def __init__(self, root: Path, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self.root = root
+        self.artifacts = Artifacts(root)
+        self._database = database
+        self._clock = clock
+        self._models: dict[str | None, tuple[str, bool]] = {}
+
+    # projects
+
+    def projects(self) -> list[Listed]:
+        """All projects, the one opened last first, those in the bin included."""
+        with self._database.read() as session:
+            return projects.listed(session)
+
+    def create(self, board: Storyboard) -> str:
+        """A new project of a storyboard; returns its id."""
+        with self._database.write() as session:
+            return projects.create(session, Project(board=board), self._clock())
+
+    def import_yaml(self, text: str, name: str = "storyboard.yaml") -> str:
+        """A new project of a storyboard in YAML; returns its id. Raises `BadStoryboard`, naming the line."""
+        return self.create(parse_storyboard(text, name))
+
+    def export_yaml(self, project: str) -> str:
+        """The storyboard as YAML that a person can write."""
+        return write_storyboard(self.storyboard(project))
+
+    def open(self, project: str) -> None:
+        """Notes that a project was opened: it is the one that is open after a restart."""
+        with self._database.write() as session:
+            projects.opened(session, project, self._clock())
+
+    def duplicate(self, project: str) -> str:
+        """A copy with all takes, but without the past edits; returns its id."""
+        with self._database.write() as session:
+            old = projects.load(session, project).project
+            board = replace(old.board, title=f"{old.board.title} (copy)"[:200])
+            new = projects.create(session, replace(old, board=board), self._clock())
+            for take in takes.takes_of(session, project).values():
+                takes.keep(session, new, take)
+            for shot, strip in takes.strips_of(session, project).items():
+                for number, take_id in enumerate(strip):
+                    projects.add_to_strip(session, new, shot, take_id, self._clock() + number * 1e-6)
+            return new
+
+    def trash(self, project: str) -> None:
+        """Puts a project into the bin; its waiting jobs are cancelled."""
+        with self._database.write() as session:
+            projects.set_trashed(session, project, self._clock())
+            for job in queue.jobs_of(session, project):
+                queue.cancel(session, job.id, self._clock())
+
+    def recover(self, project: str) -> None:
+        """Takes a project out of the bin."""
+        with self._database.write() as session:
+            projects.set_trashed(session, project, None)
+
+    def storyboard(self, project: str) -> Storyboard:
+        with self._database.read() as session:
+            return projects.load(session, project).project.board
+
+    # editing
+
+    def state(self, project: str) -> ProjectState:
+        """The project as it is."""
+        with self._database.read() as session:
+            stored, known, standings = self._standing(session, project)
+            strips = takes.strips_of(session, project)
+        knows = self._model(stored.project)[1]
+        return project_state(stored, known, strips, standings, knows_words=knows)
+
+    def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
+        """Carries out an edit that was made looking at revision `base`; returns the project as it is then.
+
+        Raises `StaleRevision` where it was changed meanwhile: nothing is done then.
+        """
+        with self._database.write() as session:
+            known = takes.takes_of(session, project)
+            projects.apply(session, project, edit, known, base=base, now=self._clock())
+        return self.state(project)
+
+    def undo(self, project: str, base: int) -> ProjectState:
+        """Takes the last edit back; raises as `edit` does, and `Refused` where there is none."""
+        with self._database.write() as session:
+            projects.undo(session, project, base=base, now=self._clock())
+        return self.state(project)
+
+    def redo(self, project: str, base: int) -> ProjectState:
+        """Makes the edit again that was taken back last; raises as `undo` does."""
+        with self._database.write() as session:
+            projects.redo(session, project, base=base, now=self._clock())
+        return self.state(project)
+
+    # rendering
+
+    def plan(self, project: str, scope: Scope | Collection[str] = "worth") -> tuple[PlannedRender, ...]:
+        """What a render would do: of what is worth it, of everything, or of shots by id."""
+        with self._database.read() as session:
+            _, known, standings = self._standing(session, project)
+        rates = measured(known.values())
+        return tuple(
+            PlannedRender(
+                shot=standing.shot,
+                place=standing.place,
+                reasons=standing.reasons or ("asked for",),
+                seconds=expected(rates, standing),
+            )
+            for standing in standings
+            if self._wanted(standing, scope)
+        )
+
+    def render(self, project: str, scope: Scope | Collection[str] = "worth") -> list[int]:
+        """Queues what `plan` says; returns the jobs. Raises `Refused` where there is nothing to render."""
+        planned = self.plan(project, scope)
+        with self._database.write() as session:
+            board = projects.load(session, project).project.board
+            open_shots = {s.id for s in board.shots if not s.lock and not s.skip and s.caption}
+            orders = [
+                Order(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
+                for item in planned
+                if item.shot in open_shots
+            ]
+            if not orders:
+                raise Refused(_nothing(board, scope))
+            return queue.enqueue(session, project, orders, self._clock())
+
+    def roll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
+        """Queues `count` takes of a shot with new seeds, which see what its chosen take saw."""
+        if not 1 <= count <= MOST_VARIATIONS:
+            raise Refused(f"1 to {MOST_VARIATIONS} takes at once, got {count}")
+        seconds = {item.shot: item.seconds for item in self.plan(project, (shot,))}
+        if shot not in seconds:
+            raise Refused("this shot cannot be rendered: it is locked, skipped or without a caption")
+        seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
+        orders = [
+            Order(shot=shot, reason="another seed", seconds=seconds[shot], seed=own, keep_context=True)
+            for own in seeds
+        ]
+        with self._database.write() as session:
+            return queue.enqueue(session, project, orders, self._clock())
+
+    def queue(self) -> Queue:
+        """Everything that runs, waits or ended lately, of all projects."""
+        with self._database.read() as session:
+            jobs = queue.jobs_of(session)
+            known = {name: projects.load(session, name).project for name in {job.project for job in jobs}}
+            return Queue(paused=queue.is_paused(session), jobs=job_states(jobs, known))
+
+    def cancel(self, job: int) -> None:
+        with self._database.write() as session:
+            queue.cancel(session, job, self._clock())
+
+    def retry(self, job: int) -> None:
+        with self._database.write() as session:
+            queue.retry(session, job)
+
+    def move_job(self, job: int, before: int | None) -> None:
+        """Lets a waiting job run before another, or last where None."""
+        with self._database.write() as session:
+            queue.move(session, job, before)
+
+    def pause(self, paused: bool) -> None:
+        """Lets the queue hand out nothing more, or go on."""
+        with self._database.write() as session:
+            queue.set_paused(session, paused)
+
+    def clear_queue(self) -> None:
+        """Forgets the jobs that ended."""
+        with self._database.write() as session:
+            queue.clear(session)
+
+    def preview(self, job: int) -> bytes:
+        """The latest preview picture of a running job, PNG. Raises `NotThere`."""
+        with self._database.read() as session:
+            picture = queue.preview(session, job)
+        if picture is None:
+            raise NotThere("there is no picture of that job")
+        return picture
+
+    def worker_died(self, worker: str) -> None:
+        """Lets what a dead worker was at wait again, or sets it aside."""
+        with self._database.write() as session:
+            queue.worker_died(session, worker, self._clock())
+
+    # files
+
+    def media(self, project: str, take: str, kind: str) -> Path:
+        """A file of a take: clip, latents, trace or thumbnail. Raises `NotThere`."""
+        with self._database.read() as session:
+            known = takes.takes_of(session, project).get(take)
+        if known is None or kind not in MEDIA:
+            raise NotThere("that file is not there any more")
+        path = self.artifacts.path(getattr(known, kind), MEDIA[kind])
+        if not path.is_file():
+            raise NotThere(f"the {kind} of this take is missing from the studio's folder")
+        return path
+
+    def _standing(
+        self, session: Session, project: str
+    ) -> tuple[Stored, dict[str, StoredTake], tuple[Standing, ...]]:
+        stored = projects.load(session, project)
+        known = takes.takes_of(session, project)
+        return stored, known, stand(stored.project, known, self._model(stored.project)[0])
+
+    def _model(self, project: Project) -> tuple[str, bool]:
+        """What the project's model is called, and whether it reads the embedded model's words alone.
+
+        One that is not there yet goes by its name: what it makes is not outdated by that.
+        """
+        model = project.board.settings.model
+        if model not in self._models:
+            try:
+                self._models[model] = identify(model), family(model) == ANIMATIC
+            except EngineError:
+                return str(model), False
+        return self._models[model]
+
+    @staticmethod
+    def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:
+        if scope == "worth":
+            return standing.worth
+        return standing.state != "unwritten" and (scope == "all" or standing.shot in scope)
+
+
+def _nothing(board: Storyboard, scope: Scope | Collection[str]) -> str:
+    if not board.shots:
+        return "there are no shots yet"
+    if scope == "worth":
+        return "nothing is worth rendering: every shot has the take its settings ask for"
+    return "nothing can be rendered: what is left is locked, skipped or without a caption"
