@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from studio.errors import BadStoryboard, Refused, StoryField
@@ -87,7 +88,7 @@ class AddShot:
     def apply(self, project: Project, takes: Takes) -> Project:
         shots = project.board.shots
         at = len(shots) if self.at is None else max(0, min(self.at, len(shots)))
-        new = _shot(at, lambda: Shot(id=self.id, caption=self.caption, seconds=self.seconds))
+        new = _shot(at, lambda: Shot(id=self.id, caption=_line(self.caption), seconds=self.seconds))
         return project.with_shots((*shots[:at], new, *shots[at:]))
 
     def words(self, project: Project) -> str:
@@ -103,7 +104,7 @@ class SetCaption:
     op: Literal["caption"] = "caption"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        return _changed(project, self.shot, caption=" ".join(self.caption.split()))
+        return _changed(project, self.shot, caption=_line(self.caption))
 
     def words(self, project: Project) -> str:
         return f"change the caption of {_numbers(project, (self.shot,))}"
@@ -159,12 +160,15 @@ class Split:
             )
         take = takes.get(project.chosen.get(self.shot, ""))
         first = replace(whole, seconds=round(self.at, 6))
-        second = replace(
-            whole,
-            id=self.id,
-            trim=round(whole.trim + self.at, 6),
-            seconds=round(whole.seconds - self.at, 6),
-            seed=wanted_seed(project.board, place, take),
+        second = _shot(
+            place + 1,
+            lambda: replace(
+                whole,
+                id=self.id,
+                trim=round(whole.trim + self.at, 6),
+                seconds=round(whole.seconds - self.at, 6),
+                seed=wanted_seed(project.board, place, take),
+            ),
         )
         shots = project.board.shots
         made = project.with_shots((*shots[:place], first, second, *shots[place + 1 :]))
@@ -192,7 +196,8 @@ class Duplicate:
         for shot in project.board.shots:
             shots.append(shot)
             if shot.id in wanted:
-                shots.append(replace(shot, id=next(ids, None) or new_id(), lock=False))
+                copy = partial(replace, shot, id=next(ids, None) or new_id(), lock=False)
+                shots.append(_shot(len(shots), copy))
         return project.with_shots(tuple(shots))
 
     def words(self, project: Project) -> str:
@@ -388,6 +393,11 @@ def _changed(project: Project, shot: str, **fields: object) -> Project:
     shots = project.board.shots
     new = _shot(place, lambda: replace(shots[place], **fields))  # type: ignore[arg-type]
     return project.with_shots((*shots[:place], new, *shots[place + 1 :]))
+
+
+def _line(text: str) -> str:
+    """The text on one line, with single spaces."""
+    return " ".join(text.split())
 
 
 def _flagged(project: Project, wanted: Collection[str], **flag: bool) -> Project:

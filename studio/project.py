@@ -33,3 +33,15 @@ class Project:
         """The project with another take for a shot, or none."""
         others = {name: chosen for name, chosen in self.chosen.items() if name != shot}
         return replace(self, chosen=others if take is None else {**others, shot: take})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A project in the list of all. Times are seconds since 1970."""
+
+    id: str
+    title: str
+    shots: int
+    changed: float
+    opened: float
+    trashed: float | None

@@ -1,4 +1,4 @@
-"""Who may talk to the studio, and what a page of it may do: checks on every request, headers on every answer."""
+"""Who may talk to the studio, and what a page may do: checks on requests, headers on answers."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ Looks = Literal["first", "every"]
 _MAX_SEED = 2**63 - 1
 _MAX_TEXT = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"[’']s?(?![^\W_])")
 
@@ -71,10 +72,12 @@ class Shot:
     lock: bool = False
 
     def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {self.id!r}", ("id",))
         if self.caption:
             _text(self.caption, "caption", most=_MAX_TEXT)
         _number(self.seconds, "seconds", *SECONDS, unit=" s")
-        _number(self.trim, "trim", 0, SECONDS[1] - self.seconds, unit=" s")
+        _number(self.trim, "trim", 0, round(SECONDS[1] - self.seconds, 6), unit=" s")
         if self.seed is not None:
             _seed(self.seed, "seed")
         both = [name for name in self.pins if name in self.bans]

@@ -20,7 +20,7 @@ _PATIENCE: Final = 20.0
 
 
 class Supervisor:
-    """Starts a worker, replaces it when it dies, and stops it at the end. `died` is told each dead one's name."""
+    """Starts a worker, replaces it when it dies, stops it at the end; `died` is told the name of each."""
 
     def __init__(self, root: Path, died: Callable[[str], None], command: Sequence[str] = WORKER) -> None:
         self._root = root

@@ -16,7 +16,7 @@ from studio.edits import Edit
 from studio.errors import NotThere, Refused, StaleRevision
 from studio.history import Change, difference
 from studio.planner import FinishedTake
-from studio.project import Project
+from studio.project import Listed, Project
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
 
@@ -30,18 +30,6 @@ class Stored:
     revision: int
     undo: str | None
     redo: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A project in the list. Times are seconds since 1970."""
-
-    id: str
-    title: str
-    shots: int
-    changed: float
-    opened: float
-    trashed: float | None
 
 
 def create(session: Session, project: Project, now: float) -> str:

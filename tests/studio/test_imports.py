@@ -18,9 +18,10 @@ CONTRACT = {f"moc_engine.{name}" for name in ("contract", "config", "errors", "t
 
 PURE = {"errors", "storyboard", "project", "edits", "history", "inputs", "planner", "film_plan", "jobs"}
 RECORDS = {"store", "files", "artifacts", "queue", "exchange", "takes", "model_identity", "estimate"}
-RECORDS |= {"unknown_words", "routing_words"}
-SERVICE = {"service", "film", "doctor"}
+RECORDS |= {"unknown_words", "routing_words", "renders"}
+SERVICE = {"service", "state", "film", "doctor"}
 VIEWS = {"views", "api", "security"}
+APP = {"app", "supervisor"}
 COMMANDS = {"cli", "commands", "worker"}
 
 MAY_IMPORT = (
@@ -29,8 +30,8 @@ MAY_IMPORT = (
     (RECORDS, PURE | RECORDS, CONTRACT),
     (SERVICE, PURE | RECORDS | SERVICE, CONTRACT),
     (VIEWS, PURE | SERVICE | VIEWS, CONTRACT),
-    ({"app"}, VIEWS | {"service"}, set()),
-    (COMMANDS, PURE | RECORDS | SERVICE | COMMANDS, None),  # all of the engine, lazily
+    (APP, VIEWS | APP | {"service"}, set()),
+    (COMMANDS, PURE | RECORDS | SERVICE | APP | COMMANDS | {"security"}, None),  # all of the engine, lazily
 )
 HEAVY = {"torch", "diffusers", "transformers", "gradio", "accelerate", "matplotlib"}
 
@@ -107,7 +108,10 @@ def test_engine_never_imports_the_studio(path: Path) -> None:
     assert not [n for n in imports(ast.parse(path.read_text())) if n.split(".")[0] == "studio"]
 
 
-@pytest.mark.parametrize("module", [*sorted(CONTRACT), "moc_engine", "studio.cli", "studio.film"])
+LIGHT = ("moc_engine", "studio.cli", "studio.film", "studio.app", "studio.worker")
+
+
+@pytest.mark.parametrize("module", [*sorted(CONTRACT), *LIGHT])
 def test_loads_no_torch(module: str) -> None:
     code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -12,7 +12,6 @@ from studio.edits import (
     Choose,
     Delete,
     Discard,
-    Duplicate,
     Edit,
     Lock,
     Move,
@@ -30,9 +29,8 @@ from studio.errors import BadStoryboard, Refused
 from studio.planner import FinishedTake, Standing, chosen_take, stand
 from studio.project import Project
 from studio.storyboard import CastMember, Settings
+from tests.fakes.edits import EDITS, STORY, ids
 from tests.fakes.projects import MODEL, project, rendered
-
-STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto dance", "Otto sleeps")
 
 
 def standings(now: Project, takes: dict[str, FinishedTake]) -> dict[str, Standing]:
@@ -189,42 +187,8 @@ def test_a_discarded_take_leaves_its_shots_without() -> None:
     assert found["c"].state == "outdated"
 
 
-IDS = ("a", "b", "c", "d", "n0", "n1", "n2")
-ids = st.sampled_from(IDS)
-some = st.lists(ids, min_size=1, max_size=3, unique=True).map(tuple)
-captions = st.sampled_from((*STORY, "Ada waves", ""))
-looks = st.sampled_from((None, "red", "green"))
-
-
-def _steer(shot: str, pin: str, ban: str) -> Steer:
-    return Steer(shot=shot, pins=(pin,), bans=() if ban == pin else (ban,))
-
-
-EDITS: st.SearchStrategy[Any] = st.one_of(
-    st.builds(SetFilm, style=st.sampled_from(("", "night")), fps=st.sampled_from((None, 12.0))),
-    st.builds(SetFilm, title=st.sampled_from(("One", "Two"))),
-    st.builds(lambda steps: SetSettings(settings=Settings(steps=steps)), st.sampled_from((None, 2))),
-    st.builds(
-        lambda look, first: SetCast(cast=(CastMember(name=first, look=look), CastMember(name="Otto"))),
-        looks,
-        st.sampled_from(("Mira", "Ada")),
-    ),
-    st.builds(AddShot, caption=captions, at=st.integers(0, 6), id=ids),
-    st.builds(SetCaption, shot=ids, caption=captions),
-    st.builds(SetSeed, shot=ids, seed=st.sampled_from((None, 1, 2))),
-    st.builds(
-        Trim, shot=ids, trim=st.sampled_from((0.0, 0.5, 1.0)), seconds=st.sampled_from((1.0, 2.5, 3.0, 4.0))
-    ),
-    st.builds(Split, shot=ids, at=st.sampled_from((0.5, 1.0, 2.0)), id=ids),
-    st.builds(Duplicate, shots=some, ids=some),
-    st.builds(Delete, shots=some),
-    st.builds(Move, shots=some, to=st.integers(0, 7)),
-    st.builds(Lock, shots=some, on=st.booleans()),
-    st.builds(Skip, shots=some, on=st.booleans()),
-    st.builds(_steer, ids, ids, ids),
-    ids.map(lambda shot: ("render", shot)),
-    st.just(("render", None)),
-)
+RENDERS = st.tuples(st.just("render"), st.none() | ids)
+DOINGS = st.lists(st.one_of(EDITS, RENDERS), max_size=12)
 
 
 def applied(
@@ -239,7 +203,7 @@ def applied(
         return now, takes
 
 
-@given(st.lists(EDITS, max_size=12))
+@given(DOINGS)
 @settings(max_examples=200, deadline=None)
 def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) -> None:
     now, takes = rendered(project(*STORY))
@@ -261,7 +225,7 @@ def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) ->
         )
 
 
-@given(st.lists(EDITS, max_size=12))
+@given(DOINGS)
 @settings(max_examples=100, deadline=None)
 def test_rendering_what_is_worth_it_leaves_nothing_worth_it(edits: list[Any]) -> None:
     now, takes = rendered(project(*STORY))

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,11 @@ from studio.jobs import Order
 from studio.planner import stand
 from studio.store import projects, takes
 from studio.store.database import Database
-from studio.store.upgrade import open_database
 from studio.worker import Worker
 from tests.fakes.projects import project
 from tests.fakes.renderer import FakeRenderer
 
 SMALL = {"size": (64, 64), "fps": 8.0}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path)
-    yield opened
-    opened.close()
 
 
 def order(shot: str, **fields: object) -> Order:
