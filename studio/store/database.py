@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+
+from studio.errors import OutputFailed
 
 SAFE_LOG: Final = (3, 51, 3)
 """The first version of SQLite whose write-ahead log is used."""
@@ -46,10 +49,16 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Everything the block changes is kept, or nothing where it fails; one writer at a time."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            session.connection()  # takes the lock before anything is read
-            yield session
+        """Everything the block changes is kept, or nothing where it fails; one writer at a time.
+
+        Raises `OutputFailed` where SQLite cannot write, as on a full disk.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                session.connection()  # takes the lock before anything is read
+                yield session
+        except OperationalError as error:
+            raise OutputFailed(f"{self.path} cannot be written: {error.orig}") from error
 
     def close(self) -> None:
         self.engine.dispose()

@@ -103,11 +103,12 @@ class StripRow(Table):
 class JobRow(Table):
     """One shot to render. `place` orders the queue; `fence` counts claims and tells a late worker apart.
 
-    `asked` is what was ordered besides (seed, kept context), `claimed` what stood there at the claim.
+    `asked` is what was ordered besides (seed, kept context), `claimed` what stood there at the claim. An id
+    is never given twice: a page or a worker may still speak of a job that was cleared away.
     """
 
     __tablename__ = "job"
-    __table_args__ = (Index("ix_job_state_place", "state", "place"),)
+    __table_args__ = (Index("ix_job_state_place", "state", "place"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,24 +22,27 @@ from studio.files import told_plainly, whole_file
 from studio.store.database import APPLICATION, BUSY_SECONDS, Database, connect
 
 FILE: Final = "studio.db"
-_VERSIONS = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+_MARK = slice(68, 72)
+"""Where the header of a database has its application id."""
 
 
-def open_database(root: Path) -> Database:
+def open_database(root: Path, migrations: Path = MIGRATIONS) -> Database:
     """The database in the studio's folder, as this version of the program knows it.
 
     Raises `ForeignDatabase` for a file that is no database, another program's, or of a newer version of
     this one; it is left as it was.
     """
     path = root / FILE
+    scripts = ScriptDirectory(str(migrations))
     with told_plainly(root):
         root.mkdir(parents=True, exist_ok=True)
-        known = _revision(path)
-        newest = _scripts().get_current_head()
-        if known != newest:
+        known = _revision(path, {script.revision for script in scripts.walk_revisions()})
+        if known != scripts.get_current_head():
             if known is not None:
                 back_up(path, root / "backups")
-            _migrate(path)
+            _migrate(path, migrations)
     return Database(path)
 
 
@@ -58,30 +61,61 @@ def back_up(database: Path, folder: Path) -> Path:
     return target
 
 
-def _revision(path: Path) -> str | None:
-    """The migration that a database is at; None for one that is yet to be made."""
+def _revision(path: Path, ours: Collection[str]) -> str | None:
+    """The migration that a database is at, which must be one of `ours`; None for one yet to be made."""
     if not path.exists() or path.stat().st_size == 0:
         return None
+    foreign = ForeignDatabase(f"{path} belongs to another program; choose another folder with --root")
+    if not _may_be_ours(path):
+        raise foreign
     try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        ) as db:
-            (application,) = db.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION:
-                raise ForeignDatabase(f"{path} belongs to another program; choose another folder with --root")
-            (revision,) = db.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (sqlite3.DatabaseError, TypeError) as error:
+        application, tables, revision = _look(path)
+    except sqlite3.DatabaseError as error:
         raise ForeignDatabase(f"{path} cannot be read as a database ({error})") from error
-    if revision not in {script.revision for script in _scripts().walk_revisions()}:
+    if not tables and application in (0, APPLICATION):  # its first migration was taken back
+        return None
+    if application != APPLICATION or revision is None:
+        raise foreign
+    if revision not in ours:
         raise ForeignDatabase(f"{path} was written by a newer version of the program; update moc-studio")
-    return str(revision)
+    return revision
 
 
-def _migrate(path: Path) -> None:
+def _may_be_ours(path: Path) -> bool:
+    """Whether the header bears our mark, or a log beside the file may hold another header.
+
+    Asked first, as SQLite leaves files beside any database in WAL mode that it looks at.
+    """
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        raise ForeignDatabase(f"{path} cannot be read as a database (file is not a database)")
+    marked = header[_MARK] == APPLICATION.to_bytes(4, "big")
+    return marked or path.with_name(f"{path.name}-wal").exists()
+
+
+def _look(path: Path, mode: str = "ro") -> tuple[int, int, str | None]:
+    """The mark of a database, how many tables it has, and the migration it is at if it says so."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as db:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "alembic_version" not in tables:
+                return application, len(tables), None
+            row = db.execute("SELECT version_num FROM alembic_version").fetchone()
+            return application, len(tables), None if row is None else str(row[0])
+    except sqlite3.OperationalError as error:
+        if mode == "ro" and error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return _look(path, mode="rw")  # takes back what a killed process began
+        raise
+
+
+def _migrate(path: Path, migrations: Path) -> None:
     engine = connect(path)
     event.listen(engine, "connect", _without_foreign_keys)
     config = Config()
-    config.set_main_option("script_location", str(_VERSIONS))
+    config.set_main_option("script_location", str(migrations))
     try:
         with engine.begin() as connection, _children_kept(connection):
             config.attributes["connection"] = connection
@@ -102,7 +136,3 @@ def _children_kept(connection: Connection) -> Iterator[None]:
     lost = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
     if lost:
         raise RuntimeError(f"the migration would have torn {len(lost)} rows from those they belong to")
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_VERSIONS))

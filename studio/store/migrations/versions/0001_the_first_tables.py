@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("finished", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["project"], ["project.id"], name=op.f("fk_job_project"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_project"), ["project"], unique=False)
