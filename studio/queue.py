@@ -33,6 +33,9 @@ def enqueue(session: Session, project: str, orders: Sequence[Order], now: float)
         (row.shot, row.asked.get("seed"), row.asked.get("keep_context"))
         for row in session.scalars(select(JobRow).where(JobRow.project == project, JobRow.state == "queued"))
     }
+    wanted: dict[tuple[object, ...], Order] = {}
+    for order in orders:
+        wanted.setdefault((order.shot, order.seed, order.keep_context), order)
     rows = [
         JobRow(
             project=project,
@@ -44,8 +47,8 @@ def enqueue(session: Session, project: str, orders: Sequence[Order], now: float)
             seconds=order.seconds,
             created=now,
         )
-        for number, order in enumerate(orders, start=1)
-        if (order.shot, order.seed, order.keep_context) not in waiting
+        for number, (wish, order) in enumerate(wanted.items(), start=1)
+        if wish not in waiting
     ]
     session.add_all(rows)
     session.flush()
@@ -54,7 +57,7 @@ def enqueue(session: Session, project: str, orders: Sequence[Order], now: float)
 
 def jobs_of(session: Session, project: str | None = None) -> list[Job]:
     """All jobs, or those of one project, in the order they run or ran in."""
-    query = select(JobRow, PreviewRow.number).join(PreviewRow, isouter=True).order_by(JobRow.place)
+    query = select(JobRow, PreviewRow.number).join(PreviewRow, isouter=True).order_by(JobRow.place, JobRow.id)
     if project is not None:
         query = query.where(JobRow.project == project)
     return [_job(row, picture or 0) for row, picture in session.execute(query)]
@@ -84,13 +87,13 @@ def claim(session: Session, worker: str, now: float) -> Claim | None:
 def reclaim(session: Session, now: float) -> list[int]:
     """Takes jobs from workers that gave no sign of life within their lease; returns them."""
     lost = session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.lease_until < now))
-    return [_lose(row, now) for row in lost]
+    return [_lose(session, row, now) for row in lost]
 
 
 def worker_died(session: Session, worker: str, now: float) -> list[int]:
     """Takes the jobs of a worker that is known to be dead at once; returns them."""
     lost = session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.worker == worker))
-    return [_lose(row, now) for row in lost]
+    return [_lose(session, row, now) for row in lost]
 
 
 def beat(session: Session, claim: Claim, now: float) -> bool:
@@ -138,12 +141,18 @@ def give_up(session: Session, claim: Claim, now: float) -> None:
     _end(session, claim, "cancelled", now)
 
 
-def hand_back(session: Session, claim: Claim) -> None:
-    """The worker goes, through no fault of the job's: it waits again, as if never tried."""
+def hand_back(session: Session, claim: Claim, now: float) -> None:
+    """The worker goes, through no fault of the job's: it waits again, as if never tried.
+
+    One that somebody cancelled ends. Raises `LostClaim`.
+    """
     row = _held(session, claim)
+    if row.cancelled:
+        _end(session, claim, "cancelled", now)
+        return
     row.state = "queued"
     row.attempts -= 1
-    row.worker = row.lease_until = None
+    _let_go(session, row)
 
 
 def cancel(session: Session, job: int, now: float) -> None:
@@ -173,6 +182,8 @@ def move(session: Session, job: int, before: int | None) -> None:
     row = _row(session, job)
     if row.state != "queued":
         raise Refused("only what waits can be moved")
+    if before == job:
+        return
     waiting = [
         other
         for other in session.scalars(
@@ -218,9 +229,9 @@ def note_claimed(session: Session, claim: Claim, claimed: dict[str, object]) -> 
     _held(session, claim).claimed = claimed
 
 
-def _lose(row: JobRow, now: float) -> int:
+def _lose(session: Session, row: JobRow, now: float) -> int:
     row.state = "cancelled" if row.cancelled else after_loss(row.attempts)
-    row.worker = row.lease_until = None
+    _let_go(session, row)
     if row.state != "queued":
         row.finished = now
         row.error = LOST if row.state == "parked" else None
@@ -238,13 +249,17 @@ def _end(
 ) -> None:
     row = _held(session, claim)
     row.state, row.take, row.error, row.finished = state, take, error, now
+    _let_go(session, row)
+
+
+def _let_go(session: Session, row: JobRow) -> None:
     row.worker = row.lease_until = row.progress = None
-    session.execute(delete(PreviewRow).where(PreviewRow.job == claim.job))
+    session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
 
 
 def _held(session: Session, claim: Claim) -> JobRow:
     row = session.get(JobRow, claim.job)
-    if row is None or row.state != "running" or row.fence != claim.fence:
+    if row is None or (row.state, row.worker, row.fence) != ("running", claim.worker, claim.fence):
         raise LostClaim(f"job {claim.job} is no longer this worker's")
     return row
 

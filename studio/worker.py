@@ -99,7 +99,7 @@ class Worker:
                 if hold.cancelled:
                     queue.give_up(session, claim, time.time())
                 else:
-                    queue.hand_back(session, claim)
+                    queue.hand_back(session, claim, time.time())
         except (StudioError, EngineError, ValueError) as error:
             if isinstance(error, LostClaim):
                 raise

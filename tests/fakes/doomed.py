@@ -1,4 +1,4 @@
-"""Processes that are killed in the midst of their work; `PROCESSES` starts them quickly.
+"""What other processes do, most of them to be killed in the midst of it; `PROCESSES` starts them quickly.
 
 Each says through its pipe what it was told is kept.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from studio import queue
 from studio.artifacts import Artifacts
 from studio.edits import SetCaption
 from studio.store import projects, takes
@@ -42,6 +43,19 @@ def open_slowly(root: Path, migrations: Path, told: Connection) -> None:
     told.send("begin")
     open_database(root, migrations).close()
     told.send("done")
+
+
+def claim_all(root: Path, name: str, told: Connection) -> None:
+    """Claims and ends jobs until none is left, and tells their numbers."""
+    database = open_database(root)
+    while True:
+        with database.write() as session:
+            claim = queue.claim(session, name, now=1.0)
+        if claim is None:
+            return
+        told.send(claim.job)
+        with database.write() as session:
+            queue.finish(session, claim, take="t", now=2.0)
 
 
 def put_and_die(root: Path, file: Path, line: int, told: Connection) -> None:
