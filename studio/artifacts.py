@@ -9,6 +9,7 @@ a crash between the two may leave and a sweep removes.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import time
@@ -40,12 +41,17 @@ class Artifacts:
         self.folder = root / "artifacts"
 
     def put(self, file: Path) -> Artifact:
-        """Copies a file to its place, where it is not there yet, and flushes it to the disk."""
+        """Copies a file to its place, where it is not there yet, and flushes it to the disk.
+
+        One that is there already counts as young again: nobody sweeps it before it has its row.
+        """
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         artifact = Artifact(digest=digest, suffix=file.suffix, bytes=file.stat().st_size)
         target = self.path(digest, file.suffix)
-        if not target.exists():
+        try:
+            os.utime(target)
+        except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(target) as part:
                 shutil.copyfile(file, part)

@@ -59,18 +59,22 @@ def claim_all(root: Path, name: str, told: Connection) -> None:
 
 
 def put_and_die(root: Path, file: Path, line: int, told: Connection) -> None:
-    """Puts a file among the artifacts and notes it, killed before the `line`th line of ours or of shutil."""
+    """Puts a file among the artifacts and notes it, killed before the `line`th line of that; 0: not at all.
+
+    Tells how many lines there were.
+    """
     database = open_database(root)
     artifacts = Artifacts(root)
-    _die_at(line)
+    lines_seen = _die_at(line)
     artifact = artifacts.put(file)
     with database.write() as session:
         takes.keep_artifacts(session, [artifact], now=0.0)
     sys.settrace(None)
-    told.send(artifact.digest)
+    told.send(lines_seen())
 
 
-def _die_at(line: int) -> None:
+def _die_at(line: int) -> Callable[[], int]:
+    """Kills this process before that line; returns what counts the lines there have been."""
     seen = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
@@ -86,3 +90,4 @@ def _die_at(line: int) -> None:
         return trace
 
     sys.settrace(trace)
+    return lambda: seen
