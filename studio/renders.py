@@ -24,6 +24,7 @@ from studio.planner import stand
 from studio.project import Project
 from studio.store import projects, takes
 from studio.store.takes import StoredTake
+from studio.storyboard import shot_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,9 @@ def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]
             bans=chosen.inputs.bans,
             boosts=chosen.inputs.boosts,
         )
-    rolled_from = None
-    if claim.order.seed is not None and claim.order.seed != inputs.seed:
-        rolled_from, inputs = inputs.seed, replace(inputs, seed=claim.order.seed)
+    if claim.order.seed is not None:
+        inputs = replace(inputs, seed=claim.order.seed)
+    asked = shot_seed(project.board, place)
     places = _numbers([project.place(shot_id) for shot_id, _ in pairs], place)
     return Frozen(
         inputs=inputs,
@@ -80,7 +81,7 @@ def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]
             (number, shot_id, known[take]) for number, (shot_id, take) in zip(places, pairs, strict=True)
         ),
         before=_as_it_stands(stored.project, claim.order.shot),
-        rolled_from=rolled_from,
+        rolled_from=None if inputs.seed == asked else asked,
         finished=inputs.take_id if inputs.take_id in known else None,
         model=project.board.settings.model,
     )

@@ -27,7 +27,7 @@ from studio.store import projects, takes
 from studio.store.database import Database
 from studio.store.projects import Listed, Stored
 from studio.store.takes import StoredTake
-from studio.storyboard import Storyboard
+from studio.storyboard import MAX_SEED, Storyboard
 
 Scope = Literal["worth", "all"]
 
@@ -154,10 +154,14 @@ class Service:
     # rendering
 
     def plan(self, project: str, scope: Scope | Collection[str] = "worth") -> tuple[PlannedRender, ...]:
-        """What a render would do: of what is worth it, of everything, or of shots by id."""
+        """What a render would do: of what is worth it, of everything, or of shots by id.
+
+        Locked and skipped shots, and those without a caption, are never part of it.
+        """
         with self._database.read() as session:
-            _, known, standings = self._standing(session, project)
+            stored, known, standings = self._standing(session, project)
         rates = measured(known.values())
+        shots = stored.project.board.shots
         return tuple(
             PlannedRender(
                 shot=standing.shot,
@@ -165,29 +169,27 @@ class Service:
                 reasons=standing.reasons or ("asked for",),
                 seconds=expected(rates, standing),
             )
-            for standing in standings
-            if self._wanted(standing, scope)
+            for standing, shot in zip(standings, shots, strict=True)
+            if shot.caption and not shot.lock and not shot.skip and _wanted(standing, scope)
         )
 
     def render(self, project: str, scope: Scope | Collection[str] = "worth") -> list[int]:
         """Queues what `plan` says; returns the jobs. Raises `Refused` where there is nothing to render."""
-        planned = self.plan(project, scope)
+        orders = [
+            Order(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
+            for item in self.plan(project, scope)
+        ]
+        if not orders:
+            raise Refused(_nothing(self.storyboard(project), scope))
         with self._database.write() as session:
-            board = projects.load(session, project).project.board
-            open_shots = {s.id for s in board.shots if not s.lock and not s.skip and s.caption}
-            orders = [
-                Order(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
-                for item in planned
-                if item.shot in open_shots
-            ]
-            if not orders:
-                raise Refused(_nothing(board, scope))
             return queue.enqueue(session, project, orders, self._clock())
 
     def roll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
         """Queues `count` takes of a shot with new seeds, which see what its chosen take saw."""
         if not 1 <= count <= MOST_VARIATIONS:
             raise Refused(f"1 to {MOST_VARIATIONS} takes at once, got {count}")
+        if seed is not None and not 0 <= seed <= MAX_SEED:
+            raise Refused(f"a seed is a whole number from 0 to {MAX_SEED}, got {seed}")
         seconds = {item.shot: item.seconds for item in self.plan(project, (shot,))}
         if shot not in seconds:
             raise Refused("this shot cannot be rendered: it is locked, skipped or without a caption")
@@ -275,11 +277,11 @@ class Service:
                 return str(model), False
         return self._models[model]
 
-    @staticmethod
-    def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:
-        if scope == "worth":
-            return standing.worth
-        return standing.state != "unwritten" and (scope == "all" or standing.shot in scope)
+
+def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:
+    if scope == "worth":
+        return standing.worth
+    return scope == "all" or standing.shot in scope
 
 
 def _nothing(board: Storyboard, scope: Scope | Collection[str]) -> str:

@@ -23,10 +23,10 @@ FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
+MAX_SEED: Final = 2**63 - 1
 
 Looks = Literal["first", "every"]
 
-_MAX_SEED = 2**63 - 1
 _MAX_TEXT = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -286,5 +286,5 @@ def _number(value: float, name: str, low: float, high: float, *, unit: str = "")
 
 
 def _seed(value: int, name: str) -> None:
-    if not 0 <= value <= _MAX_SEED:
-        raise BadStoryboard(f"must be a whole number from 0 to {_MAX_SEED}, got {value}", (name,))
+    if not 0 <= value <= MAX_SEED:
+        raise BadStoryboard(f"must be a whole number from 0 to {MAX_SEED}, got {value}", (name,))

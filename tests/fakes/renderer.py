@@ -29,12 +29,17 @@ class FakeRenderer:
     """Draws each shot in a colour that its seed decides, and remembers what it was asked.
 
     `before_step` is called with the shot and the step before each denoising step; it may wait, or
-    raise what a real renderer would.
+    raise what a real renderer would. `preview` is told with each step.
     """
 
-    def __init__(self, before_step: Callable[[int, int], None] = lambda shot, step: None) -> None:
+    def __init__(
+        self,
+        before_step: Callable[[int, int], None] = lambda shot, step: None,
+        preview: bytes | None = None,
+    ) -> None:
         self.requests: list[RenderRequest] = []
         self._before_step = before_step
+        self._preview = preview
 
     def render(
         self, request: RenderRequest, cancel: CancelToken | None = None
@@ -46,7 +51,9 @@ class FakeRenderer:
             self._before_step(request.shot, step)
             if cancel is not None and cancel.is_set():
                 raise RenderCancelled
-            yield StepEvent(stage="denoise", step=step + 1, steps=STEPS, seconds_left=0.0)
+            yield StepEvent(
+                stage="denoise", step=step + 1, steps=STEPS, seconds_left=0.0, preview=self._preview
+            )
         denoised = time.monotonic()
         yield StageEvent(stage="decode")
         latents, trace, clip = (
