@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from studio.edits import Edit
 from studio.errors import BadStoryboard, NotThere, StaleRevision, StudioError, WrongUse
-from studio.service import PlannedRender, Queue, Service
-from studio.state import ProjectState
-from studio.store.projects import Listed
+from studio.project import Listed
+from studio.service import PlannedRender, Pulse, Queue, Service
+from studio.state import ProjectState, UnknownSpan
 from studio.storyboard import Storyboard
 
 TYPES: Final = {
@@ -21,6 +23,13 @@ TYPES: Final = {
     "latents": "application/octet-stream",
     "trace": "application/octet-stream",
     "thumbnail": "image/jpeg",
+}
+EXPORT_TYPES: Final = {
+    ".mp4": "video/mp4",
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
+    ".png": "image/png",
+    ".mocz": "application/zip",
 }
 _FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -93,6 +102,16 @@ def routes(service: Service) -> APIRouter:
         """The storyboard as YAML that a person can write."""
         return Response(service.export_yaml(project), media_type="application/yaml")
 
+    @router.get("/pulse", tags=["projects"])
+    def pulse(project: str) -> Pulse:
+        """The queue, and a stamp that changes whenever the project does."""
+        return service.pulse(project)
+
+    @router.post("/projects/{project}/unknown", tags=["editing"])
+    def unknown(project: str, text: Annotated[str, Body(embed=True)]) -> tuple[UnknownSpan, ...]:
+        """The words of a text that the project's model would not read."""
+        return service.unknown_words(project, text)
+
     @router.post("/projects/{project}/open", tags=["projects"])
     def open_project(project: str) -> ProjectState:
         """Notes that it is the one that is open."""
@@ -143,6 +162,27 @@ def routes(service: Service) -> APIRouter:
     def roll(project: str, shot: str, rolled: Rolled) -> list[int]:
         """Queues takes of a shot with other seeds and the context it had."""
         return service.roll(project, shot, count=rolled.count, seed=rolled.seed)
+
+    @router.get("/projects/{project}/export/{kind}", tags=["export"])
+    def export(project: str, kind: str) -> FileResponse:
+        """The cut as film.mp4, subtitles.srt, captions.vtt, contact-sheet.png; all as project.mocz."""
+        path = service.export(project, kind)
+        return FileResponse(path, filename=path.name, media_type=EXPORT_TYPES[path.suffix])
+
+    @router.post("/projects/bundle", tags=["export"], status_code=201)
+    async def import_bundle(request: Request) -> ProjectState:
+        """A new project out of a bundle, the body of the request."""
+        with TemporaryDirectory() as folder:
+            bundle = Path(folder) / "project.mocz"
+            size = 0
+            with bundle.open("wb") as file:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > MOST_BUNDLE:
+                        raise WrongUse("a bundle has at most 4 GB")
+                    file.write(chunk)
+            name = await run_in_threadpool(service.import_bundle, bundle)
+        return await run_in_threadpool(service.state, name)
 
     @router.get("/projects/{project}/takes/{take}/{kind}", tags=["takes"])
     def media(project: str, take: str, kind: str) -> FileResponse:
@@ -211,6 +251,7 @@ def _status(error: StudioError) -> int:
             return 500
 
 
+MOST_BUNDLE: Final = 4 * 2**30
 MOST_TEXT: Final = 2**20
 """Bytes of a storyboard."""
 

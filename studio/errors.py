@@ -7,6 +7,7 @@
     ├── LostClaim           a job that a worker no longer holds
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
+        ├── BadBundle           a bundle that is damaged, hostile or of another version
         ├── NotThere        a project, shot, take or job that is gone
         ├── StaleRevision   an edit of something that was changed meanwhile
         ├── Refused         an edit or order that cannot be carried out as things stand
@@ -52,6 +53,10 @@ class WrongUse(StudioError):
     """The request itself cannot be carried out as it stands."""
 
     exit_code = 2
+
+
+class BadBundle(WrongUse):
+    """A bundle that cannot be opened. The message says what is wrong with "it"."""
 
 
 class NotThere(WrongUse):

@@ -7,9 +7,11 @@ until the new one is in place.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -91,6 +93,14 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+def slug(title: str) -> str:
+    """A title as a file name, in its own script: "The Red Kite!" -> "the-red-kite"."""
+    lower = unicodedata.normalize("NFKC", title).lower()
+    kept = "".join(letter if unicodedata.category(letter)[0] in "LMN" else "-" for letter in lower)
+    short = re.sub("-+", "-", kept).strip("-")[:80].encode()[:160].decode(errors="ignore").rstrip("-")
+    return short or f"film-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Literal
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from moc_engine.errors import EngineError
 from studio import queue
 from studio.artifacts import Artifacts
+from studio.cut import EXPORTS, cut, write_export
 from studio.edits import Edit
-from studio.errors import NotThere, Refused
+from studio.errors import BadBundle, BadStoryboard, NotThere, Refused
 from studio.estimate import measured
+from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.yaml import parse_storyboard, write_storyboard
+from studio.files import slug, told_plainly
 from studio.jobs import Order
 from studio.model_identity import ANIMATIC, family, identify
 from studio.planner import Standing, stand
-from studio.project import Project
-from studio.state import JobState, ProjectState, expected, job_states, project_state
+from studio.project import Listed, Project
+from studio.state import (
+    JobState,
+    ProjectState,
+    UnknownSpan,
+    expected,
+    job_states,
+    project_state,
+    stamp_of,
+    unknown_spans,
+)
 from studio.store import projects, takes
 from studio.store.database import Database
-from studio.store.projects import Listed, Stored
+from studio.store.documents import from_document, to_document
+from studio.store.projects import Stored
 from studio.store.takes import StoredTake
+from studio.store.upgrade import back_up
 from studio.storyboard import MAX_SEED, Storyboard
 
 Scope = Literal["worth", "all"]
@@ -34,7 +50,17 @@ Scope = Literal["worth", "all"]
 MEDIA: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc", "thumbnail": ".jpg"}
 """The files of a take, and what they end in."""
 
+BUNDLE: Final = "project.mocz"
+_ENDINGS: Final = {
+    "film.mp4": ".mp4",
+    "subtitles.srt": ".srt",
+    "captions.vtt": ".vtt",
+    "contact-sheet.png": "-contact-sheet.png",
+    BUNDLE: ".mocz",
+}
+
 MOST_VARIATIONS: Final = 8
+MOST_TEXT: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +79,14 @@ class Queue:
 
     paused: bool
     jobs: tuple[JobState, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """What a page asks for twice a second: the queue, and what changes whenever its project does."""
+
+    stamp: str
+    queue: Queue
 
 
 class Service:
@@ -208,6 +242,18 @@ class Service:
             known = {name: projects.load(session, name).project for name in {job.project for job in jobs}}
             return Queue(paused=queue.is_paused(session), jobs=job_states(jobs, known))
 
+    def pulse(self, project: str) -> Pulse:
+        """The queue, and a stamp that changes with the project: what a page asks for twice a second."""
+        with self._database.read() as session:
+            stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
+        return Pulse(stamp=stamp, queue=self.queue())
+
+    def unknown_words(self, project: str, text: str) -> tuple[UnknownSpan, ...]:
+        """The words of a text that the project's model would not read."""
+        with self._database.read() as session:
+            known = projects.load(session, project).project
+        return unknown_spans(known, text[:MOST_TEXT]) if self._model(known)[1] else ()
+
     def cancel(self, job: int) -> None:
         with self._database.write() as session:
             queue.cancel(session, job, self._clock())
@@ -257,6 +303,79 @@ class Service:
             raise NotThere(f"the {kind} of this take is missing from the studio's folder")
         return path
 
+    def export(self, project: str, kind: str) -> Path:
+        """Makes a file of the cut, one of `cut.EXPORTS`, or "project.mocz"; returns where it lies.
+
+        Raises `NotThere` for another kind, and `Refused` where shots have no take yet.
+        """
+        if kind not in (*EXPORTS, BUNDLE):
+            raise NotThere(f"there is no export called {kind}")
+        with self._database.read() as session:
+            stored, known = projects.load(session, project), takes.takes_of(session, project)
+            rows = takes.record_of(session, project)
+        board = stored.project.board
+        folder = self.root / "exports" / project
+        target = folder / f"{slug(board.title)}{_ENDINGS[kind]}"
+        with told_plainly(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            if kind == BUNDLE:
+                record = {"project": dict(to_document(stored.project)), **rows}
+                write_bundle(target, record, self._files(known.values()))
+            else:
+                write_export(kind, board.title, cut(stored.project, known, self.artifacts), target)
+        return target
+
+    def import_bundle(self, bundle: Path) -> str:
+        """A new project out of a bundle; returns its id. Raises `BadBundle`."""
+        with told_plainly(self.root), TemporaryDirectory(dir=self._scratch()) as folder:
+            record, files = read_bundle(bundle, Path(folder))
+            project, known, strips = _from_record(record, {file.name for file in files})
+            artifacts = [self.artifacts.put(file) for file in files]
+        with self._database.write() as session:
+            takes.keep_artifacts(session, artifacts, self._clock())
+            name = projects.create(session, project, self._clock())
+            for take in known:
+                takes.keep(session, name, take)
+            for shot, take_id, added in strips:
+                projects.add_to_strip(session, name, shot, take_id, added)
+        return name
+
+    def _scratch(self) -> Path:
+        folder = self.root / "scratch"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _files(self, known: Iterable[StoredTake]) -> dict[str, Path]:
+        """The files of takes by "DIGEST.suffix"; raises `NotThere` where one is missing."""
+        files: dict[str, Path] = {}
+        for take in known:
+            for kind, suffix in MEDIA.items():
+                path = self.artifacts.path(getattr(take, kind), suffix)
+                if not path.is_file():
+                    raise NotThere(f"the {kind} of a take is missing from the studio's folder")
+                files[path.name] = path
+        return files
+
+    def back_up(self) -> Path:
+        """A copy of the database in the folder of backups; returns where it lies."""
+        with told_plainly(self.root):
+            return back_up(self._database.path, self.root / "backups")
+
+    def orphans(self) -> list[Path]:
+        """Files of takes that no project has any longer."""
+        with self._database.read() as session:
+            known = takes.artifacts_in_use(session)
+        return list(self.artifacts.orphans(known))
+
+    def collect(self) -> list[Path]:
+        """Removes what `orphans` tells; returns it."""
+        with self._database.write() as session:
+            takes.forget_artifacts(session)
+            gone = list(self.artifacts.orphans(takes.artifacts_in_use(session)))
+        for file in gone:
+            self.artifacts.remove(file)
+        return gone
+
     def _standing(
         self, session: Session, project: str
     ) -> tuple[Stored, dict[str, StoredTake], tuple[Standing, ...]]:
@@ -276,6 +395,27 @@ class Service:
             except EngineError:
                 return str(model), False
         return self._models[model]
+
+
+def _from_record(
+    record: dict[str, Any], files: Collection[str]
+) -> tuple[Project, list[StoredTake], list[tuple[str, str, float]]]:
+    """The project, takes and strips of a bundle; raises `BadBundle` where they do not fit together."""
+    try:
+        project = from_document(record["project"])
+        known = [takes.take_from_record(take) for take in record["takes"]]
+        strips = [(str(s["shot"]), str(s["take"]), float(s["added"])) for s in record["strips"]]
+        for take in known:
+            if take.id != take.inputs.take_id:
+                raise BadBundle("a take in it is not what it says")
+            if not all(f"{getattr(take, kind)}{suffix}" in files for kind, suffix in MEDIA.items()):
+                raise BadBundle("a file of a take is missing from it")
+    except (ValidationError, BadStoryboard, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadBundle("its project.json is not what a studio writes") from error
+    names = {take.id for take in known}
+    if not {take for _, take, _ in strips} <= names:
+        raise BadBundle("a take in it is missing")
+    return project, known, strips
 
 
 def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from studio.planner import Standing
 from studio.project import Project
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
-from studio.storyboard import Settings, ShotSteering, steering
+from studio.storyboard import Settings, ShotSteering, Storyboard, steering
 from studio.unknown_words import find_unknown_words
 
 
@@ -101,10 +102,11 @@ class JobState:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """A project as a whole. `due` shots are worth rendering, which should take `due_seconds`."""
+    """A project as it was at `stamp`; `due` shots are worth rendering, in about `due_seconds`."""
 
     id: str
     revision: int
+    stamp: str
     title: str
     style: str
     style_unknown: tuple[UnknownSpan, ...]
@@ -165,6 +167,7 @@ def project_state(
     return ProjectState(
         id=stored.id,
         revision=stored.revision,
+        stamp=stamp_of(stored, strips),
         title=board.title,
         style=board.style,
         style_unknown=unknown.get(("style",), ()),
@@ -183,6 +186,18 @@ def project_state(
         due=len(due),
         due_seconds=sum(expected(rates, standing) for standing in due),
     )
+
+
+def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]]) -> str:
+    """Changes whenever anything of the project does that is shown."""
+    shown = stored.revision, sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
+    return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
+
+
+def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
+    """The words of a text that the model would not read, as somebody types it."""
+    board = Storyboard(title="text", cast=project.board.cast, style=text)
+    return _unknown(Project(board=board)).get(("style",), ()) if text.strip() else ()
 
 
 def expected(rates: Rates, standing: Standing) -> float:

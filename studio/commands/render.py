@@ -55,8 +55,8 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
     from studio.commands import telling
     from studio.commands.progress import follow
     from studio.estimate import measured
-    from studio.files import told_plainly
-    from studio.film import assemble, check_formats, shoot, slug
+    from studio.files import slug, told_plainly
+    from studio.film import assemble, check_formats, shoot
     from studio.film_plan import plan
     from studio.model_identity import ANIMATIC, family, identify
     from studio.takes import FilmFolder

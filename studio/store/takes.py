@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -28,10 +30,37 @@ class StoredTake(FinishedTake):
     created: float
 
 
+_TAKE: Final = TypeAdapter(StoredTake)
+
+
 def takes_of(session: Session, project: str) -> dict[str, StoredTake]:
     """All takes of a project by id, the oldest first."""
     rows = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.created))
     return {row.id: _take(row) for row in rows}
+
+
+def record_of(session: Session, project: str) -> dict[str, Any]:
+    """The takes and strips of a project as JSON, for a bundle."""
+    takes = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.id))
+    strips = session.scalars(
+        select(StripRow).where(StripRow.project == project).order_by(StripRow.shot, StripRow.take)
+    )
+    return {
+        "takes": [
+            {
+                column.name: getattr(row, column.name)
+                for column in TakeRow.__table__.columns
+                if column.name != "project"
+            }
+            for row in takes
+        ],
+        "strips": [{"shot": row.shot, "take": row.take, "added": row.added} for row in strips],
+    }
+
+
+def take_from_record(record: dict[str, Any]) -> StoredTake:
+    """A take as `record_of` has it; raises pydantic's `ValidationError` or `BadStoryboard`."""
+    return _TAKE.validate_python({**record, "inputs": inputs_from_json(record["inputs"])})
 
 
 def strips_of(session: Session, project: str) -> dict[str, list[str]]:
@@ -52,6 +81,21 @@ def keep_artifacts(session: Session, artifacts: Sequence[Artifact], now: float) 
             session.add(
                 ArtifactRow(digest=artifact.digest, suffix=artifact.suffix, bytes=artifact.bytes, created=now)
             )
+    session.flush()
+
+
+def artifacts_in_use(session: Session) -> set[str]:
+    """The digests of all files that a take has."""
+    columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
+    return {digest for column in columns for digest in session.scalars(select(column).distinct())}
+
+
+def forget_artifacts(session: Session) -> None:
+    """Drops the rows of files that no take has any longer."""
+    used = artifacts_in_use(session)
+    for row in session.scalars(select(ArtifactRow)):
+        if row.digest not in used:
+            session.delete(row)
     session.flush()
 
 
