@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Body, FastAPI, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Request
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -31,6 +34,7 @@ EXPORT_TYPES: Final = {
     ".png": "image/png",
     ".mocz": "application/zip",
 }
+JobId = Annotated[int, PathParameter(ge=0, lt=2**63)]
 _FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 
 
@@ -88,9 +92,9 @@ def routes(service: Service) -> APIRouter:
         return service.state(service.create(Storyboard(title=new.title)))
 
     @router.post("/projects/import", tags=["projects"], status_code=201)
-    async def import_project(request: Request) -> ProjectState:
+    def import_project(text: Annotated[str, Depends(_text)]) -> ProjectState:
         """A new project of a storyboard in YAML, the body of the request."""
-        return service.state(service.import_yaml(await _text(request)))
+        return service.state(service.import_yaml(text))
 
     @router.get("/projects/{project}", tags=["projects"])
     def read_project(project: str) -> ProjectState:
@@ -206,22 +210,22 @@ def routes(service: Service) -> APIRouter:
         service.clear_queue()
 
     @router.post("/jobs/{job}/cancel", tags=["queue"], status_code=204)
-    def cancel(job: int) -> None:
+    def cancel(job: JobId) -> None:
         """Ends a job, within a step where it runs."""
         service.cancel(job)
 
     @router.post("/jobs/{job}/retry", tags=["queue"], status_code=204)
-    def retry(job: int) -> None:
+    def retry(job: JobId) -> None:
         """Lets a job that failed, was cancelled or set aside wait again."""
         service.retry(job)
 
     @router.post("/jobs/{job}/move", tags=["queue"], status_code=204)
-    def move(job: int, moved: Moved) -> None:
+    def move(job: JobId, moved: Moved) -> None:
         """Changes the order of what waits."""
         service.move_job(job, moved.before)
 
     @router.get("/jobs/{job}/preview", tags=["queue"])
-    def preview(job: int) -> Response:
+    def preview(job: JobId) -> Response:
         """The latest preview picture of a running job."""
         return Response(service.preview(job), media_type="image/png", headers={"cache-control": "no-store"})
 
@@ -233,8 +237,23 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StudioError)
     def answer(request: Request, error: StudioError) -> JSONResponse:
-        field: Any = list(error.field) if isinstance(error, BadStoryboard) else None
-        return JSONResponse({"error": str(error), "field": field}, status_code=_status(error))
+        return _told(str(error), error.field if isinstance(error, BadStoryboard) else None, _status(error))
+
+    @app.exception_handler(RequestValidationError)
+    def answer_nonsense(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = first["loc"][1:]  # without "body" or "path"
+        return _told(f"{'.'.join(map(str, place))}: {first['msg']}", place, 422)
+
+
+def _told(words: str, field: Iterable[str | int] | None, status: int) -> JSONResponse:
+    place = None if field is None else [_sendable(part) if isinstance(part, str) else part for part in field]
+    return JSONResponse({"error": _sendable(words), "field": place}, status_code=status)
+
+
+def _sendable(text: str) -> str:
+    """The text without halves of characters, which JSON may hold and UTF-8 may not."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _status(error: StudioError) -> int:

@@ -24,7 +24,9 @@ from studio.service import Service
 from studio.supervisor import Supervisor
 
 ASSETS: Final = "/studio-assets"
-STATIC: Final = Path(__file__).parent.parent / "static"
+_HERE: Final = Path(__file__).parent
+STATIC: Final = _HERE / "static" if (_HERE / "static").is_dir() else _HERE.parent / "static"
+"""Among the packages where they were installed, beside them in a clone."""
 
 
 class _Fresh(StaticFiles):

@@ -37,6 +37,11 @@ class FinishedTake:
     def seconds(self) -> float:
         return self.frames / self.inputs.fps
 
+    def share(self, take: str) -> float:
+        """The share of one take in what this one drew from all it could look at, 0–1."""
+        total = sum(self.links.values())
+        return self.links.get(take, 0.0) / total if total else 0.0
+
 
 State = Literal["unwritten", "missing", "fresh", "outdated"]
 
@@ -212,7 +217,7 @@ def _context_reasons(
         if now.get(shot) == seen or seen in now.values():
             continue
         told = True
-        share = take.links.get(seen, 0.0)
+        share = take.share(seen)
         yield _Reason(words=f"{_what_became(project, shot, now)}; {_gave(share)}", influence=share)
     for shot, seen in now.items():
         if shot not in then and seen not in then.values():
@@ -226,7 +231,7 @@ def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> I
     """What will differ once earlier shots are rendered anew."""
     for shot, seen in take.context:
         if seen in due:
-            share = take.links.get(seen, 0.0)
+            share = take.share(seen)
             words = f"{_name(project, shot)} is to have a new take; {_gave(share)}"
             yield _Reason(words=words, influence=share * due[seen])
 
@@ -247,4 +252,4 @@ def _name(project: Project, shot: str) -> str:
 
 
 def _gave(share: float) -> str:
-    return f"it gave {share:.0%} of this shot's attention" if share >= 0.005 else "it hardly looked there"
+    return f"it gave {share:.0%} of this shot's context" if share >= 0.005 else "it hardly looked there"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -20,6 +18,7 @@ from studio.errors import WrongUse
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]+)?", re.ASCII)
 _SCRIPT = re.compile(rb"<script(?=[\s>])", re.IGNORECASE)
 _HTML_CAP: Final = 8 * 2**20
 
@@ -58,7 +57,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = (), login: Login | None = None) -> None:
         self._app = app
-        self._hosts = {*LOOPBACK, *hosts}
+        self._hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         self._login = login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +82,7 @@ class Guard:
         if _name(host) not in self._hosts:
             return PlainTextResponse("This studio does not go by that name.", status_code=403)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return PlainTextResponse("Other sites may not use this studio.", status_code=403)
         if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return PlainTextResponse("Other sites may not use this studio.", status_code=403)
@@ -152,11 +151,9 @@ def _policy(nonce: str | None) -> str:
 
 
 def _name(host: str) -> str:
-    """ "[::1]:7860" -> "::1"; "localhost:7860" -> "localhost"."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    """ "[::1]:7860" -> "::1"; "localhost:7860" -> "localhost"; "" for what is no name."""
+    match = _HOST.fullmatch(host)
+    return "" if match is None else (match[1] or match[2]).lower().rstrip(".")
 
 
 def _is_loopback(host: str) -> bool:
@@ -174,6 +171,6 @@ def _knows(authorization: str, login: Login) -> bool:
         return False
     try:
         given = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         return False
     return secrets.compare_digest(given, f"{login.user}:{login.password}".encode())

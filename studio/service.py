@@ -32,6 +32,7 @@ from studio.state import (
     ProjectState,
     UnknownSpan,
     expected,
+    job_state,
     job_states,
     project_state,
     stamp_of,
@@ -254,6 +255,13 @@ class Service:
             known = projects.load(session, project).project
         return unknown_spans(known, text[:MOST_TEXT]) if self._model(known)[1] else ()
 
+    def jobs(self, jobs: Collection[int]) -> list[JobState]:
+        """How these jobs stand."""
+        with self._database.read() as session:
+            there = [job for job in queue.jobs_of(session) if job.id in jobs]
+            known = {name: projects.load(session, name).project for name in {job.project for job in there}}
+        return [job_state(job, known[job.project]) for job in there]
+
     def cancel(self, job: int) -> None:
         with self._database.write() as session:
             queue.cancel(session, job, self._clock())
@@ -299,7 +307,7 @@ class Service:
         if known is None or kind not in MEDIA:
             raise NotThere("that file is not there any more")
         path = self.artifacts.path(getattr(known, kind), MEDIA[kind])
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():
             raise NotThere(f"the {kind} of this take is missing from the studio's folder")
         return path
 

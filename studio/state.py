@@ -210,14 +210,15 @@ def job_states(jobs: Sequence[Job], titles: Mapping[str, Project]) -> tuple[JobS
     shown = [job for job in jobs if job.state not in FINISHED]
     ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: job.finished or 0.0)
     shown = [*ended[-_ENDED:], *sorted(shown, key=lambda job: (job.state != "running", job.place))]
-    return tuple(_job(job, titles[job.project]) for job in shown if job.project in titles)
+    return tuple(job_state(job, titles[job.project]) for job in shown if job.project in titles)
 
 
 _ENDED = 20
 """How many jobs that ended are shown."""
 
 
-def _job(job: Job, project: Project) -> JobState:
+def job_state(job: Job, project: Project) -> JobState:
+    """A job of a project."""
     progress = job.progress
     return JobState(
         id=job.id,
@@ -256,7 +257,7 @@ def _strip(
             spent=sum(take.timings.values()),
             backend=take.backend,
             own_share=take.own_share,
-            context=tuple((places.get(seen), take.links.get(seen, 0.0)) for _, seen in take.context),
+            context=tuple((places.get(seen), take.share(seen)) for _, seen in take.context),
             chosen=take.id == standing.take,
             discarded=take.id in project.discarded,
         )

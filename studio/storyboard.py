@@ -97,8 +97,8 @@ class Settings:
     """How the film is made; None leaves it to the model.
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
-    enough for a model that remembers, or into every one. Of changes in a shot's context, those that
-    gave it at least the share `worth` of its attention make it worth rendering anew.
+    enough for a model that remembers, or into every one. Of changes in a shot's context, those of
+    takes that gave it at least the share `worth` of all it drew from there make it worth rendering anew.
     """
 
     model: str | None = None
@@ -106,7 +106,7 @@ class Settings:
     guidance: float | None = None
     top_k: int | None = None
     looks: Looks = "first"
-    worth: float = 0.1
+    worth: float = 0.15
 
     def __post_init__(self) -> None:
         if self.steps is not None:

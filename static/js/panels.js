@@ -9,7 +9,7 @@ import { editCaption, standing, standingWords } from "./timeline.js";
 
 export function mountShot(element) {
   const box = h("div", { class: "panel shot-panel" });
-  element.replaceChildren(box);
+  element.replaceChildren(box, hints());
   let drawn = "";
   const draw = () => {
     const shot = current();
@@ -21,6 +21,25 @@ export function mountShot(element) {
   box.addEventListener("focusout", () => setTimeout(() => ((drawn = ""), draw())));
   on("project selection queue", draw);
   start();
+}
+
+// What somebody new should know; nothing of it is kept but that it was read.
+function hints() {
+  if (localStorage.getItem("hints") === "read") return h("div", { hidden: true });
+  const box = h(
+    "div",
+    { class: "hints" },
+    h("h4", {}, "New here?"),
+    h(
+      "ol",
+      {},
+      h("li", {}, "Space plays the film. Click a caption below to change it."),
+      h("li", {}, "Render then makes anew only what the change matters to; point at a shot to read why."),
+      h("li", {}, "Context says how much each shot drew from which earlier one. Pin or ban them."),
+    ),
+    button("Got it", () => (localStorage.setItem("hints", "read"), box.remove())),
+  );
+  return box;
 }
 
 function shotParts(shot) {
@@ -76,7 +95,7 @@ function steeringParts(shot) {
         "div",
         { class: `context-row ${other.skip ? "skip" : ""}` },
         h("span", { class: "context-name", title: other.caption }, `${index + 1}  ${other.caption || "no caption"}`),
-        h("span", { class: "share", title: "share of this shot's attention" }, share.has(index) ? percent(share.get(index)) : ""),
+        h("span", { class: "share", title: "share of what this shot drew from earlier ones" }, share.has(index) ? percent(share.get(index)) : ""),
         button(`Pin shot ${index + 1}`, () => toggle("pins", other.id), { text: false, shape: "pin", "aria-pressed": String(shot.pins.includes(other.id)) }),
         button(`Ban shot ${index + 1}`, () => toggle("bans", other.id), { text: false, shape: "cross", "aria-pressed": String(shot.bans.includes(other.id)) }),
       ),

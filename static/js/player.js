@@ -20,7 +20,7 @@ export function mount(element) {
   live = h("img", { class: "live", alt: "The picture as it forms", hidden: true });
   message = h("div", { class: "player-message" });
   caption = h("div", { class: "player-caption" });
-  stage = h("div", { class: "stage", onclick: () => toggle() }, ...videos, live, message, caption);
+  stage = h("div", { class: "stage", onclick: () => toggle() }, ...videos, message, live, caption);
   playButton = button("Play", toggle, { text: false, shape: "play", title: "Play or pause (Space)" });
   time = h("span", { class: "time" });
   const captionButton = button("Captions", () => {

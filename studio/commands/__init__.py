@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from studio.commands import doctor, evaluate, projects, render, routing, serve, train, words
+from studio.commands import doctor, evaluate, projects, render, routing, sample, serve, train, words
 
-ALL = (serve, projects, render, routing, words, doctor, train, evaluate)
+ALL = (serve, sample, projects, render, routing, words, doctor, train, evaluate)

@@ -70,7 +70,7 @@ class Forms:
                     label="Chunks per token", precision=0, info="of the past; empty: the model's own"
                 )
                 worth = gr.Slider(
-                    0, 1, step=0.05, label="Re-render from", info="share of attention that changed"
+                    0, 1, step=0.05, label="Re-render from", info="share of a shot's context that changed"
                 )
             looks = gr.Radio(
                 [("in the first shot that names them", "first"), ("in every shot", "every")],

@@ -65,7 +65,7 @@ def test_a_caption_outdates_its_shot_and_those_that_drew_on_it_come_with_it() ->
     assert found["b"].reasons == ("caption changed",)
     assert found["c"].state == "fresh"
     assert found["c"].worth  # once b is rendered
-    assert found["c"].reasons == ("shot 2 is to have a new take; it gave 30% of this shot's attention",)
+    assert found["c"].reasons == ("shot 2 is to have a new take; it gave 50% of this shot's context",)
 
 
 def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
@@ -74,18 +74,18 @@ def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
     again, takes = rendered(edited, takes, only="b")
     found = standings(again, takes)
     assert found["b"].state == "fresh"
-    assert found["c"].reasons == ("shot 2 has a new take; it gave 30% of this shot's attention",)
+    assert found["c"].reasons == ("shot 2 has a new take; it gave 50% of this shot's context",)
     assert found["c"].worth
-    assert found["d"].reasons[0] == "shot 2 has a new take; it gave 20% of this shot's attention"
+    assert found["d"].reasons[0] == "shot 2 has a new take; it gave 33% of this shot's context"
 
 
 def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
-    done, takes = rendered(project(*STORY, settings=Settings(worth=0.25)))
+    done, takes = rendered(project(*STORY, settings=Settings(worth=0.4)))
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
     found = standings(again, takes)
     assert found["c"].worth
-    # 20% of shot 2 itself, and of shot 3, of which 30% may change
-    assert found["d"].influence == pytest.approx(0.2)
+    # a third of shot 2 itself, and of shot 3, of which half may change
+    assert found["d"].influence == pytest.approx(1 / 3)
     assert found["d"].state == "outdated"
     assert not found["d"].worth
 
@@ -106,10 +106,10 @@ def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
         (Steer(shot="c", pins=("a",)), "steering changed"),
         (Steer(shot="c", bans=("a",)), "steering changed"),
         (Steer(shot="c", boosts={"a": 2.0}), "steering changed"),
-        (Skip(shots=("a",), on=True), "shot 1 is skipped; it gave 30% of this shot's attention"),
-        (Delete(shots=("a",)), "a shot before it was deleted; it gave 30% of this shot's attention"),
+        (Skip(shots=("a",), on=True), "shot 1 is skipped; it gave 50% of this shot's context"),
+        (Delete(shots=("a",)), "a shot before it was deleted; it gave 50% of this shot's context"),
         (Move(shots=("b",), to=0), "the shots before it were moved"),
-        (Move(shots=("b",), to=4), "shot 4 no longer comes before it; it gave 30% of this shot's attention"),
+        (Move(shots=("b",), to=4), "shot 4 no longer comes before it; it gave 50% of this shot's context"),
         (
             SetCast(cast=(CastMember(name="Otto"), CastMember(name="Mira", look="red"))),
             "cast changed",
