@@ -72,8 +72,10 @@ class Shot:
     lock: bool = False
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id):
-            raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {self.id!r}", ("id",))
+        _id(self.id, "id")
+        for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
+            for name in names:
+                _id(name, where)
         if self.caption:
             _text(self.caption, "caption", most=_MAX_TEXT)
         _number(self.seconds, "seconds", *SECONDS, unit=" s")
@@ -276,6 +278,11 @@ def _text(value: str, name: str, *, most: int) -> None:
         raise BadStoryboard(f"has {len(value)} characters; at most {most} fit", (name,))
     if _CONTROL.search(value):
         raise BadStoryboard("holds a control character", (name,))
+
+
+def _id(value: str, name: str) -> None:
+    if not _ID.fullmatch(value):
+        raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {value!r}", (name,))
 
 
 def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:

@@ -27,39 +27,46 @@ function cut(direction) {
   if (shot) select([shot.id]);
 }
 
-function moveSelected(direction) {
-  const list = shots().map((shot) => shot.id);
-  const places = view.selected.map((id) => list.indexOf(id));
-  const to = direction < 0 ? Math.min(...places) - 1 : Math.max(...places) + 2;
-  if (to >= 0 && to <= list.length) edit({ op: "move", shots: view.selected, to });
-}
+const moveSelected = (direction) =>
+  edit(() => {
+    const list = shots().map((shot) => shot.id);
+    const places = view.selected.map((id) => list.indexOf(id));
+    const to = direction < 0 ? Math.min(...places) - 1 : Math.max(...places) + 2;
+    return to >= 0 && to <= list.length && { op: "move", shots: view.selected, to };
+  });
 
-function trimBy(frames, left) {
-  const shot = current();
-  if (shot) edit({ op: "trim", shot: shot.id, ...trimmed(shot, frames * frame(), left) });
-}
+const trimBy = (frames, left) =>
+  edit(() => {
+    const shot = current();
+    return shot && { op: "trim", shot: shot.id, ...trimmed(shot, frames * frame(), left) };
+  });
 
-function split() {
-  const shot = shotAt(view.playhead);
-  if (shot) edit({ op: "split", shot: shot.id, at: view.playhead - shot.begins });
-}
+const split = () =>
+  edit(() => {
+    const shot = shotAt(view.playhead);
+    return shot && { op: "split", shot: shot.id, at: view.playhead - shot.begins };
+  });
 
-function otherTake(by) {
-  const shot = current();
-  const takes = shot?.takes.filter((take) => !take.discarded) ?? [];
-  const next = takes[takes.findIndex((take) => take.id === shot.take) + by];
-  if (next) edit({ op: "choose", shot: shot.id, take: next.id });
-}
+const otherTake = (by) =>
+  edit(() => {
+    const takes = current()?.takes.filter((take) => !take.discarded) ?? [];
+    const next = takes[takes.findIndex((take) => take.id === current().take) + by];
+    return next && { op: "choose", shot: current().id, take: next.id };
+  });
 
 function pin() {
-  const shot = current();
-  const other = shotOf(view.hovered) ?? shots()[shots().indexOf(shot) - 1];
-  if (!shot || !other || other.id === shot.id) return;
-  const pins = shot.pins.includes(other.id) ? shot.pins.filter((id) => id !== other.id) : [...shot.pins, other.id];
-  edit({ op: "steer", shot: shot.id, pins, bans: shot.bans.filter((id) => id !== other.id), boosts: shot.boosts });
+  const over = view.hovered;
+  return edit(() => {
+    const shot = current();
+    const other = shotOf(over) ?? shots()[shots().indexOf(shot) - 1];
+    if (!shot || !other || other.id === shot.id) return null;
+    const pins = shot.pins.includes(other.id) ? shot.pins.filter((id) => id !== other.id) : [...shot.pins, other.id];
+    return { op: "steer", shot: shot.id, pins, bans: shot.bans.filter((id) => id !== other.id), boosts: shot.boosts };
+  });
 }
 
-const flag = (op, word) => () => current() && edit({ op, shots: view.selected, on: !current()[word] });
+const selected = (op, more = () => ({})) => () => edit(() => current() && { op, shots: view.selected, ...more() });
+const flag = (op, word) => selected(op, () => ({ on: !current()[word] }));
 
 const KEYS = [
   ["Space", "play or pause", { " ": () => toggle() }],
@@ -74,8 +81,8 @@ const KEYS = [
   ["Alt + , .", "trim the beginning by a frame", { "Alt+,": () => trimBy(-1, true), "Alt+.": () => trimBy(1, true) }],
   ["N", "add a shot", { n: addShot }],
   ["E", "edit the caption", { e: () => editCaption(), Enter: () => editCaption() }],
-  ["D", "duplicate", { d: () => current() && edit({ op: "duplicate", shots: view.selected }) }],
-  ["Delete", "delete", { Delete: () => current() && edit({ op: "delete", shots: view.selected }), Backspace: () => current() && edit({ op: "delete", shots: view.selected }) }],
+  ["D", "duplicate", { d: selected("duplicate") }],
+  ["Delete", "delete", { Delete: selected("delete"), Backspace: selected("delete") }],
   ["Shift + L", "lock or unlock", { "Shift+L": flag("lock", "lock") }],
   ["M", "skip or bring back", { m: flag("skip", "skip") }],
   ["P", "pin the shot under the pointer (else the one before) as context of the selected one", { p: pin }],

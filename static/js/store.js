@@ -82,10 +82,12 @@ function queued(work) {
 
 const path = (rest) => `/projects/${view.project.id}${rest}`;
 
+// An edit, or what makes one when its turn has come: after those before it.
 export const edit = (command) =>
   queued(async () => {
-    const before = view.project;
-    const state = await post(path("/edits"), { base: before.revision, edit: command });
+    const made = typeof command === "function" ? command() : command;
+    if (!made) return null;
+    const state = await post(path("/edits"), { base: view.project.revision, edit: made });
     take(state);
     return state;
   });

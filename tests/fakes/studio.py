@@ -1,50 +1,103 @@
-"""A whole studio in a folder: its service, and a worker that runs when it is told to, with flat colours."""
+"""A studio in processes of its own: a real web process, and a worker that draws flat colours.
+
+python -m tests.fakes.studio --root DIR --port N      the web process
+python -m tests.fakes.studio --root DIR --name NAME   its worker
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
-from studio.service import Service
-from studio.store.database import Database
-from studio.storyboard import CastMember, Shot, Storyboard
-from studio.worker import Worker
 from tests.fakes.renderer import FakeRenderer
 
-BOARD = Storyboard(
-    title="Test",
-    size=(64, 64),
-    fps=8.0,
-    cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
-    shots=(
-        Shot(id="a", caption="Mira waves", seconds=1.0),
-        Shot(id="b", caption="Otto runs", seconds=1.0),
-        Shot(id="c", caption="Mira and Otto dance", seconds=1.0),
-    ),
-)
+STEP = "FAKE_STEP_SECONDS"
 
 
 class Studio:
-    """`service` is its door, `renderer` what the worker draws with; the clock goes on by itself."""
+    """A running studio; `url` is where it is."""
 
-    def __init__(self, root: Path, database: Database, renderer: FakeRenderer | None = None) -> None:
-        self.now = 1000.0
-        self.renderer = renderer or FakeRenderer()
-        self.database = database
-        self.service = Service(root, database, clock=self._clock)
-        self._worker = Worker(root, lambda model: self.renderer, database=database, name="w")
+    def __init__(self, root: Path, *, step_seconds: float = 0.05) -> None:
+        self.root = root
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {**os.environ, STEP: str(step_seconds), "PYTHONWARNINGS": "ignore"}
+        self.start()
 
-    def work(self) -> None:
-        """Renders until nothing waits."""
-        while self._worker.work_once():
-            pass
+    def start(self) -> None:
+        """Starts the web process and waits until it answers."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes.studio", "--root", str(self.root), "--port", str(self.port)],
+            env=self._environment,
+        )
+        end = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/api/projects", timeout=5):
+                    return
+            except OSError:
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise
+                time.sleep(0.1)
 
-    def rendered(self, board: Storyboard = BOARD) -> str:
-        """A project whose shots all have takes."""
-        project = self.service.create(board)
-        self.service.render(project)
-        self.work()
-        return project
+    def kill(self) -> None:
+        """Kills the web process as `kill -9` does."""
+        self.process.kill()
+        self.process.wait()
 
-    def _clock(self) -> float:
-        self.now += 1.0
-        return self.now
+    def workers(self) -> list[int]:
+        """The process ids of the studio's workers."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"tests.fakes.studio --root {self.root} --name"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [int(line) for line in found.stdout.split()]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+def _serve(root: Path, port: int) -> None:
+    import uvicorn
+
+    from studio.app import make_app
+    from studio.service import Service
+    from studio.store.upgrade import open_database
+    from studio.supervisor import Supervisor
+
+    service = Service(root, open_database(root))
+    supervisor = Supervisor(root, service.worker_died, command=(sys.executable, "-m", "tests.fakes.studio"))
+    uvicorn.run(make_app(service, supervisor), host="127.0.0.1", port=port, log_level="error")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--name")
+    args = parser.parse_args()
+    if args.port is not None:
+        _serve(args.root, args.port)
+        return
+    from studio.worker import main as work
+
+    pause = float(os.environ.get(STEP, "0.05"))
+    work(lambda model: FakeRenderer(lambda shot, step: time.sleep(pause)))
+
+
+if __name__ == "__main__":
+    main()
