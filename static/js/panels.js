@@ -67,7 +67,7 @@ function shotParts(shot) {
       { class: "fields" },
       numberField("Length (s)", shot.seconds, (value) => edit({ op: "trim", shot: shot.id, trim: shot.trim, seconds: Number(value) }), { min: 0.5, max: 10, step: 0.1 }),
       numberField("From (s)", shot.trim, (value) => edit({ op: "trim", shot: shot.id, trim: Number(value), seconds: shot.seconds }), { min: 0, max: 9.5, step: 0.1 }),
-      numberField("Seed", shot.seed, (value) => edit({ op: "seed", shot: shot.id, seed: value === "" ? null : Number(value) }), { min: 0, placeholder: "from the film" }),
+      numberField("Seed", shot.seed, (value) => edit({ op: "seed", shot: shot.id, seed: value === "" ? null : Number(value) }), { min: 0, placeholder: "the film's" }),
     ),
     h("div", { class: "row" }, flag("lock", shot.lock, "lock", "Lock"), flag("skip", shot.skip, "skip", "Skip"), button("Duplicate", () => edit({ op: "duplicate", shots: view.selected }), { shape: "copy" }), button("Delete", () => edit({ op: "delete", shots: view.selected }), { shape: "remove" })),
     steeringParts(shot),

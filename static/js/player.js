@@ -1,7 +1,7 @@
 // Plays the cut from any point: two video elements take turns, one shows while the other gets the next clip ready.
 
 import { fileOf } from "./api.js";
-import { button, clock, duration, h, underlined } from "./dom.js";
+import { button, clock, draw, duration, h, underlined } from "./dom.js";
 import { current, jobOf, on, seek, select, shotAt, shots, start, tell, view } from "./store.js";
 
 const RATES = [1, 2, 4, 8];
@@ -56,7 +56,7 @@ export function play(direction = 1) {
   if (rate > 0 && view.playhead >= view.project.seconds - 0.02) seek(0);
   view.playing = true;
   clockAt = performance.now();
-  playButton.querySelector("path").setAttribute("d", "M8 5v14M16 5v14");
+  draw(playButton, "pause");
   tell("playing");
   show();
   requestAnimationFrame(tick);
@@ -65,7 +65,7 @@ export function play(direction = 1) {
 export function pause() {
   view.playing = false;
   for (const video of videos) video.pause();
-  playButton.querySelector("path").setAttribute("d", "M8 5v14l11-7z");
+  draw(playButton, "play");
   tell("playing");
   show();
 }

@@ -9,6 +9,7 @@ const PICTURES = 8; // in a filmstrip
 const LEAST = 0.5; // s
 const MOST = 10; // s
 const SNAP = 7; // px
+const LEGIBLE = 40; // px per second
 
 let root, scroller, lane, captions, ruler, head, marker, zoomer;
 let scale = 60; // px per second
@@ -43,7 +44,7 @@ export function mount(element) {
     h("span", { class: "quiet timeline-length" }),
     h("span", { class: "grow" }),
     button("Add shot", () => addShot(), { shape: "add" }),
-    button("Zoom out", () => zoomTo(scale / 1.25), { text: false, shape: "cross", class: "minus" }),
+    button("Zoom out", () => zoomTo(scale / 1.25), { text: false, shape: "minus" }),
     zoomer,
     button("Fit", fit, { title: "Show the whole film (Ctrl+0)" }),
     button("Keyboard shortcuts", () => tell("help"), { text: false, shape: "help" }),
@@ -58,6 +59,7 @@ export function mount(element) {
       root.dataset.project = view.project.id;
       first = false;
       fit();
+      zoomTo(Math.max(scale, LEGIBLE));
     } else draw();
   });
   on("queue", draw);
@@ -220,7 +222,7 @@ function updateClip(clip, { shot, place, number }) {
   Object.assign(clip.style, { left: `${place.left}px`, width: `${place.width}px` });
   const pinned = current()?.pins.includes(shot.id) ? " pinned" : "";
   const banned = current()?.bans.includes(shot.id) ? " banned" : "";
-  clip.className = `clip is-${state}${selected ? " selected" : ""}${shot.skip ? " skip" : ""}${place.width < 74 ? " narrow" : ""}${pinned}${banned}`;
+  clip.className = `clip is-${state}${selected ? " selected" : ""}${shot.skip ? " skip" : ""}${place.width < 84 ? " narrow" : ""}${pinned}${banned}`;
   clip.setAttribute("aria-selected", String(selected));
   const reasons = shot.reasons.length ? `: ${shot.reasons.join("; ")}` : "";
   clip.setAttribute("aria-label", `Shot ${number}, ${shot.caption || "no caption yet"}, ${shot.seconds} seconds, ${words}${reasons}${shot.lock ? ", locked" : ""}`);
