@@ -60,7 +60,10 @@ def ask(
     async def send(message: Message) -> None:
         said.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    async def answer() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(answer())
     (start,) = [message for message in said if message["type"] == "http.response.start"]
     return Answer(
         status=start["status"],

@@ -12,8 +12,8 @@ from studio.service import MEDIA
 from studio.state import ProjectState, ShotState
 from studio.store.database import Database
 from studio.storyboard import Settings, Shot, Storyboard
+from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
-from tests.fakes.studio import BOARD, Studio
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from studio.project import Project
 from studio.state import ProjectState, ShotState, UnknownSpan, job_states
 from studio.store.database import Database
 from studio.storyboard import CastMember, Settings
-from tests.fakes.studio import BOARD, Studio
+from tests.fakes.inline_studio import BOARD, Studio
 
 
 @pytest.fixture
