@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.responses import Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
@@ -60,10 +61,29 @@ def make_app(
             if supervisor is not None:
                 supervisor.stop()
 
-    app = FastAPI(title="MoC Studio", version=__version__, lifespan=life)
+    app = FastAPI(title="MoC Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"  # what the bundled page of routes reads
     app.include_router(routes(service))
+    _document(app)
     tell_errors(app)
     app.mount(ASSETS, _Fresh(directory=STATIC))
     options: dict[str, Any] = BLOCKS
     app = gr.mount_gradio_app(app, window(service), path="/", **options)
     return Guard(app, hosts, login)
+
+
+def _document(app: FastAPI) -> None:
+    """The page of all routes at /docs, without asking anything from elsewhere."""
+    import swagger_ui_bundle
+
+    app.mount(f"{ASSETS}/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="MoC Studio: routes",
+            swagger_js_url=f"{ASSETS}/swagger/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/icons.svg",
+        )

@@ -4,8 +4,8 @@
 
     python -m studio.worker --root FOLDER
 
-It may be killed at any point: what was committed stays, what was not is rendered again. It stops when it
-is told to (SIGTERM) or its parent is gone; the job at hand then waits again.
+It may be killed at any point: what was committed stays, what was not is rendered again. Told to stop
+(SIGTERM), it lets the job at hand wait again; once its parent is gone, it ends after the job at hand.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from studio.model_identity import identify
 from studio.renders import Frozen
 from studio.store.database import Database
 from studio.store.upgrade import open_database
+from studio.supervisor import PARENT
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
@@ -50,7 +51,15 @@ MakeRenderer = Callable[[str | None], "Renderer"]
 class Worker:
     """Renders jobs of one studio until it is stopped."""
 
-    def __init__(self, root: Path, make_renderer: MakeRenderer, *, database: Database, name: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        make_renderer: MakeRenderer,
+        *,
+        database: Database,
+        name: str,
+        parent: int | None = None,
+    ) -> None:
         self.name = name
         self.stop = threading.Event()
         self._database = database
@@ -59,7 +68,7 @@ class Worker:
         self._make = make_renderer
         self._renderer: tuple[str | None, Renderer] | None = None
         self._models: dict[str | None, str] = {}
-        self._parent = os.getppid()
+        self._parent = os.getppid() if parent is None else parent
 
     def run(self) -> None:
         """Works until `stop` is set or the process that started it is gone."""
@@ -229,7 +238,13 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
         from studio.cli import load_renderer
 
         make_renderer = load_renderer
-    worker = Worker(args.root, make_renderer, database=open_database(args.root), name=args.name)
+    worker = Worker(
+        args.root,
+        make_renderer,
+        database=open_database(args.root),
+        name=args.name,
+        parent=int(os.environ.get(PARENT, os.getppid())),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
     worker.run()
