@@ -248,3 +248,13 @@ def test_a_killed_worker_process_loses_nothing(database: Database, tmp_path: Pat
         assert second.wait(timeout=30) == 0
     with database.read() as session:
         assert len(takes.takes_of(session, name)) == 2
+
+
+def test_a_worker_whose_parent_is_gone_ends(database: Database, tmp_path: Path) -> None:
+    begun(database, order("a"))
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    orphan = [sys.executable, "-c", WORKER, "--root", str(tmp_path)]
+    environment = {**os.environ, "MOC_STUDIO_PARENT": str(gone.pid)}
+    assert subprocess.run(orphan, env=environment, timeout=60, check=False).returncode == 0
+    assert states(database) == ["queued"]
