@@ -196,8 +196,10 @@ def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]]) -> str:
 
 def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
     """The words of a text that the model would not read, as somebody types it."""
+    if not text.strip():
+        return ()
     board = Storyboard(title="text", cast=project.board.cast, style=text)
-    return _unknown(Project(board=board)).get(("style",), ()) if text.strip() else ()
+    return _unknown(Project(board=board)).get(("style",), ())
 
 
 def expected(rates: Rates, standing: Standing) -> float:

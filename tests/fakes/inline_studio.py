@@ -45,6 +45,10 @@ class Studio:
         self.work()
         return project
 
+    def artifacts(self) -> list[Path]:
+        """The files of all takes."""
+        return sorted(self.service.artifacts.folder.glob("*/*"))
+
     def _clock(self) -> float:
         self.now += 1.0
         return self.now

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from moc_engine.contract import (
     CancelToken,
@@ -59,7 +60,7 @@ class FakeRenderer:
         latents, trace, clip = (
             request.output / name for name in ("latents.safetensors", "trace.moc", "clip.mp4")
         )
-        latents.write_bytes(request.seed.to_bytes(8, "big"))
+        save_file({"latents": np.array([request.seed])}, latents)
         trace_of(request).save(trace)
         frames = write_clip(
             clip,

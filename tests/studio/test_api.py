@@ -346,6 +346,48 @@ def test_a_clip_is_played_from_anywhere(client: TestClient, studio: Studio) -> N
     assert client.get(url, headers={"if-none-match": whole.headers["etag"]}).status_code in (200, 304)
 
 
+def test_exports_are_files_to_keep(client: TestClient, studio: Studio) -> None:
+    project = studio.rendered()
+    for kind, type_ in (
+        ("film.mp4", "video/mp4"),
+        ("subtitles.srt", "application/x-subrip"),
+        ("captions.vtt", "text/vtt"),
+        ("contact-sheet.png", "image/png"),
+        ("project.mocz", "application/zip"),
+    ):
+        file = client.get(f"/projects/{project}/export/{kind}")
+        assert file.status_code == 200, file.text
+        assert file.headers["content-type"].partition(";")[0] == type_
+        assert file.headers["content-disposition"].startswith("attachment")
+    empty = client.post("/projects", json={}).json()["id"]
+    refused = client.get(f"/projects/{empty}/export/film.mp4")
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "there is nothing to export yet"
+
+
+def test_a_bundle_comes_and_goes(client: TestClient, studio: Studio) -> None:
+    project = studio.rendered()
+    bundle = client.get(f"/projects/{project}/export/project.mocz")
+    made = client.post("/projects/bundle", content=bundle.content)
+    assert made.status_code == 201
+    assert made.json()["shots"] == client.get(f"/projects/{project}").json()["shots"]
+    assert client.post("/projects/bundle", content=b"PK").status_code == 400
+
+
+def test_a_page_asks_for_the_pulse_and_for_unknown_words(client: TestClient, studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    pulse = client.get("/pulse", params={"project": project}).json()
+    assert pulse["stamp"] == client.get(f"/projects/{project}").json()["stamp"]
+    assert pulse["queue"] == client.get("/queue").json()
+    assert client.get("/pulse").status_code == 422
+    assert client.get("/pulse", params={"project": "gone"}).status_code == 404
+    (span,) = client.post(f"/projects/{project}/unknown", json={"text": "Mira wawes"}).json()
+    assert (span["start"], span["stop"]) == (5, 10)
+    for text in ("x" * 100_000, "<script>", "\0", "\ud800"):
+        body = json.dumps({"text": text})
+        assert client.post(f"/projects/{project}/unknown", content=body).status_code in (200, 422)
+
+
 NAMES = (
     "..",
     "../..",

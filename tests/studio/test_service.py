@@ -1,16 +1,22 @@
 """The one door: every method, with a real database and a worker that draws flat colours."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from moc_engine.errors import OutOfMemory
-from studio.edits import Choose, Lock, SetCaption, SetSettings, Skip
-from studio.errors import BadStoryboard, NotThere, Refused, StaleRevision
-from studio.service import MEDIA
+from studio.cut import EXPORTS
+from studio.edits import AddShot, Choose, Lock, SetCaption, SetSettings, Skip
+from studio.errors import BadBundle, BadStoryboard, NotThere, Refused, StaleRevision
+from studio.service import BUNDLE, MEDIA
 from studio.state import ProjectState, ShotState
+from studio.store import projects
 from studio.store.database import Database
+from studio.store.tables import ArtifactRow
+from studio.store.upgrade import open_database
 from studio.storyboard import Settings, Shot, Storyboard
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
@@ -345,3 +351,104 @@ def test_locked_and_skipped_while_it_waits(studio: Studio) -> None:
         "the shot is skipped",
         None,
     ]
+
+
+def test_a_stamp_changes_with_whatever_is_shown(studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    stamps = [studio.service.pulse(project).stamp]
+    assert studio.service.pulse(project).stamp == studio.service.state(project).stamp == stamps[0]
+    studio.service.edit(project, SetCaption(shot="a", caption="Mira sits"), base=0)
+    stamps.append(studio.service.pulse(project).stamp)
+    studio.service.render(project, ("a",))
+    waiting = studio.service.pulse(project)
+    assert waiting.stamp == stamps[-1]
+    assert [job.state for job in waiting.queue.jobs] == ["queued"]
+    studio.work()
+    stamps.append(studio.service.pulse(project).stamp)
+    studio.service.roll(project, "a")
+    studio.work()
+    stamps.append(studio.service.pulse(project).stamp)
+    assert len(set(stamps)) == len(stamps)
+
+
+def test_unknown_words_are_told_as_they_are_typed(studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    (span,) = studio.service.unknown_words(project, "Mira waves in the meadwo")
+    assert (span.start, span.stop, span.suggestion) == (18, 24, "meadow")
+    assert studio.service.unknown_words(project, "  ") == ()
+    settings = Settings(model="Wan-AI/Wan2.2-TI2V-5B-Diffusers")
+    studio.service.edit(project, SetSettings(settings=settings), base=0)
+    assert studio.service.unknown_words(project, "meadwo") == ()
+
+
+def test_the_cut_is_exported(studio: Studio) -> None:
+    project = studio.rendered()
+    for kind in EXPORTS:
+        file = studio.service.export(project, kind)
+        assert file.stat().st_size > 0
+        assert file.suffix == Path(kind).suffix
+    assert "Mira waves" in studio.service.export(project, "subtitles.srt").read_text()
+    with pytest.raises(NotThere, match="there is no export called film\\.gif"):
+        studio.service.export(project, "film.gif")
+    studio.service.edit(project, AddShot(caption="Mira rests"), base=0)
+    with pytest.raises(Refused, match="shot 4 has no take yet"):
+        studio.service.export(project, "film.mp4")
+    with pytest.raises(NotThere):
+        studio.service.export("gone", "film.mp4")
+
+
+def test_a_bundle_is_the_project_elsewhere(studio: Studio, tmp_path: Path) -> None:
+    project = studio.rendered()
+    studio.service.roll(project, "b")
+    studio.work()
+    bundle = studio.service.export(project, BUNDLE)
+    elsewhere = tmp_path / "elsewhere"
+    database = open_database(elsewhere)
+    other = Studio(elsewhere, database)
+    again = other.service.import_bundle(bundle)
+    assert other.service.state(again).shots == studio.service.state(project).shots
+    assert other.service.export(again, BUNDLE).read_bytes() == bundle.read_bytes()
+    database.close()
+
+
+def test_a_damaged_bundle_leaves_nothing(studio: Studio, tmp_path: Path) -> None:
+    bundle = tmp_path / "bad.mocz"
+    bundle.write_bytes(studio.service.export(studio.rendered(), BUNDLE).read_bytes()[:-200])
+    before = len(studio.service.projects())
+    with pytest.raises(BadBundle):
+        studio.service.import_bundle(bundle)
+    assert len(studio.service.projects()) == before
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_backup_opens_as_a_studio(studio: Studio, tmp_path: Path) -> None:
+    project = studio.service.create(BOARD)
+    copy = studio.service.back_up()
+    other = tmp_path / "other"
+    other.mkdir()
+    copy.rename(other / "studio.db")
+    database = open_database(other)
+    assert Studio(other, database).service.storyboard(project) == BOARD
+    database.close()
+
+
+def test_files_that_no_project_has_are_collected(studio: Studio, database: Database) -> None:
+    project, other = studio.rendered(), studio.rendered()
+    assert studio.service.orphans() == []
+    with database.write() as session:
+        projects.remove(session, project)
+    files = [file for file in studio.artifacts() if file.is_file()]
+    for file in files:
+        os.utime(file, (0, 0))
+    gone = studio.service.orphans()
+    kept = {
+        studio.service.media(other, take.id, kind)
+        for shown in studio.service.state(other).shots
+        for take in shown.takes
+        for kind in MEDIA
+    }
+    assert set(gone) == set(files) - kept
+    assert studio.service.collect() == gone
+    assert set(studio.artifacts()) == kept
+    with database.read() as session:
+        assert len(list(session.scalars(select(ArtifactRow)))) == len(kept)
