@@ -81,13 +81,13 @@ def by_budget(results: Sequence[Result]) -> Plot:
         if router == "own":
             axes.axhline(points[0][1], color=COLOURS[router], linestyle=":", label=NAMES[router])
         else:
-            axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router])
+            _draw(axes, router, points)
     if budgets:
         axes.set_xlim(0.015, 1.2)
         axes.set_xscale("log")
         axes.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1.0], ["2%", "5%", "10%", "20%", "50%", "100%"])
         axes.minorticks_off()
-        axes.legend(frameon=False)
+        plot.legend(loc="outside right center", frameon=False)
     return plot
 
 
@@ -100,13 +100,19 @@ def by_absence(results: Sequence[Result]) -> Plot:
         shares = [_recall_within(result, *absence) for absence in ABSENCES]
         points = [(i, share) for i, share in enumerate(shares) if share is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router])
+            _draw(axes, router, points)
     axes.set_xticks(
         range(len(ABSENCES)), [f"{low}" if low == high else f"{low}–{high}" for low, high in ABSENCES]
     )
     if absences:
-        axes.legend(frameon=False)
+        plot.legend(loc="outside right center", frameon=False)
     return plot
+
+
+def _draw(axes: Axes, router: str, points: Sequence[tuple[float, float]]) -> None:
+    """A router's line; that of MoC lies on top, as others may run where it does."""
+    top = 3.0 if router == "moc" else 2.0
+    axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router], zorder=top)
 
 
 def _axes(x: str, y: str) -> tuple[Plot, Axes]:

@@ -66,11 +66,12 @@ def cpu() -> Recipe:
 
 
 def refine() -> Recipe:
-    """About two hours on two cores, from a model that knows the basics: sparse throughout, ever longer."""
+    """Two to three hours on two cores, from a model that knows the basics: sparse throughout, ever longer."""
     stages = (
         Stage(until=0.4, shots=(3, 5), frames=(1, 4), cast=(2, 5), tokens=1152, top_k=3),
         Stage(until=0.75, shots=(4, 8), frames=(2, 10), cast=(2, 6), tokens=1152, top_k=3),
-        Stage(until=1.0, shots=(5, 16), frames=(2, 8), cast=(3, 8), tokens=1152, top_k=3),
+        Stage(until=0.85, shots=(5, 16), frames=(2, 8), cast=(3, 8), tokens=1152, top_k=3),
+        Stage(until=1.0, shots=(8, 24), frames=(1, 4), cast=(3, 8), tokens=1152, top_k=3),
     )
     return Recipe(name="refine", on_cpu=True, stages=stages, steps=5600, learning_rate=1e-3, seed=2)
 
