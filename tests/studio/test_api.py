@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 from studio.api import MOST_TEXT, TYPES, routes, tell_errors
 from studio.security import Guard
 from studio.store.database import Database
+from studio.store.upgrade import open_database
 from tests.fakes.asgi import ask
 from tests.fakes.inline_studio import BOARD, Studio
 
@@ -29,9 +31,27 @@ def app_of(studio: Studio) -> ASGIApp:
     return Guard(app)
 
 
+def client_of(studio: Studio) -> TestClient:
+    return TestClient(app_of(studio), base_url="http://127.0.0.1:7860/api")
+
+
 @pytest.fixture
 def client(studio: Studio) -> TestClient:
-    return TestClient(app_of(studio), base_url="http://127.0.0.1:7860/api")
+    return client_of(studio)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    root = tmp_path_factory.mktemp("shared")
+    database = open_database(root)
+    yield Studio(root, database)
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def shared_client(shared: Studio) -> TestClient:
+    """For tests that look at a project of their own alone: the routes take a while to make."""
+    return client_of(shared)
 
 
 def edit(client: TestClient, project: str, base: int = 0, **fields: Any) -> Any:
@@ -113,17 +133,17 @@ EDITS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", EDITS, ids=lambda fields: fields["op"])
 def test_every_edit_can_be_sent_and_undone(
-    client: TestClient, studio: Studio, fields: dict[str, Any]
+    shared_client: TestClient, shared: Studio, fields: dict[str, Any]
 ) -> None:
-    project = studio.service.create(BOARD)
-    before = client.get(f"/projects/{project}").json()
-    edited = edit(client, project, **fields)
+    project = shared.service.create(BOARD)
+    before = shared_client.get(f"/projects/{project}").json()
+    edited = edit(shared_client, project, **fields)
     assert edited.status_code == 200, edited.text
     assert edited.json()["revision"] == 1
-    assert edited.json() == client.get(f"/projects/{project}").json()
-    undone = client.post(f"/projects/{project}/undo", json={"base": 1}).json()
+    assert edited.json() == shared_client.get(f"/projects/{project}").json()
+    undone = shared_client.post(f"/projects/{project}/undo", json={"base": 1}).json()
     assert undone["shots"] == before["shots"]
-    redone = client.post(f"/projects/{project}/redo", json={"base": 2}).json()
+    redone = shared_client.post(f"/projects/{project}/redo", json={"base": 2}).json()
     assert redone["shots"] == edited.json()["shots"]
 
 
@@ -137,22 +157,22 @@ def test_takes_are_chosen_given_back_and_discarded(client: TestClient, studio: S
     assert edited.json()["shots"][0]["take"] is None
 
 
-def test_a_stale_edit_is_a_conflict(client: TestClient, studio: Studio) -> None:
-    project = studio.service.create(BOARD)
-    edit(client, project, op="film", title="One")
+def test_a_stale_edit_is_a_conflict(shared_client: TestClient, shared: Studio) -> None:
+    project = shared.service.create(BOARD)
+    edit(shared_client, project, op="film", title="One")
     for conflict in (
-        edit(client, project, op="film", title="Two"),
-        client.post(f"/projects/{project}/undo", json={"base": 0}),
-        client.post(f"/projects/{project}/redo", json={"base": 7}),
+        edit(shared_client, project, op="film", title="Two"),
+        shared_client.post(f"/projects/{project}/undo", json={"base": 0}),
+        shared_client.post(f"/projects/{project}/redo", json={"base": 7}),
     ):
         assert conflict.status_code == 409
         assert "changed elsewhere meanwhile" in conflict.json()["error"]
-    assert client.get(f"/projects/{project}").json()["title"] == "One"
+    assert shared_client.get(f"/projects/{project}").json()["title"] == "One"
 
 
-def test_nothing_to_undo_is_told(client: TestClient, studio: Studio) -> None:
-    project = studio.service.create(BOARD)
-    refused = client.post(f"/projects/{project}/undo", json={"base": 0})
+def test_nothing_to_undo_is_told(shared_client: TestClient, shared: Studio) -> None:
+    project = shared.service.create(BOARD)
+    refused = shared_client.post(f"/projects/{project}/undo", json={"base": 0})
     assert refused.status_code == 400
     assert refused.json() == {"error": "there is nothing to undo", "field": None}
 
@@ -186,15 +206,15 @@ def test_nothing_to_undo_is_told(client: TestClient, studio: Studio) -> None:
     ],
 )
 def test_a_bad_edit_is_told_in_words(
-    client: TestClient, studio: Studio, fields: dict[str, Any], status: int, field: Any, words: str
+    shared_client: TestClient, shared: Studio, fields: dict[str, Any], status: int, field: Any, words: str
 ) -> None:
-    project = studio.service.create(BOARD)
-    refused = edit(client, project, **fields)
+    project = shared.service.create(BOARD)
+    refused = edit(shared_client, project, **fields)
     assert refused.status_code == status, refused.text
     assert refused.json().keys() == {"error", "field"}
     assert words in refused.json()["error"]
     assert field is None or refused.json()["field"] == field
-    assert client.get(f"/projects/{project}").json()["revision"] == 0
+    assert shared_client.get(f"/projects/{project}").json()["revision"] == 0
 
 
 @pytest.mark.parametrize(
@@ -221,14 +241,14 @@ def test_a_bad_edit_is_told_in_words(
     ],
 )
 def test_nonsense_is_refused_and_leaves_the_project_readable(
-    client: TestClient, studio: Studio, body: str
+    shared_client: TestClient, shared: Studio, body: str
 ) -> None:
-    project = studio.service.create(BOARD)
-    refused = client.post(
+    project = shared.service.create(BOARD)
+    refused = shared_client.post(
         f"/projects/{project}/edits", content=body, headers={"content-type": "application/json"}
     )
     assert refused.status_code in (400, 422), refused.text
-    assert client.get(f"/projects/{project}").json()["revision"] == 0
+    assert shared_client.get(f"/projects/{project}").json()["revision"] == 0
 
 
 # rendering and the queue
@@ -276,12 +296,12 @@ def test_the_queue_is_paused_sorted_and_cleared(client: TestClient, studio: Stud
 
 
 @pytest.mark.parametrize("job", ["0", "-1", "x", "1.5", str(2**63), "9" * 5000])
-def test_no_number_of_a_job_breaks_anything(client: TestClient, job: str) -> None:
+def test_no_number_of_a_job_breaks_anything(shared_client: TestClient, job: str) -> None:
     for ask_for in (
-        client.post(f"/jobs/{job}/cancel"),
-        client.post(f"/jobs/{job}/retry"),
-        client.post(f"/jobs/{job}/move", json={}),
-        client.get(f"/jobs/{job}/preview"),
+        shared_client.post(f"/jobs/{job}/cancel"),
+        shared_client.post(f"/jobs/{job}/retry"),
+        shared_client.post(f"/jobs/{job}/move", json={}),
+        shared_client.get(f"/jobs/{job}/preview"),
     ):
         assert ask_for.status_code in (404, 422)
 

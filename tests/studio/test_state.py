@@ -59,7 +59,7 @@ def test_a_take_tells_where_it_looked(studio: Studio) -> None:
     assert take.spent > 0
     assert take.own_share == pytest.approx(0.5, abs=1e-3)
     assert [place for place, _ in take.context] == [0, 1]
-    assert [share for _, share in take.context] == pytest.approx([0.25, 0.25], abs=1e-3)
+    assert [share for _, share in take.context] == pytest.approx([0.5, 0.5], abs=1e-3)
     assert (state.due, state.due_seconds) == (0, 0)
     moved = studio.service.edit(project, Move(shots=("a",), to=3), base=0)
     assert [place for place, _ in shot(moved, "c").takes[0].context] == [2, 0]
