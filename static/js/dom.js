@@ -47,10 +47,8 @@ export function underlined(text, spans) {
   let at = 0;
   for (const span of spans) {
     parts.push(letters.slice(at, span.start).join(""));
-    const hint = span.suggestion
-      ? `The model does not know this word. Did you mean “${span.suggestion}”?`
-      : "The model does not know this word and will not read it.";
-    parts.push(h("span", { class: "unknown", title: hint }, letters.slice(span.start, span.stop).join("")));
+    const title = `The model does not know this word${span.suggestion ? `; did you mean “${span.suggestion}”?` : ""}`;
+    parts.push(h("span", { class: "unknown", title }, letters.slice(span.start, span.stop).join("")));
     at = span.stop;
   }
   parts.push(letters.slice(at).join(""));

@@ -1,6 +1,5 @@
 // The keyboard: every gesture of the timeline, and the sheet that lists them.
 
-import { button, h } from "./dom.js";
 import { current, edit, on, redo, render, seek, select, shotAt, shotOf, shots, undo, view } from "./store.js";
 import { pause, play, toggle } from "./player.js";
 import { addShot, editCaption, fit, trimmed, zoomBy } from "./timeline.js";
@@ -93,7 +92,7 @@ const KEYS = [
   ["+ − Ctrl + 0", "zoom in, out, fit", { "+": () => zoomBy(1.25), "=": () => zoomBy(1.25), "Shift++": () => zoomBy(1.25), "-": () => zoomBy(0.8), "Ctrl+0": fit }],
   ["Ctrl + Z", "undo", { "Ctrl+z": undo }],
   ["Ctrl + Shift + Z, Ctrl + Y", "redo", { "Ctrl+Shift+Z": redo, "Ctrl+y": redo }],
-  ["?", "this list", { "?": sheet, "Shift+?": sheet }],
+  ["?", "this list", { "?": () => sheet(), "Shift+?": () => sheet() }],
 ];
 const ACTIONS = Object.assign({}, ...KEYS.map(([, , actions]) => actions));
 const ANYWHERE = new Set(["Ctrl+z", "Ctrl+Shift+Z", "Ctrl+y", "Ctrl+0"]);
@@ -114,21 +113,7 @@ function pressed(event) {
   action();
 }
 
-let open = null;
-
-function sheet() {
-  if (open) return open.close();
-  open = h(
-    "dialog",
-    { class: "sheet", onclose: () => (open.remove(), (open = null)) },
-    h("h2", {}, "Keyboard"),
-    h("p", { class: "quiet" }, "While the timeline has focus, never inside a text field."),
-    h("dl", {}, KEYS.flatMap(([keys, words]) => [h("dt", {}, keys), h("dd", {}, words)])),
-    button("Close", () => open.close()),
-  );
-  document.body.append(open);
-  open.showModal();
-}
+const sheet = async () => (await import("./sheet.js")).toggle(KEYS);
 
 export function mount() {
   window.addEventListener("keydown", pressed);

@@ -42,8 +42,6 @@ export function mount(element) {
   start();
 }
 
-export const playing = () => view.playing;
-
 export function toggle() {
   if (view.playing) pause();
   else play(1);
@@ -139,8 +137,7 @@ function show() {
       if (Math.abs(video.currentTime - at) > 0.06) video.currentTime = at;
       video.play().catch(() => {});
     }
-    const following_ = shots().filter((s) => !s.skip);
-    put(1 - shown, following_[following_.findIndex((s) => s.id === shot.id) + 1]);
+    put(1 - shown, shots().find((s) => !s.skip && s.begins >= shot.begins + shot.seconds - 1e-6));
     if (view.playing && !view.selected.includes(shot.id)) select([shot.id]);
   }
   drawMessage(shot);

@@ -52,12 +52,10 @@ export function mount(element) {
   element.replaceChildren(bar, root);
   scroller.addEventListener("wheel", wheel, { passive: false });
   new ResizeObserver(() => draw()).observe(scroller);
-  let first = true;
   on("project", () => {
     if (!view.project) return;
-    if (first || view.project.id !== root.dataset.project) {
+    if (view.project.id !== root.dataset.project) {
       root.dataset.project = view.project.id;
-      first = false;
       fit();
       zoomTo(Math.max(scale, LEGIBLE));
     } else draw();
@@ -220,19 +218,18 @@ function updateClip(clip, { shot, place, number }) {
   const selected = view.selected.includes(shot.id);
   const words = standingWords(shot);
   Object.assign(clip.style, { left: `${place.left}px`, width: `${place.width}px` });
-  const pinned = current()?.pins.includes(shot.id) ? " pinned" : "";
-  const banned = current()?.bans.includes(shot.id) ? " banned" : "";
-  clip.className = `clip is-${state}${selected ? " selected" : ""}${shot.skip ? " skip" : ""}${place.width < 84 ? " narrow" : ""}${pinned}${banned}`;
+  const marks = { selected, skip: shot.skip, narrow: place.width < 84, pinned: current()?.pins.includes(shot.id), banned: current()?.bans.includes(shot.id) };
+  clip.className = `clip is-${state} ${Object.keys(marks).filter((mark) => marks[mark]).join(" ")}`;
   clip.setAttribute("aria-selected", String(selected));
   const reasons = shot.reasons.length ? `: ${shot.reasons.join("; ")}` : "";
   clip.setAttribute("aria-label", `Shot ${number}, ${shot.caption || "no caption yet"}, ${shot.seconds} seconds, ${words}${reasons}${shot.lock ? ", locked" : ""}`);
   clip.title = `Shot ${number} · ${words}${reasons}`;
   clip.querySelector(".clip-number").textContent = number;
   const flags = [shot.lock && "lock", shot.skip && "skip", shot.pins.length && "pin"].filter(Boolean).join(" ");
-  const marks = clip.querySelector(".clip-flags");
-  if (marks.dataset.flags !== flags) {
-    marks.dataset.flags = flags;
-    marks.replaceChildren(...flags.split(" ").filter(Boolean).map(icon));
+  const box = clip.querySelector(".clip-flags");
+  if (box.dataset.flags !== flags) {
+    box.dataset.flags = flags;
+    box.replaceChildren(...flags.split(" ").filter(Boolean).map(icon));
   }
   const label = clip.querySelector(".clip-state");
   if (label.dataset.words !== words) {
@@ -399,9 +396,9 @@ function dragging(begin, event) {
   const at = places[to]?.left ?? places.at(-1).left + places.at(-1).width;
   marker.style.left = `${at}px`;
   const order = shots().map((shot) => shot.id);
-  const moved = [...order.slice(0, to).filter((id) => !view.selected.includes(id)), ...order.filter((id) => view.selected.includes(id)), ...order.slice(to).filter((id) => !view.selected.includes(id))];
-  const same = moved.every((id, index) => id === order[index]);
-  gesture = { command: same ? null : { op: "move", shots: view.selected, to } };
+  const stays = (id) => !view.selected.includes(id);
+  const moved = [...order.slice(0, to).filter(stays), ...order.filter((id) => !stays(id)), ...order.slice(to).filter(stays)];
+  gesture = { command: moved.join() !== order.join() && { op: "move", shots: view.selected, to } };
 }
 
 function trimming(begin, event, left) {
@@ -415,8 +412,7 @@ function trimming(begin, event, left) {
   Object.assign(clip.style, { width: `${width}px`, left: `${left ? place.left + place.width - width : place.left}px` });
   clip.querySelector(".clip-state").replaceChildren(h("span", {}, `${found.seconds.toFixed(2)} s`));
   clip.querySelector(".clip-state").dataset.words = "";
-  const same = Math.abs(found.seconds - shot.seconds) < 1e-6 && Math.abs(found.trim - shot.trim) < 1e-6;
-  gesture = { command: same ? null : { op: "trim", shot: shot.id, ...found } };
+  gesture = { command: Math.abs(by) > 1e-6 && { op: "trim", shot: shot.id, ...found } };
 }
 
 // The shot's in point and length after its left or right edge moved by so many seconds; edges snap to the

@@ -10,12 +10,12 @@ import gradio as gr
 _MODULES: Final = "/studio-assets/js"
 
 
-def panel(module: str, mount: str = "mount", *, elem_id: str) -> gr.HTML:
+def panel(module: str, *, elem_id: str) -> gr.HTML:
     """A place on the page, filled by the function `mount` of a module, which talks to /api itself."""
     place = 'element.querySelector(".studio-panel")'
     return gr.HTML(
         html_template='<div class="studio-panel"></div>',
-        js_on_load=f'import("{_MODULES}/{module}.js").then((m) => m.{mount}({place}))',
+        js_on_load=f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))',
         apply_default_css=False,
         elem_id=elem_id,
     )

@@ -38,11 +38,11 @@ def window(service: Service) -> gr.Blocks:
             with gr.Column(elem_id="centre", min_width=0):
                 panel("player", elem_id="player")
             with gr.Column(elem_id="right", min_width=0), gr.Tabs():
-                with gr.Tab("Shot", elem_id="shot-tab", render_children=True):
-                    panel("panels", "mountShot", elem_id="shot")
-                with gr.Tab("Takes", elem_id="takes-tab", render_children=True):
-                    panel("panels", "mountTakes", elem_id="takes")
-                with gr.Tab("Queue", elem_id="queue-tab", render_children=True):
-                    panel("panels", "mountQueue", elem_id="queue")
+                with gr.Tab("Shot", elem_id="shot-tab"):
+                    panel("shot", elem_id="shot")
+                with gr.Tab("Takes", elem_id="takes-tab"):
+                    panel("takes", elem_id="takes")
+                with gr.Tab("Queue", elem_id="queue-tab"):
+                    panel("queue", elem_id="queue")
         panel("timeline", elem_id="timeline")
     return blocks
