@@ -117,7 +117,7 @@ def told_plainly(place: Path) -> Iterator[None]:
 def _plain_words(error: OSError, place: Path) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"the disk is full: free some space for {place}, then run again with --resume"
+            return f"the disk is full: free some space for {place}, then try again"
         case errno.EFBIG:
             return f"{place} cannot be written: a file would be larger than is allowed here"
         case errno.EACCES | errno.EPERM:

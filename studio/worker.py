@@ -234,6 +234,7 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     args = parser.parse_args()
     _log_to(args.root / "logs")
     sweep(args.root / "scratch")
+    Artifacts(args.root).sweep()
     if make_renderer is None:
         from studio.cli import load_renderer
 

@@ -29,6 +29,9 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default: {PORT}")
     parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name others reach it by"
+    )
+    parser.add_argument(
         "--auth", metavar="USER:PASSWORD", help="ask for a password (default: $MOC_STUDIO_AUTH)"
     )
     parser.add_argument(
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         (args.root / "logs").mkdir(parents=True, exist_ok=True)
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
         supervisor = Supervisor(args.root, service.worker_died)
-        hosts = () if args.host in ("0.0.0.0", "::") else (args.host,)
+        hosts = (args.host, *args.allow_host)
         app = make_app(service, supervisor, hosts=hosts, login=login)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
         threading.Thread(target=_tell, args=(server, place, args.open), daemon=True).start()

@@ -68,6 +68,7 @@ def read_bundle(bundle: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]
             record = json.loads(stream.read(MOST_RECORD + 1))
         if not isinstance(record, dict) or record.pop("version", None) != VERSION:
             raise BadBundle("it was written by another version of the program")
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode()  # no text or number JSON has not
         files = [_unpack(opened, entry, folder) for entry in entries if entry.filename != _RECORD]
     for file in files:
         _check_media(file)
@@ -154,5 +155,5 @@ def _told() -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RecursionError) as error:
         raise BadBundle("it is damaged, or no bundle at all") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise BadBundle(f"{_RECORD} cannot be read") from error

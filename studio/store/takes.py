@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -60,7 +61,15 @@ def record_of(session: Session, project: str) -> dict[str, Any]:
 
 def take_from_record(record: dict[str, Any]) -> StoredTake:
     """A take as `record_of` has it; raises pydantic's `ValidationError` or `BadStoryboard`."""
-    return _TAKE.validate_python({**record, "inputs": inputs_from_json(record["inputs"])})
+    return _checked(_TAKE.validate_python({**record, "inputs": inputs_from_json(record["inputs"])}))
+
+
+def _checked(take: StoredTake) -> StoredTake:
+    """A take whose numbers fit into the database; raises `ValueError`."""
+    whole = (take.frames, take.rolled_from or 0)
+    if not all(0 <= number < 2**63 for number in whole) or not math.isfinite(take.created):
+        raise ValueError("a number of the take is out of range")
+    return take
 
 
 def strips_of(session: Session, project: str) -> dict[str, list[str]]:
