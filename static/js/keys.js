@@ -2,7 +2,9 @@
 
 import { current, edit, on, redo, render, seek, select, shotAt, shotOf, shots, undo, view } from "./store.js";
 import { pause, play, toggle } from "./player.js";
-import { addShot, editCaption, fit, trimmed, zoomBy } from "./timeline.js";
+import { trimmed } from "./gestures.js";
+import { addShot, fit, zoomBy } from "./timeline.js";
+import { editCaption } from "./writing.js";
 
 const frame = () => 1 / view.project.fps;
 const edges = () => [...new Set([0, ...shots().filter((s) => !s.skip).map((s) => s.begins), view.project.seconds])];

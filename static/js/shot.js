@@ -2,7 +2,8 @@
 
 import { button, h, percent, present } from "./dom.js";
 import { current, edit, on, render, roll, shots, start, view } from "./store.js";
-import { editCaption, standing, standingWords } from "./timeline.js";
+import { standing, standingWords } from "./clips.js";
+import { editCaption } from "./writing.js";
 
 export function mount(element) {
   const box = h("div", { class: "panel shot-panel" });
