@@ -1,7 +1,7 @@
 // The bar above everything: project, undo and redo, render, queue, export; and the notices that come and go.
 
 import { button, duration, h, icon } from "./dom.js";
-import { on, redo, render, start, undo, view } from "./store.js";
+import { jobOf, on, redo, render, shots, start, undo, view } from "./store.js";
 
 let bar;
 
@@ -26,9 +26,13 @@ export function mount(element) {
       b.title = words ? `${word}: ${words}` : `Nothing to ${word.toLowerCase()}`;
       b.setAttribute("aria-label", b.title);
     }
-    main.disabled = !state.due;
-    main.querySelector("span").textContent = state.due ? `Render ${state.due} · ~${duration(state.due_seconds)}` : "All rendered";
-    main.title = state.due ? "Render what is worth it (Shift+R)" : "Every shot has the take its settings ask for";
+  });
+  on("project queue", () => {
+    const { due: all, due_seconds: seconds } = view.project ?? { due: 0 };
+    const due = shots().filter((shot) => shot.worth && !jobOf(shot.id)).length;
+    main.disabled = !due;
+    main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : all ? "Rendering…" : "All rendered";
+    main.title = due ? "Render what is worth it (Shift+R)" : all ? "What is worth rendering is in the queue" : "Every shot has the take its settings ask for";
   });
   on("connection project", () => (saved.textContent = view.connected ? "saved" : "not connected"));
   on("queue", () => {
