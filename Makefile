@@ -13,12 +13,13 @@ BIN  := $(VENV)/bin
 NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
 
 .DEFAULT_GOAL := help
-.PHONY: help studio film test check format clean
+.PHONY: help studio film test soak check format clean
 
 help:
 	@echo "make studio  open the studio in the browser, with a sample film in it"
 	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
 	@echo "make test    run every test"
+	@echo "make soak    the promises about kills, queues and undo at full size; takes hours"
 	@echo "make check   lint, formatting, strict types"
 	@echo "make format  put the code into its usual form"
 	@echo "make clean   remove .venv and caches"
@@ -31,6 +32,10 @@ film: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+soak: $(VENV)/.installed-dev
+	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
