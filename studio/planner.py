@@ -96,7 +96,7 @@ def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tu
             others = tuple(pair for pair in named_context if pair[1] != take.id)  # not its other half's
             told = [
                 *_own_reasons(board, place, take, inputs, named_context),
-                *_context_reasons(project, take, others),
+                *_context_reasons(project, place, take, others),
             ]
             coming = list(_coming(project, take, due))
             state = "outdated" if told else "fresh"
@@ -206,9 +206,9 @@ def _steering(
 
 
 def _context_reasons(
-    project: Project, take: FinishedTake, context: Collection[tuple[str, str]]
+    project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
 ) -> Iterator[_Reason]:
-    """What differs of what the take could look at."""
+    """What differs of what the take of the shot at place `own` could look at."""
     then, now = dict(take.context), dict(context)
     if take.context == tuple(context):
         return
@@ -218,7 +218,7 @@ def _context_reasons(
             continue
         told = True
         share = take.share(seen)
-        yield _Reason(words=f"{_what_became(project, shot, now)}; {_gave(share)}", influence=share)
+        yield _Reason(words=f"{_what_became(project, own, shot, now)}; {_gave(share)}", influence=share)
     for shot, seen in now.items():
         if shot not in then and seen not in then.values():
             told = True
@@ -236,14 +236,16 @@ def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> I
             yield _Reason(words=words, influence=share * due[seen])
 
 
-def _what_became(project: Project, shot: str, now: Mapping[str, str]) -> str:
+def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
     place = project.place(shot)
     name = _name(project, shot)
     if shot in now:
         return f"{name} has a new take"
     if place is None:
         return "a shot before it was deleted"
-    return f"{name} is skipped" if project.board.shots[place].skip else f"{name} no longer comes before it"
+    if project.board.shots[place].skip:
+        return f"{name} is skipped"
+    return f"{name} no longer comes before it" if place >= own else f"{name} has no take any more"
 
 
 def _name(project: Project, shot: str) -> str:
