@@ -9,15 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from moc_engine.config import RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import (
-    CancelToken,
-    ContextTake,
-    Renderer,
-    RenderEvent,
-    RenderRequest,
-    RenderResult,
-)
+from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderResult
 from studio import __version__
 from studio.errors import WrongUse
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
@@ -25,7 +17,8 @@ from studio.exchange.mp4 import Piece, join, piece_of
 from studio.exchange.srt import as_srt, as_webvtt, cues_of
 from studio.files import slug, told_plainly, write_text
 from studio.film_plan import ChosenTake, PlannedShot
-from studio.storyboard import Storyboard, steering
+from studio.requests import Seen, request_for
+from studio.storyboard import Storyboard
 from studio.takes import FilmFolder, FilmRecord, Take, write_take
 
 
@@ -169,7 +162,11 @@ def _shoot_one(
 ) -> Generator[FilmEvent, None, Take]:
     take_id = shot.inputs.take_id
     with folder.new_take(shot.index, take_id) as part:
-        rendering = renderer.render(_request(board, shot, context, part), cancel)
+        seen = [
+            Seen(id=take.id, place=index, inputs=take.inputs, latents=take.latents) for index, take in context
+        ]
+        request = request_for(shot.inputs, place=shot.index, context=seen, output=part)
+        rendering = renderer.render(request, cancel)
         while True:
             try:
                 event = next(rendering)
@@ -193,45 +190,6 @@ def _shoot_one(
             )
         )
     return folder.take(shot.index, take_id)
-
-
-def _request(
-    board: Storyboard, shot: PlannedShot, context: Sequence[tuple[int, Take]], output: Path
-) -> RenderRequest:
-    inputs = shot.inputs
-    steered = steering(board, shot.index)
-    seen = {index for index, _ in context}
-    return RenderRequest(
-        shot=shot.index,
-        caption=inputs.caption,
-        global_caption=inputs.global_caption,
-        cast=inputs.cast,
-        seconds=inputs.seconds,
-        fps=inputs.fps,
-        size=inputs.size,
-        seed=inputs.seed,
-        output=output,
-        context=tuple(
-            ContextTake(
-                id=take.id,
-                shot=index,
-                latents=take.latents,
-                caption=take.inputs.caption,
-                global_caption=take.inputs.global_caption,
-                cast=take.inputs.cast,
-                seconds=take.inputs.seconds,
-            )
-            for index, take in context
-        ),
-        steering=Steering(
-            pins=tuple(index for index in steered.pins if index in seen),
-            bans=tuple(index for index in steered.bans if index in seen),
-            boosts={index: boost for index, boost in steered.boosts.items() if index in seen},
-        ),
-        routing=RoutingChoice(top_k=inputs.top_k),
-        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
-        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
-    )
 
 
 def _record(

@@ -6,15 +6,14 @@ Each function is part of the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from moc_engine.config import RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult
+from moc_engine.contract import RenderRequest, RenderResult
 from moc_engine.trace import RoutingTrace
-from studio import __version__, queue
+from studio import queue
 from studio.artifacts import Artifact, Artifacts
 from studio.errors import Refused
 from studio.exchange.filmstrip import write_filmstrip
@@ -22,6 +21,7 @@ from studio.inputs import TakeInputs
 from studio.jobs import Claim
 from studio.planner import stand
 from studio.project import Project
+from studio.requests import Seen, request_for
 from studio.store import projects, takes
 from studio.store.takes import StoredTake
 from studio.storyboard import shot_seed
@@ -89,39 +89,16 @@ def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]
 
 def request_of(frozen: Frozen, artifacts: Artifacts, output: Path) -> RenderRequest:
     """What the engine is asked for."""
-    inputs = frozen.inputs
-    number_of = {take.id: number for number, _, take in frozen.context}
-    return RenderRequest(
-        shot=frozen.place,
-        caption=inputs.caption,
-        global_caption=inputs.global_caption,
-        cast=inputs.cast,
-        seconds=inputs.seconds,
-        fps=inputs.fps,
-        size=inputs.size,
-        seed=inputs.seed,
-        output=output,
-        context=tuple(
-            ContextTake(
-                id=take.id,
-                shot=number,
-                latents=artifacts.path(take.latents, ".safetensors"),
-                caption=take.inputs.caption,
-                global_caption=take.inputs.global_caption,
-                cast=take.inputs.cast,
-                seconds=take.inputs.seconds,
-            )
-            for number, _, take in frozen.context
-        ),
-        steering=Steering(
-            pins=tuple(number_of[take] for take in inputs.pins if take in number_of),
-            bans=tuple(number_of[take] for take in inputs.bans if take in number_of),
-            boosts={number_of[take]: boost for take, boost in inputs.boosts.items() if take in number_of},
-        ),
-        routing=RoutingChoice(top_k=inputs.top_k),
-        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
-        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
-    )
+    context = [
+        Seen(
+            id=take.id,
+            place=number,
+            inputs=take.inputs,
+            latents=artifacts.path(take.latents, ".safetensors"),
+        )
+        for number, _, take in frozen.context
+    ]
+    return request_for(frozen.inputs, place=frozen.place, context=context, output=output)
 
 
 @dataclass(frozen=True, kw_only=True)
