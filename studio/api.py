@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Request
 from fastapi import Path as PathParameter
@@ -104,7 +105,12 @@ def routes(service: Service) -> APIRouter:
     @router.get("/projects/{project}/storyboard.yaml", tags=["projects"])
     def export_project(project: str) -> Response:
         """The storyboard as YAML that a person can write."""
-        return Response(service.export_yaml(project), media_type="application/yaml")
+        name = quote(f"{service.storyboard(project).title}.yaml", safe="")
+        return Response(
+            service.export_yaml(project),
+            media_type="application/yaml",
+            headers={"content-disposition": f"attachment; filename*=utf-8''{name}"},
+        )
 
     @router.get("/pulse", tags=["projects"])
     def pulse(project: str) -> Pulse:

@@ -32,7 +32,7 @@ class Order:
     """What is asked for: a shot, why, how many seconds it should take.
 
     `seed` rolls it anew with that seed. With `keep_context` it sees what its chosen take saw, not what
-    stands before it now.
+    stands before it now. Where one of several is only to be looked at, it does not `replace` the chosen take.
     """
 
     shot: str
@@ -40,6 +40,7 @@ class Order:
     seconds: float
     seed: int | None = None
     keep_context: bool = False
+    replace: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,8 +100,9 @@ def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tu
             ]
             coming = list(_coming(project, take, due))
             state = "outdated" if told else "fresh"
-            reasons = tuple(reason.words for reason in (*told, *coming))
             influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
+            shown = (*told, *coming) if influence >= board.settings.worth else told
+            reasons = tuple(reason.words for reason in shown)
         if not shot.caption:
             state, reasons = "unwritten", ("no caption yet",)
         open_to_it = state != "unwritten" and not shot.skip and not shot.lock

@@ -42,7 +42,7 @@ def enqueue(session: Session, project: str, orders: Sequence[Order], now: float)
             shot=order.shot,
             place=last + number,
             state="queued",
-            asked={"seed": order.seed, "keep_context": order.keep_context},
+            asked={"seed": order.seed, "keep_context": order.keep_context, "replace": order.replace},
             reason=order.reason,
             seconds=order.seconds,
             created=now,
@@ -278,6 +278,7 @@ def _order(row: JobRow) -> Order:
         seconds=row.seconds,
         seed=row.asked.get("seed"),
         keep_context=row.asked.get("keep_context", False),
+        replace=row.asked.get("replace", True),
     )
 
 

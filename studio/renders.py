@@ -15,6 +15,7 @@ from moc_engine.contract import RenderRequest, RenderResult
 from moc_engine.trace import RoutingTrace
 from studio import queue
 from studio.artifacts import Artifact, Artifacts
+from studio.casting import played
 from studio.errors import Refused
 from studio.exchange.filmstrip import write_filmstrip
 from studio.inputs import TakeInputs
@@ -47,7 +48,7 @@ class Frozen:
 def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]) -> Frozen:
     """Fixes what the claimed job is about to render. Raises `Refused` where nothing is to be rendered."""
     stored = projects.load(session, claim.project)
-    project, known = stored.project, takes.takes_of(session, claim.project)
+    project, known = played(stored.project), takes.takes_of(session, claim.project)
     place = project.place(claim.order.shot)
     if place is None:
         raise Refused("the shot was deleted")
@@ -139,8 +140,8 @@ def gather(frozen: Frozen, result: RenderResult, artifacts: Artifacts, now: floa
 def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, now: float) -> None:
     """Keeps a finished take and ends the job; without `made` the take was there already.
 
-    The take becomes the chosen one unless the shot or its choice was changed since the claim. Raises
-    `LostClaim` where the job was taken away, and keeps nothing then.
+    The take becomes the chosen one unless the shot or its choice was changed since the claim, or it was
+    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and keeps nothing then.
     """
     queue.held(session, claim)
     take = frozen.inputs.take_id
@@ -149,7 +150,8 @@ def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, no
         takes.keep(session, claim.project, made.take)
     projects.add_to_strip(session, claim.project, claim.order.shot, take, now)
     project = projects.load(session, claim.project).project
-    if _as_it_stands(project, claim.order.shot) == frozen.before:
+    untouched = _as_it_stands(project, claim.order.shot) == frozen.before
+    if untouched and (claim.order.replace or claim.order.shot not in project.chosen):
         projects.choose(session, claim.project, claim.order.shot, take)
     queue.finish(session, claim, take, now)
 

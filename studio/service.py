@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from moc_engine.errors import EngineError
 from studio import queue
 from studio.artifacts import Artifacts
+from studio.casting import played
 from studio.cut import EXPORTS, cut, write_export
 from studio.edits import Edit
 from studio.errors import BadBundle, BadStoryboard, NotThere, Refused
@@ -169,22 +170,53 @@ class Service:
 
         Raises `StaleRevision` where it was changed meanwhile: nothing is done then.
         """
-        with self._database.write() as session:
-            known = takes.takes_of(session, project)
-            projects.apply(session, project, edit, known, base=base, now=self._clock())
-        return self.state(project)
+        return self._changed(
+            project,
+            lambda session, known: projects.apply(
+                session, project, edit, known, base=base, now=self._clock()
+            ),
+        )
 
     def undo(self, project: str, base: int) -> ProjectState:
         """Takes the last edit back; raises as `edit` does, and `Refused` where there is none."""
-        with self._database.write() as session:
-            projects.undo(session, project, base=base, now=self._clock())
-        return self.state(project)
+        return self._changed(
+            project, lambda session, _: projects.undo(session, project, base=base, now=self._clock())
+        )
 
     def redo(self, project: str, base: int) -> ProjectState:
         """Makes the edit again that was taken back last; raises as `undo` does."""
+        return self._changed(
+            project, lambda session, _: projects.redo(session, project, base=base, now=self._clock())
+        )
+
+    def _changed(
+        self, project: str, change: Callable[[Session, dict[str, StoredTake]], object]
+    ) -> ProjectState:
+        """The project after a change; shots that ask for an earlier take of theirs again are back at it."""
         with self._database.write() as session:
-            projects.redo(session, project, base=base, now=self._clock())
+            _, known, before = self._standing(session, project)
+            change(session, known)
+            asked = {standing.shot: standing.inputs.take_id for standing in before}
+            while (back := self._back_at(session, project, known, asked)) is not None:
+                projects.choose(session, project, *back)
         return self.state(project)
+
+    def _back_at(
+        self, session: Session, project: str, known: dict[str, StoredTake], asked: dict[str, str]
+    ) -> tuple[str, str] | None:
+        """The first shot that asks for another take than it `asked` for, which is there; and that take."""
+        now = played(projects.load(session, project).project)
+        for standing in stand(now, known, self._model(now)[0]):
+            wanted = standing.inputs.take_id
+            if (
+                standing.state in ("outdated", "missing")
+                and wanted != asked.get(standing.shot, wanted)
+                and wanted in known
+                and wanted not in now.discarded
+                and not now.board.shots[standing.place].lock
+            ):
+                return standing.shot, wanted
+        return None
 
     # rendering
 
@@ -220,7 +252,10 @@ class Service:
             return queue.enqueue(session, project, orders, self._clock())
 
     def roll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
-        """Queues `count` takes of a shot with new seeds, which see what its chosen take saw."""
+        """Queues `count` takes of a shot with new seeds, which see what its chosen take saw.
+
+        One becomes the chosen take; several are to choose from.
+        """
         if not 1 <= count <= MOST_VARIATIONS:
             raise Refused(f"1 to {MOST_VARIATIONS} takes at once, got {count}")
         if seed is not None and not 0 <= seed <= MAX_SEED:
@@ -230,7 +265,14 @@ class Service:
             raise Refused("this shot cannot be rendered: it is locked, skipped or without a caption")
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
         orders = [
-            Order(shot=shot, reason="another seed", seconds=seconds[shot], seed=own, keep_context=True)
+            Order(
+                shot=shot,
+                reason="another seed",
+                seconds=seconds[shot],
+                seed=own,
+                keep_context=True,
+                replace=count == 1,
+            )
             for own in seeds
         ]
         with self._database.write() as session:
@@ -253,7 +295,8 @@ class Service:
         """The words of a text that the project's model would not read."""
         with self._database.read() as session:
             known = projects.load(session, project).project
-        return unknown_spans(known, text[:MOST_TEXT]) if self._model(known)[1] else ()
+        typed = played(known, text)
+        return unknown_spans(typed, text[:MOST_TEXT]) if self._model(known)[1] else ()
 
     def jobs(self, jobs: Collection[int]) -> list[JobState]:
         """How these jobs stand."""
@@ -389,7 +432,7 @@ class Service:
     ) -> tuple[Stored, dict[str, StoredTake], tuple[Standing, ...]]:
         stored = projects.load(session, project)
         known = takes.takes_of(session, project)
-        return stored, known, stand(stored.project, known, self._model(stored.project)[0])
+        return stored, known, stand(played(stored.project), known, self._model(stored.project)[0])
 
     def _model(self, project: Project) -> tuple[str, bool]:
         """What the project's model is called, and whether it reads the embedded model's words alone.

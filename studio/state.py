@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from studio.casting import with_cast
 from studio.estimate import Rates, measured
 from studio.jobs import FINISHED, Job
 from studio.planner import Standing
@@ -209,9 +210,9 @@ def expected(rates: Rates, standing: Standing) -> float:
 
 def job_states(jobs: Sequence[Job], titles: Mapping[str, Project]) -> tuple[JobState, ...]:
     """The jobs that run or wait, and the last that ended; `titles` are the projects they belong to."""
-    shown = [job for job in jobs if job.state not in FINISHED]
-    ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: job.finished or 0.0)
-    shown = [*ended[-_ENDED:], *sorted(shown, key=lambda job: (job.state != "running", job.place))]
+    waiting = [job for job in jobs if job.state not in FINISHED]
+    ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: -(job.finished or 0.0))
+    shown = [*sorted(waiting, key=lambda job: (job.state != "running", job.place)), *ended[:_ENDED]]
     return tuple(job_state(job, titles[job.project]) for job in shown if job.project in titles)
 
 
@@ -270,7 +271,7 @@ def _strip(
 def _unknown(project: Project) -> dict[tuple[str | int, ...], tuple[UnknownSpan, ...]]:
     shown = replace(project.board, shots=tuple(replace(shot, skip=False) for shot in project.board.shots))
     spans: dict[tuple[str | int, ...], tuple[UnknownSpan, ...]] = {}
-    for word in find_unknown_words(shown):
+    for word in find_unknown_words(with_cast(shown)):
         span = UnknownSpan(start=word.start, stop=word.end, suggestion=word.suggestion)
         spans[word.field] = (*spans.get(word.field, ()), span)
     return spans

@@ -9,12 +9,13 @@ export class Refusal extends Error {
 }
 
 async function call(method, path, body) {
+  const raw = body === undefined || typeof body === "string" || body instanceof Blob;
   let answer;
   try {
     answer = await fetch(`/api${path}`, {
       method,
-      headers: body === undefined || typeof body === "string" ? {} : { "content-type": "application/json" },
-      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
+      headers: raw ? {} : { "content-type": "application/json" },
+      body: raw ? body : JSON.stringify(body),
     });
   } catch {
     throw new Refusal("The studio does not answer. Is it still running?", 0, null);

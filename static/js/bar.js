@@ -31,7 +31,7 @@ export function mount(element) {
     const { due: all, due_seconds: seconds } = view.project ?? { due: 0 };
     const due = shots().filter((shot) => shot.worth && !jobOf(shot.id)).length;
     main.disabled = !due;
-    main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : all ? "Rendering…" : "All rendered";
+    main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : !all ? "All rendered" : view.queue.paused ? "Paused" : "Rendering…";
     main.title = due ? "Render what is worth it (Shift+R)" : all ? "What is worth rendering is in the queue" : "Every shot has the take its settings ask for";
   });
   on("connection project", () => (saved.textContent = view.connected ? "saved" : "not connected"));

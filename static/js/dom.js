@@ -14,7 +14,7 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-export const present = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+export const present = (children) => children.flat(2).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -55,13 +55,14 @@ export function underlined(text, spans) {
   return parts;
 }
 
+// Minutes and seconds; with `fps` as timecode, hours to frames.
 export function clock(seconds, fps = null) {
-  const whole = Math.max(0, seconds);
+  const whole = Math.floor(Math.max(0, seconds) + 1e-6);
+  const two = (number) => String(number).padStart(2, "0");
   const minutes = Math.floor(whole / 60);
-  const rest = whole - minutes * 60;
-  const second = String(Math.floor(rest + 1e-6)).padStart(2, "0");
-  const frame = fps ? `:${String(Math.floor((rest - Math.floor(rest + 1e-6)) * fps + 1e-3)).padStart(2, "0")}` : "";
-  return `${minutes}:${second}${frame}`;
+  if (!fps) return `${minutes}:${two(whole % 60)}`;
+  const frame = Math.max(0, Math.floor((seconds - whole) * fps + 1e-3));
+  return [Math.floor(minutes / 60), minutes % 60, whole % 60, frame].map(two).join(":");
 }
 
 export function duration(seconds) {

@@ -45,7 +45,7 @@ const trimBy = (frames, left) =>
 const split = () =>
   edit(() => {
     const shot = shotAt(view.playhead);
-    return shot && { op: "split", shot: shot.id, at: view.playhead - shot.begins };
+    return shot && { op: "split", shot: shot.id, at: Math.round((view.playhead - shot.begins) * view.project.fps) / view.project.fps };
   });
 
 const otherTake = (by) =>

@@ -5,7 +5,7 @@ import { duration, h } from "./dom.js";
 import { listProjects, notify, open, render, view } from "./store.js";
 
 const item = (label, work, note = null) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: work }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
-const link = (label, href, note = null) => h("a", { class: "menu-item", role: "menuitem", href, download: "" }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
+const link = (close, label, href, note = null) => h("a", { class: "menu-item", role: "menuitem", href, download: "", onclick: () => setTimeout(close) }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
 const line = (words) => h("div", { class: "menu-line quiet" }, words);
 
 const saying = (close, work) => async () => {
@@ -60,15 +60,15 @@ export async function planItems(close) {
   ];
 }
 
-export function exportItems() {
+export function exportItems(close) {
   const path = `/api/projects/${view.project.id}/export`;
   return [
-    link("Film", `${path}/film.mp4`, "MP4"),
-    link("Subtitles", `${path}/subtitles.srt`, "SRT"),
-    link("Captions", `${path}/captions.vtt`, "WebVTT"),
-    link("Contact sheet", `${path}/contact-sheet.png`, "PNG"),
+    link(close, "Film", `${path}/film.mp4`, "MP4"),
+    link(close, "Subtitles", `${path}/subtitles.srt`, "SRT"),
+    link(close, "Captions", `${path}/captions.vtt`, "WebVTT"),
+    link(close, "Contact sheet", `${path}/contact-sheet.png`, "PNG"),
     h("hr"),
-    link("Storyboard", `/api/projects/${view.project.id}/storyboard.yaml`, "YAML"),
-    link("Bundle", `${path}/project.mocz`, "everything, to take elsewhere"),
+    link(close, "Storyboard", `/api/projects/${view.project.id}/storyboard.yaml`, "YAML"),
+    link(close, "Bundle", `${path}/project.mocz`, "everything, to take elsewhere"),
   ];
 }

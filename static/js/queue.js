@@ -23,12 +23,12 @@ export function mount(element) {
 }
 
 function updateJob(box, job) {
-  const key = JSON.stringify(job);
+  const here = job.project === view.project?.id;
+  const key = JSON.stringify([job, here]);
   if (box.dataset.drawn === key) return;
   box.dataset.drawn = key;
   const waiting = view.queue.jobs.filter((other) => other.state === "queued");
   const at = waiting.findIndex((other) => other.id === job.id);
-  const here = job.project === view.project?.id;
   const left = job.seconds_left === null ? "" : ` · ${duration(job.seconds_left)} left`;
   const progress = job.state === "running" ? ` · ${job.stage ?? "begins"}${job.steps ? ` ${job.step}/${job.steps}` : ""}${left}` : job.state === "queued" ? ` · about ${duration(job.seconds)}` : "";
   box.className = `job is-${job.state}`;

@@ -13,11 +13,15 @@ export function mount(element) {
   const draw = () => {
     const shot = current();
     const key = JSON.stringify([shot, view.selected, view.project?.due, shot && standing(shot)]);
-    if (key === drawn || box.contains(document.activeElement) && document.activeElement.tagName === "INPUT") return;
+    if (key === drawn) return;
+    const focused = box.contains(document.activeElement) ? document.activeElement : null;
+    if (focused?.tagName === "INPUT") return; // drawn once it is left
     drawn = key;
+    const place = [...box.querySelectorAll("button, input")].indexOf(focused);
     box.replaceChildren(...present(shot ? shotParts(shot) : [h("p", { class: "quiet" }, "Select a shot on the timeline.")]));
+    if (place >= 0) box.querySelectorAll("button, input")[place]?.focus();
   };
-  box.addEventListener("focusout", () => setTimeout(() => ((drawn = ""), draw())));
+  box.addEventListener("focusout", () => setTimeout(draw));
   on("project selection queue", draw);
   start();
 }
@@ -27,13 +31,15 @@ function shotParts(shot) {
   const many = view.selected.length;
   const state = standing(shot);
   const numberField = (label, value, save, props = {}) =>
-    h("label", { class: "field" }, h("span", {}, label), h("input", { type: "number", value: value ?? "", onchange: (event) => save(event.target.value), onkeydown: (event) => event.key === "Enter" && event.target.blur(), ...props }));
+    h("label", { class: "field" }, h("span", {}, label), h("input", { type: "number", value: value === null ? "" : Math.round(value * 1000) / 1000, onchange: (event) => save(event.target.value), onkeydown: (event) => event.key === "Enter" && event.target.blur(), ...props }));
   const flag = (op, on, shape, label) =>
     button(label, () => edit({ op, shots: view.selected, on: !on }), { shape, "aria-pressed": String(on) });
   return [
     h("h3", {}, many > 1 ? `${many} shots selected · shot ${number}` : `Shot ${number}`),
     h("button", { type: "button", class: "caption-line", onclick: () => editCaption(shot.id), title: "Edit the caption (E)" }, shot.caption || "Write what happens…"),
     h("p", { class: `standing is-${state}` }, h("strong", {}, standingWords(shot))),
+    state === "outdated" ? h("p", { class: "quiet" }, "What changed gave it little: rendering it anew is hardly worth it.") : null,
+    shot.unknown.length ? h("p", { class: "unknown-words" }, "The model does not know ", shot.unknown.map((span) => [h("strong", {}, [...shot.caption].slice(span.start, span.stop).join("")), span.suggestion ? ` (did you mean ${span.suggestion}?) ` : " "]), "and leaves it out.") : null,
     shot.reasons.length && shot.take ? h("ul", { class: "reasons" }, shot.reasons.map((reason) => h("li", {}, reason))) : null,
     h(
       "div",

@@ -44,10 +44,10 @@ export const jobOf = (shot) =>
   ) ?? null;
 
 export function take(state) {
+  const place = Math.max(0, shots().findIndex((shot) => view.selected.includes(shot.id)));
   view.project = state;
-  const ids = new Set(state.shots.map((shot) => shot.id));
-  view.selected = view.selected.filter((id) => ids.has(id));
-  if (!view.selected.length && state.shots.length) view.selected = [state.shots[0].id];
+  view.selected = view.selected.filter(shotOf);
+  if (!view.selected.length && state.shots.length) view.selected = [state.shots[Math.min(place, state.shots.length - 1)].id];
   view.playhead = Math.min(view.playhead, state.seconds);
   tell("project");
   tell("selection");
@@ -87,7 +87,9 @@ export const edit = (command) =>
   queued(async () => {
     const made = typeof command === "function" ? command() : command;
     if (!made) return null;
+    const before = new Set(shots().map((shot) => shot.id));
     const state = await post(path("/edits"), { base: view.project.revision, edit: made });
+    if (made.op === "duplicate") view.selected = state.shots.map((shot) => shot.id).filter((id) => !before.has(id));
     take(state);
     return state;
   });

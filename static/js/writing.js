@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { h, underlined } from "./dom.js";
-import { current, edit, select, shotOf, shots, tell, view } from "./store.js";
+import { current, edit, seek, select, shotOf, shots, tell, view } from "./store.js";
 
 const timeline = () => document.querySelector(".timeline");
 
@@ -17,7 +17,7 @@ export function editCaption(id = current()?.id) {
 
 export function makeCaption({ shot }) {
   const id = shot.id;
-  return h("div", { class: "caption", onclick: () => (select([id]), editCaption(id)) });
+  return h("div", { class: "caption", onclick: () => (select([id]), seek(shotOf(id).begins), editCaption(id)) });
 }
 
 export function updateCaption(box, { shot, place }) {
@@ -50,12 +50,11 @@ function typing(box, shot) {
     if (over) return;
     over = true;
     const text = field.value.trim().replace(/\s+/g, " ");
-    view.editing = null;
     if (keep && text !== shotOf(shot.id)?.caption && !(await edit({ op: "caption", shot: shot.id, caption: text }))) {
-      view.editing = shot.id; // what was typed stays
-      over = false;
+      over = false; // what was typed stays
       return;
     }
+    if (view.editing === shot.id) view.editing = null;
     box.dataset.text = "";
     tell("timeline");
   };

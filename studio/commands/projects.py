@@ -82,7 +82,7 @@ def run_projects(args: argparse.Namespace) -> int:
 def run_new(args: argparse.Namespace) -> int:
     from studio.storyboard import Storyboard
 
-    with root.opened(args) as service:
+    with root.opened(args, new=True) as service:
         print(service.create(Storyboard(title=args.title)))
     return 0
 
@@ -90,7 +90,7 @@ def run_new(args: argparse.Namespace) -> int:
 def run_import(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise WrongUse(f"there is no file {args.file}")
-    with root.opened(args) as service:
+    with root.opened(args, new=True) as service:
         if args.file.suffix == ".mocz":
             print(service.import_bundle(args.file))
         else:

@@ -27,11 +27,13 @@ def add_to(parser: Any) -> None:
 
 
 @contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Service]:
-    """The studio of the command's `--root`."""
+def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
+    """The studio of the command's `--root`; raises `WrongUse` where there is none, unless it may be `new`."""
     from studio.service import Service
-    from studio.store.upgrade import open_database
+    from studio.store.upgrade import FILE, open_database
 
+    if not new and not (args.root / FILE).is_file():
+        raise WrongUse(f"there is no studio in {args.root}; moc-studio serve or import makes one")
     database = open_database(args.root)
     try:
         yield Service(args.root, database)

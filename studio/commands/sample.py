@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.commands.work import work_off
     from studio.exchange.yaml import read_storyboard
 
-    with root.opened(args) as service:
+    with root.opened(args, new=True) as service:
         if service.projects():
             return 0
         print("Rendering the sample film, once; this takes a minute.", file=sys.stderr)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     place = _listening(args.host, args.port)
-    with place, root.opened(args) as service:
+    with place, root.opened(args, new=True) as service:
         import uvicorn
 
         from studio.app import make_app

@@ -10,14 +10,15 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from contextlib import contextmanager
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import yaml
 
+from studio.casting import with_cast
 from studio.errors import BadStoryboard, StoryField
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
 from studio.storyboard import (
@@ -170,7 +171,7 @@ class _Reader:
             cast=tuple(self._member(member, i) for i, member in enumerate(top.get("cast", _list, ()))),
             shots=tuple(self._shot(shot, i) for i, shot in enumerate(shots)),
         )
-        return board if "cast" in top else replace(board, cast=_unlisted_cast(board))
+        return board if "cast" in top else with_cast(board)
 
     def _settings(self, node: Node) -> Settings:
         with _within("settings"):
@@ -353,13 +354,3 @@ def _kind(node: Node) -> str:
 def _title_from(path: Path) -> str:
     words = "".join(letter if letter.isprintable() else " " for letter in path.stem)
     return re.sub(r"[-_\s]+", " ", words).strip()[:200] or "film"
-
-
-def _unlisted_cast(board: Storyboard) -> tuple[CastMember, ...]:
-    from moc_engine.vocabulary import find_names
-
-    members = []
-    for name in find_names(shot.caption for shot in board.shots):
-        with suppress(BadStoryboard):  # not a name after all; it stays an unknown word
-            members.append(CastMember(name=name))
-    return tuple(members)

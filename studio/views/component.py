@@ -25,7 +25,7 @@ def link() -> gr.HTML:
     """Tells Python which project the page shows and at which revision, whenever that changes."""
     tell = "(value) => { props.value = value; trigger('change'); }"
     return gr.HTML(
-        value={"project": "", "revision": -1},
+        value={"project": "", "revision": -1, "film": {}, "changed": []},
         html_template="<span></span>",
         js_on_load=f'import("{_MODULES}/link.js").then((m) => m.mount({tell}))',
         apply_default_css=False,

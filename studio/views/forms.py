@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import gradio as gr
 
 from studio.edits import Edit, SetCast, SetFilm, SetSettings
-from studio.errors import BadStoryboard, StudioError
+from studio.errors import BadStoryboard, StaleRevision, StudioError
 from studio.service import Service
 from studio.storyboard import CastMember, Settings, Storyboard, parse_size
 
-SIZES = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
+SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
 _REFRESH = "() => window.dispatchEvent(new Event('studio:refresh'))"
 
-Fill = Callable[[Storyboard], Sequence[Any]]
+Link = dict[str, Any]
+"""What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
 
 
 class Forms:
@@ -24,29 +25,31 @@ class Forms:
     def __init__(self, service: Service, link: gr.HTML) -> None:
         self._service = service
         self._link = link
+        self._fields: dict[str, Any] = {}
         with gr.Accordion("Film", open=True, elem_classes="form"):
-            title = gr.Textbox(label="Title", max_length=200, elem_id="film-title")
-            style = gr.Textbox(
-                label="Style",
-                info="every shot inherits it",
-                placeholder="warm evening light",
-                lines=2,
-                elem_id="film-style",
+            self._film("title", gr.Textbox(label="Title", max_length=200, elem_id="film-title"), str)
+            self._film(
+                "style",
+                gr.Textbox(
+                    label="Style",
+                    info="every shot inherits it",
+                    placeholder="warm evening light",
+                    lines=2,
+                    elem_id="film-style",
+                ),
+                str,
             )
-            with gr.Row():
-                size = gr.Dropdown(SIZES, label="Size", allow_custom_value=True, elem_id="film-size")
-                fps = gr.Number(label="Frames per second", minimum=1, maximum=60, elem_id="film-fps")
-            seed = gr.Number(label="Seed", precision=0, minimum=0, elem_id="film-seed")
-            said = gr.Markdown(elem_classes="form-error")
-        fields: list[tuple[Any, Callable[[Any], Edit]]] = [
-            (title, lambda value: SetFilm(title=str(value))),
-            (style, lambda value: SetFilm(style=str(value or ""))),
-            (size, lambda value: SetFilm(size=parse_size(str(value)))),
-            (fps, lambda value: SetFilm(fps=_number(value, "fps"))),
-            (seed, lambda value: SetFilm(seed=_whole(value, "seed"))),
-        ]
-        for field, make in fields:
-            self._save(field, make, said)
+            self._film(
+                "size",
+                gr.Dropdown(SIZES, label="Size", allow_custom_value=True, elem_id="film-size"),
+                parse_size,
+            )
+            self._film(
+                "fps",
+                gr.Textbox(label="Frames per second", max_length=20, elem_id="film-fps"),
+                _number("fps"),
+            )
+            self._film("seed", gr.Textbox(label="Seed", max_length=20, elem_id="film-seed"), _whole("seed"))
 
         with gr.Accordion("Cast", open=True, elem_classes="form"):
             cast = gr.Textbox(
@@ -57,117 +60,120 @@ class Forms:
                 max_lines=10,
                 elem_id="cast-list",
             )
-            cast_said = gr.Markdown(elem_classes="form-error")
-        self._save(cast, lambda value: SetCast(cast=_cast(str(value or ""))), cast_said)
+            self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
 
         with gr.Accordion("Settings", open=False, elem_classes="form"):
-            model = gr.Textbox(label="Model", placeholder="embedded", info="a folder or a name on the hub")
-            with gr.Row():
-                steps = gr.Number(label="Steps", precision=0, info="empty: the model's own")
-                guidance = gr.Number(label="Guidance", info="empty: the model's own")
-            with gr.Row():
-                top_k = gr.Number(
-                    label="Chunks per token", precision=0, info="of the past; empty: the model's own"
-                )
-                worth = gr.Slider(
-                    0, 1, step=0.05, label="Re-render from", info="share of a shot's context that changed"
-                )
-            looks = gr.Radio(
-                [("in the first shot that names them", "first"), ("in every shot", "every")],
-                label="Looks are told",
+            own = "empty: the model's own"
+            self._setting(
+                "model", gr.Textbox(label="Model", placeholder="embedded", info="a folder or hub name"), _text
             )
-            settings_said = gr.Markdown(elem_classes="form-error")
-        self._settings(
-            {
-                "model": model,
-                "steps": steps,
-                "guidance": guidance,
-                "top_k": top_k,
-                "worth": worth,
-                "looks": looks,
-            },
-            settings_said,
-        )
-        self._follow([title, style, size, fps, seed, cast, model, steps, guidance, top_k, worth, looks])
-
-    def _follow(self, fields: list[Any]) -> None:
-        """Lets the fields show the project that the page shows."""
-
-        def fill(link: dict[str, Any]) -> list[Any]:
-            if not link["project"]:
-                return [gr.skip()] * len(fields)
-            try:
-                board = self._service.storyboard(link["project"])
-            except StudioError:
-                return [gr.skip()] * len(fields)
-            chosen = board.settings
-            return [
-                board.title,
-                board.style,
-                f"{board.size[0]}x{board.size[1]}",
-                board.fps,
-                board.seed,
-                "\n".join(f"{m.name}: {m.look}" if m.look else m.name for m in board.cast),
-                chosen.model or "",
-                chosen.steps,
-                chosen.guidance,
-                chosen.top_k,
-                chosen.worth,
-                chosen.looks,
-            ]
-
-        self._link.change(
-            fill, self._link, fields, show_progress="hidden", queue=False, api_visibility="private"
+            self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
+            self._setting("guidance", gr.Textbox(label="Guidance", info=own), _number("guidance"))
+            self._setting(
+                "top_k",
+                gr.Textbox(label="Chunks of the past per token", info=own),
+                _whole("chunks per token"),
+            )
+            self._setting(
+                "worth",
+                gr.Slider(
+                    0, 1, step=0.05, label="Re-render from", info="share of a shot's context that changed"
+                ),
+                float,
+            )
+            self._setting(
+                "looks",
+                gr.Radio(
+                    [("in the first shot that names them", "first"), ("in every shot", "every")],
+                    label="Looks are told",
+                ),
+                str,
+            )
+        link.change(
+            self._fill,
+            link,
+            list(self._fields.values()),
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
         )
 
-    def _save(self, field: Any, make: Callable[[Any], Edit], said: gr.Markdown) -> None:
-        """Makes an edit of what was typed into a field, once it is left or confirmed."""
+    def _film(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        self._field(name, field, lambda board, value: SetFilm(**{name: read("" if value is None else value)}))
 
-        def save(value: Any, link: dict[str, Any]) -> str:
-            return self._told(link, lambda: make(value))
+    def _setting(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        def edit(board: Storyboard, value: Any) -> Edit:
+            empty = value is None or value == ""
+            settings = {key: getattr(board.settings, key) for key in Settings.__dataclass_fields__}
+            return SetSettings(settings=Settings(**{**settings, name: None if empty else read(value)}))
 
-        events = [getattr(field, name) for name in ("submit", "blur", "input") if hasattr(field, name)]
-        chosen = events[:2] if isinstance(field, gr.Textbox | gr.Number) else events[-1:]
-        for event in chosen:
-            self._run(event, save, [field, self._link], said)
+        self._field(name, field, edit)
 
-    def _settings(self, fields: dict[str, Any], said: gr.Markdown) -> None:
-        def save(link: dict[str, Any], *values: Any) -> str:
-            given = dict(zip(fields, values, strict=True))
-            return self._told(link, lambda: SetSettings(settings=_settings_of(given)))
+    def _field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
+        """A field that is an edit once it is left or confirmed; what is wrong with it is said below it."""
+        self._fields[name] = field
+        said = gr.Markdown(elem_classes="form-error")
 
-        for field in fields.values():
-            event = field.blur if isinstance(field, gr.Textbox | gr.Number) else field.input
-            self._run(event, save, [self._link, *fields.values()], said)
+        def save(value: Any, link: Link) -> str:
+            return self._save(name, link, lambda board: make(board, value))
 
-    def _run(self, event: Any, save: Callable[..., str], inputs: list[Any], said: gr.Markdown) -> None:
-        event(save, inputs, said, show_progress="hidden", queue=False, api_visibility="private").then(
-            None, None, None, js=_REFRESH
-        )
+        events = [field.submit, field.blur] if isinstance(field, gr.Textbox) else [field.input]
+        for event in events:
+            event(
+                save, [field, self._link], said, show_progress="hidden", queue=False, api_visibility="private"
+            ).then(None, None, None, js=_REFRESH)
 
-    def _told(self, link: dict[str, Any], make: Callable[[], Edit]) -> str:
-        """Carries an edit out on what the page shows; what is wrong with it, in words, or nothing."""
-        if not link["project"]:
+    def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
+        """Carries the edit of a field out; what hinders it, in words, or nothing.
+
+        What others changed meanwhile is no hindrance as long as it was not this field.
+        """
+        project, base = link["project"], link["revision"]
+        if not project:
             return ""
         try:
-            self._service.edit(link["project"], make(), link["revision"])
+            board = self._service.storyboard(project)
+            edit = make(board)
+            try:
+                self._service.edit(project, edit, base)
+            except StaleRevision:
+                if shown(board)[name] != link["film"][name]:
+                    raise
+                self._service.edit(project, edit, self._service.state(project).revision)
         except BadStoryboard as error:
-            named = [str(part).replace("_", " ") for part in error.field if isinstance(part, str)]
-            return f"⚠ {', '.join(named)}: {error}" if named else f"⚠ {error}"
+            return f"⚠ {error}"
         except StudioError as error:
             return f"⚠ {error}"
         return ""
 
+    def _fill(self, link: Link) -> list[Any]:
+        """Shows what changed of the film; what somebody is typing elsewhere stays."""
+        if not link["project"]:
+            return [gr.skip()] * len(self._fields)
+        return [link["film"][name] if name in link["changed"] else gr.skip() for name in self._fields]
 
-def _settings_of(given: dict[str, Any]) -> Settings:
-    return Settings(
-        model=str(given["model"] or "").strip() or None,
-        steps=None if given["steps"] is None else _whole(given["steps"], "steps"),
-        guidance=None if given["guidance"] is None else _number(given["guidance"], "guidance"),
-        top_k=None if given["top_k"] is None else _whole(given["top_k"], "chunks per token"),
-        worth=float(given["worth"]),
-        looks=given["looks"],
-    )
+
+def shown(board: Storyboard) -> dict[str, Any]:
+    """What the fields show of a storyboard, by name; as `film` in the page's link.js has it."""
+    settings = board.settings
+    return {
+        "title": board.title,
+        "style": board.style,
+        "size": f"{board.size[0]}x{board.size[1]}",
+        "fps": f"{board.fps:g}",
+        "seed": str(board.seed),
+        "cast": "\n".join(f"{m.name}: {m.look}" if m.look else m.name for m in board.cast),
+        "model": settings.model or "",
+        "steps": _told(settings.steps),
+        "guidance": _told(settings.guidance),
+        "top_k": _told(settings.top_k),
+        "worth": settings.worth,
+        "looks": settings.looks,
+    }
+
+
+def _told(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"
 
 
 def _cast(text: str) -> tuple[CastMember, ...]:
@@ -180,18 +186,31 @@ def _cast(text: str) -> tuple[CastMember, ...]:
         try:
             members.append(CastMember(name=name, look=look or None))
         except BadStoryboard as error:
-            raise BadStoryboard(f"{error} (line {number})", error.field) from error
+            raise BadStoryboard(f"line {number}: {error}", error.field) from error
     return tuple(members)
 
 
-def _number(value: Any, name: str) -> float:
-    if value is None:
-        raise BadStoryboard("is empty", (name,))
-    return float(value)
+def _text(value: Any) -> str:
+    return str(value).strip()
 
 
-def _whole(value: Any, name: str) -> int:
-    number = _number(value, name)
-    if number != int(number):
-        raise BadStoryboard(f"must be a whole number, got {number:g}", (name,))
-    return int(number)
+def _number(name: str) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        try:
+            return float(str(value).strip().replace(",", "."))
+        except ValueError as error:
+            raise BadStoryboard(
+                f"must be a number, got '{value}'" if value else "is empty", (name,)
+            ) from error
+
+    return read
+
+
+def _whole(name: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = _number(name)(value)
+        if number != int(number):
+            raise BadStoryboard(f"must be a whole number, got {number:g}", (name,))
+        return int(str(value).strip()) if str(value).strip().lstrip("+-").isdigit() else int(number)
+
+    return read

@@ -48,7 +48,9 @@ def test_from_the_first_look_to_the_exported_film(page: Page, story: Story, tmp_
     page.locator(".timeline").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('.time').textContent.startsWith('0:05')", timeout=20_000)
+    page.wait_for_function(
+        "document.querySelector('.time').textContent.startsWith('00:00:05')", timeout=20_000
+    )
     page.keyboard.press("k")
     page.locator("summary", has_text="Export").click()
     for name, ending in (

@@ -145,18 +145,18 @@ def test_the_playhead_is_scrubbed_and_stepped(page: Page) -> None:
     ruler = page.locator(".ruler").bounding_box()
     first = clip(page, 1).bounding_box()
     page.mouse.click(first["x"] + first["width"] / 2, ruler["y"] + 10)
-    expect(page.locator(".time")).to_have_text("0:01:00 / 0:06:00")
+    expect(page.locator(".time")).to_have_text("00:00:01:00 / 00:00:06:00")
     page.locator(".timeline").focus()
     for key, shown in (
-        ("ArrowRight", "0:01:01"),
-        ("Shift+ArrowRight", "0:02:01"),
-        ("ArrowDown", "0:04:00"),
-        ("End", "0:06:00"),
-        ("ArrowUp", "0:04:00"),
-        ("Home", "0:00:00"),
+        ("ArrowRight", "1:01"),
+        ("Shift+ArrowRight", "2:01"),
+        ("ArrowDown", "4:00"),
+        ("End", "6:00"),
+        ("ArrowUp", "4:00"),
+        ("Home", "0:00"),
     ):
         press(page, key)
-        expect(page.locator(".time")).to_have_text(f"{shown} / 0:06:00")
+        expect(page.locator(".time")).to_have_text(f"00:00:0{shown} / 00:00:06:00")
 
 
 def test_zoom_and_the_sheet_of_keys(page: Page) -> None:

@@ -285,7 +285,7 @@ def test_the_queue_is_paused_sorted_and_cleared(client: TestClient, studio: Stud
     assert client.post(f"/jobs/{c}/move", json={"before": a}).status_code == 204
     assert client.post(f"/jobs/{b}/move", json={"before": 2**70}).status_code == 204
     assert client.post(f"/jobs/{b}/cancel").status_code == 204
-    assert [job["id"] for job in client.get("/queue").json()["jobs"]] == [b, c, a]
+    assert [job["id"] for job in client.get("/queue").json()["jobs"]] == [c, a, b]
     assert client.post(f"/jobs/{a}/retry").status_code == 400
     assert client.post(f"/jobs/{b}/retry").status_code == 204
     client.post(f"/jobs/{b}/cancel")

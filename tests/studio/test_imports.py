@@ -18,7 +18,7 @@ CONTRACT = {f"moc_engine.{name}" for name in ("contract", "config", "errors", "f
 
 PURE = {"errors", "storyboard", "project", "edits", "history", "inputs", "planner", "film_plan", "jobs"}
 RECORDS = {"store", "files", "artifacts", "queue", "exchange", "takes", "model_identity", "estimate"}
-RECORDS |= {"unknown_words", "routing_words", "renders", "requests", "cut"}
+RECORDS |= {"unknown_words", "routing_words", "renders", "requests", "cut", "casting"}
 SERVICE = {"service", "state", "film", "doctor"}
 VIEWS = {"views", "api", "security"}
 APP = {"app", "supervisor"}

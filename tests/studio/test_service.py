@@ -205,7 +205,7 @@ def test_rolls_are_takes_of_other_seeds_and_leave_the_shot_fresh(studio: Studio)
     state = studio.service.state(project)
     takes = shot(state, "c").takes
     assert len({take.seed for take in takes}) == len(takes) == 4
-    assert [take.chosen for take in takes] == [False, False, False, True]
+    assert [take.chosen for take in takes] == [True, False, False, False]  # they are to choose from
     assert [s.state for s in state.shots] == ["fresh"] * 3
     for take in takes:
         chosen = studio.service.edit(project, Choose(shot="c", take=take.id), base=state.revision)
@@ -240,7 +240,7 @@ def test_a_model_that_is_not_there_is_told_by_the_job(studio: Studio) -> None:
     assert not any(s.unknown for s in away.shots)
     studio.service.render(project, ("a",))
     studio.work()
-    failed = studio.service.queue().jobs[-1]
+    failed = studio.service.queue().jobs[0]
     assert failed.state == "failed"
     assert failed.error is not None
     assert "there is no folder /no/such/folder" in failed.error
@@ -259,17 +259,17 @@ def test_jobs_wait_move_and_end(studio: Studio) -> None:
     studio.service.move_job(c, a)
     studio.service.cancel(b)
     assert [(job.id, job.state) for job in studio.service.queue().jobs] == [
-        (b, "cancelled"),
         (c, "queued"),
         (a, "queued"),
+        (b, "cancelled"),
     ]
     studio.service.pause(False)
     studio.service.retry(b)
     studio.work()
     assert [(job.id, job.state) for job in studio.service.queue().jobs] == [
-        (c, "done"),
-        (a, "done"),
         (b, "done"),
+        (a, "done"),
+        (c, "done"),
     ]
     studio.service.clear_queue()
     assert studio.service.queue().jobs == ()
@@ -347,9 +347,9 @@ def test_locked_and_skipped_while_it_waits(studio: Studio) -> None:
     studio.service.edit(project, Skip(shots=("b",), on=True), base=1)
     studio.work()
     assert [job.error for job in studio.service.queue().jobs] == [
-        "the shot is locked",
-        "the shot is skipped",
         None,
+        "the shot is skipped",
+        "the shot is locked",
     ]
 
 
@@ -452,3 +452,40 @@ def test_files_that_no_project_has_are_collected(studio: Studio, database: Datab
     assert set(studio.artifacts()) == kept
     with database.read() as session:
         assert len(list(session.scalars(select(ArtifactRow)))) == len(kept)
+
+
+def test_undo_brings_back_the_takes_that_were_there(studio: Studio) -> None:
+    project = studio.rendered()
+    before = studio.service.state(project)
+    studio.service.edit(project, SetCaption(shot="a", caption="Mira jumps"), base=0)
+    studio.service.render(project)
+    studio.work()
+    changed = studio.service.state(project)
+    assert changed.shots[0].take != before.shots[0].take
+    back = studio.service.undo(project, base=1)
+    assert [shot.take for shot in back.shots] == [shot.take for shot in before.shots]
+    assert {shot.state for shot in back.shots} == {"fresh"}
+    again = studio.service.redo(project, base=2)
+    assert [shot.take for shot in again.shots] == [shot.take for shot in changed.shots]
+
+
+def test_a_take_chosen_by_a_person_stays(studio: Studio) -> None:
+    project = studio.rendered()
+    first = studio.service.state(project).shots[0].take
+    assert first is not None
+    studio.service.edit(project, SetCaption(shot="a", caption="Mira jumps"), base=0)
+    studio.service.render(project, ("a",))
+    studio.work()
+    chosen = studio.service.edit(project, Choose(shot="a", take=first), base=1)
+    assert (chosen.shots[0].take, chosen.shots[0].state) == (first, "outdated")
+
+
+def test_names_play_where_no_cast_is_listed(studio: Studio) -> None:
+    project = studio.service.create(Storyboard(title="x", shots=(Shot(id="a", caption="Pip waves"),)))
+    assert studio.service.state(project).shots[0].unknown == ()
+    assert studio.service.unknown_words(project, "Zork waves") == ()
+    studio.service.render(project)
+    studio.work()
+    state = studio.service.state(project)
+    assert state.cast == ()
+    assert state.shots[0].state == "fresh"

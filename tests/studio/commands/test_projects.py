@@ -57,10 +57,12 @@ def test_projects_are_listed(run: Run, project: str) -> None:
     assert f"{project}  " in run("projects")[1]
 
 
-def test_an_empty_studio_says_what_to_do(run: Run) -> None:
-    code, out, err = run("projects")
-    assert (code, out) == (0, "")
-    assert "moc-studio import" in err
+def test_where_there_is_no_studio_none_is_made(run: Run, tmp_path: Path) -> None:
+    for command in ("projects", "backup", "gc"):
+        code, out, err = run(command)
+        assert (code, out) == (2, "")
+        assert "there is no studio in" in err
+    assert not (tmp_path / "studio").exists()
 
 
 def test_from_a_storyboard_to_the_film(run: Run, project: str, tmp_path: Path) -> None:
