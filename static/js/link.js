@@ -29,7 +29,8 @@ export function mount(tell) {
     const film = filmOf(view.project);
     const before = view.project.id === last.project ? last.film : {};
     last = { project: view.project.id, revision: view.project.revision, film };
-    tell({ ...last, changed: Object.keys(film).filter((name) => film[name] !== before[name]) });
+    const typed = (name) => document.getElementById(`form-${name}`)?.contains(document.activeElement);
+    tell({ ...last, changed: Object.keys(film).filter((name) => film[name] !== before[name] && !typed(name)) });
   });
   start();
 }

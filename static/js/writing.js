@@ -46,12 +46,14 @@ function typing(box, shot) {
     if (turn === asked) below.replaceChildren(...underlined(field.value, spans));
   };
   let over = false;
+  let refused = false;
   const close = async (keep) => {
     if (over) return;
     over = true;
     const text = field.value.trim().replace(/\s+/g, " ");
     if (keep && text !== shotOf(shot.id)?.caption && !(await edit({ op: "caption", shot: shot.id, caption: text }))) {
-      over = false; // what was typed stays
+      refused = true; // what was typed stays, until it is confirmed again or given up
+      over = false;
       return;
     }
     if (view.editing === shot.id) view.editing = null;
@@ -59,7 +61,7 @@ function typing(box, shot) {
     tell("timeline");
   };
   field.addEventListener("input", check);
-  field.addEventListener("blur", () => close(true));
+  field.addEventListener("blur", () => refused || close(true));
   field.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Enter" && !event.shiftKey) {

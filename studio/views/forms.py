@@ -27,7 +27,7 @@ class Forms:
         self._link = link
         self._fields: dict[str, Any] = {}
         with gr.Accordion("Film", open=True, elem_classes="form"):
-            self._film("title", gr.Textbox(label="Title", max_length=200, elem_id="film-title"), str)
+            self._film("title", gr.Textbox(label="Title", max_length=200, elem_id="form-title"), str)
             self._film(
                 "style",
                 gr.Textbox(
@@ -35,21 +35,21 @@ class Forms:
                     info="every shot inherits it",
                     placeholder="warm evening light",
                     lines=2,
-                    elem_id="film-style",
+                    elem_id="form-style",
                 ),
                 str,
             )
             self._film(
                 "size",
-                gr.Dropdown(SIZES, label="Size", allow_custom_value=True, elem_id="film-size"),
+                gr.Dropdown(SIZES, label="Size", allow_custom_value=True, elem_id="form-size"),
                 parse_size,
             )
             self._film(
                 "fps",
-                gr.Textbox(label="Frames per second", max_length=20, elem_id="film-fps"),
+                gr.Textbox(label="Frames per second", max_length=20, elem_id="form-fps"),
                 _number("fps"),
             )
-            self._film("seed", gr.Textbox(label="Seed", max_length=20, elem_id="film-seed"), _whole("seed"))
+            self._film("seed", gr.Textbox(label="Seed", max_length=20, elem_id="form-seed"), _whole("seed"))
 
         with gr.Accordion("Cast", open=True, elem_classes="form"):
             cast = gr.Textbox(
@@ -58,7 +58,7 @@ class Forms:
                 placeholder="Mira: a red round creature with a top hat\nOtto",
                 lines=4,
                 max_lines=10,
-                elem_id="cast-list",
+                elem_id="form-cast",
             )
             self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
 

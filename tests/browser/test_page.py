@@ -73,7 +73,7 @@ def test_a_stale_edit_is_shown_as_a_conflict(browser: Browser, story: Story) -> 
 
 
 def test_forms_are_edits_and_say_what_is_wrong(page: Page, story: Story) -> None:
-    title = page.locator("#film-title input, #film-title textarea").first
+    title = page.locator("#form-title input, #form-title textarea").first
     expect(title).to_have_value("A small story")
     title.fill("Another story")
     title.press("Enter")
@@ -82,7 +82,7 @@ def test_forms_are_edits_and_say_what_is_wrong(page: Page, story: Story) -> None
     title.press("Enter")
     expect(page.locator(".form-error").first).to_contain_text("is empty")
     assert story.state()["title"] == "Another story"
-    cast = page.locator("#cast-list textarea")
+    cast = page.locator("#form-cast textarea")
     cast.fill("Mira: red\nOtto\nAda: blue with a hat")
     cast.blur()
     page.wait_for_timeout(1500)

@@ -177,7 +177,7 @@ def test_zoom_and_the_sheet_of_keys(page: Page) -> None:
 
 def test_keys_do_nothing_inside_a_text_field(page: Page, story: Story) -> None:
     before = story.shots
-    field = page.locator("#film-title input, #film-title textarea").first
+    field = page.locator("#form-title input, #form-title textarea").first
     field.click()
     field.press_sequentially("sdm.")
     page.wait_for_timeout(300)
