@@ -1,4 +1,4 @@
-# One command each: film, test, check. What is missing is set up in .venv first; a second run is quick.
+# One command each: studio, film, test, check. What is missing is set up in .venv first; a second run is quick.
 #
 #   PYTHON    the interpreter .venv is made with
 #   PIP_ARGS  handed to pip, for example for the small CPU build of torch (see README.md)
@@ -13,20 +13,29 @@ BIN  := $(VENV)/bin
 NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
 
 .DEFAULT_GOAL := help
-.PHONY: help film test check format clean
+.PHONY: help studio film test soak check format clean
 
 help:
+	@echo "make studio  open the studio in the browser, with a sample film in it"
 	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
 	@echo "make test    run every test"
+	@echo "make soak    the promises about kills, queues and undo at full size; takes hours"
 	@echo "make check   lint, formatting, strict types"
 	@echo "make format  put the code into its usual form"
 	@echo "make clean   remove .venv and caches"
+
+studio: $(VENV)/.installed
+	@$(BIN)/moc-studio sample && $(BIN)/moc-studio serve --open
 
 film: $(VENV)/.installed
 	@$(BIN)/moc-studio render projects/examples/the-red-kite.yaml --resume
 
 test: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+soak: $(VENV)/.installed-dev
+	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -78,6 +79,11 @@ class ClipWriter:
             dst_color_range=ColorRange.MPEG,
             dst_colorspace=Colorspace.ITU709,
         )
+        self.write_picture(picture)
+
+    def write_picture(self, picture: av.VideoFrame) -> None:
+        """Adds one frame as another clip of ours decodes it, without converting its colours."""
+        picture.pict_type = PictureType.NONE
         picture.pts = self.frames
         picture.time_base = 1 / self._rate
         picture.duration = 1

@@ -1,142 +1,80 @@
-"""Files that are there whole or not at all: written beside their place, flushed, then renamed.
+"""Files named by their content: clips, latents, traces, thumbnails.
 
-Process PID writes NAME as `.part-PID-NAME`, and moves a folder that it replaces to `.old-PID-NAME`
-until the new one is in place.
+    ROOT/artifacts/9f/9f2c41….mp4
+
+A file is whole and on the disk before a row speaks of it; a file that no row speaks of is an orphan, which
+a crash between the two may leave and a sweep removes.
 """
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from studio.errors import OutputFailed
+from studio.files import sweep, whole_file
 
-_LEFT_BEHIND = re.compile(r"\.(part|old)-(\d+)-(.+)", re.DOTALL)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to, of the same suffix; becomes `path` if the block ends well."""
-    part = _beside(path, "part")
-    try:
-        yield part
-        _flush(part)
-        part.replace(path)
-        _flush(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
+YOUNG: Final = 3600.0
+"""Seconds for which an orphan may still get its row."""
 
 
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`; takes its place, and that of an older one, if the block ends well.
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file by the SHA-256 of its content, with its suffix such as ".mp4" and its size."""
 
-    Folders above it that are missing are made, and taken away again if nothing came of it.
-    """
-    part = _beside(path, "part")
-    missing = [folder for folder in path.parents if not folder.exists()]
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-        yield part
-        for file in (*part.iterdir(), part):
-            _flush(file)
-        replace_folder(path, part)
-        _flush(path.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):  # the first that is not empty ends it
-            for folder in missing:
-                folder.rmdir()
+    digest: str
+    suffix: str
+    bytes: int
 
 
-def replace_folder(path: Path, new: Path) -> None:
-    """Moves `new` to `path`; a folder that is there already goes only once that has worked."""
-    if not path.exists():
-        new.rename(path)
-        return
-    old = _beside(path, "old")
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+class Artifacts:
+    """The folder of a studio's artifacts."""
 
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "artifacts"
 
-def write_text(path: Path, text: str) -> None:
-    """Writes the whole text or nothing."""
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+    def put(self, file: Path) -> Artifact:
+        """Copies a file to its place, where it is not there yet, and flushes it to the disk.
 
+        One that is there already counts as young again: nobody sweeps it before it has its row.
+        """
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        artifact = Artifact(digest=digest, suffix=file.suffix, bytes=file.stat().st_size)
+        target = self.path(digest, file.suffix)
+        try:
+            os.utime(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(target) as part:
+                shutil.copyfile(file, part)
+        return artifact
 
-def sweep(folder: Path) -> None:
-    """Removes what killed processes left half-written in `folder`, and puts back what they took away."""
-    if not folder.is_dir():
-        return
-    for left in list(folder.iterdir()):
-        match = _LEFT_BEHIND.fullmatch(left.name)
-        if match is None or (int(match[2]) != os.getpid() and _alive(int(match[2]))):
-            continue
-        target = left.with_name(match[3])
-        if match[1] == "old" and not target.exists():
-            left.rename(target)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    def path(self, digest: str, suffix: str) -> Path:
+        """Where an artifact lies; raises `ValueError` for a name that is no digest."""
+        if not _NAME.fullmatch(digest):
+            raise ValueError(f"digest: {digest!r} names no artifact")
+        return self.folder / digest[:2] / f"{digest}{suffix}"
 
+    def orphans(self, known: Collection[str]) -> Iterator[Path]:
+        """Files whose digest is not among the `known` ones and that are old enough to be nobody's."""
+        for file in sorted(self.folder.glob("??/*")):
+            if file.name.startswith("."):
+                continue
+            if file.stem not in known and time.time() - file.stat().st_mtime > YOUNG:
+                yield file
 
-@contextmanager
-def told_plainly(place: Path) -> Iterator[None]:
-    """Failures of the file system inside become an `OutputFailed` that names `place`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # a library that does not load, and no matter of files
-            raise
-        raise OutputFailed(_plain_words(error, place)) from error
+    def sweep(self) -> None:
+        """Removes what killed processes left half-written."""
+        for folder in self.folder.glob("??"):
+            sweep(folder)
 
-
-def _plain_words(error: OSError, place: Path) -> str:
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"the disk is full: free some space for {place}, then run again with --resume"
-        case errno.EFBIG:
-            return f"{place} cannot be written: a file would be larger than is allowed here"
-        case errno.EACCES | errno.EPERM:
-            return f"{place} cannot be written: permission denied"
-        case errno.EROFS:
-            return f"{place} cannot be written: the file system is read-only"
-        case errno.ENOTDIR | errno.EEXIST:
-            return f"{place} cannot be a folder: a file is in the way"
-        case _:
-            return f"{place} cannot be written: {error.strerror}"
-
-
-def _beside(path: Path, kind: str) -> Path:
-    return path.with_name(f".{kind}-{os.getpid()}-{path.name}")
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+    def remove(self, file: Path) -> None:
+        file.unlink(missing_ok=True)

@@ -3,8 +3,14 @@
     StudioError             something on this machine hindered the work (exit code 1)
     ├── OutputFailed        a folder that cannot be written, a full disk
     ├── DamagedFolder       a folder whose records cannot be read
+    ├── ForeignDatabase     a database that is not ours, or of a newer version
+    ├── LostClaim           a job that a worker no longer holds
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
+        ├── BadBundle           a bundle that is damaged, hostile or of another version
+        ├── NotThere        a project, shot, take or job that is gone
+        ├── StaleRevision   an edit of something that was changed meanwhile
+        ├── Refused         an edit or order that cannot be carried out as things stand
         └── BadStoryboard   a storyboard breaks a rule; knows which field
 
 Wrong arguments between parts of the program are plain `ValueError`s.
@@ -29,6 +35,14 @@ class DamagedFolder(StudioError):
     """A folder of ours whose records are missing or cannot be read."""
 
 
+class ForeignDatabase(StudioError):
+    """A database that this version of the program must leave alone."""
+
+
+class LostClaim(StudioError):
+    """The job was taken from this worker: its result does not count."""
+
+
 class Interrupted(StudioError):
     """The person interrupted the work."""
 
@@ -39,6 +53,22 @@ class WrongUse(StudioError):
     """The request itself cannot be carried out as it stands."""
 
     exit_code = 2
+
+
+class BadBundle(WrongUse):
+    """A bundle that cannot be opened. The message says what is wrong with "it"."""
+
+
+class NotThere(WrongUse):
+    """What was named is not there, or not any more."""
+
+
+class StaleRevision(WrongUse):
+    """The edit was made on an older state than there is now; nothing was changed."""
+
+
+class Refused(WrongUse):
+    """An edit or order that cannot be carried out as things stand."""
 
 
 StoryField = tuple[str | int, ...]

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from moc_engine.contract import RenderEvent, Stage, StepEvent
-from studio.planner import TakeInputs
-from studio.takes import Take
+from studio.inputs import TakeInputs
+
+
+class Timed(Protocol):
+    """A finished take, as far as it tells how long such things take."""
+
+    @property
+    def inputs(self) -> TakeInputs: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def timings(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +58,7 @@ TYPICAL: Final = Rates(denoise=0.4, draw=0.06)
 """The embedded model on two slow cores."""
 
 
-def measured(takes: Collection[Take]) -> Rates:
+def measured(takes: Collection[Timed]) -> Rates:
     """The rates of finished takes; `TYPICAL` where there is nothing to learn from."""
     film = sum(take.inputs.seconds for take in takes)
     pixels = sum(take.frames * take.inputs.size[0] * take.inputs.size[1] for take in takes) / 1e6
@@ -60,7 +70,7 @@ def measured(takes: Collection[Take]) -> Rates:
     )
 
 
-def _spent(takes: Collection[Take], *stages: Stage) -> float:
+def _spent(takes: Collection[Timed], *stages: Stage) -> float:
     return sum(take.timings.get(stage, 0.0) for take in takes for stage in stages)
 
 

@@ -5,30 +5,20 @@ plan ─► shoot: one take after the other, each kept as soon as it is done ─
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from moc_engine.config import RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import (
-    CancelToken,
-    ContextTake,
-    Renderer,
-    RenderEvent,
-    RenderRequest,
-    RenderResult,
-)
+from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderResult
 from studio import __version__
-from studio.artifacts import told_plainly, write_text
 from studio.errors import WrongUse
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
-from studio.exchange.mp4 import join
-from studio.exchange.srt import Cue, as_srt, as_webvtt
-from studio.planner import ChosenTake, PlannedShot
-from studio.storyboard import Storyboard, steering
+from studio.exchange.mp4 import Piece, join, piece_of
+from studio.exchange.srt import as_srt, as_webvtt, cues_of
+from studio.files import slug, told_plainly, write_text
+from studio.film_plan import ChosenTake, PlannedShot
+from studio.requests import Seen, request_for
+from studio.storyboard import Storyboard
 from studio.takes import FilmFolder, FilmRecord, Take, write_take
 
 
@@ -127,14 +117,13 @@ def assemble(
         subtitles=stem.with_suffix(".srt"),
         captions=stem.with_suffix(".vtt"),
         contact_sheet=stem.with_name(f"{stem.name}-contact-sheet.png"),
-        frames=sum(take.frames for take in takes.values()),
+        frames=sum(_piece(board, index, take).frames for index, take in takes.items()),
         takes=takes,
     )
     with told_plainly(folder.root):
-        join(
-            [take.clip for take in takes.values()], film.path, title=board.title, recipe=recipe(board, takes)
-        )
-        cues = _cues(takes.values())
+        pieces = {index: _piece(board, index, take) for index, take in takes.items()}
+        join(list(pieces.values()), film.path, title=board.title, recipe=recipe(board, takes))
+        cues = cues_of([(takes[index].caption, piece.frames / board.fps) for index, piece in pieces.items()])
         write_text(film.subtitles, as_srt(cues))
         write_text(film.captions, as_webvtt(cues))
         panels = [
@@ -142,7 +131,7 @@ def assemble(
                 number=index + 1,
                 clip=take.clip,
                 caption=take.caption,
-                seconds=take.inputs.seconds,
+                seconds=board.shots[index].seconds,
             )
             for index, take in takes.items()
         ]
@@ -163,14 +152,6 @@ def recipe(board: Storyboard, takes: Mapping[int, Take]) -> dict[str, object]:
     }
 
 
-def slug(title: str) -> str:
-    """A title as a file name, in its own script: "The Red Kite!" -> "the-red-kite"."""
-    lower = unicodedata.normalize("NFKC", title).lower()
-    kept = "".join(letter if unicodedata.category(letter)[0] in "LMN" else "-" for letter in lower)
-    short = re.sub("-+", "-", kept).strip("-")[:80].encode()[:160].decode(errors="ignore").rstrip("-")
-    return short or f"film-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
-
-
 def _shoot_one(
     board: Storyboard,
     shot: PlannedShot,
@@ -181,7 +162,11 @@ def _shoot_one(
 ) -> Generator[FilmEvent, None, Take]:
     take_id = shot.inputs.take_id
     with folder.new_take(shot.index, take_id) as part:
-        rendering = renderer.render(_request(board, shot, context, part), cancel)
+        seen = [
+            Seen(id=take.id, place=index, inputs=take.inputs, latents=take.latents) for index, take in context
+        ]
+        request = request_for(shot.inputs, place=shot.index, context=seen, output=part)
+        rendering = renderer.render(request, cancel)
         while True:
             try:
                 event = next(rendering)
@@ -207,45 +192,6 @@ def _shoot_one(
     return folder.take(shot.index, take_id)
 
 
-def _request(
-    board: Storyboard, shot: PlannedShot, context: Sequence[tuple[int, Take]], output: Path
-) -> RenderRequest:
-    inputs = shot.inputs
-    steered = steering(board, shot.index)
-    seen = {index for index, _ in context}
-    return RenderRequest(
-        shot=shot.index,
-        caption=inputs.caption,
-        global_caption=inputs.global_caption,
-        cast=inputs.cast,
-        seconds=inputs.seconds,
-        fps=inputs.fps,
-        size=inputs.size,
-        seed=inputs.seed,
-        output=output,
-        context=tuple(
-            ContextTake(
-                id=take.id,
-                shot=index,
-                latents=take.latents,
-                caption=take.inputs.caption,
-                global_caption=take.inputs.global_caption,
-                cast=take.inputs.cast,
-                seconds=take.inputs.seconds,
-            )
-            for index, take in context
-        ),
-        steering=Steering(
-            pins=tuple(index for index in steered.pins if index in seen),
-            bans=tuple(index for index in steered.bans if index in seen),
-            boosts={index: boost for index, boost in steered.boosts.items() if index in seen},
-        ),
-        routing=RoutingChoice(top_k=inputs.top_k),
-        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
-        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
-    )
-
-
 def _record(
     board: Storyboard, plan: Sequence[PlannedShot], takes: Mapping[int, Take], film: str | None = None
 ) -> FilmRecord:
@@ -260,11 +206,6 @@ def _record(
     return FilmRecord(title=board.title, film=film, shots=tuple(chosen))
 
 
-def _cues(takes: Iterable[Take]) -> list[Cue]:
-    cues = []
-    start = 0.0
-    for take in takes:
-        end = start + take.frames / take.inputs.fps
-        cues.append(Cue(start=start, end=end, text=take.caption))
-        start = end
-    return cues
+def _piece(board: Storyboard, index: int, take: Take) -> Piece:
+    shot = board.shots[index]
+    return piece_of(take.clip, take.frames, take.inputs.fps, trim=shot.trim, seconds=shot.seconds)

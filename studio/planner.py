@@ -1,197 +1,258 @@
-"""What to render and why: from a storyboard and the takes that are there, without touching either."""
+"""What each shot's take is worth now, why, and what to render: from a project and its finished takes.
+
+A take is outdated where anything that decides its pixels differs by now. It is worth rendering anew where
+that is something of the shot's own, or a context take that its measured share of attention, carried along
+links, makes matter. The share is an estimate: it says where the shot looked, not what it would have shown.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Final, Literal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from studio.storyboard import Shot, Storyboard, compose_captions, named, shot_seed, steering
+from studio.inputs import TakeInputs, inputs_of
+from studio.project import Project
+from studio.storyboard import Storyboard, compose_captions, shot_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeInputs:
-    """Everything that decides a take's pixels.
+class FinishedTake:
+    """What planning knows of a take.
 
-    `context` and the steering name takes, not shots, so that a take stays what it is when shots
-    around it move. `cast` lists the names in order; only the places of those that the captions name
-    decide anything. None leaves a choice to the model; `model` says which one, to the weights.
+    `caption` is the shot's own as it stood; `context` holds (shot id, take id) of what it could look at,
+    `links` the share of its attention that went to each of these takes, by take id. A take that was rolled
+    anew has another seed than the shot asked for; `rolled_from` is the one it asked for. `frames` long.
     """
 
-    model: str
-    caption: str
-    global_caption: str
-    cast: tuple[str, ...]
-    seconds: float
-    fps: float
-    size: tuple[int, int]
-    seed: int
-    steps: int | None = None
-    guidance: float | None = None
-    top_k: int | None = None
-    context: tuple[str, ...] = ()
-    pins: tuple[str, ...] = ()
-    bans: tuple[str, ...] = ()
-    boosts: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def places(self) -> dict[str, int]:
-        """The cast members that the captions name, each with its place in the cast."""
-        return {
-            name: place
-            for place, name in enumerate(self.cast)
-            if named(self.caption, name) or named(self.global_caption, name)
-        }
-
-    @property
-    def take_id(self) -> str:
-        """Equal inputs give equal pixels, so the digest of what decides them names the take."""
-        decisive = {**asdict(self), "cast": self.places}
-        text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenTake:
-    """What stands for a shot in the last film: the take, if any, and the caption it was made for."""
-
-    caption: str
-    take: str | None
-    skipped: bool = False
-
-
-BACK: Final = "back at an earlier take, the one these settings ask for"
-
-Action = Literal["render", "keep", "absent", "skip"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedShot:
-    """What becomes of one shot.
-
-    `render`: a new take is made. `keep`: take `take` stays. `absent`: no take, and none was asked
-    for. `skip`: left out of the film. `before` is what stood for the shot in the last film. `context`
-    holds (shot, take id) of what the shot may look at, `reason` the why in words, where there is
-    something to say.
-    """
-
-    index: int
-    action: Action
+    id: str
     inputs: TakeInputs
-    take: str | None = None
-    before: ChosenTake | None = None
-    context: tuple[tuple[int, str], ...] = ()
-    reason: str = ""
+    caption: str
+    frames: int
+    context: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, float] = field(default_factory=dict)
+    rolled_from: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.inputs.fps
+
+    def share(self, take: str) -> float:
+        """The share of one take in what this one drew from all it could look at, 0–1."""
+        total = sum(self.links.values())
+        return self.links.get(take, 0.0) / total if total else 0.0
 
 
-def plan(
-    board: Storyboard,
-    model: str,
-    *,
-    finished: Collection[str] = (),
-    chosen: Sequence[ChosenTake] = (),
-    only: Collection[int] | None = None,
-    resume: bool = False,
-) -> tuple[PlannedShot, ...]:
-    """One entry per shot, in order.
+State = Literal["unwritten", "missing", "fresh", "outdated"]
 
-    `finished` are the ids of takes that are there, `chosen` says which the last film used, shot by
-    shot. Only the shots in `only` are rendered (all where None), with `resume` only those of them
-    whose take is missing or outdated. A locked shot keeps its chosen take, if that was made for the
-    caption it has now.
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How things stand with one shot.
+
+    `state`: `unwritten` has no caption, `missing` no take. `take` is the chosen one, if it is there.
+    `reasons` say in words what differs from it. `influence` estimates how much of the picture is touched,
+    0–1; `worth` says whether that makes it worth rendering. `inputs` and `context`, (shot id, take id),
+    are what it would be rendered from now.
     """
-    before = _recognised(board, chosen)
+
+    shot: str
+    place: int
+    state: State
+    take: str | None
+    reasons: tuple[str, ...]
+    influence: float
+    worth: bool
+    inputs: TakeInputs
+    context: tuple[tuple[str, str], ...]
+
+
+def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[Standing, ...]:
+    """One entry per shot, in order. `model` names the model that would render, to its weights.
+
+    A shot is also worth rendering where an earlier one is, on whose take it drew enough.
+    """
+    board = project.board
     captions = compose_captions(board)
-    context: list[tuple[int, str]] = []
-    planned = []
-    for index, shot in enumerate(board.shots):
-        inputs = _inputs(board, model, index, captions[index], context)
-        last = before.get(index)
-        action, take, reason = _decide(
-            shot,
-            wanted=only is None or index in only,
-            resume=resume,
-            own=inputs.take_id,
-            last=last if last is not None and last.take in finished else None,
-            finished=finished,
+    standings: list[Standing] = []
+    due: dict[str, float] = {}  # chosen takes that are to be replaced, and how much may change with them
+    for place, shot in enumerate(board.shots):
+        take = chosen_take(project, takes, shot.id)
+        context = context_of(project, takes, place)
+        inputs = inputs_of(
+            board,
+            model,
+            place,
+            caption=captions[place],
+            context=[(index, name) for index, _, name in context],
+            seed=wanted_seed(board, place, take),
         )
-        planned.append(
-            PlannedShot(
-                index=index,
-                action=action,
+        named_context = each_once(context)
+        if take is None:
+            state: State = "missing"
+            reasons: tuple[str, ...] = ("not rendered yet",)
+            influence = 1.0
+        else:
+            others = tuple(pair for pair in named_context if pair[1] != take.id)  # not its other half's
+            told = [
+                *_own_reasons(board, place, take, inputs, named_context),
+                *_context_reasons(project, place, take, others),
+            ]
+            coming = list(_coming(project, take, due))
+            state = "outdated" if told else "fresh"
+            influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
+            shown = (*told, *coming) if influence >= board.settings.worth else told
+            reasons = tuple(reason.words for reason in shown)
+        if not shot.caption:
+            state, reasons = "unwritten", ("no caption yet",)
+        open_to_it = state != "unwritten" and not shot.skip and not shot.lock
+        worth = open_to_it and (state == "missing" or (influence > 0 and influence >= board.settings.worth))
+        if worth and take is not None:
+            due[take.id] = influence
+        standings.append(
+            Standing(
+                shot=shot.id,
+                place=place,
+                state=state,
+                take=None if take is None else take.id,
+                reasons=reasons,
+                influence=influence,
+                worth=worth,
                 inputs=inputs,
-                take=take,
-                before=last,
-                context=tuple(context),
-                reason=reason,
+                context=named_context,
             )
         )
-        if take is not None:
-            context.append((index, take))
-    return tuple(planned)
+    return tuple(standings)
 
 
-def _recognised(board: Storyboard, chosen: Sequence[ChosenTake]) -> dict[int, ChosenTake]:
-    """What of the last film stood for which shot: told by its caption, wherever the shot is now.
+def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
+    """The take that stands for a shot, if it is there."""
+    name = project.chosen.get(shot)
+    return None if name is None or name in project.discarded else takes.get(name)
 
-    In a film of as many shots, one whose caption was edited is told by its place.
+
+def context_of(project: Project, takes: Mapping[str, FinishedTake], place: int) -> list[tuple[int, str, str]]:
+    """(place, shot id, take id) of what a shot may look at: the chosen takes of earlier unskipped shots.
+
+    A take that several shots share is there for each of them.
     """
-    left = dict(enumerate(chosen))
-    found: dict[int, ChosenTake] = {}
-    for index, shot in enumerate(board.shots):
-        same = next((place for place, choice in left.items() if choice.caption == shot.caption), None)
-        if same is not None:
-            found[index] = left.pop(same)
-    if len(chosen) == len(board.shots):
-        found |= {index: choice for index, choice in left.items() if index not in found}
-    return found
+    return [
+        (index, shot.id, take.id)
+        for index, shot in enumerate(project.board.shots[:place])
+        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None
+    ]
 
 
-def _decide(
-    shot: Shot,
-    *,
-    wanted: bool,
-    resume: bool,
-    own: str,
-    last: ChosenTake | None,
-    finished: Collection[str],
-) -> tuple[Action, str | None, str]:
-    if shot.skip:
-        return "skip", None, "skipped"
-    if shot.lock and last is not None and last.caption == shot.caption:
-        return "keep", last.take, "locked" if last.take == own else "locked, though outdated"
-    if wanted and not (resume and own in finished):
-        if shot.lock:
-            return "render", own, "locked, but has no take of this caption yet"
-        return "render", own, "outdated" if resume and last is not None else ""
-    if own in finished:
-        return "keep", own, "" if last is None or last.take == own else BACK
-    if last is not None:
-        return "keep", last.take, "outdated"
-    return "absent", None, "not rendered yet"
+def each_once(context: Collection[tuple[int, str, str]]) -> tuple[tuple[str, str], ...]:
+    """(shot id, take id), each take with the first shot that shows it."""
+    first: dict[str, str] = {}
+    for _, shot, take in context:
+        first.setdefault(take, shot)
+    return tuple((shot, take) for take, shot in first.items())
 
 
-def _inputs(
-    board: Storyboard, model: str, index: int, caption: str, context: list[tuple[int, str]]
-) -> TakeInputs:
-    steered = steering(board, index)
-    take_of = dict(context)
-    return TakeInputs(
-        model=model,
-        caption=caption,
-        global_caption=board.style,
-        cast=board.names,
-        seconds=board.shots[index].seconds,
-        fps=board.fps,
-        size=board.size,
-        seed=shot_seed(board, index),
-        steps=board.settings.steps,
-        guidance=board.settings.guidance,
-        top_k=board.settings.top_k,
-        context=tuple(take for _, take in context),
-        pins=tuple(take_of[shot] for shot in steered.pins if shot in take_of),
-        bans=tuple(take_of[shot] for shot in steered.bans if shot in take_of),
-        boosts={take_of[shot]: boost for shot, boost in steered.boosts.items() if shot in take_of},
-    )
+def wanted_seed(board: Storyboard, place: int, take: FinishedTake | None) -> int:
+    """The seed a shot asks for: its own, or that of its chosen take where that was rolled in its stead."""
+    asked = shot_seed(board, place)
+    return take.inputs.seed if take is not None and take.rolled_from == asked else asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reason:
+    words: str
+    influence: float
+
+
+def _own_reasons(
+    board: Storyboard,
+    place: int,
+    take: FinishedTake,
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> Iterator[_Reason]:
+    """What differs of the shot's own."""
+    then = take.inputs
+    same_caption = take.caption == board.shots[place].caption
+    same_words = then.caption == now.caption and then.global_caption == now.global_caption
+    common = then.places.keys() & now.places.keys()
+    differs = {
+        "model changed": then.model != now.model,
+        "caption changed": not same_caption,
+        "a look in its caption changed": same_caption and then.caption != now.caption,
+        "style changed": then.global_caption != now.global_caption,
+        "cast changed": (same_words and then.places != now.places)
+        or any(then.places[name] != now.places[name] for name in common),
+        "longer than its take": now.seconds - take.seconds > 0.5 / then.fps,
+        "frame rate changed": then.fps != now.fps,
+        "size changed": then.size != now.size,
+        "seed changed": then.seed != now.seed,
+        "steps changed": then.steps != now.steps,
+        "guidance changed": then.guidance != now.guidance,
+        "chunks per token changed": then.top_k != now.top_k,
+        "steering changed": _steering(now, context)
+        != _steering(then, take.context, left={s for s, _ in context}),
+    }
+    yield from (_Reason(words=words, influence=1.0) for words, true in differs.items() if true)
+
+
+def _steering(
+    inputs: TakeInputs, context: Collection[tuple[str, str]], left: Collection[str] | None = None
+) -> dict[str, object]:
+    """Pins, bans and boosts by shot, of those `left`: that a shot is gone is a matter of context."""
+    told: dict[str, object] = {}
+    for shot, take in context:
+        if left is None or shot in left:
+            told[shot] = (take in inputs.pins, take in inputs.bans, inputs.boosts.get(take, 0.0))
+    return {shot: steered for shot, steered in told.items() if steered != (False, False, 0.0)}
+
+
+def _context_reasons(
+    project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
+) -> Iterator[_Reason]:
+    """What differs of what the take of the shot at place `own` could look at."""
+    then, now = dict(take.context), dict(context)
+    if take.context == tuple(context):
+        return
+    told = False
+    for shot, seen in then.items():
+        if now.get(shot) == seen or seen in now.values():
+            continue
+        told = True
+        share = take.share(seen)
+        yield _Reason(words=f"{_what_became(project, own, shot, now)}; {_gave(share)}", influence=share)
+    for shot, seen in now.items():
+        if shot not in then and seen not in then.values():
+            told = True
+            yield _Reason(words=f"{_name(project, shot)} is new before it", influence=0.0)
+    if not told:
+        yield _Reason(words="the shots before it were moved", influence=0.0)
+
+
+def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> Iterator[_Reason]:
+    """What will differ once earlier shots are rendered anew."""
+    for shot, seen in take.context:
+        if seen in due:
+            share = take.share(seen)
+            words = f"{_name(project, shot)} is to have a new take; {_gave(share)}"
+            yield _Reason(words=words, influence=share * due[seen])
+
+
+def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
+    place = project.place(shot)
+    name = _name(project, shot)
+    if shot in now:
+        return f"{name} has a new take"
+    if place is None:
+        return "a shot before it was deleted"
+    if project.board.shots[place].skip:
+        return f"{name} is skipped"
+    return f"{name} no longer comes before it" if place >= own else f"{name} has no take any more"
+
+
+def _name(project: Project, shot: str) -> str:
+    place = project.place(shot)
+    return "a deleted shot" if place is None else f"shot {place + 1}"
+
+
+def _gave(share: float) -> str:
+    return f"it gave {share:.0%} of this shot's context" if share >= 0.005 else "it hardly looked there"

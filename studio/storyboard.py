@@ -23,12 +23,13 @@ FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
+MAX_SEED: Final = 2**63 - 1
 
 Looks = Literal["first", "every"]
 
-_MAX_SEED = 2**63 - 1
 _MAX_TEXT = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"[’']s?(?![^\W_])")
 
@@ -54,13 +55,15 @@ class CastMember:
 class Shot:
     """One caption and what else decides the shot's pictures.
 
-    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. A shot
-    without a seed of its own draws one from the film's seed and its id.
+    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. The shot
+    shows `seconds` of its take, from `trim` on. A shot without a seed of its own draws one from the
+    film's seed and its id.
     """
 
     id: str
     caption: str
     seconds: float = 3.0
+    trim: float = 0.0
     seed: int | None = None
     pins: tuple[str, ...] = ()
     bans: tuple[str, ...] = ()
@@ -69,8 +72,14 @@ class Shot:
     lock: bool = False
 
     def __post_init__(self) -> None:
-        _text(self.caption, "caption", most=_MAX_TEXT)
+        _id(self.id, "id")
+        for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
+            for name in names:
+                _id(name, where)
+        if self.caption:
+            _text(self.caption, "caption", most=_MAX_TEXT)
         _number(self.seconds, "seconds", *SECONDS, unit=" s")
+        _number(self.trim, "trim", 0, round(SECONDS[1] - self.seconds, 6), unit=" s")
         if self.seed is not None:
             _seed(self.seed, "seed")
         both = [name for name in self.pins if name in self.bans]
@@ -90,13 +99,16 @@ class Settings:
     """How the film is made; None leaves it to the model.
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
-    enough for a model that remembers, or into every one.
+    enough for a model that remembers, or into every one. Of changes in a shot's context, those of
+    takes that gave it at least the share `worth` of all it drew from there make it worth rendering anew.
     """
 
+    model: str | None = None
     steps: int | None = None
     guidance: float | None = None
     top_k: int | None = None
     looks: Looks = "first"
+    worth: float = 0.15
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -107,14 +119,20 @@ class Settings:
             _number(self.top_k, "top_k", 0, 10_000)
         if self.looks not in ("first", "every"):
             raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
+        _number(self.worth, "worth", 0, 1)
+        if self.model is not None:
+            _text(self.model, "model", most=500)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storyboard:
-    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels."""
+    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels.
+
+    It may be half-written; what `check_ready` asks for besides is needed for rendering it whole.
+    """
 
     title: str
-    shots: tuple[Shot, ...]
+    shots: tuple[Shot, ...] = ()
     cast: tuple[CastMember, ...] = ()
     style: str = ""
     size: tuple[int, int] = (1280, 720)
@@ -151,18 +169,25 @@ class Storyboard:
             seen[words] = member.name
 
     def _check_shots(self) -> None:
-        if not self.shots:
-            raise BadStoryboard("at least one shot is needed", ("shots",))
         if len(self.shots) > MAX_SHOTS:
             raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(self.shots)}", ("shots",))
-        if all(shot.skip for shot in self.shots):
-            raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
         if len({shot.id for shot in self.shots}) < len(self.shots):
             raise BadStoryboard("two shots share an id", ("shots",))
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(member.name for member in self.cast)
+
+
+def check_ready(board: Storyboard) -> None:
+    """Raises `BadStoryboard` where there is nothing to render, or a shot without a caption."""
+    if not board.shots:
+        raise BadStoryboard("at least one shot is needed", ("shots",))
+    if all(shot.skip for shot in board.shots):
+        raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
+    for index, shot in enumerate(board.shots):
+        if not shot.caption:
+            raise BadStoryboard("is empty", ("shots", index, "caption"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +280,11 @@ def _text(value: str, name: str, *, most: int) -> None:
         raise BadStoryboard("holds a control character", (name,))
 
 
+def _id(value: str, name: str) -> None:
+    if not _ID.fullmatch(value):
+        raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {value!r}", (name,))
+
+
 def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:
     if not math.isfinite(value):
         raise BadStoryboard("must be a finite number", (name,))
@@ -263,5 +293,5 @@ def _number(value: float, name: str, low: float, high: float, *, unit: str = "")
 
 
 def _seed(value: int, name: str) -> None:
-    if not 0 <= value <= _MAX_SEED:
-        raise BadStoryboard(f"must be a whole number from 0 to {_MAX_SEED}, got {value}", (name,))
+    if not 0 <= value <= MAX_SEED:
+        raise BadStoryboard(f"must be a whole number from 0 to {MAX_SEED}, got {value}", (name,))

@@ -18,9 +18,10 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from studio.artifacts import sweep, whole_folder, write_text
 from studio.errors import DamagedFolder
-from studio.planner import ChosenTake, TakeInputs
+from studio.files import sweep, whole_folder, write_text
+from studio.film_plan import ChosenTake
+from studio.inputs import TakeInputs
 
 _FORMAT: Final = 1
 

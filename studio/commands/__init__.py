@@ -1,7 +1,7 @@
-"""One module per command of the command line: its options and what carries it out."""
+"""One module per command of the command line, or family of small ones: options and what carries them out."""
 
 from __future__ import annotations
 
-from studio.commands import doctor, evaluate, render, routing, train, words
+from studio.commands import doctor, evaluate, projects, render, routing, sample, serve, train, words
 
-ALL = (render, routing, words, doctor, train, evaluate)
+ALL = (serve, sample, projects, render, routing, words, doctor, train, evaluate)

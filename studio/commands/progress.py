@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from studio.estimate import Rates, time_left
 from studio.film import FilmEvent, ShotBegins, ShotEnds, ShotProgress
-from studio.planner import PlannedShot
+from studio.film_plan import PlannedShot
 
 T = TypeVar("T")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.commands import root
 from studio.errors import BadStoryboard, Interrupted, WrongUse
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ def add_to(subparsers: Any) -> None:
         description="Renders a storyboard shot by shot and joins the shots. Each shot is kept in DIR as "
         "soon as it is done; the film's path is printed at the end.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE.yaml", help="the storyboard")
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE.yaml", help="the storyboard")
+    parser.add_argument("--project", metavar="ID|TITLE", help="a project of a studio instead of a file")
+    root.add_to(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the film's folder (default: runs/TITLE)")
     parser.add_argument("--shots", metavar="1,3-5", help="render only these; others stay as they are in DIR")
     parser.add_argument("--seed", type=int, metavar="N", help="another seed for the film")
@@ -44,21 +48,57 @@ def add_to(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from studio.exchange.yaml import read_storyboard
 
+    if (args.file is None) == (args.project is None):
+        raise WrongUse("render a FILE.yaml or, with --project, what is in a studio")
+    if args.project is not None:
+        return _render_project(args)
     board = _overridden(read_storyboard(args.file), args)
     only = _chosen_shots(args.shots, board)
     return _render(board, only, args)
 
 
+def _render_project(args: argparse.Namespace) -> int:
+    """Queues what is worth rendering in a project, or the shots asked for, and renders it here."""
+    from studio.commands.work import work_off
+
+    set_there = ("out", "seed", "steps", "size", "fps", "top_k", "model")
+    given = [name for name in set_there if getattr(args, name) is not None]
+    if given:
+        raise WrongUse(f"--{given[0].replace('_', '-')} is for files; a project has its own settings")
+    with root.opened(args) as service:
+        project = root.find(service, args.project)
+        shots = service.state(project).shots
+        chosen = _chosen_shots(args.shots, service.storyboard(project))
+        scope = "worth" if chosen is None else [shots[index].id for index in sorted(chosen)]
+        planned = service.plan(project, scope)
+        if args.dry_run or not planned:
+            if args.json:
+                print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
+            else:
+                for shot in planned:
+                    print(f"{shot.place + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
+                print(f"{len(planned)} of {len(shots)} shots to render", file=sys.stderr)
+            return 0
+        done = work_off(args, service, service.render(project, scope))
+        takes = {shot.id: shot.take for shot in service.state(project).shots}
+    if args.json:
+        print(json.dumps([asdict(job) for job in done], indent=2, ensure_ascii=False))
+    else:
+        for job in done:
+            print(f"{'' if job.place is None else job.place + 1}\t{job.state}\t{takes.get(job.shot) or ''}")
+    return 0 if all(job.state == "done" for job in done) else 1
+
+
 def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Namespace) -> int:
     from moc_engine.errors import RenderCancelled
     from moc_engine.vocabulary import MOST_IN_A_SHOT
-    from studio.artifacts import told_plainly
     from studio.commands import telling
     from studio.commands.progress import follow
     from studio.estimate import measured
-    from studio.film import assemble, check_formats, shoot, slug
+    from studio.files import slug, told_plainly
+    from studio.film import assemble, check_formats, shoot
+    from studio.film_plan import plan
     from studio.model_identity import ANIMATIC, family, identify
-    from studio.planner import plan
     from studio.takes import FilmFolder
     from studio.unknown_words import find_unknown_words
 
@@ -92,7 +132,7 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
     )
     with told_plainly(folder.root):
         folder.tidy()
-    with _cancelled_by_signals() as cancel:
+    with cancelled_by_signals() as cancel:
         shooting = shoot(board, planned, folder, lambda: args.make_renderer(args.model), cancel)
         try:
             takes = follow(shooting, planned, rates)
@@ -144,7 +184,7 @@ def _chosen_shots(text: str | None, board: Storyboard) -> frozenset[int] | None:
 
 
 @contextmanager
-def _cancelled_by_signals() -> Iterator[threading.Event]:
+def cancelled_by_signals() -> Iterator[threading.Event]:
     """A token that Ctrl-C or a polite kill sets; a second Ctrl-C ends the program at once."""
     cancel = threading.Event()
 

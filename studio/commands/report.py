@@ -51,7 +51,7 @@ def add_to(kinds: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.artifacts import told_plainly
+    from studio.files import told_plainly
     from studio.model_identity import identify
 
     if find_spec("matplotlib") is None:
@@ -176,7 +176,7 @@ def _read(store: Path) -> dict[str, Any]:
 
 
 def _write(store: Path, found: Mapping[str, Any]) -> None:
-    from studio.artifacts import write_text
+    from studio.files import write_text
 
     results = [{"settings": json.loads(key), "figures": figures} for key, figures in found.items()]
     write_text(store, json.dumps({"results": results}, indent=1) + "\n")

@@ -10,7 +10,7 @@ from typing import TextIO
 from studio.commands.progress import in_words
 from studio.estimate import Rates
 from studio.film import Film
-from studio.planner import BACK, PlannedShot
+from studio.film_plan import BACK, PlannedShot
 from studio.storyboard import Storyboard, named, steering
 from studio.takes import FilmFolder, Take
 from studio.unknown_words import UnknownWord

@@ -17,6 +17,17 @@ class Cue:
     text: str
 
 
+def cues_of(texts: Sequence[tuple[str, float]]) -> list[Cue]:
+    """One cue for each (text, seconds), on end; an empty text gives none."""
+    cues = []
+    start = 0.0
+    for text, seconds in texts:
+        if text:
+            cues.append(Cue(start=start, end=start + seconds, text=text))
+        start += seconds
+    return cues
+
+
 def as_srt(cues: Sequence[Cue]) -> str:
     """SubRip text; an arrow in a caption is turned into a typographic one, as it would end the cue."""
     blocks = [

@@ -9,16 +9,29 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+import yaml
+
+from studio.casting import with_cast
 from studio.errors import BadStoryboard, StoryField
-from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, shown
-from studio.storyboard import MAX_SHOTS, MOST_BOOST, CastMember, Looks, Settings, Shot, Storyboard, parse_size
+from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
+from studio.storyboard import (
+    MAX_SHOTS,
+    MOST_BOOST,
+    CastMember,
+    Looks,
+    Settings,
+    Shot,
+    Storyboard,
+    check_ready,
+    parse_size,
+)
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
@@ -34,21 +47,76 @@ T = TypeVar("T")
 Default = TypeVar("Default")
 
 
-def read_storyboard(path: Path) -> Storyboard:
-    """The storyboard in a YAML file.
+def read_storyboard(path: Path, *, unfinished: bool = False) -> Storyboard:
+    """The storyboard in a YAML file, ready to be rendered unless it may be `unfinished`.
 
     Where the file lists no cast, capitalised words that the embedded model does not know are the
     cast, in order. Raises `BadStoryboard`, its message beginning with "FILE:LINE: ".
     """
+    return _read(path, lambda: load(path), unfinished=unfinished)
+
+
+def parse_storyboard(text: str, name: str) -> Storyboard:
+    """The storyboard in a text, which may be unfinished; `name` stands for the file in messages."""
+    return _read(Path(name), lambda: parse(text), unfinished=True)
+
+
+def write_storyboard(board: Storyboard) -> str:
+    """The storyboard as YAML that `read_storyboard` reads, and that leaves out what goes without saying.
+
+    Pins, bans and boosts name shots by number, so those of shots that are gone or no longer earlier are
+    left out.
+    """
+    places = {shot.id: place for place, shot in enumerate(board.shots, start=1)}
+    plain = Storyboard(title=board.title)
+    film = _differing(board, plain, ("style", "fps", "seed"))
+    size = {} if board.size == plain.size else {"size": f"{board.size[0]}x{board.size[1]}"}
+    settings = _differing(board.settings, plain.settings, _SETTINGS_KEYS)
+    document = {
+        "title": board.title,
+        **size,
+        **film,
+        **({"settings": settings} if settings else {}),
+        "cast": [{"name": m.name, **({"look": m.look} if m.look else {})} for m in board.cast],
+        "shots": [_written(shot, place, places) for place, shot in enumerate(board.shots, start=1)],
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return text
+
+
+def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, object]:
+    earlier = {name: number for name, number in places.items() if number < place}
+    steering: dict[str, object] = {
+        "pins": [earlier[name] for name in shot.pins if name in earlier],
+        "bans": [earlier[name] for name in shot.bans if name in earlier],
+        "boosts": {earlier[name]: boost for name, boost in shot.boosts.items() if name in earlier},
+    }
+    plain = Shot(id=shot.id, caption=shot.caption)
+    return {
+        "caption": shot.caption,
+        "seconds": shot.seconds,
+        **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
+        **{word: shots for word, shots in steering.items() if shots},
+    }
+
+
+def _differing(thing: object, plain: object, names: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(thing, name) for name in names if getattr(thing, name) != getattr(plain, name)}
+
+
+def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboard:
     lines: dict[StoryField, int] = {}
     try:
-        return _Reader(lines).storyboard(load(path), path)
+        board = _Reader(lines, unfinished).storyboard(tree(), path)
+        if not unfinished:
+            check_ready(board)
     except Malformed as error:
         where = f"{path}:{error.line}" if error.line else f"{path}"
         raise BadStoryboard(f"{where}: {error}") from error
     except BadStoryboard as error:
         line = next(lines[place] for place in _outwards(error.field) if place in lines)
         raise BadStoryboard(f"{path}:{line}: {_named(error.field)}{error}", error.field) from error
+    return board
 
 
 def _outwards(place: StoryField) -> Iterator[StoryField]:
@@ -81,13 +149,15 @@ def _within(*outer: str | int) -> Iterator[None]:
 class _Reader:
     """Turns nodes into a storyboard, noting the line of every field on the way."""
 
-    def __init__(self, lines: dict[StoryField, int]) -> None:
+    def __init__(self, lines: dict[StoryField, int], unfinished: bool) -> None:
         self._lines = lines
+        self._unfinished = unfinished
         self._ids: list[str] = []  # of the shots read so far
 
     def storyboard(self, node: Node, path: Path) -> Storyboard:
         top = self._entries(node, (), _STORYBOARD_KEYS)
-        top.require("shots")
+        if not self._unfinished:
+            top.require("shots")
         shots = top.get("shots", _list, ())
         if len(shots) > MAX_SHOTS:
             raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(shots)}", ("shots",))
@@ -101,16 +171,18 @@ class _Reader:
             cast=tuple(self._member(member, i) for i, member in enumerate(top.get("cast", _list, ()))),
             shots=tuple(self._shot(shot, i) for i, shot in enumerate(shots)),
         )
-        return board if "cast" in top else replace(board, cast=_unlisted_cast(board))
+        return board if "cast" in top else with_cast(board)
 
     def _settings(self, node: Node) -> Settings:
         with _within("settings"):
             entries = self._entries(node, ("settings",), _SETTINGS_KEYS)
             return Settings(
+                model=entries.get("model", _text, None),
                 steps=entries.get("steps", _whole, None),
                 guidance=entries.get("guidance", _number, None),
                 top_k=entries.get("top_k", _whole, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
+                worth=entries.get("worth", _number, 0.15),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -122,7 +194,8 @@ class _Reader:
     def _shot(self, node: Node, index: int) -> Shot:
         with _within("shots", index):
             entries = self._entries(node, ("shots", index), _SHOT_KEYS)
-            entries.require("caption")
+            if not self._unfinished:
+                entries.require("caption")
             caption = entries.get("caption", _text, "")
             earlier, own = tuple(self._ids), _shot_id(caption, self._ids)
             self._ids.append(own)
@@ -130,6 +203,7 @@ class _Reader:
                 id=own,
                 caption=caption,
                 seconds=entries.get("seconds", _number, 3.0),
+                trim=entries.get("trim", _number, 0.0),
                 seed=entries.get("seed", _whole, None),
                 pins=entries.get("pins", lambda list_: _earlier_shots(list_, earlier), ()),
                 bans=entries.get("bans", lambda list_: _earlier_shots(list_, earlier), ()),
@@ -280,13 +354,3 @@ def _kind(node: Node) -> str:
 def _title_from(path: Path) -> str:
     words = "".join(letter if letter.isprintable() else " " for letter in path.stem)
     return re.sub(r"[-_\s]+", " ", words).strip()[:200] or "film"
-
-
-def _unlisted_cast(board: Storyboard) -> tuple[CastMember, ...]:
-    from moc_engine.vocabulary import find_names
-
-    members = []
-    for name in find_names(shot.caption for shot in board.shots):
-        with suppress(BadStoryboard):  # not a name after all; it stays an unknown word
-            members.append(CastMember(name=name))
-    return tuple(members)

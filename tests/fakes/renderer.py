@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from moc_engine.contract import (
     CancelToken,
@@ -29,12 +30,17 @@ class FakeRenderer:
     """Draws each shot in a colour that its seed decides, and remembers what it was asked.
 
     `before_step` is called with the shot and the step before each denoising step; it may wait, or
-    raise what a real renderer would.
+    raise what a real renderer would. `preview` is told with each step.
     """
 
-    def __init__(self, before_step: Callable[[int, int], None] = lambda shot, step: None) -> None:
+    def __init__(
+        self,
+        before_step: Callable[[int, int], None] = lambda shot, step: None,
+        preview: bytes | None = None,
+    ) -> None:
         self.requests: list[RenderRequest] = []
         self._before_step = before_step
+        self._preview = preview
 
     def render(
         self, request: RenderRequest, cancel: CancelToken | None = None
@@ -46,13 +52,15 @@ class FakeRenderer:
             self._before_step(request.shot, step)
             if cancel is not None and cancel.is_set():
                 raise RenderCancelled
-            yield StepEvent(stage="denoise", step=step + 1, steps=STEPS, seconds_left=0.0)
+            yield StepEvent(
+                stage="denoise", step=step + 1, steps=STEPS, seconds_left=0.0, preview=self._preview
+            )
         denoised = time.monotonic()
         yield StageEvent(stage="decode")
         latents, trace, clip = (
             request.output / name for name in ("latents.safetensors", "trace.moc", "clip.mp4")
         )
-        latents.write_bytes(request.seed.to_bytes(8, "big"))
+        save_file({"latents": np.array([request.seed])}, latents)
         trace_of(request).save(trace)
         frames = write_clip(
             clip,

@@ -1,156 +1,194 @@
-from __future__ import annotations
+"""Files named by their content: whole or not there, whenever the process is killed or the disk full."""
 
-import ctypes
-import errno
+import hashlib
 import os
-import subprocess
-import sys
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from studio.artifacts import replace_folder, sweep, told_plainly, whole_file, whole_folder, write_text
+from studio.artifacts import YOUNG, Artifact, Artifacts
 from studio.errors import OutputFailed
+from studio.files import told_plainly
+from studio.store import takes
+from studio.store.database import Database
+from studio.store.tables import ArtifactRow
+from studio.store.upgrade import open_database
+from tests.fakes.doomed import PROCESSES, put_and_die
+
+KILLS = int(os.environ.get("SOAK_KILLS", "20"))
 
 
-class Broken(Exception):
-    pass
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    return Artifacts(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def dead() -> int:
-    """The number of a process that has ended."""
-    code = "import os; print(os.getpid())"
-    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(os.urandom(300_000))
+    return file
 
 
-def test_a_file_appears_whole(tmp_path: Path) -> None:
-    target = tmp_path / "film.mp4"
-    with whole_file(target) as part:
-        assert part.suffix == ".mp4"
-        part.write_text("new")
-        assert not target.exists()
-    assert target.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [target]
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "film.mp4"
-    target.write_text("old")
-    with pytest.raises(Broken), whole_file(target) as part:
-        part.write_text("half")
-        raise Broken
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
+def files(artifacts: Artifacts) -> list[Path]:
+    return sorted(file for file in artifacts.folder.rglob("*") if file.is_file())
 
 
-def test_a_folder_appears_whole_and_takes_an_older_ones_place(tmp_path: Path) -> None:
-    target = tmp_path / "takes" / "01"
-    for text in ("one", "two"):
-        with whole_folder(target) as part:
-            (part / "clip").write_text(text)
-    assert (target / "clip").read_text() == "two"
-    assert list(target.parent.iterdir()) == [target]
+def test_a_file_is_named_by_its_content(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    assert put == Artifact(digest=digest(clip), suffix=".mp4", bytes=300_000)
+    place = artifacts.path(put.digest, put.suffix)
+    assert place == artifacts.folder / put.digest[:2] / f"{put.digest}.mp4"
+    assert place.read_bytes() == clip.read_bytes()
+    assert files(artifacts) == [place]
 
 
-def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "01"
-    with whole_folder(target) as part:
-        (part / "clip").write_text("old")
-    with pytest.raises(Broken), whole_folder(target) as part:
-        (part / "clip").write_text("half")
-        raise Broken
-    assert (target / "clip").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "01"
-    target.mkdir()
-    (target / "clip").write_text("old")
-    with pytest.raises(FileNotFoundError):
-        replace_folder(target, tmp_path / "gone")
-    assert (target / "clip").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_folders_made_for_nothing_are_taken_away(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(Broken), whole_folder(tmp_path / "mine" / "runs" / "takes" / "01"):
-        raise Broken
-    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
-
-
-def test_sweeping_puts_back_what_the_dead_took_away(tmp_path: Path, dead: int) -> None:
-    (tmp_path / f".old-{dead}-01").mkdir()
-    (tmp_path / f".old-{dead}-01" / "clip").write_text("finished")
-    (tmp_path / f".part-{dead}-01").mkdir()
-    (tmp_path / f".old-{dead}-02").mkdir()
-    (tmp_path / "02").mkdir()
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["01", "02"]
-    assert (tmp_path / "01" / "clip").read_text() == "finished"
-
-
-def test_sweeping_spares_what_is_not_the_programs(tmp_path: Path) -> None:
-    names = {".part-notes", ".old-photos", ".part-2-", ".partly", "part-1-x"}
-    for name in names:
-        (tmp_path / name).write_text("mine")
-    sweep(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == names
-    sweep(tmp_path / "nowhere")
-
-
-def test_sweeping_takes_what_the_dead_left_and_spares_the_living(tmp_path: Path, dead: int) -> None:
-    gone = tmp_path / f".part-{dead}-film.mp4"
-    gone.write_text("half")
-    gone_folder = tmp_path / f".part-{dead}-01"
-    (gone_folder / "deep").mkdir(parents=True)
-    living = tmp_path / f".part-{os.getppid()}-film.mp4"
-    living.write_text("at work")
-    other = tmp_path / "film.mp4"
-    other.write_text("done")
-    sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([living, other])
+def test_the_same_content_lies_there_once(artifacts: Artifacts, clip: Path, tmp_path: Path) -> None:
+    first = artifacts.put(clip)
+    place = artifacts.path(first.digest, first.suffix)
+    node = place.stat().st_ino
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clip.read_bytes())
+    assert artifacts.put(copy) == first
+    assert files(artifacts) == [place]
+    assert place.stat().st_ino == node
 
 
 @pytest.mark.parametrize(
-    ("number", "says"),
+    "name",
     [
-        (errno.ENOSPC, "the disk is full"),
-        (errno.EDQUOT, "the disk is full"),
-        (errno.EACCES, "permission denied"),
-        (errno.EROFS, "read-only"),
-        (errno.ENOTDIR, "a file is in the way"),
-        (errno.EFBIG, "larger than is allowed"),
-        (errno.EIO, "Input/output error"),
+        "",
+        "9f",
+        "A" * 64,
+        "g" * 64,
+        "a" * 63,
+        "a" * 65,
+        "../" + "a" * 61,
+        "a" * 64 + "\n",
+        "/etc/passwd",
+        "é" * 64,
     ],
 )
-def test_failures_are_told_plainly(tmp_path: Path, number: int, says: str) -> None:
-    with pytest.raises(OutputFailed, match=says) as caught, told_plainly(tmp_path):
-        raise OSError(number, os.strerror(number), str(tmp_path / ".part-1-film.mp4"))
-    assert str(tmp_path) in str(caught.value)
-    assert ".part-" not in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_what_is_no_digest_names_nothing(artifacts: Artifacts, name: str) -> None:
+    with pytest.raises(ValueError, match="names no artifact"):
+        artifacts.path(name, ".mp4")
 
 
-def test_a_library_that_does_not_load_is_no_failure_of_the_disk(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"nowhere\.so"), told_plainly(tmp_path):
-        ctypes.CDLL("libnowhere.so")
+def aged(file: Path) -> Path:
+    old = time.time() - YOUNG - 10
+    os.utime(file, (old, old))
+    return file
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_told_plainly(tmp_path: Path) -> None:
-    with pytest.raises(OutputFailed, match="the disk is full"), told_plainly(tmp_path):
-        Path("/dev/full").write_text("x")
+def test_old_files_that_no_row_speaks_of_are_orphans(artifacts: Artifacts, tmp_path: Path) -> None:
+    places = []
+    for text in ("known", "orphan", "young"):
+        file = tmp_path / f"{text}.jpg"
+        file.write_text(text)
+        put = artifacts.put(file)
+        places.append(artifacts.path(put.digest, put.suffix))
+    known, orphan, _ = places
+    aged(known)
+    aged(orphan)
+    assert list(artifacts.orphans({known.stem})) == [orphan]
+    artifacts.remove(orphan)
+    artifacts.remove(orphan)
+    assert list(artifacts.orphans({known.stem})) == []
 
 
-def test_a_folder_in_a_files_way(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputFailed, match="a file is in the way"), told_plainly(tmp_path / "file"):
-        (tmp_path / "file" / "takes").mkdir(parents=True)
+def test_an_orphan_that_is_put_again_is_young(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    aged(artifacts.path(put.digest, put.suffix))
+    artifacts.put(clip)
+    assert list(artifacts.orphans(())) == []
 
 
-def test_write_text_is_utf8(tmp_path: Path) -> None:
-    write_text(tmp_path / "x", "Żółw\n")
-    assert (tmp_path / "x").read_bytes() == "Żółw\n".encode()
+def test_an_empty_folder_has_no_orphans(artifacts: Artifacts) -> None:
+    artifacts.sweep()
+    assert list(artifacts.orphans(())) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_leaves_nothing_and_is_told(artifacts: Artifacts, clip: Path, database: Database) -> None:
+    place = artifacts.path(digest(clip), ".mp4")
+    place.parent.mkdir(parents=True)
+    place.with_name(f".part-{os.getpid()}-{place.name}").symlink_to("/dev/full")
+    with pytest.raises(OutputFailed, match="the disk is full"), told_plainly(artifacts.folder):
+        artifacts.put(clip)
+    assert files(artifacts) == []
+    assert artifacts.put(clip).digest == digest(clip)  # once there is room
+
+
+def test_a_folder_that_cannot_be_written_is_told(artifacts: Artifacts, clip: Path) -> None:
+    artifacts.folder.mkdir()
+    (artifacts.folder / digest(clip)[:2]).write_text("in the way")
+    with pytest.raises(OutputFailed, match="a file is in the way"), told_plainly(artifacts.folder):
+        artifacts.put(clip)
+
+
+def rows(database: Database) -> list[ArtifactRow]:
+    with database.read() as session:
+        return list(session.scalars(select(ArtifactRow)))
+
+
+def test_a_kill_at_any_step_leaves_no_row_to_a_bad_file(tmp_path: Path, clip: Path) -> None:
+    lines = _put(tmp_path / "whole", clip, line=0)
+    assert lines is not None
+    assert lines > 40
+    every = max(1, lines // KILLS)
+    found = {_state_after_kill(tmp_path / "whole", clip)}
+    for line in range(1, lines + 1, every):
+        root = tmp_path / str(line)
+        assert _put(root, clip, line) is None
+        found.add(_state_after_kill(root, clip))
+    assert found == {(False, False), (True, False), (True, True)}
+
+
+def _state_after_kill(root: Path, clip: Path) -> tuple[bool, bool]:
+    """Whether the file is in its place, and whether it has its row; all else about it is checked."""
+    artifacts, database = Artifacts(root), open_database(root)
+    artifacts.sweep()
+    there = files(artifacts)
+    noted = rows(database)
+    for row in noted:
+        place = artifacts.path(row.digest, row.suffix)
+        assert digest(place) == row.digest
+        assert place.stat().st_size == row.bytes
+    assert all(digest(file) == file.stem for file in there)
+    for file in there:
+        aged(file)
+    assert list(artifacts.orphans({row.digest for row in noted})) == ([] if noted else there)
+    put = artifacts.put(clip)
+    with database.write() as session:
+        takes.keep_artifacts(session, [put], now=1.0)
+    assert [row.digest for row in rows(database)] == [digest(clip)]
+    database.close()
+    return bool(there), bool(noted)
+
+
+def _put(root: Path, clip: Path, line: int) -> int | None:
+    """The lines there were; None where the process was killed."""
+    ours, theirs = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=put_and_die, args=(root, clip, line, theirs))
+    process.start()
+    theirs.close()
+    process.join()
+    return _received(ours)
+
+
+def _received(pipe: Connection) -> int | None:
+    try:
+        lines = pipe.recv()
+    except EOFError:
+        return None
+    finally:
+        pipe.close()
+    assert isinstance(lines, int)
+    return lines

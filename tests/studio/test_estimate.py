@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from moc_engine.contract import StageEvent, StepEvent
 from studio.estimate import TYPICAL, Rates, measured, time_left
-from studio.planner import TakeInputs
+from studio.inputs import TakeInputs
 from studio.takes import Take
 
 INPUTS = TakeInputs(

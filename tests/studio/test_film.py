@@ -17,7 +17,7 @@ from moc_engine.errors import RenderCancelled
 from studio.errors import DamagedFolder, OutputFailed, WrongUse
 from studio.exchange.mp4 import read_recipe
 from studio.film import Film, ShotBegins, ShotEnds, assemble, check_formats, shoot, slug
-from studio.planner import ChosenTake, PlannedShot, plan
+from studio.film_plan import ChosenTake, PlannedShot, plan
 from studio.storyboard import CastMember, Settings, Shot, Storyboard
 from studio.takes import FilmFolder, Take
 from tests.fakes.renderer import FakeRenderer

@@ -1,225 +1,238 @@
-from __future__ import annotations
+"""What edits make outdated: exactly what a recomputation of everything says, and in the right words."""
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.planner import ChosenTake, PlannedShot, plan
-from studio.storyboard import CastMember, Settings, Shot, Storyboard
-
-BOARD = Storyboard(
-    title="A test",
-    cast=(CastMember(name="Mira", look="red"),),
-    shots=tuple(Shot(id=f"shot-{i + 1}", caption=f"Mira waves {i}") for i in range(4)),
+from studio.edits import (
+    AddShot,
+    Choose,
+    Delete,
+    Discard,
+    Edit,
+    Lock,
+    Move,
+    SetCaption,
+    SetCast,
+    SetFilm,
+    SetSeed,
+    SetSettings,
+    Skip,
+    Split,
+    Steer,
+    Trim,
 )
+from studio.errors import BadStoryboard, Refused
+from studio.planner import FinishedTake, Standing, chosen_take, stand
+from studio.project import Project
+from studio.storyboard import CastMember, Settings
+from tests.fakes.edits import EDITS, STORY, ids
+from tests.fakes.projects import MODEL, project, rendered
 
 
-def with_shot(index: int, **change: object) -> Storyboard:
-    shots = list(BOARD.shots)
-    shots[index] = replace(shots[index], **change)  # type: ignore[arg-type]
-    return replace(BOARD, shots=tuple(shots))
+def standings(now: Project, takes: dict[str, FinishedTake]) -> dict[str, Standing]:
+    return {standing.shot: standing for standing in stand(now, takes, MODEL)}
 
 
-def ids(board: Storyboard, model: str = "m") -> list[str]:
-    return [shot.inputs.take_id for shot in plan(board, model)]
+def after(edit: Edit) -> dict[str, Standing]:
+    done, takes = rendered(project(*STORY))
+    return standings(edit.apply(done, takes), takes)
 
 
-def used(board: Storyboard, takes: Sequence[str]) -> tuple[ChosenTake, ...]:
-    """What a film of the board, made of these takes, leaves behind."""
-    pairs = zip(board.shots, takes, strict=True)
-    return tuple(ChosenTake(caption=shot.caption, take=take) for shot, take in pairs)
+def test_nothing_is_outdated_at_first() -> None:
+    done, takes = rendered(project(*STORY))
+    found = standings(done, takes)
+    assert {s.state for s in found.values()} == {"fresh"}
+    assert not any(s.worth or s.reasons for s in found.values())
 
 
-def actions(
-    board: Storyboard,
-    *,
-    finished: Collection[str] = (),
-    chosen: Sequence[ChosenTake] = (),
-    only: Collection[int] | None = None,
-    resume: bool = False,
-) -> list[str]:
-    planned = plan(board, "m", finished=finished, chosen=chosen, only=only, resume=resume)
-    return [shot.action for shot in planned]
+def test_a_shot_without_a_take_is_worth_rendering_and_one_without_a_caption_is_not() -> None:
+    start = AddShot(id="new").apply(project(*STORY), {})
+    found = standings(start, {})
+    assert found["a"].state == "missing"
+    assert found["a"].worth
+    assert found["new"].state == "unwritten"
+    assert not found["new"].worth
 
 
-def test_a_first_render_makes_every_shot_and_each_sees_all_before_it() -> None:
-    planned = plan(BOARD, "m")
-    assert [shot.action for shot in planned] == ["render"] * 4
-    for shot in planned:
-        assert shot.context == tuple((other.index, other.take) for other in planned[: shot.index])
+def test_a_caption_outdates_its_shot_and_those_that_drew_on_it_come_with_it() -> None:
+    found = after(SetCaption(shot="b", caption="Otto jumps in the forest"))
+    assert found["a"].state == "fresh"
+    assert found["b"].state == "outdated"
+    assert found["b"].reasons == ("caption changed",)
+    assert found["c"].state == "fresh"
+    assert found["c"].worth  # once b is rendered
+    assert found["c"].reasons == ("shot 2 is to have a new take; it gave 50% of this shot's context",)
 
 
-def test_resuming_makes_only_what_is_missing() -> None:
-    takes = ids(BOARD)
-    assert actions(BOARD, finished=takes[:2], resume=True) == ["keep", "keep", "render", "render"]
-    assert actions(BOARD, finished=takes, resume=True) == ["keep"] * 4
-    assert actions(BOARD, finished=takes) == ["render"] * 4
+def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
+    done, takes = rendered(project(*STORY))
+    edited = SetCaption(shot="b", caption="Otto jumps in the forest").apply(done, takes)
+    again, takes = rendered(edited, takes, only="b")
+    found = standings(again, takes)
+    assert found["b"].state == "fresh"
+    assert found["c"].reasons == ("shot 2 has a new take; it gave 50% of this shot's context",)
+    assert found["c"].worth
+    assert found["d"].reasons[0] == "shot 2 has a new take; it gave 33% of this shot's context"
 
 
-def test_a_change_outdates_its_shot_and_those_that_saw_it() -> None:
-    before = ids(BOARD)
-    for index in range(4):
-        after = ids(with_shot(index, caption="Mira sits"))
-        assert [a == b for a, b in zip(before, after, strict=True)] == [i < index for i in range(4)]
+def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
+    done, takes = rendered(project(*STORY, settings=Settings(worth=0.4)))
+    again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
+    found = standings(again, takes)
+    assert found["c"].worth
+    # a third of shot 2 itself, and of shot 3, of which half may change
+    assert found["d"].influence == pytest.approx(1 / 3)
+    assert found["d"].state == "outdated"
+    assert not found["d"].worth
 
 
-def test_what_decides_pixels_decides_the_take() -> None:
-    before = ids(BOARD)[0]
-    changes = [
-        replace(BOARD, style="night"),
-        replace(BOARD, seed=1),
-        replace(BOARD, size=(64, 64)),
-        replace(BOARD, fps=25.0),
-        replace(BOARD, cast=(CastMember(name="Mira", look="green"),)),
-        replace(BOARD, cast=(CastMember(name="Otto"), *BOARD.cast)),
-        replace(BOARD, cast=(CastMember(name="waves"),)),
-        replace(BOARD, settings=Settings(steps=3)),
-        replace(BOARD, settings=Settings(guidance=3.0)),
-        replace(BOARD, settings=Settings(top_k=3)),
-        with_shot(0, seconds=2.0),
-        with_shot(0, seed=5),
-    ]
-    after = [ids(board)[0] for board in changes]
-    assert len({before, ids(BOARD, "other weights")[0], *after}) == len(changes) + 2
-    assert ids(replace(BOARD, title="Another"))[0] == before
-    assert ids(with_shot(0, lock=True))[0] == before
-    assert ids(replace(BOARD, cast=(*BOARD.cast, CastMember(name="Otto"))))[0] == before
-
-
-def test_steering_decides_the_take() -> None:
-    before = ids(BOARD)[2]
-    steered = [
-        {"pins": ("shot-1",)},
-        {"bans": ("shot-1",)},
-        {"boosts": {"shot-1": 1.0}},
-        {"pins": ("shot-2",)},
-    ]
-    assert len({before, *(ids(with_shot(2, **change))[2] for change in steered)}) == 5
-
-
-def test_a_skipped_shot_is_out_of_the_film_and_of_contexts() -> None:
-    planned = plan(with_shot(1, skip=True), "m")
-    assert [shot.action for shot in planned] == ["render", "skip", "render", "render"]
-    assert [index for index, _ in planned[3].context] == [0, 2]
-
-
-def test_a_skip_leaves_earlier_takes_fresh() -> None:
-    takes = ids(BOARD)
-    assert actions(with_shot(3, skip=True), finished=takes, resume=True) == ["keep"] * 3 + ["skip"]
-
-
-def test_single_shots_see_what_is_there() -> None:
-    takes = ids(BOARD)
-    planned = plan(BOARD, "m", finished=takes[:1], only={2})
-    assert [shot.action for shot in planned] == ["keep", "absent", "render", "absent"]
-    assert planned[2].context == ((0, takes[0]),)
-
-
-def test_an_outdated_take_stays_where_it_was_not_asked_for() -> None:
-    old = ids(replace(BOARD, seed=5))
-    planned = plan(BOARD, "m", finished=old, chosen=used(BOARD, old), only={1})
-    assert [(shot.action, shot.reason) for shot in planned] == [
-        ("keep", "outdated"),
-        ("render", ""),
-        ("keep", "outdated"),
-        ("keep", "outdated"),
-    ]
-    assert planned[1].context == ((0, old[0]),)
-
-
-def test_a_locked_shot_keeps_its_take() -> None:
-    old = ids(replace(BOARD, seed=5))
-    board = with_shot(1, lock=True)
-    chosen = used(BOARD, old)
-    planned = plan(board, "m", finished=old, chosen=chosen)
-    assert [shot.action for shot in planned] == ["render", "keep", "render", "render"]
-    assert (planned[1].take, planned[1].reason) == (old[1], "locked, though outdated")
-    assert actions(board, only={1}, finished=old, chosen=chosen)[1] == "keep"
-    assert actions(board)[1] == "render"  # there is nothing yet to hold on to
-
-
-def test_a_lock_goes_where_its_caption_goes() -> None:
-    old = ids(BOARD)
-    one, two, three, four = BOARD.shots
-    three = replace(three, lock=True)
-    new = Shot(id="new", caption="a ball")
-    for shots in ((one, new, two, three, four), (three, one, two, four), (one, three)):
-        board = replace(BOARD, shots=shots)
-        planned = plan(board, "m", finished=old, chosen=used(BOARD, old))
-        kept = [(shot.index, shot.take) for shot in planned if shot.action == "keep"]
-        assert kept == [(shots.index(three), old[2])]
-
-
-def test_a_lock_never_holds_a_take_of_another_caption() -> None:
-    old = ids(BOARD)
-    planned = plan(with_shot(1, lock=True, caption="a ball"), "m", finished=old, chosen=used(BOARD, old))
-    assert (planned[1].action, planned[1].reason) == ("render", "locked, but has no take of this caption yet")
-    assert (planned[1].before, planned[1].context) == (used(BOARD, old)[1], planned[2].context[:1])
-
-
-def test_shots_of_one_caption_are_told_apart_by_their_order() -> None:
-    board = replace(BOARD, shots=tuple(replace(shot, caption="a ball", lock=True) for shot in BOARD.shots))
-    old = ids(board)
-    assert [shot.take for shot in plan(board, "m", finished=old, chosen=used(board, old))] == old
-
-
-def test_an_edited_shot_keeps_its_old_take_only_in_its_place() -> None:
-    old = ids(BOARD)
-    edited = with_shot(2, caption="a ball")
-    assert plan(edited, "m", finished=old, chosen=used(BOARD, old), only={0})[2].take == old[2]
-    shorter = replace(edited, shots=edited.shots[1:])
-    planned = plan(shorter, "m", finished=old, chosen=used(BOARD, old), only={0})
-    assert [shot.action for shot in planned] == ["render", "absent", "keep"]
-    assert planned[2].take == old[3]
-
-
-def test_only_places_of_names_that_are_said_count() -> None:
-    cast = (CastMember(name="Otto"), CastMember(name="Mira"), CastMember(name="Zoe"))
-    board = replace(BOARD, cast=cast, style="Zoe is near")
-    assert plan(board, "m")[0].inputs.places == {"Mira": 1, "Zoe": 2}
-    assert plan(board, "m")[0].inputs.cast == ("Otto", "Mira", "Zoe")
-
-
-def test_a_chosen_take_that_is_gone_does_not_count() -> None:
-    assert actions(with_shot(0, lock=True), chosen=used(BOARD, ["gone"] * 4)) == ["render"] * 4
-
-
-def test_an_edit_undone_finds_the_old_takes_again() -> None:
-    first, second = ids(BOARD), ids(with_shot(0, caption="Mira sits"))
-    chosen = used(with_shot(0, caption="Mira sits"), second)
-    assert actions(BOARD, finished=[*first, *second], chosen=chosen, resume=True) == ["keep"] * 4
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=4, max_size=4),
-    st.sets(st.integers(0, 3)),
-    st.booleans(),
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (SetSeed(shot="c", seed=5), "seed changed"),
+        (SetFilm(style="night"), "style changed"),
+        (SetFilm(size=(640, 360)), "size changed"),
+        (SetFilm(fps=12.0), "frame rate changed"),
+        (SetFilm(seed=8), "seed changed"),
+        (SetSettings(settings=Settings(steps=3)), "steps changed"),
+        (SetSettings(settings=Settings(guidance=3.0)), "guidance changed"),
+        (SetSettings(settings=Settings(top_k=1)), "chunks per token changed"),
+        (Trim(shot="c", trim=0.0, seconds=3.5), "longer than its take"),
+        (Trim(shot="c", trim=0.5, seconds=3.0), "longer than its take"),
+        (Steer(shot="c", pins=("a",)), "steering changed"),
+        (Steer(shot="c", bans=("a",)), "steering changed"),
+        (Steer(shot="c", boosts={"a": 2.0}), "steering changed"),
+        (Skip(shots=("a",), on=True), "shot 1 is skipped; it gave 50% of this shot's context"),
+        (Delete(shots=("a",)), "a shot before it was deleted; it gave 50% of this shot's context"),
+        (Move(shots=("b",), to=0), "the shots before it were moved"),
+        (Move(shots=("b",), to=4), "shot 4 no longer comes before it; it gave 50% of this shot's context"),
+        (
+            SetCast(cast=(CastMember(name="Otto"), CastMember(name="Mira", look="red"))),
+            "cast changed",
+        ),
+    ],
 )
-def test_every_plan_can_be_carried_out(
-    flags: list[tuple[bool, bool, bool]], only: set[int], resume: bool
-) -> None:
-    shots = tuple(
-        replace(shot, skip=skip, lock=lock) for shot, (skip, lock, _) in zip(BOARD.shots, flags, strict=True)
-    )
-    if all(shot.skip for shot in shots):
-        return
-    board = replace(BOARD, shots=shots)
-    old = ids(replace(board, seed=5))
-    finished = {take for take, (_, _, there) in zip(old, flags, strict=True) if there}
-    there: set[str] = set(finished)
-    planned = plan(board, "m", finished=finished, chosen=used(board, old), only=only or None, resume=resume)
-    for shot in planned:
-        _check(shot, there)
+def test_reasons_in_words(edit: Edit, reason: str) -> None:
+    found = after(edit)
+    assert found["c"].state == "outdated"
+    assert reason in found["c"].reasons
 
 
-def _check(shot: PlannedShot, there: set[str]) -> None:
-    assert (shot.take is None) == (shot.action in ("skip", "absent"))
-    assert all(take in there for _, take in shot.context)
-    assert all(index < shot.index for index, _ in shot.context)
-    if shot.action == "keep":
-        assert shot.take in there
-    elif shot.action == "render":
-        assert shot.take == shot.inputs.take_id
-        there.add(shot.take)
+def test_a_look_outdates_the_shot_that_introduces_its_owner() -> None:
+    found = after(SetCast(cast=(CastMember(name="Mira", look="green"), CastMember(name="Otto"))))
+    assert found["a"].reasons == ("a look in its caption changed",)
+    assert found["c"].state == "fresh"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        SetFilm(title="Another"),
+        Trim(shot="c", trim=1.0, seconds=1.5),
+        Split(shot="c", at=1.5, id="new"),
+        Lock(shots=("a", "b"), on=True),
+        SetSettings(settings=Settings(worth=0.5)),
+        Move(shots=("b",), to=2),
+        SetCast(cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto"), CastMember(name="Ada"))),
+    ],
+)
+def test_what_changes_the_cut_alone_outdates_nothing(edit: Edit) -> None:
+    assert {s.state for s in after(edit).values()} == {"fresh"}
+
+
+def test_halves_share_a_take_until_one_is_edited() -> None:
+    done, takes = rendered(project(*STORY))
+    halves = Split(shot="b", at=1.0, id="new").apply(done, takes)
+    assert halves.chosen["new"] == halves.chosen["b"]
+    edited = SetCaption(shot="new", caption="Otto jumps").apply(halves, takes)
+    found = standings(edited, takes)
+    assert (found["b"].state, found["new"].state) == ("fresh", "outdated")
+    again, takes = rendered(edited, takes, only="new")
+    found = standings(again, takes)
+    assert found["new"].state == "fresh"
+    assert found["b"].state == "fresh"
+    assert found["c"].state == "outdated"
+
+
+def test_locked_shots_are_marked_but_never_due() -> None:
+    done, takes = rendered(project(*STORY))
+    locked = Lock(shots=("b",), on=True).apply(done, takes)
+    found = standings(SetCaption(shot="b", caption="Otto sits").apply(locked, takes), takes)
+    assert found["b"].state == "outdated"
+    assert not found["b"].worth
+    assert not found["c"].worth
+
+
+def test_a_rolled_take_is_fresh_until_the_seed_is_changed() -> None:
+    done, takes = rendered(project(*STORY))
+    seed = stand(done, takes, MODEL)[3].inputs.seed
+    old = takes[done.chosen["d"]]
+    rolled = replace(old, id="rolled", inputs=replace(old.inputs, seed=77), rolled_from=seed)
+    takes["rolled"] = rolled
+    now = Choose(shot="d", take="rolled").apply(done, takes)
+    assert standings(now, takes)["d"].state == "fresh"
+    assert standings(now, takes)["d"].inputs.seed == 77
+    other = SetSeed(shot="d", seed=4).apply(now, takes)
+    assert standings(other, takes)["d"].reasons == ("seed changed",)
+
+
+def test_a_discarded_take_leaves_its_shots_without() -> None:
+    done, takes = rendered(project(*STORY))
+    found = standings(Discard(take=done.chosen["b"]).apply(done, takes), takes)
+    assert found["b"].state == "missing"
+    assert "shot 2 has no take any more; it gave 50% of this shot's context" in found["c"].reasons
+
+
+RENDERS = st.tuples(st.just("render"), st.none() | ids)
+DOINGS = st.lists(st.one_of(EDITS, RENDERS), max_size=12)
+
+
+def applied(
+    edit: Any, now: Project, takes: dict[str, FinishedTake]
+) -> tuple[Project, dict[str, FinishedTake]]:
+    """The project after an edit or render; as it was where that is refused."""
+    if isinstance(edit, tuple):
+        return rendered(now, takes, only=edit[1])
+    try:
+        return edit.apply(now, takes), takes
+    except (BadStoryboard, Refused):
+        return now, takes
+
+
+@given(DOINGS)
+@settings(max_examples=200, deadline=None)
+def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) -> None:
+    now, takes = rendered(project(*STORY))
+    for edit in edits:
+        now, takes = applied(edit, now, takes)
+    for standing in stand(now, takes, MODEL):
+        take = chosen_take(now, takes, standing.shot)
+        if take is None or standing.state == "unwritten":
+            assert standing.state in ("missing", "unwritten")
+            continue
+        wanted = standing.inputs
+        if wanted.seconds <= take.seconds + 0.5 / take.inputs.fps:
+            wanted = replace(wanted, seconds=take.inputs.seconds)
+        others = tuple(name for name in wanted.context if name != take.id)  # a half's other half shows it too
+        wanted = replace(wanted, context=others)
+        caption = now.board.shots[standing.place].caption
+        assert (standing.state == "outdated") == (wanted.take_id != take.id or caption != take.caption), (
+            standing
+        )
+
+
+@given(DOINGS)
+@settings(max_examples=100, deadline=None)
+def test_rendering_what_is_worth_it_leaves_nothing_worth_it(edits: list[Any]) -> None:
+    now, takes = rendered(project(*STORY))
+    for edit in edits:
+        now, takes = applied(edit, now, takes)
+    for shot in now.board.shots:
+        if standings(now, takes)[shot.id].worth:
+            now, takes = rendered(now, takes, only=shot.id)
+    left = [s for s in stand(now, takes, MODEL) if s.worth]
+    assert not left, left

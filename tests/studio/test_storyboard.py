@@ -12,6 +12,7 @@ from studio.storyboard import (
     Settings,
     Shot,
     Storyboard,
+    check_ready,
     compose_captions,
     parse_size,
     shot_seed,
@@ -99,9 +100,7 @@ def test_steering_speaks_of_places_and_sleeps_where_it_cannot_act() -> None:
         ({"fps": 61.0}, ("fps",)),
         ({"seed": -1}, ("seed",)),
         ({"seed": 2**63}, ("seed",)),
-        ({"shots": ()}, ("shots",)),
         ({"shots": (Shot(id="a", caption="x"), Shot(id="a", caption="y"))}, ("shots",)),
-        ({"shots": (Shot(id="a", caption="x", skip=True),)}, ("shots",)),
         ({"shots": tuple(Shot(id=str(i), caption="x") for i in range(501))}, ("shots",)),
         ({"cast": tuple(CastMember(name=str(i)) for i in range(9))}, ("cast",)),
         ({"cast": (CastMember(name="Mira"), CastMember(name="MIRA"))}, ("cast", 1, "name")),
@@ -115,12 +114,29 @@ def test_a_broken_rule_names_its_field(change: dict[str, object], field: tuple[o
 
 
 @pytest.mark.parametrize(
+    ("shots", "field"),
+    [
+        ((), ("shots",)),
+        ((Shot(id="a", caption="x", skip=True),), ("shots",)),
+        ((Shot(id="a", caption="x"), Shot(id="b", caption="")), ("shots", 1, "caption")),
+    ],
+)
+def test_what_may_be_written_but_not_rendered(shots: tuple[Shot, ...], field: tuple[object, ...]) -> None:
+    unfinished = replace(board("one"), shots=shots)
+    with pytest.raises(BadStoryboard) as caught:
+        check_ready(unfinished)
+    assert caught.value.field == field
+    check_ready(board("one"))
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"caption": ""}, "caption"),
         ({"caption": "  \n"}, "caption"),
         ({"caption": "a\x00b"}, "caption"),
         ({"caption": "a\x9bb"}, "caption"),
+        ({"trim": -0.1}, "trim"),
+        ({"trim": 8.0, "seconds": 3.0}, "trim"),
         ({"caption": "a\ud800b"}, "caption"),
         ({"caption": "x" * 2001}, "caption"),
         ({"seconds": 0.4}, "seconds"),

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from studio.exchange.mp4 import join, read_recipe
+from studio.exchange import mp4
+from studio.exchange.mp4 import Piece, read_recipe
 from tests.fakes.renderer import write_clip
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
@@ -19,6 +20,11 @@ def clips(tmp_path: Path, *seconds: float, fps: float = 24.0) -> list[Path]:
         made.append(tmp_path / f"{index}.mp4")
         write_clip(made[-1], COLOURS[index % 3], seconds=length, fps=fps, size=(96, 64))
     return made
+
+
+def join(parts: list[Path], film: Path, **about: object) -> int:
+    """Joins whole clips."""
+    return mp4.join([Piece(clip=part, first=0, frames=10_000) for part in parts], film, **about)  # type: ignore[arg-type]
 
 
 def decoded(film: Path) -> tuple[list[np.ndarray], list[float]]:
@@ -89,3 +95,21 @@ def test_clips_that_do_not_fit_together_leave_no_film(
 def _payload(film: Path) -> list[bytes]:
     with av.open(film) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def test_of_a_trimmed_clip_the_part_that_shows(tmp_path: Path) -> None:
+    first, second, third = clips(tmp_path, 1.0, 1.5, 1.0, fps=12.0)
+    film = tmp_path / "film.mp4"
+    pieces = [
+        Piece(clip=first, first=0, frames=12),
+        Piece(clip=second, first=5, frames=7),
+        Piece(clip=third, first=0, frames=4),
+    ]
+    assert mp4.join(pieces, film, title="x", recipe={}) == 23
+    frames, times = decoded(film)
+    whole = [decoded(clip)[0] for clip in (first, second, third)]
+    wanted = [*whole[0], *whole[1][5:12], *whole[2][:4]]
+    assert len(frames) == len(wanted)
+    assert all(np.abs(a.astype(int) - b).mean() < 3 for a, b in zip(frames, wanted, strict=True))
+    assert np.allclose(times, np.arange(23) / 12, atol=2e-3)
+    assert _payload(film)[:12] == _payload(first)

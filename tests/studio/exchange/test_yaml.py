@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from studio.errors import BadStoryboard
 from studio.exchange.plain_yaml import MAX_BYTES
-from studio.exchange.yaml import read_storyboard
-from studio.storyboard import CastMember, shot_seed
+from studio.exchange.yaml import parse_storyboard, read_storyboard, write_storyboard
+from studio.storyboard import CastMember, Storyboard, shot_seed
 
 EXAMPLE = """\
 title: The red kite
@@ -300,3 +301,35 @@ def _written(tmp_path: Path, text: str | bytes, name: str = "story.yaml") -> Pat
     path = tmp_path / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
+
+
+def test_what_is_written_reads_back(tmp_path: Path) -> None:
+    first = parse_storyboard(
+        """
+title: "Two: a story"
+size: 640x360
+fps: 12
+seed: 7
+style: warm evening light
+settings: {steps: 4, top_k: 2, looks: every, worth: 0.2}
+cast: [{name: Mira, look: red with a top hat}, {name: "No"}]
+shots:
+  - {caption: "Mira: waves", seconds: 2.5, seed: 3, lock: true}
+  - {caption: "", seconds: 1, skip: yes}
+  - {caption: Mira runs, trim: 0.5, pins: [1], bans: [2]}
+  - {caption: Mira runs, boosts: {1: 1.5}}
+""",
+        "story.yaml",
+    )
+    assert parse_storyboard(write_storyboard(first), "again.yaml") == first
+
+
+def test_an_empty_project_reads_back() -> None:
+    empty = Storyboard(title="Empty")
+    assert parse_storyboard(write_storyboard(empty), "again.yaml") == empty
+
+
+def test_steering_that_sleeps_is_not_written() -> None:
+    story = parse_storyboard("shots: [{caption: a}, {caption: b, pins: [1]}]", "x.yaml")
+    turned = replace(story, shots=story.shots[::-1])
+    assert "pins" not in write_storyboard(turned)

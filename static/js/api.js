@@ -1,0 +1,39 @@
+// The routes of the studio. A failure is an `Error` whose message is for the person who asked.
+
+export class Refusal extends Error {
+  constructor(message, status, field) {
+    super(message);
+    this.status = status;
+    this.field = field;
+  }
+}
+
+async function call(method, path, body) {
+  const raw = body === undefined || typeof body === "string" || body instanceof Blob;
+  let answer;
+  try {
+    answer = await fetch(`/api${path}`, {
+      method,
+      headers: raw ? {} : { "content-type": "application/json" },
+      body: raw ? body : JSON.stringify(body),
+    });
+  } catch {
+    throw new Refusal("The studio does not answer. Is it still running?", 0, null);
+  }
+  const text = await answer.text();
+  let data = null;
+  try {
+    data = text ? JSON.parse(text) : null;
+  } catch {
+    data = null;
+  }
+  if (!answer.ok) {
+    const detail = Array.isArray(data?.detail) ? data.detail.map((problem) => problem.msg).join("; ") : null;
+    throw new Refusal(data?.error ?? detail ?? `The studio answered ${answer.status}.`, answer.status, data?.field ?? null);
+  }
+  return data;
+}
+
+export const get = (path) => call("GET", path);
+export const post = (path, body) => call("POST", path, body);
+export const fileOf = (project, take, kind) => `/api/projects/${project}/takes/${take}/${kind}`;

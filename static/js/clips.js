@@ -1,0 +1,110 @@
+// The clips of the timeline: how each stands, told by icon, word and colour, and pictures of its take.
+
+import { fileOf } from "./api.js";
+import { h, icon } from "./dom.js";
+import { press } from "./gestures.js";
+import { current, jobOf, view } from "./store.js";
+import { editCaption } from "./writing.js";
+
+const PICTURES = 8; // in a filmstrip
+
+const WORDS = {
+  unwritten: "no caption yet",
+  missing: "not rendered yet",
+  fresh: "up to date",
+  outdated: "outdated",
+  worth: "worth re-rendering",
+  locked: "locked",
+  skipped: "skipped",
+  queued: "waiting",
+  running: "rendering",
+};
+const ICONS = { unwritten: "dots", missing: "dots", fresh: "check", outdated: "clock", worth: "warn", locked: "lock", skipped: "skip", queued: "clock", running: "play" };
+
+export function standing(shot) {
+  const job = jobOf(shot.id);
+  if (job) return job.state;
+  if (shot.skip) return "skipped";
+  if (shot.state === "unwritten") return "unwritten";
+  if (shot.state === "missing") return "missing";
+  if (shot.lock) return "locked";
+  if (shot.worth) return "worth";
+  return shot.state;
+}
+
+export function standingWords(shot) {
+  const state = standing(shot);
+  const job = jobOf(shot.id);
+  if (state === "running" && job.steps) return `rendering ${Math.round((100 * job.step) / job.steps)}%`;
+  return WORDS[state];
+}
+
+export function makeClip({ shot }) {
+  const id = shot.id;
+  const clip = h(
+    "div",
+    { class: "clip", id: `clip-${id}`, role: "option" },
+    h("div", { class: "pictures" }),
+    h("div", { class: "clip-number" }),
+    h("div", { class: "clip-flags" }),
+    h("div", { class: "clip-state" }),
+    h("div", { class: "progress" }),
+    h("div", { class: "handle left", title: "Trim the beginning" }),
+    h("div", { class: "handle right", title: "Trim the end" }),
+  );
+  clip.addEventListener("pointerdown", (event) => press(event, id));
+  clip.addEventListener("dblclick", () => editCaption(id));
+  clip.addEventListener("pointerenter", () => (view.hovered = id));
+  clip.addEventListener("pointerleave", () => view.hovered === id && (view.hovered = null));
+  return clip;
+}
+
+export function updateClip(clip, { shot, place, number }) {
+  const state = standing(shot);
+  const selected = view.selected.includes(shot.id);
+  const words = standingWords(shot);
+  Object.assign(clip.style, { left: `${place.left}px`, width: `${place.width}px` });
+  const marks = { selected, skip: shot.skip, narrow: place.width < 84, pinned: current()?.pins.includes(shot.id), banned: current()?.bans.includes(shot.id) };
+  clip.className = `clip is-${state} ${Object.keys(marks).filter((mark) => marks[mark]).join(" ")}`;
+  clip.setAttribute("aria-selected", String(selected));
+  const reasons = shot.reasons.length ? `: ${shot.reasons.join("; ")}` : "";
+  clip.setAttribute("aria-label", `Shot ${number}, ${shot.caption || "no caption yet"}, ${shot.seconds} seconds, ${words}${reasons}${shot.lock ? ", locked" : ""}`);
+  clip.title = `Shot ${number} · ${words}${reasons}`;
+  clip.querySelector(".clip-number").textContent = number;
+  const flags = [shot.lock && "lock", shot.skip && "skip", shot.pins.length && "pin"].filter(Boolean).join(" ");
+  const box = clip.querySelector(".clip-flags");
+  if (box.dataset.flags !== flags) {
+    box.dataset.flags = flags;
+    box.replaceChildren(...flags.split(" ").filter(Boolean).map(icon));
+  }
+  const label = clip.querySelector(".clip-state");
+  if (label.dataset.words !== words) {
+    label.dataset.words = words;
+    label.replaceChildren(icon(ICONS[state]), h("span", {}, words));
+  }
+  const job = jobOf(shot.id);
+  clip.querySelector(".progress").style.width = job?.state === "running" && job.steps ? `${(100 * job.step) / job.steps}%` : "0";
+  drawPictures(clip.querySelector(".pictures"), shot, place.width);
+}
+
+// As many pictures as fit, each of its own moment of the take.
+function drawPictures(box, shot, width) {
+  const take = shot.takes.find((candidate) => candidate.id === shot.take);
+  const [w, hgt] = take?.size ?? view.project.size;
+  const each = (64 * w) / hgt;
+  const count = Math.max(1, Math.ceil(width / each));
+  const key = take ? `${take.id} ${count} ${shot.trim} ${shot.seconds}` : "";
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  const picture = take && `url("${fileOf(view.project.id, take.id, "thumbnail")}")`;
+  box.replaceChildren(
+    ...(take ? [...Array(count).keys()] : []).map((index) => {
+      const moment = (shot.trim + ((index + 0.5) / count) * shot.seconds) / take.seconds;
+      const frame = Math.max(0, Math.min(PICTURES - 1, Math.floor(moment * PICTURES)));
+      return h("div", {
+        class: "picture",
+        style: { width: `${each}px`, backgroundImage: picture, backgroundSize: `${PICTURES * 100}% 100%`, backgroundPositionX: `${(100 * frame) / (PICTURES - 1)}%` },
+      });
+    }),
+  );
+}

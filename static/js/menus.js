@@ -1,0 +1,74 @@
+// What the menus of the bar hold; loaded when one is opened. `close` closes the menu.
+
+import { post } from "./api.js";
+import { duration, h } from "./dom.js";
+import { listProjects, notify, open, render, view } from "./store.js";
+
+const item = (label, work, note = null) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: work }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
+const link = (close, label, href, note = null) => h("a", { class: "menu-item", role: "menuitem", href, download: "", onclick: () => setTimeout(close) }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
+const line = (words) => h("div", { class: "menu-line quiet" }, words);
+
+const saying = (close, work) => async () => {
+  close();
+  try {
+    await work();
+  } catch (error) {
+    notify(error.message, "error");
+  }
+};
+
+export async function projectItems(close) {
+  const listed = await listProjects();
+  const act = (work) => saying(close, work);
+  const id = view.project.id;
+  const shown = listed.filter((project) => project.trashed === null);
+  const binned = listed.filter((project) => project.trashed !== null);
+  const made = async (state) => open(state.id);
+  const file = h("input", { type: "file", accept: ".yaml,.yml,.mocz", hidden: true, onchange: act(async () => made(await importFile(file.files[0]))) });
+  return [
+    ...shown.map((project) => item(project.title, act(() => open(project.id)), project.id === id ? "open" : `${project.shots} shots`)),
+    h("hr"),
+    item("New project", act(async () => made(await post("/projects", { title: "Untitled" })))),
+    item("Duplicate", act(async () => made(await post(`/projects/${id}/duplicate`)))),
+    item("Import…", () => file.click(), "YAML or bundle"),
+    file,
+    item("Move to bin", act(async () => {
+      await post(`/projects/${id}/trash`);
+      notify(`“${view.project.title}” is in the bin; the project menu brings it back`);
+      const next = shown.find((project) => project.id !== id);
+      await made(next ?? (await post("/projects", { title: "Untitled" })));
+    })),
+    ...(binned.length ? [h("hr"), line("In the bin")] : []),
+    ...binned.map((project) => item(project.title, act(async () => (await post(`/projects/${project.id}/recover`), open(project.id))), "restore")),
+  ];
+}
+
+async function importFile(file) {
+  if (file.name.endsWith(".mocz")) return post("/projects/bundle", file);
+  return post("/projects/import", await file.text());
+}
+
+export async function planItems(close) {
+  const planned = await post(`/projects/${view.project.id}/plan`, { scope: "worth" });
+  const all = await post(`/projects/${view.project.id}/plan`, { scope: "all" });
+  const seconds = (list) => duration(list.reduce((sum, shot) => sum + shot.seconds, 0));
+  return [
+    line(planned.length ? "Worth rendering, in this order:" : "Nothing is worth rendering."),
+    h("ol", { class: "plan" }, planned.map((shot) => h("li", {}, h("strong", {}, `Shot ${shot.place + 1}`), ` ${shot.reasons.join("; ")} · ~${duration(shot.seconds)}`))),
+    ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "worth" })), `~${seconds(planned)}`)] : []),
+    item("Render everything again", () => (close(), render({ scope: "all" })), `${all.length} shots · ~${seconds(all)}`),
+  ];
+}
+
+export function exportItems(close) {
+  const path = `/api/projects/${view.project.id}/export`;
+  return [
+    link(close, "Film", `${path}/film.mp4`, "MP4"),
+    link(close, "Subtitles", `${path}/subtitles.srt`, "SRT"),
+    link(close, "Captions", `${path}/captions.vtt`, "WebVTT"),
+    link(close, "Contact sheet", `${path}/contact-sheet.png`, "PNG"),
+    h("hr"),
+    link(close, "Storyboard", `/api/projects/${view.project.id}/storyboard.yaml`, "YAML"),
+    link(close, "Bundle", `${path}/project.mocz`, "everything, to take elsewhere"),
+  ];
+}

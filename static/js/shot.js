@@ -1,0 +1,90 @@
+// The selected shot: what it is, how it stands, what it looks at.
+
+import { button, h, percent, present } from "./dom.js";
+import { current, edit, on, render, roll, shots, start, view } from "./store.js";
+import { standing, standingWords } from "./clips.js";
+import { editCaption } from "./writing.js";
+
+export function mount(element) {
+  const box = h("div", { class: "panel shot-panel" });
+  element.replaceChildren(box);
+  if (localStorage.getItem("hints") !== "read") import("./hints.js").then((m) => element.append(m.hints()));
+  let drawn = "";
+  const draw = () => {
+    const shot = current();
+    const key = JSON.stringify([shot, view.selected, view.project?.due, shot && standing(shot)]);
+    if (key === drawn) return;
+    const focused = box.contains(document.activeElement) ? document.activeElement : null;
+    if (focused?.tagName === "INPUT") return; // drawn once it is left
+    drawn = key;
+    const place = [...box.querySelectorAll("button, input")].indexOf(focused);
+    box.replaceChildren(...present(shot ? shotParts(shot) : [h("p", { class: "quiet" }, "Select a shot on the timeline.")]));
+    if (place >= 0) box.querySelectorAll("button, input")[place]?.focus();
+  };
+  box.addEventListener("focusout", () => setTimeout(draw));
+  on("project selection queue", draw);
+  start();
+}
+
+function shotParts(shot) {
+  const number = shots().indexOf(shot) + 1;
+  const many = view.selected.length;
+  const state = standing(shot);
+  const numberField = (label, value, save, props = {}) =>
+    h("label", { class: "field" }, h("span", {}, label), h("input", { type: "number", value: value === null ? "" : Math.round(value * 1000) / 1000, onchange: (event) => save(event.target.value), onkeydown: (event) => event.key === "Enter" && event.target.blur(), ...props }));
+  const flag = (op, on, shape, label) =>
+    button(label, () => edit({ op, shots: view.selected, on: !on }), { shape, "aria-pressed": String(on) });
+  return [
+    h("h3", {}, many > 1 ? `${many} shots selected · shot ${number}` : `Shot ${number}`),
+    h("button", { type: "button", class: "caption-line", onclick: () => editCaption(shot.id), title: "Edit the caption (E)" }, shot.caption || "Write what happens…"),
+    h("p", { class: `standing is-${state}` }, h("strong", {}, standingWords(shot))),
+    state === "outdated" ? h("p", { class: "quiet" }, "What changed gave it little: rendering it anew is hardly worth it.") : null,
+    shot.unknown.length ? h("p", { class: "unknown-words" }, "The model does not know ", shot.unknown.map((span) => [h("strong", {}, [...shot.caption].slice(span.start, span.stop).join("")), span.suggestion ? ` (did you mean ${span.suggestion}?) ` : " "]), "and leaves it out.") : null,
+    shot.reasons.length && shot.take ? h("ul", { class: "reasons" }, shot.reasons.map((reason) => h("li", {}, reason))) : null,
+    h(
+      "div",
+      { class: "row" },
+      button(shot.take ? "Render again" : "Render", () => render({ shots: view.selected }), { class: "primary", disabled: shot.lock || shot.skip || !shot.caption, title: "Render this shot (R)" }),
+      button("New seed", () => roll(shot.id, 1), { shape: "dice", disabled: shot.lock || shot.skip || !shot.caption, title: "Another take with a new seed and the context it had" }),
+      button("4 variations", () => roll(shot.id, 4), { disabled: shot.lock || shot.skip || !shot.caption }),
+    ),
+    h(
+      "div",
+      { class: "fields" },
+      numberField("Length (s)", shot.seconds, (value) => edit({ op: "trim", shot: shot.id, trim: shot.trim, seconds: Number(value) }), { min: 0.5, max: 10, step: 0.1 }),
+      numberField("From (s)", shot.trim, (value) => edit({ op: "trim", shot: shot.id, trim: Number(value), seconds: shot.seconds }), { min: 0, max: 9.5, step: 0.1 }),
+      numberField("Seed", shot.seed, (value) => edit({ op: "seed", shot: shot.id, seed: value === "" ? null : Number(value) }), { min: 0, placeholder: "the film's" }),
+    ),
+    h("div", { class: "row" }, flag("lock", shot.lock, "lock", "Lock"), flag("skip", shot.skip, "skip", "Skip"), button("Duplicate", () => edit({ op: "duplicate", shots: view.selected }), { shape: "copy" }), button("Delete", () => edit({ op: "delete", shots: view.selected }), { shape: "remove" })),
+    steeringParts(shot),
+  ];
+}
+
+function steeringParts(shot) {
+  const place = shots().indexOf(shot);
+  const earlier = shots().slice(0, place);
+  const toggle = (kind, id) => {
+    const other = kind === "pins" ? "bans" : "pins";
+    const mine = shot[kind].includes(id) ? shot[kind].filter((x) => x !== id) : [...shot[kind], id];
+    return edit({ op: "steer", shot: shot.id, boosts: shot.boosts, [kind]: mine, [other]: shot[other].filter((x) => x !== id) });
+  };
+  const take = shot.takes.find((candidate) => candidate.id === shot.take);
+  const share = new Map(take?.context ?? []);
+  return h(
+    "div",
+    { class: "steering" },
+    h("h4", {}, "Context"),
+    earlier.length ? null : h("p", { class: "quiet" }, "The first shot remembers nothing."),
+    shot.dormant.length ? h("p", { class: "quiet" }, `${shot.dormant.length} pin or ban rests: its shot is skipped, gone, or no longer earlier.`) : null,
+    earlier.map((other, index) =>
+      h(
+        "div",
+        { class: `context-row ${other.skip ? "skip" : ""}` },
+        h("span", { class: "context-name", title: other.caption }, `${index + 1}  ${other.caption || "no caption"}`),
+        h("span", { class: "share", title: "share of what this shot drew from earlier ones" }, share.has(index) ? percent(share.get(index)) : ""),
+        button(`Pin shot ${index + 1}`, () => toggle("pins", other.id), { text: false, shape: "pin", "aria-pressed": String(shot.pins.includes(other.id)) }),
+        button(`Ban shot ${index + 1}`, () => toggle("bans", other.id), { text: false, shape: "cross", "aria-pressed": String(shot.bans.includes(other.id)) }),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,89 @@
+"""The web process: routes, the page, and the worker beside them. Never imports torch.
+
+service ─► routes (/api) ─┐
+views ─► Gradio (/) ──────┼─► FastAPI ─► Guard ─► uvicorn
+static/ (/studio-assets) ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from studio import __version__
+from studio.api import routes, tell_errors
+from studio.security import Guard, Login
+from studio.service import Service
+from studio.supervisor import Supervisor
+
+ASSETS: Final = "/studio-assets"
+_HERE: Final = Path(__file__).parent
+STATIC: Final = _HERE / "static" if (_HERE / "static").is_dir() else _HERE.parent / "static"
+"""Among the packages where they were installed, beside them in a clone."""
+
+
+class _Fresh(StaticFiles):
+    """Files that a browser asks for anew each time, and gets only if they changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def make_app(
+    service: Service,
+    supervisor: Supervisor | None = None,
+    *,
+    hosts: Collection[str] = (),
+    login: Login | None = None,
+) -> ASGIApp:
+    """The whole studio as one ASGI application; `supervisor` runs as long as it does."""
+    import gradio as gr
+
+    from studio.views.window import BLOCKS, window
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        if supervisor is not None:
+            supervisor.start()
+        try:
+            yield
+        finally:
+            if supervisor is not None:
+                supervisor.stop()
+
+    app = FastAPI(title="MoC Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"  # what the bundled page of routes reads
+    app.include_router(routes(service))
+    _document(app)
+    tell_errors(app)
+    app.mount(ASSETS, _Fresh(directory=STATIC))
+    options: dict[str, Any] = BLOCKS
+    app = gr.mount_gradio_app(app, window(service), path="/", **options)
+    return Guard(app, hosts, login)
+
+
+def _document(app: FastAPI) -> None:
+    """The page of all routes at /docs, without asking anything from elsewhere."""
+    import swagger_ui_bundle
+
+    app.mount(f"{ASSETS}/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="MoC Studio: routes",
+            swagger_js_url=f"{ASSETS}/swagger/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/icons.svg",
+        )

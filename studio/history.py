@@ -1,0 +1,65 @@
+"""Undo and redo: what an edit changed, kept so that it can be taken back exactly.
+
+A project is laid out flat, one value per place: "title", "settings", "order", "shots/ID", "chosen/ID", …
+A change holds the values of those places alone that differ, before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Document = Mapping[str, Any]
+"""A project as JSON: a mapping of parts, of which `shots`, `chosen` and `discarded` are mappings by id."""
+
+Places = Mapping[str, Any]
+
+_BY_ID = ("shots", "chosen", "discarded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """The places an edit touched, with what stood there before and after it; None: nothing."""
+
+    before: Places
+    after: Places
+
+    def __bool__(self) -> bool:
+        return bool(self.after)
+
+    @property
+    def inverse(self) -> Change:
+        return Change(before=self.after, after=self.before)
+
+    def apply(self, document: Document) -> Document:
+        """The document with what stands in `after`, whatever stood there."""
+        return _nested({**_flat(document), **self.after})
+
+
+def difference(old: Document, new: Document) -> Change:
+    """What leads from one document to the other."""
+    before, after = _flat(old), _flat(new)
+    places = [place for place in {**before, **after} if before.get(place) != after.get(place)]
+    return Change(
+        before={place: before.get(place) for place in places},
+        after={place: after.get(place) for place in places},
+    )
+
+
+def _flat(document: Document) -> dict[str, Any]:
+    flat = {part: value for part, value in document.items() if part not in _BY_ID}
+    for part in _BY_ID:
+        flat |= {f"{part}/{name}": value for name, value in document.get(part, {}).items()}
+    return flat
+
+
+def _nested(flat: Places) -> Document:
+    document: dict[str, Any] = {part: {} for part in _BY_ID}
+    for place, value in flat.items():
+        part, slash, name = place.partition("/")
+        if slash and value is not None:
+            document[part][name] = value
+        elif not slash:
+            document[part] = value
+    return document

@@ -1,0 +1,87 @@
+"""The studio's database: SQLite with the settings that keep what was acknowledged.
+
+SQLite before 3.51.3 can lose data when a write-ahead log is reset (https://sqlite.org/releaselog/3_51_3.html),
+so a log is used from that version on and a rollback journal before it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from studio.errors import OutputFailed
+
+SAFE_LOG: Final = (3, 51, 3)
+"""The first version of SQLite whose write-ahead log is used."""
+
+BUSY_SECONDS: Final = 20.0
+"""How long a transaction waits for another's."""
+
+APPLICATION: Final = 0x4D6F4353
+"""Marks our databases ("MoCS") in their header."""
+
+
+def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
+    """The journal that is safe with a version of SQLite."""
+    return "wal" if version >= SAFE_LOG else "delete"
+
+
+class Database:
+    """An open database; each transaction is a `Session` of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.engine = connect(path)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent look; nothing is kept of what the block changes."""
+        reading = self.engine.execution_options(reading=True)
+        with reading.connect() as connection, Session(connection) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Everything the block changes is kept, or nothing where it fails; one writer at a time.
+
+        Raises `OutputFailed` where SQLite cannot write, as on a full disk.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                session.connection()  # takes the lock before anything is read
+                yield session
+        except OperationalError as error:
+            raise OutputFailed(f"{self.path} cannot be written: {error.orig}") from error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def connect(path: Path) -> Engine:
+    """An engine for a database file, made where there is none."""
+    engine = create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def settle(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say so
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode = {journal_mode()}")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,55 @@
+"""Projects and take inputs as JSON, and back, checked on the way in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from studio.history import Document
+from studio.inputs import TakeInputs
+from studio.project import Project
+from studio.storyboard import Storyboard
+
+_BOARD: Final = TypeAdapter(Storyboard)
+_INPUTS: Final = TypeAdapter(TakeInputs)
+
+
+def to_document(project: Project) -> Document:
+    """A project as `history` lays it out."""
+    board = asdict(project.board)
+    shots = board.pop("shots")
+    return {
+        **board,
+        "size": list(project.board.size),
+        "cast": list(board["cast"]),
+        "order": [shot["id"] for shot in shots],
+        "shots": {shot["id"]: _plain(shot) for shot in shots},
+        "chosen": dict(project.chosen),
+        "discarded": dict.fromkeys(sorted(project.discarded), True),
+    }
+
+
+def from_document(document: Document) -> Project:
+    """The project; raises pydantic's `ValidationError` or `BadStoryboard` for what is none."""
+    board = {name: part for name, part in document.items() if name not in ("order", "chosen", "discarded")}
+    board["shots"] = [document["shots"][shot] for shot in document["order"]]
+    return Project(
+        board=_BOARD.validate_python(board),
+        chosen=dict(document["chosen"]),
+        discarded=frozenset(document["discarded"]),
+    )
+
+
+def inputs_to_json(inputs: TakeInputs) -> dict[str, Any]:
+    return _plain(asdict(inputs))
+
+
+def inputs_from_json(data: dict[str, Any]) -> TakeInputs:
+    return _INPUTS.validate_python(data)
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, as JSON gives them back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

@@ -1,0 +1,185 @@
+"""Projects in the database: made, listed, edited, undone.
+
+Each function is part of the caller's transaction; `now` is the time in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from studio.edits import Edit
+from studio.errors import NotThere, Refused, StaleRevision
+from studio.history import Change, difference
+from studio.planner import FinishedTake
+from studio.project import Listed, Project
+from studio.store.documents import from_document, to_document
+from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A project as it stands: what undo and redo would do, in words, None for nothing."""
+
+    id: str
+    project: Project
+    revision: int
+    undo: str | None
+    redo: str | None
+
+
+def create(session: Session, project: Project, now: float) -> str:
+    """Keeps a new project; returns its id."""
+    row = ProjectRow(
+        id=secrets.token_hex(8),
+        document=dict(to_document(project)),
+        revision=0,
+        created=now,
+        changed=now,
+        opened=now,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def listed(session: Session) -> list[Listed]:
+    """All projects, the one opened last first."""
+    rows = session.scalars(select(ProjectRow).order_by(ProjectRow.opened.desc()))
+    return [
+        Listed(
+            id=row.id,
+            title=row.document["title"],
+            shots=len(row.document["order"]),
+            changed=row.changed,
+            opened=row.opened,
+            trashed=row.trashed,
+        )
+        for row in rows
+    ]
+
+
+def load(session: Session, project: str) -> Stored:
+    """Raises `NotThere`."""
+    row = _row(session, project)
+    done, undone = _last_done(session, project), _next_undone(session, project)
+    return Stored(
+        id=row.id,
+        project=from_document(row.document),
+        revision=row.revision,
+        undo=None if done is None else done.words,
+        redo=None if undone is None else undone.words,
+    )
+
+
+def apply(
+    session: Session, project: str, edit: Edit, takes: Mapping[str, FinishedTake], *, base: int, now: float
+) -> Change:
+    """Carries out an edit that was made at revision `base`; what was undone before it is forgotten.
+
+    Raises `StaleRevision`, `NotThere` and what the edit raises.
+    """
+    row = _at_revision(session, project, base)
+    old = from_document(row.document)
+    change = difference(row.document, to_document(edit.apply(old, takes)))
+    if not change:
+        return change
+    session.execute(delete(EditRow).where(EditRow.project == project, EditRow.undone))
+    words = edit.words(old)
+    session.add(
+        EditRow(project=project, words=words, before=dict(change.before), after=dict(change.after), at=now)
+    )
+    _make(session, row, change, now)
+    return change
+
+
+def undo(session: Session, project: str, *, base: int, now: float) -> str:
+    """Takes the last edit back; returns what it was, in words. Raises as `apply` does."""
+    return _turn(session, project, base, now, back=True)
+
+
+def redo(session: Session, project: str, *, base: int, now: float) -> str:
+    """Makes the edit again that was taken back last; returns what it is, in words."""
+    return _turn(session, project, base, now, back=False)
+
+
+def choose(session: Session, project: str, shot: str, take: str) -> None:
+    """Lets a take stand for a shot, from the bin if need be.
+
+    It is no edit: nobody's revision is out of date by it.
+    """
+    row = _row(session, project)
+    discarded = {name: True for name in row.document["discarded"] if name != take}
+    chosen = {**row.document["chosen"], shot: take}
+    row.document = {**row.document, "chosen": chosen, "discarded": discarded}
+
+
+def opened(session: Session, project: str, now: float) -> None:
+    _row(session, project).opened = now
+
+
+def set_trashed(session: Session, project: str, now: float | None) -> None:
+    """Puts a project into the bin, or takes it out with None."""
+    _row(session, project).trashed = now
+
+
+def remove(session: Session, project: str) -> None:
+    """Deletes a project with all that belongs to it, for good."""
+    session.delete(_row(session, project))
+
+
+def _turn(session: Session, project: str, base: int, now: float, *, back: bool) -> str:
+    row = _at_revision(session, project, base)
+    edit = _last_done(session, project) if back else _next_undone(session, project)
+    if edit is None:
+        raise Refused(f"there is nothing to {'undo' if back else 'redo'}")
+    change = Change(before=edit.before, after=edit.after)
+    edit.undone = back
+    _make(session, row, change.inverse if back else change, now)
+    return edit.words
+
+
+def _make(session: Session, row: ProjectRow, change: Change, now: float) -> None:
+    row.document = dict(change.apply(row.document))
+    row.revision += 1
+    row.changed = now
+    for place, take in change.after.items():
+        part, _, shot = place.partition("/")
+        if part == "chosen" and take is not None and session.get(TakeRow, (row.id, take)) is not None:
+            add_to_strip(session, row.id, shot, take, now)
+
+
+def add_to_strip(session: Session, project: str, shot: str, take: str, now: float) -> None:
+    """Shows a take among those of a shot."""
+    if session.get(StripRow, (project, shot, take)) is None:
+        session.add(StripRow(project=project, shot=shot, take=take, added=now))
+
+
+def _row(session: Session, project: str) -> ProjectRow:
+    row = session.get(ProjectRow, project)
+    if row is None:
+        raise NotThere("that project is not there any more")
+    return row
+
+
+def _at_revision(session: Session, project: str, base: int) -> ProjectRow:
+    row = _row(session, project)
+    if row.revision != base:
+        raise StaleRevision(
+            "the project was changed elsewhere meanwhile; look at it again and repeat the edit"
+        )
+    return row
+
+
+def _last_done(session: Session, project: str) -> EditRow | None:
+    done = select(EditRow).where(EditRow.project == project, ~EditRow.undone)
+    return session.scalars(done.order_by(EditRow.number.desc()).limit(1)).first()
+
+
+def _next_undone(session: Session, project: str) -> EditRow | None:
+    undone = select(EditRow).where(EditRow.project == project, EditRow.undone)
+    return session.scalars(undone.order_by(EditRow.number).limit(1)).first()

@@ -1,0 +1,151 @@
+"""The tables: what a studio knows. Times are seconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+
+
+class Table(DeclarativeBase):
+    """The base of all tables; constraints have names, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {Json: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+class ProjectRow(Table):
+    """A project: its document now, and how many edits have been made to it (undo and redo count as such)."""
+
+    __tablename__ = "project"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[Json]
+    revision: Mapped[int]
+    created: Mapped[float]
+    changed: Mapped[float]
+    opened: Mapped[float] = mapped_column(index=True)
+    trashed: Mapped[float | None]
+
+
+class EditRow(Table):
+    """One edit of a project: what it did in words, and the change it made. `undone` ones can be redone."""
+
+    __tablename__ = "edit"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    words: Mapped[str]
+    before: Mapped[Json]
+    after: Mapped[Json]
+    undone: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[float]
+
+
+class ArtifactRow(Table):
+    """A file that is there, named by its content."""
+
+    __tablename__ = "artifact"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    suffix: Mapped[str]
+    bytes: Mapped[int]
+    created: Mapped[float]
+
+
+class TakeRow(Table):
+    """A finished take of a project, named by its inputs. `links`: share of attention by context take."""
+
+    __tablename__ = "take"
+
+    project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    inputs: Mapped[Json]
+    caption: Mapped[str]
+    context: Mapped[list[Any]]
+    links: Mapped[Json]
+    own_share: Mapped[float | None]
+    rolled_from: Mapped[int | None]
+    frames: Mapped[int]
+    backend: Mapped[str]
+    timings: Mapped[Json]
+    clip: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
+    latents: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
+    trace: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
+    thumbnail: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
+    created: Mapped[float]
+
+
+class StripRow(Table):
+    """A take that was rendered or chosen for a shot at some time."""
+
+    __tablename__ = "strip"
+    __table_args__ = (
+        ForeignKeyConstraint(["project", "take"], ["take.project", "take.id"], ondelete="CASCADE"),
+    )
+
+    project: Mapped[str] = mapped_column(primary_key=True)
+    shot: Mapped[str] = mapped_column(primary_key=True)
+    take: Mapped[str] = mapped_column(primary_key=True)
+    added: Mapped[float]
+
+
+class JobRow(Table):
+    """One shot to render. `place` orders the queue; `fence` counts claims and tells a late worker apart.
+
+    `asked` is what was ordered besides (seed, kept context), `claimed` what stood there at the claim. An id
+    is never given twice: a page or a worker may still speak of a job that was cleared away.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (Index("ix_job_state_place", "state", "place"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    shot: Mapped[str]
+    place: Mapped[float]
+    state: Mapped[str]
+    asked: Mapped[Json]
+    reason: Mapped[str]
+    seconds: Mapped[float]
+    attempts: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    cancelled: Mapped[bool] = mapped_column(default=False)
+    claimed: Mapped[Json | None]
+    progress: Mapped[Json | None]
+    error: Mapped[str | None]
+    take: Mapped[str | None]
+    created: Mapped[float]
+    started: Mapped[float | None]
+    finished: Mapped[float | None]
+
+
+class PreviewRow(Table):
+    """The latest preview picture (PNG) of a running job."""
+
+    __tablename__ = "preview"
+
+    job: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int]
+    picture: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SettingRow(Table):
+    """What holds for the whole studio, such as whether the queue is paused."""
+
+    __tablename__ = "setting"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Json]

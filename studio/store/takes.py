@@ -1,0 +1,155 @@
+"""Takes in the database, and the strips of takes that each shot has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from studio.artifacts import Artifact
+from studio.planner import FinishedTake
+from studio.store.documents import inputs_from_json, inputs_to_json
+from studio.store.tables import ArtifactRow, StripRow, TakeRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTake(FinishedTake):
+    """A take with its files (by digest), what drew it, and the seconds each stage took."""
+
+    backend: str
+    timings: Mapping[str, float]
+    own_share: float | None
+    clip: str
+    latents: str
+    trace: str
+    thumbnail: str
+    created: float
+
+
+_TAKE: Final = TypeAdapter(StoredTake)
+
+
+def takes_of(session: Session, project: str) -> dict[str, StoredTake]:
+    """All takes of a project by id, the oldest first."""
+    rows = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.created))
+    return {row.id: _take(row) for row in rows}
+
+
+def record_of(session: Session, project: str) -> dict[str, Any]:
+    """The takes and strips of a project as JSON, for a bundle."""
+    takes = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.id))
+    strips = session.scalars(
+        select(StripRow).where(StripRow.project == project).order_by(StripRow.shot, StripRow.take)
+    )
+    return {
+        "takes": [
+            {
+                column.name: getattr(row, column.name)
+                for column in TakeRow.__table__.columns
+                if column.name != "project"
+            }
+            for row in takes
+        ],
+        "strips": [{"shot": row.shot, "take": row.take, "added": row.added} for row in strips],
+    }
+
+
+def take_from_record(record: dict[str, Any]) -> StoredTake:
+    """A take as `record_of` has it; raises pydantic's `ValidationError` or `BadStoryboard`."""
+    return _checked(_TAKE.validate_python({**record, "inputs": inputs_from_json(record["inputs"])}))
+
+
+def _checked(take: StoredTake) -> StoredTake:
+    """A take whose numbers fit into the database; raises `ValueError`."""
+    whole = (take.frames, take.rolled_from or 0)
+    if not all(0 <= number < 2**63 for number in whole) or not math.isfinite(take.created):
+        raise ValueError("a number of the take is out of range")
+    return take
+
+
+def strips_of(session: Session, project: str) -> dict[str, list[str]]:
+    """The ids of each shot's takes by shot id, in the order they came."""
+    rows = session.scalars(
+        select(StripRow).where(StripRow.project == project).order_by(StripRow.added, StripRow.take)
+    )
+    strips: dict[str, list[str]] = {}
+    for row in rows:
+        strips.setdefault(row.shot, []).append(row.take)
+    return strips
+
+
+def keep_artifacts(session: Session, artifacts: Sequence[Artifact], now: float) -> None:
+    """Notes files that are in place, once each."""
+    for artifact in artifacts:
+        if session.get(ArtifactRow, artifact.digest) is None:
+            session.add(
+                ArtifactRow(digest=artifact.digest, suffix=artifact.suffix, bytes=artifact.bytes, created=now)
+            )
+    session.flush()
+
+
+def artifacts_in_use(session: Session) -> set[str]:
+    """The digests of all files that a take has."""
+    columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
+    return {digest for column in columns for digest in session.scalars(select(column).distinct())}
+
+
+def forget_artifacts(session: Session) -> None:
+    """Drops the rows of files that no take has any longer."""
+    used = artifacts_in_use(session)
+    for row in session.scalars(select(ArtifactRow)):
+        if row.digest not in used:
+            session.delete(row)
+    session.flush()
+
+
+def keep(session: Session, project: str, take: StoredTake) -> None:
+    """Adds a take whose artifacts are noted; the same take again changes nothing."""
+    if session.get(TakeRow, (project, take.id)) is not None:
+        return
+    session.add(
+        TakeRow(
+            project=project,
+            id=take.id,
+            inputs=inputs_to_json(take.inputs),
+            caption=take.caption,
+            context=[list(pair) for pair in take.context],
+            links=dict(take.links),
+            own_share=take.own_share,
+            rolled_from=take.rolled_from,
+            frames=take.frames,
+            backend=take.backend,
+            timings=dict(take.timings),
+            clip=take.clip,
+            latents=take.latents,
+            trace=take.trace,
+            thumbnail=take.thumbnail,
+            created=take.created,
+        )
+    )
+    session.flush()
+
+
+def _take(row: TakeRow) -> StoredTake:
+    return StoredTake(
+        id=row.id,
+        inputs=inputs_from_json(row.inputs),
+        caption=row.caption,
+        frames=row.frames,
+        context=tuple((shot, take) for shot, take in row.context),
+        links=row.links,
+        rolled_from=row.rolled_from,
+        backend=row.backend,
+        timings=row.timings,
+        own_share=row.own_share,
+        clip=row.clip,
+        latents=row.latents,
+        trace=row.trace,
+        thumbnail=row.thumbnail,
+        created=row.created,
+    )

@@ -1,0 +1,33 @@
+"""Components of ours: empty elements that our ES modules fill. Their templates are constant: no text of a
+person's ever enters one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import gradio as gr
+
+_MODULES: Final = "/studio-assets/js"
+
+
+def panel(module: str, *, elem_id: str) -> gr.HTML:
+    """A place on the page, filled by the function `mount` of a module, which talks to /api itself."""
+    place = 'element.querySelector(".studio-panel")'
+    return gr.HTML(
+        html_template='<div class="studio-panel"></div>',
+        js_on_load=f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))',
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def link() -> gr.HTML:
+    """Tells Python which project the page shows and at which revision, whenever that changes."""
+    tell = "(value) => { props.value = value; trigger('change'); }"
+    return gr.HTML(
+        value={"project": "", "revision": -1, "film": {}, "changed": []},
+        html_template="<span></span>",
+        js_on_load=f'import("{_MODULES}/link.js").then((m) => m.mount({tell}))',
+        apply_default_css=False,
+        visible="hidden",
+    )

@@ -1,0 +1,114 @@
+"""A real Chromium before a real studio whose worker draws flat colours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.fakes.studio import Studio
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+STORY = """
+title: A small story
+size: 128x72
+fps: 12
+cast: [{name: Mira, look: red}, {name: Otto}]
+shots:
+  - {caption: Mira waves in the meadow, seconds: 2}
+  - {caption: Otto runs right in the forest, seconds: 2}
+  - {caption: Mira and Otto dance on the beach, seconds: 2}
+"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("the browser tests need Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+class Story:
+    """A project of its own in a running studio."""
+
+    def __init__(self, studio: Studio, text: str = STORY) -> None:
+        self.studio = studio
+        request = urllib.request.Request(f"{studio.url}/api/projects/import", data=text.encode())
+        with urllib.request.urlopen(request) as answer:
+            self.id: str = json.load(answer)["id"]
+        self.url = f"{studio.url}/?__theme=dark#{self.id}"
+
+    def state(self) -> dict[str, Any]:
+        """The project as the API tells it."""
+        with urllib.request.urlopen(f"{self.studio.url}/api/projects/{self.id}") as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    @property
+    def shots(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.state()["shots"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio that all tests share which leave it running."""
+    studio = Studio(tmp_path_factory.mktemp("studio"))
+    yield studio
+    studio.stop()
+
+
+@pytest.fixture
+def story(running: Studio) -> Story:
+    """A small project, nothing of it rendered."""
+    return Story(running)
+
+
+@pytest.fixture
+def page(browser: Browser, story: Story) -> Iterator[Page]:
+    with opened(browser, story.url) as shown:
+        yield shown
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """A page in a window of 1440 × 900 unless told otherwise.
+
+    An error on it, a dialog, or a request to anywhere else fails the test.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+    shown = context.new_page()
+    wrong: list[str] = []
+    shown.on("pageerror", lambda error: wrong.append(str(error)))
+    shown.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    shown.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    shown.on("request", lambda request: None if _ours(request.url) else wrong.append(request.url))
+    shown.goto(url)
+    shown.wait_for_selector(".timeline .ruler .tick", timeout=60_000)
+    yield shown
+    context.close()
+    expected = ("ERR_CONNECTION_REFUSED", "status of 4", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    assert [text for text in wrong if not any(word in text for word in expected)] == []
+
+
+def _ours(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:"))

@@ -1,0 +1,92 @@
+"""The page as a whole: how much of it is ours, what it needs from elsewhere, and how it looks at any size."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Story, opened
+from tests.fakes.studio import Studio
+
+MOST_SCRIPT = 60_000
+"""Bytes of our own modules that the page loads, plotly.js not counted."""
+
+
+def test_our_own_modules_are_small(page: Page) -> None:
+    sizes: dict[str, int] = page.evaluate(
+        """() => Object.fromEntries(performance.getEntriesByType("resource")
+               .filter((entry) => entry.name.includes("/studio-assets/js/"))
+               .map((entry) => [entry.name.split("/").pop(), entry.decodedBodySize]))"""
+    )
+    assert "timeline.js" in sizes
+    assert sum(sizes.values()) <= MOST_SCRIPT, sizes
+
+
+def many(count: int) -> str:
+    shots = [{"caption": f"Mira walks right on the beach {n}", "seconds": 1 + n % 3} for n in range(count)]
+    return json.dumps({"title": "Many", "size": "128x72", "cast": [{"name": "Mira"}], "shots": shots})
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_nothing_overflows_at_any_size(browser: Browser, running: Studio, theme: str, width: int) -> None:
+    url = Story(running, many(40)).url.replace("dark", theme)
+    with opened(browser, url, viewport={"width": width, "height": 760}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for place in ("#bar", "#left", "#centre", "#right", "#timeline"):
+            box = page.locator(place).bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width + 1
+            assert box["y"] + box["height"] <= 761
+        expect(page.locator(".clip")).to_have_count(40)
+
+
+def test_nothing_moves_while_a_film_renders(page: Page, story: Story) -> None:
+    places = """() => ["#bar", "#left", "#centre", "#right", "#timeline", ".stage", ".clip", ".caption"]
+        .map((name) => { const b = document.querySelector(name).getBoundingClientRect();
+                         return [b.x, b.y, b.width, b.height].map(Math.round).join(); })"""
+    before = page.evaluate(places)
+    page.locator(".split-button .main").click()
+    for _ in range(20):
+        assert page.evaluate(places) == before
+        page.wait_for_timeout(100)
+    expect(page.locator(".clip.is-fresh")).to_have_count(3, timeout=30_000)
+    assert page.evaluate(places) == before
+
+
+def test_a_stale_edit_is_shown_as_a_conflict(browser: Browser, story: Story) -> None:
+    with opened(browser, story.url) as first, opened(browser, story.url) as second:
+        second.route("**/api/pulse*", lambda route: None)  # this tab hears of nothing
+        first.locator(".caption").first.click()
+        first.locator(".caption textarea").fill("Mira sits")
+        first.keyboard.press("Enter")
+        expect(first.locator(".caption").first).to_have_text("Mira sits")
+        second.locator(".caption").first.click()
+        second.locator(".caption textarea").fill("Mira jumps")
+        second.keyboard.press("Enter")
+        expect(second.locator(".notice.error")).to_contain_text("changed elsewhere")
+        expect(second.locator(".caption textarea")).to_have_value("Mira jumps")  # nothing typed is lost
+    assert story.shots[0]["caption"] == "Mira sits"
+
+
+def test_forms_are_edits_and_say_what_is_wrong(page: Page, story: Story) -> None:
+    title = page.locator("#form-title input, #form-title textarea").first
+    expect(title).to_have_value("A small story")
+    title.fill("Another story")
+    title.press("Enter")
+    expect(page.locator(".project-name summary")).to_contain_text("Another story")
+    title.fill("")
+    title.press("Enter")
+    expect(page.locator(".form-error").first).to_contain_text("is empty")
+    assert story.state()["title"] == "Another story"
+    cast = page.locator("#form-cast textarea")
+    cast.fill("Mira: red\nOtto\nAda: blue with a hat")
+    cast.blur()
+    page.wait_for_timeout(1500)
+    assert [member["name"] for member in story.state()["cast"]] == ["Mira", "Otto", "Ada"]
+    page.locator(".timeline").focus()
+    page.keyboard.press("Control+z")
+    expect(cast).to_have_value("Mira: red\nOtto")

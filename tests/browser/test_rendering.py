@@ -1,0 +1,261 @@
+"""From the button to the film: rendering, takes, the queue, and what happens when things die in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Story, opened
+from tests.fakes.studio import Studio
+
+
+def render(page: Page) -> None:
+    page.locator(".split-button .main").click()
+
+
+def rendered(page: Page, count: int = 3) -> None:
+    expect(page.locator(".clip.is-fresh")).to_have_count(count, timeout=60_000)
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_from_the_first_look_to_the_exported_film(page: Page, story: Story, tmp_path: Path) -> None:
+    expect(page.locator(".clip.is-missing")).to_have_count(3)
+    expect(page.locator(".split-button .main")).to_contain_text("Render 3")
+    render(page)
+    rendered(page)
+    expect(page.locator(".split-button .main")).to_be_disabled()
+    page.locator(".timeline").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    page.wait_for_function(
+        "document.querySelector('.time').textContent.startsWith('00:00:05')", timeout=20_000
+    )
+    page.keyboard.press("k")
+    for name, ending in (
+        ("Film", ".mp4"),
+        ("Subtitles", ".srt"),
+        ("Captions", ".vtt"),
+        ("Contact sheet", ".png"),
+        ("Storyboard", ".yaml"),
+        ("Bundle", ".mocz"),
+    ):
+        page.locator("summary", has_text="Export").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name=name, exact=False).first.click()
+        target = tmp_path / f"x{ending}"
+        download.value.save_as(target)
+        assert target.stat().st_size > 0
+    with av.open(tmp_path / "x.mp4") as film:
+        assert film.streams.video[0].frames == 72
+    assert "Otto runs right" in (tmp_path / "x.srt").read_text()
+
+
+def test_an_edit_renders_what_it_matters_to(page: Page, story: Story) -> None:
+    render(page)
+    rendered(page)
+    first = {shot["id"]: shot["take"] for shot in story.shots}
+    page.locator(".caption").nth(1).click()
+    page.locator(".caption textarea").fill("Otto jumps in the forest")
+    page.keyboard.press("Enter")
+    expect(page.locator(".split-button .main")).to_contain_text("Render 2")
+    expect(page.locator(".reasons")).to_contain_text("caption changed")
+    render(page)
+    until(lambda: [shot["take"] == first[shot["id"]] for shot in story.shots] == [True, False, False])
+
+
+def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None:
+    render(page)
+    rendered(page)
+    page.locator(".clip").first.click()
+    tab(page, "Shot")
+    page.get_by_role("button", name="4 variations").click()
+    until(lambda: len(story.shots[0]["takes"]) == 5)
+    tab(page, "Takes")
+    expect(page.locator(".take")).to_have_count(5)
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".pair video")).to_have_count(2)
+    before = story.shots[0]["take"]
+    page.locator(".take:not(.chosen)").last.get_by_role("button", name="Choose").click()
+    until(lambda: story.shots[0]["take"] != before)
+    page.locator(".timeline").focus()
+    chosen = story.shots[0]["take"]
+    page.keyboard.press("]")
+    until(lambda: story.shots[0]["take"] != chosen)
+    page.locator(".take.chosen").get_by_role("button", name="Delete take").click()
+    expect(page.locator(".take")).to_have_count(4)
+    expect(page.locator(".clip").first).to_have_class(re.compile("is-fresh"))  # back at the one it asks for
+    page.locator(".timeline").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".take")).to_have_count(5)
+
+
+def test_the_queue_is_paused_reordered_and_cancelled(page: Page, story: Story) -> None:
+    tab(page, "Queue")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    render(page)
+    jobs = page.locator(".job.is-queued")
+    expect(jobs).to_have_count(3)
+    jobs.nth(1).get_by_role("button", name="Earlier").click()
+    expect(jobs.first).to_contain_text("shot 2")
+    jobs.nth(2).get_by_role("button", name="Cancel").click()
+    expect(page.locator(".job.is-cancelled")).to_contain_text("shot 3")
+    page.get_by_role("button", name="Go on").click()
+    until(lambda: [shot["state"] for shot in story.shots][:2] != ["missing", "missing"])
+    page.locator(".job.is-cancelled").get_by_role("button", name="Try again").click()
+    until(lambda: all(shot["take"] for shot in story.shots))
+    page.get_by_role("button", name="Clear finished").click()
+    expect(page.locator(".job")).to_have_count(0)
+
+
+def test_a_reload_and_a_second_tab_show_the_render_that_runs(browser: Browser, tmp_path: Path) -> None:
+    studio = Studio(tmp_path / "slow", step_seconds=0.5)
+    try:
+        story = Story(studio)
+        with opened(browser, story.url) as first:
+            render(first)
+            expect(first.locator(".clip.is-running")).to_have_count(1, timeout=20_000)
+            first.reload()
+            expect(first.locator(".clip.is-running")).to_have_count(1, timeout=20_000)
+            with opened(browser, story.url) as second:
+                expect(second.locator(".clip.is-running, .clip.is-queued")).not_to_have_count(0)
+                second.locator(".caption").first.click()
+                second.locator(".caption textarea").fill("Mira sits in the meadow")
+                second.keyboard.press("Enter")
+                expect(first.locator(".caption").first).to_have_text("Mira sits in the meadow")
+    finally:
+        studio.stop()
+
+
+def test_killed_worker_and_web_process_lose_nothing(browser: Browser, tmp_path: Path) -> None:
+    studio = Studio(tmp_path / "killed", step_seconds=0.3)
+    try:
+        story = Story(studio)
+        with opened(browser, story.url) as page:
+            render(page)
+            expect(page.locator(".clip.is-running")).to_have_count(1, timeout=30_000)
+            os.kill(studio.workers()[0], signal.SIGKILL)
+            page.locator(".caption").nth(2).click()
+            page.locator(".caption textarea").fill("Mira and Otto wave on the beach")
+            page.keyboard.press("Enter")
+            until(lambda: story.shots[2]["caption"] == "Mira and Otto wave on the beach")
+            until(lambda: any(shot["take"] for shot in story.shots))
+            studio.kill()
+            studio.start()
+            rendered(page)
+        assert story.shots[2]["caption"] == "Mira and Otto wave on the beach"
+        jobs = _get(f"{studio.url}/api/queue")["jobs"]
+        assert [job["state"] for job in jobs] == ["done", "done", "done"]
+        film = tmp_path / "film.mp4"
+        with urllib.request.urlopen(f"{studio.url}/api/projects/{story.id}/export/film.mp4") as answer:
+            film.write_bytes(answer.read())
+        with av.open(film) as opened_film:
+            assert opened_film.streams.video[0].frames == 72
+    finally:
+        studio.stop()
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "${alert(1)}",
+    "{{constructor.constructor('alert(1)')()}}",
+    "<svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    '"><script src=https://evil.example/x.js></script>',
+    "'-alert(1)-'",
+    "</textarea><script>alert(1)</script>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<details open ontoggle=alert(1)>",
+    "[x](javascript:alert(1))",
+    "![x](https://evil.example/x.png)",
+    "<style>@import 'https://evil.example/x.css'</style>",
+    "<video><source onerror=alert(1)></video>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "<math><mi xlink:href='data:x,<script>alert(1)</script>'>",
+    "`${alert(1)}`",
+    "<body onload=alert(1)>",
+    "<input autofocus onfocus=alert(1)>",
+    "<marquee onstart=alert(1)>",
+    "<object data='javascript:alert(1)'>",
+    "<embed src='javascript:alert(1)'>",
+    "<form action='javascript:alert(1)'><button>x",
+)
+
+
+@pytest.mark.parametrize("where", ["captions", "others"])
+def test_text_runs_no_script(browser: Browser, running: Studio, where: str) -> None:
+    if where == "captions":
+        shots = [{"caption": f"{text} {number}"} for number in range(2) for text in HOSTILE]
+        text = json.dumps({"title": "Hostile", "size": "128x72", "shots": shots})
+    else:
+        cast = [{"name": f"A{i} {t}"[:40], "look": t} for i, t in enumerate(HOSTILE[:8])]
+        text = json.dumps(
+            {"title": HOSTILE[1], "style": HOSTILE[0], "cast": cast, "shots": [{"caption": "x"}]}
+        )
+    with opened(browser, Story(running, text).url) as page:
+        if where == "captions":
+            page.locator(".caption").first.click()
+            page.keyboard.press("Escape")
+        page.locator("summary", has_text="Export").click()
+        page.locator(".project-name summary").click()
+        for name in ("Takes", "Queue", "Shot"):
+            tab(page, name)
+        page.wait_for_timeout(500)
+        assert page.locator(".timeline script, .timeline img, .bar script").count() == 0
+
+
+def test_a_bundle_is_taken_out_and_in_again(page: Page, story: Story, tmp_path: Path) -> None:
+    render(page)
+    rendered(page)
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Bundle").click()
+    download.value.save_as(tmp_path / "story.mocz")
+    page.locator(".project-name summary").click()
+    page.locator(".menu-body input[type=file]").set_input_files(tmp_path / "story.mocz")
+    page.wait_for_function(f"location.hash.slice(1) !== '{story.id}'")
+    rendered(page)
+
+
+def test_an_earlier_take_comes_back_with_undo(page: Page, story: Story) -> None:
+    render(page)
+    rendered(page)
+    first = [shot["take"] for shot in story.shots]
+    page.locator(".caption").first.click()
+    page.locator(".caption textarea").fill("Mira jumps in the meadow")
+    page.keyboard.press("Enter")
+    expect(page.locator(".split-button .main")).to_contain_text("Render 3")
+    render(page)
+    until(lambda: all(a != b["take"] for a, b in zip(first, story.shots, strict=True)))
+    page.locator(".timeline").focus()
+    page.keyboard.press("Control+z")
+    until(lambda: [shot["take"] for shot in story.shots] == first)
+    rendered(page)

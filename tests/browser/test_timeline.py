@@ -1,0 +1,184 @@
+"""Every gesture of the timeline, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Story
+
+
+def captions(page: Page) -> list[str]:
+    return [text.split()[0] for text in page.locator(".caption").all_inner_texts()]
+
+
+def clip(page: Page, number: int) -> Any:
+    return page.locator(f".clip:has(.clip-number:text-is('{number}'))")
+
+
+def wait(page: Page, true: Callable[[], bool], what: str = "it") -> None:
+    for _ in range(100):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"{what} did not happen")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=4)
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def middle(page: Page, number: int) -> tuple[float, float]:
+    box = clip(page, number).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_clip_is_dragged_to_another_place(page: Page, story: Story) -> None:
+    third = clip(page, 3).bounding_box()
+    drag(page, middle(page, 1), (third["x"] + third["width"] - 4, third["y"] + 30))
+    wait(page, lambda: [s["caption"][:4] for s in story.shots] == ["Otto", "Mira", "Mira"])
+    assert [s["caption"] for s in story.shots][2] == "Mira waves in the meadow"
+
+
+def test_escape_takes_a_drag_back(page: Page, story: Story) -> None:
+    before = story.shots
+    page.mouse.move(*middle(page, 1))
+    page.mouse.down()
+    page.mouse.move(*middle(page, 3), steps=5)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert story.shots == before
+
+
+def test_an_edge_is_dragged_to_trim(page: Page, story: Story) -> None:
+    box = clip(page, 1).bounding_box()
+    y = box["y"] + 40
+    drag(page, (box["x"] + box["width"] - 5, y), (box["x"] + box["width"] * 0.5, y))
+    wait(page, lambda: story.shots[0]["seconds"] == 1.0)
+    box = clip(page, 2).bounding_box()
+    drag(page, (box["x"] + 3, y), (box["x"] + box["width"] * 0.25, y))
+    wait(page, lambda: (story.shots[1]["trim"], story.shots[1]["seconds"]) == (0.5, 1.5))
+
+
+def test_several_are_selected_and_moved(page: Page, story: Story) -> None:
+    clip(page, 1).click()
+    clip(page, 2).click(modifiers=["Shift"])
+    expect(page.locator(".clip.selected")).to_have_count(2)
+    page.keyboard.press("Alt+ArrowRight")
+    expect(page.locator(".caption").first).to_have_text("Mira and Otto dance on the beach")
+    clip(page, 1).click(modifiers=["Control"])
+    expect(page.locator(".clip.selected")).to_have_count(3)
+    page.keyboard.press("Delete")
+    wait(page, lambda: story.shots == [])
+    page.keyboard.press("Control+z")
+    wait(page, lambda: len(story.shots) == 3)
+
+
+def test_captions_are_edited_in_place_with_unknown_words_underlined(page: Page, story: Story) -> None:
+    page.locator(".caption").nth(1).click()
+    field = page.locator(".caption textarea")
+    field.fill("Otto wobbles right in the forest")
+    expect(page.locator(".typed .unknown")).to_have_text("wobbles")
+    field.press("Enter")
+    wait(page, lambda: story.shots[1]["caption"] == "Otto wobbles right in the forest")
+    expect(page.locator(".caption .unknown")).to_have_text("wobbles")
+    page.keyboard.press("e")
+    page.locator(".caption textarea").press("Tab")
+    expect(page.locator(".caption.editing textarea")).to_have_value("Mira and Otto dance on the beach")
+    page.keyboard.press("Escape")
+    assert [s["caption"][:4] for s in story.shots] == ["Mira", "Otto", "Mira"]
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+KEYS: list[tuple[str, tuple[str, ...], int, Callable[[list[dict[str, Any]]], bool]]] = [
+    # (what, keys, commands they send, what the shots are like then)
+    ("split", ("ArrowDown", "Shift+ArrowLeft", "s"), 1, lambda s: [x["seconds"] for x in s] == [1, 1, 2, 2]),
+    ("duplicate", ("d",), 1, lambda s: s[0]["caption"] == s[1]["caption"] and len(s) == 4),
+    ("delete", ("Delete",), 1, lambda s: len(s) == 2),
+    ("lock", ("Shift+L",), 1, lambda s: s[0]["lock"]),
+    ("skip", ("m",), 1, lambda s: s[0]["skip"]),
+    ("trim the end", (".", ".", "Shift+,"), 3, lambda s: abs(s[0]["seconds"] - (2 - 8 / 12)) < 1e-3),
+    ("trim the beginning", ("Alt+.",), 1, lambda s: abs(s[0]["trim"] - 1 / 12) < 1e-3),
+    ("move", ("Alt+ArrowRight",), 1, lambda s: s[1]["caption"] == "Mira waves in the meadow"),
+    ("pin", ("ArrowDown", "p"), 1, lambda s: s[1]["pins"] == [s[0]["id"]]),
+    ("undo and redo", ("d", "Control+z", "Control+Shift+Z"), 3, lambda s: len(s) == 4),
+    ("undo", ("d", "Control+z"), 2, lambda s: len(s) == 3),
+]
+
+
+def test_every_gesture_by_keyboard(page: Page, story: Story) -> None:
+    def pressed(what: str, commands: int, *keys: str) -> None:
+        done = story.state()["revision"] + commands
+        press(page, *keys)
+        wait(page, lambda: story.state()["revision"] == done, what)
+
+    for name, keys, commands, true in KEYS:
+        clip(page, 1).click()
+        pressed(name, commands, "Home", *keys)
+        assert true(story.shots), name
+        while story.state()["undo"]:
+            pressed(f"undo of {name}", 1, "Control+z")
+
+
+def test_a_shot_is_added_and_written_at_once(page: Page, story: Story) -> None:
+    page.locator(".timeline").focus()
+    press(page, "n")
+    page.locator(".caption textarea").fill("Otto sits")
+    press(page, "Enter")
+    wait(page, lambda: [s["caption"] for s in story.shots][1] == "Otto sits")
+    expect(clip(page, 2)).to_have_attribute("aria-selected", "true")
+
+
+def test_the_playhead_is_scrubbed_and_stepped(page: Page) -> None:
+    ruler = page.locator(".ruler").bounding_box()
+    first = clip(page, 1).bounding_box()
+    page.mouse.click(first["x"] + first["width"] / 2, ruler["y"] + 10)
+    expect(page.locator(".time")).to_have_text("00:00:01:00 / 00:00:06:00")
+    page.locator(".timeline").focus()
+    for key, shown in (
+        ("ArrowRight", "1:01"),
+        ("Shift+ArrowRight", "2:01"),
+        ("ArrowDown", "4:00"),
+        ("End", "6:00"),
+        ("ArrowUp", "4:00"),
+        ("Home", "0:00"),
+    ):
+        press(page, key)
+        expect(page.locator(".time")).to_have_text(f"00:00:0{shown} / 00:00:06:00")
+
+
+def test_zoom_and_the_sheet_of_keys(page: Page) -> None:
+    before = clip(page, 1).bounding_box()["width"]
+    page.locator(".timeline").focus()
+    press(page, "-", "-", "-")
+    small = clip(page, 1).bounding_box()["width"]
+    assert small < before * 0.6
+    press(page, "+", "+")
+    assert clip(page, 1).bounding_box()["width"] > small * 1.4
+    press(page, "Control+0")
+    assert abs(clip(page, 1).bounding_box()["width"] - before) < 2
+    press(page, "?")
+    expect(page.locator(".sheet")).to_contain_text("split at the playhead")
+    press(page, "Escape")
+    expect(page.locator(".sheet")).to_have_count(0)
+
+
+def test_keys_do_nothing_inside_a_text_field(page: Page, story: Story) -> None:
+    before = story.shots
+    field = page.locator("#form-title input, #form-title textarea").first
+    field.click()
+    field.press_sequentially("sdm.")
+    page.wait_for_timeout(300)
+    assert story.shots == before

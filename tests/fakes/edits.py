@@ -1,0 +1,61 @@
+"""Random edits of the projects of `tests.fakes.projects`, many of which will be refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from studio.edits import (
+    AddShot,
+    Delete,
+    Duplicate,
+    Lock,
+    Move,
+    SetCaption,
+    SetCast,
+    SetFilm,
+    SetSeed,
+    SetSettings,
+    Skip,
+    Split,
+    Steer,
+    Trim,
+)
+from studio.storyboard import CastMember, Settings
+
+STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto dance", "Otto sleeps")
+
+ids = st.sampled_from(("a", "b", "c", "d", "n0", "n1", "n2"))
+some = st.lists(ids, min_size=1, max_size=3, unique=True).map(tuple)
+captions = st.sampled_from((*STORY, "Ada waves", ""))
+looks = st.sampled_from((None, "red", "green"))
+
+
+def _steer(shot: str, pin: str, ban: str) -> Steer:
+    return Steer(shot=shot, pins=(pin,), bans=() if ban == pin else (ban,))
+
+
+EDITS: st.SearchStrategy[Any] = st.one_of(
+    st.builds(SetFilm, style=st.sampled_from(("", "night")), fps=st.sampled_from((None, 12.0))),
+    st.builds(SetFilm, title=st.sampled_from(("One", "Two"))),
+    st.builds(lambda steps: SetSettings(settings=Settings(steps=steps)), st.sampled_from((None, 2))),
+    st.builds(
+        lambda look, first: SetCast(cast=(CastMember(name=first, look=look), CastMember(name="Otto"))),
+        looks,
+        st.sampled_from(("Mira", "Ada")),
+    ),
+    st.builds(AddShot, caption=captions, at=st.integers(0, 6), id=ids),
+    st.builds(SetCaption, shot=ids, caption=captions),
+    st.builds(SetSeed, shot=ids, seed=st.sampled_from((None, 1, 2))),
+    st.builds(
+        Trim, shot=ids, trim=st.sampled_from((0.0, 0.5, 1.0)), seconds=st.sampled_from((1.0, 2.5, 3.0, 4.0))
+    ),
+    st.builds(Split, shot=ids, at=st.sampled_from((0.5, 1.0, 2.0)), id=ids),
+    st.builds(Duplicate, shots=some, ids=some),
+    st.builds(Delete, shots=some),
+    st.builds(Move, shots=some, to=st.integers(0, 7)),
+    st.builds(Lock, shots=some, on=st.booleans()),
+    st.builds(Skip, shots=some, on=st.booleans()),
+    st.builds(_steer, ids, ids, ids),
+)

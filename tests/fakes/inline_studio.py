@@ -1,0 +1,54 @@
+"""A whole studio in a folder: its service, and a worker that runs when it is told to, with flat colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.service import Service
+from studio.store.database import Database
+from studio.storyboard import CastMember, Shot, Storyboard
+from studio.worker import Worker
+from tests.fakes.renderer import FakeRenderer
+
+BOARD = Storyboard(
+    title="Test",
+    size=(64, 64),
+    fps=8.0,
+    cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
+    shots=(
+        Shot(id="a", caption="Mira waves", seconds=1.0),
+        Shot(id="b", caption="Otto runs", seconds=1.0),
+        Shot(id="c", caption="Mira and Otto dance", seconds=1.0),
+    ),
+)
+
+
+class Studio:
+    """`service` is its door, `renderer` what the worker draws with; the clock goes on by itself."""
+
+    def __init__(self, root: Path, database: Database, renderer: FakeRenderer | None = None) -> None:
+        self.now = 1000.0
+        self.renderer = renderer or FakeRenderer()
+        self.database = database
+        self.service = Service(root, database, clock=self._clock)
+        self._worker = Worker(root, lambda model: self.renderer, database=database, name="w")
+
+    def work(self) -> None:
+        """Renders until nothing waits."""
+        while self._worker.work_once():
+            pass
+
+    def rendered(self, board: Storyboard = BOARD) -> str:
+        """A project whose shots all have takes."""
+        project = self.service.create(board)
+        self.service.render(project)
+        self.work()
+        return project
+
+    def artifacts(self) -> list[Path]:
+        """The files of all takes."""
+        return sorted(self.service.artifacts.folder.glob("*/*"))
+
+    def _clock(self) -> float:
+        self.now += 1.0
+        return self.now

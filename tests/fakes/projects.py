@@ -1,0 +1,51 @@
+"""Projects whose takes are made up: what a render would leave behind, without rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from studio.planner import FinishedTake, Standing, stand
+from studio.project import Project
+from studio.storyboard import CastMember, Shot, Storyboard
+
+MODEL = "fake@1"
+Takes = Mapping[str, FinishedTake]
+
+
+def project(*captions: str, **fields: object) -> Project:
+    """A project with shots a, b, c … of these captions, and nothing rendered."""
+    shots = tuple(Shot(id="abcdefghijkl"[i], caption=caption) for i, caption in enumerate(captions))
+    cast = (CastMember(name="Mira", look="red"), CastMember(name="Otto"))
+    board = Storyboard(**{"title": "Test", "shots": shots, "cast": cast, **fields})  # type: ignore[arg-type]
+    return Project(board=board)
+
+
+def rendered(
+    start: Project, takes: Takes | None = None, only: str | None = None
+) -> tuple[Project, dict[str, FinishedTake]]:
+    """The project with new takes for all its shots, or one, in order; each looked evenly at its context."""
+    known = dict(takes or {})
+    for shot in start.board.shots:
+        if shot.skip or not shot.caption or only not in (None, shot.id):
+            continue
+        place = start.place(shot.id)
+        assert place is not None
+        standing = stand(start, known, MODEL)[place]
+        take = take_of(standing, shot.caption)
+        known[take.id] = take
+        start = start.choosing(shot.id, take.id)
+    return start, known
+
+
+def take_of(standing: Standing, caption: str) -> FinishedTake:
+    """The take that a shot would get now."""
+    inputs = standing.inputs
+    share = 0.6 / len(standing.context) if standing.context else 0.0
+    return FinishedTake(
+        id=inputs.take_id,
+        inputs=inputs,
+        caption=caption,
+        frames=round(inputs.seconds * inputs.fps),
+        context=standing.context,
+        links={take: share for _, take in standing.context},
+    )

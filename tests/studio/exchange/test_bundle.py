@@ -1,0 +1,186 @@
+"""Bundles: the same again after a journey, and harmless whoever made them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moc_engine.contract import RenderRequest
+from studio.errors import BadBundle
+from studio.exchange.bundle import read_bundle, write_bundle
+from studio.exchange.filmstrip import write_filmstrip
+from tests.fakes.renderer import trace_of, write_clip
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One file of each kind, under the name of its content."""
+    folder = tmp_path_factory.mktemp("files")
+    write_clip(folder / "a.mp4", (200, 40, 40), seconds=1.0, fps=4.0, size=(64, 64))
+    write_filmstrip(folder / "a.mp4", folder / "a.jpg")
+    header = json.dumps({"x": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    (folder / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    request = RenderRequest(
+        shot=0,
+        caption="x",
+        global_caption="",
+        cast=(),
+        seconds=1.0,
+        fps=4.0,
+        size=(64, 64),
+        seed=1,
+        output=folder,
+    )
+    trace_of(request).save(folder / "a.moc")
+    return {
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}{file.suffix}": file for file in folder.iterdir()
+    }
+
+
+RECORD = {"project": {"title": "x"}, "takes": [], "strips": []}
+
+
+@pytest.fixture
+def good(tmp_path: Path, files: dict[str, Path]) -> Path:
+    write_bundle(tmp_path / "good.mocz", RECORD, files)
+    return tmp_path / "good.mocz"
+
+
+def unpacked(path: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    folder.mkdir()
+    return read_bundle(path, folder)
+
+
+def test_a_bundle_reads_back_and_is_the_same_again(
+    good: Path, tmp_path: Path, files: dict[str, Path]
+) -> None:
+    record, found = unpacked(good, tmp_path / "out")
+    assert record == RECORD
+    assert {file.name: file.read_bytes() for file in found} == {n: f.read_bytes() for n, f in files.items()}
+    write_bundle(tmp_path / "again.mocz", record, {file.name: file for file in found})
+    assert (tmp_path / "again.mocz").read_bytes() == good.read_bytes()
+
+
+def test_traversal_and_tricks_with_names(files: dict[str, Path], tmp_path: Path) -> None:
+    digest = next(iter(files)).split(".")[0]
+    stems = (
+        "evil",
+        digest,
+        digest.upper(),
+        digest[:-1],
+        f"{digest}0",
+        "con",
+        "a" * 300,
+        "",
+        ".",
+        "..",
+        "ﬁle",
+    )
+    patterns = (
+        "../{}.mp4", "../../{}.mp4", "/{}.mp4", "//{}.mp4", "C:/{}.mp4", "C:\\{}.mp4", "..\\{}.mp4",
+        "artifacts/../{}.mp4", "artifacts/../../{}.mp4", "artifacts//{}.mp4", "artifacts/./{}.mp4",
+        "artifacts/{}/x.mp4", "artifacts/{}.mp4/", "Artifacts/{}.mp4", "ARTIFACTS/{}.MP4",
+        "artifacts/{}.exe", "artifacts/{}.mp4.sh", "artifacts/{}", "artifacts\\{}.mp4", "./artifacts/{}.mp4",
+    )  # fmt: skip
+    cases = [pattern.format(stem) for pattern in patterns for stem in stems]
+    assert len(set(cases)) >= 200
+    for number, name in enumerate(cases):
+        path, outside = tmp_path / "hostile.mocz", tmp_path / f"out{number}"
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr("project.json", json.dumps({"version": 1, **RECORD}))
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            made.writestr(info, b"evil")
+        with pytest.raises(BadBundle):
+            unpacked(path, outside)
+        assert list(outside.iterdir()) == []
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {"hostile.mocz"}
+
+
+def _with(good: Path, change: Callable[[dict[str, bytes]], None], **options: Any) -> bytes:
+    with zipfile.ZipFile(good) as source:
+        entries = {name: source.read(name) for name in source.namelist()}
+    change(entries)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", **options) as made:
+        for name, data in entries.items():
+            made.writestr(name, data)
+    return target.getvalue()
+
+
+def _record(text: bytes | str) -> Callable[[dict[str, bytes]], None]:
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    return lambda entries: entries.update({"project.json": data})
+
+
+def _media(suffix: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
+    def change(entries: dict[str, bytes]) -> None:
+        for name in [name for name in entries if name.endswith(suffix)]:
+            del entries[name]
+        entries[f"artifacts/{hashlib.sha256(data).hexdigest()}{suffix}"] = data
+
+    return change
+
+
+def _damaged(entries: dict[str, bytes]) -> None:
+    name = next(name for name in entries if name.endswith(".jpg"))
+    entries[name] = entries[name][:-1]
+
+
+CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
+    "no record": lambda entries: entries.pop("project.json") and None,  # type: ignore[func-returns-value]
+    "another version": _record('{"version": 2}'),
+    "no version": _record("{}"),
+    "a list": _record("[]"),
+    "not JSON": _record("{"),
+    "not UTF-8": _record(b"\xff\xfe{}"),
+    "a number JSON has not": _record('{"version": 1, "x": NaN}'),
+    "half a letter": _record('{"version": 1, "x": "\\ud800"}'),
+    "deep": _record("[" * 100_000),
+    "another content than its name": _damaged,
+    "a clip that is text": _media(".mp4", b"<script>alert(1)</script>"),
+    "a picture that is text": _media(".jpg", b"<svg onload=alert(1)>"),
+    "a trace that is text": _media(".moc", b"PK but no trace"),
+    "latents that are a pickle": _media(".safetensors", b"\x80\x04cos\nsystem\n"),
+    "an empty clip": _media(".mp4", b""),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_what_is_inside_is_looked_through(
+    good: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], None]
+) -> None:
+    (tmp_path / "bad.mocz").write_bytes(_with(good, change))
+    with pytest.raises(BadBundle):
+        unpacked(tmp_path / "bad.mocz", tmp_path / "out")
+
+
+def test_bombs(good: Path, tmp_path: Path) -> None:
+    zeros = bytes(40 * 2**20)
+    bomb = _with(good, _media(".mp4", zeros), compression=zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**20
+    (tmp_path / "bomb.mocz").write_bytes(bomb)
+    with pytest.raises(BadBundle, match="unpacks to far more"):
+        unpacked(tmp_path / "bomb.mocz", tmp_path / "out")
+
+
+def test_cut_and_torn_bundles(good: Path, tmp_path: Path) -> None:
+    whole = good.read_bytes()
+    for number, cut in enumerate(range(0, len(whole), max(1, len(whole) // 60))):
+        (tmp_path / "cut.mocz").write_bytes(whole[:cut])
+        with pytest.raises(BadBundle):
+            unpacked(tmp_path / "cut.mocz", tmp_path / f"out{number}")
+
+
+def test_a_file_twice(good: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    with zipfile.ZipFile(good, "a") as made:
+        made.writestr("Project.json", b"{}")
+    with pytest.raises(BadBundle, match="twice"):
+        unpacked(good, tmp_path / "out")
