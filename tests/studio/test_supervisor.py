@@ -12,6 +12,7 @@ from studio import queue
 from studio.errors import StudioError
 from studio.jobs import Order
 from studio.service import Service
+from studio.state import JobState
 from studio.store.database import Database
 from studio.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
@@ -58,8 +59,11 @@ def test_a_dead_workers_job_goes_on_and_a_stopped_ones_waits_again(
     with database.write() as session:
         queue.enqueue(session, project, [Order(shot=s, reason="test", seconds=1.0) for s in "ab"], now=1.0)
 
+    def in_order() -> list[JobState]:
+        return sorted(service.queue().jobs, key=lambda job: job.id)
+
     def states() -> list[str]:
-        return [job.state for job in service.queue().jobs]
+        return [job.state for job in in_order()]
 
     supervisor = Supervisor(tmp_path, service.worker_died, command=(sys.executable, "-c", RENDERS))
     with running(supervisor):
@@ -67,7 +71,7 @@ def test_a_dead_workers_job_goes_on_and_a_stopped_ones_waits_again(
         assert supervisor.process is not None
         os.kill(supervisor.process.pid, signal.SIGKILL)
         wait_for(lambda: states() == ["done", "running"])
-    first, second = service.queue().jobs
+    first, second = in_order()
     assert (first.state, first.attempts) == ("done", 2)
     assert (second.state, second.attempts) == ("queued", 0)
 
