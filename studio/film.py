@@ -112,16 +112,16 @@ def assemble(
 ) -> Film:
     """Joins the takes' clips without re-encoding and writes subtitles, contact sheet and film.json."""
     stem = folder.root / slug(board.title)
+    pieces = {index: _piece(board, index, take) for index, take in takes.items()}
     film = Film(
         path=stem.with_suffix(".mp4"),
         subtitles=stem.with_suffix(".srt"),
         captions=stem.with_suffix(".vtt"),
         contact_sheet=stem.with_name(f"{stem.name}-contact-sheet.png"),
-        frames=sum(_piece(board, index, take).frames for index, take in takes.items()),
+        frames=sum(piece.frames for piece in pieces.values()),
         takes=takes,
     )
     with told_plainly(folder.root):
-        pieces = {index: _piece(board, index, take) for index, take in takes.items()}
         join(list(pieces.values()), film.path, title=board.title, recipe=recipe(board, takes))
         cues = cues_of([(takes[index].caption, piece.frames / board.fps) for index, piece in pieces.items()])
         write_text(film.subtitles, as_srt(cues))

@@ -24,7 +24,7 @@ from studio.estimate import measured
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.yaml import parse_storyboard, write_storyboard
 from studio.files import slug, told_plainly
-from studio.jobs import Order
+from studio.jobs import Job, Order
 from studio.model_identity import ANIMATIC, family, identify
 from studio.planner import Standing, stand
 from studio.project import Listed, Project
@@ -281,15 +281,13 @@ class Service:
     def queue(self) -> Queue:
         """Everything that runs, waits or ended lately, of all projects."""
         with self._database.read() as session:
-            jobs = queue.jobs_of(session)
-            known = {name: projects.load(session, name).project for name in {job.project for job in jobs}}
-            return Queue(paused=queue.is_paused(session), jobs=job_states(jobs, known))
+            return _queue(session)
 
     def pulse(self, project: str) -> Pulse:
         """The queue, and a stamp that changes with the project: what a page asks for twice a second."""
         with self._database.read() as session:
             stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
-        return Pulse(stamp=stamp, queue=self.queue())
+            return Pulse(stamp=stamp, queue=_queue(session))
 
     def unknown_words(self, project: str, text: str) -> tuple[UnknownSpan, ...]:
         """The words of a text that the project's model would not read."""
@@ -302,7 +300,7 @@ class Service:
         """How these jobs stand."""
         with self._database.read() as session:
             there = [job for job in queue.jobs_of(session) if job.id in jobs]
-            known = {name: projects.load(session, name).project for name in {job.project for job in there}}
+            known = _projects_of(session, there)
         return [job_state(job, known[job.project]) for job in there]
 
     def cancel(self, job: int) -> None:
@@ -346,7 +344,7 @@ class Service:
     def media(self, project: str, take: str, kind: str) -> Path:
         """A file of a take: clip, latents, trace or thumbnail. Raises `NotThere`."""
         with self._database.read() as session:
-            known = takes.takes_of(session, project).get(take)
+            known = takes.take_of(session, project, take)
         if known is None or kind not in MEDIA:
             raise NotThere("that file is not there any more")
         path = self.artifacts.path(getattr(known, kind), MEDIA[kind])
@@ -467,6 +465,16 @@ def _from_record(
     if not {take for _, take, _ in strips} <= names:
         raise BadBundle("a take in it is missing")
     return project, known, strips
+
+
+def _queue(session: Session) -> Queue:
+    jobs = queue.jobs_of(session)
+    return Queue(paused=queue.is_paused(session), jobs=job_states(jobs, _projects_of(session, jobs)))
+
+
+def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str, Project]:
+    """The projects that jobs belong to, by id."""
+    return {name: projects.load(session, name).project for name in {job.project for job in jobs}}
 
 
 def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:

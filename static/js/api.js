@@ -1,10 +1,9 @@
 // The routes of the studio. A failure is an `Error` whose message is for the person who asked.
 
 export class Refusal extends Error {
-  constructor(message, status, field) {
+  constructor(message, status) {
     super(message);
     this.status = status;
-    this.field = field;
   }
 }
 
@@ -18,7 +17,7 @@ async function call(method, path, body) {
       body: raw ? body : JSON.stringify(body),
     });
   } catch {
-    throw new Refusal("The studio does not answer. Is it still running?", 0, null);
+    throw new Refusal("The studio does not answer. Is it still running?", 0);
   }
   const text = await answer.text();
   let data = null;
@@ -28,8 +27,7 @@ async function call(method, path, body) {
     data = null;
   }
   if (!answer.ok) {
-    const detail = Array.isArray(data?.detail) ? data.detail.map((problem) => problem.msg).join("; ") : null;
-    throw new Refusal(data?.error ?? detail ?? `The studio answered ${answer.status}.`, answer.status, data?.field ?? null);
+    throw new Refusal(data?.error ?? `The studio answered ${answer.status}.`, answer.status);
   }
   return data;
 }

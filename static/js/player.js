@@ -2,11 +2,11 @@
 
 import { fileOf } from "./api.js";
 import { button, clock, draw, duration, h, underlined } from "./dom.js";
-import { current, jobOf, on, seek, select, shotAt, shots, start, tell, view } from "./store.js";
+import { current, jobOf, on, seek, select, shotAt, shots, start, view } from "./store.js";
 
 const RATES = [1, 2, 4, 8];
 
-let stage, videos, caption, time, playButton, live, message, bar;
+let stage, videos, caption, time, playButton, live, message;
 let shown = 0; // which of the two videos is seen
 let loaded = [null, null]; // shot and take each holds
 let loop = null; // id of the shot that is repeated
@@ -32,7 +32,7 @@ export function mount(element) {
     loop = loop ? null : (shotAt(view.playhead)?.id ?? null);
     loopButton.setAttribute("aria-pressed", String(Boolean(loop)));
   }, { text: false, shape: "loop", "aria-pressed": "false" });
-  bar = h("div", { class: "player-bar" }, playButton, time, h("span", { class: "grow" }), captionButton, loopButton, button("Full screen", full, { text: false, shape: "full" }));
+  const bar = h("div", { class: "player-bar" }, playButton, time, h("span", { class: "grow" }), captionButton, loopButton, button("Full screen", full, { text: false, shape: "full" }));
   const frame = h("div", { class: "player" }, stage, bar);
   element.replaceChildren(frame);
   on("project", () => show());
@@ -55,7 +55,6 @@ export function play(direction = 1) {
   view.playing = true;
   clockAt = performance.now();
   draw(playButton, "pause");
-  tell("playing");
   show();
   requestAnimationFrame(tick);
 }
@@ -64,7 +63,6 @@ export function pause() {
   view.playing = false;
   for (const video of videos) video.pause();
   draw(playButton, "play");
-  tell("playing");
   show();
 }
 

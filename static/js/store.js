@@ -7,7 +7,6 @@ const POLL = 500;
 
 export const view = {
   project: null, // the project's state, see GET /api/projects/{id}
-  projects: [],
   queue: { paused: false, jobs: [] },
   selected: [], // ids of shots, the one clicked last at the end
   playhead: 0, // seconds into the cut
@@ -125,11 +124,7 @@ export async function refresh() {
   if (view.project) take(await get(`/projects/${view.project.id}`));
 }
 
-export async function listProjects() {
-  view.projects = await get("/projects");
-  tell("projects");
-  return view.projects;
-}
+export const listProjects = () => get("/projects");
 
 export async function pulse() {
   const known = view.project?.id ?? "";

@@ -40,6 +40,12 @@ def takes_of(session: Session, project: str) -> dict[str, StoredTake]:
     return {row.id: _take(row) for row in rows}
 
 
+def take_of(session: Session, project: str, take: str) -> StoredTake | None:
+    """One take of a project; None where it is not there."""
+    row = session.get(TakeRow, (project, take))
+    return None if row is None else _take(row)
+
+
 def record_of(session: Session, project: str) -> dict[str, Any]:
     """The takes and strips of a project as JSON, for a bundle."""
     takes = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.id))
