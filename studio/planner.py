@@ -189,21 +189,30 @@ def _own_reasons(
         "steps changed": then.steps != now.steps,
         "guidance changed": then.guidance != now.guidance,
         "chunks per token changed": then.top_k != now.top_k,
-        "steering changed": _steering(now, context)
-        != _steering(then, take.context, left={s for s, _ in context}),
+        "steering changed": _steered_otherwise(then, take.context, now, context),
     }
     yield from (_Reason(words=words, influence=1.0) for words, true in differs.items() if true)
 
 
-def _steering(
-    inputs: TakeInputs, context: Collection[tuple[str, str]], left: Collection[str] | None = None
-) -> dict[str, object]:
-    """Pins, bans and boosts by shot, of those `left`: that a shot is gone is a matter of context."""
-    told: dict[str, object] = {}
-    for shot, take in context:
-        if left is None or shot in left:
-            told[shot] = (take in inputs.pins, take in inputs.bans, inputs.boosts.get(take, 0.0))
-    return {shot: steered for shot, steered in told.items() if steered != (False, False, 0.0)}
+def _steered_otherwise(
+    then: TakeInputs,
+    seen: Collection[tuple[str, str]],
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> bool:
+    """Whether any of a context is steered otherwise than it was, as a take or else as a shot."""
+    before: dict[str, object] = {}
+    for shot, take in seen:
+        before[shot] = before[take] = _steering(then, take)
+    unsteered = (False, False, 0.0)
+    return any(
+        _steering(now, take) != before.get(take, before.get(shot, unsteered)) for shot, take in context
+    )
+
+
+def _steering(inputs: TakeInputs, take: str) -> tuple[bool, bool, float]:
+    """Pin, ban and boost of one take."""
+    return take in inputs.pins, take in inputs.bans, inputs.boosts.get(take, 0.0)
 
 
 def _context_reasons(
@@ -211,7 +220,7 @@ def _context_reasons(
 ) -> Iterator[_Reason]:
     """What differs of what the take of the shot at place `own` could look at."""
     then, now = dict(take.context), dict(context)
-    if take.context == tuple(context):
+    if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
         return
     told = False
     for shot, seen in then.items():

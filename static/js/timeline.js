@@ -103,6 +103,7 @@ function draw() {
   reconcile(lane.element, list, ({ shot }) => shot.id, makeClip, updateClip);
   reconcile(captions, list, ({ shot }) => shot.id, makeCaption, updateCaption);
   moveHead();
+  root.dataset.revision = view.project.revision;
 }
 
 function drawRuler() {

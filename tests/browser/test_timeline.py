@@ -123,6 +123,7 @@ def test_every_gesture_by_keyboard(page: Page, story: Story) -> None:
         done = story.state()["revision"] + commands
         press(page, *keys)
         wait(page, lambda: story.state()["revision"] == done, what)
+        expect(page.locator(".timeline")).to_have_attribute("data-revision", str(done))
 
     for name, keys, commands, true in KEYS:
         clip(page, 1).click()
