@@ -55,9 +55,9 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) -V); make PYTHON=... names another."; exit 1; }
 	@$(PYTHON) -m studio.doctor
-	@echo "Setting up $(VENV); the first time takes a few minutes."
+	@echo "Setting up $(VENV); the first time takes a few minutes, most of them for torch."
 	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made in $(VENV); see above."; exit 1; }
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable . || { $(NO_PIP); exit 1; }
+	@$(BIN)/python -m pip install $(PIP_ARGS) --editable . || { $(NO_PIP); exit 1; }
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed

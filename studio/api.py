@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Depends, FastAPI, Request
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -93,9 +93,11 @@ def routes(service: Service) -> APIRouter:
         return service.state(service.create(Storyboard(title=new.title)))
 
     @router.post("/projects/import", tags=["projects"], status_code=201)
-    def import_project(text: Annotated[str, Depends(_text)]) -> ProjectState:
-        """A new project of a storyboard in YAML, the body of the request."""
-        return service.state(service.import_yaml(text))
+    def import_project(
+        text: Annotated[str, Depends(_text)], name: Annotated[str, Query(max_length=200)] = "storyboard.yaml"
+    ) -> ProjectState:
+        """A new project of a storyboard in YAML, the body of the request; errors call the file `name`."""
+        return service.state(service.import_yaml(text, name))
 
     @router.get("/projects/{project}", tags=["projects"])
     def read_project(project: str) -> ProjectState:

@@ -23,7 +23,8 @@ FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
-MAX_SEED: Final = 2**63 - 1
+MAX_SEED: Final = 2**53 - 1
+"""What a browser, too, holds exactly."""
 
 Looks = Literal["first", "every"]
 

@@ -55,6 +55,14 @@ export function underlined(text, spans) {
   return parts;
 }
 
+// A sentence that names them, or null where there are none.
+export function unknownWords(texts) {
+  const words = texts.flatMap(([text, spans]) => spans.map((span) => [[...text].slice(span.start, span.stop).join(""), span.suggestion]));
+  if (!words.length) return null;
+  const named = words.flatMap(([word, suggestion], index) => [index ? ", " : "", h("strong", {}, word), suggestion ? ` (did you mean ${suggestion}?)` : ""]);
+  return h("p", { class: "unknown-words" }, "The model does not know ", present(named), ` and leaves ${words.length > 1 ? "them" : "it"} out.`);
+}
+
 // Minutes and seconds; with `fps` as timecode, hours to frames.
 export function clock(seconds, fps = null) {
   const whole = Math.floor(Math.max(0, seconds) + 1e-6);

@@ -1,5 +1,7 @@
-// Tells Gradio's forms which project is shown, its film's values, and which of them changed.
+// Tells Gradio's forms which project is shown, its film's values, and which of them changed; and says below them
+// which words of theirs the model does not know.
 
+import { unknownWords } from "./dom.js";
 import { on, start, view } from "./store.js";
 
 const told = (number) => (number === null ? "" : String(number));
@@ -22,9 +24,20 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
   };
 }
 
+function tellUnknown() {
+  const { style, style_unknown, cast } = view.project ?? { cast: [] };
+  const texts = { style: style ? [[style, style_unknown]] : [], cast: cast.map((member) => [member.look ?? "", member.unknown]) };
+  for (const [name, found] of Object.entries(texts)) {
+    const field = document.getElementById(`form-${name}`);
+    field?.querySelector(".unknown-words")?.remove();
+    field?.append(unknownWords(found) ?? "");
+  }
+}
+
 export function mount(tell) {
   let last = { project: "", revision: -1, film: {} };
   on("project", () => {
+    tellUnknown();
     if (!view.project || (view.project.id === last.project && view.project.revision === last.revision)) return;
     const film = filmOf(view.project);
     const before = view.project.id === last.project ? last.film : {};

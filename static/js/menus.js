@@ -26,7 +26,7 @@ export async function projectItems(close) {
   const made = async (state) => open(state.id);
   const file = h("input", { type: "file", accept: ".yaml,.yml,.mocz", hidden: true, onchange: act(async () => made(await importFile(file.files[0]))) });
   return [
-    ...shown.map((project) => item(project.title, act(() => open(project.id)), project.id === id ? "open" : `${project.shots} shots`)),
+    ...shown.map((project) => item(project.title, act(() => open(project.id)), told(project, id))),
     h("hr"),
     item("New project", act(async () => made(await post("/projects", { title: "Untitled" })))),
     item("Duplicate", act(async () => made(await post(`/projects/${id}/duplicate`)))),
@@ -43,9 +43,17 @@ export async function projectItems(close) {
   ];
 }
 
+// What tells projects of one title apart.
+function told(project, shown) {
+  const when = new Date(project.changed * 1000);
+  const today = when.toDateString() === new Date().toDateString();
+  const words = today ? when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : when.toLocaleDateString([], { day: "numeric", month: "short" });
+  return `${project.shots} ${project.shots === 1 ? "shot" : "shots"} · ${project.id === shown ? "open" : `changed ${words}`}`;
+}
+
 async function importFile(file) {
   if (file.name.endsWith(".mocz")) return post("/projects/bundle", file);
-  return post("/projects/import", await file.text());
+  return post(`/projects/import?name=${encodeURIComponent(file.name.slice(0, 200))}`, await file.text());
 }
 
 export async function planItems(close) {

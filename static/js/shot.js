@@ -1,6 +1,6 @@
 // The selected shot: what it is, how it stands, what it looks at.
 
-import { button, h, percent, present } from "./dom.js";
+import { button, h, percent, present, unknownWords } from "./dom.js";
 import { current, edit, on, render, roll, shots, start, view } from "./store.js";
 import { standing, standingWords } from "./clips.js";
 import { editCaption } from "./writing.js";
@@ -30,8 +30,6 @@ function shotParts(shot) {
   const number = shots().indexOf(shot) + 1;
   const many = view.selected.length;
   const state = standing(shot);
-  const numberField = (label, value, save, props = {}) =>
-    h("label", { class: "field" }, h("span", {}, label), h("input", { type: "number", value: value === null ? "" : Math.round(value * 1000) / 1000, onchange: (event) => save(event.target.value), onkeydown: (event) => event.key === "Enter" && event.target.blur(), ...props }));
   const flag = (op, on, shape, label) =>
     button(label, () => edit({ op, shots: view.selected, on: !on }), { shape, "aria-pressed": String(on) });
   return [
@@ -39,7 +37,7 @@ function shotParts(shot) {
     h("button", { type: "button", class: "caption-line", onclick: () => editCaption(shot.id), title: "Edit the caption (E)" }, shot.caption || "Write what happens…"),
     h("p", { class: `standing is-${state}` }, h("strong", {}, standingWords(shot))),
     state === "outdated" ? h("p", { class: "quiet" }, "What changed gave it little: rendering it anew is hardly worth it.") : null,
-    shot.unknown.length ? h("p", { class: "unknown-words" }, "The model does not know ", shot.unknown.map((span) => [h("strong", {}, [...shot.caption].slice(span.start, span.stop).join("")), span.suggestion ? ` (did you mean ${span.suggestion}?) ` : " "]), "and leaves it out.") : null,
+    unknownWords([[shot.caption, shot.unknown]]),
     shot.reasons.length && shot.take ? h("ul", { class: "reasons" }, shot.reasons.map((reason) => h("li", {}, reason))) : null,
     h(
       "div",
@@ -51,13 +49,31 @@ function shotParts(shot) {
     h(
       "div",
       { class: "fields" },
-      numberField("Length (s)", shot.seconds, (value) => edit({ op: "trim", shot: shot.id, trim: shot.trim, seconds: Number(value) }), { min: 0.5, max: 10, step: 0.1 }),
-      numberField("From (s)", shot.trim, (value) => edit({ op: "trim", shot: shot.id, trim: Number(value), seconds: shot.seconds }), { min: 0, max: 9.5, step: 0.1 }),
-      numberField("Seed", shot.seed, (value) => edit({ op: "seed", shot: shot.id, seed: value === "" ? null : Number(value) }), { min: 0, placeholder: "the film's" }),
+      numberField("Length", "s", shot.seconds, (seconds) => ({ op: "trim", shot: shot.id, trim: shot.trim, seconds })),
+      numberField("From", "s", shot.trim, (trim) => ({ op: "trim", shot: shot.id, trim, seconds: shot.seconds })),
+      numberField("Seed", "", shot.seed, (seed) => ({ op: "seed", shot: shot.id, seed }), "the film's"),
     ),
     h("div", { class: "row" }, flag("lock", shot.lock, "lock", "Lock"), flag("skip", shot.skip, "skip", "Skip"), button("Duplicate", () => edit({ op: "duplicate", shots: view.selected }), { shape: "copy" }), button("Delete", () => edit({ op: "delete", shots: view.selected }), { shape: "remove" })),
     steeringParts(shot),
   ];
+}
+
+// A field whose number is an edit once it is left; what is wrong with it is said below it, and it stays as typed.
+// Left empty it means nothing, where there is a `placeholder` that says what stands then.
+function numberField(label, unit, value, command, placeholder = null) {
+  const shown = value === null ? "" : String(Math.round(value * 1000) / 1000);
+  const error = h("span", { class: "field-error", role: "alert" });
+  const refuse = (words) => (error.textContent = `${label} ${words}`);
+  const save = () => {
+    const typed = input.value.trim().replace(",", ".");
+    error.textContent = "";
+    if (typed === shown) return;
+    if (typed === "" && placeholder) edit(command(null), refuse);
+    else if (typed === "" || !Number.isFinite(Number(typed))) refuse(`must be a number, got “${input.value}”`);
+    else edit(command(Number(typed)), refuse);
+  };
+  const input = h("input", { type: "text", inputMode: "decimal", value: shown, placeholder, onchange: save, onkeydown: (event) => event.key === "Enter" && input.blur() });
+  return h("label", { class: "field" }, h("span", {}, unit ? `${label} (${unit})` : label), input, error);
 }
 
 function steeringParts(shot) {

@@ -69,11 +69,12 @@ export function shotAt(seconds) {
 }
 
 // One command at a time, each with the revision it was made on: answers may overtake one another.
-function queued(work) {
+// What hinders it is told to `refused`.
+function queued(work, refused = (words) => notify(words, "error")) {
   const next = chain.then(work, work);
   chain = next.catch(() => {});
   return next.catch(async (error) => {
-    notify(error.message, "error");
+    refused(error.message);
     if (error.status === 409 || error.status === 404) await refresh();
     return null;
   });
@@ -82,7 +83,7 @@ function queued(work) {
 const path = (rest) => `/projects/${view.project.id}${rest}`;
 
 // An edit, or what makes one when its turn has come: after those before it.
-export const edit = (command) =>
+export const edit = (command, refused) =>
   queued(async () => {
     const made = typeof command === "function" ? command() : command;
     if (!made) return null;
@@ -91,7 +92,7 @@ export const edit = (command) =>
     if (made.op === "duplicate") view.selected = state.shots.map((shot) => shot.id).filter((id) => !before.has(id));
     take(state);
     return state;
-  });
+  }, refused);
 export const undo = () => queued(async () => turn("/undo", "Undone", view.project.undo));
 export const redo = () => queued(async () => turn("/redo", "Redone", view.project.redo));
 

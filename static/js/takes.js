@@ -7,23 +7,20 @@ import { current, edit, on, start, view } from "./store.js";
 export function mount(element) {
   const list = h("div", { class: "takes" });
   const empty = h("p", { class: "quiet" }, "Takes of the selected shot appear here once it is rendered.");
-  const compare = h("div", { class: "compare", hidden: true });
   const more = h("div", { class: "row" });
-  element.replaceChildren(h("div", { class: "panel" }, more, compare, empty, list));
-  let compared = [];
+  element.replaceChildren(h("div", { class: "panel" }, more, empty, list));
 
   const draw = () => {
     const shot = current();
     const all = shot?.takes ?? [];
     const binned = all.filter((take) => take.discarded).length;
     const takes = all.filter((take) => !take.discarded);
-    compared = compared.filter((id) => takes.some((take) => take.id === id));
     empty.hidden = takes.length > 0;
     more.replaceChildren(
       takes.length > 1
-        ? button(compared.length === 2 ? "Close comparison" : "Compare", () => {
-            compared = compared.length === 2 ? [] : [shot.take ?? takes[0].id, takes.findLast((take) => take.id !== shot.take)?.id ?? takes[1].id];
-            draw();
+        ? button("Compare", async () => {
+            const left = shot.take ?? takes[0].id;
+            (await import("./compare.js")).compare(shot, [left, takes.findLast((take) => take.id !== left).id]);
           })
         : "",
       binned ? h("span", { class: "quiet" }, `${binned} deleted (undo brings them back)`) : "",
@@ -42,9 +39,6 @@ export function mount(element) {
         ),
       (box, take) => updateTake(box, shot, take, all),
     );
-    if (compared.length || !compare.hidden)
-      import("./compare.js").then((m) => m.drawCompare(compare, shot, takes, compared, (index, id) => ((compared[index] = id), draw())));
-
   };
   on("project selection", draw);
   start();
@@ -53,7 +47,6 @@ export function mount(element) {
 function updateTake(box, shot, take, all) {
   const number = all.indexOf(take) + 1;
   box.classList.toggle("chosen", take.chosen);
-
   box.style.setProperty("--picture", `url("${fileOf(view.project.id, take.id, "thumbnail")}")`);
   const key = JSON.stringify([take, number, shot.id]);
   if (box.dataset.drawn === key) return;

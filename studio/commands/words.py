@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -12,22 +14,25 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "words",
         help="list the words the embedded model knows",
-        description="Lists the words the embedded model knows, by kind, each with what means the same.",
+        description="Lists the words the embedded model knows, by kind, each with what means the same. "
+        "Exit code 1 where a word is asked for that it does not know.",
     )
-    parser.add_argument("kind", nargs="?", help="only this kind, such as action or camera")
+    parser.add_argument("word", nargs="?", help="only this kind, such as action or camera; or what a word means")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from moc_engine.vocabulary import words
-    from studio.errors import WrongUse
+    from moc_engine.vocabulary import nearest_word, words
 
     kinds = words()
-    if args.kind is not None:
-        if args.kind not in kinds:
-            raise WrongUse(f"there is no kind of word '{args.kind}'; kinds are {', '.join(kinds)}")
-        kinds = {args.kind: kinds[args.kind]}
+    if args.word is not None:
+        kinds = {args.word: kinds[args.word]} if args.word in kinds else _meaning(kinds, args.word)
+        if not kinds:
+            near = nearest_word(args.word)
+            like = f"; did you mean '{near}'?" if near else ""
+            print(f"the embedded model does not know '{args.word}'{like}", file=sys.stderr)
+            return 1
     if args.json:
         print(json.dumps(kinds, indent=2, ensure_ascii=False))
         return 0
@@ -40,3 +45,16 @@ def run(args: argparse.Namespace) -> int:
             for line in lines[1:]:
                 print(f"{'':14}{line}")
     return 0
+
+
+Kinds = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+def _meaning(kinds: Kinds, word: str) -> dict[str, dict[str, Sequence[str]]]:
+    """The entries that a word or phrase stands for, by kind."""
+    found: dict[str, dict[str, Sequence[str]]] = {}
+    for kind, entries in kinds.items():
+        for entry, phrases in entries.items():
+            if word.casefold() in (entry, *phrases):
+                found.setdefault(kind, {})[entry] = phrases
+    return found

@@ -94,7 +94,14 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
     tab(page, "Takes")
     expect(page.locator(".take")).to_have_count(5)
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator(".pair video")).to_have_count(2)
+    sheet = page.get_by_role("dialog", name="Two takes side by side")
+    expect(sheet.locator("video")).to_have_count(2)
+    moments = "() => [...document.querySelectorAll('.pair video')].map((video) => video.currentTime)"
+    sheet.get_by_label("Moment").fill("0.5")
+    until(lambda: page.evaluate(moments)[0] > 0.5 and len(set(page.evaluate(moments))) == 1)
+    sheet.get_by_label("Right take").select_option(index=2)
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
     before = story.shots[0]["take"]
     page.locator(".take:not(.chosen)").last.get_by_role("button", name="Choose").click()
     until(lambda: story.shots[0]["take"] != before)

@@ -183,3 +183,27 @@ def test_keys_do_nothing_inside_a_text_field(page: Page, story: Story) -> None:
     field.press_sequentially("sdm.")
     page.wait_for_timeout(300)
     assert story.shots == before
+
+
+def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Story) -> None:
+    clip(page, 2).click()
+    length, seed = page.get_by_label("Length (s)"), page.get_by_label("Seed").last
+    for typed, told in (("soon", "Length must be a number, got “soon”"), ("99", "Length must lie within 0.5–10 s, got 99")):
+        length.fill(typed)
+        length.press("Enter")
+        expect(page.locator(".field-error").first).to_contain_text(told)
+        expect(length).to_have_value(typed)
+    length.fill("2,5")
+    length.press("Enter")
+    wait(page, lambda: story.shots[1]["seconds"] == 2.5)
+    for typed, kept in (("9007199254740991", 2**53 - 1), ("", None)):
+        seed.fill(typed)
+        seed.press("Enter")
+        wait(page, lambda kept=kept: story.shots[1]["seed"] == kept)
+
+
+def test_words_of_forms_that_the_model_does_not_know_are_named_below_them(page: Page) -> None:
+    field = page.locator("#form-style textarea")
+    field.fill("rainy evning")
+    field.press("Tab")
+    expect(page.locator("#form-style .unknown-words")).to_contain_text("evning (did you mean evening?)")

@@ -21,6 +21,13 @@ def test_one_kind_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(json.loads(capsys.readouterr().out)) == ["set"]
 
 
-def test_an_unknown_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["words", "smell"]) == 2
-    assert capsys.readouterr().err.startswith("moc-studio: there is no kind of word 'smell'; kinds are set, ")
+def test_what_a_word_means(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["words", "Seaside", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["set"]) == ["beach"]
+
+
+def test_an_unknown_word_is_told_with_one_like_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["words", "seasid"]) == 1
+    assert (
+        capsys.readouterr().err == "the embedded model does not know 'seasid'; did you mean 'seaside'?\n"
+    )
