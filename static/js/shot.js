@@ -44,7 +44,7 @@ function shotParts(shot) {
       { class: "row" },
       button(shot.take ? "Render again" : "Render", () => render({ shots: view.selected }), { class: "primary", disabled: shot.lock || shot.skip || !shot.caption, title: "Render this shot (R)" }),
       button("New seed", () => roll(shot.id, 1), { shape: "dice", disabled: shot.lock || shot.skip || !shot.caption, title: "Another take with a new seed and the context it had" }),
-      button("4 variations", () => roll(shot.id, 4), { disabled: shot.lock || shot.skip || !shot.caption }),
+      variations(shot),
     ),
     h(
       "div",
@@ -57,6 +57,15 @@ function shotParts(shot) {
     steeringParts(shot),
   ];
 }
+
+// So many takes at once, each with a seed of its own, to choose from.
+function variations(shot) {
+  const disabled = shot.lock || shot.skip || !shot.caption;
+  const count = h("select", { "aria-label": "How many variations", disabled, onchange: () => (wanted = Number(count.value)) }, [2, 3, 4, 6, 8].map((n) => h("option", { value: n, selected: n === wanted }, String(n))));
+  return h("span", { class: "split-button" }, count, button("variations", () => roll(shot.id, wanted), { disabled, title: "Takes with new seeds and the context it had, to choose from" }));
+}
+
+let wanted = 4; // variations
 
 // A field whose number is an edit once it is left; what is wrong with it is said below it, and it stays as typed.
 // Left empty it means nothing, where there is a `placeholder` that says what stands then.

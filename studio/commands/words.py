@@ -17,7 +17,7 @@ def add_to(subparsers: Any) -> None:
         description="Lists the words the embedded model knows, by kind, each with what means the same. "
         "Exit code 1 where a word is asked for that it does not know.",
     )
-    parser.add_argument("word", nargs="?", help="only this kind, such as action or camera; or what a word means")
+    parser.add_argument("word", nargs="?", help="only this kind, such as action or camera; or this word")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 

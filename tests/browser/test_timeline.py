@@ -188,7 +188,10 @@ def test_keys_do_nothing_inside_a_text_field(page: Page, story: Story) -> None:
 def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Story) -> None:
     clip(page, 2).click()
     length, seed = page.get_by_label("Length (s)"), page.get_by_label("Seed").last
-    for typed, told in (("soon", "Length must be a number, got “soon”"), ("99", "Length must lie within 0.5–10 s, got 99")):
+    for typed, told in (
+        ("soon", "Length must be a number, got “soon”"),
+        ("99", "Length must lie within 0.5–10 s, got 99"),
+    ):
         length.fill(typed)
         length.press("Enter")
         expect(page.locator(".field-error").first).to_contain_text(told)

@@ -28,6 +28,4 @@ def test_what_a_word_means(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_word_is_told_with_one_like_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["words", "seasid"]) == 1
-    assert (
-        capsys.readouterr().err == "the embedded model does not know 'seasid'; did you mean 'seaside'?\n"
-    )
+    assert capsys.readouterr().err == "the embedded model does not know 'seasid'; did you mean 'seaside'?\n"
