@@ -15,7 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -52,6 +54,14 @@ class Family(Protocol):
 
     def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         """Who or what each place of a frame shows in a finished shot; empty where places have no names."""
+
+    def moments(self, latent_frames: int) -> Sequence[float]:
+        """The seconds at which a shot's latent frames stand."""
+
+    def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> NDArray[np.float64] | None:
+        """(F, places, 4): left, top, right, bottom of what each place shows, as shares of the picture 0–1,
+        all 0 where it shows nothing; None where a place is a part of the frame.
+        """
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]

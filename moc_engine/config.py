@@ -69,9 +69,9 @@ class RoutingConfig:
 class Steering:
     """A person's say in what one query shot attends to.
 
-    `pins` and `bans` are shots, `pin_chunks` and `ban_chunks` single chunks of the layout, `boosts`
-    adds to the router's scores of a shot. A pin is mandatory and outside the budget; a ban takes a
-    shot's chunks out of the candidates.
+    `pins` and `bans` are shots, `pin_chunks` and `ban_chunks` single chunks of the layout; `boosts` adds to
+    the router's scores of a shot, `boost_chunks` to those of a chunk. A pin is mandatory and outside the
+    budget; a ban takes a shot's chunks out of the candidates.
     """
 
     pins: tuple[int, ...] = ()
@@ -79,11 +79,13 @@ class Steering:
     boosts: Mapping[int, float] = field(default_factory=dict)
     pin_chunks: tuple[int, ...] = ()
     ban_chunks: tuple[int, ...] = ()
+    boost_chunks: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("pins", "bans", "pin_chunks", "ban_chunks"):
             object.__setattr__(self, name, _whole_numbers(name, getattr(self, name)))
-        object.__setattr__(self, "boosts", _boosts(self.boosts))
+        object.__setattr__(self, "boosts", _boosts("boosts", "shot", self.boosts))
+        object.__setattr__(self, "boost_chunks", _boosts("boost_chunks", "chunk", self.boost_chunks))
         both = sorted(set(self.pins) & set(self.bans))
         if both:
             raise ValueError(f"pins: shot {both[0]} is both pinned and banned")
@@ -92,7 +94,30 @@ class Steering:
             raise ValueError(f"pin_chunks: chunk {both[0]} is both pinned and banned")
 
     def __bool__(self) -> bool:
-        return bool(self.pins or self.bans or self.boosts or self.pin_chunks or self.ban_chunks)
+        chunks = self.pin_chunks or self.ban_chunks or self.boost_chunks
+        return bool(self.pins or self.bans or self.boosts or chunks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSteering:
+    """A person's say in single parts of earlier shots: (shot, name of its chunks), such as (2, "Mira").
+
+    What is said of a part goes before what is said of its shot. A part that a take does not hold is nothing
+    to steer.
+    """
+
+    pins: tuple[tuple[int, str], ...] = ()
+    bans: tuple[tuple[int, str], ...] = ()
+    boosts: Mapping[tuple[int, str], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.pins) & set(self.bans))
+        if both:
+            shot, name = both[0]
+            raise ValueError(f"pins: {name} of shot {shot} is both pinned and banned")
+
+    def __bool__(self) -> bool:
+        return bool(self.pins or self.bans or self.boosts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,16 +197,16 @@ def _whole_numbers(name: str, values: object) -> tuple[int, ...]:
     return tuple(_whole(name, value) for value in values)
 
 
-def _boosts(boosts: object) -> dict[int, float]:
+def _boosts(name: str, what: str, boosts: object) -> dict[int, float]:
     if not isinstance(boosts, Mapping):
-        raise ValueError(f"boosts: must map shots to numbers, got {boosts!r}")
+        raise ValueError(f"{name}: must map {what}s to numbers, got {boosts!r}")
     plain: dict[int, float] = {}
-    for shot, boost in boosts.items():
+    for key, boost in boosts.items():
         try:
-            plain[_whole("boosts", shot)] = float(boost)
+            plain[_whole(name, key)] = float(boost)
         except (TypeError, ValueError):
-            raise ValueError(f"boosts: must map shots to numbers, got {shot!r}: {boost!r}") from None
-    for shot, boost in plain.items():
+            raise ValueError(f"{name}: must map {what}s to numbers, got {key!r}: {boost!r}") from None
+    for key, boost in plain.items():
         if not abs(boost) <= GREATEST_BOOST:  # NaN too
-            raise ValueError(f"boosts: must lie within ±{GREATEST_BOOST:g}, shot {shot} has {boost}")
+            raise ValueError(f"{name}: must lie within ±{GREATEST_BOOST:g}, {what} {key} has {boost}")
     return plain

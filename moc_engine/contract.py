@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from moc_engine.config import RoutingChoice, SamplerChoice, Steering
+from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
 
 Stage = Literal["load", "memory", "denoise", "decode", "write"]
 
@@ -39,9 +39,10 @@ class ContextTake:
 class RenderRequest:
     """One shot to render: everything that decides its pixels.
 
-    `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`.
-    `cast` lists the names in order: a name's place is its cast token. `size` is (width, height) in
-    pixels. `output` is the folder that receives clip, latents and trace.
+    `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`. `cast`
+    lists the names in order: a name's place is its cast token. `size` is (width, height) in pixels.
+    `steering` speaks of whole shots, `parts` of single chunks by name. `output` is the folder that
+    receives clip, latents and trace.
     """
 
     shot: int
@@ -55,6 +56,7 @@ class RenderRequest:
     output: Path
     context: tuple[ContextTake, ...] = ()
     steering: Steering = field(default_factory=Steering)
+    parts: PartSteering = field(default_factory=PartSteering)
     routing: RoutingChoice = field(default_factory=RoutingChoice)
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment

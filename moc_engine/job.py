@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from moc_engine.backbone import Backbone
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import PartSteering, RoutingConfig, SamplerConfig, Steering
 from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.film import check_format
@@ -128,6 +128,33 @@ def read_memory(take: Take, routing: RoutingConfig, sampler: SamplerConfig, back
     )
 
 
+def steering_of(job: Job, backbone: Backbone) -> Steering:
+    """What is said of shots and of parts of them, as chunks of the history where parts are among it."""
+    steering, parts = job.request.steering, job.request.parts
+    if not parts:
+        return steering
+    chunks = [
+        (take.told.shot, name)
+        for take in job.context
+        for name in chunk_names(take.latents, take.grid, take.told.cast, backbone)
+    ]
+    of_parts = {nth for nth, part in enumerate(chunks) if part in parts.pins or part in parts.bans}
+    return Steering(
+        pin_chunks=tuple(
+            nth
+            for nth, (shot, name) in enumerate(chunks)
+            if (shot, name) in parts.pins or (shot in steering.pins and nth not in of_parts)
+        ),
+        ban_chunks=tuple(
+            nth
+            for nth, (shot, name) in enumerate(chunks)
+            if (shot, name) in parts.bans or (shot in steering.bans and nth not in of_parts)
+        ),
+        boosts=steering.boosts,
+        boost_chunks={nth: parts.boosts[part] for nth, part in enumerate(chunks) if part in parts.boosts},
+    )
+
+
 def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
     """A recorder that knows by name what can be attended to; `chunk_names` names the shot's own chunks."""
     request, config = job.request, backbone.transformer.config
@@ -145,7 +172,7 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
         model=backbone.name,
         backend=backend,
         routing=asdict(job.routing),
-        steering=asdict(request.steering),
+        steering={**asdict(request.steering), "parts": _told(request.parts)},
         query=[
             QueryChunk(name=str(nth + 1), frames=span, tokens=tokens)
             for nth, (span, tokens) in enumerate(zip(spans, lengths, strict=True))
@@ -155,6 +182,15 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
         heads=config.num_attention_heads,
         steps=job.sampler.steps,
     )
+
+
+def _told(parts: PartSteering) -> dict[str, object]:
+    """As JSON can hold it: "2/Mira" is the part Mira of shot 2."""
+    return {
+        "pins": [f"{shot}/{name}" for shot, name in parts.pins],
+        "bans": [f"{shot}/{name}" for shot, name in parts.bans],
+        "boosts": {f"{shot}/{name}": boost for (shot, name), boost in parts.boosts.items()},
+    }
 
 
 def chunk_names(latents_CFHW: Tensor, grid: TokenGrid, cast: Sequence[str], backbone: Backbone) -> list[str]:

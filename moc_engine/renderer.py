@@ -35,7 +35,7 @@ from moc_engine.contract import (
 from moc_engine.errors import OutOfMemory, RenderCancelled
 from moc_engine.files import whole_files
 from moc_engine.film import ClipWriter, Frame
-from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder
+from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder, steering_of
 from moc_engine.memory import ContextMemory, History
 from moc_engine.pace import Pace, StageClock
 from moc_engine.passes import DenoisingPass, Looking
@@ -179,7 +179,7 @@ class ShotRenderer:
                 grid=job.grid,
                 history=history,
                 routing=job.routing,
-                steering=request.steering,
+                steering=steering_of(job, backbone),
             ),
             backbone.angles,
             backbone.device,
@@ -205,9 +205,7 @@ class ShotRenderer:
                 preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(job, "denoise", done.step, done.steps, preview)
         final = latents[0].float().cpu()
-        return final, _named(
-            attention.recorder.finish(), chunk_names(final, job.grid, request.cast, backbone)
-        )
+        return final, _told(attention.recorder.finish(), final, job, backbone)
 
     def _decode(
         self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None
@@ -245,10 +243,19 @@ class ShotRenderer:
         )
 
 
-def _named(trace: RoutingTrace, names: list[str]) -> RoutingTrace:
-    """The trace with the shot's own chunks named, which can be told only once it is finished."""
+def _told(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) -> RoutingTrace:
+    """The trace with what only the finished shot tells: who its chunks are, and where in the picture."""
+    family, grid = backbone.family, job.grid
+    names = chunk_names(latents, grid, job.request.cast, backbone)
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
-    return replace(trace, query=tuple(query))
+    boxes = family.boxes(latents, job.request.size)
+    return replace(
+        trace,
+        query=tuple(query),
+        moments=tuple(family.moments(latents.shape[1])),
+        boxes=boxes if grid.chunking == "track" else None,
+        grid=(grid.height, grid.width) if boxes is None else None,
+    )
 
 
 def _stop_if(cancel: CancelToken | None) -> None:

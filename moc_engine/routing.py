@@ -133,7 +133,11 @@ def eligible(layout: ChunkLayout, query_shot: int, steering: Steering = NO_STEER
         for shot in shots:
             if not earlier[layout.shot == shot].any():
                 raise ValueError(f"{name}: shot {shot} is not a shot earlier than {query_shot}")
-    for name, chunks in (("pin_chunks", steering.pin_chunks), ("ban_chunks", steering.ban_chunks)):
+    for name, chunks in (
+        ("pin_chunks", steering.pin_chunks),
+        ("ban_chunks", steering.ban_chunks),
+        ("boost_chunks", steering.boost_chunks),
+    ):
         for chunk in chunks:
             if not 0 <= chunk < layout.chunks or not earlier[chunk]:
                 raise ValueError(f"{name}: chunk {chunk} is not a video chunk earlier than shot {query_shot}")
@@ -147,6 +151,8 @@ def eligible(layout: ChunkLayout, query_shot: int, steering: Steering = NO_STEER
     boosts = np.zeros(layout.chunks, dtype=np.float32)
     for shot, boost in steering.boosts.items():
         boosts[layout.shot == shot] = boost
+    for chunk, boost in steering.boost_chunks.items():
+        boosts[chunk] += boost
     return Eligibility(candidates=earlier & ~pinned & ~banned, pinned=pinned, boosts=boosts)
 
 

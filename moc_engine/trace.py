@@ -7,7 +7,8 @@ takes (history), and captions where the model has them in the sequence. A trace 
     per query token and context chunk, averaged over layers, heads and steps (the token map),
 
 in units of 1/65535 and rounded so that the shares of a query sum to exactly 1. Large models have their
-heads, steps or tokens averaged further, so that a file stays small; the trace says by how much.
+heads, steps or tokens averaged further, so that a file stays small; the trace says by how much. It also
+says where in the shot's picture its tokens lie: boxes of what they show, or a grid over the frame.
 
 A file is a zip of a JSON header and plain arrays, the same bytes for the same content.
 """
@@ -84,6 +85,11 @@ class RoutingTrace:
     units of 1/65535; `picks` (N, H, G, Q, C) how often a query token chose a chunk by routing.
     `step_groups` are steps first:stop, `heads` and `weights` say how many heads and recorded steps each
     entry averages; `token_run` how many tokens of a query chunk each row of the token map averages.
+
+    `moments` are the seconds at which the F latent frames stand. `boxes` (F, Q, 4) are left, top, right and
+    bottom of what each query chunk shows there, as shares of the picture 0–1, all 0 where it shows nothing;
+    None where chunks are no objects. `grid` are the rows and columns of tokens over a frame, where they
+    lie so.
     """
 
     shot: int
@@ -100,6 +106,9 @@ class RoutingTrace:
     table: Units
     picks: Counts
     token_table: Units
+    moments: tuple[float, ...] = ()
+    boxes: Floats | None = None
+    grid: tuple[int, int] | None = None
 
     def shares(
         self,
@@ -155,6 +164,13 @@ class RoutingTrace:
             for first in range(0, chunk.tokens, self.token_run)
         )
 
+    def token_row(self, chunk: int, token: int) -> int:
+        """The row of the token map that holds token `token` of a query chunk. Raises `IndexError`."""
+        if not 0 <= token < self.query[chunk].tokens:
+            raise IndexError(f"query chunk {chunk} has {self.query[chunk].tokens} tokens, not {token + 1}")
+        before = sum(-(-other.tokens // self.token_run) for other in self.query[:chunk])
+        return before + token // self.token_run
+
     def own_share(self) -> float:
         """The share of attention that stayed in the shot."""
         return self._total("own")
@@ -187,6 +203,8 @@ class RoutingTrace:
     def save(self, path: Path) -> None:
         """Writes the trace; an existing file is overwritten."""
         arrays = {"table": self.table, "picks": _narrow(self.picks), "token_table": self.token_table}
+        if self.boxes is not None:
+            arrays["boxes"] = np.asarray((self.boxes * ONE).round(), dtype=np.uint16)
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -229,7 +247,9 @@ class RoutingTrace:
                 f"this one reads up to {VERSION})"
             )
         arrays = {
-            name: _array(file, name, header["arrays"][name]) for name in ("table", "picks", "token_table")
+            name: _array(file, name, header["arrays"][name])
+            for name in ("table", "picks", "token_table", "boxes")
+            if name in header["arrays"] or name != "boxes"
         }
         trace = cls(
             **{name: header[name] for name in ("shot", "model", "backend", "routing", "token_run")},
@@ -254,6 +274,9 @@ class RoutingTrace:
             table=arrays["table"].astype(np.uint16),
             picks=arrays["picks"].astype(np.uint32),
             token_table=arrays["token_table"].astype(np.uint16),
+            moments=tuple(float(moment) for moment in header.get("moments", ())),
+            boxes=arrays["boxes"] / ONE if "boxes" in arrays else None,
+            grid=_pair(header["grid"]) if header.get("grid") else None,
         )
         trace._check()
         return trace
@@ -275,6 +298,8 @@ class RoutingTrace:
             raise ValueError(f"the table's shape {self.table.shape} does not fit")
         if self.token_table.shape != (rows, len(self.context)):
             raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
+        if self.boxes is not None and self.boxes.shape != (len(self.moments), len(self.query), 4):
+            raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
 
 
 _HEADER: Final = (
@@ -287,6 +312,8 @@ _HEADER: Final = (
     "weights",
     "heads",
     "token_run",
+    "moments",
+    "grid",
 )
 
 
@@ -336,8 +363,9 @@ def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray
 def _steering(told: Mapping[str, Any]) -> dict[str, Any]:
     """As it was saved: JSON knows no numbers as keys."""
     steering = dict(told)
-    if "boosts" in steering:
-        steering["boosts"] = {int(shot): boost for shot, boost in steering["boosts"].items()}
+    for name in ("boosts", "boost_chunks"):
+        if name in steering:
+            steering[name] = {int(number): boost for number, boost in steering[name].items()}
     return steering
 
 

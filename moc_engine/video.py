@@ -76,6 +76,14 @@ class VideoFamily:
     def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         return ()
 
+    def moments(self, latent_frames: int) -> Sequence[float]:
+        """The first latent stands for one frame, each further one for as many as the codec joins."""
+        joined = self._vae.config.scale_factor_temporal
+        return [max(0.0, joined * nth - (joined - 1) / 2) / self._rate for nth in range(latent_frames)]
+
+    def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> None:
+        return None
+
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
     ) -> Iterator[Frame]:

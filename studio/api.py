@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from studio.api_routing import routing_routes
 from studio.edits import Edit
 from studio.errors import BadStoryboard, NotThere, StaleRevision, StudioError, WrongUse
 from studio.project import Listed
@@ -237,6 +238,7 @@ def routes(service: Service) -> APIRouter:
         """The latest preview picture of a running job."""
         return Response(service.preview(job), media_type="image/png", headers={"cache-control": "no-store"})
 
+    router.include_router(routing_routes(service))
     return router
 
 

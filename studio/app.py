@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
@@ -66,10 +67,23 @@ def make_app(
     app.include_router(routes(service))
     _document(app)
     tell_errors(app)
+    _offer_plotly(app)
     app.mount(ASSETS, _Fresh(directory=STATIC))
     options: dict[str, Any] = BLOCKS
     app = gr.mount_gradio_app(app, window(service), path="/", **options)
     return Guard(app, hosts, login)
+
+
+def _offer_plotly(app: FastAPI) -> None:
+    """The plotly.js inside the package `plotly`, so that figures are made for the version that draws them."""
+    spec = find_spec("plotly")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    script = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+    @app.get(f"{ASSETS}/plotly.min.js", include_in_schema=False)
+    def plotly() -> FileResponse:
+        return FileResponse(script, media_type="text/javascript", headers={"cache-control": "no-cache"})
 
 
 def _document(app: FastAPI) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 from studio.errors import BadStoryboard, Refused, StoryField
 from studio.planner import FinishedTake, wanted_seed
 from studio.project import Project
-from studio.storyboard import SECONDS, CastMember, Settings, Shot
+from studio.storyboard import SECONDS, CastMember, Settings, Shot, target
 
 Takes = Mapping[str, FinishedTake]
 
@@ -285,7 +285,7 @@ class Steer:
 
     def apply(self, project: Project, takes: Takes) -> Project:
         for other in (*self.pins, *self.bans, *self.boosts):
-            if other == self.shot:
+            if target(other)[0] == self.shot:
                 raise Refused("a shot cannot be pinned to itself, or banned from itself")
         return _changed(project, self.shot, pins=self.pins, bans=self.bans, boosts=dict(self.boosts))
 

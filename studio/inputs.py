@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from studio.storyboard import Storyboard, named, steering
+from studio.storyboard import Steered, Storyboard, named, steering
 
 
 @dataclass(frozen=True, kw_only=True)
 class TakeInputs:
     """Everything that decides a take's pixels.
 
-    `context` and the steering name takes, not shots, so that a take stays what it is when shots
-    around it move. `cast` lists the names in order; only the places of those that the captions name
-    decide anything. None leaves a choice to the model; `model` says which one, to the weights.
+    `context` and the steering name takes, not shots, so that a take stays what it is when shots around it
+    move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the places of those that
+    the captions name decide anything. None leaves a choice to the model; `model` says which one, to the
+    weights.
     """
 
     model: str
@@ -68,8 +69,18 @@ def inputs_of(
     steered = steering(board, index)
     take_of = dict(context)
     shot = board.shots[index]
-    bans = tuple(dict.fromkeys(take_of[place] for place in steered.bans if place in take_of))
-    pins = dict.fromkeys(take_of[place] for place in steered.pins if place in take_of)
+
+    def names(targets: Iterable[Steered]) -> dict[Steered, str]:
+        """As takes; those of shots that have none are left out."""
+        return {
+            (place, part): take_of[place] if part is None else f"{take_of[place]}/{part}"
+            for place, part in targets
+            if place in take_of
+        }
+
+    bans = tuple(dict.fromkeys(names(steered.bans).values()))
+    pins = dict.fromkeys(names(steered.pins).values())
+    boosts = names(steered.boosts)
     return TakeInputs(
         model=model,
         caption=caption,
@@ -85,9 +96,5 @@ def inputs_of(
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,
-        boosts={
-            take_of[place]: boost
-            for place, boost in steered.boosts.items()
-            if place in take_of and take_of[place] not in bans
-        },
+        boosts={name: steered.boosts[at] for at, name in boosts.items() if name not in bans},
     )

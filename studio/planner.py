@@ -13,7 +13,7 @@ from typing import Literal
 
 from studio.inputs import TakeInputs, inputs_of
 from studio.project import Project
-from studio.storyboard import Storyboard, compose_captions, shot_seed
+from studio.storyboard import Storyboard, compose_captions, shot_seed, target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,15 +204,18 @@ def _steered_otherwise(
     before: dict[str, object] = {}
     for shot, take in seen:
         before[shot] = before[take] = _steering(then, take)
-    unsteered = (False, False, 0.0)
+    unsteered: frozenset[object] = frozenset()
     return any(
         _steering(now, take) != before.get(take, before.get(shot, unsteered)) for shot, take in context
     )
 
 
-def _steering(inputs: TakeInputs, take: str) -> tuple[bool, bool, float]:
-    """Pin, ban and boost of one take."""
-    return take in inputs.pins, take in inputs.bans, inputs.boosts.get(take, 0.0)
+def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
+    """Pins, bans and boosts of one take and of its parts."""
+    told = [("pin", name) for name in inputs.pins] + [("ban", name) for name in inputs.bans]
+    steered = [(kind, *target(name)) for kind, name in told]
+    boosts = [(boost, *target(name)) for name, boost in inputs.boosts.items()]
+    return frozenset((kind, part) for kind, other, part in (*steered, *boosts) if other == take)
 
 
 def _context_reasons(

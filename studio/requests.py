@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from moc_engine.config import RoutingChoice, SamplerChoice, Steering
+from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
 from moc_engine.contract import ContextTake, RenderRequest
 from studio import __version__
 from studio.inputs import TakeInputs
+from studio.storyboard import target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,22 @@ def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], outp
             bans=tuple(place_of[take] for take in inputs.bans if take in place_of),
             boosts={place_of[take]: boost for take, boost in inputs.boosts.items() if take in place_of},
         ),
+        parts=PartSteering(
+            pins=tuple(_parts(inputs.pins, place_of).values()),
+            bans=tuple(_parts(inputs.bans, place_of).values()),
+            boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, place_of).items()},
+        ),
         routing=RoutingChoice(top_k=inputs.top_k),
         sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
     )
+
+
+def _parts(names: Iterable[str], place_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:
+    """Of names of takes and of parts of takes, the parts: (place of the shot, part)."""
+    found: dict[str, tuple[int, str]] = {}
+    for name in names:
+        take, part = target(name)
+        if part is not None and take in place_of:
+            found[name] = place_of[take], part
+    return found

@@ -24,6 +24,7 @@ from studio.estimate import measured
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.yaml import parse_storyboard, write_storyboard
 from studio.files import slug, told_plainly
+from studio.inspector import Inspector
 from studio.jobs import Job, Order
 from studio.model_identity import ANIMATIC, family, identify
 from studio.planner import Standing, stand
@@ -100,6 +101,7 @@ class Service:
         self._database = database
         self._clock = clock
         self._models: dict[str | None, tuple[str, bool]] = {}
+        self.routing = Inspector(database, self.artifacts)
 
     # projects
 

@@ -56,9 +56,9 @@ class CastMember:
 class Shot:
     """One caption and what else decides the shot's pictures.
 
-    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it. The shot
-    shows `seconds` of its take, from `trim` on. A shot without a seed of its own draws one from the
-    film's seed and its id.
+    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it, or a part of one,
+    as "ID/Mira". The shot shows `seconds` of its take, from `trim` on. A shot without a seed of its own
+    draws one from the film's seed and its id.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Shot:
         _id(self.id, "id")
         for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
             for name in names:
-                _id(name, where)
+                _target(name, where)
         if self.caption:
             _text(self.caption, "caption", most=_MAX_TEXT)
         _number(self.seconds, "seconds", *SECONDS, unit=" s")
@@ -191,32 +191,49 @@ def check_ready(board: Storyboard) -> None:
             raise BadStoryboard("is empty", ("shots", index, "caption"))
 
 
+Steered = tuple[int, str | None]
+"""A shot by its place, and a part of it by name; None for all of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShotSteering:
-    """A shot's steering by place in the story, counted from 0.
+    """A shot's steering by place in the story, counted from 0, and by part: None for all of a shot.
 
     `dormant` are the places of steered shots that are skipped or no longer earlier; None stands for
     a shot that is gone.
     """
 
-    pins: tuple[int, ...] = ()
-    bans: tuple[int, ...] = ()
-    boosts: Mapping[int, float] = field(default_factory=dict)
+    pins: tuple[Steered, ...] = ()
+    bans: tuple[Steered, ...] = ()
+    boosts: Mapping[Steered, float] = field(default_factory=dict)
     dormant: tuple[int | None, ...] = ()
 
 
 def steering(board: Storyboard, index: int) -> ShotSteering:
     """What shot `index` is told about earlier shots, as far as it can take effect."""
     places = {shot.id: place for place, shot in enumerate(board.shots)}
-    awake = {name: place for name, place in places.items() if place < index and not board.shots[place].skip}
     shot = board.shots[index]
-    named = dict.fromkeys((*shot.pins, *shot.bans, *shot.boosts))
+    awake: dict[str, Steered] = {}
+    dormant: list[int | None] = []
+    for name in dict.fromkeys((*shot.pins, *shot.bans, *shot.boosts)):
+        other, part = target(name)
+        place = places.get(other)
+        if place is not None and place < index and not board.shots[place].skip:
+            awake[name] = place, part
+        else:
+            dormant.append(place)
     return ShotSteering(
         pins=tuple(awake[name] for name in shot.pins if name in awake),
         bans=tuple(awake[name] for name in shot.bans if name in awake),
         boosts={awake[name]: boost for name, boost in shot.boosts.items() if name in awake},
-        dormant=tuple(places.get(name) for name in named if name not in awake),
+        dormant=tuple(dormant),
     )
+
+
+def target(name: str) -> tuple[str, str | None]:
+    """ "a/Mira" -> ("a", "Mira"), "a" -> ("a", None): what a pin, ban or boost is about."""
+    other, _, part = name.partition("/")
+    return other, part or None
 
 
 def shot_seed(board: Storyboard, index: int) -> int:
@@ -284,6 +301,15 @@ def _text(value: str, name: str, *, most: int) -> None:
 def _id(value: str, name: str) -> None:
     if not _ID.fullmatch(value):
         raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {value!r}", (name,))
+
+
+def _target(value: str, name: str) -> None:
+    other, part = target(value)
+    _id(other, name)
+    if part is not None:
+        _text(part, name, most=80)
+    elif "/" in value:
+        raise BadStoryboard(f"names no part after the /, got {value!r}", (name,))
 
 
 def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.animatic.codec import AnimaticCodec
@@ -18,6 +20,7 @@ from moc_engine.animatic.model import (
     story_text,
     velocity,
 )
+from moc_engine.animatic.rasterizer.blocking import boxes
 from moc_engine.animatic.scene import (
     CHANNELS,
     LATENT_RATE,
@@ -27,6 +30,7 @@ from moc_engine.animatic.scene import (
     SLOTS,
     Scene,
     Track,
+    frame_times,
     frames_for,
 )
 from moc_engine.config import RoutingConfig, SamplerConfig
@@ -78,6 +82,12 @@ class AnimaticFamily:
         for track in filter(_is_there, scene.props):
             names[track.slot] = PROPS[_strongest(track, "kind")]
         return names
+
+    def moments(self, latent_frames: int) -> Sequence[float]:
+        return [float(moment) for moment in frame_times(latent_frames)]
+
+    def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> NDArray[np.float64]:
+        return boxes(_scene(latents_CFHW), size)
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]

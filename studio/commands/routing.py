@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from studio.routing_words import ToldLink
+    from studio.routing.words import ToldLink
 
 
 def add_to(subparsers: Any) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.errors import TraceError
     from moc_engine.trace import RoutingTrace
     from studio.errors import DamagedFolder, WrongUse
-    from studio.routing_words import in_words, told_links
+    from studio.routing.words import in_words, told_links
     from studio.takes import FilmFolder
 
     folder = FilmFolder(args.folder)

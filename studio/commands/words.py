@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -47,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-Kinds = Mapping[str, Mapping[str, Sequence[str]]]
+Kinds = dict[str, dict[str, tuple[str, ...]]]
 
 
-def _meaning(kinds: Kinds, word: str) -> dict[str, dict[str, Sequence[str]]]:
+def _meaning(kinds: Kinds, word: str) -> Kinds:
     """The entries that a word or phrase stands for, by kind."""
-    found: dict[str, dict[str, Sequence[str]]] = {}
+    found: Kinds = {}
     for kind, entries in kinds.items():
         for entry, phrases in entries.items():
             if word.casefold() in (entry, *phrases):

@@ -31,6 +31,7 @@ from studio.storyboard import (
     Storyboard,
     check_ready,
     parse_size,
+    target,
 )
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
@@ -41,6 +42,7 @@ _SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings))
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?")
 _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 _WHOLE = re.compile(r"[-+]?\d{1,30}")
+_PART = re.compile(r"([-+]?\d{1,30})/(.+)")
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 T = TypeVar("T")
@@ -87,9 +89,9 @@ def write_storyboard(board: Storyboard) -> str:
 def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, object]:
     earlier = {name: number for name, number in places.items() if number < place}
     steering: dict[str, object] = {
-        "pins": [earlier[name] for name in shot.pins if name in earlier],
-        "bans": [earlier[name] for name in shot.bans if name in earlier],
-        "boosts": {earlier[name]: boost for name, boost in shot.boosts.items() if name in earlier},
+        "pins": [told for name in shot.pins if (told := _numbered(name, earlier))],
+        "bans": [told for name in shot.bans if (told := _numbered(name, earlier))],
+        "boosts": {told: boost for name, boost in shot.boosts.items() if (told := _numbered(name, earlier))},
     }
     plain = Shot(id=shot.id, caption=shot.caption)
     return {
@@ -98,6 +100,13 @@ def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, obj
         **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
         **{word: shots for word, shots in steering.items() if shots},
     }
+
+
+def _numbered(name: str, numbers: Mapping[str, int]) -> int | str | None:
+    """What is steered, by number: 3, or "3/Mira"; None for a shot that has none."""
+    other, part = target(name)
+    number = numbers.get(other)
+    return number if number is None or part is None else f"{number}/{part}"
 
 
 def _differing(thing: object, plain: object, names: Sequence[str]) -> dict[str, object]:
@@ -310,13 +319,18 @@ def _boosts(node: Node, ids: Sequence[str]) -> dict[str, float]:
         if not abs(boost) <= MOST_BOOST:
             least, most = -MOST_BOOST, MOST_BOOST
             raise BadStoryboard(
-                f"that of shot {_whole(shot)} must lie within {least} to {most}, got {boost:g}"
+                f"that of shot {shown(_text(shot))} must lie within {least} to {most}, got {boost:g}"
             )
     return boosts
 
 
 def _earlier_shot(node: Node, ids: Sequence[str]) -> str:
-    """The id of a shot that a person named by its number; `ids` are those of all earlier ones."""
+    """The id of a shot that a person named by its number, or a part of one, such as 3/Mira; `ids` are those
+    of all earlier shots.
+    """
+    if isinstance(node, Scalar) and (found := _PART.fullmatch(node.text)):
+        shot = Scalar(text=found[1], line=node.line, quoted=False)
+        return f"{_earlier_shot(shot, ids)}/{found[2]}"
     number, index = _whole(node), len(ids)
     if number < 1:
         raise BadStoryboard(f"shots count from 1, got {number}")

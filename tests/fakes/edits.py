@@ -36,6 +36,10 @@ def _steer(shot: str, pin: str, ban: str) -> Steer:
     return Steer(shot=shot, pins=(pin,), bans=() if ban == pin else (ban,))
 
 
+def _steer_part(shot: str, other: str, boost: float) -> Steer:
+    return Steer(shot=shot, pins=(f"{other}/Mira",), bans=(other,), boosts={f"{other}/Otto": boost})
+
+
 EDITS: st.SearchStrategy[Any] = st.one_of(
     st.builds(SetFilm, style=st.sampled_from(("", "night")), fps=st.sampled_from((None, 12.0))),
     st.builds(SetFilm, title=st.sampled_from(("One", "Two"))),
@@ -58,4 +62,5 @@ EDITS: st.SearchStrategy[Any] = st.one_of(
     st.builds(Lock, shots=some, on=st.booleans()),
     st.builds(Skip, shots=some, on=st.booleans()),
     st.builds(_steer, ids, ids, ids),
+    st.builds(_steer_part, ids, ids, st.sampled_from((1.0, 2.0))),
 )

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from moc_engine.animatic.model import save
 from moc_engine.animatic.scene import CHANNELS, SLOTS
-from moc_engine.config import RoutingChoice, RoutingConfig, SamplerChoice, Steering
+from moc_engine.config import PartSteering, RoutingChoice, RoutingConfig, SamplerChoice, Steering
 from moc_engine.contract import (
     ContextTake,
     RenderEvent,
@@ -240,6 +240,30 @@ def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> N
     assert shares(Steering(bans=(0,)))[0] == 0
     assert shares(Steering(pins=(0,)))[0] > free[0]
     assert shares(Steering(boosts={1: 50.0}))[0] == 0
+
+
+def test_parts_of_takes_are_steered_by_name(renderer: ShotRenderer, tmp_path: Path) -> None:
+    context = rendered_story(renderer, tmp_path / "story", 2)
+    names = [chunk.name for chunk in RoutingTrace.load(tmp_path / "story" / "1" / "trace.moc").query]
+    part = names[1]
+
+    def shares(steering: Steering, parts: PartSteering) -> dict[tuple[int, str], float]:
+        told = request(tmp_path / "new", context, steering=steering, parts=parts)
+        trace = RoutingTrace.load(finish(renderer, told)[0].trace)
+        given = zip(trace.context, trace.shares().tolist(), strict=True)
+        return {(chunk.shot, chunk.name): share for chunk, share in given if chunk.kind == "history"}
+
+    free = shares(Steering(), PartSteering())
+    assert free[1, part] > 0
+    assert shares(Steering(), PartSteering(bans=((1, part),)))[1, part] == 0
+    assert shares(Steering(), PartSteering(pins=((1, part),)))[1, part] > free[1, part]
+    assert shares(Steering(), PartSteering(boosts={(1, part): -50.0}))[1, part] == 0
+    assert shares(Steering(), PartSteering(bans=((1, "nobody"),))) == free
+    alone = shares(Steering(bans=(1,)), PartSteering(pins=((1, part),)))
+    assert [key for key, share in alone.items() if key[0] == 1 and share > 0] == [(1, part)]
+    without = shares(Steering(pins=(1,)), PartSteering(bans=((1, part),)))
+    assert without[1, part] == 0
+    assert all(share > 0 for key, share in without.items() if key[0] == 1 and key != (1, part))
 
 
 def test_a_ban_of_everything_is_a_render_without_context(renderer: ShotRenderer, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_an_edit_of_no_shot_is_refused(edit: Edit) -> None:
         made(edit)
 
 
-@pytest.mark.parametrize("other", [{"pins": ("b",)}, {"bans": ("b",)}, {"boosts": {"b": 1.0}}])
+@pytest.mark.parametrize("other", [{"pins": ("b",)}, {"bans": ("b",)}, {"boosts": {"b": 1.0}}, {"pins": ("b/Mira",)}])
 def test_a_shot_cannot_steer_itself(other: Any) -> None:
     with pytest.raises(Refused, match="itself"):
         made(Steer(shot="b", **other))
@@ -313,6 +313,9 @@ NAN, INFINITE = float("nan"), float("inf")
         (Steer(shot="d", pins=("a",), bans=("a",)), ("shots", 3, "bans", 0)),
         (Steer(shot="d", pins=("\ud800",)), ("shots", 3, "pins")),
         (Steer(shot="d", bans=("a b",)), ("shots", 3, "bans")),
+        (Steer(shot="d", bans=("a/",)), ("shots", 3, "bans")),
+        (Steer(shot="d", bans=("/Mira",)), ("shots", 3, "bans")),
+        (Steer(shot="d", pins=("a/\x00",)), ("shots", 3, "pins")),
         (Steer(shot="d", boosts={"": 1.0}), ("shots", 3, "boosts")),
         (Steer(shot="d", boosts={"a": NAN}), ("shots", 3, "boosts", "a")),
         (SetCast(cast=(CastMember(name="Ada"), CastMember(name="ada"))), ("cast", 1, "name")),

@@ -18,9 +18,9 @@ CONTRACT = {f"moc_engine.{name}" for name in ("contract", "config", "errors", "f
 
 PURE = {"errors", "storyboard", "project", "edits", "history", "inputs", "planner", "film_plan", "jobs"}
 RECORDS = {"store", "files", "artifacts", "queue", "exchange", "takes", "model_identity", "estimate"}
-RECORDS |= {"unknown_words", "routing_words", "renders", "requests", "cut", "casting"}
-SERVICE = {"service", "state", "film", "doctor"}
-VIEWS = {"views", "api", "security"}
+RECORDS |= {"unknown_words", "routing", "renders", "requests", "cut", "casting"}
+SERVICE = {"service", "inspector", "state", "film", "doctor"}
+VIEWS = {"views", "api", "api_routing", "security"}
 APP = {"app", "supervisor"}
 COMMANDS = {"cli", "commands", "worker"}
 

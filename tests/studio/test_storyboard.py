@@ -80,11 +80,21 @@ def test_steering_speaks_of_places_and_sleeps_where_it_cannot_act() -> None:
     shots[2] = replace(shots[2], pins=("shot-1",), bans=("shot-2",), boosts={"shot-4": 1.0, "gone": 2.0})
     story = replace(story, shots=tuple(shots))
     told = steering(story, 2)
-    assert (told.pins, told.bans, told.boosts, told.dormant) == ((0,), (1,), {}, (3, None))
+    assert (told.pins, told.bans, told.boosts, told.dormant) == (((0, None),), ((1, None),), {}, (3, None))
 
     shots[0] = replace(shots[0], skip=True)
     told = steering(replace(story, shots=tuple(shots)), 2)
     assert (told.pins, told.dormant) == ((), (0, 3, None))
+
+
+def test_parts_of_shots_are_steered_by_name() -> None:
+    story = board("one", "two", "three")
+    shots = list(story.shots)
+    shots[2] = replace(shots[2], pins=("shot-1/Mira",), bans=("shot-1", "shot-2/a/b"), boosts={"gone/x": 1.0})
+    told = steering(replace(story, shots=tuple(shots)), 2)
+    assert told.pins == ((0, "Mira"),)
+    assert told.bans == ((0, None), (1, "a/b"))
+    assert told.dormant == (None,)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
+from moc_engine.animatic.rasterizer.blocking import foot_of, height_of, holder_of, place_of
 from moc_engine.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.animatic.rasterizer.figure import draw_character, draw_character_shadow
 from moc_engine.animatic.rasterizer.framing import Framing
@@ -20,10 +21,9 @@ from moc_engine.animatic.rasterizer.plates import PlateShop, Sheet, rgb, surface
 from moc_engine.animatic.rasterizer.pose import LAG, CharacterPose, Pair, PropPose
 from moc_engine.animatic.rasterizer.props import draw_prop, draw_prop_shadow
 from moc_engine.animatic.rasterizer.sets import DESIGNS
-from moc_engine.animatic.rasterizer.view import DEPTH_STEP, FEET, STAGE_UNIT, Placement, View
+from moc_engine.animatic.rasterizer.view import Placement, View
 from moc_engine.animatic.rasterizer.weather import Window, draw_mist, draw_splashes, draw_weather
 from moc_engine.animatic.scene import (
-    BODY_HEIGHT,
     CHARACTER_SLOTS,
     PROP_SLOTS,
     SETS,
@@ -36,7 +36,6 @@ from moc_engine.animatic.timeline import Timeline
 Pixels = NDArray[np.uint8]
 
 _LIGHTS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
-_PERSPECTIVE: Final = 0.05  # how much larger a character is one depth nearer
 
 
 class Stage:
@@ -180,22 +179,22 @@ class Stage:
         held: list[list[tuple[PropPose, Pair]]] = [[] for _ in actors]
         loose: list[PropPose] = []
         for prop in props:
-            holder = max(range(len(actors)), key=prop.held.__getitem__)
-            if prop.held[holder] > 0.02 and actors[holder].presence > 0.02:
-                held[holder].append((prop, self._place(view, prop)))
+            holder = holder_of(prop, actors)
+            if holder is not None:
+                held[holder].append((prop, place_of(view, prop)))
             elif prop.presence > 0.02:
                 loose.append(prop)
         things: list[tuple[float, int]] = [(actor.depth, i) for i, actor in enumerate(actors)]
         things += [(prop.depth, len(actors) + i) for i, prop in enumerate(loose)]
         for depth, i in sorted(things):
-            height = self._height(view, depth)
+            height = height_of(view, depth)
             if i < len(actors):
                 actor = actors[i]
-                origin = self._foot(view, actor)
+                origin = foot_of(view, actor)
                 draw_character(canvas, actor, climate, height_px=height, origin=origin, held=held[i])
             else:
                 prop = loose[i - len(actors)]
-                draw_prop(canvas, prop, climate, height_px=height, origin=self._place(view, prop))
+                draw_prop(canvas, prop, climate, height_px=height, origin=place_of(view, prop))
 
     def _draw_shadows(
         self,
@@ -211,8 +210,8 @@ class Stage:
                 draw_character_shadow(
                     canvas,
                     actor,
-                    height_px=self._height(view, actor.depth),
-                    origin=self._foot(view, actor),
+                    height_px=height_of(view, actor.depth),
+                    origin=foot_of(view, actor),
                     colour=colour,
                     shear=shear,
                     alpha=alpha,
@@ -221,27 +220,11 @@ class Stage:
             draw_prop_shadow(
                 canvas,
                 prop,
-                height_px=self._height(view, prop.depth),
-                origin=self._foot(view, prop),
+                height_px=height_of(view, prop.depth),
+                origin=foot_of(view, prop),
                 colour=colour,
                 alpha=alpha,
             )
-
-    def _height(self, view: View, depth: float) -> float:
-        """Pixels of one H."""
-        return view.placement(1.0).scale * BODY_HEIGHT * STAGE_UNIT * (1.0 + _PERSPECTIVE * depth)
-
-    def _foot(self, view: View, thing: CharacterPose | PropPose) -> Pair:
-        at = view.placement(1.0)
-        return (
-            at.x + at.scale * STAGE_UNIT * view.gather * thing.x,
-            at.y + at.scale * (FEET + DEPTH_STEP * thing.depth),
-        )
-
-    def _place(self, view: View, prop: PropPose) -> Pair:
-        """A prop's own place, in the air too."""
-        x, y = self._foot(view, prop)
-        return x, y - prop.lift * self._height(view, prop.depth)
 
     def _window(self, view: View) -> Window:
         height, width = self._pixels.shape[:2]

@@ -184,6 +184,8 @@ MISTAKES = [
     (SHOT + "pins: [99]", 3, "shot 99 is not earlier"),
     (SHOT + "pins: [0]", 3, "shots count from 1"),
     (SHOT + "pins: [-1]", 3, "shots count from 1"),
+    (SHOT + "pins: [1/Mira]", 3, "a shot cannot name itself"),
+    (SHOT + "pins: [x/Mira]", 3, "must be a whole number, got 'x/Mira'"),
     (SHOT + "pins: [x]", 3, "must be a whole number, got 'x'"),
     (SHOT + "pins: 1", 3, "must be a list"),
     (SHOT + "bans: [2]", 3, "is not earlier"),
@@ -316,8 +318,8 @@ cast: [{name: Mira, look: red with a top hat}, {name: "No"}]
 shots:
   - {caption: "Mira: waves", seconds: 2.5, seed: 3, lock: true}
   - {caption: "", seconds: 1, skip: yes}
-  - {caption: Mira runs, trim: 0.5, pins: [1], bans: [2]}
-  - {caption: Mira runs, boosts: {1: 1.5}}
+  - {caption: Mira runs, trim: 0.5, pins: [1], bans: [2, 1/Otto]}
+  - {caption: Mira runs, pins: ["3/place 1, 2"], boosts: {1: 1.5, 2/Mira: -2}}
 """,
         "story.yaml",
     )

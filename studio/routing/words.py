@@ -9,10 +9,16 @@ from typing import Final
 import numpy as np
 
 from moc_engine.trace import EMPTY, RoutingTrace
+from studio.routing.sources import NOBODY, Source, by_source, shot_name, sources_of
+from studio.storyboard import target
 from studio.takes import Take
 
 PAIRS: Final = 3
 """How many pairs of chunks are named per link."""
+
+FAINT: Final = 0.02
+FAINT_PART: Final = 0.15
+"""Shares not worth a sentence: of the past in all attention, and of one source in the past."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +82,39 @@ def in_words(trace: RoutingTrace, shot: int, film: Mapping[int, Take], captions:
     return "\n".join(lines)
 
 
+def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
+    """What a shot remembered, in one paragraph; `places` says where in the film each take stands."""
+    sources = sources_of(trace, places)
+    own = trace.own_share()
+    if not any(source.kind == "history" for source in sources):
+        return "It saw no earlier shot: everything in it is its own."
+    sentences = [f"{own:.0%} of its attention stayed in the shot, {1 - own:.0%} went to what came before."]
+    for query, chunk in enumerate(trace.query):
+        if not chunk.name.endswith(EMPTY):
+            sentences += _drawn_from(trace, sources, query)
+    return " ".join(sentences)
+
+
+def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> list[str]:
+    """A sentence on where one part of the shot looked most, and how many heads agree on it."""
+    past = [source for source in sources if source.kind == "history"]
+    shares = by_source(trace.shares(query=query), past)
+    total = float(shares.sum())
+    best = max(range(len(past)), key=lambda nth: 0.0 if past[nth].name == NOBODY else shares[nth])
+    if total < FAINT or shares[best] < FAINT_PART * total:
+        return []
+    name = trace.query[query].name[:1].upper() + trace.query[query].name[1:]
+    by_head = by_source(trace.table[:, :, :, query].mean(axis=2), past)  # (N, H, sources)
+    looking = by_head.sum(axis=-1) > 0
+    agree = (by_head.argmax(axis=-1) == best) & looking
+    weights = np.broadcast_to(trace.heads, looking.shape)
+    heads = float(weights[agree].sum() / max(1, weights[looking].sum()))
+    return [
+        f"{name} drew most from {past[best].label}: {shares[best] / total:.0%} of what it took from earlier "
+        f"shots, the first choice of {heads:.0%} of the heads."
+    ]
+
+
 def _pairs(trace: RoutingTrace, shot: int) -> tuple[Pair, ...]:
     columns = [i for i, c in enumerate(trace.context) if c.kind == "history" and c.shot == shot]
     shares: dict[tuple[str, str], list[float]] = {}
@@ -96,11 +135,12 @@ def _pairs(trace: RoutingTrace, shot: int) -> tuple[Pair, ...]:
 def _steered(word: str, takes: Sequence[str], places: Mapping[str, int]) -> list[str]:
     if not takes:
         return []
-    shots = [str(places[take] + 1) for take in takes if take in places]
-    told = [f"shot {', '.join(shots)}"] if shots else []
-    if len(shots) < len(takes):
-        told.append("a take the film no longer shows")
-    return [f"  {word}: {' and '.join(told)}"]
+    told = []
+    for name in takes:
+        take, part = target(name)
+        shot = shot_name(places.get(take))
+        told.append(shot if part is None else f"{part} in {shot}")
+    return [f"  {word}: {', '.join(dict.fromkeys(told))}"]
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,314 @@
+"""The routing inspector: what traces say of a project's shots, each call whole by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from moc_engine.errors import TraceError
+from moc_engine.trace import RoutingTrace
+from studio.artifacts import Artifacts
+from studio.errors import NotThere, WrongUse
+from studio.planner import chosen_take
+from studio.project import Project
+from studio.routing.difference import difference
+from studio.routing.figures import (
+    Figure,
+    chunk_figure,
+    difference_figure,
+    head_figures,
+    standalone,
+    story_figure,
+)
+from studio.routing.heads import heads_of
+from studio.routing.parts import Box, Part, box_of, heat, part_at, parts_at
+from studio.routing.sources import Drawn, by_source, ranked, shot_name, sources_of
+from studio.routing.story import StoryRow, story_of
+from studio.routing.tables import FORMATS
+from studio.routing.words import paragraph
+from studio.store import projects, takes
+from studio.store.database import Database
+from studio.store.takes import StoredTake
+
+MOST_DRAWN: Final = 12
+"""How many sources are told of one part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """Shots × shots, as rows and as a Plotly figure."""
+
+    rows: tuple[StoryRow, ...]
+    figure: Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which layer, group of heads and group of steps of a trace, from 0; None averages over them."""
+
+    layer: int | None = None
+    head: int | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunks:
+    """The chunk map of a take, and what can be chosen of it: names of layers, heads and groups of steps."""
+
+    figure: Figure
+    words: str
+    query: tuple[str, ...]
+    layers: tuple[str, ...]
+    heads: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnState:
+    """A source that something drew from.
+
+    `shot` is the shot of the film that shows it now, `name` its chunk; `at` the second of its take to look
+    at, `length` the take's, and `box` where it is in the picture then.
+    """
+
+    label: str
+    kind: str
+    name: str
+    shot: str | None
+    place: int | None
+    take: str | None
+    share: float
+    picks: int
+    at: float | None
+    length: float | None
+    box: Box | None
+    steerable: bool
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What a part of a shot looked at, the strongest first. `own` is the share that stayed in the shot."""
+
+    part: str
+    query: int
+    box: Box | None
+    own: float
+    drawn: tuple[DrawnState, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What can be pointed at in a moment of a take. `grid`: tokens lie as rows × columns over the picture."""
+
+    parts: tuple[Part, ...]
+    grid: tuple[int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What the right take drew more or less than the left; `shots` sums it up, the largest change first."""
+
+    figure: Figure
+    shots: tuple[tuple[str, float], ...]
+
+
+class Inspector:
+    """Reads the traces of finished takes. Raises `NotThere` where a trace cannot be read, and says why."""
+
+    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+        self._database = database
+        self._artifacts = artifacts
+
+    def story(self, project: str) -> Story:
+        """Which shot remembered which, from what takes record: no trace is read."""
+        known = self._known(project)
+        rows = story_of(known.project, known.takes)
+        return Story(rows=rows, figure=story_figure(rows))
+
+    def chunks(
+        self, project: str, take: str, choice: Choice, *, log: bool = False, source: str | None = None
+    ) -> Chunks:
+        """The parts of a take × what they could look at, or of that what the take `source` holds."""
+        known = self._known(project)
+        trace = self._trace(known, take)
+        _check(choice, trace)
+        sources = [s for s in sources_of(trace, known.places) if source in (None, s.take)]
+        shares = np.stack([_shares(trace, choice, query) for query in range(len(trace.query))])
+        query = tuple(chunk.name for chunk in trace.query)
+        found = heads_of(trace, known.places)
+        return Chunks(
+            figure=chunk_figure(query, sources, by_source(shares, sources), log=log),
+            words=paragraph(trace, known.places),
+            query=query,
+            layers=tuple(f"layer {nth + 1}" for nth in range(len(trace.table))),
+            heads=found.heads,
+            groups=found.step_groups,
+        )
+
+    def looked(self, project: str, take: str, query: int, choice: Choice) -> Looked:
+        """What one part of a take looked at."""
+        known = self._known(project)
+        trace = self._trace(known, take)
+        _check(choice, trace)
+        if not 0 <= query < len(trace.query):
+            raise NotThere(f"this take has {len(trace.query)} parts, not {query + 1}")
+        drawn = ranked(
+            _shares(trace, choice, query),
+            trace.counts(layer=choice.layer, head=choice.head, group=choice.group, query=query),
+            sources_of(trace, known.places),
+        )
+        return self._looked(known, trace.query[query].name, query, None, drawn)
+
+    def looked_at(self, project: str, take: str, seconds: float, x: float, y: float) -> Looked:
+        """What the part at a point of the picture looked at; `x` and `y` are shares of width and height."""
+        known = self._known(project)
+        trace = self._trace(known, take)
+        part = part_at(trace, seconds, x, y)
+        if part is None:
+            raise NotThere("the trace of this take does not say what is where in its picture")
+        drawn = ranked(
+            trace.token_map()[part.row],
+            trace.counts(query=part.query),
+            sources_of(trace, known.places),
+        )
+        return self._looked(known, part.name, part.query, part.box, drawn)
+
+    def moment(self, project: str, take: str, seconds: float) -> Moment:
+        """What can be pointed at in a moment of a take."""
+        trace = self._trace(self._known(project), take)
+        return Moment(parts=parts_at(trace, seconds), grid=trace.grid)
+
+    def heat(self, project: str, take: str, seconds: float, column: int) -> list[list[float]]:
+        """How much each token of a frame drew from the source at a column of the trace, 0–1, rows of the
+        grid.
+        """
+        known = self._known(project)
+        trace = self._trace(known, take)
+        columns = next((s.columns for s in sources_of(trace, known.places) if column in s.columns), None)
+        if columns is None or trace.grid is None:
+            raise NotThere("this take's tokens are objects, not a grid over the picture")
+        return [[float(share) for share in row] for row in heat(trace, seconds, columns)]
+
+    def heads(self, project: str, take: str) -> dict[str, Figure]:
+        """Layers, heads and steps of a take, by title."""
+        known = self._known(project)
+        return head_figures(heads_of(self._trace(known, take), known.places))
+
+    def compare(self, project: str, left: str, right: str) -> Compared:
+        """One take's routing against another's."""
+        known = self._known(project)
+        found = difference(self._trace(known, left), self._trace(known, right), known.places)
+        return Compared(figure=difference_figure(found), shots=found.shots)
+
+    def table(self, project: str, take: str, kind: str) -> bytes:
+        """A take's trace as csv, npz or parquet."""
+        if kind not in FORMATS:
+            raise NotThere(f"there is no table of the kind {kind}")
+        return FORMATS[kind](self._trace(self._known(project), take))
+
+    def page(self, project: str, take: str | None = None) -> str:
+        """A standalone HTML page: the story map, and the maps of one take."""
+        known = self._known(project)
+        figures = {"Which shot remembered which": self.story(project).figure}
+        title = known.project.board.title
+        if take is not None:
+            figures["What each part looked at"] = self.chunks(project, take, Choice(), log=True).figure
+            figures |= self.heads(project, take)
+            title = f"{title}, {shot_name(known.places.get(take))}"
+        return standalone(title, figures)
+
+    def _known(self, project: str) -> _Known:
+        with self._database.read() as session:
+            stored = projects.load(session, project).project
+            known = takes.takes_of(session, project)
+        places: dict[str, int] = {}
+        for place, shot in enumerate(stored.board.shots):
+            if not shot.skip and (take := chosen_take(stored, known, shot.id)) is not None:
+                places.setdefault(take.id, place)
+        return _Known(project=stored, takes=known, places=places)
+
+    def _trace(self, known: _Known, take: str) -> RoutingTrace:
+        if take not in known.takes:
+            raise NotThere("that take is not there any more")
+        path = self._artifacts.path(known.takes[take].trace, ".moc")
+        try:
+            return _load(path)
+        except TraceError as error:
+            words = str(error).replace(str(path), "the routing trace of this take")
+            raise NotThere(words[:1].upper() + words[1:]) from error
+
+    def _looked(
+        self, known: _Known, part: str, query: int, box: Box | None, drawn: Collection[Drawn]
+    ) -> Looked:
+        own = sum(item.share for item in drawn if item.source.kind == "own")
+        shown = [item for item in drawn if item.source.kind != "own"][:MOST_DRAWN]
+        return Looked(
+            part=part,
+            query=query,
+            box=box,
+            own=own,
+            drawn=tuple(self._drawn(known, item) for item in shown),
+        )
+
+    def _drawn(self, known: _Known, item: Drawn) -> DrawnState:
+        source = item.source
+        take = known.takes.get(source.take or "")
+        at, box = None, None
+        if take is not None and source.frames is not None:
+            frame = (source.frames[0] + source.frames[1] - 1) // 2
+            try:
+                trace = self._trace(known, take.id)
+                at = trace.moments[frame] if frame < len(trace.moments) else None
+                box = box_of(trace, source.name, frame)
+            except NotThere:
+                pass  # the list stands without the picture's details
+        shot = None if source.place is None else known.project.board.shots[source.place].id
+        return DrawnState(
+            label=source.label,
+            kind=source.kind,
+            name=source.name,
+            shot=shot,
+            place=source.place,
+            take=source.take,
+            share=item.share,
+            picks=item.picks,
+            at=at,
+            length=None if take is None else take.seconds,
+            box=box,
+            steerable=source.steerable,
+            column=source.columns[0],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A project, its takes, and where each chosen one stands in the film."""
+
+    project: Project
+    takes: Mapping[str, StoredTake]
+    places: Mapping[str, int]
+
+
+@lru_cache(maxsize=24)
+def _load(path: Path) -> RoutingTrace:
+    """Files are named by their content: what was read once stays true."""
+    return RoutingTrace.load(path)
+
+
+def _shares(trace: RoutingTrace, choice: Choice, query: int) -> Any:
+    return trace.shares(layer=choice.layer, head=choice.head, group=choice.group, query=query)
+
+
+def _check(choice: Choice, trace: RoutingTrace) -> None:
+    sizes = trace.table.shape[:3]
+    for name, value, size in zip(
+        ("layer", "head", "group"), (choice.layer, choice.head, choice.group), sizes, strict=True
+    ):
+        if value is not None and not 0 <= value < size:
+            raise WrongUse(f"{name}: this take has {size}, counted from 0, got {value}")

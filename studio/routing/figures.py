@@ -1,0 +1,261 @@
+"""Plotly figures as plain data, without colours of their own: whoever draws them gives them those.
+
+A heatmap's `meta` names its scale, "heat" or "change". Clicks come back as rows and columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.routing.difference import Difference
+from studio.routing.heads import Heads
+from studio.routing.sources import Source
+from studio.routing.story import StoryRow
+
+Figure = dict[str, Any]
+Floats = NDArray[np.float64]
+
+FAINTEST: Final = 1e-4
+"""The least share a logarithmic map tells from none."""
+
+_MOST_TICKS: Final = 24
+
+
+def story_figure(rows: Sequence[StoryRow]) -> Figure:
+    """Shots × shots; beside it what stayed in the shot, and what went to takes no longer shown."""
+    names = [str(row.place + 1) for row in rows]
+    sides = ["own", "else"] if any(row.elsewhere for row in rows) else ["own"]
+    beside = [[row.own, row.elsewhere or None][: len(sides)] for row in rows]
+    told = {
+        "own": "Shot %{y} kept %{z:.1%} to itself",
+        "else": "Shot %{y}: %{z:.1%} went to takes no longer shown",
+    }
+    main = {
+        "type": "heatmap",
+        "meta": "heat",
+        "x": names,
+        "y": names,
+        "z": [list(row.shares) for row in rows],
+        "hovertemplate": "Shot %{y} gave %{z:.1%} of its attention to shot %{x}<extra></extra>",
+        "hoverongaps": False,
+        "showscale": False,
+        "zmin": 0,
+        "xgap": 1,
+        "ygap": 1,
+    }
+    side = [
+        {
+            "type": "heatmap",
+            "meta": "heat",
+            "x": [name],
+            "y": names,
+            "z": [[line[nth]] for line in beside],
+            "xaxis": "x2",
+            "hovertemplate": told[name] + "<extra></extra>",
+            "hoverongaps": False,
+            "showscale": False,
+            "zmin": 0,
+            "zmax": 1,
+            "ygap": 1,
+        }
+        for nth, name in enumerate(sides)
+    ]
+    split = 1 - 0.06 * len(sides) - 0.02
+    layout = {
+        "xaxis": _axis("remembered from shot", names, domain=[0, split], side="top"),
+        "xaxis2": _axis("", sides, domain=[split + 0.02, 1], side="top"),
+        "yaxis": _axis("shot", names, autorange="reversed"),
+    }
+    return {"data": [main, *side], "layout": layout}
+
+
+def chunk_figure(query: Sequence[str], sources: Sequence[Source], shares: Floats, *, log: bool) -> Figure:
+    """Parts of a shot × what they could look at; `shares` (Q, S)."""
+    z = np.log10(np.maximum(shares, FAINTEST)) if log else shares
+    x, y = _unique([source.label for source in sources]), _unique(query)
+    trace: dict[str, Any] = {
+        "type": "heatmap",
+        "meta": "heat",
+        "x": x,
+        "y": y,
+        "z": _rounded(z),
+        "customdata": _rounded(shares),
+        "hovertemplate": "%{y} ← %{x}: %{customdata:.2%}<extra></extra>",
+        "colorbar": _scale(log),
+    }
+    if not log:
+        trace["zmin"] = 0
+    starts = _starts(sources)
+    layout = {
+        "xaxis": _axis(
+            "",
+            x,
+            side="top",
+            tickvals=[x[at] for at in starts],
+            ticktext=list(starts.values()),
+        ),
+        "yaxis": _axis("", y, autorange="reversed"),
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def difference_figure(found: Difference) -> Figure:
+    """What the right take drew more or less than the left, parts × sources."""
+    most = float(np.abs(found.table).max(initial=0.0)) or 1.0
+    x, y = _unique([source.label for source in found.sources]), _unique(found.query)
+    starts = _starts(found.sources)
+    trace = {
+        "type": "heatmap",
+        "meta": "change",
+        "x": x,
+        "y": y,
+        "z": _rounded(found.table),
+        "zmin": -most,
+        "zmax": most,
+        "hovertemplate": "%{y} ← %{x}: %{z:+.2%}<extra></extra>",
+        "colorbar": {"tickformat": "+.0%", "thickness": 10},
+    }
+    layout = {
+        "xaxis": _axis("", x, side="top", tickvals=[x[at] for at in starts], ticktext=list(starts.values())),
+        "yaxis": _axis("", y, autorange="reversed"),
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def head_figures(found: Heads) -> dict[str, Figure]:
+    """By title: what leaves the shot, how far back it goes, how widely it spreads, how that moves."""
+    layers = [str(nth + 1) for nth in range(len(found.past))]
+    heads = [name.removeprefix("head ").removeprefix("heads ") for name in found.heads]
+
+    def by_head(values: Floats, words: str, tick: str) -> Figure:
+        trace = {
+            "type": "heatmap",
+            "meta": "heat",
+            "x": heads,
+            "y": layers,
+            "z": _rounded(values),
+            "hovertemplate": f"layer %{{y}}, head %{{x}}: {words}<extra></extra>",
+            "hoverongaps": False,
+            "colorbar": {"tickformat": tick, "thickness": 10},
+            "xgap": 1,
+            "ygap": 1,
+        }
+        axes = {"xaxis": _axis("head", heads), "yaxis": _axis("layer", layers, autorange="reversed")}
+        return {"data": [trace], "layout": axes}
+
+    spread = {
+        "type": "bar",
+        "orientation": "h",
+        "y": layers,
+        "x": _rounded(found.spread),
+        "hovertemplate": "layer %{y}: %{x:.2f} bits<extra></extra>",
+    }
+    steps = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": list(found.step_groups),
+            "y": _rounded(found.steps[:, nth]),
+            "hovertemplate": f"%{{x}}: %{{y:.1%}} to {name}<extra></extra>",
+        }
+        for nth, name in enumerate(found.shots)
+    ]
+    return {
+        "Looking back: the share that left the shot": by_head(found.past, "%{z:.1%}", ".0%"),
+        "How far back, in shots": by_head(found.reach, "%{z:.1f} shots back", ".0f"),
+        "How widely each layer looks: entropy, in bits": {
+            "data": [spread],
+            "layout": {"yaxis": _axis("layer", layers, autorange="reversed"), "xaxis": {"title": ""}},
+        },
+        "How the choice moves over the denoising steps": {
+            "data": steps,
+            "layout": {"yaxis": {"tickformat": ".0%", "rangemode": "tozero"}, "xaxis": {"type": "category"}},
+        },
+    }
+
+
+def standalone(title: str, figures: Mapping[str, Figure]) -> str:
+    """A page of its own that holds all it needs, plotly.js included."""
+    from html import escape
+
+    from plotly.io import to_html
+
+    parts = [
+        f"<h2>{escape(name)}</h2>{to_html(json.loads(json.dumps(coloured(figure))), **_html(nth == 0))}"
+        for nth, (name, figure) in enumerate(figures.items())
+    ]
+    style = "body{font:15px/1.5 system-ui,sans-serif;margin:32px auto;max-width:1100px;color:#23221f}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{style}</style><h1>{escape(title)}</h1>{''.join(parts)}</html>"
+    )
+
+
+def coloured(figure: Figure) -> Figure:
+    """The figure in colours for white paper."""
+    scales = {
+        "heat": [[0, "#fdf6ee"], [0.5, "#e8a06a"], [1, "#8f3a08"]],
+        "change": [[0, "#2f6f9f"], [0.5, "#f7f5f1"], [1, "#c25a1c"]],
+    }
+    data = [
+        {**trace, "colorscale": scales[trace["meta"]]} if trace["type"] == "heatmap" else trace
+        for trace in figure["data"]
+    ]
+    return {"data": data, "layout": {**figure["layout"], "margin": {"l": 90, "t": 60, "r": 20, "b": 40}}}
+
+
+def _html(first: bool) -> dict[str, Any]:
+    return {"full_html": False, "include_plotlyjs": first, "default_height": 480}
+
+
+def _axis(title: str, names: Sequence[str], **more: Any) -> dict[str, Any]:
+    every = max(1, -(-len(names) // _MOST_TICKS))
+    ticks = {} if "tickvals" in more else {"tickvals": list(names[::every])}
+    return {
+        "title": {"text": title},
+        "type": "category",
+        "showgrid": False,
+        "zeroline": False,
+        **ticks,
+        **more,
+    }
+
+
+def _starts(sources: Sequence[Source]) -> dict[int, str]:
+    """Where the sources of each shot begin, and what to call it."""
+    found: dict[str, int] = {}
+    for at, source in enumerate(sources):
+        if source.kind == "history":
+            found.setdefault("–" if source.place is None else str(source.place + 1), at)
+        else:
+            found.setdefault("own" if source.kind == "own" else "caption", at)
+    every = max(1, -(-len(found) // _MOST_TICKS))
+    return {at: words for words, at in list(found.items())[::every]}
+
+
+def _scale(log: bool) -> dict[str, Any]:
+    if not log:
+        return {"tickformat": ".0%", "thickness": 10}
+    return {"tickvals": [-4, -3, -2, -1, 0], "ticktext": ["0", "0.1%", "1%", "10%", "100%"], "thickness": 10}
+
+
+def _unique(labels: Sequence[str]) -> list[str]:
+    """Axes take equal names for one place: what repeats gets an invisible mark."""
+    seen: dict[str, int] = {}
+    told = []
+    for label in labels:
+        seen[label] = seen.get(label, -1) + 1
+        told.append(label + "​" * seen[label])
+    return told
+
+
+def _rounded(values: Floats) -> list[Any]:
+    """As JSON: five digits, None where there is no number."""
+    rounded = np.round(values, 5)
+    return np.where(np.isnan(rounded), None, rounded).tolist()  # type: ignore[no-any-return,call-overload]

@@ -1,0 +1,59 @@
+"""Shots × shots: how much of its attention each shot gave to which earlier one, from what takes record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from studio.planner import chosen_take
+from studio.project import Project
+from studio.store.takes import StoredTake
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoryRow:
+    """What one shot's take drew from, as shares of all its attention.
+
+    `shares` has an entry per shot of the film: None for what its take could not see. `own` stayed in the
+    shot, None where that is not known; `elsewhere` went to takes the film no longer shows.
+    """
+
+    shot: str
+    place: int
+    caption: str
+    take: str | None
+    own: float | None
+    elsewhere: float
+    shares: tuple[float | None, ...]
+
+
+def story_of(project: Project, takes: Mapping[str, StoredTake]) -> tuple[StoryRow, ...]:
+    """A row per shot, in order. A take that several shots share counts for the first that shows it."""
+    shown: dict[str, int] = {}
+    for place, shot in enumerate(project.board.shots):
+        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
+            shown.setdefault(take.id, place)
+    return tuple(_row(project, takes, shown, place) for place in range(len(project.board.shots)))
+
+
+def _row(project: Project, takes: Mapping[str, StoredTake], shown: Mapping[str, int], place: int) -> StoryRow:
+    shot = project.board.shots[place]
+    chosen = chosen_take(project, takes, shot.id)
+    take = None if chosen is None else takes[chosen.id]
+    shares: list[float | None] = [None] * len(project.board.shots)
+    elsewhere = 0.0
+    if take is not None:
+        for _, seen in take.context:
+            if seen in shown:
+                shares[shown[seen]] = take.links.get(seen, 0.0)
+            else:
+                elsewhere += take.links.get(seen, 0.0)
+    return StoryRow(
+        shot=shot.id,
+        place=place,
+        caption=shot.caption,
+        take=None if take is None else take.id,
+        own=None if take is None else take.own_share,
+        elsewhere=elsewhere,
+        shares=tuple(shares),
+    )
