@@ -82,6 +82,7 @@ class Moved(BaseModel):
 def routes(service: Service) -> APIRouter:
     """All routes, under /api."""
     router = APIRouter(prefix="/api")
+    router.include_router(routing_routes(service))  # before the files of takes, one of which has any name
 
     @router.get("/projects", tags=["projects"])
     def list_projects() -> list[Listed]:
@@ -238,7 +239,6 @@ def routes(service: Service) -> APIRouter:
         """The latest preview picture of a running job."""
         return Response(service.preview(job), media_type="image/png", headers={"cache-control": "no-store"})
 
-    router.include_router(routing_routes(service))
     return router
 
 

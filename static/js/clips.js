@@ -3,6 +3,7 @@
 import { fileOf } from "./api.js";
 import { h, icon } from "./dom.js";
 import { press } from "./gestures.js";
+import { steers } from "./steering.js";
 import { current, jobOf, view } from "./store.js";
 import { editCaption } from "./writing.js";
 
@@ -64,14 +65,14 @@ export function updateClip(clip, { shot, place, number }) {
   const selected = view.selected.includes(shot.id);
   const words = standingWords(shot);
   Object.assign(clip.style, { left: `${place.left}px`, width: `${place.width}px` });
-  const marks = { selected, skip: shot.skip, narrow: place.width < 84, pinned: current()?.pins.includes(shot.id), banned: current()?.bans.includes(shot.id) };
+  const marks = { selected, skip: shot.skip, narrow: place.width < 84, ...steeredBy(current(), shot.id) };
   clip.className = `clip is-${state} ${Object.keys(marks).filter((mark) => marks[mark]).join(" ")}`;
   clip.setAttribute("aria-selected", String(selected));
   const reasons = shot.reasons.length ? `: ${shot.reasons.join("; ")}` : "";
   clip.setAttribute("aria-label", `Shot ${number}, ${shot.caption || "no caption yet"}, ${shot.seconds} seconds, ${words}${reasons}${shot.lock ? ", locked" : ""}`);
   clip.title = `Shot ${number} · ${words}${reasons}`;
   clip.querySelector(".clip-number").textContent = number;
-  const flags = [shot.lock && "lock", shot.skip && "skip", shot.pins.length && "pin"].filter(Boolean).join(" ");
+  const flags = [shot.lock && "lock", shot.skip && "skip", shot.pins.length && "pin", shot.bans.length && "cross", Object.keys(shot.boosts).length && "up"].filter(Boolean).join(" ");
   const box = clip.querySelector(".clip-flags");
   if (box.dataset.flags !== flags) {
     box.dataset.flags = flags;
@@ -86,6 +87,8 @@ export function updateClip(clip, { shot, place, number }) {
   clip.querySelector(".progress").style.width = job?.state === "running" && job.steps ? `${(100 * job.step) / job.steps}%` : "0";
   drawPictures(clip.querySelector(".pictures"), shot, place.width);
 }
+
+const steeredBy = (by, other) => (by ? { pinned: steers(by, "pin", other), banned: steers(by, "ban", other), boosted: steers(by, "boost", other) } : {});
 
 // As many pictures as fit, each of its own moment of the take.
 function drawPictures(box, shot, width) {

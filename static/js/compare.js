@@ -1,14 +1,20 @@
 // Two takes of a shot side by side, in step with each other, in a sheet over the page.
 
-import { fileOf } from "./api.js";
-import { button, h } from "./dom.js";
+import { fileOf, get } from "./api.js";
+import { button, h, percent } from "./dom.js";
+import { draw } from "./plot.js";
 import { shots, view } from "./store.js";
 
 export function compare(shot, ids) {
   const takes = shot.takes.filter((take) => !take.discarded);
   const videos = ids.map(() => h("video", { muted: true, loop: true, playsInline: true, onclick: () => toggle() }));
   const both = (work) => videos.forEach(work);
-  const show = (index, id) => (videos[index].src = fileOf(view.project.id, id, "clip"));
+  const shown = [...ids];
+  const show = (index, id) => {
+    shown[index] = id;
+    videos[index].src = fileOf(view.project.id, id, "clip");
+    tellRouting(routing, shown);
+  };
   const start = () => both((video) => video.play().catch(() => {}));
   const toggle = () => (videos[0].paused ? start() : both((video) => video.pause()));
   const follow = () => {
@@ -28,15 +34,38 @@ export function compare(shot, ids) {
       { "aria-label": index ? "Right take" : "Left take", onchange: (event) => (show(index, event.target.value), start()) },
       takes.map((take) => h("option", { value: take.id, selected: take.id === ids[index] }, `Take ${shot.takes.indexOf(take) + 1} · seed ${take.seed}${take.chosen ? " · chosen" : ""}`)),
     );
+  const routing = h("div", { class: "compared" });
   const sheet = h(
     "dialog",
     { class: "studio-panel compare", "aria-label": "Two takes side by side", onclose: () => sheet.remove(), onkeydown: (event) => event.stopPropagation() },
     h("div", { class: "row" }, h("h3", {}, `Takes of shot ${shots().indexOf(shot) + 1}`), h("span", { class: "grow" }), button("Close", () => sheet.close(), { text: false, shape: "close" })),
     h("div", { class: "pair" }, videos.map((video, index) => h("div", {}, video, chooser(index)))),
     h("div", { class: "row" }, button("Play or pause both", toggle, { shape: "play" }), slide),
+    routing,
   );
   document.body.append(sheet);
   sheet.showModal();
   ids.forEach((id, index) => show(index, id));
   start();
+}
+
+// What the right take looked at more or less than the left.
+async function tellRouting(box, [left, right]) {
+  const key = `${left} ${right}`;
+  if (left === right || box.dataset.key === key) return;
+  box.dataset.key = key;
+  try {
+    const found = await get(`/projects/${view.project.id}/takes/${left}/routing/against/${right}`);
+    if (box.dataset.key !== key) return;
+    const told = found.shots.filter(([, change]) => Math.abs(change) >= 0.005).slice(0, 4);
+    const points = (change) => `${percent(Math.abs(change))} ${change > 0 ? "more" : "less"}`;
+    const plot = h("div", { class: "plot", role: "img", "aria-label": "What the right take looked at more or less than the left" });
+    box.replaceChildren(
+      h("p", { class: "told" }, h("strong", {}, "Routing. "), told.length ? `The right take gave ${told.map(([name, change]) => `${points(change)} of its attention to ${name}`).join(", ")}.` : "Both looked at the same."),
+      plot,
+    );
+    await draw(plot, found.figure, { height: 220, name: "difference" });
+  } catch (error) {
+    if (box.dataset.key === key) box.replaceChildren(h("p", { class: "quiet" }, error.message));
+  }
 }

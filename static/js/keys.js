@@ -1,8 +1,9 @@
 // The keyboard: every gesture of the timeline, and the sheet that lists them.
 
-import { current, edit, on, redo, render, seek, select, shotAt, shotOf, shots, undo, view } from "./store.js";
+import { current, edit, on, redo, render, seek, select, shotAt, shotOf, shots, tell, undo, view } from "./store.js";
 import { pause, play, toggle } from "./player.js";
 import { trimmed } from "./gestures.js";
+import { steered } from "./steering.js";
 import { addShot, fit, zoomBy } from "./timeline.js";
 import { editCaption } from "./writing.js";
 
@@ -55,14 +56,13 @@ const otherTake = (by) =>
     return next && { op: "choose", shot: current().id, take: next.id };
   });
 
-function pin() {
+// Steers the selected shot by the one under the pointer, or else by the one before it.
+function steer(kind) {
   const over = view.hovered;
   return edit(() => {
     const shot = current();
     const other = shotOf(over) ?? shots()[shots().indexOf(shot) - 1];
-    if (!shot || !other || other.id === shot.id) return null;
-    const pins = shot.pins.includes(other.id) ? shot.pins.filter((id) => id !== other.id) : [...shot.pins, other.id];
-    return { op: "steer", shot: shot.id, pins, bans: shot.bans.filter((id) => id !== other.id), boosts: shot.boosts };
+    return shot && other && other.id !== shot.id && steered(shot, kind, other.id);
   });
 }
 
@@ -80,13 +80,14 @@ const KEYS = [
   ["Alt + ← →", "move the shot", { "Alt+ArrowLeft": () => moveSelected(-1), "Alt+ArrowRight": () => moveSelected(1) }],
   [", .", "trim the end by a frame (Shift: by ten)", { ",": () => trimBy(-1), ".": () => trimBy(1), "<": () => trimBy(-10), ">": () => trimBy(10), "Shift+,": () => trimBy(-10), "Shift+.": () => trimBy(10), "Shift+<": () => trimBy(-10), "Shift+>": () => trimBy(10), "Shift+;": () => trimBy(-10), "Shift+:": () => trimBy(10) }],
   ["Alt + , .", "trim the beginning by a frame", { "Alt+,": () => trimBy(-1, true), "Alt+.": () => trimBy(1, true) }],
+  ["A", "show or hide where the selected shot remembers from", { a: async () => ((await import("./arcs.js")).toggleArcs(), tell("arcs")) }],
   ["N", "add a shot", { n: addShot }],
   ["E", "edit the caption", { e: () => editCaption(), Enter: () => editCaption() }],
   ["D", "duplicate", { d: selected("duplicate") }],
   ["Delete", "delete", { Delete: selected("delete"), Backspace: selected("delete") }],
   ["Shift + L", "lock or unlock", { "Shift+L": flag("lock", "lock") }],
   ["M", "skip or bring back", { m: flag("skip", "skip") }],
-  ["P", "pin the shot under the pointer (else the one before) as context of the selected one", { p: pin }],
+  ["P X B", "pin, ban or boost the shot under the pointer (else the one before) as context of the selected one", { p: () => steer("pin"), x: () => steer("ban"), b: () => steer("boost") }],
   ["R", "render the selected shots", { r: () => current() && render({ shots: view.selected }) }],
   ["Shift + R", "render what is worth it", { "Shift+R": () => render({ scope: "worth" }) }],
   ["[ ]", "previous or next take", { "[": () => otherTake(-1), "]": () => otherTake(1) }],

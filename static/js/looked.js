@@ -2,6 +2,7 @@
 
 import { fileOf } from "./api.js";
 import { button, h, percent } from "./dom.js";
+import { KINDS, steered, steersBy } from "./steering.js";
 import { current, edit, seek, shotOf, tell, view } from "./store.js";
 
 const PICTURES = 8; // in a take's filmstrip
@@ -24,7 +25,7 @@ function row(item, most, hovered) {
     "div",
     { class: "looked-row", onpointerenter: () => hovered(item), onpointerleave: () => hovered(null) },
     h("button", { type: "button", class: "looked-at", onclick: go, disabled: !shot, title: shot ? "Show this moment in the film" : "The film no longer shows this take" }, picture(item), h("span", { class: "looked-name" }, item.label), h("span", { class: "looked-bar" }, h("span", { style: { width: `${(100 * item.share) / most}%` } })), h("span", { class: "share" }, percent(item.share))),
-    shot ? steering(shot, item) : null,
+    shot && item.steerable ? steering(shot, item) : h("span", { class: "looked-steering" }),
   );
 }
 
@@ -40,31 +41,12 @@ function picture(item) {
 
 function steering(shot, item) {
   const mine = current();
-  const target = item.steerable ? `${shot.id}/${item.name}` : shot.id;
-  const on = (kind) => mine.steering.some((steered) => steered.kind === kind && steered.target === target);
+  const target = `${shot.id}/${item.name}`;
   return h(
     "span",
     { class: "looked-steering" },
-    [["pin", "pin", "Pin"], ["ban", "cross", "Ban"], ["boost", "plus", "Boost"]].map(([kind, shape, word]) =>
-      button(`${word} ${item.label}`, () => edit(steered(mine, kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(on(kind)) }),
+    Object.entries(KINDS).map(([kind, { shape, word }]) =>
+      button(`${word} ${item.label}`, () => edit(steered(mine, kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(steersBy(mine, kind, target)) }),
     ),
   );
 }
-
-// The edit that turns a kind of steering of a target on or off.
-export function steered(shot, kind, target) {
-  const has = { pin: shot.pins.includes(target), ban: shot.bans.includes(target), boost: target in shot.boosts };
-  const boosts = { ...shot.boosts };
-  delete boosts[target];
-  if (kind === "boost" && !has.boost) boosts[target] = BOOST;
-  const without = (list) => list.filter((other) => other !== target);
-  return {
-    op: "steer",
-    shot: shot.id,
-    pins: kind === "pin" && !has.pin ? [...shot.pins, target] : without(shot.pins),
-    bans: kind === "ban" && !has.ban ? [...shot.bans, target] : without(shot.bans),
-    boosts,
-  };
-}
-
-const BOOST = 2; // added to a score of routing

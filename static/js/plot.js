@@ -48,7 +48,7 @@ function coloured({ data, layout }, height) {
 export async function draw(box, figure, { height = 320, clicked = null, name = "routing" } = {}) {
   const Plotly = await plotly();
   const { data, layout } = coloured(figure, height);
-  const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], toImageButtonOptions: { format: "png", scale: 2, filename: name } };
+  const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { format: "png", scale: 2, filename: name } };
   await Plotly.react(box, data, layout, options);
   box.removeAllListeners?.("plotly_click");
   if (clicked) box.on("plotly_click", ({ points: [point] }) => point.curveNumber === 0 && clicked(...point.pointIndex ?? point.pointNumber));

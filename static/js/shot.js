@@ -1,6 +1,8 @@
 // The selected shot: what it is, how it stands, what it looks at.
 
-import { button, h, percent, present, unknownWords } from "./dom.js";
+import { alternative } from "./alternative.js";
+import { button, h, icon, percent, present, unknownWords } from "./dom.js";
+import { KINDS, steered, steeredParts, steersBy } from "./steering.js";
 import { current, edit, on, render, roll, shots, start, view } from "./store.js";
 import { standing, standingWords } from "./clips.js";
 import { editCaption } from "./writing.js";
@@ -85,31 +87,42 @@ function numberField(label, unit, value, command, placeholder = null) {
   return h("label", { class: "field" }, h("span", {}, unit ? `${label} (${unit})` : label), input, error);
 }
 
+// What the shot looks at: every earlier shot with its share, and what it is told about them.
 function steeringParts(shot) {
-  const place = shots().indexOf(shot);
-  const earlier = shots().slice(0, place);
-  const toggle = (kind, id) => {
-    const other = kind === "pins" ? "bans" : "pins";
-    const mine = shot[kind].includes(id) ? shot[kind].filter((x) => x !== id) : [...shot[kind], id];
-    return edit({ op: "steer", shot: shot.id, boosts: shot.boosts, [kind]: mine, [other]: shot[other].filter((x) => x !== id) });
-  };
+  const earlier = shots().slice(0, shots().indexOf(shot));
   const take = shot.takes.find((candidate) => candidate.id === shot.take);
   const share = new Map(take?.context ?? []);
+  const toggle = (kind, target) => edit(steered(shot, kind, target));
   return h(
     "div",
     { class: "steering" },
     h("h4", {}, "Context"),
     earlier.length ? null : h("p", { class: "quiet" }, "The first shot remembers nothing."),
-    shot.dormant.length ? h("p", { class: "quiet" }, `${shot.dormant.length} pin or ban rests: its shot is skipped, gone, or no longer earlier.`) : null,
+    shot.dormant.length ? h("p", { class: "quiet" }, `${shot.dormant.length} pin, ban or boost rests: its shot is skipped, gone, or no longer earlier.`) : null,
     earlier.map((other, index) =>
       h(
         "div",
         { class: `context-row ${other.skip ? "skip" : ""}` },
         h("span", { class: "context-name", title: other.caption }, `${index + 1}  ${other.caption || "no caption"}`),
         h("span", { class: "share", title: "share of what this shot drew from earlier ones" }, share.has(index) ? percent(share.get(index)) : ""),
-        button(`Pin shot ${index + 1}`, () => toggle("pins", other.id), { text: false, shape: "pin", "aria-pressed": String(shot.pins.includes(other.id)) }),
-        button(`Ban shot ${index + 1}`, () => toggle("bans", other.id), { text: false, shape: "cross", "aria-pressed": String(shot.bans.includes(other.id)) }),
+        Object.entries(KINDS).map(([kind, { word, shape }]) =>
+          button(`${word} shot ${index + 1}`, () => toggle(kind, other.id), { text: false, shape, "aria-pressed": String(steersBy(shot, kind, other.id)) }),
+        ),
       ),
     ),
+    partChips(shot, earlier, toggle),
+    shot.take && shot.reasons.includes("steering changed") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed and show both takes side by side" }) : null,
   );
+}
+
+// Parts of earlier shots that are steered, each with what takes it back.
+function partChips(shot, earlier, toggle) {
+  const chips = Object.entries(KINDS).flatMap(([kind, { past }]) =>
+    steeredParts(shot, kind).map(([target, id, part]) => {
+      const place = earlier.findIndex((other) => other.id === id);
+      const name = `${past}: ${part} in ${place < 0 ? "a shot that is not earlier" : `shot ${place + 1}`}`;
+      return h("button", { type: "button", class: "chip", onclick: () => toggle(kind, target), title: "Take it back" }, name, icon("close"));
+    }),
+  );
+  return chips.length ? h("div", { class: "row" }, chips) : null;
 }

@@ -16,7 +16,9 @@ export function mount(element) {
   ruler = h("div", { class: "ruler", onpointerdown: scrub });
   lane.element = h("div", { class: "clips" });
   captions = h("div", { class: "captions" });
-  scroller = h("div", { class: "timeline-scroll" }, h("div", { class: "timeline-body" }, ruler, lane.element, captions, head, lane.marker));
+  const arcs = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  arcs.setAttribute("class", "arcs");
+  scroller = h("div", { class: "timeline-scroll" }, h("div", { class: "timeline-body" }, ruler, arcs, lane.element, captions, head, lane.marker));
   zoomer = h("input", { type: "range", min: 8, max: 240, value: lane.scale, "aria-label": "Zoom", oninput: () => zoomTo(Number(zoomer.value)) });
   root = h(
     "div",
@@ -58,6 +60,7 @@ export function mount(element) {
   on("selection", () => (draw(), reveal()));
   on("playhead", moveHead);
   start();
+  import("./arcs.js").then((m) => m.mountArcs(arcs));
 }
 
 export function zoomTo(value) {

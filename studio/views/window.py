@@ -42,6 +42,8 @@ def window(service: Service) -> gr.Blocks:
                     panel("shot", elem_id="shot")
                 with gr.Tab("Takes", elem_id="takes-tab"):
                     panel("takes", elem_id="takes")
+                with gr.Tab("Routing", elem_id="routing-tab"):
+                    panel("routing", elem_id="routing")
                 with gr.Tab("Queue", elem_id="queue-tab"):
                     panel("queue", elem_id="queue")
         panel("timeline", elem_id="timeline")

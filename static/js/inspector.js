@@ -1,0 +1,157 @@
+// The routing inspector: shots × shots, what each part of a shot looked at, layers and heads. The player is the
+// picture one points at.
+
+import { get } from "./api.js";
+import { button, h } from "./dom.js";
+import { lookedList } from "./looked.js";
+import { draw, picture } from "./plot.js";
+import { point } from "./pointing.js";
+import { current, notify, on, select, shots, view } from "./store.js";
+
+const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads" };
+
+const wanted = { view: "story", layer: "", head: "", group: "", log: true, source: null };
+let box, body, drawn;
+let looked = null; // what one part looked at, see GET …/routing/point
+
+export function mount(element) {
+  const tabs = h("div", { class: "segments", role: "tablist" }, Object.entries(VIEWS).map(([name, label]) => h("button", { type: "button", role: "tab", "data-view": name, onclick: () => show(name) }, label)));
+  body = h("div", { class: "inspector-body" });
+  box = h("div", { class: "panel inspector" }, h("div", { class: "row" }, tabs, h("span", { class: "grow" }), exports()), body);
+  element.replaceChildren(box);
+  on("project selection inspecting", () => redraw());
+  on("looked", () => looked && shown() && pointed(looked.again));
+  point((again) => pointed(again));
+}
+
+function show(name) {
+  wanted.view = name;
+  redraw();
+}
+
+const shown = () => {
+  const shot = current();
+  return view.inspecting && shot?.take ? shot : null;
+};
+const path = (take, rest = "") => `/projects/${view.project.id}/takes/${take}/routing${rest}`;
+
+// Draws anew what has changed: the figures of finished takes never do.
+async function redraw() {
+  if (!view.inspecting || !view.project) return;
+  for (const tab of box.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === wanted.view));
+  const shot = current();
+  const parts = wanted.view === "story" ? [view.project.id, view.project.stamp] : [shot?.id, shot?.take, ...Object.values(wanted)];
+  const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
+  if (key === drawn) return;
+  if (looked && looked.take !== shot?.take) looked = null;
+  drawn = key;
+  try {
+    const made = await { story, shot: chunks, heads }[wanted.view](shot);
+    if (drawn === key) body.replaceChildren(...made.elements);
+    if (drawn === key) await made.draw?.();
+  } catch (error) {
+    if (drawn === key) body.replaceChildren(h("p", { class: "quiet" }, error.message));
+  }
+}
+
+const unrendered = (shot) => ({ elements: [h("p", { class: "quiet" }, shot ? "This shot has no take yet: once it is rendered, this shows what it looked at." : "Select a shot on the timeline.")] });
+
+async function story() {
+  if (!shots().length) return { elements: [h("p", { class: "quiet" }, "Once shots are rendered, this shows which remembered which.")] };
+  const { figure, rows } = await get(`/projects/${view.project.id}/routing`);
+  const plot = h("div", { class: "plot", role: "img", "aria-label": "Which shot remembered which" });
+  const open = (row, column) => {
+    const [shot, source] = [shots()[row], shots()[column]];
+    if (!shot?.take) return;
+    Object.assign(wanted, { view: "shot", source: row === column ? null : source.take });
+    select([shot.id]);
+    redraw();
+  };
+  const strongest = rows.flatMap((row) => row.shares.map((share, place) => [share ?? 0, row.place, place])).sort((a, b) => b[0] - a[0]).slice(0, 3).filter(([share]) => share > 0);
+  return {
+    elements: [
+      h("p", { class: "quiet" }, "How much of its attention each shot gave to earlier ones. Click a square to see what was looked at."),
+      plot,
+      h("ul", { class: "reasons" }, strongest.map(([share, row, place]) => h("li", {}, `Shot ${row + 1} gave ${(100 * share).toFixed(0)}% to shot ${place + 1}: ${shots()[place]?.caption ?? ""}`))),
+    ],
+    draw: () => draw(plot, figure, { height: Math.min(560, Math.max(260, 90 + 34 * rows.length)), clicked: open, name: "story-map" }),
+  };
+}
+
+async function chunks(shot) {
+  if (!shot?.take) return unrendered(shot);
+  const query = new URLSearchParams(Object.entries({ layer: wanted.layer, head: wanted.head, group: wanted.group, source: wanted.source ?? "" }).filter(([, value]) => value !== ""));
+  query.set("log", wanted.log);
+  const found = await get(path(shot.take, `?${query}`));
+  const plot = h("div", { class: "plot", role: "img", "aria-label": "What each part of the shot looked at" });
+  const list = h("div", { class: "looked-place" });
+  const chooser = (name, label, options) =>
+    h("label", { class: "field" }, h("span", {}, label), h("select", { onchange: (event) => ((wanted[name] = event.target.value), redraw()) }, h("option", { value: "" }, "averaged"), options.map((option, index) => h("option", { value: index, selected: String(index) === String(wanted[name]) }, option))));
+  const source = wanted.source && shots().findIndex((other) => other.take === wanted.source);
+  body.list = list;
+  if (looked) showLooked();
+  else list.replaceChildren(h("p", { class: "quiet" }, "Click a row, or something in the picture, to see what it looked at."));
+  return {
+    elements: [
+      h("p", { class: "told" }, h("strong", {}, `Shot ${shots().indexOf(shot) + 1}. `), found.words),
+      list,
+      h("div", { class: "fields" }, chooser("layer", "Layer", found.layers), chooser("head", "Heads", found.heads), chooser("group", "Steps", found.groups)),
+      h(
+        "div",
+        { class: "row" },
+        button(wanted.log ? "Logarithmic" : "Linear", () => ((wanted.log = !wanted.log), redraw()), { "aria-pressed": String(wanted.log), title: "Scale of the map" }),
+        wanted.source ? button(`Only ${source >= 0 ? `shot ${source + 1}` : "one take"} ×`, () => ((wanted.source = null), redraw()), { title: "Show all that was looked at" }) : null,
+      ),
+      plot,
+    ].filter(Boolean),
+    draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${query}`))), name: `shot-${shots().indexOf(shot) + 1}` }),
+  };
+}
+
+async function heads(shot) {
+  if (!shot?.take) return unrendered(shot);
+  const figures = Object.entries(await get(path(shot.take, "/heads")));
+  const plots = figures.map(([title]) => h("div", { class: "plot", role: "img", "aria-label": title }));
+  return {
+    elements: [h("p", { class: "told" }, h("strong", {}, `Shot ${shots().indexOf(shot) + 1}. `), "Which heads look back, how far, and when."), ...figures.flatMap(([title], index) => [h("h4", {}, title), plots[index]])],
+    draw: () => Promise.all(figures.map(([title, figure], index) => draw(plots[index], figure, { height: 230, name: title.split(":")[0] }))),
+  };
+}
+
+// Shows what a part looked at; `again` asks for it once more, after steering has changed.
+async function pointed(again) {
+  const shot = shown();
+  if (!shot) return;
+  try {
+    looked = { ...(await again()), take: shot.take, again };
+  } catch (error) {
+    notify(error.message, "error");
+    return;
+  }
+  if (wanted.view !== "shot") return show("shot");
+  showLooked();
+}
+
+function showLooked() {
+  body.list?.replaceChildren(lookedList(looked, (item) => looked.hover?.(item)));
+}
+
+function exports() {
+  const items = () => {
+    const shot = current();
+    const base = `/api/projects/${view.project.id}`;
+    const file = (label, href) => h("a", { class: "menu-item", role: "menuitem", href, download: "" }, label);
+    const plot = box.querySelector(".plot.js-plotly-plot");
+    return [
+      plot && h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: () => picture(plot, `routing-${wanted.view}`) }, "Picture (PNG)"),
+      file("Page (HTML)", `${base}/routing.html${shot?.take ? `?take=${shot.take}` : ""}`),
+      ...(shot?.take ? ["csv", "npz", "parquet"].map((kind) => file(`Trace of shot ${shots().indexOf(shot) + 1} (${kind.toUpperCase()})`, `${base}/takes/${shot.take}/routing/table.${kind}`)) : []),
+    ].filter(Boolean);
+  };
+  const list = h("div", { class: "menu-body", role: "menu" });
+  const menu = h("details", { class: "menu right" }, h("summary", {}, h("span", {}, "Save")), list);
+  menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...items()));
+  menu.addEventListener("click", (event) => event.target.closest(".menu-item") && (menu.open = false));
+  document.addEventListener("pointerdown", (event) => menu.contains(event.target) || (menu.open = false));
+  return menu;
+}
