@@ -24,6 +24,7 @@ from studio.routing.figures import (
     head_figures,
     standalone,
     story_figure,
+    take_figures,
 )
 from studio.routing.heads import heads_of
 from studio.routing.parts import Box, Part, box_of, heat, part_at, parts_at
@@ -131,6 +132,19 @@ class Inspector:
         rows = story_of(known.project, known.takes)
         return Story(rows=rows, figure=story_figure(rows))
 
+    def shown(self, project: str) -> dict[int, StoredTake]:
+        """The takes that the film shows, by place."""
+        known = self._known(project)
+        return {
+            place: known.takes[take.id]
+            for place, shot in enumerate(known.project.board.shots)
+            if not shot.skip and (take := chosen_take(known.project, known.takes, shot.id)) is not None
+        }
+
+    def captions(self, project: str) -> dict[str, str]:
+        """The captions of all takes by id, shown or not."""
+        return {name: take.caption for name, take in self._known(project).takes.items()}
+
     def chunks(
         self, project: str, take: str, choice: Choice, *, log: bool = False, source: str | None = None
     ) -> Chunks:
@@ -218,8 +232,7 @@ class Inspector:
         figures = {"Which shot remembered which": self.story(project).figure}
         title = known.project.board.title
         if take is not None:
-            figures["What each part looked at"] = self.chunks(project, take, Choice(), log=True).figure
-            figures |= self.heads(project, take)
+            figures |= take_figures(self._trace(known, take), known.places)
             title = f"{title}, {shot_name(known.places.get(take))}"
         return standalone(title, figures)
 

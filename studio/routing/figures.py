@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from moc_engine.trace import RoutingTrace
 from studio.routing.difference import Difference
-from studio.routing.heads import Heads
-from studio.routing.sources import Source
+from studio.routing.heads import Heads, heads_of
+from studio.routing.sources import Source, by_source, sources_of
 from studio.routing.story import StoryRow
 
 Figure = dict[str, Any]
@@ -178,6 +179,20 @@ def head_figures(found: Heads) -> dict[str, Figure]:
             "layout": {"yaxis": {"tickformat": ".0%", "rangemode": "tozero"}, "xaxis": {"type": "category"}},
         },
     }
+
+
+def take_figures(trace: RoutingTrace, places: Mapping[str, int]) -> dict[str, Figure]:
+    """All figures of one take by title; `places` says where in the film each take stands."""
+    sources = sources_of(trace, places)
+    shares = by_source(trace.by_query(), sources)
+    names = [chunk.name for chunk in trace.query]
+    chunks = chunk_figure(names, sources, shares, log=True)
+    return {"What each part looked at": chunks, **head_figures(heads_of(trace, places))}
+
+
+def take_page(title: str, trace: RoutingTrace, places: Mapping[str, int]) -> str:
+    """One take as a standalone page."""
+    return standalone(title, take_figures(trace, places))
 
 
 def standalone(title: str, figures: Mapping[str, Figure]) -> str:

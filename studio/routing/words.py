@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from moc_engine.trace import EMPTY, RoutingTrace
+from studio.inputs import TakeInputs
 from studio.routing.sources import NOBODY, Source, by_source, shot_name, sources_of
 from studio.storyboard import target
-from studio.takes import Take
 
 PAIRS: Final = 3
 """How many pairs of chunks are named per link."""
@@ -59,27 +60,24 @@ def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink
     )
 
 
-def in_words(trace: RoutingTrace, shot: int, film: Mapping[int, Take], captions: Mapping[str, str]) -> str:
-    """A few lines on one shot of a film; `captions` are those of all takes by id, shown or not."""
-    take = film[shot]
-    places = {shown.id: place for place, shown in film.items()}
-    lines = [
-        f"Shot {shot + 1}: {take.caption}",
-        f"  {_percent(trace.own_share())} of its attention stayed in the shot itself",
-    ]
-    captions_share = trace.caption_share()
-    if captions_share is not None:
-        lines.append(f"  {_percent(captions_share)} went to captions")
+def in_words(
+    trace: RoutingTrace, inputs: TakeInputs, places: Mapping[str, int], captions: Mapping[str, str]
+) -> list[str]:
+    """A few lines on one take: a paragraph, then earlier takes with their strongest pairs, then its steering.
+
+    `places` says where in the film each take stands; `captions` are those of all takes by id, shown or not.
+    """
+    lines = textwrap.wrap(paragraph(trace, places), width=100)
     for link in told_links(trace, places):
-        where = "a take the film no longer shows" if link.shot is None else f"shot {link.shot + 1}"
         caption = captions.get(link.take or "")
-        lines.append(f"  {_percent(link.share)} went to {where}" + (f": {caption}" if caption else ""))
+        told = f": {caption}" if caption else ""
+        lines.append(f"{_percent(link.share)} went to {shot_name(link.shot)}{told}")
         lines += [
-            f"        {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
+            f"      {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
         ]
-    lines += _steered("pinned", take.inputs.pins, places)
-    lines += _steered("banned", take.inputs.bans, places)
-    return "\n".join(lines)
+    lines += _steered("pinned", inputs.pins, places)
+    lines += _steered("banned", inputs.bans, places)
+    return lines + _steered("boosted", tuple(inputs.boosts), places)
 
 
 def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
@@ -140,7 +138,7 @@ def _steered(word: str, takes: Sequence[str], places: Mapping[str, int]) -> list
         take, part = target(name)
         shot = shot_name(places.get(take))
         told.append(shot if part is None else f"{part} in {shot}")
-    return [f"  {word}: {', '.join(dict.fromkeys(told))}"]
+    return [f"{word}: {', '.join(dict.fromkeys(told))}"]
 
 
 def _percent(share: float) -> str:

@@ -277,7 +277,9 @@ def test_an_edit_of_no_shot_is_refused(edit: Edit) -> None:
         made(edit)
 
 
-@pytest.mark.parametrize("other", [{"pins": ("b",)}, {"bans": ("b",)}, {"boosts": {"b": 1.0}}, {"pins": ("b/Mira",)}])
+@pytest.mark.parametrize(
+    "other", [{"pins": ("b",)}, {"bans": ("b",)}, {"boosts": {"b": 1.0}}, {"pins": ("b/Mira",)}]
+)
 def test_a_shot_cannot_steer_itself(other: Any) -> None:
     with pytest.raises(Refused, match="itself"):
         made(Steer(shot="b", **other))
