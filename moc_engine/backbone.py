@@ -34,6 +34,16 @@ from moc_engine.wan import AttentionPass, CaptionStates, attending, rotary_angle
 EMBEDDED: Final = Path(__file__).parent / "animatic" / "weights"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Looks:
+    """What the places of a shot look like: `vectors` (places, D), NaN where a place shows nothing; those of
+    the same kind that lie `visible` or more apart (Euclidean) look different.
+    """
+
+    vectors: NDArray[np.float64]
+    visible: float
+
+
 class Family(Protocol):
     """What is particular to a kind of models: captions in, frames out, and its own settings."""
 
@@ -61,6 +71,11 @@ class Family(Protocol):
     def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> NDArray[np.float64] | None:
         """(F, places, 4): left, top, right, bottom of what each place shows, as shares of the picture 0–1,
         all 0 where it shows nothing; None where a place is a part of the frame.
+        """
+
+    def looks(self, latents_CFHW: Tensor) -> Looks | None:
+        """What each place shows, for telling whether two takes show the same; None where places are parts of
+        the frame.
         """
 
     def frames(

@@ -249,12 +249,15 @@ def _told(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) ->
     names = chunk_names(latents, grid, job.request.cast, backbone)
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
     boxes = family.boxes(latents, job.request.size)
+    looks = family.looks(latents) if grid.chunking == "track" else None
     return replace(
         trace,
         query=tuple(query),
         moments=tuple(family.moments(latents.shape[1])),
         boxes=boxes if grid.chunking == "track" else None,
         grid=(grid.height, grid.width) if boxes is None else None,
+        looks=None if looks is None else looks.vectors,
+        visible=1.0 if looks is None else looks.visible,
     )
 
 

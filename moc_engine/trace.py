@@ -8,7 +8,8 @@ takes (history), and captions where the model has them in the sequence. A trace 
 
 in units of 1/65535 and rounded so that the shares of a query sum to exactly 1. Large models have their
 heads, steps or tokens averaged further, so that a file stays small; the trace says by how much. It also
-says where in the shot's picture its tokens lie: boxes of what they show, or a grid over the frame.
+says where in the shot's picture its tokens lie, as boxes of what they show or a grid over the frame, and what
+its parts look like.
 
 A file is a zip of a JSON header and plain arrays, the same bytes for the same content.
 """
@@ -89,7 +90,8 @@ class RoutingTrace:
     `moments` are the seconds at which the F latent frames stand. `boxes` (F, Q, 4) are left, top, right and
     bottom of what each query chunk shows there, as shares of the picture 0–1, all 0 where it shows nothing;
     None where chunks are no objects. `grid` are the rows and columns of tokens over a frame, where they
-    lie so.
+    lie so. `looks` (Q, D) are what the query chunks look like, NaN where there is nothing to see; parts of
+    the same kind whose looks lie `visible` or more apart look different.
     """
 
     shot: int
@@ -109,6 +111,8 @@ class RoutingTrace:
     moments: tuple[float, ...] = ()
     boxes: Floats | None = None
     grid: tuple[int, int] | None = None
+    looks: Floats | None = None
+    visible: float = 1.0
 
     def shares(
         self,
@@ -205,6 +209,8 @@ class RoutingTrace:
         arrays = {"table": self.table, "picks": _narrow(self.picks), "token_table": self.token_table}
         if self.boxes is not None:
             arrays["boxes"] = np.asarray((self.boxes * ONE).round(), dtype=np.uint16)
+        if self.looks is not None:
+            arrays["looks"] = self.looks.astype(np.float16).view(np.uint16)
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -248,8 +254,8 @@ class RoutingTrace:
             )
         arrays = {
             name: _array(file, name, header["arrays"][name])
-            for name in ("table", "picks", "token_table", "boxes")
-            if name in header["arrays"] or name != "boxes"
+            for name in ("table", "picks", "token_table", "boxes", "looks")
+            if name in header["arrays"] or name not in ("boxes", "looks")
         }
         trace = cls(
             **{name: header[name] for name in ("shot", "model", "backend", "routing", "token_run")},
@@ -277,6 +283,8 @@ class RoutingTrace:
             moments=tuple(float(moment) for moment in header.get("moments", ())),
             boxes=arrays["boxes"] / ONE if "boxes" in arrays else None,
             grid=_pair(header["grid"]) if header.get("grid") else None,
+            looks=_halves(arrays["looks"]) if "looks" in arrays else None,
+            visible=float(header.get("visible", 1.0)),
         )
         trace._check()
         return trace
@@ -300,6 +308,8 @@ class RoutingTrace:
             raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
         if self.boxes is not None and self.boxes.shape != (len(self.moments), len(self.query), 4):
             raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
+        if self.looks is not None and (self.looks.ndim != 2 or len(self.looks) != len(self.query)):
+            raise ValueError(f"the looks' shape {self.looks.shape} does not fit")
 
 
 _HEADER: Final = (
@@ -314,6 +324,7 @@ _HEADER: Final = (
     "token_run",
     "moments",
     "grid",
+    "visible",
 )
 
 
@@ -358,6 +369,11 @@ def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray
     data = np.frombuffer(file.read(name), dtype=np.uint8)
     whole = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T)
     return np.asarray(whole.view(dtype.newbyteorder("<")).reshape(spec["shape"]))
+
+
+def _halves(bits: NDArray[Any]) -> Floats:
+    """The 16-bit floats that were stored as whole numbers."""
+    return np.ascontiguousarray(bits, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 def _steering(told: Mapping[str, Any]) -> dict[str, Any]:

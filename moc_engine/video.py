@@ -84,6 +84,9 @@ class VideoFamily:
     def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> None:
         return None
 
+    def looks(self, latents_CFHW: Tensor) -> None:
+        return None
+
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
     ) -> Iterator[Frame]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
 
-from moc_engine.animatic.grammar import canonical_words, read
+from moc_engine.animatic.grammar import CAST_TOKENS, canonical_words, read
 from moc_engine.animatic.lexicon import KINDS
 from moc_engine.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
 
@@ -55,3 +55,23 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
             if name[:1].isupper() and len(name) <= LONGEST_NAME:
                 names.setdefault(name.casefold(), name)
     return tuple(names.values())[:CAST_SIZE]
+
+
+def looks_told(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+    """Those of the cast of whose looks a caption says something: a shape, a colour, something worn, a change.
+
+    A word is about the name before it; a colour that a prop follows is the prop's.
+    """
+    found: dict[str, None] = {}
+    subject: str | None = None
+    words = [word for word in read(caption, cast) if word.meaning]
+    for word, after in zip(words, [*words[1:], None], strict=True):
+        meaning = word.meaning or ""
+        if meaning.startswith("<cast"):
+            subject = next(name for name, token in zip(cast, CAST_TOKENS, strict=False) if token == meaning)
+        elif subject is not None and (
+            any(meaning in KINDS[kind] for kind in ("shape", "accessory", "event"))
+            or (meaning in KINDS["colour"] and (after is None or after.meaning not in KINDS["prop"]))
+        ):
+            found[subject] = None
+    return tuple(found)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, Response
 
-from studio.inspector import Choice, Chunks, Compared, Looked, Moment, Story
+from studio.inspector import Choice, Chunks, Compared, Consistency, Looked, Moment, Story
 from studio.service import Service
 
 TABLE_TYPES: Final = {
@@ -34,6 +34,11 @@ def routing_routes(service: Service) -> APIRouter:
     def page(project: str, take: str | None = None) -> HTMLResponse:
         """The story map, and the maps of one take, as a page of its own."""
         return HTMLResponse(service.routing.page(project, take), headers=_download(f"{project}-routing.html"))
+
+    @router.get("/projects/{project}/consistency")
+    def consistency(project: str) -> Consistency:
+        """How far everybody and everything is from the look it should have, and what drifted, why."""
+        return service.routing.consistency(project)
 
     @router.get(_TAKE)
     def chunks(

@@ -12,15 +12,18 @@ import numpy as np
 
 from moc_engine.errors import TraceError
 from moc_engine.trace import RoutingTrace
+from moc_engine.vocabulary import looks_told
 from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
 from studio.planner import chosen_take
 from studio.project import Project
 from studio.routing.difference import difference
+from studio.routing.drift import Scene, drift_of, reason
 from studio.routing.figures import (
     Figure,
     chunk_figure,
     difference_figure,
+    drift_figure,
     head_figures,
     standalone,
     story_figure,
@@ -119,6 +122,34 @@ class Compared:
     shots: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drifted:
+    """An appearance that looks different from what it should be: why, and what may mend it.
+
+    `pin` is what to pin to the shot, None where there is nothing to pin.
+    """
+
+    shot: str
+    place: int
+    name: str
+    distance: float
+    reason: str
+    pin: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consistency:
+    """Whether cast and sets keep their looks. `helped`: of so many that drifted when tried, how many a pin
+    mended.
+    """
+
+    figure: Figure
+    names: tuple[str, ...]
+    drifted: tuple[Drifted, ...]
+    unseen: int
+    helped: tuple[int, int] | None
+
+
 class Inspector:
     """Reads the traces of finished takes. Raises `NotThere` where a trace cannot be read, and says why."""
 
@@ -134,12 +165,7 @@ class Inspector:
 
     def shown(self, project: str) -> dict[int, StoredTake]:
         """The takes that the film shows, by place."""
-        known = self._known(project)
-        return {
-            place: known.takes[take.id]
-            for place, shot in enumerate(known.project.board.shots)
-            if not shot.skip and (take := chosen_take(known.project, known.takes, shot.id)) is not None
-        }
+        return self._shown(self._known(project))
 
     def captions(self, project: str) -> dict[str, str]:
         """The captions of all takes by id, shown or not."""
@@ -220,6 +246,45 @@ class Inspector:
         found = difference(self._trace(known, left), self._trace(known, right), known.places)
         return Compared(figure=difference_figure(found), shots=found.shots)
 
+    def consistency(self, project: str) -> Consistency:
+        """How far cast members and sets are from the look they should have, shot by shot.
+
+        `unseen` counts takes whose trace says nothing of looks, or cannot be read.
+        """
+        known = self._known(project)
+        cast = known.project.board.names
+        scenes, unseen = [], 0
+        for place, take in self._shown(known).items():
+            try:
+                trace = self._trace(known, take.id)
+            except NotThere:
+                unseen += 1
+                continue
+            unseen += trace.looks is None
+            told = frozenset(looks_told(take.inputs.caption, cast))
+            scenes.append(Scene(place=place, take=take.id, trace=trace, told=told))
+        drifts = drift_of(scenes, cast)
+        shots = known.project.board.shots
+        return Consistency(
+            figure=drift_figure(drifts, len(shots)),
+            names=tuple(drift.name for drift in drifts),
+            drifted=tuple(
+                Drifted(
+                    shot=shots[seen.place].id,
+                    place=seen.place,
+                    name=drift.name,
+                    distance=seen.distance or 0.0,
+                    reason=reason(drift.name, seen),
+                    pin=None if seen.share is None else f"{shots[seen.anchor].id}/{drift.name}",
+                )
+                for drift in drifts
+                for seen in drift.appearances
+                if seen.drifted
+            ),
+            unseen=unseen,
+            helped=None,
+        )
+
     def table(self, project: str, take: str, kind: str) -> bytes:
         """A take's trace as csv, npz or parquet."""
         if kind not in FORMATS:
@@ -245,6 +310,13 @@ class Inspector:
             if not shot.skip and (take := chosen_take(stored, known, shot.id)) is not None:
                 places.setdefault(take.id, place)
         return _Known(project=stored, takes=known, places=places)
+
+    def _shown(self, known: _Known) -> dict[int, StoredTake]:
+        return {
+            place: known.takes[take.id]
+            for place, shot in enumerate(known.project.board.shots)
+            if not shot.skip and (take := chosen_take(known.project, known.takes, shot.id)) is not None
+        }
 
     def _trace(self, known: _Known, take: str) -> RoutingTrace:
         if take not in known.takes:

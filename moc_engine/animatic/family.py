@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moc_engine.animatic.appearance import VISIBLE, looks
 from moc_engine.animatic.codec import AnimaticCodec
 from moc_engine.animatic.marks import with_marks
 from moc_engine.animatic.model import (
@@ -33,6 +34,7 @@ from moc_engine.animatic.scene import (
     frame_times,
     frames_for,
 )
+from moc_engine.backbone import Looks
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.film import Frame
 from moc_engine.trace import EMPTY
@@ -88,6 +90,9 @@ class AnimaticFamily:
 
     def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> NDArray[np.float64]:
         return boxes(_scene(latents_CFHW), size)
+
+    def looks(self, latents_CFHW: Tensor) -> Looks:
+        return Looks(vectors=looks(_scene(latents_CFHW)), visible=VISIBLE)
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]

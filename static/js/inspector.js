@@ -1,14 +1,16 @@
 // The routing inspector: shots × shots, what each part of a shot looked at, layers and heads. The player is the
 // picture one points at.
 
+import { alternative } from "./alternative.js";
 import { get } from "./api.js";
 import { button, h } from "./dom.js";
 import { lookedList } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
+import { steered, steersBy } from "./steering.js";
 import { current, notify, on, select, shots, view } from "./store.js";
 
-const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads" };
+const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
 
 const wanted = { view: "story", layer: "", head: "", group: "", log: true, source: null };
 let box, body, drawn;
@@ -40,13 +42,13 @@ async function redraw() {
   if (!view.inspecting || !view.project) return;
   for (const tab of box.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === wanted.view));
   const shot = current();
-  const parts = wanted.view === "story" ? [view.project.id, view.project.stamp] : [shot?.id, shot?.take, ...Object.values(wanted)];
+  const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [shot?.id, shot?.take, ...Object.values(wanted)];
   const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
   if (key === drawn) return;
   if (looked && looked.take !== shot?.take) looked = null;
   drawn = key;
   try {
-    const made = await { story, shot: chunks, heads }[wanted.view](shot);
+    const made = await { story, shot: chunks, heads, drift }[wanted.view](shot);
     if (drawn === key) body.replaceChildren(...made.elements);
     if (drawn === key) await made.draw?.();
   } catch (error) {
@@ -116,6 +118,36 @@ async function heads(shot) {
     elements: [h("p", { class: "told" }, h("strong", {}, `Shot ${shots().indexOf(shot) + 1}. `), "Which heads look back, how far, and when."), ...figures.flatMap(([title], index) => [h("h4", {}, title), plots[index]])],
     draw: () => Promise.all(figures.map(([title, figure], index) => draw(plots[index], figure, { height: 230, name: title.split(":")[0] }))),
   };
+}
+
+async function drift() {
+  const found = await get(`/projects/${view.project.id}/consistency`);
+  const plot = h("div", { class: "plot", role: "img", "aria-label": "How far each look is from what it should be" });
+  if (!found.names.length) return { elements: [h("p", { class: "quiet" }, "Once somebody is seen in two shots, this shows whether they keep their look.")] };
+  return {
+    elements: [
+      h("p", { class: "quiet" }, "How far everybody, and every set, is from the look it should have: that of its first appearance, or of the last caption that changed it. From the dotted line on one sees it at a glance."),
+      plot,
+      ...(found.drifted.length ? found.drifted.map((item) => drifted(item, found.helped)) : [h("p", { class: "told" }, "Everybody keeps their look.")]),
+      found.unseen ? h("p", { class: "quiet" }, `${found.unseen} takes say nothing of looks.`) : null,
+    ].filter(Boolean),
+    draw: () => draw(plot, found.figure, { height: 300, name: "consistency" }),
+  };
+}
+
+// Something that looks different: why, and what may mend it.
+function drifted(item, helped) {
+  const shot = shots().find((other) => other.id === item.shot);
+  const odds = helped ? `mended ${helped[0]} of ${helped[1]} when tried` : "";
+  return h(
+    "div",
+    { class: "drifted" },
+    h("button", { type: "button", class: "link", onclick: () => select([item.shot]) }, `Shot ${item.place + 1}: ${item.name} looks different`),
+    h("span", { class: "quiet" }, item.reason),
+    item.pin && shot && !shot.lock
+      ? h("span", { class: "row" }, button("Pin and compare", () => (select([item.shot]), alternative(shot, steersBy(shot, "pin", item.pin) ? null : steered(shot, "pin", item.pin))), { title: "Pin the look it should have, render this shot at the same seed, and show both takes" }), h("span", { class: "quiet" }, odds))
+      : null,
+  );
 }
 
 // Shows what a part looked at; `again` asks for it once more, after steering has changed.

@@ -60,6 +60,7 @@ export function mount(element) {
   on("selection", () => (draw(), reveal()));
   on("playhead", moveHead);
   start();
+  import("./drift.js");
   import("./arcs.js").then((m) => m.mountArcs(arcs));
 }
 

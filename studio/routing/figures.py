@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from moc_engine.trace import RoutingTrace
 from studio.routing.difference import Difference
+from studio.routing.drift import Drift
 from studio.routing.heads import Heads, heads_of
 from studio.routing.sources import Source, by_source, sources_of
 from studio.routing.story import StoryRow
@@ -179,6 +180,29 @@ def head_figures(found: Heads) -> dict[str, Figure]:
             "layout": {"yaxis": {"tickformat": ".0%", "rangemode": "tozero"}, "xaxis": {"type": "category"}},
         },
     }
+
+
+def drift_figure(drifts: Sequence[Drift], shots: int) -> Figure:
+    """How far each look is from what it should be, over the shots; 1 is what one sees at a glance."""
+    lines = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": drift.name,
+            "x": [appearance.place + 1 for appearance in drift.appearances],
+            "y": [round(appearance.distance or 0.0, 4) for appearance in drift.appearances],
+            "hovertemplate": f"{drift.name} in shot %{{x}}: %{{y:.2f}}<extra></extra>",
+        }
+        for drift in drifts
+    ]
+    limit = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1, "y1": 1, "line": {"dash": "dot"}}
+    most = max((a.distance or 0.0 for drift in drifts for a in drift.appearances), default=0.0)
+    layout = {
+        "xaxis": {"title": {"text": "shot"}, "dtick": max(1, shots // 16), "range": [0.5, shots + 0.5]},
+        "yaxis": {"title": {"text": ""}, "range": [-0.05, max(1.15, 1.1 * most)]},
+        "shapes": [limit],
+    }
+    return {"data": lines, "layout": layout}
 
 
 def take_figures(trace: RoutingTrace, places: Mapping[str, int]) -> dict[str, Figure]:

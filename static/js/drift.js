@@ -1,0 +1,26 @@
+// Marks shots in which somebody looks different from what they should. Asked for anew once things have settled.
+
+import { get } from "./api.js";
+import { on, tell, view } from "./store.js";
+
+const SETTLED = 800; // ms
+
+let asked = "";
+let timer = 0;
+
+on("project", () => {
+  clearTimeout(timer);
+  timer = setTimeout(ask, SETTLED);
+});
+
+async function ask() {
+  const { id, stamp } = view.project ?? {};
+  const key = `${id} ${stamp}`;
+  if (!id || key === asked) return;
+  asked = key;
+  const found = await get(`/projects/${id}/consistency`).catch(() => null);
+  if (!found || asked !== key) return;
+  view.drifted = new Map();
+  for (const item of found.drifted) view.drifted.set(item.shot, [...(view.drifted.get(item.shot) ?? []), item]);
+  tell("timeline");
+}
