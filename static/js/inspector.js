@@ -8,7 +8,7 @@ import { lookedList } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
 import { steered, steersBy } from "./steering.js";
-import { current, notify, on, select, shots, view } from "./store.js";
+import { current, notify, on, select, shots, tell, view } from "./store.js";
 
 const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
 
@@ -21,6 +21,11 @@ export function mount(element) {
   body = h("div", { class: "inspector-body" });
   box = h("div", { class: "panel inspector" }, h("div", { class: "row" }, tabs, h("span", { class: "grow" }), exports()), body);
   element.replaceChildren(box);
+  new IntersectionObserver(([entry]) => {
+    view.inspecting = entry.isIntersecting;
+    document.body.classList.toggle("inspecting", view.inspecting);
+    tell("inspecting");
+  }).observe(element);
   on("project selection inspecting", () => redraw());
   on("looked", () => looked && shown() && pointed(looked.again));
   point((again) => pointed(again));

@@ -1,6 +1,6 @@
 // The keyboard: every gesture of the timeline, and the sheet that lists them.
 
-import { current, edit, on, redo, render, seek, select, shotAt, shotOf, shots, tell, undo, view } from "./store.js";
+import { current, edit, redo, render, seek, select, shotAt, shotOf, shots, tell, undo, view } from "./store.js";
 import { pause, play, toggle } from "./player.js";
 import { trimmed } from "./gestures.js";
 import { steered } from "./steering.js";
@@ -106,7 +106,7 @@ function named(event) {
   return `${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${event.altKey ? "Alt+" : ""}${event.shiftKey ? "Shift+" : ""}${key}`;
 }
 
-function pressed(event) {
+export function pressed(event) {
   if (!view.project || PLAIN.has(event.target.tagName) || event.target.isContentEditable) return;
   const name = named(event);
   const action = ACTIONS[name];
@@ -116,11 +116,4 @@ function pressed(event) {
   action();
 }
 
-const sheet = async () => (await import("./sheet.js")).toggle(KEYS);
-
-export function mount() {
-  window.addEventListener("keydown", pressed);
-  let ready = false;
-  on("help", () => (ready ? sheet() : (ready = true)));
-}
-mount();
+export const sheet = async () => (await import("./sheet.js")).toggle(KEYS);

@@ -1,6 +1,5 @@
 // The selected shot: what it is, how it stands, what it looks at.
 
-import { alternative } from "./alternative.js";
 import { button, h, icon, percent, present, unknownWords } from "./dom.js";
 import { KINDS, steered, steeredParts, steersBy } from "./steering.js";
 import { current, edit, on, render, roll, shots, start, view } from "./store.js";
@@ -111,7 +110,7 @@ function steeringParts(shot) {
       ),
     ),
     partChips(shot, earlier, toggle),
-    shot.take && shot.reasons.includes("steering changed") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed and show both takes side by side" }) : null,
+    shot.take && shot.reasons.includes("steering changed") ? button("Render and compare", async () => (await import("./alternative.js")).alternative(shot), { class: "primary", title: "Render this shot at the same seed and show both takes side by side" }) : null,
   );
 }
 

@@ -10,12 +10,17 @@ import gradio as gr
 _MODULES: Final = "/studio-assets/js"
 
 
-def panel(module: str, *, elem_id: str) -> gr.HTML:
-    """A place on the page, filled by the function `mount` of a module, which talks to /api itself."""
+def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
+    """A place on the page, filled by the function `mount` of a module, which talks to /api itself.
+
+    What is `hidden` at first, behind a tab, is loaded when it is first looked at.
+    """
     place = 'element.querySelector(".studio-panel")'
+    load = f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))'
+    seen = f"new IntersectionObserver(([e], o) => e.isIntersecting && (o.disconnect(), {load}))"
     return gr.HTML(
         html_template='<div class="studio-panel"></div>',
-        js_on_load=f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))',
+        js_on_load=f"{seen}.observe({place})" if hidden else load,
         apply_default_css=False,
         elem_id=elem_id,
     )

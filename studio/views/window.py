@@ -18,7 +18,7 @@ BLOCKS: Final[dict[str, Any]] = {
         font_mono=["ui-monospace", "monospace"],
     ),
     "head": '<link rel="stylesheet" href="/studio-assets/css/studio.css">'
-    '<script type="module" src="/studio-assets/js/keys.js"></script>',
+    '<script type="module" src="/studio-assets/js/keyboard.js"></script>',
     "run_history": False,
     "footer_links": [],
     "ssr_mode": False,
@@ -41,10 +41,10 @@ def window(service: Service) -> gr.Blocks:
                 with gr.Tab("Shot", elem_id="shot-tab"):
                     panel("shot", elem_id="shot")
                 with gr.Tab("Takes", elem_id="takes-tab"):
-                    panel("takes", elem_id="takes")
+                    panel("takes", elem_id="takes", hidden=True)
                 with gr.Tab("Routing", elem_id="routing-tab"):
-                    panel("routing", elem_id="routing")
+                    panel("inspector", elem_id="routing", hidden=True)
                 with gr.Tab("Queue", elem_id="queue-tab"):
-                    panel("queue", elem_id="queue")
+                    panel("queue", elem_id="queue", hidden=True)
         panel("timeline", elem_id="timeline")
     return blocks
