@@ -34,8 +34,10 @@ test: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 soak: $(VENV)/.installed-dev
-	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py
+	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 SOAK_FREEZES=20 \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py \
+	    tests/studio/test_frozen_worker.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -339,6 +339,11 @@ class Service:
         with self._database.write() as session:
             queue.worker_died(session, worker, self._clock())
 
+    def worker_is_silent(self, worker: str) -> bool:
+        """Whether a worker is at a job and gave no sign of life for longer than it may."""
+        with self._database.read() as session:
+            return queue.is_silent(session, worker, self._clock())
+
     # files
 
     def media(self, project: str, take: str, kind: str) -> Path:

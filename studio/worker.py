@@ -30,7 +30,7 @@ from studio import queue, renders
 from studio.artifacts import Artifacts
 from studio.errors import LostClaim, StudioError
 from studio.files import sweep, told_plainly
-from studio.jobs import BEAT, Claim, Progress
+from studio.jobs import BEAT, LEASE, Claim, Progress
 from studio.model_identity import identify
 from studio.renders import Frozen
 from studio.store.database import Database
@@ -59,6 +59,7 @@ class Worker:
         database: Database,
         name: str,
         parent: int | None = None,
+        lease: float = LEASE,
     ) -> None:
         self.name = name
         self.stop = threading.Event()
@@ -69,6 +70,7 @@ class Worker:
         self._renderer: tuple[str | None, Renderer] | None = None
         self._models: dict[str | None, str] = {}
         self._parent = os.getppid() if parent is None else parent
+        self._lease = lease
 
     def run(self) -> None:
         """Works until `stop` is set or the process that started it is gone."""
@@ -80,7 +82,7 @@ class Worker:
     def work_once(self) -> bool:
         """Claims and carries out one job; whether there was one."""
         with self._database.write() as session:
-            claim = queue.claim(session, self.name, time.time())
+            claim = queue.claim(session, self.name, time.time(), self._lease)
         if claim is None:
             return False
         try:
@@ -194,7 +196,7 @@ class _Held:
         self._note(goes_on)
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT):
+        while not self._over.wait(self._claim.lease * BEAT / LEASE):
             try:
                 with self._database.write() as session:
                     goes_on = queue.beat(session, self._claim, time.time())
@@ -231,6 +233,13 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studio.worker", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the studio's folder")
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="what it is called in the queue")
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=LEASE,
+        metavar="SECONDS",
+        help="how long it may give no sign of life before its job is another's (default: %(default)g)",
+    )
     args = parser.parse_args()
     _log_to(args.root / "logs")
     sweep(args.root / "scratch")
@@ -245,6 +254,7 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
         database=open_database(args.root),
         name=args.name,
         parent=int(os.environ.get(PARENT, os.getppid())),
+        lease=args.lease,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
