@@ -131,11 +131,6 @@ def report(session: Session, claim: Claim, progress: Progress, picture: bytes | 
     return not row.cancelled
 
 
-def held(session: Session, claim: Claim) -> None:
-    """Raises `LostClaim` where the job is another's by now, or nobody's."""
-    _held(session, claim)
-
-
 def finish(session: Session, claim: Claim, take: str, now: float) -> None:
     """The job is done: `take` is its take. Raises `LostClaim`."""
     _end(session, claim, "done", now, take=take)

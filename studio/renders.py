@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from moc_engine.contract import RenderRequest, RenderResult
+from moc_engine.errors import RenderCancelled
 from moc_engine.trace import RoutingTrace
 from studio import queue
 from studio.artifacts import Artifact, Artifacts
@@ -141,9 +142,11 @@ def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, no
     """Keeps a finished take and ends the job; without `made` the take was there already.
 
     The take becomes the chosen one unless the shot or its choice was changed since the claim, or it was
-    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and keeps nothing then.
+    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and `RenderCancelled` where
+    somebody cancelled it; nothing is kept then.
     """
-    queue.held(session, claim)
+    if not queue.beat(session, claim, now):
+        raise RenderCancelled("the render was cancelled")
     take = frozen.inputs.take_id
     if made is not None:
         takes.keep_artifacts(session, made.artifacts, now)

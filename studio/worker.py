@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 IDLE: Final = 0.25
 """Seconds between two looks at an empty queue."""
 
+OUT_OF_MEMORY: Final = (
+    "this machine ran out of memory: close other programs, choose a smaller size, or shorten the shot"
+)
+
 log = logging.getLogger(__name__)
 
 MakeRenderer = Callable[[str | None], "Renderer"]
@@ -67,7 +72,8 @@ class Worker:
         self._artifacts = Artifacts(root)
         self._scratch = root / "scratch"
         self._make = make_renderer
-        self._renderer: tuple[str | None, Renderer] | None = None
+        self._renderer: tuple[str | None, Future[Renderer]] | None = None
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._models: dict[str | None, str] = {}
         self._parent = os.getppid() if parent is None else parent
         self._lease = lease
@@ -115,6 +121,8 @@ class Worker:
             if isinstance(error, LostClaim):
                 raise
             self._fail(claim, str(error))
+        except MemoryError:
+            self._fail(claim, OUT_OF_MEMORY)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -124,16 +132,30 @@ class Worker:
             )
 
     def _render(self, frozen: Frozen, folder: Path, claim: Claim, hold: _Held) -> RenderResult:
-        if self._renderer is None or self._renderer[0] != frozen.model:
-            hold.say(Progress(stage="load"))
-            self._renderer = frozen.model, self._make(frozen.model)
-        rendering = self._renderer[1].render(renders.request_of(frozen, self._artifacts, folder), hold.token)
+        request = renders.request_of(frozen, self._artifacts, folder)
+        rendering = self._renderer_of(frozen.model, hold).render(request, hold.token)
         while True:
             try:
                 hold.tell(next(rendering))
             except StopIteration as stop:
                 result: RenderResult = stop.value
                 return result
+
+    def _renderer_of(self, model: str | None, hold: _Held) -> Renderer:
+        """The renderer of a model. A job that is to end does not wait for it; later ones find it there."""
+        if self._renderer is None or self._renderer[0] != model:
+            self._renderer = model, self._loader.submit(self._make, model)
+        loading = self._renderer[1]
+        while not loading.done():
+            hold.say(Progress(stage="load"))
+            if hold.token.is_set():
+                raise RenderCancelled("the render was cancelled")
+            wait((loading,), timeout=_LOOK)
+        try:
+            return loading.result()
+        except BaseException:
+            self._renderer = None
+            raise
 
     def _fail(self, claim: Claim, error: str) -> None:
         with self._database.write() as session:
@@ -212,6 +234,8 @@ class _Held:
 
 
 _EVERY: Final = 0.25
+_LOOK: Final = 1.0
+"""Seconds between two looks at a model that is being loaded."""
 
 
 class _Token:
