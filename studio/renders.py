@@ -152,7 +152,7 @@ def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, no
         takes.keep_artifacts(session, made.artifacts, now)
         takes.keep(session, claim.project, made.take)
     projects.add_to_strip(session, claim.project, claim.order.shot, take, now)
-    project = projects.load(session, claim.project).project
+    project = projects.project_of(session, claim.project)
     untouched = _as_it_stands(project, claim.order.shot) == frozen.before
     if untouched and (claim.order.replace or claim.order.shot not in project.chosen):
         projects.choose(session, claim.project, claim.order.shot, take)
