@@ -160,9 +160,9 @@ class Service:
     def state(self, project: str) -> ProjectState:
         """The project as it is."""
         with self._database.read() as session:
-            stored, known, standings = self._standing(session, project)
+            stored, known = projects.load(session, project), takes.takes_of(session, project)
             strips = takes.strips_of(session, project)
-        return self._shown(stored, known, strips, standings)
+        return self._shown(stored, known, strips, self._stand(stored.project, known))
 
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
         """Carries out an edit that was made looking at revision `base`; returns the project as it is then.
@@ -233,9 +233,8 @@ class Service:
         Locked and skipped shots, and those without a caption, are never part of it.
         """
         with self._database.read() as session:
-            stored, known, standings = self._standing(session, project)
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
         rates = measured(known.values())
-        shots = stored.project.board.shots
         return tuple(
             PlannedRender(
                 shot=standing.shot,
@@ -243,7 +242,7 @@ class Service:
                 reasons=standing.reasons or ("asked for",),
                 seconds=expected(rates, standing),
             )
-            for standing, shot in zip(standings, shots, strict=True)
+            for standing, shot in zip(self._stand(found, known), found.board.shots, strict=True)
             if shot.caption and not shot.lock and not shot.skip and _wanted(standing, scope)
         )
 
@@ -436,13 +435,6 @@ class Service:
         for file in gone:
             self.artifacts.remove(file)
         return gone
-
-    def _standing(
-        self, session: Session, project: str
-    ) -> tuple[Stored, dict[str, StoredTake], tuple[Standing, ...]]:
-        stored = projects.load(session, project)
-        known = takes.takes_of(session, project)
-        return stored, known, self._stand(stored.project, known)
 
     def _stand(self, project: Project, known: dict[str, StoredTake]) -> tuple[Standing, ...]:
         return stand(played(project), known, self._model(project)[0])

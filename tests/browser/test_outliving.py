@@ -17,7 +17,7 @@ from tests.fakes.studio import Studio
 
 RELOADS = int(os.environ.get("SOAK_RELOADS", "4"))
 TABS = int(os.environ.get("SOAK_TABS", "5"))
-EDITS = 4
+EDITS = 3
 """Of each tab."""
 
 BACK = 3.0
