@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from moc_engine.animatic.model import save
-from moc_engine.errors import TraceError
+from moc_engine.errors import CheckpointError, TraceError
 from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
+from moc_engine.training import checkpoint, recipes
 from studio.cli import load_renderer, main
 from studio.edits import SetSettings
 from studio.errors import BadBundle
@@ -97,12 +99,30 @@ def _under_a_false_name(part: Path, mark: Path) -> None:
     _saved(weights, mark)
 
 
-def _listed_as_a_piece(part: Path, mark: Path) -> None:
-    """A list of pieces in safetensors that names a pickle."""
+def _true_weights(part: Path, mark: Path) -> None:
+    """Nothing but the model's own, which would load."""
     (weights,) = part.glob("*.safetensors")
+    tensors = load_file(weights)
     weights.unlink()
-    _saved(part / "piece-1.bin", mark)
-    pieces = {"metadata": {"total_size": 1}, "weight_map": {"weight": "piece-1.bin"}}
+    for stem in {"pytorch_model", weights.stem}:
+        torch.save(tensors, part / f"{stem}.bin")
+
+
+def _a_piece(part: Path, mark: Path) -> None:
+    _list_pieces(part, lambda piece: _saved(piece, mark))
+
+
+def _a_true_piece(part: Path, mark: Path) -> None:
+    _list_pieces(part, lambda piece: torch.save(load_file(next(part.glob("*.safetensors"))), piece))
+
+
+def _list_pieces(part: Path, make: Callable[[Path], object]) -> None:
+    """A list of pieces in safetensors that names a pickle."""
+    make(part / "piece-1.bin")
+    (weights,) = part.glob("*.safetensors")
+    names = dict.fromkeys(load_file(weights), "piece-1.bin")
+    weights.unlink()
+    pieces = {"metadata": {"total_size": 1}, "weight_map": names}
     (part / f"{weights.name}.index.json").write_text(json.dumps(pieces))
 
 
@@ -110,7 +130,9 @@ CHANGES: dict[str, Change] = {
     **{f"torch's {ending}": _pickled(ending, _saved) for ending in ENDINGS},
     "a plain pickle": _pickled(".bin", _plain),
     "a false name": _under_a_false_name,
-    "a piece": _listed_as_a_piece,
+    "true weights": _true_weights,
+    "a piece": _a_piece,
+    "a true piece": _a_true_piece,
 }
 
 
@@ -257,11 +279,7 @@ def test_a_trace_of_pickles_is_told(
     assert not mark.exists()
 
 
-def test_a_checkpoint_of_pickles_is_told(
-    tmp_path: Path, mark: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    _saved(tmp_path / "checkpoint.pt", mark)
-    words = ["train", "animatic", "--preset", "smoke", "--out", str(tmp_path), "--steps", "1", "--resume"]
-    assert main(words) == 1
-    assert capfd.readouterr().err == f"{tmp_path}/checkpoint.pt is damaged, or no checkpoint\n"
+def test_a_checkpoint_of_pickles_is_told(tmp_path: Path, mark: Path) -> None:
+    with pytest.raises(CheckpointError, match="is damaged, or no checkpoint"):
+        checkpoint.read(_saved(tmp_path / "checkpoint.pt", mark), recipes.smoke())
     assert not mark.exists()
