@@ -144,6 +144,7 @@ def test_many_tabs_edit_while_a_render_runs(browser: Browser, running: Studio) -
             expect(page.locator(".caption").last).to_have_text(found[0]["last"], timeout=30_000)
     post(f"{running.url}/api/projects/{story.id}/trash")
     behind = sum(tab["behind"] for tab in found)
+    assert behind > 0  # they are told, and try again
     assert failed == [409] * behind  # nothing else, such as a database that is locked
     assert story.state()["revision"] == TABS * EDITS  # nobody's edit went over another's
     assert [tab["last"] for tab in found] == [shot["caption"] for shot in story.shots[::-1][:TABS]]
