@@ -19,7 +19,7 @@ help:
 	@echo "make studio  open the studio in the browser, with a sample film in it"
 	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
 	@echo "make test    run every test"
-	@echo "make soak    the promises about kills, queues and undo at full size; takes hours"
+	@echo "make soak    what is promised about kills, queues, undo, disks and tabs at full size; takes hours"
 	@echo "make check   lint, formatting, strict types"
 	@echo "make format  put the code into its usual form"
 	@echo "make clean   remove .venv and caches"
@@ -34,8 +34,12 @@ test: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 soak: $(VENV)/.installed-dev
-	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py
+	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 SOAK_FREEZES=20 SOAK_FULL_PAGES=1 \
+	    SOAK_SAME_SHOTS=20 SOAK_COMMANDS=200 SOAK_RELOADS=20 SOAK_TABS=20 \
+	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s \
+	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py \
+	    tests/studio/test_frozen_worker.py tests/studio/test_full_disk.py tests/studio/test_same_frames.py \
+	    tests/studio/test_round_trips.py tests/browser/test_outliving.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

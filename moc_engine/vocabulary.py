@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 
 from moc_engine.animatic.grammar import CAST_TOKENS, canonical_words, read
 from moc_engine.animatic.lexicon import KINDS
@@ -30,6 +30,7 @@ def unknown_words(caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int
     return [(w.text, w.start, w.end) for w in read(caption, cast) if w.meaning is None]
 
 
+@lru_cache(maxsize=4096)
 def nearest_word(word: str) -> str | None:
     """The word the model knows that is written most like `word`, if one is."""
     close = get_close_matches(word.casefold(), _known(), n=1, cutoff=0.8)

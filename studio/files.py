@@ -114,10 +114,15 @@ def told_plainly(place: Path) -> Iterator[None]:
         raise OutputFailed(_plain_words(error, place)) from error
 
 
+def full(place: Path) -> str:
+    """What is said where there is no room left."""
+    return f"the disk is full: free some space for {place}, then try again"
+
+
 def _plain_words(error: OSError, place: Path) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"the disk is full: free some space for {place}, then try again"
+            return full(place)
         case errno.EFBIG:
             return f"{place} cannot be written: a file would be larger than is allowed here"
         case errno.EACCES | errno.EPERM:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from studio.storyboard import Steered, Storyboard, named, steering
 
@@ -48,7 +48,7 @@ class TakeInputs:
     @property
     def take_id(self) -> str:
         """Equal inputs give equal pixels, so the digest of what decides them names the take."""
-        decisive = {**asdict(self), "cast": self.places}
+        decisive = {**vars(self), "cast": self.places}
         text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -77,13 +77,17 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A worker's hold on a job, good until it is lost; `fence` tells it from earlier and later ones."""
+    """A worker's hold on a job, good until it is lost; `fence` tells it from earlier and later ones.
+
+    It is lost after `lease` seconds without a sign of life, to whoever asks for work then.
+    """
 
     job: int
     project: str
     order: Order
     worker: str
     fence: int
+    lease: float = LEASE
 
 
 def after_loss(attempts: int) -> State:

@@ -174,14 +174,15 @@ def _own_reasons(
     then = take.inputs
     same_caption = take.caption == board.shots[place].caption
     same_words = then.caption == now.caption and then.global_caption == now.global_caption
-    common = then.places.keys() & now.places.keys()
+    places_then, places_now = then.places, now.places
+    common = places_then.keys() & places_now.keys()
     differs = {
         "model changed": then.model != now.model,
         "caption changed": not same_caption,
         "a look in its caption changed": same_caption and then.caption != now.caption,
         "style changed": then.global_caption != now.global_caption,
-        "cast changed": (same_words and then.places != now.places)
-        or any(then.places[name] != now.places[name] for name in common),
+        "cast changed": (same_words and places_then != places_now)
+        or any(places_then[name] != places_now[name] for name in common),
         "longer than its take": now.seconds - take.seconds > 0.5 / then.fps,
         "frame rate changed": then.fps != now.fps,
         "size changed": then.size != now.size,

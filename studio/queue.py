@@ -63,7 +63,7 @@ def jobs_of(session: Session, project: str | None = None) -> list[Job]:
     return [_job(row, picture or 0) for row, picture in session.execute(query)]
 
 
-def claim(session: Session, worker: str, now: float) -> Claim | None:
+def claim(session: Session, worker: str, now: float, lease: float = LEASE) -> Claim | None:
     """The first job that waits, now this worker's; None where none does or the queue is paused."""
     reclaim(session, now)
     if is_paused(session):
@@ -76,12 +76,14 @@ def claim(session: Session, worker: str, now: float) -> Claim | None:
     row.worker = worker
     row.fence += 1
     row.attempts += 1
-    row.lease_until = now + LEASE
+    row.lease_until = now + lease
     row.started = now
     row.progress = None
     row.error = None
     session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
-    return Claim(job=row.id, project=row.project, order=_order(row), worker=worker, fence=row.fence)
+    return Claim(
+        job=row.id, project=row.project, order=_order(row), worker=worker, fence=row.fence, lease=lease
+    )
 
 
 def reclaim(session: Session, now: float) -> list[int]:
@@ -96,13 +98,21 @@ def worker_died(session: Session, worker: str, now: float) -> list[int]:
     return [_lose(session, row, now) for row in lost]
 
 
+def is_silent(session: Session, worker: str, now: float) -> bool:
+    """Whether a worker holds a job and gave no sign of life within its lease."""
+    lapsed = select(JobRow.id).where(
+        JobRow.state == "running", JobRow.worker == worker, JobRow.lease_until < now
+    )
+    return session.scalars(lapsed.limit(1)).first() is not None
+
+
 def beat(session: Session, claim: Claim, now: float) -> bool:
     """A sign of life; whether the job is to go on, which it is not once somebody cancelled it.
 
     Raises `LostClaim`.
     """
     row = _held(session, claim)
-    row.lease_until = now + LEASE
+    row.lease_until = now + claim.lease
     return not row.cancelled
 
 
@@ -110,7 +120,7 @@ def report(session: Session, claim: Claim, progress: Progress, picture: bytes | 
     """How far a job is, with a new preview (PNG) where there is one; answers and raises as `beat`."""
     row = _held(session, claim)
     row.progress = asdict(progress)
-    row.lease_until = now + LEASE
+    row.lease_until = now + claim.lease
     if picture is not None:
         preview = session.get(PreviewRow, claim.job)
         if preview is None:
@@ -119,11 +129,6 @@ def report(session: Session, claim: Claim, progress: Progress, picture: bytes | 
             preview.number += 1
             preview.picture = picture
     return not row.cancelled
-
-
-def held(session: Session, claim: Claim) -> None:
-    """Raises `LostClaim` where the job is another's by now, or nobody's."""
-    _held(session, claim)
 
 
 def finish(session: Session, claim: Claim, take: str, now: float) -> None:

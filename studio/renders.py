@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from moc_engine.contract import RenderRequest, RenderResult
+from moc_engine.errors import RenderCancelled
 from moc_engine.trace import RoutingTrace
 from studio import queue
 from studio.artifacts import Artifact, Artifacts
@@ -141,15 +142,17 @@ def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, no
     """Keeps a finished take and ends the job; without `made` the take was there already.
 
     The take becomes the chosen one unless the shot or its choice was changed since the claim, or it was
-    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and keeps nothing then.
+    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and `RenderCancelled` where
+    somebody cancelled it; nothing is kept then.
     """
-    queue.held(session, claim)
+    if not queue.beat(session, claim, now):
+        raise RenderCancelled("the render was cancelled")
     take = frozen.inputs.take_id
     if made is not None:
         takes.keep_artifacts(session, made.artifacts, now)
         takes.keep(session, claim.project, made.take)
     projects.add_to_strip(session, claim.project, claim.order.shot, take, now)
-    project = projects.load(session, claim.project).project
+    project = projects.project_of(session, claim.project)
     untouched = _as_it_stands(project, claim.order.shot) == frozen.before
     if untouched and (claim.order.replace or claim.order.shot not in project.chosen):
         projects.choose(session, claim.project, claim.order.shot, take)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -131,7 +131,7 @@ class Service:
     def duplicate(self, project: str) -> str:
         """A copy with all takes, but without the past edits; returns its id."""
         with self._database.write() as session:
-            old = projects.load(session, project).project
+            old = projects.project_of(session, project)
             board = replace(old.board, title=f"{old.board.title} (copy)"[:200])
             new = projects.create(session, replace(old, board=board), self._clock())
             for take in takes.takes_of(session, project).values():
@@ -155,17 +155,16 @@ class Service:
 
     def storyboard(self, project: str) -> Storyboard:
         with self._database.read() as session:
-            return projects.load(session, project).project.board
+            return projects.project_of(session, project).board
 
     # editing
 
     def state(self, project: str) -> ProjectState:
         """The project as it is."""
         with self._database.read() as session:
-            stored, known, standings = self._standing(session, project)
+            stored, known = projects.load(session, project), takes.takes_of(session, project)
             strips = takes.strips_of(session, project)
-        knows = self._model(stored.project)[1]
-        return project_state(stored, known, strips, standings, knows_words=knows)
+        return self._shown(stored, known, strips, self._stand(stored.project, known))
 
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
         """Carries out an edit that was made looking at revision `base`; returns the project as it is then.
@@ -196,29 +195,37 @@ class Service:
     ) -> ProjectState:
         """The project after a change; shots that ask for an earlier take of theirs again are back at it."""
         with self._database.write() as session:
-            _, known, before = self._standing(session, project)
+            before, known = projects.project_of(session, project), takes.takes_of(session, project)
             change(session, known)
-            asked = {standing.shot: standing.inputs.take_id for standing in before}
-            while (back := self._back_at(session, project, known, asked)) is not None:
-                projects.choose(session, project, *back)
-        return self.state(project)
+            stored, standings = self._back_at_takes(session, project, before, known)
+            strips = takes.strips_of(session, project)
+        return self._shown(stored, known, strips, standings)
 
-    def _back_at(
-        self, session: Session, project: str, known: dict[str, StoredTake], asked: dict[str, str]
-    ) -> tuple[str, str] | None:
-        """The first shot that asks for another take than it `asked` for, which is there; and that take."""
-        now = played(projects.load(session, project).project)
-        for standing in stand(now, known, self._model(now)[0]):
-            wanted = standing.inputs.take_id
-            if (
-                standing.state in ("outdated", "missing")
-                and wanted != asked.get(standing.shot, wanted)
-                and wanted in known
-                and wanted not in now.discarded
-                and not now.board.shots[standing.place].lock
-            ):
-                return standing.shot, wanted
-        return None
+    def _back_at_takes(
+        self, session: Session, project: str, before: Project, known: dict[str, StoredTake]
+    ) -> tuple[Stored, tuple[Standing, ...]]:
+        """Lets takes stand for shots that ask for them by now, and did not `before`; the project then."""
+        asked: dict[str, str] | None = None
+        while True:
+            stored = projects.load(session, project)
+            standings = self._stand(stored.project, known)
+            made = list(_made_already(stored.project, known, standings))
+            if made and asked is None:  # seldom, and as much work as all the rest
+                asked = {standing.shot: standing.inputs.take_id for standing in self._stand(before, known)}
+            back = [(shot, take) for shot, take in made if asked and asked.get(shot, take) != take]
+            if not back:
+                return stored, standings
+            projects.choose(session, project, *back[0])
+
+    def _shown(
+        self,
+        stored: Stored,
+        known: dict[str, StoredTake],
+        strips: dict[str, list[str]],
+        standings: tuple[Standing, ...],
+    ) -> ProjectState:
+        knows = self._model(stored.project)[1]
+        return project_state(stored, known, strips, standings, knows_words=knows)
 
     # rendering
 
@@ -228,9 +235,8 @@ class Service:
         Locked and skipped shots, and those without a caption, are never part of it.
         """
         with self._database.read() as session:
-            stored, known, standings = self._standing(session, project)
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
         rates = measured(known.values())
-        shots = stored.project.board.shots
         return tuple(
             PlannedRender(
                 shot=standing.shot,
@@ -238,7 +244,7 @@ class Service:
                 reasons=standing.reasons or ("asked for",),
                 seconds=expected(rates, standing),
             )
-            for standing, shot in zip(standings, shots, strict=True)
+            for standing, shot in zip(self._stand(found, known), found.board.shots, strict=True)
             if shot.caption and not shot.lock and not shot.skip and _wanted(standing, scope)
         )
 
@@ -294,7 +300,7 @@ class Service:
     def unknown_words(self, project: str, text: str) -> tuple[UnknownSpan, ...]:
         """The words of a text that the project's model would not read."""
         with self._database.read() as session:
-            known = projects.load(session, project).project
+            known = projects.project_of(session, project)
         typed = played(known, text)
         return unknown_spans(typed, text[:MOST_TEXT]) if self._model(known)[1] else ()
 
@@ -340,6 +346,11 @@ class Service:
         """Lets what a dead worker was at wait again, or sets it aside."""
         with self._database.write() as session:
             queue.worker_died(session, worker, self._clock())
+
+    def worker_is_silent(self, worker: str) -> bool:
+        """Whether a worker is at a job and gave no sign of life for longer than it may."""
+        with self._database.read() as session:
+            return queue.is_silent(session, worker, self._clock())
 
     # files
 
@@ -427,12 +438,8 @@ class Service:
             self.artifacts.remove(file)
         return gone
 
-    def _standing(
-        self, session: Session, project: str
-    ) -> tuple[Stored, dict[str, StoredTake], tuple[Standing, ...]]:
-        stored = projects.load(session, project)
-        known = takes.takes_of(session, project)
-        return stored, known, stand(played(stored.project), known, self._model(stored.project)[0])
+    def _stand(self, project: Project, known: dict[str, StoredTake]) -> tuple[Standing, ...]:
+        return stand(played(project), known, self._model(project)[0])
 
     def _model(self, project: Project) -> tuple[str, bool]:
         """What the project's model is called, and whether it reads the embedded model's words alone.
@@ -469,6 +476,17 @@ def _from_record(
     return project, known, strips
 
 
+def _made_already(
+    project: Project, known: dict[str, StoredTake], standings: Iterable[Standing]
+) -> Iterator[tuple[str, str]]:
+    """Shots whose take is not what they ask for, and the take they ask for, where that was made once."""
+    for standing in standings:
+        if standing.state in ("outdated", "missing") and not project.board.shots[standing.place].lock:
+            wanted = standing.inputs.take_id
+            if wanted in known and wanted not in project.discarded:
+                yield standing.shot, wanted
+
+
 def _queue(session: Session) -> Queue:
     jobs = queue.jobs_of(session)
     return Queue(paused=queue.is_paused(session), jobs=job_states(jobs, _projects_of(session, jobs)))
@@ -476,7 +494,7 @@ def _queue(session: Session) -> Queue:
 
 def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str, Project]:
     """The projects that jobs belong to, by id."""
-    return {name: projects.load(session, name).project for name in {job.project for job in jobs}}
+    return {name: projects.project_of(session, name) for name in {job.project for job in jobs}}
 
 
 def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:

@@ -136,6 +136,7 @@ def project_state(
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if knows_words else {}
     rates = measured(takes.values())
+    places = {take: project.place(shot) for shot, take in project.chosen.items()}
     due = [standing for standing in standings if standing.worth]
     shots = []
     begins = 0.0
@@ -160,7 +161,7 @@ def project_state(
                 reasons=standing.reasons,
                 influence=standing.influence,
                 take=standing.take,
-                takes=_strip(project, takes, strips.get(shot.id, ()), standing),
+                takes=_strip(project, takes, strips.get(shot.id, ()), standing, places),
                 unknown=unknown.get(("shots", standing.place, "caption"), ()),
             )
         )
@@ -243,10 +244,13 @@ def job_state(job: Job, project: Project) -> JobState:
 
 
 def _strip(
-    project: Project, takes: Mapping[str, StoredTake], strip: Sequence[str], standing: Standing
+    project: Project,
+    takes: Mapping[str, StoredTake],
+    strip: Sequence[str],
+    standing: Standing,
+    places: Mapping[str, int | None],
 ) -> tuple[TakeState, ...]:
     names = dict.fromkeys((*strip, *([standing.take] if standing.take else [])))
-    places = {take: project.place(shot) for shot, take in project.chosen.items()}
     return tuple(
         TakeState(
             id=take.id,

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from studio.errors import BadStoryboard
@@ -278,6 +279,7 @@ def named(caption: str, name: str) -> bool:
     return any(words[at : at + len(said)] == said for at in range(len(words) - len(said) + 1))
 
 
+@lru_cache(maxsize=4096)
 def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(_POSSESSIVE.sub("", text.casefold())))
 

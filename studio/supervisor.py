@@ -22,6 +22,9 @@ _LOOK: Final = 0.5
 _WAITS: Final = (0.0, 1.0, 5.0, 15.0)
 """Seconds before a worker that died is replaced: longer where one dies after the other."""
 
+_GRACE: Final = 10.0
+"""Seconds in which a silent worker may be heard again: after a machine's sleep all of them are silent."""
+
 _LONG: Final = 60.0
 """Seconds after which a death is no longer counted with those before it."""
 
@@ -31,7 +34,8 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Starts a worker, replaces it when it dies, stops it at the end; `died` is told the name of each.
 
-    A worker that is told to stop has `patience` seconds to put its job back.
+    A worker that is told to stop has `patience` seconds to put its job back. One that `silent` says is
+    frozen, and still says `grace` seconds later, is killed.
     """
 
     def __init__(
@@ -40,11 +44,16 @@ class Supervisor:
         died: Callable[[str], None],
         command: Sequence[str] = WORKER,
         patience: float = 20.0,
+        *,
+        silent: Callable[[str], bool] = lambda name: False,
+        grace: float = _GRACE,
     ) -> None:
         self._root = root
         self._died = died
         self._command = command
         self._patience = patience
+        self._silent = silent
+        self._grace = grace
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,8 +83,14 @@ class Supervisor:
             [*self._command, "--root", str(self._root), "--name", name],
             env={**os.environ, PARENT: str(os.getpid())},
         )
+        heard = time.monotonic()
         while process.poll() is None and not self._over.wait(_LOOK):
-            pass
+            if not self._is_silent(name):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self._grace:
+                log.warning("%s is frozen", name)
+                process.kill()
+                process.wait()
         if process.poll() is None:
             process.terminate()
             try:
@@ -84,3 +99,10 @@ class Supervisor:
                 process.kill()
                 process.wait()
         self._died(name)
+
+    def _is_silent(self, name: str) -> bool:
+        try:
+            return self._silent(name)
+        except Exception:  # who cannot be asked after is not killed
+            log.exception("it cannot be told how %s is", name)
+            return False

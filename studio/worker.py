@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,7 +31,7 @@ from studio import queue, renders
 from studio.artifacts import Artifacts
 from studio.errors import LostClaim, StudioError
 from studio.files import sweep, told_plainly
-from studio.jobs import BEAT, Claim, Progress
+from studio.jobs import BEAT, LEASE, Claim, Progress
 from studio.model_identity import identify
 from studio.renders import Frozen
 from studio.store.database import Database
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 IDLE: Final = 0.25
 """Seconds between two looks at an empty queue."""
+
+OUT_OF_MEMORY: Final = (
+    "this machine ran out of memory: close other programs, choose a smaller size, or shorten the shot"
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,7 @@ class Worker:
         database: Database,
         name: str,
         parent: int | None = None,
+        lease: float = LEASE,
     ) -> None:
         self.name = name
         self.stop = threading.Event()
@@ -66,9 +72,11 @@ class Worker:
         self._artifacts = Artifacts(root)
         self._scratch = root / "scratch"
         self._make = make_renderer
-        self._renderer: tuple[str | None, Renderer] | None = None
+        self._renderer: tuple[str | None, Future[Renderer]] | None = None
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._models: dict[str | None, str] = {}
         self._parent = os.getppid() if parent is None else parent
+        self._lease = lease
 
     def run(self) -> None:
         """Works until `stop` is set or the process that started it is gone."""
@@ -80,7 +88,7 @@ class Worker:
     def work_once(self) -> bool:
         """Claims and carries out one job; whether there was one."""
         with self._database.write() as session:
-            claim = queue.claim(session, self.name, time.time())
+            claim = queue.claim(session, self.name, time.time(), self._lease)
         if claim is None:
             return False
         try:
@@ -113,6 +121,8 @@ class Worker:
             if isinstance(error, LostClaim):
                 raise
             self._fail(claim, str(error))
+        except MemoryError:
+            self._fail(claim, OUT_OF_MEMORY)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -122,16 +132,30 @@ class Worker:
             )
 
     def _render(self, frozen: Frozen, folder: Path, claim: Claim, hold: _Held) -> RenderResult:
-        if self._renderer is None or self._renderer[0] != frozen.model:
-            hold.say(Progress(stage="load"))
-            self._renderer = frozen.model, self._make(frozen.model)
-        rendering = self._renderer[1].render(renders.request_of(frozen, self._artifacts, folder), hold.token)
+        request = renders.request_of(frozen, self._artifacts, folder)
+        rendering = self._renderer_of(frozen.model, hold).render(request, hold.token)
         while True:
             try:
                 hold.tell(next(rendering))
             except StopIteration as stop:
                 result: RenderResult = stop.value
                 return result
+
+    def _renderer_of(self, model: str | None, hold: _Held) -> Renderer:
+        """The renderer of a model. A job that is to end does not wait for it; later ones find it there."""
+        if self._renderer is None or self._renderer[0] != model:
+            self._renderer = model, self._loader.submit(self._make, model)
+        loading = self._renderer[1]
+        while not loading.done():
+            hold.say(Progress(stage="load"))
+            if hold.token.is_set():
+                raise RenderCancelled("the render was cancelled")
+            wait((loading,), timeout=_LOOK)
+        try:
+            return loading.result()
+        except BaseException:
+            self._renderer = None
+            raise
 
     def _fail(self, claim: Claim, error: str) -> None:
         with self._database.write() as session:
@@ -194,7 +218,7 @@ class _Held:
         self._note(goes_on)
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT):
+        while not self._over.wait(self._claim.lease * BEAT / LEASE):
             try:
                 with self._database.write() as session:
                     goes_on = queue.beat(session, self._claim, time.time())
@@ -210,6 +234,8 @@ class _Held:
 
 
 _EVERY: Final = 0.25
+_LOOK: Final = 1.0
+"""Seconds between two looks at a model that is being loaded."""
 
 
 class _Token:
@@ -231,6 +257,13 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studio.worker", description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the studio's folder")
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="what it is called in the queue")
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=LEASE,
+        metavar="SECONDS",
+        help="how long it may give no sign of life before its job is another's (default: %(default)g)",
+    )
     args = parser.parse_args()
     _log_to(args.root / "logs")
     sweep(args.root / "scratch")
@@ -245,6 +278,7 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
         database=open_database(args.root),
         name=args.name,
         parent=int(os.environ.get(PARENT, os.getppid())),
+        lease=args.lease,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())

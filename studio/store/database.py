@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studio.errors import OutputFailed
+from studio.files import full
 
 SAFE_LOG: Final = (3, 51, 3)
 """The first version of SQLite whose write-ahead log is used."""
@@ -58,10 +59,17 @@ class Database:
                 session.connection()  # takes the lock before anything is read
                 yield session
         except OperationalError as error:
-            raise OutputFailed(f"{self.path} cannot be written: {error.orig}") from error
+            raise cannot_write(self.path, error.orig) from error
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
+    """What to tell where SQLite could not write a file."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return OutputFailed(full(path.parent))
+    return OutputFailed(f"{path} cannot be written: {error}")
 
 
 def connect(path: Path) -> Engine:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from studio.edits import Edit
@@ -66,14 +67,18 @@ def listed(session: Session) -> list[Listed]:
 def load(session: Session, project: str) -> Stored:
     """Raises `NotThere`."""
     row = _row(session, project)
-    done, undone = _last_done(session, project), _next_undone(session, project)
     return Stored(
         id=row.id,
         project=from_document(row.document),
         revision=row.revision,
-        undo=None if done is None else done.words,
-        redo=None if undone is None else undone.words,
+        undo=session.scalar(_last_done(EditRow.words, project)),
+        redo=session.scalar(_next_undone(EditRow.words, project)),
     )
+
+
+def project_of(session: Session, project: str) -> Project:
+    """The project alone. Raises `NotThere`."""
+    return from_document(_row(session, project).document)
 
 
 def apply(
@@ -134,7 +139,9 @@ def remove(session: Session, project: str) -> None:
 
 def _turn(session: Session, project: str, base: int, now: float, *, back: bool) -> str:
     row = _at_revision(session, project, base)
-    edit = _last_done(session, project) if back else _next_undone(session, project)
+    edit: EditRow | None = session.scalar(
+        _last_done(EditRow, project) if back else _next_undone(EditRow, project)
+    )
     if edit is None:
         raise Refused(f"there is nothing to {'undo' if back else 'redo'}")
     change = Change(before=edit.before, after=edit.after)
@@ -175,11 +182,11 @@ def _at_revision(session: Session, project: str, base: int) -> ProjectRow:
     return row
 
 
-def _last_done(session: Session, project: str) -> EditRow | None:
-    done = select(EditRow).where(EditRow.project == project, ~EditRow.undone)
-    return session.scalars(done.order_by(EditRow.number.desc()).limit(1)).first()
+def _last_done(what: Any, project: str) -> Select[Any]:
+    done = select(what).where(EditRow.project == project, ~EditRow.undone)
+    return done.order_by(EditRow.number.desc()).limit(1)
 
 
-def _next_undone(session: Session, project: str) -> EditRow | None:
-    undone = select(EditRow).where(EditRow.project == project, EditRow.undone)
-    return session.scalars(undone.order_by(EditRow.number).limit(1)).first()
+def _next_undone(what: Any, project: str) -> Select[Any]:
+    undone = select(what).where(EditRow.project == project, EditRow.undone)
+    return undone.order_by(EditRow.number).limit(1)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, event
 
 from studio.errors import ForeignDatabase
 from studio.files import told_plainly, whole_file
-from studio.store.database import APPLICATION, BUSY_SECONDS, Database, connect
+from studio.store.database import APPLICATION, BUSY_SECONDS, Database, cannot_write, connect
 
 FILE: Final = "studio.db"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -47,7 +47,10 @@ def open_database(root: Path, migrations: Path = MIGRATIONS) -> Database:
 
 
 def back_up(database: Path, folder: Path) -> Path:
-    """A copy of the database as it is at one moment, by SQLite's backup interface; returns its path."""
+    """A copy of the database as it is at one moment, by SQLite's backup interface; returns its path.
+
+    Raises `OutputFailed` where there is no room for it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     names = (folder / f"studio-{stamp}{'' if n == 0 else f'-{n}'}.db" for n in range(1000))
@@ -57,7 +60,10 @@ def back_up(database: Path, folder: Path) -> Path:
         closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as source,
         closing(sqlite3.connect(part)) as copy,
     ):
-        source.backup(copy)
+        try:
+            source.backup(copy)
+        except sqlite3.OperationalError as error:
+            raise cannot_write(target, error) from error
     return target
 
 

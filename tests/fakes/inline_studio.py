@@ -1,4 +1,7 @@
-"""A whole studio in a folder: its service, and a worker that runs when it is told to, with flat colours."""
+"""A whole studio in a folder: its service, and a worker that runs when it is told to, with flat colours.
+
+Unless another renderer is handed in.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from studio.service import Service
 from studio.store.database import Database
 from studio.storyboard import CastMember, Shot, Storyboard
-from studio.worker import Worker
+from studio.worker import MakeRenderer, Worker
 from tests.fakes.renderer import FakeRenderer
 
 BOARD = Storyboard(
@@ -26,12 +29,19 @@ BOARD = Storyboard(
 class Studio:
     """`service` is its door, `renderer` what the worker draws with; the clock goes on by itself."""
 
-    def __init__(self, root: Path, database: Database, renderer: FakeRenderer | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        database: Database,
+        renderer: FakeRenderer | None = None,
+        make_renderer: MakeRenderer | None = None,
+    ) -> None:
         self.now = 1000.0
         self.renderer = renderer or FakeRenderer()
         self.database = database
         self.service = Service(root, database, clock=self._clock)
-        self._worker = Worker(root, lambda model: self.renderer, database=database, name="w")
+        make = make_renderer or (lambda model: self.renderer)
+        self._worker = Worker(root, make, database=database, name="w")
 
     def work(self) -> None:
         """Renders until nothing waits."""

@@ -49,9 +49,9 @@ class FakeRenderer:
         began = time.monotonic()
         yield StageEvent(stage="denoise")
         for step in range(STEPS):
-            self._before_step(request.shot, step)
             if cancel is not None and cancel.is_set():
                 raise RenderCancelled
+            self._before_step(request.shot, step)
             yield StepEvent(
                 stage="denoise", step=step + 1, steps=STEPS, seconds_left=0.0, preview=self._preview
             )

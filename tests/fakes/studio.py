@@ -1,4 +1,4 @@
-"""A studio in processes of its own: a real web process, and a worker that draws flat colours.
+"""A studio in processes of its own: a real web process, and a worker that draws flat colours, or a real one.
 
 python -m tests.fakes.studio --root DIR --port N      the web process
 python -m tests.fakes.studio --root DIR --name NAME   its worker
@@ -18,18 +18,23 @@ from pathlib import Path
 from tests.fakes.renderer import FakeRenderer
 
 STEP = "FAKE_STEP_SECONDS"
+REAL = "FAKE_NOTHING"
 
 
 class Studio:
-    """A running studio; `url` is where it is."""
+    """A running studio; `url` is where it is.
 
-    def __init__(self, root: Path, *, step_seconds: float = 0.05) -> None:
+    With `real` its worker is the one there is, with the model that comes with the engine.
+    """
+
+    def __init__(self, root: Path, *, step_seconds: float = 0.05, real: bool = False) -> None:
         self.root = root
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, STEP: str(step_seconds), "PYTHONWARNINGS": "ignore"}
+        self._environment[REAL] = "1" if real else ""
         self.start()
 
     def start(self) -> None:
@@ -71,16 +76,31 @@ class Studio:
             self.kill()
 
 
+class _Renderer(FakeRenderer):
+    """Takes half a second to a step where the caption says "slowly"; finds no memory where it says "huge"."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(self._befall)
+        self._pause = pause
+
+    def _befall(self, shot: int, step: int) -> None:
+        caption = self.requests[-1].caption
+        if "huge" in caption and step == 2:
+            raise MemoryError
+        time.sleep(0.5 if "slowly" in caption else self._pause)
+
+
 def _serve(root: Path, port: int) -> None:
     import uvicorn
 
     from studio.app import make_app
     from studio.service import Service
     from studio.store.upgrade import open_database
-    from studio.supervisor import Supervisor
+    from studio.supervisor import WORKER, Supervisor
 
     service = Service(root, open_database(root))
-    supervisor = Supervisor(root, service.worker_died, command=(sys.executable, "-m", "tests.fakes.studio"))
+    command = WORKER if os.environ.get(REAL) else (sys.executable, "-m", "tests.fakes.studio")
+    supervisor = Supervisor(root, service.worker_died, command, silent=service.worker_is_silent)
     uvicorn.run(make_app(service, supervisor), host="127.0.0.1", port=port, log_level="error")
 
 
@@ -95,8 +115,7 @@ def main() -> None:
         return
     from studio.worker import main as work
 
-    pause = float(os.environ.get(STEP, "0.05"))
-    work(lambda model: FakeRenderer(lambda shot, step: time.sleep(pause)))
+    work(lambda model: _Renderer(float(os.environ.get(STEP, "0.05"))))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,6 @@ def test_a_lost_workers_job_is_taken_up_and_its_late_result_refused(
     for call in (
         lambda: queue.beat(session, late, 200.0),
         lambda: queue.report(session, late, said, b"x", 200.0),
-        lambda: queue.held(session, late),
         lambda: queue.note_claimed(session, late, {}),
         lambda: queue.finish(session, late, "t", 200.0),
         lambda: queue.fail(session, late, "no", 200.0),

@@ -1,0 +1,163 @@
+"""Renders go on whatever becomes of the browser, of its tabs, and of the memory there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Story, opened
+from tests.fakes.studio import Studio
+
+RELOADS = int(os.environ.get("SOAK_RELOADS", "4"))
+TABS = int(os.environ.get("SOAK_TABS", "5"))
+EDITS = 3
+"""Of each tab."""
+
+BACK = 3.0
+ROUND_TRIP = 0.3 if "SOAK_TABS" in os.environ else 1.0
+"""Seconds; machines that run all tests at once are given longer."""
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+def post(url: str) -> None:
+    urllib.request.urlopen(urllib.request.Request(url, data=b"")).close()
+
+
+def until(page: Page, true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        page.wait_for_timeout(50)
+
+
+def test_a_render_outlives_the_page(browser: Browser, running: Studio) -> None:
+    """Reloaded and closed in turn, at moments spread over the render; each shows it as it stands."""
+    shots = RELOADS + 2
+    told = [{"caption": f"Mira waves slowly {n}", "seconds": 1} for n in range(shots)]
+    story = Story(running, json.dumps({"title": "Long", "size": "64x64", "fps": 8, "shots": told}))
+    took: list[float] = []
+    seen: list[int] = []
+    with ExitStack() as tabs:
+        page = tabs.enter_context(opened(browser, story.url))
+        page.locator(".split-button .main").click()
+        for number in range(RELOADS):
+            until(page, lambda number=number: done(story) >= number)  # type: ignore[misc]
+            page.wait_for_timeout(number * 700 % 2000)
+            if number % 2:
+                tabs.pop_all().close()
+                began = time.monotonic()
+                page = tabs.enter_context(opened(browser, story.url))
+            else:
+                began = time.monotonic()
+                page.reload()
+            expect(page.locator(".clip.is-running, .clip.is-queued").first).to_be_visible(timeout=20_000)
+            took.append(time.monotonic() - began)
+            seen.append(page.locator(".clip.is-fresh").count())
+        expect(page.locator(".clip.is-fresh")).to_have_count(shots, timeout=120_000)
+    assert {(job["state"], job["attempts"]) for job in jobs(story)} == {("done", 1)}
+    assert all(shot["take"] for shot in story.shots)
+    assert seen == sorted(seen)
+    assert seen[-1] >= RELOADS - 1
+    print(f"\nthe view is back after {', '.join(f'{seconds:.1f}' for seconds in took)} s")
+    assert max(took) <= BACK
+
+
+def done(story: Story) -> int:
+    return sum(job["state"] == "done" for job in jobs(story))
+
+
+def jobs(story: Story) -> list[Any]:
+    return [job for job in get(f"{story.studio.url}/api/queue")["jobs"] if job["project"] == story.id]
+
+
+HUGE = """
+title: Huge
+size: 64x64
+shots: [{caption: Mira waves}, {caption: Otto is huge}, {caption: Mira runs}]
+"""
+
+
+def test_what_to_change_is_said_where_memory_ran_out(browser: Browser, running: Studio) -> None:
+    story = Story(running, HUGE)
+    with opened(browser, story.url) as page:
+        page.locator(".split-button .main").click()
+        page.get_by_role("tab", name="Queue").click()
+        failed = page.locator(".job.is-failed")
+        expect(failed).to_contain_text("out of memory", timeout=60_000)
+        expect(failed).to_contain_text("choose a smaller size, or shorten the shot")
+        expect(page.locator(".clip.is-fresh")).to_have_count(2, timeout=60_000)
+    assert [(job["state"], job["attempts"]) for job in jobs(story)].count(("done", 1)) == 2
+    assert [bool(shot["take"]) for shot in story.shots] == [True, False, True]
+
+
+EDITING = """
+({ place, edits }) => {
+  window.edited = (async () => {
+    const store = await import("/studio-assets/js/store.js");
+    const found = { kept: [], behind: 0, last: null };
+    const shot = store.shots().at(place).id;
+    while (found.kept.length < edits) {
+      await new Promise((resolve) => setTimeout(resolve, 1000 * Math.random()));
+      const caption = `Otto runs ${found.kept.length} and ${place}`;
+      const kept = await store.edit({ op: "caption", shot, caption });
+      const trips = performance.getEntriesByType("resource").filter((entry) => entry.name.endsWith("/edits"));
+      if (kept === null) found.behind += 1;
+      else found.kept.push(trips.at(-1).duration / 1000);
+      if (kept !== null) found.last = caption;
+    }
+    return found;
+  })();
+}
+"""
+"""Edits a caption as the page does it, by what the page itself uses; again where the tab was behind.
+
+Seconds from the request to the whole answer.
+"""
+
+
+def test_many_tabs_edit_while_a_render_runs(browser: Browser, running: Studio) -> None:
+    shots = [{"caption": f"Mira waves slowly {n}", "seconds": 1} for n in range(40)]
+    story = Story(running, json.dumps({"title": "Busy", "size": "64x64", "fps": 8, "shots": shots}))
+    failed: list[int] = []
+    with ExitStack() as opening:
+        pages = [opening.enter_context(opened(browser, story.url)) for _ in range(TABS)]
+        for page in pages:
+            page.on("response", lambda answer: failed.append(answer.status) if answer.status >= 400 else None)
+        pages[0].locator(".split-button .main").click()
+        expect(pages[-1].locator(".clip.is-running")).to_have_count(1, timeout=60_000)
+        for number, page in enumerate(pages):
+            page.evaluate(EDITING, {"place": -1 - number, "edits": EDITS})
+        found = [page.evaluate("() => window.edited") for page in pages]
+        assert any(job["state"] == "running" for job in jobs(story))
+        for page in pages:
+            expect(page.locator(".caption").last).to_have_text(found[0]["last"], timeout=30_000)
+    post(f"{running.url}/api/projects/{story.id}/trash")
+    behind = sum(tab["behind"] for tab in found)
+    assert behind > 0  # they are told, and try again
+    assert failed == [409] * behind  # nothing else, such as a database that is locked
+    assert story.state()["revision"] == TABS * EDITS  # nobody's edit went over another's
+    assert [tab["last"] for tab in found] == [shot["caption"] for shot in story.shots[::-1][:TABS]]
+    assert "locked" not in "".join(file.read_text() for file in (running.root / "logs").glob("*.log"))
+    trips = [seconds for tab in found for seconds in tab["kept"]]
+    print(f"\n{TABS} tabs: {_figures(trips)}; {behind} more were behind")
+    assert p95(trips) < ROUND_TRIP
+
+
+def p95(seconds: list[float]) -> float:
+    return sorted(seconds)[max(0, round(0.95 * len(seconds)) - 1)]
+
+
+def _figures(seconds: list[float]) -> str:
+    middle = sorted(seconds)[len(seconds) // 2]
+    return f"p50 {middle * 1000:.0f} ms, p95 {p95(seconds) * 1000:.0f} ms of {len(seconds)} edits"
