@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from studio.errors import LostClaim, NotThere, Refused
@@ -64,12 +64,18 @@ def jobs_of(session: Session, project: str | None = None) -> list[Job]:
 
 
 def claim(session: Session, worker: str, now: float, lease: float = LEASE) -> Claim | None:
-    """The first job that waits, now this worker's; None where none does or the queue is paused."""
+    """The first job that waits, now this worker's; None where none does or the queue is paused.
+
+    A shot remembers those before it: of a project one job runs at a time, besides takes that see what an
+    earlier one saw.
+    """
     reclaim(session, now)
     if is_paused(session):
         return None
-    first = select(JobRow).where(JobRow.state == "queued").order_by(JobRow.place, JobRow.id).limit(1)
-    row = session.scalars(first).first()
+    busy = select(JobRow.project).where(JobRow.state == "running")
+    alone = or_(JobRow.asked["keep_context"].as_boolean(), JobRow.project.not_in(busy))
+    waiting = select(JobRow).where(JobRow.state == "queued", alone)
+    row = session.scalars(waiting.order_by(JobRow.place, JobRow.id).limit(1)).first()
     if row is None:
         return None
     row.state = "running"

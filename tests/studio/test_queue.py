@@ -18,7 +18,8 @@ from tests.fakes.projects import project
 JOBS = int(os.environ.get("SOAK_JOBS", "100"))
 
 
-def order(shot: str, seed: int | None = None, *, keep_context: bool = False) -> Order:
+def order(shot: str, seed: int | None = None, *, keep_context: bool = True) -> Order:
+    """Of a take that waits for no other, unless told otherwise."""
     return Order(shot=shot, reason="test", seconds=1.0, seed=seed, keep_context=keep_context)
 
 
@@ -90,6 +91,19 @@ def test_a_wish_that_waits_gets_no_second_job(session: Session, name: str, jobs:
     claimed(session)
     assert len(queue.enqueue(session, name, [order("a")], now=3.0)) == 1  # the first runs already
     assert [shot for shot, _ in states(session)] == ["a", "b", "c", "d", "b", "a"]
+
+
+def test_of_one_project_a_shot_waits_for_what_it_may_remember(session: Session, name: str) -> None:
+    first, second = queue.enqueue(session, name, [order(s, keep_context=False) for s in "ab"], now=1.0)
+    other = projects.create(session, project("Otto runs"), now=0.0)
+    (elsewhere,) = queue.enqueue(session, other, [order("a", keep_context=False)], now=2.0)
+    (rolled,) = queue.enqueue(session, name, [order("c", 5)], now=3.0)
+    running = claimed(session)
+    assert [running.job, claimed(session).job, claimed(session).job] == [first, elsewhere, rolled]
+    assert queue.claim(session, "w", now=10.0) is None
+    queue.finish(session, running, take="t", now=11.0)
+    assert queue.claim(session, "w", now=12.0) is None  # the rolled one may be the take it will remember
+    assert job(session, second).state == "queued"
 
 
 def test_other_projects_wishes_are_their_own(session: Session, name: str, jobs: list[int]) -> None:
