@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ from moc_engine.film import check_format
 from moc_engine.grid import TokenGrid
 from moc_engine.memory import TakeMemory
 from moc_engine.recording import TraceRecorder
-from moc_engine.trace import ContextChunk, QueryChunk
+from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +155,9 @@ def steering_of(job: Job, backbone: Backbone) -> Steering:
     )
 
 
-def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
+def recorder(
+    job: Job, backbone: Backbone, backend: str, kind: type[TraceRecorder] = TraceRecorder
+) -> TraceRecorder:
     """A recorder that knows by name what can be attended to; `chunk_names` names the shot's own chunks."""
     request, config = job.request, backbone.transformer.config
     lengths = np.diff(job.grid.extent.offsets).tolist()
@@ -167,7 +169,7 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
             ContextChunk(kind="history", name=name, shot=take.told.shot, take=take.told.id, frames=span)
             for name, span in zip(names, _latent_spans(take.grid, backbone), strict=True)
         ]
-    return TraceRecorder(
+    return kind(
         shot=request.shot,
         model=backbone.name,
         backend=backend,
@@ -181,6 +183,24 @@ def recorder(job: Job, backbone: Backbone, backend: str) -> TraceRecorder:
         layers=config.num_layers,
         heads=config.num_attention_heads,
         steps=job.sampler.steps,
+    )
+
+
+def of_finished(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) -> RoutingTrace:
+    """The trace with what only the finished shot tells: who its chunks are, and where in the picture."""
+    family, grid = backbone.family, job.grid
+    names = chunk_names(latents, grid, job.request.cast, backbone)
+    query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
+    boxes = family.boxes(latents, job.request.size)
+    looks = family.looks(latents) if grid.chunking == "track" else None
+    return replace(
+        trace,
+        query=tuple(query),
+        moments=tuple(family.moments(latents.shape[1])),
+        boxes=boxes if grid.chunking == "track" else None,
+        grid=(grid.height, grid.width) if boxes is None else None,
+        looks=None if looks is None else looks.vectors,
+        visible=1.0 if looks is None else looks.visible,
     )
 
 

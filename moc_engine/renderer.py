@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -35,10 +34,11 @@ from moc_engine.contract import (
 from moc_engine.errors import OutOfMemory, RenderCancelled
 from moc_engine.files import whole_files
 from moc_engine.film import ClipWriter, Frame
-from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder, steering_of
+from moc_engine.job import Job, of_finished, prepare, read_memory, recorder, steering_of
 from moc_engine.memory import ContextMemory, History
 from moc_engine.pace import Pace, StageClock
 from moc_engine.passes import DenoisingPass, Looking
+from moc_engine.recording import TraceRecorder
 from moc_engine.sampler import denoise, draw_noise, guided
 from moc_engine.trace import RoutingTrace
 
@@ -58,7 +58,8 @@ class ShotRenderer:
 
     The model is loaded with the first request. Memories of finished takes are kept between requests
     within `memory_budget` bytes (a quarter of the device's memory where None); beyond that they are
-    written to the folder `spill`, or read anew from their takes where it is None.
+    written to the folder `spill`, or read anew from their takes where it is None. `recorder` is what records
+    the routing.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class ShotRenderer:
         device: str | None = None,
         memory_budget: int | None = None,
         spill: Path | None = None,
+        recorder: type[TraceRecorder] = TraceRecorder,
     ) -> None:
         self._model = model
         self._device = device
         self._budget = memory_budget
         self._spill = spill
+        self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._pace = Pace()
 
@@ -185,7 +188,7 @@ class ShotRenderer:
             backbone.device,
             rows=2 if guides else 1,
         )
-        attention.recorder = recorder(job, backbone, attention.backend)
+        attention.recorder = recorder(job, backbone, attention.backend, self._recorder)
 
         def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
             return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
@@ -205,7 +208,7 @@ class ShotRenderer:
                 preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(job, "denoise", done.step, done.steps, preview)
         final = latents[0].float().cpu()
-        return final, _told(attention.recorder.finish(), final, job, backbone)
+        return final, of_finished(attention.recorder.finish(), final, job, backbone)
 
     def _decode(
         self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None
@@ -241,24 +244,6 @@ class ShotRenderer:
         return StepEvent(
             stage=stage, step=step, steps=steps, seconds_left=self._pace.left(ahead), preview=preview
         )
-
-
-def _told(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) -> RoutingTrace:
-    """The trace with what only the finished shot tells: who its chunks are, and where in the picture."""
-    family, grid = backbone.family, job.grid
-    names = chunk_names(latents, grid, job.request.cast, backbone)
-    query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
-    boxes = family.boxes(latents, job.request.size)
-    looks = family.looks(latents) if grid.chunking == "track" else None
-    return replace(
-        trace,
-        query=tuple(query),
-        moments=tuple(family.moments(latents.shape[1])),
-        boxes=boxes if grid.chunking == "track" else None,
-        grid=(grid.height, grid.width) if boxes is None else None,
-        looks=None if looks is None else looks.vectors,
-        visible=1.0 if looks is None else looks.visible,
-    )
 
 
 def _stop_if(cancel: CancelToken | None) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.animatic.codec import AnimaticCodec
@@ -23,11 +24,15 @@ from moc_engine.animatic.scene import PROPS, SETS, Scene
 from moc_engine.animatic.script import Actor, PropUse, ShotScript, sample_colour, sample_look, sample_place
 from moc_engine.animatic.staging import stage
 from moc_engine.attention import moc_attention
+from moc_engine.backbone import load_backbone
 from moc_engine.config import RoutingConfig
-from moc_engine.contract import ContextTake, RenderRequest, StageEvent
+from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StageEvent
+from moc_engine.job import of_finished, prepare
 from moc_engine.layout import by_length
+from moc_engine.recording import TraceRecorder
 from moc_engine.renderer import ShotRenderer
 from moc_engine.routing import route
+from moc_engine.trace import RoutingTrace
 
 SIZES: Final = ((1280, 720), (640, 360))
 SCENES: Final = (
@@ -76,6 +81,15 @@ class LateShot:
     early_seconds: float
     late_seconds: float
     ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracingTime:
+    """CPU seconds to render a shot, and the median share of them that recording its routing takes."""
+
+    shot: int
+    seconds: float
+    share: float
 
 
 def time_frames(frames: int = 30) -> Iterator[FrameTime]:
@@ -159,6 +173,77 @@ def _check_backends() -> None:
     assert torch.allclose(fast, naive, atol=1e-5)
 
 
+class _OneStep(TraceRecorder):
+    """Records the first step alone: the least that makes a trace."""
+
+    def add(self, *, step: int, **shares: Any) -> None:
+        if step == 0:
+            super().add(step=step, **shares)
+
+
+def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repeats: int = 5) -> TracingTime:
+    """Renders a story into `folder`, and its last shot, of three seconds at 720p, in turn with every step
+    recorded and with one; what is told of the finished shot is timed by itself.
+    """
+    takes: list[ContextTake] = []
+    for nth in range(shot - 1):
+        wanted = _request(folder, nth, takes)
+        takes.append(_take(wanted, _finished(ShotRenderer(model), wanted).latents))
+    wanted = _request(folder, shot - 1, takes, size=(1280, 720), fps=24.0)
+    full, least = ShotRenderer(model), ShotRenderer(model, recorder=_OneStep)
+    backbone = load_backbone(model)
+    job = prepare(wanted, backbone)
+    result = _finished(full, wanted)
+    trace, latents = RoutingTrace.load(result.trace), load_file(result.latents)["latents"]
+    _finished(least, wanted)  # both have loaded the model by now
+    runs = [
+        (
+            _timed(lambda: _finished(full, wanted)),
+            _timed(lambda: _finished(least, wanted)),
+            _timed(lambda: of_finished(trace, latents, job, backbone)),
+        )
+        for _ in range(repeats)
+    ]
+    return TracingTime(
+        shot=shot,
+        seconds=statistics.median(whole for whole, _, _ in runs),
+        share=statistics.median((whole - spared + told) / whole for whole, spared, told in runs),
+    )
+
+
+def _finished(renderer: ShotRenderer, wanted: RenderRequest) -> RenderResult:
+    work = renderer.render(wanted)
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: RenderResult = stop.value
+            return result
+
+
+def _request(
+    folder: Path,
+    shot: int,
+    takes: Sequence[ContextTake],
+    *,
+    size: tuple[int, int] = (96, 54),
+    fps: float = 1.0,
+) -> RenderRequest:
+    """A shot of three seconds that sees the takes of all before it."""
+    return RenderRequest(
+        shot=shot,
+        caption="Mira walks right on the beach",
+        global_caption="",
+        cast=("Mira",),
+        seconds=3.0,
+        fps=fps,
+        size=size,
+        seed=shot,
+        output=folder / str(shot),
+        context=tuple(takes[:shot]),
+    )
+
+
 def time_late_shot(
     folder: Path, *, model: Path | None = None, early: int = 2, late: int = 32, repeats: int = 9
 ) -> LateShot:
@@ -166,29 +251,16 @@ def time_late_shot(
     renderer = ShotRenderer(model)
     takes: list[ContextTake] = []
 
-    def request(shot: int) -> RenderRequest:
-        return RenderRequest(
-            shot=shot,
-            caption="Mira walks right on the beach",
-            global_caption="",
-            cast=("Mira",),
-            seconds=3.0,
-            fps=1.0,
-            size=(96, 54),
-            seed=shot,
-            output=folder / str(shot),
-            context=tuple(takes[:shot]),
-        )
-
     def denoise(shot: int) -> float:
         begun = ended = 0.0
-        work = renderer.render(request(shot))
+        wanted = _request(folder, shot, takes)
+        work = renderer.render(wanted)
         while True:
             try:
                 event = next(work)
             except StopIteration as stop:
                 if shot == len(takes):
-                    takes.append(_take(request(shot), stop.value.latents))
+                    takes.append(_take(wanted, stop.value.latents))
                 return ended - begun
             if isinstance(event, StageEvent) and event.stage == "denoise":
                 begun = time.thread_time()
