@@ -20,7 +20,7 @@ TABS = int(os.environ.get("SOAK_TABS", "5"))
 EDITS = 3
 """Of each tab."""
 
-BACK = 3.0
+BACK = 3.0 if "SOAK_RELOADS" in os.environ else 10.0
 ROUND_TRIP = 0.3 if "SOAK_TABS" in os.environ else 1.0
 """Seconds; machines that run all tests at once are given longer."""
 
