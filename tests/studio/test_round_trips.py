@@ -70,7 +70,11 @@ def test_a_command_answers_quickly_while_the_model_renders(database: Database, t
             ask("POST", f"/projects/{project}/shots/s0/roll", {"count": MOST_VARIATIONS})
             while running(ask)["stage"] != "denoise":
                 time.sleep(0.2)
-            seconds = [timed(ask, project, command) for command in commands()]
+            seconds = []
+            for number, command in enumerate(commands()):
+                if number % 20 == 19:  # so that it lasts
+                    ask("POST", f"/projects/{project}/shots/s0/roll", {"count": MOST_VARIATIONS})
+                seconds.append(timed(ask, project, command))
             running(ask)
     finally:
         studio.stop()
@@ -86,7 +90,7 @@ def timed(ask: Page, project: str, command: dict[str, Any]) -> float:
     began = time.perf_counter()
     state = ask("POST", f"/projects/{project}/edits", {"base": base, "edit": command})
     took = time.perf_counter() - began
-    assert state["revision"] == base + 1
+    assert state["revision"] - base in (0, 1)  # 0 where a shot was moved to where it is
     return took
 
 
