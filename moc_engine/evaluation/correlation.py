@@ -41,7 +41,8 @@ def auc(scores: ArrayLike, positive: ArrayLike) -> float:
 
 
 def over_stories(one: ArrayLike, other: ArrayLike, stories: ArrayLike) -> Estimate:
-    """Spearman's correlation over all findings; `stories` (P,) says whose they are."""
+    """Spearman's correlation over all findings; `stories` (P,) says whose they are, as in
+    `story_weights`."""
     one, other = np.asarray(one, float), np.asarray(other, float)
     return _estimate(*(_spearman(one, other, weights) for weights in story_weights(stories)))
 
@@ -86,11 +87,23 @@ def ratio_over_stories(part: ArrayLike, whole: ArrayLike, stories: ArrayLike) ->
 
 
 def story_weights(stories: ArrayLike) -> tuple[Floats, Floats]:
-    """Weights of findings (1, P) as they are, and (R, P) with stories drawn anew; the same every time."""
-    _, places = np.unique(np.asarray(stories), return_inverse=True)
-    count = int(places.max(initial=-1)) + 1
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / max(1, count)), size=RESAMPLES)
-    return np.ones((1, len(places))), drawn[:, places].astype(float)
+    """Weights of findings (1, P) as they are, and (R, P) with stories drawn anew; the same every time.
+
+    Findings about two things, `stories` (P, 2), count as often as both of their stories are drawn.
+    """
+    names = np.asarray(stories)
+    if not names.size:
+        return np.ones((1, 0)), np.ones((RESAMPLES, 0))
+    _, places = np.unique(names, return_inverse=True)
+    places = places.reshape(names.shape)
+    count = int(places.max()) + 1
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    if places.ndim == 2:
+        one, other = places.T
+        weights = drawn[:, one] * np.where(one == other, 1, drawn[:, other])
+    else:
+        weights = drawn[:, places]
+    return np.ones((1, len(places))), weights.astype(float)
 
 
 def _estimate(whole: Floats, resampled: Floats) -> Estimate:
@@ -101,6 +114,8 @@ def _estimate(whole: Floats, resampled: Floats) -> Estimate:
 
 def _spearman(one: Floats, other: Floats, weights_RP: Floats) -> Floats:
     """(R,): the weighted correlation of weighted mean ranks."""
+    if not one.size:
+        return np.full(len(weights_RP), np.nan)
     x, y = _ranks(one, weights_RP), _ranks(other, weights_RP)
     total = weights_RP.sum(axis=1, keepdims=True)
     x, y = (ranks - (ranks * weights_RP).sum(axis=1, keepdims=True) / total for ranks in (x, y))
@@ -121,6 +136,8 @@ def _ranks(values: Floats, weights_RP: Floats) -> Floats:
 
 def _auc(scores: Floats, positive: NDArray[np.bool_], weights_RP: Floats) -> Floats:
     """(R,): Mann and Whitney's U over all pairs, by the positives' ranks."""
+    if not scores.size:
+        return np.full(len(weights_RP), np.nan)
     of_positive = weights_RP * positive
     count = of_positive.sum(axis=1)
     others = weights_RP.sum(axis=1) - count

@@ -7,10 +7,10 @@ import json
 import sys
 from dataclasses import asdict
 from importlib.util import find_spec
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.commands.figures import without_nan
 from studio.errors import StudioError, wrong_option
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         with told_plainly(args.plot):
             write_plot(pairs, found, args.plot, worth=Settings().worth)
     if args.json:
-        print(json.dumps({"settings": settings, "figures": _without_nan(asdict(found))}, indent=2))
+        print(json.dumps({"settings": settings, "figures": without_nan(asdict(found))}, indent=2))
         return 0
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
     for line in _in_words(found):
@@ -148,20 +148,7 @@ def _in_words(found: Influence) -> list[str]:
 
 
 def _row(name: str, *cells: str) -> str:
-    return f"{name:38} {' '.join(f'{cell:18}' for cell in cells)}".rstrip()
-
-
-def _without_nan(told: Any) -> Any:
-    """None for NaN, which JSON does not know."""
-    match told:
-        case dict():
-            return {name: _without_nan(value) for name, value in told.items()}
-        case list() | tuple():
-            return [_without_nan(value) for value in told]
-        case float() if isnan(told):
-            return None
-        case _:
-            return told
+    return f"{name:42} {' '.join(f'{cell:18}' for cell in cells)}".rstrip()
 
 
 def _of(estimate: Estimate) -> str:
