@@ -25,7 +25,7 @@ def add_to(kinds: Any) -> None:
         help="whether the share of attention tells what a shot would change",
         description="Generates held-out stories, then every shot again without each of the earlier takes it "
         "could look at, at the same seed, and holds what changed against the share that the trace recorded. "
-        "50 stories take about ten minutes of one core.",
+        "50 stories take about twelve minutes of one core.",
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
     parser.add_argument("--stories", type=int, default=50, metavar="N", help="default: 50")
