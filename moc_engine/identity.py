@@ -45,12 +45,27 @@ class Reading:
 
 
 DEPTH: Final = 0.5
+"""How far into the model: its layer 3 of 0–5, the embedded one's."""
+
 NOISE: Final = 0.0
 KIND: Final[Kind] = "value"
 
+ANOTHER_LOOK: Final = 0.106
+"""From this `distance` on somebody looks otherwise, as the usual reading of the embedded model tells best."""
+
 
 def usual_reading(backbone: Backbone) -> Reading:
-    """What is best for the embedded model; the same depth in another, for which nothing is measured."""
+    """Values at half depth, without noise: best for the embedded model; of others nothing is measured.
+
+    Values carry looks where keys carry what is to be found by. Of pairs of takes of one film that show one
+    cast member, in ten held-out stories, values of layer 3 (from 0) tell other looks from the same with an
+    AUC of .988 (.977–.998) in generated takes and .988 (.976–.999) in drawn ones; `ANOTHER_LOOK` puts .968
+    and .955 on the right side; Spearman's correlation with the distance of looks is .77 (.66–.85) and .80
+    (.65–.87). In the ten stories it was chosen by, the best of others: keys of that layer .94, values of
+    layer 2 .95, inputs of attention .84, outputs .79; noise only blurs (.98 at .1, .91 at .5). The latents
+    averaged likewise: .76. Cosine, Euclidean distance and the cosine less each vector's mean differ by about
+    .002. `moc-studio eval identity` measures it.
+    """
     layers = int(backbone.transformer.config.num_layers)
     return Reading(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
 

@@ -95,12 +95,12 @@ def _in_words(found: Identity) -> list[str]:
     best = found.best
     noises = sorted({tried.noise for tried in found.tried})
     lines = ["Spearman | AUC of other looks, one name, one film, cosine; by noise level:"]
-    lines.append(f"{'layer':14}" + "".join(f"{noise:<14g}" for noise in noises))
+    lines.append(f"{'layer':16}" + "".join(f"{noise:<16g}" for noise in noises))
     scores = {(t.kind, t.layer, t.noise): t for t in found.tried if t.metric == "cosine"}
     for kind, layer in sorted({key[:2] for key in scores}):
         row = (scores[kind, layer, noise] for noise in noises)
-        cells = "".join(f"{f'{t.correlation:.3f} | {t.auc:.3f}':14}" for t in row)
-        lines.append(f"{f'{kind} {layer + 1}':14}{cells}")
+        cells = "".join(f"{f'{t.correlation:.3f} | {t.auc:.3f}':16}" for t in row)
+        lines.append(f"{f'{kind} {layer + 1}':16}{cells}")
     lines += ["", f"best: {best.kind} of layer {best.layer + 1} at noise {best.noise:g}, {best.metric}"]
     lines.append(f"another look from a distance of {found.threshold:.3f} on; on the other stories:")
     lines += [_told(told) for told in found.told]
