@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from studio.commands import report
+from studio.commands import identity, influence, report
 from studio.errors import wrong_option
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def add_to(subparsers: Any) -> None:
         "not set is as in a render.",
     )
     _add_speed(kinds)
+    influence.add_to(kinds)
+    identity.add_to(kinds)
     report.add_to(kinds)
 
 
