@@ -191,6 +191,30 @@ class RoutingTrace:
                 shares[chunk.shot] = shares.get(chunk.shot, 0.0) + share
         return dict(sorted(shares.items()))
 
+    def strongest(self) -> dict[str, tuple[str, float]]:
+        """For each earlier take the thing in the picture that drew most from it, and how much: of what that
+        drew from the past, of what is to be seen there, 0–1.
+
+        It foretells best what would change without the take (`moc-studio eval influence`).
+        """
+        past = [
+            column
+            for column, chunk in enumerate(self.context)
+            if chunk.kind == "history" and chunk.take is not None and not chunk.name.endswith(EMPTY)
+        ]
+        takes = {self.context[column].take or "": None for column in past}
+        columns = [[self.context[column].take == take for column in past] for take in takes]
+        found = dict.fromkeys(takes, ("", 0.0))
+        for chunk, shares in zip(self.query, self.by_query(), strict=True):
+            total = float(shares[past].sum())
+            if chunk.name.endswith(EMPTY) or total <= 0:
+                continue
+            for take, mask in zip(takes, columns, strict=True):
+                share = float(shares[past][mask].sum()) / total
+                if share > found[take][1]:
+                    found[take] = chunk.name, share
+        return found
+
     def links(self) -> tuple[Link, ...]:
         """The earlier takes that were attended to, the strongest first."""
         takes = {chunk.shot: chunk.take for chunk in self.context if chunk.kind == "history"}

@@ -1,8 +1,8 @@
 """What each shot's take is worth now, why, and what to render: from a project and its finished takes.
 
 A take is outdated where anything that decides its pixels differs by now. It is worth rendering anew where
-that is something of the shot's own, or a context take that its measured share of attention, carried along
-links, makes matter. The share is an estimate: it says where the shot looked, not what it would have shown.
+that is something of the shot's own, or a context take on which something in it hangs, as measured by its
+attention and carried along links. That is an estimate: how good a one, `moc-studio eval influence` measures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class FinishedTake:
     """What planning knows of a take.
 
     `caption` is the shot's own as it stood; `context` holds (shot id, take id) of what it could look at,
-    `links` the share of its attention that went to each of these takes, by take id. A take that was rolled
+    `links` the share of its attention that went to each of these takes, by take id, and `strongest` what in
+    the picture drew most from each, with the share of that in what it drew from all. A take that was rolled
     anew has another seed than the shot asked for; `rolled_from` is the one it asked for. `frames` long.
     """
 
@@ -31,6 +32,7 @@ class FinishedTake:
     frames: int
     context: tuple[tuple[str, str], ...] = ()
     links: Mapping[str, float] = field(default_factory=dict)
+    strongest: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     rolled_from: int | None = None
 
     @property
@@ -41,6 +43,10 @@ class FinishedTake:
         """The share of one take in what this one drew from all it could look at, 0–1."""
         total = sum(self.links.values())
         return self.links.get(take, 0.0) / total if total else 0.0
+
+    def hold(self, take: str) -> float:
+        """How much of this one hangs on another, 0–1: what foretells best whether it would change."""
+        return self.strongest[take][1] if take in self.strongest else self.share(take)
 
 
 State = Literal["unwritten", "missing", "fresh", "outdated"]
@@ -231,8 +237,8 @@ def _context_reasons(
         if now.get(shot) == seen or seen in now.values():
             continue
         told = True
-        share = take.share(seen)
-        yield _Reason(words=f"{_what_became(project, own, shot, now)}; {_gave(share)}", influence=share)
+        words = f"{_what_became(project, own, shot, now)}; {_gave(take, seen)}"
+        yield _Reason(words=words, influence=take.hold(seen))
     for shot, seen in now.items():
         if shot not in then and seen not in then.values():
             told = True
@@ -245,9 +251,8 @@ def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> I
     """What will differ once earlier shots are rendered anew."""
     for shot, seen in take.context:
         if seen in due:
-            share = take.share(seen)
-            words = f"{_name(project, shot)} is to have a new take; {_gave(share)}"
-            yield _Reason(words=words, influence=share * due[seen])
+            words = f"{_name(project, shot)} is to have a new take; {_gave(take, seen)}"
+            yield _Reason(words=words, influence=take.hold(seen) * due[seen])
 
 
 def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
@@ -267,5 +272,10 @@ def _name(project: Project, shot: str) -> str:
     return "a deleted shot" if place is None else f"shot {place + 1}"
 
 
-def _gave(share: float) -> str:
-    return f"it gave {share:.0%} of this shot's context" if share >= 0.005 else "it hardly looked there"
+def _gave(take: FinishedTake, seen: str) -> str:
+    share = take.share(seen)
+    if share < 0.005:
+        return "it hardly looked there"
+    part, most = take.strongest.get(seen, ("", 0.0))
+    told = f", {most:.0%} of what {part} drew on" if part else ""
+    return f"it gave {share:.0%} of this shot's context{told}"

@@ -102,7 +102,7 @@ class Settings:
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
     enough for a model that remembers, or into every one. Of changes in a shot's context, those of
-    takes that gave it at least the share `worth` of all it drew from there make it worth rendering anew.
+    takes from which something in its picture drew at least the share `worth` make it worth rendering anew.
     """
 
     model: str | None = None
@@ -110,7 +110,7 @@ class Settings:
     guidance: float | None = None
     top_k: int | None = None
     looks: Looks = "first"
-    worth: float = 0.15
+    worth: float = 0.5
 
     def __post_init__(self) -> None:
         if self.steps is not None:

@@ -1,4 +1,4 @@
-"""Draws what shots changed by against the share of the take they were rendered without."""
+"""Draws what shots changed by against what their traces say of the take they were rendered without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from moc_engine.evaluation.correlation import Estimate
 from moc_engine.evaluation.influence import Influence, Pair
-from moc_engine.evaluation.predictors import CONTEXT_SHARE
+from moc_engine.evaluation.predictors import CONTEXT_SHARE, LARGEST_SHOWN
 from moc_engine.files import whole_files
 
 VISIBLE: Final = "#c8443a"
@@ -36,26 +36,26 @@ def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, worth: fl
 
 
 def draw(pairs: Sequence[Pair], found: Influence, *, worth: float) -> Plot:
-    """The change in pixels and in the scene, side by side."""
+    """The change of the picture against the share of the shot, and of what in it drew most, side by side."""
     plot = Plot(figsize=(9.6, 4.2), layout="constrained")
-    left, right = plot.subplots(1, 2, sharex=True)
-    told = next(p for p in found.predictions if p.name == CONTEXT_SHARE)
-    share = np.array([pair.share for pair in pairs])
+    left, right = plot.subplots(1, 2, sharex=True, sharey=True)
     visible = np.array([pair.change.visible for pair in pairs])
-    for axes, kind, every, within in (
-        (left, "pixels", told.pixels, told.pixels_within),
-        (right, "scene", told.scene, told.scene_within),
+    change = np.maximum([pair.change.pixels for pair in pairs], LEAST)
+    for axes, name, words in (
+        (left, CONTEXT_SHARE, "Share of the take in what the shot drew from its context"),
+        (right, LARGEST_SHOWN, "The largest such share of any one thing in the picture"),
     ):
-        change = np.maximum([getattr(pair.change, kind) for pair in pairs], LEAST)
-        _draw(axes, share, change, visible)
-        axes.axvline(worth, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"worth = {worth:g}")
+        told = next(p for p in found.predictions if p.name == name)
+        _draw(axes, np.array([pair.predicted[name] for pair in pairs]), change, visible)
         axes.set_title(
-            f"Spearman {_words(every)} over all pairs\n{_words(within)} within a shot", fontsize=9, loc="left"
+            f"Spearman {_words(told.pixels)} over all pairs\n{_words(told.pixels_within)} within a shot",
+            fontsize=9,
+            loc="left",
         )
-        axes.set_xlabel("Share of the take in what the shot drew from its context", fontsize=9)
+        axes.set_xlabel(words, fontsize=9)
+    right.axvline(worth, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"worth = {worth:g}")
     left.set_ylabel("Change of the picture without it (sRGB, 0–1)", fontsize=9)
-    right.set_ylabel("Change of the scene without it (latents)", fontsize=9)
-    plot.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    plot.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return plot
 
 

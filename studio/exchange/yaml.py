@@ -191,7 +191,7 @@ class _Reader:
                 guidance=entries.get("guidance", _number, None),
                 top_k=entries.get("top_k", _whole, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
-                worth=entries.get("worth", _number, 0.15),
+                worth=entries.get("worth", _number, Settings.worth),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:

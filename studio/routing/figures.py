@@ -31,12 +31,15 @@ _MOST_TICKS: Final = 24
 def story_figure(rows: Sequence[StoryRow]) -> Figure:
     """Shots × shots; beside it what stayed in the shot, and what went to takes no longer shown."""
     names = [str(row.place + 1) for row in rows]
-    sides = ["own", "else"] if any(row.elsewhere for row in rows) else ["own"]
-    beside = [[row.own, row.elsewhere or None][: len(sides)] for row in rows]
-    told = {
-        "own": "Shot %{y} kept %{z:.1%} to itself",
-        "else": "Shot %{y}: %{z:.1%} went to takes no longer shown",
+    beside = {
+        "own": ([row.own for row in rows], "Shot %{y} kept %{z:.1%} to itself"),
+        "caption": ([row.captions for row in rows], "Shot %{y} gave %{z:.1%} to captions"),
+        "else": (
+            [row.elsewhere or None for row in rows],
+            "Shot %{y}: %{z:.1%} went to takes no longer shown",
+        ),
     }
+    sides = [name for name, (shares, _) in beside.items() if name == "own" or any(shares)]
     main = {
         "type": "heatmap",
         "meta": "heat",
@@ -56,16 +59,16 @@ def story_figure(rows: Sequence[StoryRow]) -> Figure:
             "meta": "heat",
             "x": [name],
             "y": names,
-            "z": [[line[nth]] for line in beside],
+            "z": [[share] for share in beside[name][0]],
             "xaxis": "x2",
-            "hovertemplate": told[name] + "<extra></extra>",
+            "hovertemplate": f"{beside[name][1]}<extra></extra>",
             "hoverongaps": False,
             "showscale": False,
             "zmin": 0,
             "zmax": 1,
             "ygap": 1,
         }
-        for nth, name in enumerate(sides)
+        for name in sides
     ]
     split = 1 - 0.06 * len(sides) - 0.02
     layout = {

@@ -15,7 +15,8 @@ class StoryRow:
     """What one shot's take drew from, as shares of all its attention.
 
     `shares` has an entry per shot of the film: None for what its take could not see. `own` stayed in the
-    shot, None where that is not known; `elsewhere` went to takes the film no longer shows.
+    shot, None where that is not known; `captions` went to captions, None where they are not among what is
+    attended to; `elsewhere` went to takes the film no longer shows.
     """
 
     shot: str
@@ -23,6 +24,7 @@ class StoryRow:
     caption: str
     take: str | None
     own: float | None
+    captions: float | None
     elsewhere: float
     shares: tuple[float | None, ...]
 
@@ -54,6 +56,7 @@ def _row(project: Project, takes: Mapping[str, StoredTake], shown: Mapping[str, 
         caption=shot.caption,
         take=None if take is None else take.id,
         own=None if take is None else take.own_share,
+        captions=None if take is None else take.caption_share,
         elsewhere=elsewhere,
         shares=tuple(shares),
     )

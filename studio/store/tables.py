@@ -64,7 +64,9 @@ class ArtifactRow(Table):
 
 
 class TakeRow(Table):
-    """A finished take of a project, named by its inputs. `links`: share of attention by context take."""
+    """A finished take of a project, named by its inputs. `links`: share of attention by context take;
+    `strongest`: what in the picture drew most from each.
+    """
 
     __tablename__ = "take"
 
@@ -75,6 +77,8 @@ class TakeRow(Table):
     context: Mapped[list[Any]]
     links: Mapped[Json]
     own_share: Mapped[float | None]
+    caption_share: Mapped[float | None]
+    strongest: Mapped[Json] = mapped_column(server_default="{}")
     rolled_from: Mapped[int | None]
     frames: Mapped[int]
     backend: Mapped[str]

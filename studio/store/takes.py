@@ -24,6 +24,7 @@ class StoredTake(FinishedTake):
     backend: str
     timings: Mapping[str, float]
     own_share: float | None
+    caption_share: float | None = None
     clip: str
     latents: str
     trace: str
@@ -126,7 +127,9 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
             caption=take.caption,
             context=[list(pair) for pair in take.context],
             links=dict(take.links),
+            strongest={name: list(found) for name, found in take.strongest.items()},
             own_share=take.own_share,
+            caption_share=take.caption_share,
             rolled_from=take.rolled_from,
             frames=take.frames,
             backend=take.backend,
@@ -152,7 +155,9 @@ def _take(row: TakeRow) -> StoredTake:
         rolled_from=row.rolled_from,
         backend=row.backend,
         timings=row.timings,
+        strongest={name: (part, share) for name, (part, share) in row.strongest.items()},
         own_share=row.own_share,
+        caption_share=row.caption_share,
         clip=row.clip,
         latents=row.latents,
         trace=row.trace,

@@ -77,7 +77,11 @@ class Forms:
             self._setting(
                 "worth",
                 gr.Slider(
-                    0, 1, step=0.05, label="Re-render from", info="share of a shot's context that changed"
+                    0,
+                    1,
+                    step=0.05,
+                    label="Re-render from",
+                    info="share of what something in a shot remembers that changed",
                 ),
                 float,
             )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from moc_engine.errors import TraceError
 from moc_engine.recording import TraceRecorder
-from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
 
 NAMES = ("Mira", "the ball")
 
@@ -86,6 +87,18 @@ def test_links_name_shot_take_and_share() -> None:
     assert (strong.shot, strong.source, strong.take) == (2, 1, "take-1")
     assert (weak.source, weak.take) == (0, "take-0")
     assert strong.share > weak.share > 0.2
+
+
+def test_the_strongest_hold_is_by_part_of_the_picture() -> None:
+    trace = small_trace()
+    second = trace.query[1].name  # of what it drew from the past, as much came from either take
+    first = trace.by_query()[0]
+    assert trace.strongest() == {
+        "take-0": (second, pytest.approx(0.5, abs=1e-3)),
+        "take-1": (trace.query[0].name, pytest.approx(first[4:].sum() / first[2:].sum(), abs=1e-3)),
+    }
+    nobody = tuple(replace(chunk, name=f"{chunk.name}{EMPTY}") for chunk in trace.query)
+    assert replace(trace, query=nobody).strongest() == {"take-0": ("", 0.0), "take-1": ("", 0.0)}
 
 
 def test_captions_in_the_sequence_have_their_share() -> None:

@@ -79,6 +79,20 @@ def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
     assert found["d"].reasons[0] == "shot 2 has a new take; it gave 33% of this shot's context"
 
 
+def test_what_most_hangs_on_a_take_decides_whether_its_change_is_worth_it() -> None:
+    done, takes = rendered(project(*STORY))
+    old = done.chosen["b"]
+    for shot, part, most in (("c", "Otto", 0.9), ("d", "Mira", 0.2)):
+        name = done.chosen[shot]
+        takes[name] = replace(takes[name], strongest={old: (part, most)})
+    again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
+    found = standings(again, takes)
+    words = "shot 2 has a new take; it gave 50% of this shot's context, 90% of what Otto drew on"
+    assert (found["c"].worth, found["c"].reasons[0]) == (True, words)
+    assert found["d"].influence == pytest.approx(max(0.2, 0.9 / 3))  # of shot 3, of which .9 may change
+    assert not found["d"].worth
+
+
 def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
     done, takes = rendered(project(*STORY, settings=Settings(worth=0.4)))
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")

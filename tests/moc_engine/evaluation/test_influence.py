@@ -108,7 +108,7 @@ def test_the_plot_tells_its_correlation(tmp_path: Path) -> None:
     pairs = _pairs()
     found = study(pairs)
     left, right = draw(pairs, found, worth=0.15).axes
-    for axes in (left, right):
-        assert "Spearman 1.00 (1.00–1.00) over all pairs" in axes.get_title(loc="left")
+    for axes, told in ((left, "1.00 (1.00–1.00)"), (right, "-1.00 (-1.00–-1.00)")):
+        assert f"Spearman {told} over all pairs" in axes.get_title(loc="left")
     write_plot(pairs, found, tmp_path / "plot.png", worth=0.15)
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

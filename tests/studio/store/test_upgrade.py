@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from studio.edits import SetFilm
 from studio.errors import ForeignDatabase, OutputFailed
-from studio.store import projects
+from studio.store import projects, takes
 from studio.store.database import APPLICATION, Database
 from studio.store.tables import Table
 from studio.store.upgrade import MIGRATIONS, back_up, open_database
@@ -212,8 +212,8 @@ import os, signal, time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -226,7 +226,7 @@ def upgrade():
 
 def migrations(folder: Path, ending: str = "") -> Path:
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_next.py").write_text(NEXT.format(ending=ending))
+    (folder / "versions" / "0003_next.py").write_text(NEXT.format(ending=ending))
     return folder
 
 
@@ -250,6 +250,28 @@ def test_a_migration_keeps_all_rows_and_takes_a_backup_first(tmp_path: Path) -> 
     assert dump(backup) == before
     with pytest.raises(ForeignDatabase, match="newer version"):  # by the program as it was
         open_database(root)
+
+
+def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
+    first = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "000[2-9]*"))
+    open_database(tmp_path, first).close()
+    path = tmp_path / "studio.db"
+    digests = ("'c'", "'l'", "'t'", "'p'")
+    inputs = '{"model": "m", "caption": "Mira waves", "global_caption": "", "cast": ["Mira"], "seconds": 2.0,'
+    inputs += ' "fps": 12.0, "size": [96, 54], "seed": 7}'
+    statement(
+        path,
+        "INSERT INTO project VALUES ('one', '{}', 0, 1.0, 1.0, 1.0, NULL)",
+        *(f"INSERT INTO artifact VALUES ({digest}, '.x', 1, 1.0)" for digest in digests),
+        f"INSERT INTO take VALUES ('one', 'take', '{inputs}', 'Mira waves', '[[\"a\", \"x\"]]', "
+        f"'{{\"x\": 0.2}}', 0.8, NULL, 24, 'grouped', '{{}}', {', '.join(digests)}, 2.0)",
+    )
+    database = open_database(tmp_path)
+    with database.read() as session:
+        take = takes.takes_of(session, "one")["take"]
+    database.close()
+    assert (take.share("x"), take.hold("x"), take.caption_share, take.strongest) == (1.0, 1.0, None, {})
 
 
 @pytest.mark.parametrize(
