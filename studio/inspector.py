@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from moc_engine.drift import Scene, drift_of
 from moc_engine.errors import TraceError
 from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
@@ -17,8 +18,8 @@ from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
 from studio.planner import chosen_take
 from studio.project import Project
+from studio.routing.consistency import reason
 from studio.routing.difference import difference
-from studio.routing.drift import Scene, drift_of, reason
 from studio.routing.figures import (
     Figure,
     chunk_figure,

@@ -18,8 +18,9 @@ CONTEXT_SHARE: Final = "share of context"
 
 LARGEST_SHOWN: Final = "largest share of a shown query chunk"
 """What foretells best, and the studio goes by: the most that any one thing in the picture drew from a take,
-of what it drew from the context. A mean over all places dilutes it with those that show nothing. Over 1,400 pairs its AUC of telling
-visible changes is .91, that of the share of context .79 (`moc-studio eval influence`)."""
+of what it drew from the context. A mean over all places dilutes it with those that show nothing. Over 1,400
+pairs its AUC of telling visible changes is .91, that of the share of context .79 (`moc-studio eval
+influence`)."""
 
 
 def predictors(trace: RoutingTrace) -> dict[str, dict[int, float]]:

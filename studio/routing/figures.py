@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from moc_engine.drift import Drift
 from moc_engine.trace import RoutingTrace
 from studio.routing.difference import Difference
-from studio.routing.drift import Drift
 from studio.routing.heads import Heads, heads_of
 from studio.routing.sources import Source, by_source, sources_of
 from studio.routing.story import StoryRow

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("studio", "moc_engine")
 
-CONTRACT = {f"moc_engine.{name}" for name in ("contract", "config", "errors", "film", "trace", "vocabulary")}
+CONTRACT = {
+    f"moc_engine.{name}" for name in ("contract", "config", "drift", "errors", "film", "trace", "vocabulary")
+}
 """What of the engine anyone may know; no torch behind any of it."""
 
 PURE = {"errors", "storyboard", "project", "edits", "history", "inputs", "planner", "film_plan", "jobs"}

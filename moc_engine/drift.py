@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from moc_engine.trace import Floats, RoutingTrace
-
-FEW: Final = 0.1
-"""A share of what something took from the past below which its right look hardly had a say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +82,6 @@ def drift_of(scenes: Sequence[Scene], cast: Sequence[str]) -> tuple[Drift, ...]:
         for name, appearances in found.items()
         if len(appearances) > 1
     )
-
-
-def reason(name: str, appearance: Appearance) -> str:
-    """Why it may have drifted, as its routing tells."""
-    first = f"{name} in shot {appearance.anchor + 1}"
-    if appearance.share is None:
-        return f"its take could not see {first}"
-    if appearance.share < FEW:
-        return f"it drew {appearance.share:.0%} of its memory from {first}"
-    return f"it drew {appearance.share:.0%} of its memory from {first}, and still looks different"
 
 
 def _fills(trace: RoutingTrace, query: int) -> bool:

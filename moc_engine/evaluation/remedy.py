@@ -1,0 +1,157 @@
+"""How often a pin mends a look that drifted.
+
+Held-out stories are rendered as the studio does, shot by shot by the renderer. Wherever a cast member or set
+looks different from what it should (`moc_engine.drift`), the take that decides its look is pinned for it, and
+the shot is rendered again at the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from moc_engine.animatic.world import Story
+from moc_engine.config import PartSteering
+from moc_engine.contract import ContextTake, RenderRequest, RenderResult
+from moc_engine.drift import Appearance, Scene, drift_of
+from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.retakes import noise_seed
+from moc_engine.renderer import ShotRenderer
+from moc_engine.trace import RoutingTrace
+from moc_engine.vocabulary import looks_told
+
+GLANCE: Final = (96, 54)
+"""Looks are read from latents: the pictures may be small and few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """Of `appearances` that had a look to keep `drifted` looked different; of those with something to pin
+    (`tried`) a pin mended `helped`.
+    """
+
+    appearances: int
+    drifted: int
+    tried: int
+    helped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """A rendered shot."""
+
+    wanted: RenderRequest
+    scene: Scene
+    take: ContextTake
+
+
+def measure(
+    examination: Examination,
+    *,
+    model: Path | None = None,
+    report: Callable[[int], None] = lambda examined: None,
+) -> Remedy:
+    """Renders the stories and every remedy; `report` hears how many stories are done.
+
+    Of the examination's playback the seed counts alone: all else is the model's own.
+    """
+    renderer = ShotRenderer(model)
+    found = Remedy(appearances=0, drifted=0, tried=0, helped=0)
+    for number in range(examination.stories):
+        story = examination.story(number)
+        with TemporaryDirectory() as folder:
+            shown = list(_rendered(renderer, story, examination, number, Path(folder)))
+            found = _joined(found, _remedied(renderer, story, shown))
+        report(number + 1)
+    return found
+
+
+def _rendered(
+    renderer: ShotRenderer, story: Story, examination: Examination, number: int, folder: Path
+) -> Iterator[_Shown]:
+    takes: list[ContextTake] = []
+    for place, shot in enumerate(story.shots):
+        wanted = RenderRequest(
+            shot=place,
+            caption=shot.caption,
+            global_caption=story.global_caption,
+            cast=story.cast,
+            seconds=examination.tokens / 2,
+            fps=1.0,
+            size=GLANCE,
+            seed=noise_seed(examination.playback.seed, number, place),
+            output=folder / str(place),
+            context=tuple(takes),
+        )
+        result = _finished(renderer, wanted)
+        takes.append(
+            ContextTake(
+                id=str(place),
+                shot=place,
+                latents=result.latents,
+                caption=wanted.caption,
+                global_caption=wanted.global_caption,
+                cast=wanted.cast,
+                seconds=wanted.seconds,
+            )
+        )
+        yield _Shown(wanted=wanted, scene=_scene(wanted, result), take=takes[-1])
+
+
+def _remedied(renderer: ShotRenderer, story: Story, shown: list[_Shown]) -> Remedy:
+    scenes = [shot.scene for shot in shown]
+    kept = [
+        (drift.name, seen)
+        for drift in drift_of(scenes, story.cast)
+        for seen in drift.appearances
+        if seen.distance is not None
+    ]
+    drifted = [(name, seen) for name, seen in kept if seen.drifted]
+    tried = [(name, seen) for name, seen in drifted if seen.share is not None]
+    helped = [_mended(renderer, story, shown, name, seen) for name, seen in tried]
+    return Remedy(appearances=len(kept), drifted=len(drifted), tried=len(tried), helped=sum(helped))
+
+
+def _mended(renderer: ShotRenderer, story: Story, shown: list[_Shown], name: str, seen: Appearance) -> bool:
+    """Whether it looks as it should once the take that decides its look is pinned."""
+    before = shown[seen.place].wanted
+    wanted = replace(
+        before,
+        parts=PartSteering(pins=((seen.anchor, name),)),
+        output=before.output.with_name(f"{before.output.name} again"),
+    )
+    again = _scene(wanted, _finished(renderer, wanted))
+    scenes = [again if shot.scene.place == seen.place else shot.scene for shot in shown]
+    for drift in drift_of(scenes, story.cast):
+        for appearance in drift.appearances:
+            if drift.name == name and appearance.place == seen.place:
+                return not appearance.drifted
+    return False  # it is not there any more
+
+
+def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
+    told = frozenset(looks_told(wanted.caption, wanted.cast))
+    trace = RoutingTrace.load(result.trace)
+    return Scene(place=wanted.shot, take=str(wanted.shot), trace=trace, told=told)
+
+
+def _finished(renderer: ShotRenderer, wanted: RenderRequest) -> RenderResult:
+    work = renderer.render(wanted)
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: RenderResult = stop.value
+            return result
+
+
+def _joined(one: Remedy, other: Remedy) -> Remedy:
+    return Remedy(
+        appearances=one.appearances + other.appearances,
+        drifted=one.drifted + other.drifted,
+        tried=one.tried + other.tried,
+        helped=one.helped + other.helped,
+    )
