@@ -119,15 +119,17 @@ class RoutingTrace:
         query: int | None = None,
     ) -> Floats:
         """The share of each context chunk (C,), averaged over whatever is not named; sums to 1."""
-        shares = self.table / ONE
+        choices = (layer, head, group, query)
+        shares = self.table[_chosen(choices)] / ONE
         weights: tuple[Sequence[float], ...] = (
-            [1.0] * shares.shape[0],
+            [1.0] * len(self.table),
             self.heads,
             self.weights,
             [chunk.tokens for chunk in self.query],
         )
-        for choice, weight in zip((layer, head, group, query), weights, strict=True):
-            shares = np.average(shares, axis=0, weights=weight) if choice is None else shares[choice]
+        for choice, weight in zip(choices, weights, strict=True):
+            if choice is None:
+                shares = np.average(shares, axis=0, weights=weight)
         return np.asarray(shares)
 
     def counts(
@@ -139,10 +141,8 @@ class RoutingTrace:
         query: int | None = None,
     ) -> NDArray[np.int64]:
         """How often query tokens chose each context chunk (C,), summed over whatever is not named."""
-        counts = self.picks.astype(np.int64)
-        for choice in (layer, head, group, query):
-            counts = counts.sum(axis=0) if choice is None else counts[choice]
-        return counts
+        counts = self.picks[_chosen((layer, head, group, query))]
+        return counts.sum(axis=tuple(range(counts.ndim - 1)), dtype=np.int64)
 
     def by_layer(self) -> Floats:
         """(N, C): the shares of each layer."""
@@ -331,6 +331,11 @@ def in_units(shares: Floats) -> Units:
     above, level = remainder > least, remainder == least
     filled = level & (level.cumsum(axis=-1) <= missing - above.sum(axis=-1, keepdims=True))
     return np.asarray(units + ((above | filled) & (missing > 0)), dtype=np.uint16)
+
+
+def _chosen(choices: Sequence[int | None]) -> tuple[int | slice, ...]:
+    """As an index of leading axes: all of those without a choice."""
+    return tuple(slice(None) if choice is None else choice for choice in choices)
 
 
 def _narrow(counts: Counts) -> NDArray[Any]:
