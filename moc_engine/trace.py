@@ -298,8 +298,15 @@ class RoutingTrace:
             raise ValueError(f"the table's shape {self.table.shape} does not fit")
         if self.token_table.shape != (rows, len(self.context)):
             raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
+        if self.grid is not None and not self._is_laid_out(*self.grid):
+            raise ValueError(f"the grid {self.grid} does not fit")
         if self.boxes is not None and self.boxes.shape != (len(self.moments), len(self.query), 4):
             raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
+
+    def _is_laid_out(self, rows: int, columns: int) -> bool:
+        """Whether chunks are frames of so many tokens, or as many places through all frames."""
+        places = rows * columns
+        return len(self.query) == places or all(chunk.tokens == places for chunk in self.query)
 
 
 _HEADER: Final = (

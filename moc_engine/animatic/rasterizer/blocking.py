@@ -111,7 +111,7 @@ def _body(view: View, actor: CharacterPose) -> Box:
 
 
 def _prop(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
-    """Measured from its drawing, for a hand decides much of how it is drawn. A kite's string is no part of it."""
+    """Measured from its drawing, for a hand decides much of it. A kite's string is no part of it."""
     x, y = place_of(view, prop)
     one = height_of(view, prop.depth)
     holder = None if prop.name == "kite" else holder_of(prop, actors)
