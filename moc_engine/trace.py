@@ -142,7 +142,7 @@ class RoutingTrace:
     ) -> NDArray[np.int64]:
         """How often query tokens chose each context chunk (C,), summed over whatever is not named."""
         counts = self.picks[_chosen((layer, head, group, query))]
-        return counts.sum(axis=tuple(range(counts.ndim - 1)), dtype=np.int64)
+        return np.asarray(counts.sum(axis=tuple(range(counts.ndim - 1)), dtype=np.int64))
 
     def by_layer(self) -> Floats:
         """(N, C): the shares of each layer."""
