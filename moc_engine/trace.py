@@ -123,15 +123,17 @@ class RoutingTrace:
         query: int | None = None,
     ) -> Floats:
         """The share of each context chunk (C,), averaged over whatever is not named; sums to 1."""
-        shares = self.table / ONE
+        choices = (layer, head, group, query)
+        shares = self.table[_chosen(choices)] / ONE
         weights: tuple[Sequence[float], ...] = (
-            [1.0] * shares.shape[0],
+            [1.0] * len(self.table),
             self.heads,
             self.weights,
             [chunk.tokens for chunk in self.query],
         )
-        for choice, weight in zip((layer, head, group, query), weights, strict=True):
-            shares = np.average(shares, axis=0, weights=weight) if choice is None else shares[choice]
+        for choice, weight in zip(choices, weights, strict=True):
+            if choice is None:
+                shares = np.average(shares, axis=0, weights=weight)
         return np.asarray(shares)
 
     def counts(
@@ -143,10 +145,8 @@ class RoutingTrace:
         query: int | None = None,
     ) -> NDArray[np.int64]:
         """How often query tokens chose each context chunk (C,), summed over whatever is not named."""
-        counts = self.picks.astype(np.int64)
-        for choice in (layer, head, group, query):
-            counts = counts.sum(axis=0) if choice is None else counts[choice]
-        return counts
+        counts = self.picks[_chosen((layer, head, group, query))]
+        return np.asarray(counts.sum(axis=tuple(range(counts.ndim - 1)), dtype=np.int64))
 
     def by_layer(self) -> Floats:
         """(N, C): the shares of each layer."""
@@ -330,10 +330,17 @@ class RoutingTrace:
             raise ValueError(f"the table's shape {self.table.shape} does not fit")
         if self.token_table.shape != (rows, len(self.context)):
             raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
+        if self.grid is not None and not self._is_laid_out(*self.grid):
+            raise ValueError(f"the grid {self.grid} does not fit")
         if self.boxes is not None and self.boxes.shape != (len(self.moments), len(self.query), 4):
             raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
         if self.looks is not None and (self.looks.ndim != 2 or len(self.looks) != len(self.query)):
             raise ValueError(f"the looks' shape {self.looks.shape} does not fit")
+
+    def _is_laid_out(self, rows: int, columns: int) -> bool:
+        """Whether chunks are frames of so many tokens, or as many places through all frames."""
+        places = rows * columns
+        return len(self.query) == places or all(chunk.tokens == places for chunk in self.query)
 
 
 _HEADER: Final = (
@@ -366,6 +373,11 @@ def in_units(shares: Floats) -> Units:
     above, level = remainder > least, remainder == least
     filled = level & (level.cumsum(axis=-1) <= missing - above.sum(axis=-1, keepdims=True))
     return np.asarray(units + ((above | filled) & (missing > 0)), dtype=np.uint16)
+
+
+def _chosen(choices: Sequence[int | None]) -> tuple[int | slice, ...]:
+    """As an index of leading axes: all of those without a choice."""
+    return tuple(slice(None) if choice is None else choice for choice in choices)
 
 
 def _narrow(counts: Counts) -> NDArray[Any]:

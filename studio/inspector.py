@@ -180,6 +180,8 @@ class Inspector:
         trace = self._trace(known, take)
         _check(choice, trace)
         sources = [s for s in sources_of(trace, known.places) if source in (None, s.take)]
+        if not sources:
+            raise NotThere("this take could not look at that one")
         shares = np.stack([_shares(trace, choice, query) for query in range(len(trace.query))])
         query = tuple(chunk.name for chunk in trace.query)
         found = heads_of(trace, known.places)
@@ -231,9 +233,11 @@ class Inspector:
         """
         known = self._known(project)
         trace = self._trace(known, take)
+        if trace.grid is None:
+            raise NotThere("this take's tokens are objects, not a grid over the picture: there is no heat")
         columns = next((s.columns for s in sources_of(trace, known.places) if column in s.columns), None)
-        if columns is None or trace.grid is None:
-            raise NotThere("this take's tokens are objects, not a grid over the picture")
+        if columns is None:
+            raise NotThere(f"there is no chunk {column} in the trace of this take")
         return [[float(share) for share in row] for row in heat(trace, seconds, columns)]
 
     def heads(self, project: str, take: str) -> dict[str, Figure]:

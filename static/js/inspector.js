@@ -12,7 +12,8 @@ import { current, notify, on, select, shots, tell, view } from "./store.js";
 
 const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
 
-const wanted = { view: "story", layer: "", head: "", group: "", log: true, source: null };
+const WHOLE = { layer: "", head: "", group: "", source: null };
+const wanted = { view: "story", log: true, ...WHOLE };
 let box, body, drawn;
 let looked = null; // what one part looked at, see GET …/routing/point
 
@@ -57,7 +58,9 @@ async function redraw() {
     if (drawn === key) body.replaceChildren(...made.elements);
     if (drawn === key) await made.draw?.();
   } catch (error) {
-    if (drawn === key) body.replaceChildren(h("p", { class: "quiet" }, error.message));
+    if (drawn !== key) return;
+    if (Object.keys(WHOLE).some((name) => wanted[name] !== WHOLE[name])) return Object.assign(wanted, WHOLE), redraw(); // another take may not have it
+    body.replaceChildren(h("p", { class: "quiet" }, error.message));
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
-import { current, on, shotAt, view } from "./store.js";
+import { current, on, select, shotAt, view } from "./store.js";
 
 let layer;
 let asked = "";
@@ -52,7 +52,7 @@ async function pick(event, looked) {
   const frame = layer.getBoundingClientRect();
   const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height].map((share) => Math.max(0, Math.min(1, share)));
   const where = `seconds=${at.seconds.toFixed(3)}&x=${x.toFixed(4)}&y=${y.toFixed(4)}`;
-  if (current()?.id !== at.shot.id) return;
+  if (current()?.id !== at.shot.id) select([at.shot.id]);
   await looked(async () => {
     const found = await get(path(at.take, `point?${where}`));
     mark(found.box);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,35 +29,48 @@ class Difference:
 
 
 def difference(left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int]) -> Difference:
-    """Parts and sources are matched by name, sources by where their take stands too."""
+    """Parts and sources are matched by name, sources by where their take stands too; those of one name in
+    order.
+    """
     tables = []
-    sources: dict[tuple[object, ...], Source] = {}
+    sources: dict[tuple[Hashable, int], Source] = {}
+    parts: dict[tuple[Hashable, int], str] = {}
     for trace in (left, right):
         own = sources_of(trace, places)
-        for source in own:
-            sources.setdefault(_key(source), source)
+        columns = _numbered([_key(source) for source in own])
+        rows = _numbered([chunk.name for chunk in trace.query])
+        for column, source in zip(columns, own, strict=True):
+            sources.setdefault(column, source)
+        parts |= {row: chunk.name for row, chunk in zip(rows, trace.query, strict=True)}
         shares = by_source(trace.by_query(), own)
         tables.append(
-            {
-                (chunk.name, _key(source)): shares[row, column]
-                for row, chunk in enumerate(trace.query)
-                for column, source in enumerate(own)
-            }
+            {(row, column): shares[q, s] for q, row in enumerate(rows) for s, column in enumerate(columns)}
         )
-    names = tuple(dict.fromkeys(chunk.name for trace in (left, right) for chunk in trace.query))
+    sources = dict(sorted(sources.items(), key=lambda item: _order(item[1])))
     before, after = (
-        np.array([[table.get((name, key), 0.0) for key in sources] for name in names]) for table in tables
+        np.array([[table.get((row, column), 0.0) for column in sources] for row in parts]) for table in tables
     )
     return Difference(
-        query=names,
+        query=tuple(parts.values()),
         sources=tuple(sources.values()),
         table=after - before,
         shots=_by_shot(left, right, places),
     )
 
 
-def _key(source: Source) -> tuple[object, ...]:
+def _key(source: Source) -> Hashable:
     return source.kind, source.take if source.place is None else source.place, source.name
+
+
+def _order(source: Source) -> tuple[int, float]:
+    """As in a trace: the shot itself, earlier ones as the film shows them, captions."""
+    kind = ("own", "history", "caption").index(source.kind)
+    return kind, float("inf") if source.place is None else source.place
+
+
+def _numbered(keys: Sequence[Hashable]) -> list[tuple[Hashable, int]]:
+    """Each key with how often it came before."""
+    return [(key, keys[:nth].count(key)) for nth, key in enumerate(keys)]
 
 
 def _by_shot(

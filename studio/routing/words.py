@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.trace import EMPTY, RoutingTrace
+from moc_engine.trace import EMPTY, Floats, RoutingTrace
 from studio.inputs import TakeInputs
 from studio.routing.sources import NOBODY, Source, by_source, shot_name, sources_of
 from studio.storyboard import target
@@ -49,12 +49,13 @@ def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink
 
     The trace itself counts shots as they were when it was recorded.
     """
+    by_query = trace.by_query()
     return tuple(
         ToldLink(
             shot=places.get(link.take or ""),
             take=link.take,
             share=link.share,
-            pairs=_pairs(trace, link.source),
+            pairs=_pairs(trace, by_query, link.source),
         )
         for link in trace.links()
     )
@@ -84,13 +85,32 @@ def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `places` says where in the film each take stands."""
     sources = sources_of(trace, places)
     own = trace.own_share()
+    past = sum(trace.shot_shares().values())
     if not any(source.kind == "history" for source in sources):
         return "It saw no earlier shot: everything in it is its own."
-    sentences = [f"{own:.0%} of its attention stayed in the shot, {1 - own:.0%} went to what came before."]
+    if not past:
+        banned = _all_banned(trace)
+        why = "All that came before was banned" if banned else "Nothing that came before got any attention"
+        return f"{why}: everything in it is its own."
+    captions = trace.caption_share()
+    told = "" if captions is None else f", {captions:.0%} went to captions"
+    sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
     for query, chunk in enumerate(trace.query):
         if not chunk.name.endswith(EMPTY):
             sentences += _drawn_from(trace, sources, query)
     return " ".join(sentences)
+
+
+def _all_banned(trace: RoutingTrace) -> bool:
+    """Whether each part of the past was banned, by itself or with its shot."""
+    steering = trace.steering
+    parts = set(steering.get("parts", {}).get("bans", ()))
+    shots = set(steering.get("bans", ()))
+    return all(
+        chunk.shot in shots or f"{chunk.shot}/{chunk.name}" in parts or chunk.name.endswith(EMPTY)
+        for chunk in trace.context
+        if chunk.kind == "history"
+    )
 
 
 def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> list[str]:
@@ -98,11 +118,12 @@ def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> l
     past = [source for source in sources if source.kind == "history"]
     shares = by_source(trace.shares(query=query), past)
     total = float(shares.sum())
-    best = max(range(len(past)), key=lambda nth: 0.0 if past[nth].name == NOBODY else shares[nth])
-    if total < FAINT or shares[best] < FAINT_PART * total:
+    best = int(np.where([source.name == NOBODY for source in past], -1.0, shares).argmax())
+    if past[best].name == NOBODY or total < FAINT or shares[best] < FAINT_PART * total:
         return []
     name = trace.query[query].name[:1].upper() + trace.query[query].name[1:]
-    by_head = by_source(trace.table[:, :, :, query].mean(axis=2), past)  # (N, H, sources)
+    by_step = trace.table[:, :, :, query]
+    by_head = by_source(np.average(by_step, axis=2, weights=trace.weights), past)  # (N, H, sources)
     looking = by_head.sum(axis=-1) > 0
     agree = (by_head.argmax(axis=-1) == best) & looking
     weights = np.broadcast_to(trace.heads, looking.shape)
@@ -113,10 +134,9 @@ def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> l
     ]
 
 
-def _pairs(trace: RoutingTrace, shot: int) -> tuple[Pair, ...]:
+def _pairs(trace: RoutingTrace, by_query: Floats, shot: int) -> tuple[Pair, ...]:
     columns = [i for i, c in enumerate(trace.context) if c.kind == "history" and c.shot == shot]
     shares: dict[tuple[str, str], list[float]] = {}
-    by_query = trace.by_query()
     for row, chunk in enumerate(trace.query):
         for column in columns:
             pair = (chunk.name, trace.context[column].name)

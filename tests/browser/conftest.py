@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,12 +51,28 @@ def browser() -> Iterator[Browser]:
 class Story:
     """A project of its own in a running studio."""
 
-    def __init__(self, studio: Studio, text: str = STORY) -> None:
+    def __init__(self, studio: Studio, text: str = STORY, *, project: str | None = None) -> None:
         self.studio = studio
-        request = urllib.request.Request(f"{studio.url}/api/projects/import", data=text.encode())
-        with urllib.request.urlopen(request) as answer:
-            self.id: str = json.load(answer)["id"]
+        self.id = project or str(self._post("/import", text.encode())["id"])
         self.url = f"{studio.url}/?__theme=dark#{self.id}"
+
+    def copy(self) -> Story:
+        """A project of its own with the same takes."""
+        return Story(self.studio, project=self._post(f"/{self.id}/duplicate")["id"])
+
+    def render(self) -> None:
+        """Orders what is not rendered yet, and waits for it."""
+        self._post(f"/{self.id}/render", b"{}")
+        end = time.monotonic() + 60
+        while not all(shot["take"] for shot in self.shots):
+            assert time.monotonic() < end, "it was not rendered"
+            time.sleep(0.1)
+
+    def _post(self, path: str, body: bytes = b"") -> Any:
+        request = urllib.request.Request(f"{self.studio.url}/api/projects{path}", data=body)
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
 
     def state(self) -> dict[str, Any]:
         """The project as the API tells it."""

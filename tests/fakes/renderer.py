@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from moc_engine.contract import (
 from moc_engine.errors import RenderCancelled
 from moc_engine.film import ClipWriter
 from moc_engine.recording import TraceRecorder
-from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace
 
 STEPS = 4
+LATENT_RATE, PATCH = 6, 3
+"""Latent frames a second, and those of a token."""
 
 
 class FakeRenderer:
@@ -108,32 +111,95 @@ def write_clip(
 
 
 def trace_of(request: RenderRequest) -> RoutingTrace:
-    """Half of the attention stays, the rest is spread evenly over the shots that are not banned."""
-    frames = (0, 18)
-    sources = [take for take in request.context if take.shot not in request.steering.bans]
-    context = [ContextChunk(kind="own", name="everything", shot=request.shot, frames=frames)]
+    """Half of the attention stays, the rest is spread evenly over the shots that are not banned. Of a shot,
+    three quarters go to the part of the same name, or else to its set.
+
+    Layers, heads and steps lean to either side of that, and tokens to none.
+    """
+    names = parts_of(request.caption, request.cast)
+    frames = latent_frames(request.seconds)
+    context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, frames))]
     context += [
-        ContextChunk(kind="history", name=f"all of shot {t.shot + 1}", shot=t.shot, take=t.id, frames=frames)
-        for t in sources
+        ContextChunk(
+            kind="history", name=name, shot=take.shot, take=take.id, frames=(0, latent_frames(take.seconds))
+        )
+        for take in request.context
+        for name in parts_of(take.caption, take.cast)
     ]
+    query = [QueryChunk(name=name, frames=(0, frames), tokens=frames // PATCH) for name in names]
     recorder = TraceRecorder(
         shot=request.shot,
         model="fake",
         backend="fake",
         routing={},
-        steering={"pins": list(request.steering.pins), "bans": list(request.steering.bans)},
-        query=[QueryChunk(name="everything", frames=frames, tokens=1)],
+        steering={
+            "pins": list(request.steering.pins),
+            "bans": list(request.steering.bans),
+            "parts": {"bans": [f"{shot}/{name}" for shot, name in request.parts.bans]},
+        },
+        query=query,
         context=context,
-        layers=1,
-        heads=1,
-        steps=1,
+        layers=2,
+        heads=2,
+        steps=STEPS,
     )
-    share = 0.5 / len(sources) if sources else 0.0
-    recorder.add(
-        layer=0,
-        step=0,
-        own=np.array([[[1.0 - share * len(sources)]]]),
-        routed=np.full((1, 1, len(sources)), share),
-        indices=np.arange(len(sources)).reshape(1, 1, -1),
+    even = np.repeat(
+        [_drawn(request, name, context[1:]) for name in names], [chunk.tokens for chunk in query], axis=0
     )
-    return recorder.finish()
+    indices = np.where(even > 0, np.arange(even.shape[1]), -1)
+    for layer in range(2):
+        for step in range(STEPS):
+            lean = 1.0 + 0.2 * (layer - 0.5) + 0.1 * (np.arange(2) - 0.5) + 0.1 * (step - (STEPS - 1) / 2)
+            routed = lean[:, None, None] * even
+            recorder.add(
+                layer=layer,
+                step=step,
+                own=1.0 - routed.sum(axis=-1, keepdims=True),
+                routed=routed,
+                indices=np.broadcast_to(indices, routed.shape),
+            )
+    return replace(
+        recorder.finish(),
+        moments=tuple((frame + 0.5) / LATENT_RATE for frame in range(frames)),
+        boxes=np.array([[_box(name, nth) for nth, name in enumerate(names)]] * frames),
+    )
+
+
+def parts_of(caption: str, cast: Sequence[str]) -> list[str]:
+    """The set, those of the cast whom the caption names, and a place that shows nothing."""
+    return ["the set", *(name for name in cast if name in caption), "prop 1" + EMPTY]
+
+
+def latent_frames(seconds: float) -> int:
+    return max(1, round(seconds * LATENT_RATE / PATCH)) * PATCH
+
+
+def _drawn(request: RenderRequest, name: str, past: Sequence[ContextChunk]) -> list[float]:
+    """What a part takes from each chunk of the past."""
+    open_to_it = [
+        chunk
+        for chunk in past
+        if not chunk.name.endswith(EMPTY)
+        and chunk.shot not in request.steering.bans
+        and (chunk.shot, chunk.name) not in request.parts.bans
+    ]
+    shots: dict[int, list[str]] = {}
+    for chunk in open_to_it:
+        shots.setdefault(chunk.shot, []).append(chunk.name)
+
+    def share(chunk: ContextChunk) -> float:
+        if chunk not in open_to_it:
+            return 0.0
+        there = shots[chunk.shot]
+        favoured = name if name in there else there[0]
+        return 0.5 / len(shots) * (0.25 / len(there) + (0.75 if chunk.name == favoured else 0.0))
+
+    return [share(chunk) for chunk in past]
+
+
+def _box(name: str, nth: int) -> tuple[float, float, float, float]:
+    """The set fills the picture, the first of the cast stands to the left, the next further right."""
+    if name.endswith(EMPTY):
+        return 0.0, 0.0, 0.0, 0.0
+    left = 0.3 * nth - 0.2
+    return (0.0, 0.0, 1.0, 1.0) if nth == 0 else (left, 0.3, left + 0.2, 0.8)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +139,56 @@ def test_a_saved_trace_is_read_as_it_was(tmp_path: Path) -> None:
     assert read.shares() == pytest.approx(trace.shares())
 
 
+def placed(**places: Any) -> RoutingTrace:
+    return replace(small_trace(), moments=(0.25, 0.75), **places)
+
+
+def test_where_things_are_is_read_as_it_was(tmp_path: Path) -> None:
+    boxes = np.array([[[0, 0, 1, 1], [0, 0, 0, 0]], [[0.1, 0.25, 0.5, 0.75], [1 / 3, 0, 1, 0.9]]])
+    placed(boxes=boxes).save(tmp_path / "trace")
+    read = RoutingTrace.load(tmp_path / "trace")
+    assert read.moments == (0.25, 0.75)
+    assert read.boxes is not None
+    assert read.boxes == pytest.approx(boxes, abs=1 / 65535)
+    assert not read.boxes[0, 1].any()
+    assert read.grid is None
+    read.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "trace").read_bytes()
+
+
+def test_a_grid_is_read_as_it_was(tmp_path: Path) -> None:
+    placed(grid=(1, 2)).save(tmp_path / "trace")
+    read = RoutingTrace.load(tmp_path / "trace")
+    assert (read.grid, read.moments, read.boxes) == ((1, 2), (0.25, 0.75), None)
+
+
+def test_older_files_that_know_nothing_of_places_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    small_trace().save(path)
+    older = rewritten(path, without=("moments", "grid"))
+    read = RoutingTrace.load(older)
+    assert (read.moments, read.boxes, read.grid) == ((), None, None)
+    assert np.array_equal(read.table, small_trace().table)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"moments": [0.5]},
+        {"moments": "now"},
+        {"moments": [None, None]},
+        {"grid": [2, 2]},
+        {"grid": [2]},
+        {"grid": "all"},
+    ],
+)
+def test_places_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    placed(boxes=np.zeros((2, 2, 4)), grid=(2, 1)).save(tmp_path / "trace")
+    assert RoutingTrace.load(tmp_path / "trace").grid == (2, 1)
+    with pytest.raises(TraceError):
+        RoutingTrace.load(rewritten(tmp_path / "trace", **changes))
+
+
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     small_trace().save(tmp_path / "one")
     small_trace().save(tmp_path / "two")
@@ -145,11 +197,12 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "three").read_bytes()
 
 
-def rewritten(path: Path, **changes: object) -> Path:
-    """The trace with other header entries."""
+def rewritten(path: Path, without: Sequence[str] = (), **changes: object) -> Path:
+    """The trace with other header entries, some left out."""
     with zipfile.ZipFile(path) as file:
         parts = {name: file.read(name) for name in file.namelist()}
-    parts["header.json"] = json.dumps(json.loads(parts["header.json"]) | changes).encode()
+    header = json.loads(parts["header.json"]) | changes
+    parts["header.json"] = json.dumps({k: v for k, v in header.items() if k not in without}).encode()
     other = path.with_name("other")
     with zipfile.ZipFile(other, "w") as file:
         for name, data in parts.items():

@@ -143,3 +143,14 @@ def test_the_sample_is_made_once(run: Run) -> None:
     assert listed["title"] == "The red kite"
     assert run("sample", renderer=renderer)[0] == 0
     assert len(renderer.requests) == 8
+
+
+def test_the_routing_of_a_project_is_told(run: Run, project: str) -> None:
+    assert run("routing", project)[:2] == (0, "")
+    assert run("render", "--project", project)[0] == 0
+    code, told, _ = run("routing", project, "--shot", "2")
+    assert code == 0
+    assert told.startswith("Shot 2: Otto runs on the beach\n  50% of its attention stayed in the shot")
+    assert " 50% went to shot 1: Mira waves on the beach\n" in told
+    (shot,) = json.loads(run("routing", project, "--shot", "2", "--json")[1])["shots"]
+    assert [(link["shot"], round(link["share"], 2)) for link in shot["links"]] == [(1, 0.5)]

@@ -18,6 +18,8 @@ shots:
   - {caption: a gift, seconds: 0.5, bans: [1]}
 """
 
+HALF = "  50% of its attention stayed in the shot, 50% went to what came before."
+
 
 @pytest.fixture
 def film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
@@ -33,15 +35,17 @@ def test_links_are_told_in_words(film: Path, capsys: pytest.CaptureFixture[str])
     assert main(["routing", str(film)]) == 0
     assert capsys.readouterr().out == (
         "Shot 1: a ball\n"
-        "  100% of its attention stayed in the shot itself\n"
+        "  It saw no earlier shot: everything in it is its own.\n"
         "Shot 2: a kite\n"
-        "   50% of its attention stayed in the shot itself\n"
+        f"{HALF} The set drew most from the\n"
+        "  set in shot 1: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 1: a ball\n"
-        "        everything ← all of shot 1 (50%)\n"
+        "        the set ← the set (50%)\n"
         "Shot 3: a gift\n"
-        "   50% of its attention stayed in the shot itself\n"
+        f"{HALF} The set drew most from the\n"
+        "  set in shot 2: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 2: a kite\n"
-        "        everything ← all of shot 2 (50%)\n"
+        "        the set ← the set (50%)\n"
         "  banned: shot 1\n"
     )
 
@@ -57,13 +61,17 @@ def test_links_follow_takes_that_moved(film: Path, capsys: pytest.CaptureFixture
     told = capsys.readouterr().out
     assert told[told.index("Shot 3") :] == (
         "Shot 3: a kite\n"
-        "   50% of its attention stayed in the shot itself\n"
+        f"{HALF} The set drew most from the\n"
+        "  set in a take the film no longer shows: 100% of what it took from earlier shots, "
+        "the first choice of\n"
+        "  100% of the heads.\n"
         "   50% went to a take the film no longer shows: a ball\n"
-        "        everything ← all of shot 1 (50%)\n"
+        "        the set ← the set (50%)\n"
         "Shot 4: a gift\n"
-        "   50% of its attention stayed in the shot itself\n"
+        f"{HALF} The set drew most from the\n"
+        "  set in shot 3: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 3: a kite\n"
-        "        everything ← all of shot 2 (50%)\n"
+        "        the set ← the set (50%)\n"
         "  banned: a take the film no longer shows\n"
     )
     assert main(["routing", str(film), "--json"]) == 0
@@ -91,6 +99,20 @@ def test_links_of_one_shot_as_json(film: Path, capsys: pytest.CaptureFixture[str
     (link,) = shot["links"]
     assert link["shot"] == 1
     assert link["share"] + shot["own"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "parquet", "html"])
+def test_tables_and_pages_are_written_beside_each_other(
+    film: Path, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "tables"
+    assert main(["routing", str(film), "--format", kind, "--out", str(out)]) == 0
+    paths = [out / f"shot-{number:02}.{kind}" for number in (1, 2, 3)]
+    assert capsys.readouterr().out.split() == [str(path) for path in paths]
+    starts = {"csv": b"layer,heads,", "npz": b"PK", "parquet": b"PAR1", "html": b"<!doctype html>"}
+    assert all(path.read_bytes().startswith(starts[kind]) for path in paths)
+    assert main(["routing", str(film), "--format", kind, "--out", str(paths[0] / "below")]) == 1
+    assert "shot-01" in capsys.readouterr().err
 
 
 def test_a_shot_that_is_not_there(film: Path, capsys: pytest.CaptureFixture[str]) -> None:

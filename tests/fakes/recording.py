@@ -1,0 +1,109 @@
+"""A recorder that besides summing up keeps every single share, and a render that uses it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from moc_engine.backbone import Backbone, stacked
+from moc_engine.contract import RenderRequest
+from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder, steering_of
+from moc_engine.memory import ContextMemory
+from moc_engine.passes import DenoisingPass, Looking
+from moc_engine.recording import TraceRecorder
+from moc_engine.sampler import denoise, draw_noise, guided
+from moc_engine.trace import RoutingTrace
+
+
+class EveryShare:
+    """Stands before a recorder.
+
+    `shares` and `picks` (layers, steps, heads, tokens, context chunks) are what it was told, one by one.
+    """
+
+    def __init__(self, inner: TraceRecorder, job: Job, backbone: Backbone, chunks: int) -> None:
+        self._inner = inner
+        config = backbone.transformer.config
+        shape = (config.num_layers, job.sampler.steps, config.num_attention_heads, job.grid.tokens, chunks)
+        self.shares = np.zeros(shape)
+        self.picks = np.zeros(shape, dtype=np.int64)
+
+    def add(
+        self,
+        *,
+        layer: int,
+        step: int,
+        own: NDArray[Any],
+        routed: NDArray[Any],
+        indices: NDArray[Any],
+        pinned: NDArray[Any],
+        pins: list[int],
+    ) -> None:
+        for head, token in np.ndindex(own.shape[:2]):
+            shares, picks = self.shares[layer, step, head, token], self.picks[layer, step, head, token]
+            shares[0] += own[head, token, 0]
+            for nth, chunk in enumerate(indices[head, token]):
+                if chunk >= 0:
+                    shares[1 + chunk] += routed[head, token, nth]
+                    picks[1 + chunk] += 1
+            for nth, chunk in enumerate(pins):
+                shares[1 + chunk] += pinned[head, token, nth]
+        self._inner.add(
+            layer=layer, step=step, own=own, routed=routed, indices=indices, pinned=pinned, pins=pins
+        )
+
+
+@torch.no_grad()
+def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, EveryShare]:
+    """The trace of a render as `ShotRenderer` makes it, and every share that went into it."""
+    job = prepare(request, backbone)
+    memory = ContextMemory(budget=1 << 30, spill=None, device=backbone.device)
+    for take in job.context:
+        read = read_memory(take, job.routing, job.sampler, backbone)
+        memory.add(take.memory, take.grid.extent, lambda read=read: read)  # type: ignore[misc]
+    gathering = memory.gather([take.memory for take in job.context], [take.told.shot for take in job.context])
+    history = None
+    while True:
+        try:
+            next(gathering)
+        except StopIteration as stop:
+            history = stop.value
+            break
+    family = backbone.family
+    captions = family.captions(request.global_caption, request.caption, request.cast)
+    captions = stacked(captions, family.captions("", "", request.cast))
+    attention = DenoisingPass(
+        Looking(
+            shot=request.shot,
+            grid=job.grid,
+            history=history,
+            routing=job.routing,
+            steering=steering_of(job, backbone),
+        ),
+        backbone.angles,
+        backbone.device,
+        rows=2,
+    )
+    inner = recorder(job, backbone, attention.backend)
+    chunks = 1 + sum(take.grid.extent.chunks for take in job.context)
+    every = EveryShare(inner, job, backbone, chunks)
+    attention.recorder = every  # type: ignore[assignment]
+
+    def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
+        return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
+
+    noise = draw_noise((1, *job.shape), request.seed)
+    guide = guided(velocity, job.sampler, backbone.scheduler.config.num_train_timesteps)
+    steps = denoise(guide, noise, backbone.scheduler, job.sampler.steps, None)
+    for step in range(job.sampler.steps):
+        attention.step = step
+        latents = next(steps).latents
+    trace = inner.finish()
+    names = chunk_names(latents[0], job.grid, request.cast, backbone)
+    query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
+    return replace(trace, query=tuple(query)), every
