@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
 from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
+from studio.model_identity import EMBEDDED
 from studio.planner import chosen_take
 from studio.project import Project
 from studio.routing.consistency import reason
@@ -39,6 +41,9 @@ from studio.routing.words import paragraph
 from studio.store import projects, takes
 from studio.store.database import Database
 from studio.store.takes import StoredTake
+
+REMEDY: Final = EMBEDDED.parent / "remedy.json"
+"""What `moc-studio eval remedy --save` found for the embedded model."""
 
 MOST_DRAWN: Final = 12
 """How many sources are told of one part."""
@@ -140,9 +145,7 @@ class Drifted:
 
 @dataclass(frozen=True, kw_only=True)
 class Consistency:
-    """Whether cast and sets keep their looks. `helped`: of so many that drifted when tried, how many a pin
-    mended.
-    """
+    """Whether cast and sets keep their looks. `helped`: how many a pin mended, of so many it was tried on."""
 
     figure: Figure
     names: tuple[str, ...]
@@ -287,7 +290,7 @@ class Inspector:
                 if seen.drifted
             ),
             unseen=unseen,
-            helped=None,
+            helped=_measured(known.project),
         )
 
     def table(self, project: str, take: str, kind: str) -> bytes:
@@ -383,6 +386,14 @@ class _Known:
     project: Project
     takes: Mapping[str, StoredTake]
     places: Mapping[str, int]
+
+
+def _measured(project: Project) -> tuple[int, int] | None:
+    """Of so many drifted looks how many a pin mended, as `moc-studio eval remedy` found for the model."""
+    if project.board.settings.model is not None or not REMEDY.is_file():
+        return None
+    found = json.loads(REMEDY.read_text())
+    return found["helped"], found["tried"]
 
 
 @lru_cache(maxsize=24)

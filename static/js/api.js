@@ -10,12 +10,14 @@ export class Refusal extends Error {
 async function call(method, path, body) {
   const raw = body === undefined || typeof body === "string" || body instanceof Blob;
   let answer;
-  try {
-    answer = await fetch(`/api${path}`, {
+  const ask = () =>
+    fetch(`/api${path}`, {
       method,
       headers: raw ? {} : { "content-type": "application/json" },
       body: raw ? body : JSON.stringify(body),
     });
+  try {
+    answer = await (method === "GET" ? ask().catch(ask) : ask()); // what only reads may be asked for again
   } catch {
     throw new Refusal("The studio does not answer. Is it still running?", 0);
   }

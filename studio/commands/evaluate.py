@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from studio.commands import identity, influence, report
+from studio.commands import identity, influence, remedy, report
 from studio.errors import wrong_option
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def add_to(subparsers: Any) -> None:
     _add_speed(kinds)
     influence.add_to(kinds)
     identity.add_to(kinds)
+    remedy.add_to(kinds)
     report.add_to(kinds)
 
 
@@ -77,7 +78,7 @@ def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> N
 def _add_speed(kinds: Any) -> None:
     parser = kinds.add_parser(
         "speed",
-        help="painting, attention, and the cost of a late shot",
+        help="painting, attention, and the cost of a late shot and of traces",
         description="CPU time on one core: painting frames, MoC against dense attention, and denoising "
         "shot 32 of a story against shot 2.",
     )
@@ -192,15 +193,17 @@ def _settings(examination: Examination) -> dict[str, object]:
 def run_speed(args: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
-    from moc_engine.evaluation.speed import time_attention, time_frames, time_late_shot
+    from moc_engine.evaluation.speed import time_attention, time_frames, time_late_shot, time_tracing
 
     frames = list(time_frames())
     attention = time_attention()
     with TemporaryDirectory() as folder:
-        late = time_late_shot(Path(folder), model=args.model)
+        late = time_late_shot(Path(folder) / "late", model=args.model)
+        tracing = time_tracing(Path(folder) / "traced", model=args.model)
     if args.json:
         figures = {"frames": [asdict(timed) for timed in frames], "attention": asdict(attention)}
-        print(json.dumps({**figures, "late_shot": asdict(late)}, indent=2))
+        figures |= {"late_shot": asdict(late), "tracing": asdict(tracing)}
+        print(json.dumps(figures, indent=2))
         return 0
     for timed in frames:
         width, height = timed.size
@@ -216,5 +219,9 @@ def run_speed(args: argparse.Namespace) -> int:
     print(
         f"denoising shot {late.late} costs {late.ratio:.2f} times shot {late.early} "
         f"({late.late_seconds:.2f} s against {late.early_seconds:.2f} s)"
+    )
+    print(
+        f"recording its routing takes {tracing.share:.1%} of the {tracing.seconds:.2f} s in which shot "
+        f"{tracing.shot} renders"
     )
     return 0

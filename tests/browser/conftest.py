@@ -60,11 +60,15 @@ class Story:
         """A project of its own with the same takes."""
         return Story(self.studio, project=self._post(f"/{self.id}/duplicate")["id"])
 
+    def edit(self, edit: dict[str, Any]) -> None:
+        """Carries an edit out, as another tab would."""
+        self._post(f"/{self.id}/edits", json.dumps({"base": self.state()["revision"], "edit": edit}).encode())
+
     def render(self) -> None:
-        """Orders what is not rendered yet, and waits for it."""
+        """Orders what is worth it, and waits for it."""
         self._post(f"/{self.id}/render", b"{}")
         end = time.monotonic() + 60
-        while not all(shot["take"] for shot in self.shots):
+        while self.state()["due"]:
             assert time.monotonic() < end, "it was not rendered"
             time.sleep(0.1)
 

@@ -294,3 +294,20 @@ def test_a_damaged_trace_is_said_and_everything_else_works(browser: Browser, run
         page.keyboard.press("Space")
         expect(page.locator(".time")).not_to_contain_text("00:00:02:00 /")
         page.keyboard.press("k")
+
+
+def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(looking: Page, copied: Story) -> None:
+    first, _, third = copied.shots
+    copied.edit({"op": "steer", "shot": third["id"], "bans": [f"{first['id']}/Mira"]})
+    copied.render()
+    clip = looking.locator(f"#clip-{third['id']}")
+    expect(clip.locator(".icon-drift")).to_be_visible(timeout=20_000)
+    looking.get_by_role("tab", name="Consistency").click()
+    mark = looking.locator(".drifted")
+    expect(mark).to_contain_text("Shot 3: Mira looks different")
+    expect(mark).to_contain_text("it drew 0% of its memory from Mira in shot 1")
+    mark.get_by_role("button", name="Pin and compare").click()
+    expect(looking.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
+    looking.keyboard.press("Escape")
+    expect(looking.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)
+    expect(clip.locator(".icon-drift")).to_have_count(0, timeout=20_000)

@@ -162,6 +162,8 @@ def trace_of(request: RenderRequest) -> RoutingTrace:
         recorder.finish(),
         moments=tuple((frame + 0.5) / LATENT_RATE for frame in range(frames)),
         boxes=np.array([[_box(name, nth) for nth, name in enumerate(names)]] * frames),
+        looks=np.array([_look(request, name, context[1:]) for name in names]),
+        visible=0.5,
     )
 
 
@@ -195,6 +197,19 @@ def _drawn(request: RenderRequest, name: str, past: Sequence[ContextChunk]) -> l
         return 0.5 / len(shots) * (0.25 / len(there) + (0.75 if chunk.name == favoured else 0.0))
 
     return [share(chunk) for chunk in past]
+
+
+def _look(request: RenderRequest, name: str, past: Sequence[ContextChunk]) -> tuple[float, float]:
+    """Always the same, but of who may not look at any of their earlier appearances."""
+    if name.endswith(EMPTY):
+        return float("nan"), float("nan")
+    own = [chunk for chunk in past if chunk.name == name]
+    lost = [
+        chunk
+        for chunk, share in zip(past, _drawn(request, name, past), strict=True)
+        if chunk in own and share == 0 and (chunk.shot, name) not in request.parts.pins
+    ]
+    return (1.0, 0.0) if own and len(lost) == len(own) else (0.0, 0.0)
 
 
 def _box(name: str, nth: int) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-from moc_engine.vocabulary import find_names, nearest_word, unknown_words, words
+from moc_engine.vocabulary import find_names, looks_told, nearest_word, unknown_words, words
 
 
 def test_unknown_words_come_with_their_places() -> None:
@@ -29,3 +29,15 @@ def test_words_lists_synonyms_by_kind() -> None:
 def test_a_name_is_one_however_it_is_written() -> None:
     assert find_names(["Mira walks", "MIRA jumps"]) == ("Mira",)
     assert find_names(["A" + "b" * 60 + " walks"]) == ()
+
+
+def test_whose_looks_a_caption_tells() -> None:
+    cast = ("Mira", "Otto")
+    told = {
+        "Mira waves holding a red kite": (),
+        "Mira puts on a crown while Otto waves": ("Mira",),
+        "Mira waves and Otto runs. Otto is green and round": ("Otto",),
+        "Otto is painted blue": ("Otto",),
+        "a red ball lies on the beach": (),
+    }
+    assert {caption: looks_told(caption, cast) for caption in told} == told

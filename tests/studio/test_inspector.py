@@ -301,3 +301,37 @@ def test_what_is_gone_is_said(shared: Shared) -> None:
     ):
         with pytest.raises(NotThere):
             call()
+
+
+def test_nobody_drifts_who_remembers(shared: Shared) -> None:
+    inspector, project, _ = shared
+    found = inspector.consistency(project)
+    assert set(found.names) == {"the set", "Mira", "Otto"}
+    assert (found.drifted, found.unseen) == ((), 0)
+    assert [max(line["y"]) for line in found.figure["data"]] == [0.0] * 3
+
+
+def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None:
+    project = studio.rendered()
+    service = studio.service
+    first, _, third = service.state(project).shots
+    service.edit(project, Steer(shot=third.id, bans=(f"{first.id}/Mira",)), service.state(project).revision)
+    service.render(project)
+    studio.work()
+    (drifted,) = service.routing.consistency(project).drifted
+    assert (drifted.name, drifted.place, drifted.pin) == ("Mira", 2, f"{first.id}/Mira")
+    assert drifted.distance == pytest.approx(2.0)
+    assert drifted.reason == "it drew 0% of its memory from Mira in shot 1"
+    service.edit(project, Steer(shot=third.id, pins=(drifted.pin,)), service.state(project).revision)
+    service.render(project)
+    studio.work()
+    assert service.routing.consistency(project).drifted == ()
+
+
+def test_takes_that_tell_nothing_of_looks_are_counted(studio: Studio) -> None:
+    project = studio.rendered()
+    take = studio.service.state(project).shots[1].take
+    studio.service.media(project, take or "", "trace").write_bytes(b"torn")
+    found = studio.service.routing.consistency(project)
+    assert found.unseen == 1
+    assert "Mira" in found.names
