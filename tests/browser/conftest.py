@@ -60,9 +60,17 @@ class Story:
         """A project of its own with the same takes."""
         return Story(self.studio, project=self._post(f"/{self.id}/duplicate")["id"])
 
+    def order(self) -> None:
+        """Orders what is not rendered yet."""
+        self._post(f"/{self.id}/render", b"{}")
+
+    def trash(self) -> None:
+        """Into the bin, whatever still waits to be rendered."""
+        self._post(f"/{self.id}/trash")
+
     def render(self) -> None:
         """Orders what is not rendered yet, and waits for it."""
-        self._post(f"/{self.id}/render", b"{}")
+        self.order()
         end = time.monotonic() + 60
         while not all(shot["take"] for shot in self.shots):
             assert time.monotonic() < end, "it was not rendered"
@@ -72,7 +80,7 @@ class Story:
         request = urllib.request.Request(f"{self.studio.url}/api/projects{path}", data=body)
         request.add_header("content-type", "application/json")
         with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def state(self) -> dict[str, Any]:
         """The project as the API tells it."""
