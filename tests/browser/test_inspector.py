@@ -197,6 +197,7 @@ def test_things_in_the_picture_are_pointed_at_and_steered(steering: Page, copied
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
         expect(page.locator(".clip").first).to_have_class(re.compile(mark))
+        expect(page.locator(".clip").first).to_have_css("box-shadow", re.compile("inset"))
         shot = copied.shots[2]
         assert {name: shot[name] for name in told} == told
     tab(page, "Shot")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Story, opened
-from tests.fakes.long_story import PARTS, add_long_story
+from tests.fakes.long_story import LAYERS, PARTS, add_long_story
 from tests.fakes.studio import Studio
 
 SHOTS = 64
@@ -32,6 +32,7 @@ UNTIL_DRAWN = """([click, rows]) => new Promise((resolve) => {
 UNTIL_LISTED = """() => new Promise((resolve) => {
   const began = performance.now();
   const plot = document.querySelector(".inspector .plot");
+  document.querySelector(".looked")?.remove();
   plot.emit("plotly_click", { points: [{ curveNumber: 0, pointNumber: [1, 3] }] });
   const look = () => {
     if (document.querySelector(".looked-row")) resolve((performance.now() - began) / 1000);
@@ -53,6 +54,7 @@ def drawn(page: Page, click: str, rows: int) -> float:
 
 def waited(page: Page, words: str) -> None:
     """Opens both maps and the list of a part, each anew; prints how long it took."""
+    drawn(page, "[data-view=heads]", LAYERS)
     chunk_map = drawn(page, "[data-view=shot]", len(PARTS))
     listed: float = page.evaluate(UNTIL_LISTED)
     story_map = drawn(page, "[data-view=story]", SHOTS)
