@@ -25,6 +25,9 @@ _WAITS: Final = (0.0, 1.0, 5.0, 15.0)
 _GRACE: Final = 10.0
 """Seconds in which a silent worker may be heard again: after a machine's sleep all of them are silent."""
 
+_UNTOLD: Final = 30.0
+"""Seconds of grace more where nobody can tell how a worker is: it may be frozen with the database in hand."""
+
 _LONG: Final = 60.0
 """Seconds after which a death is no longer counted with those before it."""
 
@@ -35,7 +38,8 @@ class Supervisor:
     """Starts a worker, replaces it when it dies, stops it at the end; `died` is told the name of each.
 
     A worker that is told to stop has `patience` seconds to put its job back. One that `silent` says is
-    frozen, and still says `grace` seconds later, is killed.
+    frozen, and still says `grace` seconds later, is killed; so is one of which nothing can be told, `untold`
+    seconds later still.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Supervisor:
         *,
         silent: Callable[[str], bool] = lambda name: False,
         grace: float = _GRACE,
+        untold: float = _UNTOLD,
     ) -> None:
         self._root = root
         self._died = died
@@ -54,6 +59,7 @@ class Supervisor:
         self._patience = patience
         self._silent = silent
         self._grace = grace
+        self._untold = untold
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.process: subprocess.Popen[bytes] | None = None
@@ -85,9 +91,10 @@ class Supervisor:
         )
         heard = time.monotonic()
         while process.poll() is None and not self._over.wait(_LOOK):
-            if not self._is_silent(name):
+            silent = self._is_silent(name)
+            if silent is False:
                 heard = time.monotonic()
-            elif time.monotonic() - heard > self._grace:
+            elif time.monotonic() - heard > self._grace + (self._untold if silent is None else 0.0):
                 log.warning("%s is frozen", name)
                 process.kill()
                 process.wait()
@@ -100,9 +107,10 @@ class Supervisor:
                 process.wait()
         self._died(name)
 
-    def _is_silent(self, name: str) -> bool:
+    def _is_silent(self, name: str) -> bool | None:
+        """None where it cannot be told."""
         try:
             return self._silent(name)
-        except Exception:  # who cannot be asked after is not killed
+        except Exception:
             log.exception("it cannot be told how %s is", name)
-            return False
+            return None

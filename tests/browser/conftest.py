@@ -64,9 +64,17 @@ class Story:
         """Carries an edit out, as another tab would."""
         self._post(f"/{self.id}/edits", json.dumps({"base": self.state()["revision"], "edit": edit}).encode())
 
-    def render(self) -> None:
-        """Orders what is worth it, and waits for it."""
+    def order(self) -> None:
+        """Orders what is worth rendering."""
         self._post(f"/{self.id}/render", b"{}")
+
+    def trash(self) -> None:
+        """Into the bin, whatever still waits to be rendered."""
+        self._post(f"/{self.id}/trash")
+
+    def render(self) -> None:
+        """Orders what is worth rendering, and waits for it."""
+        self.order()
         end = time.monotonic() + 60
         while self.state()["due"]:
             assert time.monotonic() < end, "it was not rendered"
@@ -76,7 +84,7 @@ class Story:
         request = urllib.request.Request(f"{self.studio.url}/api/projects{path}", data=body)
         request.add_header("content-type", "application/json")
         with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def state(self) -> dict[str, Any]:
         """The project as the API tells it."""

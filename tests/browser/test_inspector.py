@@ -32,12 +32,29 @@ def copied(rendered: Story) -> Story:
 
 
 @pytest.fixture
-def looking(browser: Browser, copied: Story) -> Iterator[Page]:
+def steering(browser: Browser, copied: Story) -> Iterator[Page]:
     """The inspector, opened on a project of its own."""
     with opened(browser, copied.url) as page:
         tab(page, "Routing")
         expect(plot(page)).to_be_visible()
         yield page
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Browser, rendered: Story) -> Iterator[Page]:
+    with opened(browser, rendered.url) as page:
+        yield page
+
+
+@pytest.fixture
+def looking(shared: Page) -> Page:
+    """The inspector, opened at the story map, for tests that change nothing but what is shown."""
+    tab(shared, "Routing")
+    shared.locator("[data-view=story]").click()
+    until(
+        shared, lambda: figure(shared, "z.length") == 3 and figure(shared, "x") == ["1", "2", "3"], "the map"
+    )
+    return shared
 
 
 def tab(page: Page, name: str) -> None:
@@ -127,6 +144,8 @@ def test_layers_heads_steps_and_scale_change_the_picture(looking: Page) -> None:
     for label, own in (("Layer", 0.55), ("Heads", 0.575), ("Steps", 0.65)):
         page.locator(".inspector label", has_text=label).locator("select").select_option(index=1)
         until(page, lambda own=own: abs(figure(page, "z[1][0]") - own) < 2e-3, f"the choice of {label}")  # type: ignore[misc]
+    for chooser in page.locator(".inspector select").all():
+        chooser.select_option(index=0)
     page.get_by_role("button", name="Linear").click()
     until(page, lambda: figure(page, "z[1][0]") < 0, "the logarithmic scale")
 
@@ -157,8 +176,8 @@ def point(page: Page, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
-def test_things_in_the_picture_are_pointed_at_and_steered(looking: Page, copied: Story) -> None:
-    page = looking
+def test_things_in_the_picture_are_pointed_at_and_steered(steering: Page, copied: Story) -> None:
+    page = steering
     select(page, 3)
     expect(page.locator(".pointing .part")).to_have_count(3)
     point(page, 0.5, 0.5)
@@ -178,6 +197,7 @@ def test_things_in_the_picture_are_pointed_at_and_steered(looking: Page, copied:
         button.click()
         expect(button).to_have_attribute("aria-pressed", "true")
         expect(page.locator(".clip").first).to_have_class(re.compile(mark))
+        expect(page.locator(".clip").first).to_have_css("box-shadow", re.compile("inset"))
         shot = copied.shots[2]
         assert {name: shot[name] for name in told} == told
     tab(page, "Shot")
@@ -197,8 +217,8 @@ def test_a_picture_of_another_shot_is_asked_about_that_shot(looking: Page) -> No
     expect(page.locator(".clip.selected .clip-number")).to_have_text("2")
 
 
-def test_keys_steer_by_the_shot_before_or_under_the_pointer(looking: Page, copied: Story) -> None:
-    page = looking
+def test_keys_steer_by_the_shot_before_or_under_the_pointer(steering: Page, copied: Story) -> None:
+    page = steering
     first, second, third = (shot["id"] for shot in copied.shots)
     select(page, 3)
     page.mouse.move(5, 5)
@@ -220,8 +240,8 @@ def test_keys_steer_by_the_shot_before_or_under_the_pointer(looking: Page, copie
     expect(arcs).to_have_count(2)
 
 
-def test_a_shot_steered_otherwise_is_rendered_and_compared(looking: Page, copied: Story) -> None:
-    page = looking
+def test_a_shot_steered_otherwise_is_rendered_and_compared(steering: Page, copied: Story) -> None:
+    page = steering
     select(page, 3)
     before = copied.shots[2]
     page.locator(".clip").first.hover()

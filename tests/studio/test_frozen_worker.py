@@ -3,11 +3,12 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from studio.service import Service
 from studio.store import projects, takes
 from studio.store.database import Database
 from studio.store.tables import JobRow
+from studio.store.upgrade import FILE
 from studio.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
 
@@ -52,9 +54,11 @@ class Queue:
             return session.scalars(select(JobRow).where(JobRow.id == self.job)).one()
 
     def freeze(self, process: int) -> None:
-        """Stops a process while it writes nothing."""
-        with self.database.write():
+        """Stops a process while it has nothing of the database in hand."""
+        with closing(sqlite3.connect(self.root / FILE, timeout=60)) as alone:
+            alone.execute("BEGIN EXCLUSIVE")
             os.kill(process, signal.SIGSTOP)
+            alone.rollback()
 
     def kept(self) -> object:
         """Everything a commit writes."""
@@ -136,3 +140,32 @@ def test_a_frozen_worker_is_replaced(waiting: Queue) -> None:
     finally:
         supervisor.stop()
     assert (waiting.row().attempts, len(waiting.service.state(waiting.project).shots[0].takes)) == (2, 1)
+
+
+HOLDS = (
+    sys.executable,
+    "-S",
+    "-c",
+    "import sqlite3, sys, time; root = sys.argv[2]; db = sqlite3.connect(root + '/studio.db')\n"
+    "db.execute('BEGIN EXCLUSIVE'); open(root + '/held', 'w').close(); time.sleep(60)",
+)
+
+
+def test_a_worker_frozen_with_the_database_in_hand_is_killed(waiting: Queue) -> None:
+    supervisor = Supervisor(
+        waiting.root,
+        waiting.service.worker_died,
+        command=HOLDS,
+        silent=waiting.service.worker_is_silent,
+        grace=0.2,
+        untold=0.2,
+    )
+    supervisor.start()
+    try:
+        wait_for((waiting.root / "held").exists)
+        holding = supervisor.process
+        assert holding is not None
+        wait_for(lambda: holding.poll() == -signal.SIGKILL)
+    finally:
+        supervisor.stop()
+    assert waiting.row().state == "queued"
