@@ -48,8 +48,9 @@ def test_the_first_choice_weighs_steps_by_their_number() -> None:
 
 def test_empty_places_are_never_who_was_looked_at() -> None:
     context = [OWN, seen("prop 1" + EMPTY, 0), seen("Mira", 0)]
-    told = paragraph(part(np.array([[[[[0.5, 0.5, 0.0]]]]]), context), PLACES)
-    assert told == "50% of its attention stayed in the shot, 50% went to what came before."
+    half = "50% of its attention stayed in the shot, 50% went to what came before."
+    assert paragraph(part(np.array([[[[[0.5, 0.5, 0.0]]]]]), context), PLACES) == half
+    assert paragraph(part(np.array([[[[[0.5, 0.5]]]]]), context[:2]), PLACES) == half
 
 
 def test_a_first_shot_saw_nothing() -> None:
