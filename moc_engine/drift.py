@@ -46,10 +46,19 @@ class Appearance:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """The appearances of one character, prop or set, in order."""
+    """The appearances of one cast member or set, in order."""
 
     name: str
     appearances: tuple[Appearance, ...]
+
+    def misleading(self, seen: Appearance) -> tuple[int, ...]:
+        """The places of the earlier appearances that do not decide the look of one, each once.
+
+        To remember the deciding one alone, with these banned and it pinned, is what mends a look that
+        drifted: a pin by itself rarely does (`moc-studio eval remedy`).
+        """
+        earlier = (other.place for other in self.appearances if other.place < seen.place)
+        return tuple(dict.fromkeys(place for place in earlier if place != seen.anchor))
 
 
 def drift_of(scenes: Sequence[Scene], cast: Sequence[str]) -> tuple[Drift, ...]:

@@ -132,7 +132,8 @@ class Compared:
 class Drifted:
     """An appearance that looks different from what it should be: why, and what may mend it.
 
-    `pin` is what to pin to the shot, None where there is nothing to pin.
+    `pin` is what to pin to the shot and `bans` what to ban, so that it remembers the right look alone; None
+    where it could not see that.
     """
 
     shot: str
@@ -141,11 +142,12 @@ class Drifted:
     distance: float
     reason: str
     pin: str | None
+    bans: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Consistency:
-    """Whether cast and sets keep their looks. `helped`: how many a pin mended, of so many it was tried on."""
+    """Whether cast and sets keep their looks. `helped`: how many looks were mended, of so many tried on."""
 
     figure: Figure
     names: tuple[str, ...]
@@ -284,6 +286,7 @@ class Inspector:
                     distance=seen.distance or 0.0,
                     reason=reason(drift.name, seen),
                     pin=None if seen.share is None else f"{shots[seen.anchor].id}/{drift.name}",
+                    bans=tuple(f"{shots[place].id}/{drift.name}" for place in drift.misleading(seen)),
                 )
                 for drift in drifts
                 for seen in drift.appearances
@@ -389,7 +392,7 @@ class _Known:
 
 
 def _measured(project: Project) -> tuple[int, int] | None:
-    """Of so many drifted looks how many a pin mended, as `moc-studio eval remedy` found for the model."""
+    """How many drifted looks were mended of so many, as `moc-studio eval remedy` found for the model."""
     if project.board.settings.model is not None or not REMEDY.is_file():
         return None
     found = json.loads(REMEDY.read_text())

@@ -1,8 +1,8 @@
-"""How often a pin mends a look that drifted.
+"""How often a look that drifted is mended by remembering the right one alone.
 
 Held-out stories are rendered as the studio does, shot by shot by the renderer. Wherever a cast member or set
-looks different from what it should (`moc_engine.drift`), the take that decides its look is pinned for it, and
-the shot is rendered again at the same seed.
+looks different from what it should (`moc_engine.drift`), the appearance that decides its look is pinned, its
+other ones are banned, and the shot is rendered again at the same seed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import Final
 
 from moc_engine.animatic.world import Story
 from moc_engine.config import PartSteering
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult
-from moc_engine.drift import Appearance, Scene, drift_of
+from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResult
+from moc_engine.drift import Appearance, Drift, Scene, drift_of
 from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.retakes import noise_seed
-from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
 
@@ -29,8 +28,8 @@ GLANCE: Final = (96, 54)
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """Of `appearances` that had a look to keep `drifted` looked different; of those with something to pin
-    (`tried`) a pin mended `helped`.
+    """Of `appearances` that had a look to keep `drifted` looked different; of those that could see the right
+    look it was `tried` on, and `helped`.
     """
 
     appearances: int
@@ -49,16 +48,15 @@ class _Shown:
 
 
 def measure(
+    renderer: Renderer,
     examination: Examination,
     *,
-    model: Path | None = None,
     report: Callable[[int], None] = lambda examined: None,
 ) -> Remedy:
     """Renders the stories and every remedy; `report` hears how many stories are done.
 
     Of the examination's playback the seed counts alone: all else is the model's own.
     """
-    renderer = ShotRenderer(model)
     found = Remedy(appearances=0, drifted=0, tried=0, helped=0)
     for number in range(examination.stories):
         story = examination.story(number)
@@ -70,7 +68,7 @@ def measure(
 
 
 def _rendered(
-    renderer: ShotRenderer, story: Story, examination: Examination, number: int, folder: Path
+    renderer: Renderer, story: Story, examination: Examination, number: int, folder: Path
 ) -> Iterator[_Shown]:
     takes: list[ContextTake] = []
     for place, shot in enumerate(story.shots):
@@ -101,33 +99,36 @@ def _rendered(
         yield _Shown(wanted=wanted, scene=_scene(wanted, result), take=takes[-1])
 
 
-def _remedied(renderer: ShotRenderer, story: Story, shown: list[_Shown]) -> Remedy:
+def _remedied(renderer: Renderer, story: Story, shown: list[_Shown]) -> Remedy:
     scenes = [shot.scene for shot in shown]
     kept = [
-        (drift.name, seen)
+        (drift, seen)
         for drift in drift_of(scenes, story.cast)
         for seen in drift.appearances
         if seen.distance is not None
     ]
-    drifted = [(name, seen) for name, seen in kept if seen.drifted]
-    tried = [(name, seen) for name, seen in drifted if seen.share is not None]
-    helped = [_mended(renderer, story, shown, name, seen) for name, seen in tried]
+    drifted = [(drift, seen) for drift, seen in kept if seen.drifted]
+    tried = [(drift, seen) for drift, seen in drifted if seen.share is not None]
+    helped = [_mended(renderer, story, shown, drift, seen) for drift, seen in tried]
     return Remedy(appearances=len(kept), drifted=len(drifted), tried=len(tried), helped=sum(helped))
 
 
-def _mended(renderer: ShotRenderer, story: Story, shown: list[_Shown], name: str, seen: Appearance) -> bool:
-    """Whether it looks as it should once the take that decides its look is pinned."""
+def _mended(renderer: Renderer, story: Story, shown: list[_Shown], drift: Drift, seen: Appearance) -> bool:
+    """Whether it looks as it should once it remembers the right look alone."""
+    name = drift.name
     before = shown[seen.place].wanted
     wanted = replace(
         before,
-        parts=PartSteering(pins=((seen.anchor, name),)),
+        parts=PartSteering(
+            pins=((seen.anchor, name),), bans=tuple((place, name) for place in drift.misleading(seen))
+        ),
         output=before.output.with_name(f"{before.output.name} again"),
     )
     again = _scene(wanted, _finished(renderer, wanted))
     scenes = [again if shot.scene.place == seen.place else shot.scene for shot in shown]
-    for drift in drift_of(scenes, story.cast):
-        for appearance in drift.appearances:
-            if drift.name == name and appearance.place == seen.place:
+    for found in drift_of(scenes, story.cast):
+        for appearance in found.appearances:
+            if found.name == name and appearance.place == seen.place:
                 return not appearance.drifted
     return False  # it is not there any more
 
@@ -138,7 +139,8 @@ def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
     return Scene(place=wanted.shot, take=str(wanted.shot), trace=trace, told=told)
 
 
-def _finished(renderer: ShotRenderer, wanted: RenderRequest) -> RenderResult:
+def _finished(renderer: Renderer, wanted: RenderRequest) -> RenderResult:
+    wanted.output.mkdir(parents=True, exist_ok=True)
     work = renderer.render(wanted)
     while True:
         try:

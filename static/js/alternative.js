@@ -17,3 +17,10 @@ on("project", async () => {
   awaited = null;
   if (shot.takes.some((take) => take.id === left && !take.discarded)) (await import("./compare.js")).compare(shot, [left, shot.take]);
 });
+
+// The edit that lets somebody remember one appearance alone.
+export function mending(shot, { pin, bans }) {
+  const others = (list) => list.filter((target) => target !== pin && !bans.includes(target));
+  const boosts = Object.fromEntries(Object.entries(shot.boosts).filter(([target]) => !bans.includes(target)));
+  return { op: "steer", shot: shot.id, pins: [...others(shot.pins), pin], bans: [...others(shot.bans), ...bans], boosts };
+}

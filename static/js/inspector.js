@@ -1,13 +1,12 @@
 // The routing inspector: shots × shots, what each part of a shot looked at, layers and heads. The player is the
 // picture one points at.
 
-import { alternative } from "./alternative.js";
+import { alternative, mending } from "./alternative.js";
 import { get } from "./api.js";
 import { button, h } from "./dom.js";
 import { lookedList } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
-import { steered, steersBy } from "./steering.js";
 import { current, notify, on, select, shots, tell, view } from "./store.js";
 
 const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
@@ -153,7 +152,7 @@ function drifted(item, helped) {
     h("button", { type: "button", class: "link", onclick: () => select([item.shot]) }, `Shot ${item.place + 1}: ${item.name} looks different`),
     h("span", { class: "quiet" }, item.reason),
     item.pin && shot && !shot.lock
-      ? h("span", { class: "row" }, button("Pin and compare", () => (select([item.shot]), alternative(shot, steersBy(shot, "pin", item.pin) ? null : steered(shot, "pin", item.pin))), { title: "Pin the look it should have, render this shot at the same seed, and show both takes" }), h("span", { class: "quiet" }, odds))
+      ? h("span", { class: "row" }, button("Mend and compare", () => (select([item.shot]), alternative(shot, mending(shot, item))), { title: "Let it remember the right look alone (pin that, ban its others), render this shot at the same seed, and show both takes" }), h("span", { class: "quiet" }, odds))
       : null,
   );
 }

@@ -1,4 +1,4 @@
-"""`moc-studio eval remedy`: how often a pin mends a look that drifted."""
+"""`moc-studio eval remedy`: how often a drifted look is mended by remembering the right one alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from studio.errors import wrong_option
 def add_to(kinds: Any) -> None:
     parser = kinds.add_parser(
         "remedy",
-        help="how often a pin mends a look that drifted",
+        help="how often a drifted look is mended by remembering the right one alone",
         description="Renders long held-out stories shot by shot; wherever somebody looks different from what "
-        "they should, pins the take that decides their look, and renders the shot again at the same seed. A "
-        "story of 32 shots takes about a minute.",
+        "they should, pins the appearance that decides their look, bans their other ones, and renders the "
+        "shot again at the same seed. A story of 32 shots takes about a minute.",
     )
     parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
     parser.add_argument("--stories", type=int, default=12, metavar="N", help="default: 12")
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     from moc_engine.evaluation.examination import Examination
     from moc_engine.evaluation.remedy import measure
+    from moc_engine.renderer import ShotRenderer
     from studio.files import told_plainly
 
     try:
@@ -52,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("stories", total=examination.stories)
         found = measure(
+            ShotRenderer(args.model),
             examination,
-            model=args.model,
             report=lambda examined: bar.update(task, completed=examined),
         )
     figures = json.dumps(asdict(found), indent=2)
@@ -65,6 +66,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(
             f"{found.appearances} appearances with a look to keep, {found.drifted} looked different; "
-            f"a pin was tried for {found.tried} of them and mended {found.helped}"
+            f"of {found.tried} that could see the right look {found.helped} were mended"
         )
     return 0

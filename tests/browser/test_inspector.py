@@ -326,7 +326,7 @@ def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(looking: Page, copied
     mark = looking.locator(".drifted")
     expect(mark).to_contain_text("Shot 3: Mira looks different")
     expect(mark).to_contain_text("it drew 0% of its memory from Mira in shot 1")
-    mark.get_by_role("button", name="Pin and compare").click()
+    mark.get_by_role("button", name="Mend and compare").click()
     expect(looking.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
     looking.keyboard.press("Escape")
     expect(looking.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)

@@ -50,6 +50,15 @@ def test_a_look_is_measured_against_the_first_appearance() -> None:
     assert far.share == pytest.approx(0.3, abs=1e-3)
 
 
+def test_what_misleads_are_the_earlier_appearances_but_the_deciding_one() -> None:
+    changed = shot(1, ("Mira",), Mira=(3, 3))
+    story = [shot(0, Mira=(0, 0)), changed, *(shot(n, Mira=(0, 0)) for n in (2, 3))]
+    drift = of("Mira", drift_of(story, CAST))
+    assert drift.misleading(drift.appearances[3]) == (0, 2)
+    assert drift.misleading(drift.appearances[1]) == (0,)
+    assert drift.misleading(drift.appearances[0]) == ()
+
+
 def test_a_caption_that_tells_a_look_decides_it_anew() -> None:
     story = [
         shot(0, Mira=(0, 0)),

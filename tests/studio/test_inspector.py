@@ -319,7 +319,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     service.render(project)
     studio.work()
     (drifted,) = service.routing.consistency(project).drifted
-    assert (drifted.name, drifted.place, drifted.pin) == ("Mira", 2, f"{first.id}/Mira")
+    assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
     assert drifted.reason == "it drew 0% of its memory from Mira in shot 1"
     service.edit(project, Steer(shot=third.id, pins=(drifted.pin,)), service.state(project).revision)
