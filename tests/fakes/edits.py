@@ -56,7 +56,7 @@ EDITS: st.SearchStrategy[Any] = st.one_of(
         Trim, shot=ids, trim=st.sampled_from((0.0, 0.5, 1.0)), seconds=st.sampled_from((1.0, 2.5, 3.0, 4.0))
     ),
     st.builds(Split, shot=ids, at=st.sampled_from((0.5, 1.0, 2.0)), id=ids),
-    st.builds(Duplicate, shots=some, ids=some),
+    st.builds(Duplicate, shots=some, ids=st.permutations(("n0", "n1", "n2")).map(tuple)),  # none is drawn
     st.builds(Delete, shots=some),
     st.builds(Move, shots=some, to=st.integers(0, 7)),
     st.builds(Lock, shots=some, on=st.booleans()),
