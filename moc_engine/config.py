@@ -102,8 +102,8 @@ class Steering:
 class PartSteering:
     """A person's say in single parts of earlier shots: (shot, name of its chunks), such as (2, "Mira").
 
-    What is said of a part goes before what is said of its shot. A part that a take does not hold is nothing
-    to steer.
+    What is said of a part goes before what is said of its shot, but boosts add up. A part that a take does
+    not hold is nothing to steer.
     """
 
     pins: tuple[tuple[int, str], ...] = ()

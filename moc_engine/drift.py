@@ -6,7 +6,7 @@ look or a change of it. Props are left out: a second kite need not be the first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,29 @@ import numpy as np
 from moc_engine.trace import Floats, RoutingTrace
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sighting:
+    """How a cast member, or a set (it `fills` the picture), looks in one take.
+
+    `drew` is the share of what it took from the past that came from itself in each earlier take, by take.
+    """
+
+    name: str
+    fills: bool
+    look: Floats
+    drew: Mapping[str, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A shot of the film as it shows: its place, its take's trace, and whose looks its caption tells."""
+    """A shot of the film as it shows: its place and take, what its trace saw, and whose looks its caption
+    tells. Looks that lie `visible` apart look different.
+    """
 
     place: int
     take: str
-    trace: RoutingTrace
+    visible: float
+    seen: tuple[Sighting, ...]
     told: frozenset[str]
 
 
@@ -46,7 +62,7 @@ class Appearance:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """The appearances of one cast member or set, in order."""
+    """The appearances of one cast member or set, in order, one a shot."""
 
     name: str
     appearances: tuple[Appearance, ...]
@@ -57,38 +73,50 @@ class Drift:
         To remember the deciding one alone, with these banned and it pinned, is what mends a look that
         drifted: a pin by itself rarely does (`moc-studio eval remedy`).
         """
-        earlier = (other.place for other in self.appearances if other.place < seen.place)
-        return tuple(dict.fromkeys(place for place in earlier if place != seen.anchor))
+        (right,) = {other.take for other in self.appearances if other.place == seen.anchor}
+        earlier = (other for other in self.appearances if other.place < seen.place)
+        return tuple(other.place for other in earlier if other.take != right)  # a split take stands twice
 
 
-def drift_of(scenes: Sequence[Scene], cast: Sequence[str]) -> tuple[Drift, ...]:
+def sightings(trace: RoutingTrace, cast: Sequence[str]) -> tuple[Sighting, ...]:
+    """Whom and what of a cast and its sets a trace saw, each once; none where it says nothing of looks."""
+    found: dict[tuple[bool, str], Sighting] = {}
+    for query, chunk in enumerate(trace.query):
+        look, fills = None if trace.looks is None else trace.looks[query], _fills(trace, query)
+        if look is None or np.isnan(look).any() or not (fills or chunk.name in cast):
+            continue
+        drew = _drew(trace, query, chunk.name)
+        found.setdefault((fills, chunk.name), Sighting(name=chunk.name, fills=fills, look=look, drew=drew))
+    return tuple(found.values())
+
+
+def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
     """One entry per cast member or set that appears twice or more, in the order of first appearance."""
-    anchors: dict[str, tuple[int, str, Floats]] = {}  # name -> place, take, look
-    found: dict[str, list[Appearance]] = {}
+    anchors: dict[tuple[bool, str], tuple[Scene, Sighting]] = {}
+    found: dict[tuple[bool, str], list[Appearance]] = {}
     for scene in scenes:
-        for query, chunk in enumerate(scene.trace.query):
-            look = None if scene.trace.looks is None else scene.trace.looks[query]
-            if look is None or np.isnan(look).any() or not (chunk.name in cast or _fills(scene.trace, query)):
-                continue
-            anchor = anchors.get(chunk.name)
-            if anchor is None or chunk.name in scene.told or anchor[2].shape != look.shape:
-                anchors[chunk.name] = scene.place, scene.take, look
+        for seen in scene.seen:
+            key = seen.fills, seen.name
+            known = anchors.get(key)
+            anew = known is None or (seen.name in scene.told and not seen.fills)
+            if known is None or anew or known[1].look.shape != seen.look.shape:
+                anchors[key] = scene, seen
                 distance, share = None, None
             else:
-                distance = float(np.linalg.norm(look - anchor[2])) / scene.trace.visible
-                share = _share(scene.trace, query, chunk.name, anchor[1])
-            found.setdefault(chunk.name, []).append(
+                distance = float(np.linalg.norm(seen.look - known[1].look)) / scene.visible
+                share = seen.drew.get(known[0].take)
+            found.setdefault(key, []).append(
                 Appearance(
                     place=scene.place,
                     take=scene.take,
                     distance=distance,
-                    anchor=anchors[chunk.name][0],
+                    anchor=anchors[key][0].place,
                     share=share,
                 )
             )
     return tuple(
         Drift(name=name, appearances=tuple(appearances))
-        for name, appearances in found.items()
+        for (_, name), appearances in found.items()
         if len(appearances) > 1
     )
 
@@ -98,12 +126,13 @@ def _fills(trace: RoutingTrace, query: int) -> bool:
     return trace.boxes is not None and bool((trace.boxes[:, query] == (0.0, 0.0, 1.0, 1.0)).all())
 
 
-def _share(trace: RoutingTrace, query: int, name: str, take: str) -> float | None:
-    """What part of what a chunk drew from the past came from the chunk of a name in a take."""
-    past = [column for column, chunk in enumerate(trace.context) if chunk.kind == "history"]
-    wanted = [c for c in past if trace.context[c].take == take and trace.context[c].name == name]
-    if not wanted:
-        return None
+def _drew(trace: RoutingTrace, query: int, name: str) -> dict[str, float]:
     shares = trace.shares(query=query)
-    total = float(shares[past].sum())
-    return float(shares[wanted].sum()) / total if total else 0.0
+    total = 0.0
+    found: dict[str, float] = {}
+    for chunk, share in zip(trace.context, shares.tolist(), strict=True):
+        if chunk.kind == "history":
+            total += share
+            if chunk.name == name and chunk.take is not None:
+                found[chunk.take] = found.get(chunk.take, 0.0) + share
+    return {take: share / total if total else 0.0 for take, share in found.items()}

@@ -17,6 +17,7 @@ A file is a zip of a JSON header and plain arrays, the same bytes for the same c
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ FORMAT: Final = "moc-routing-trace"
 VERSION: Final = 1
 EMPTY: Final = " (empty)"
 """Ends the name of a place where a shot shows nothing."""
+FAINT: Final = 0.005
+"""A share of attention that decides nothing to be seen."""
 ONE: Final = 65535
 """A share of 1."""
 
@@ -207,7 +210,7 @@ class RoutingTrace:
         found = dict.fromkeys(takes, ("", 0.0))
         for chunk, shares in zip(self.query, self.by_query(), strict=True):
             total = float(shares[past].sum())
-            if chunk.name.endswith(EMPTY) or total <= 0:
+            if chunk.name.endswith(EMPTY) or total < FAINT:
                 continue
             for take, mask in zip(takes, columns, strict=True):
                 share = float(shares[past][mask].sum()) / total
@@ -317,6 +320,19 @@ class RoutingTrace:
         for name, counts in (("weights", self.weights), ("heads", self.heads)):
             if not all(isinstance(count, int) and count > 0 for count in counts):
                 raise ValueError(f"{name} are {counts}")
+        if len(self.step_groups) != len(self.weights):
+            raise ValueError(f"there are {len(self.step_groups)} groups of steps for {self.weights}")
+        if not (math.isfinite(self.visible) and self.visible > 0):
+            raise ValueError(f"what is visible is {self.visible}")
+        if not all(math.isfinite(moment) for moment in self.moments):
+            raise ValueError(f"the moments are {self.moments}")
+        shots = [self.shot, *(chunk.shot for chunk in self.context)]
+        tokens = [chunk.tokens for chunk in self.query]
+        if not all(isinstance(number, int) for number in (*shots, *tokens)) or min(tokens, default=1) < 1:
+            raise ValueError(f"the shots are {shots}, the tokens {tokens}")
+        for source in self.context:
+            if source.kind not in ("own", "history", "caption"):
+                raise ValueError(f"a chunk is of the kind {source.kind!r}")
         names = [chunk.name for chunk in self.query] + [chunk.name for chunk in self.context]
         for name in names:
             if not isinstance(name, str):

@@ -61,18 +61,32 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
 def looks_told(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
     """Those of the cast of whose looks a caption says something: a shape, a colour, something worn, a change.
 
-    A word is about the name before it; a colour that a prop follows is the prop's.
+    A word is about the name before it, up to the sentence's end or a set, or about a name that follows at
+    once; colours that a prop or set follows are that one's.
     """
     found: dict[str, None] = {}
     subject: str | None = None
-    words = [word for word in read(caption, cast) if word.meaning]
-    for word, after in zip(words, [*words[1:], None], strict=True):
-        meaning = word.meaning or ""
-        if meaning.startswith("<cast"):
-            subject = next(name for name, token in zip(cast, CAST_TOKENS, strict=False) if token == meaning)
-        elif subject is not None and (
-            any(meaning in KINDS[kind] for kind in ("shape", "accessory", "event"))
-            or (meaning in KINDS["colour"] and (after is None or after.meaning not in KINDS["prop"]))
-        ):
-            found[subject] = None
+    words = [word.meaning for word in read(caption, cast) if word.meaning]
+    names = dict(zip(CAST_TOKENS, cast, strict=False))
+    for nth, meaning in enumerate(words):
+        if meaning in names:
+            subject = names[meaning]
+        elif meaning == "." or meaning in KINDS["set"]:
+            subject = None
+        elif any(meaning in KINDS[kind] for kind in ("shape", "accessory", "event", "colour")):
+            after = _described(words[nth + 1 :])
+            whose = names.get(after or "", subject)
+            of_thing = meaning not in KINDS["event"] and (after in KINDS["prop"] or after in KINDS["set"])
+            if whose is not None and not of_thing:
+                found[whose] = None
     return tuple(found)
+
+
+def _described(words: Sequence[str]) -> str | None:
+    """What a run of shapes and colours, such as "red and blue", leads to."""
+    looks = {*KINDS["colour"], *KINDS["shape"]}
+    for nth, word in enumerate(words):
+        joins = word == "and" and looks.intersection(words[nth + 1 : nth + 2])
+        if word not in looks and not joins:
+            return word
+    return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
 from studio.inspector import Choice, Chunks, Compared, Consistency, Looked, Moment, Story
 from studio.service import Service
@@ -31,9 +31,10 @@ def routing_routes(service: Service) -> APIRouter:
         return service.routing.story(project)
 
     @router.get("/projects/{project}/routing.html")
-    def page(project: str, take: str | None = None) -> HTMLResponse:
-        """The story map, and the maps of one take, as a page of its own."""
-        return HTMLResponse(service.routing.page(project, take), headers=_download(f"{project}-routing.html"))
+    def page(project: str, take: str | None = None) -> Response:
+        """The story map, and the maps of one take, as a page of its own: a file, not one of the studio's."""
+        text = service.routing.page(project, take)
+        return Response(text, media_type="application/octet-stream", headers=_download("routing.html"))
 
     @router.get("/projects/{project}/consistency")
     def consistency(project: str) -> Consistency:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from moc_engine.drift import Scene, drift_of
+from moc_engine.drift import Scene, Sighting, drift_of, sightings
 from moc_engine.errors import TraceError
 from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
 from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
-from studio.model_identity import EMBEDDED
+from studio.model_identity import EMBEDDED, identify
 from studio.planner import chosen_take
 from studio.project import Project
 from studio.routing.consistency import reason
@@ -262,18 +262,18 @@ class Inspector:
         `unseen` counts takes whose trace says nothing of looks, or cannot be read.
         """
         known = self._known(project)
-        cast = known.project.board.names
         scenes, unseen = [], 0
         for place, take in self._shown(known).items():
+            cast = take.inputs.cast
             try:
-                trace = self._trace(known, take.id)
-            except NotThere:
+                visible, seen = _sighted(self._artifacts.path(take.trace, ".moc"), cast)
+            except TraceError:
                 unseen += 1
                 continue
-            unseen += trace.looks is None
+            unseen += not seen
             told = frozenset(looks_told(take.inputs.caption, cast))
-            scenes.append(Scene(place=place, take=take.id, trace=trace, told=told))
-        drifts = drift_of(scenes, cast)
+            scenes.append(Scene(place=place, take=take.id, visible=visible, seen=seen, told=told))
+        drifts = drift_of(scenes)
         shots = known.project.board.shots
         return Consistency(
             figure=drift_figure(drifts, len(shots)),
@@ -396,10 +396,22 @@ def _measured(project: Project) -> tuple[int, int] | None:
     if project.board.settings.model is not None or not REMEDY.is_file():
         return None
     found = json.loads(REMEDY.read_text())
-    return found["helped"], found["tried"]
+    return (found["helped"], found["tried"]) if found["model"] == _embedded() else None
 
 
-@lru_cache(maxsize=24)
+@cache
+def _embedded() -> str:
+    return identify(None)
+
+
+@lru_cache(maxsize=4096)
+def _sighted(path: Path, cast: tuple[str, ...]) -> tuple[float, tuple[Sighting, ...]]:
+    """What a trace says of looks, which is little beside the trace: a film's worth is kept."""
+    trace = RoutingTrace.load(path)
+    return trace.visible, sightings(trace, cast)
+
+
+@lru_cache(maxsize=16)
 def _load(path: Path) -> RoutingTrace:
     """Files are named by their content: what was read once stays true."""
     return RoutingTrace.load(path)

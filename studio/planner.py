@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from studio.inputs import TakeInputs, inputs_of
 from studio.project import Project
 from studio.storyboard import Storyboard, compose_captions, shot_seed, target
+
+ROUNDED: Final = 1e-3
+"""By how much shares may fall short of what they are: traces keep them rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +110,13 @@ def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tu
             coming = list(_coming(project, take, due))
             state = "outdated" if told else "fresh"
             influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
-            shown = (*told, *coming) if influence >= board.settings.worth else told
+            shown = (*told, *coming) if influence >= board.settings.worth - ROUNDED else told
             reasons = tuple(reason.words for reason in shown)
         if not shot.caption:
             state, reasons = "unwritten", ("no caption yet",)
         open_to_it = state != "unwritten" and not shot.skip and not shot.lock
-        worth = open_to_it and (state == "missing" or (influence > 0 and influence >= board.settings.worth))
+        enough = influence > 0 and influence >= board.settings.worth - ROUNDED
+        worth = open_to_it and (state == "missing" or enough)
         if worth and take is not None:
             due[take.id] = influence
         standings.append(
@@ -189,7 +193,7 @@ def _own_reasons(
         "style changed": then.global_caption != now.global_caption,
         "cast changed": (same_words and places_then != places_now)
         or any(places_then[name] != places_now[name] for name in common),
-        "longer than its take": now.seconds - take.seconds > 0.5 / then.fps,
+        "longer than its take": round(now.seconds * then.fps) > take.frames,
         "frame rate changed": then.fps != now.fps,
         "size changed": then.size != now.size,
         "seed changed": then.seed != now.seed,
@@ -274,8 +278,8 @@ def _name(project: Project, shot: str) -> str:
 
 def _gave(take: FinishedTake, seen: str) -> str:
     share = take.share(seen)
-    if share < 0.005:
-        return "it hardly looked there"
     part, most = take.strongest.get(seen, ("", 0.0))
+    if max(share, most) < 0.005:
+        return "it hardly looked there"
     told = f", {most:.0%} of what {part} drew on" if part else ""
     return f"it gave {share:.0%} of this shot's context{told}"

@@ -483,7 +483,7 @@ def _made_already(
     for standing in standings:
         if standing.state in ("outdated", "missing") and not project.board.shots[standing.place].lock:
             wanted = standing.inputs.take_id
-            if wanted in known and wanted not in project.discarded:
+            if wanted in known and wanted != standing.take and wanted not in project.discarded:
                 yield standing.shot, wanted
 
 

@@ -310,6 +310,8 @@ def _target(value: str, name: str) -> None:
     _id(other, name)
     if part is not None:
         _text(part, name, most=80)
+        if len(part.splitlines()) > 1 or "\t" in part:
+            raise BadStoryboard("names a part on one line", (name,))
     elif "/" in value:
         raise BadStoryboard(f"names no part after the /, got {value!r}", (name,))
 

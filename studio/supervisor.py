@@ -111,6 +111,6 @@ class Supervisor:
         """None where it cannot be told."""
         try:
             return self._silent(name)
-        except Exception:
-            log.exception("it cannot be told how %s is", name)
+        except Exception as error:
+            log.warning("it cannot be told how %s is: %s", name, error)
             return None

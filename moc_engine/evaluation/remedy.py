@@ -16,7 +16,7 @@ from typing import Final
 from moc_engine.animatic.world import Story
 from moc_engine.config import PartSteering
 from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResult
-from moc_engine.drift import Appearance, Drift, Scene, drift_of
+from moc_engine.drift import Appearance, Drift, Scene, drift_of, sightings
 from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.retakes import noise_seed
 from moc_engine.trace import RoutingTrace
@@ -62,7 +62,7 @@ def measure(
         story = examination.story(number)
         with TemporaryDirectory() as folder:
             shown = list(_rendered(renderer, story, examination, number, Path(folder)))
-            found = _joined(found, _remedied(renderer, story, shown))
+            found = _joined(found, _remedied(renderer, shown))
         report(number + 1)
     return found
 
@@ -99,21 +99,18 @@ def _rendered(
         yield _Shown(wanted=wanted, scene=_scene(wanted, result), take=takes[-1])
 
 
-def _remedied(renderer: Renderer, story: Story, shown: list[_Shown]) -> Remedy:
+def _remedied(renderer: Renderer, shown: list[_Shown]) -> Remedy:
     scenes = [shot.scene for shot in shown]
     kept = [
-        (drift, seen)
-        for drift in drift_of(scenes, story.cast)
-        for seen in drift.appearances
-        if seen.distance is not None
+        (drift, seen) for drift in drift_of(scenes) for seen in drift.appearances if seen.distance is not None
     ]
     drifted = [(drift, seen) for drift, seen in kept if seen.drifted]
     tried = [(drift, seen) for drift, seen in drifted if seen.share is not None]
-    helped = [_mended(renderer, story, shown, drift, seen) for drift, seen in tried]
+    helped = [_mended(renderer, shown, drift, seen) for drift, seen in tried]
     return Remedy(appearances=len(kept), drifted=len(drifted), tried=len(tried), helped=sum(helped))
 
 
-def _mended(renderer: Renderer, story: Story, shown: list[_Shown], drift: Drift, seen: Appearance) -> bool:
+def _mended(renderer: Renderer, shown: list[_Shown], drift: Drift, seen: Appearance) -> bool:
     """Whether it looks as it should once it remembers the right look alone."""
     name = drift.name
     before = shown[seen.place].wanted
@@ -126,7 +123,7 @@ def _mended(renderer: Renderer, story: Story, shown: list[_Shown], drift: Drift,
     )
     again = _scene(wanted, _finished(renderer, wanted))
     scenes = [again if shot.scene.place == seen.place else shot.scene for shot in shown]
-    for found in drift_of(scenes, story.cast):
+    for found in drift_of(scenes):
         for appearance in found.appearances:
             if found.name == name and appearance.place == seen.place:
                 return not appearance.drifted
@@ -134,9 +131,14 @@ def _mended(renderer: Renderer, story: Story, shown: list[_Shown], drift: Drift,
 
 
 def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
-    told = frozenset(looks_told(wanted.caption, wanted.cast))
     trace = RoutingTrace.load(result.trace)
-    return Scene(place=wanted.shot, take=str(wanted.shot), trace=trace, told=told)
+    return Scene(
+        place=wanted.shot,
+        take=str(wanted.shot),
+        visible=trace.visible,
+        seen=sightings(trace, wanted.cast),
+        told=frozenset(looks_told(wanted.caption, wanted.cast)),
+    )
 
 
 def _finished(renderer: Renderer, wanted: RenderRequest) -> RenderResult:

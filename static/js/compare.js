@@ -52,8 +52,9 @@ export function compare(shot, ids) {
 // What the right take looked at more or less than the left.
 async function tellRouting(box, [left, right]) {
   const key = `${left} ${right}`;
-  if (left === right || box.dataset.key === key) return;
+  if (box.dataset.key === key) return;
   box.dataset.key = key;
+  if (left === right) return box.replaceChildren();
   try {
     const found = await get(`/projects/${view.project.id}/takes/${left}/routing/against/${right}`);
     if (box.dataset.key !== key) return;

@@ -4,7 +4,7 @@
 import { alternative, mending } from "./alternative.js";
 import { get } from "./api.js";
 import { button, h } from "./dom.js";
-import { lookedList } from "./looked.js";
+import { lookedList, steeringOf } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
 import { current, notify, on, select, shots, tell, view } from "./store.js";
@@ -14,6 +14,7 @@ const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads"
 const WHOLE = { layer: "", head: "", group: "", source: null };
 const wanted = { view: "story", log: true, ...WHOLE };
 let box, body, drawn;
+let asked = 0;
 let looked = null; // what one part looked at, see GET …/routing/point
 
 export function mount(element) {
@@ -47,7 +48,7 @@ async function redraw() {
   if (!view.inspecting || !view.project) return;
   for (const tab of box.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === wanted.view));
   const shot = current();
-  const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [shot?.id, shot?.take, ...Object.values(wanted)];
+  const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [view.project.id, shots().map((other) => [other.id, other.take]), shot?.id, shot?.pins, shot?.bans, shot?.boosts, ...Object.values(wanted)];
   const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
   if (key === drawn) return;
   if (looked && looked.take !== shot?.take) looked = null;
@@ -87,15 +88,19 @@ async function story() {
   };
 }
 
+// What is chosen of layers, heads and steps, as a query.
+function chosen() {
+  const { layer, head, group, source, log } = wanted;
+  return new URLSearchParams(Object.entries({ layer, head, group, source: source ?? "", log }).filter(([, value]) => value !== ""));
+}
+
 async function chunks(shot) {
   if (!shot?.take) return unrendered(shot);
-  const query = new URLSearchParams(Object.entries({ layer: wanted.layer, head: wanted.head, group: wanted.group, source: wanted.source ?? "" }).filter(([, value]) => value !== ""));
-  query.set("log", wanted.log);
-  const found = await get(path(shot.take, `?${query}`));
+  const found = await get(path(shot.take, `?${chosen()}`));
   const plot = h("div", { class: "plot", role: "img", "aria-label": "What each part of the shot looked at" });
   const list = h("div", { class: "looked-place" });
   const chooser = (name, label, options) =>
-    h("label", { class: "field" }, h("span", {}, label), h("select", { onchange: (event) => ((wanted[name] = event.target.value), redraw()) }, h("option", { value: "" }, "averaged"), options.map((option, index) => h("option", { value: index, selected: String(index) === String(wanted[name]) }, option))));
+    h("label", { class: "field" }, h("span", {}, label), h("select", { onchange: (event) => ((wanted[name] = event.target.value), redraw(), looked && pointed(looked.again)) }, h("option", { value: "" }, "averaged"), options.map((option, index) => h("option", { value: index, selected: String(index) === String(wanted[name]) }, option))));
   const source = wanted.source && shots().findIndex((other) => other.take === wanted.source);
   body.list = list;
   if (looked) showLooked();
@@ -110,10 +115,11 @@ async function chunks(shot) {
         { class: "row" },
         button(wanted.log ? "Logarithmic" : "Linear", () => ((wanted.log = !wanted.log), redraw()), { "aria-pressed": String(wanted.log), title: "Scale of the map" }),
         wanted.source ? button(`Only ${source >= 0 ? `shot ${source + 1}` : "one take"} ×`, () => ((wanted.source = null), redraw()), { title: "Show all that was looked at" }) : null,
+        wanted.source && source >= 0 ? steeringOf(shots()[source].id, `shot ${source + 1}`) : null,
       ),
       plot,
     ].filter(Boolean),
-    draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${query}`))), name: `shot-${shots().indexOf(shot) + 1}` }),
+    draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${chosen()}`))), name: `shot-${shots().indexOf(shot) + 1}` }),
   };
 }
 
@@ -161,8 +167,11 @@ function drifted(item, helped) {
 async function pointed(again) {
   const shot = shown();
   if (!shot) return;
+  const turn = ++asked;
   try {
-    looked = { ...(await again()), take: shot.take, again };
+    const found = await again();
+    if (turn !== asked || shown()?.take !== shot.take) return; // somebody asked for something else meanwhile
+    looked = { ...found, take: shot.take, again };
   } catch (error) {
     notify(error.message, "error");
     return;

@@ -25,7 +25,7 @@ function row(item, most, hovered) {
     "div",
     { class: "looked-row", onpointerenter: () => hovered(item), onpointerleave: () => hovered(null) },
     h("button", { type: "button", class: "looked-at", onclick: go, disabled: !shot, title: shot ? "Show this moment in the film" : "The film no longer shows this take" }, picture(item), h("span", { class: "looked-name" }, item.label), h("span", { class: "looked-bar" }, h("span", { style: { width: `${(100 * item.share) / most}%` } })), h("span", { class: "share" }, percent(item.share))),
-    shot && item.steerable ? steering(shot, item) : h("span", { class: "looked-steering" }),
+    shot && item.steerable ? steeringOf(`${shot.id}/${item.name}`, item.label) : h("span", { class: "looked-steering" }),
   );
 }
 
@@ -39,14 +39,14 @@ function picture(item) {
   return h("span", { class: "looked-picture", style: { aspectRatio: `${w} / ${height}`, backgroundImage: `url("${fileOf(view.project.id, item.take, "thumbnail")}")`, backgroundSize: `${PICTURES * 100}% 100%`, backgroundPositionX: `${(100 * frame) / (PICTURES - 1)}%` } }, mark);
 }
 
-function steering(shot, item) {
+// Pins, bans and boosts a target, a shot or a part of one, for the selected shot.
+export function steeringOf(target, label) {
   const mine = current();
-  const target = `${shot.id}/${item.name}`;
   return h(
     "span",
     { class: "looked-steering" },
     Object.entries(KINDS).map(([kind, { shape, word }]) =>
-      button(`${word} ${item.label}`, () => edit(steered(mine, kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(steersBy(mine, kind, target)) }),
+      button(`${word} ${label}`, () => edit(() => steered(shotOf(mine.id), kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(steersBy(mine, kind, target)) }),
     ),
   );
 }

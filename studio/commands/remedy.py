@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.remedy import measure
     from moc_engine.renderer import ShotRenderer
     from studio.files import told_plainly
+    from studio.model_identity import identify
 
     try:
         examination = Examination(
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
             examination,
             report=lambda examined: bar.update(task, completed=examined),
         )
-    figures = json.dumps(asdict(found), indent=2)
+    model = identify(args.model and str(args.model))
+    figures = json.dumps({"model": model, **asdict(found)}, indent=2)
     if args.save is not None:
         with told_plainly(args.save):
             args.save.write_text(f"{figures}\n")

@@ -26,6 +26,12 @@ FAINTEST: Final = 1e-4
 """The least share a logarithmic map tells from none."""
 
 _MOST_TICKS: Final = 24
+_LONGEST: Final = 80
+_POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
+)
+"""What a page of its own may load: nothing."""
 
 
 def story_figure(rows: Sequence[StoryRow]) -> Figure:
@@ -45,7 +51,7 @@ def story_figure(rows: Sequence[StoryRow]) -> Figure:
         "meta": "heat",
         "x": names,
         "y": names,
-        "z": [list(row.shares) for row in rows],
+        "z": [[None if share is None else round(share, 5) for share in row.shares] for row in rows],
         "hovertemplate": "Shot %{y} gave %{z:.1%} of its attention to shot %{x}<extra></extra>",
         "hoverongaps": False,
         "showscale": False,
@@ -167,7 +173,7 @@ def head_figures(found: Heads) -> dict[str, Figure]:
             "name": name,
             "x": list(found.step_groups),
             "y": _rounded(found.steps[:, nth]),
-            "hovertemplate": f"%{{x}}: %{{y:.1%}} to {name}<extra></extra>",
+            "hovertemplate": "%{x}: %{y:.1%} to %{fullData.name}<extra></extra>",
         }
         for nth, name in enumerate(found.shots)
     ]
@@ -191,10 +197,10 @@ def drift_figure(drifts: Sequence[Drift], shots: int) -> Figure:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": drift.name,
+            "name": _plain(drift.name),
             "x": [appearance.place + 1 for appearance in drift.appearances],
             "y": [round(appearance.distance or 0.0, 4) for appearance in drift.appearances],
-            "hovertemplate": f"{drift.name} in shot %{{x}}: %{{y:.2f}}<extra></extra>",
+            "hovertemplate": "%{fullData.name} in shot %{x}: %{y:.2f}<extra></extra>",
         }
         for drift in drifts
     ]
@@ -234,7 +240,8 @@ def standalone(title: str, figures: Mapping[str, Figure]) -> str:
     ]
     style = "body{font:15px/1.5 system-ui,sans-serif;margin:32px auto;max-width:1100px;color:#23221f}"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{escape(title)}</title>'
         f"<style>{style}</style><h1>{escape(title)}</h1>{''.join(parts)}</html>"
     )
 
@@ -291,10 +298,15 @@ def _unique(labels: Sequence[str]) -> list[str]:
     """Axes take equal names for one place: what repeats gets an invisible mark."""
     seen: dict[str, int] = {}
     told = []
-    for label in labels:
+    for label in map(_plain, labels):
         seen[label] = seen.get(label, -1) + 1
         told.append(label + "​" * seen[label])
     return told
+
+
+def _plain(name: str) -> str:
+    """A name that Plotly shows as it is: it reads links and markup in texts, and names come from anywhere."""
+    return name[:_LONGEST].replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _rounded(values: Floats) -> list[Any]:

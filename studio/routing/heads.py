@@ -51,7 +51,7 @@ def heads_of(trace: RoutingTrace, places: Mapping[str, int]) -> Heads:
         weights=trace.heads,
     )
     shots = sorted({chunk.shot for chunk in trace.context if chunk.kind == "history"})
-    takes = {chunk.shot: chunk.take or "" for chunk in trace.context}
+    takes = {chunk.shot: chunk.take or "" for chunk in trace.context if chunk.kind == "history"}
     columns = [[c.kind == "history" and c.shot == shot for c in trace.context] for shot in shots]
     by_group = np.stack([trace.shares(group=group) for group in range(len(trace.weights))])
     steps = [by_group[:, mask].sum(axis=1) for mask in columns]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moc_engine.drift import Drift, Scene, drift_of
+from moc_engine.drift import Drift, Scene, drift_of, sightings
 from moc_engine.trace import EMPTY, QueryChunk
-from tests.fakes.traces import made, seen
+from tests.fakes.traces import OWN, made, seen
 
 CAST = ("Mira", "Otto")
 SOURCES = ("Mira", "Otto", "beach")
@@ -34,7 +34,13 @@ def shot(place: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | 
         moments=(0.5,),
         boxes=boxes,
     )
-    return Scene(place=place, take=f"take-{place}", trace=trace, told=frozenset(told))
+    return Scene(
+        place=place,
+        take=f"take-{place}",
+        visible=0.5,
+        seen=sightings(trace, CAST),
+        told=frozenset(told),
+    )
 
 
 def of(name: str, found: tuple[Drift, ...]) -> Drift:
@@ -42,7 +48,7 @@ def of(name: str, found: tuple[Drift, ...]) -> Drift:
 
 
 def test_a_look_is_measured_against_the_first_appearance() -> None:
-    found = drift_of([shot(0, Mira=(0, 0)), shot(2, Mira=(0.3, 0.4)), shot(3, Mira=(0, 0.1))], CAST)
+    found = drift_of([shot(0, Mira=(0, 0)), shot(2, Mira=(0.3, 0.4)), shot(3, Mira=(0, 0.1))])
     first, far, near = of("Mira", found).appearances
     assert (first.distance, first.share, first.anchor) == (None, None, 0)
     assert (far.distance, far.drifted, far.place) == (pytest.approx(1.0), True, 2)
@@ -53,7 +59,7 @@ def test_a_look_is_measured_against_the_first_appearance() -> None:
 def test_what_misleads_are_the_earlier_appearances_but_the_deciding_one() -> None:
     changed = shot(1, ("Mira",), Mira=(3, 3))
     story = [shot(0, Mira=(0, 0)), changed, *(shot(n, Mira=(0, 0)) for n in (2, 3))]
-    drift = of("Mira", drift_of(story, CAST))
+    drift = of("Mira", drift_of(story))
     assert drift.misleading(drift.appearances[3]) == (0, 2)
     assert drift.misleading(drift.appearances[1]) == (0,)
     assert drift.misleading(drift.appearances[0]) == ()
@@ -66,7 +72,7 @@ def test_a_caption_that_tells_a_look_decides_it_anew() -> None:
         shot(2, Mira=(3, 3)),
         shot(3, Mira=(0, 0)),
     ]
-    appearances = of("Mira", drift_of(story, CAST)).appearances
+    appearances = of("Mira", drift_of(story)).appearances
     assert [a.drifted for a in appearances] == [False, False, False, True]
     assert [a.anchor for a in appearances] == [0, 1, 1, 1]
     assert appearances[2].share is None  # its take could not see the one that decides
@@ -74,13 +80,40 @@ def test_a_caption_that_tells_a_look_decides_it_anew() -> None:
 
 def test_sets_count_and_props_and_empty_places_do_not() -> None:
     story = [shot(n, Mira=None, beach=(0, n), kite=(n, n), **{f"prop 2{EMPTY}": (n, n)}) for n in range(2)]
-    found = drift_of(story, CAST)
+    found = drift_of(story)
     assert [drift.name for drift in found] == ["beach"]
     assert found[0].appearances[1].drifted
 
 
-def test_who_appears_once_or_in_traces_without_looks_is_left_out() -> None:
-    alone = shot(0, Mira=(0, 0))
-    unseen = shot(1, Mira=(9, 9))
-    assert drift_of([alone], CAST) == ()
-    assert drift_of([alone, replace(unseen, trace=replace(unseen.trace, looks=None))], CAST) == ()
+def test_who_appears_once_is_left_out() -> None:
+    assert drift_of([shot(0, Mira=(0, 0))]) == ()
+
+
+def test_traces_without_looks_saw_nobody() -> None:
+    query = [QueryChunk(name="Mira", frames=(0, 6), tokens=1)]
+    assert sightings(made(np.ones((1, 1, 1, 1, 1)), query=query, context=[OWN]), CAST) == ()
+
+
+def test_a_cast_member_called_like_a_set_is_not_the_set() -> None:
+    body = QueryChunk(name="beach", frames=(0, 6), tokens=1)
+    boxes = np.array([[(0.0, 0.0, 1.0, 1.0), (0.1, 0.1, 0.3, 0.9)]])
+    looks = np.array([(0.0, 0.0), (5.0, 5.0)])
+    trace = made(
+        np.ones((1, 1, 1, 2, 1)), query=[body, body], context=[OWN], looks=looks, moments=(0.5,), boxes=boxes
+    )
+    seen = sightings(trace, ("beach",))
+    assert [(one.fills, tuple(one.look)) for one in seen] == [(True, (0.0, 0.0)), (False, (5.0, 5.0))]
+
+
+def test_who_is_there_twice_is_seen_once() -> None:
+    twice = QueryChunk(name="Mira", frames=(0, 6), tokens=1)
+    looks = np.array([(0.0, 0.0), (5.0, 5.0)])
+    trace = made(np.ones((1, 1, 1, 2, 1)), query=[twice, twice], context=[OWN], looks=looks)
+    assert [tuple(one.look) for one in sightings(trace, CAST)] == [(0.0, 0.0)]
+
+
+def test_the_other_half_of_a_split_take_misleads_nobody() -> None:
+    first = shot(0, Mira=(0, 0))
+    halves = [first, replace(first, place=1), shot(2, Mira=(9, 9))]
+    (drift,) = drift_of(halves)
+    assert drift.misleading(drift.appearances[2]) == ()

@@ -39,5 +39,12 @@ def test_whose_looks_a_caption_tells() -> None:
         "Mira waves and Otto runs. Otto is green and round": ("Otto",),
         "Otto is painted blue": ("Otto",),
         "a red ball lies on the beach": (),
+        "Mira walks on the beach, the sky is red": (),
+        "Mira waves on the blue beach": (),
+        "Mira stands beside a red and blue kite": (),
+        "Mira walks. A round ball rolls": (),
+        "A red Mira waves": ("Mira",),
+        "Mira is red and Otto waves": ("Mira",),
+        "Mira holding a red kite puts on a crown": ("Mira",),
     }
     assert {caption: looks_told(caption, cast) for caption in told} == told

@@ -55,8 +55,8 @@ def test_the_story_map_and_its_page(rendered: Rendered) -> None:
     assert [row["take"] for row in story["rows"]] == takes
     assert story["figure"]["data"][0]["z"][1] == [pytest.approx(0.5, abs=1e-3), None, None]
     page = client.get(f"/projects/{project}/routing.html?take={takes[2]}")
-    assert page.headers["content-type"].startswith("text/html")
-    assert page.headers["content-disposition"] == f"attachment; filename*=utf-8''{project}-routing.html"
+    assert page.headers["content-type"] == "application/octet-stream"  # a file, not a page of the studio
+    assert page.headers["content-disposition"] == "attachment; filename*=utf-8''routing.html"
     assert "What each part looked at" in page.text
 
 

@@ -181,6 +181,13 @@ def test_locked_shots_are_marked_but_never_due() -> None:
     assert not found["c"].worth
 
 
+def test_a_length_of_half_a_frame_does_not_outdate_its_own_take() -> None:
+    start = project(*STORY, fps=25.0)
+    shots = tuple(replace(shot, seconds=2.5) for shot in start.board.shots)  # 62.5 frames
+    done, takes = rendered(replace(start, board=replace(start.board, shots=shots)))
+    assert {standing.state for standing in stand(done, takes, MODEL)} == {"fresh"}
+
+
 def test_a_rolled_take_is_fresh_until_the_seed_is_changed() -> None:
     done, takes = rendered(project(*STORY))
     seed = stand(done, takes, MODEL)[3].inputs.seed

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from moc_engine.errors import OutOfMemory
 from studio.cut import EXPORTS
-from studio.edits import AddShot, Choose, Lock, SetCaption, SetSettings, Skip
+from studio.edits import AddShot, Choose, Lock, SetCaption, SetCast, SetSettings, Skip
 from studio.errors import BadBundle, BadStoryboard, NotThere, Refused, StaleRevision
 from studio.service import BUNDLE, MEDIA
 from studio.state import ProjectState, ShotState
@@ -17,7 +17,7 @@ from studio.store import projects
 from studio.store.database import Database
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
-from studio.storyboard import Settings, Shot, Storyboard
+from studio.storyboard import CastMember, Settings, Shot, Storyboard
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
 
@@ -489,3 +489,14 @@ def test_names_play_where_no_cast_is_listed(studio: Studio) -> None:
     state = studio.service.state(project)
     assert state.cast == ()
     assert state.shots[0].state == "fresh"
+
+
+def test_a_shot_that_says_itself_what_a_look_said_keeps_its_take(studio: Studio) -> None:
+    project = studio.rendered()
+    service = studio.service
+    before = service.state(project)
+    service.edit(project, SetCast(cast=(CastMember(name="Mira"), CastMember(name="Otto"))), before.revision)
+    told = SetCaption(shot="a", caption="Mira waves. Mira is red.")
+    after = service.edit(project, told, before.revision + 1)  # what the model reads is the same
+    assert shot(after, "a").take == shot(before, "a").take
+    assert shot(after, "a").reasons == ("caption changed",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from plotly.graph_objects import Figure as PlotlyFigure
 
+from moc_engine.drift import Appearance, Drift
 from moc_engine.trace import QueryChunk, RoutingTrace
 from studio.routing.difference import difference
 from studio.routing.figures import (
@@ -18,6 +20,7 @@ from studio.routing.figures import (
     chunk_figure,
     coloured,
     difference_figure,
+    drift_figure,
     head_figures,
     standalone,
     story_figure,
@@ -119,13 +122,34 @@ def test_plotly_takes_every_figure_of_any_trace(trace: RoutingTrace) -> None:
     takes(difference_figure(difference(trace, third_shot(), PLACES)))
 
 
+def test_names_are_shown_as_they_are() -> None:
+    hostile = '<a href="https://elsewhere">Mira</a> & %{y}'
+    query = [QueryChunk(name=hostile, frames=(0, 6), tokens=1)]
+    trace = made(np.array([[[[[0.5, 0.5]]]]]), query=query, context=[OWN, seen(hostile, 0)])
+    told = json.dumps(
+        [*take_figures(trace, PLACES).values(), difference_figure(difference(trace, trace, PLACES))]
+    )
+    assert "<a" not in told
+    seen_twice = [Appearance(place=n, take="t", distance=0.5, anchor=0, share=None) for n in (0, 1)]
+    (line,) = drift_figure([Drift(name=hostile, appearances=tuple(seen_twice))], 2)["data"]
+    assert "<a" not in json.dumps(line)
+    assert "%{y}" not in line["hovertemplate"].replace("%{y:.2f}", "").replace("%{fullData.name}", "")
+
+
 def test_a_page_needs_nothing_from_elsewhere_and_runs_no_names() -> None:
     hostile = "</script><script>alert(1)</script>"
     query = [QueryChunk(name=hostile, frames=(0, 6), tokens=1)]
     trace = made(np.array([[[[[0.5, 0.5]]]]]), query=query, context=[OWN, seen(hostile, 0)])
     page = take_page(f"Shot 1 {hostile}", trace, PLACES)
     assert "alert(1)</script>" not in page
-    assert "src=" not in page.replace("Plotly", "").split("<style>")[0]
+    assert "default-src 'none'" in page
     assert page.count("<h2>") == 5
-    assert "https://cdn.plot.ly/plotly" not in page.split("plotly.js v")[0]
+    asked: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            asked.extend(name for name, _ in attrs if name in ("src", "href"))
+
+    Reader().feed(page)
+    assert asked == []
     assert standalone("x", {}).count("<h1>x</h1>") == 1
