@@ -107,3 +107,14 @@ class Renderer(Protocol):
     def render(
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]: ...
+
+
+def finish(renderer: Renderer, request: RenderRequest) -> RenderResult:
+    """A render to its end, whose events nobody hears."""
+    rendering = renderer.render(request)
+    while True:
+        try:
+            next(rendering)
+        except StopIteration as stop:
+            result: RenderResult = stop.value
+            return result

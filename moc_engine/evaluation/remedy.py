@@ -15,7 +15,7 @@ from typing import Final
 
 from moc_engine.animatic.world import Story
 from moc_engine.config import PartSteering
-from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResult
+from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResult, finish
 from moc_engine.drift import Appearance, Drift, Scene, drift_of, sightings
 from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.retakes import noise_seed
@@ -84,7 +84,8 @@ def _rendered(
             output=folder / str(place),
             context=tuple(takes),
         )
-        result = _finished(renderer, wanted)
+        wanted.output.mkdir()
+        result = finish(renderer, wanted)
         takes.append(
             ContextTake(
                 id=str(place),
@@ -121,7 +122,8 @@ def _mended(renderer: Renderer, shown: list[_Shown], drift: Drift, seen: Appeara
         ),
         output=before.output.with_name(f"{before.output.name} again"),
     )
-    again = _scene(wanted, _finished(renderer, wanted))
+    wanted.output.mkdir(exist_ok=True)
+    again = _scene(wanted, finish(renderer, wanted))
     scenes = [again if shot.scene.place == seen.place else shot.scene for shot in shown]
     for found in drift_of(scenes):
         for appearance in found.appearances:
@@ -139,17 +141,6 @@ def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
         seen=sightings(trace, wanted.cast),
         told=frozenset(looks_told(wanted.caption, wanted.cast)),
     )
-
-
-def _finished(renderer: Renderer, wanted: RenderRequest) -> RenderResult:
-    wanted.output.mkdir(parents=True, exist_ok=True)
-    work = renderer.render(wanted)
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: RenderResult = stop.value
-            return result
 
 
 def _joined(one: Remedy, other: Remedy) -> Remedy:

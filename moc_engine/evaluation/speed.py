@@ -26,8 +26,8 @@ from moc_engine.animatic.staging import stage
 from moc_engine.attention import moc_attention
 from moc_engine.backbone import load_backbone
 from moc_engine.config import RoutingConfig
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StageEvent
-from moc_engine.job import of_finished, prepare
+from moc_engine.contract import ContextTake, RenderRequest, StageEvent, finish
+from moc_engine.job import prepare
 from moc_engine.layout import by_length
 from moc_engine.recording import TraceRecorder
 from moc_engine.renderer import ShotRenderer
@@ -188,18 +188,18 @@ def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repe
     takes: list[ContextTake] = []
     for nth in range(shot - 1):
         wanted = _request(folder, nth, takes)
-        takes.append(_take(wanted, _finished(ShotRenderer(model), wanted).latents))
+        takes.append(_take(wanted, finish(ShotRenderer(model), wanted).latents))
     wanted = _request(folder, shot - 1, takes, size=(1280, 720), fps=24.0)
     full, least = ShotRenderer(model), ShotRenderer(model, recorder=_OneStep)
     backbone = load_backbone(model)
     job = prepare(wanted, backbone)
-    result = _finished(full, wanted)
+    result = finish(full, wanted)
     trace, latents = RoutingTrace.load(result.trace), load_file(result.latents)["latents"]
-    _finished(least, wanted)  # both have loaded the model by now
+    finish(least, wanted)  # both have loaded the model by now
     runs = [
         (
-            _timed(lambda: _finished(full, wanted)),
-            _timed(lambda: _finished(least, wanted)),
+            _timed(lambda: finish(full, wanted)),
+            _timed(lambda: finish(least, wanted)),
             _timed(lambda: of_finished(trace, latents, job, backbone)),
         )
         for _ in range(repeats)
@@ -209,16 +209,6 @@ def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repe
         seconds=statistics.median(whole for whole, _, _ in runs),
         share=statistics.median((whole - spared + told) / whole for whole, spared, told in runs),
     )
-
-
-def _finished(renderer: ShotRenderer, wanted: RenderRequest) -> RenderResult:
-    work = renderer.render(wanted)
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            result: RenderResult = stop.value
-            return result
 
 
 def _request(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from moc_engine.evaluation.speed import time_attention, time_frames, time_late_shot
+from moc_engine.evaluation.speed import time_attention, time_frames, time_late_shot, time_tracing
 
 
 def test_frames_are_timed_at_every_size() -> None:
@@ -21,3 +21,9 @@ def test_an_early_and_a_late_shot_of_one_story(tmp_path: Path) -> None:
     timed = time_late_shot(tmp_path, late=3, repeats=1)
     assert (timed.early, timed.late) == (2, 3)
     assert min(timed.early_seconds, timed.late_seconds) > 0
+
+
+def test_what_recording_takes_of_a_render(tmp_path: Path) -> None:
+    timed = time_tracing(tmp_path, shot=2, repeats=1)
+    assert (timed.shot, timed.seconds > 0) == (2, True)
+    assert timed.share < 0.5
