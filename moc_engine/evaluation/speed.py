@@ -27,7 +27,7 @@ from moc_engine.attention import moc_attention
 from moc_engine.backbone import load_backbone
 from moc_engine.config import RoutingConfig
 from moc_engine.contract import ContextTake, RenderRequest, StageEvent, finish
-from moc_engine.job import prepare
+from moc_engine.job import of_finished, prepare
 from moc_engine.layout import by_length
 from moc_engine.recording import TraceRecorder
 from moc_engine.renderer import ShotRenderer
@@ -181,7 +181,7 @@ class _OneStep(TraceRecorder):
             super().add(step=step, **shares)
 
 
-def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repeats: int = 5) -> TracingTime:
+def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repeats: int = 3) -> TracingTime:
     """Renders a story into `folder`, and its last shot, of three seconds at 720p, in turn with every step
     recorded and with one; what is told of the finished shot is timed by itself.
     """
