@@ -291,6 +291,8 @@ async def _text(request: Request) -> str:
         body.extend(chunk)
         if len(body) > MOST_TEXT:
             raise WrongUse("a storyboard has at most 1 MB")
+    if body.startswith(b"PK\x03\x04"):
+        raise WrongUse("that is a zip file and no storyboard; a bundle's name ends in .mocz")
     try:
         return body.decode()
     except UnicodeDecodeError as error:

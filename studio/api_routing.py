@@ -34,7 +34,8 @@ def routing_routes(service: Service) -> APIRouter:
     def page(project: str, take: str | None = None) -> Response:
         """The story map, and the maps of one take, as a page of its own: a file, not one of the studio's."""
         text = service.routing.page(project, take)
-        return Response(text, media_type="application/octet-stream", headers=_download("routing.html"))
+        name = service.routing.file_name(project, take, "html")
+        return Response(text, media_type="application/octet-stream", headers=_download(name))
 
     @router.get("/projects/{project}/consistency")
     def consistency(project: str) -> Consistency:
@@ -86,7 +87,8 @@ def routing_routes(service: Service) -> APIRouter:
     def table(project: str, take: str, kind: str) -> Response:
         """The trace as csv, npz or parquet."""
         data = service.routing.table(project, take, kind)
-        return Response(data, media_type=TABLE_TYPES[kind], headers=_download(f"routing-{take}.{kind}"))
+        name = service.routing.file_name(project, take, kind)
+        return Response(data, media_type=TABLE_TYPES[kind], headers=_download(name))
 
     return router
 

@@ -17,6 +17,7 @@ from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
 from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
+from studio.files import slug
 from studio.model_identity import EMBEDDED, identify
 from studio.planner import chosen_take
 from studio.project import Project
@@ -305,12 +306,19 @@ class Inspector:
     def page(self, project: str, take: str | None = None) -> str:
         """A standalone HTML page: the story map, and the maps of one take."""
         known = self._known(project)
-        figures = {"Which shot remembered which": self.story(project).figure}
+        figures = {"Which shot remembered which": story_figure(story_of(known.project, known.takes))}
         title = known.project.board.title
         if take is not None:
             figures |= take_figures(self._trace(known, take), known.places)
             title = f"{title}, {shot_name(known.places.get(take))}"
         return standalone(title, figures)
+
+    def file_name(self, project: str, take: str | None, ending: str) -> str:
+        """What a saved table or page is called: "the-red-kite-shot-3-routing.csv"."""
+        known = self._known(project)
+        place = known.places.get(take or "")
+        shot = f"-shot-{place + 1}" if place is not None else f"-{take[:8]}" if take else ""
+        return f"{slug(known.project.board.title)}{shot}-routing.{ending}"
 
     def _known(self, project: str) -> _Known:
         with self._database.read() as session:

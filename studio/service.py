@@ -27,7 +27,7 @@ from studio.files import slug, told_plainly
 from studio.inspector import Inspector
 from studio.jobs import Job, Order
 from studio.model_identity import ANIMATIC, family, identify
-from studio.planner import Standing, stand
+from studio.planner import Standing, chosen_take, stand, wanted_seed
 from studio.project import Listed, Project
 from studio.state import (
     JobState,
@@ -120,8 +120,14 @@ class Service:
         return self.create(parse_storyboard(text, name))
 
     def export_yaml(self, project: str) -> str:
-        """The storyboard as YAML that a person can write."""
-        return write_storyboard(self.storyboard(project))
+        """The storyboard as YAML that a person can write, with the seeds of takes that were rolled anew."""
+        with self._database.read() as session:
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        shots = [
+            replace(shot, seed=seed) if (seed := _rolled(found, known, place)) is not None else shot
+            for place, shot in enumerate(found.board.shots)
+        ]
+        return write_storyboard(replace(found.board, shots=tuple(shots)))
 
     def open(self, project: str) -> None:
         """Notes that a project was opened: it is the one that is open after a restart."""
@@ -495,6 +501,13 @@ def _queue(session: Session) -> Queue:
 def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str, Project]:
     """The projects that jobs belong to, by id."""
     return {name: projects.project_of(session, name) for name in {job.project for job in jobs}}
+
+
+def _rolled(project: Project, known: dict[str, StoredTake], place: int) -> int | None:
+    """The seed of a shot's chosen take, where it was rolled instead of the one that the shot asks for."""
+    take = chosen_take(project, known, project.board.shots[place].id)
+    seed = wanted_seed(project.board, place, take)
+    return None if seed == wanted_seed(project.board, place, None) else seed
 
 
 def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:

@@ -31,7 +31,7 @@ export function mount(element) {
     const { due: all, due_seconds: seconds } = view.project ?? { due: 0 };
     const due = shots().filter((shot) => shot.worth && !jobOf(shot.id)).length;
     main.disabled = !due;
-    main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : !all ? "All rendered" : view.queue.paused ? "Paused" : "Rendering…";
+    main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : !shots().length ? "Nothing to render" : !all ? "All rendered" : view.queue.paused ? "Paused" : "Rendering…";
     main.title = due ? "Render what is worth it (Shift+R)" : all ? "What is worth rendering is in the queue" : "Every shot has the take its settings ask for";
   });
   on("connection project", () => (saved.textContent = view.connected ? "saved" : "not connected"));
@@ -65,7 +65,7 @@ function notices() {
   window.addEventListener("studio:notice", ({ detail }) => {
     const note = h("div", { class: `notice ${detail.kind}` }, h("span", {}, detail.message), button("Close", () => note.remove(), { text: false, shape: "close" }));
     box.append(note);
-    if (detail.kind !== "error") setTimeout(() => note.remove(), 4000);
+    setTimeout(() => note.remove(), detail.kind === "error" ? 12000 : 4000);
     while (box.children.length > 4) box.firstChild.remove();
   });
   return box;

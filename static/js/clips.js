@@ -16,6 +16,7 @@ const WORDS = {
   outdated: "outdated",
   worth: "worth re-rendering",
   locked: "locked",
+  lockedOld: "locked, outdated",
   skipped: "skipped",
   queued: "waiting",
   running: "rendering",
@@ -37,7 +38,7 @@ export function standingWords(shot) {
   const state = standing(shot);
   const job = jobOf(shot.id);
   if (state === "running" && job.steps) return `rendering ${Math.round((100 * job.step) / job.steps)}%`;
-  return WORDS[state];
+  return WORDS[state === "locked" && shot.state === "outdated" ? "lockedOld" : state];
 }
 
 export function makeClip({ shot }) {

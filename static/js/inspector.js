@@ -4,6 +4,7 @@
 import { alternative, mending } from "./alternative.js";
 import { get } from "./api.js";
 import { button, h } from "./dom.js";
+import { download } from "./download.js";
 import { lookedList, steeringOf } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
@@ -48,7 +49,7 @@ async function redraw() {
   if (!view.inspecting || !view.project) return;
   for (const tab of box.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === wanted.view));
   const shot = current();
-  const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [view.project.id, shots().map((other) => [other.id, other.take]), shot?.id, shot?.pins, shot?.bans, shot?.boosts, ...Object.values(wanted)];
+  const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [view.project.id, shots().map((other) => [other.id, other.take]), shot?.id, shot?.pins, shot?.bans, shot?.boosts, shot?.reasons, ...Object.values(wanted)];
   const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
   if (key === drawn) return;
   if (looked && looked.take !== shot?.take) looked = null;
@@ -117,6 +118,7 @@ async function chunks(shot) {
         wanted.source ? button(`Only ${source >= 0 ? `shot ${source + 1}` : "one take"} ×`, () => ((wanted.source = null), redraw()), { title: "Show all that was looked at" }) : null,
         wanted.source && source >= 0 ? steeringOf(shots()[source].id, `shot ${source + 1}`) : null,
       ),
+      shot.reasons.includes("steering changed") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed as it is steered now, and show both takes" }) : null,
       plot,
     ].filter(Boolean),
     draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${chosen()}`))), name: `shot-${shots().indexOf(shot) + 1}` }),
@@ -188,7 +190,7 @@ function exports() {
   const items = () => {
     const shot = current();
     const base = `/api/projects/${view.project.id}`;
-    const file = (label, href) => h("a", { class: "menu-item", role: "menuitem", href, download: "" }, label);
+    const file = (label, href) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: () => download(href).catch((error) => notify(error.message, "error")) }, label);
     const plot = box.querySelector(".plot.js-plotly-plot");
     return [
       plot && h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: () => picture(plot, `routing-${wanted.view}`) }, "Picture (PNG)"),

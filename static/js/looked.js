@@ -8,13 +8,15 @@ import { current, edit, seek, shotOf, tell, view } from "./store.js";
 const PICTURES = 8; // in a take's filmstrip
 
 export function lookedList(looked, hovered = () => {}) {
-  const most = Math.max(...looked.drawn.map((item) => item.share), 1e-9);
+  const shown = looked.drawn.filter((item) => item.steerable || item.kind === "caption");
+  const most = Math.max(...shown.map((item) => item.share), 1e-9);
+  const nowhere = looked.drawn.reduce((sum, item) => sum + (shown.includes(item) ? 0 : item.share), 0);
   return h(
     "div",
     { class: "looked" },
-    h("h4", {}, `${looked.part} looked at`, h("span", { class: "quiet" }, ` · ${percent(looked.own)} stayed in the shot`)),
-    looked.drawn.length ? null : h("p", { class: "quiet" }, "Nothing earlier."),
-    looked.drawn.map((item) => row(item, most, hovered)),
+    h("h4", {}, `${looked.part} looked at`, h("span", { class: "quiet" }, ` · shares of its attention; ${percent(looked.own)} stayed in the shot${nowhere >= 0.005 ? `, ${percent(nowhere)} went to places that show nothing` : ""}`)),
+    shown.length ? null : h("p", { class: "quiet" }, "Nothing earlier."),
+    shown.map((item) => row(item, most, hovered)),
   );
 }
 

@@ -161,7 +161,8 @@ function drawMessage(shot) {
 
 function drawCaption() {
   const shot = shotAt(view.playhead);
-  const words = captionsOn && shot?.take ? shot.caption : "";
+  const take = shot?.takes.find((other) => other.id === shot.take);
+  const words = captionsOn && take ? take.caption : ""; // what is seen, and what is exported
   if (caption.dataset.words === words) return;
   caption.dataset.words = words;
   caption.replaceChildren(...(words ? [h("span", {}, ...underlined(words, []))] : []));

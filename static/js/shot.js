@@ -2,7 +2,7 @@
 
 import { button, h, icon, percent, present, unknownWords } from "./dom.js";
 import { KINDS, steered, steeredParts, steersBy } from "./steering.js";
-import { current, edit, on, render, roll, shots, start, view } from "./store.js";
+import { current, edit, on, render, roll, shotOf, shots, start, view } from "./store.js";
 import { standing, standingWords } from "./clips.js";
 import { editCaption } from "./writing.js";
 

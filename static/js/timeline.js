@@ -60,7 +60,7 @@ export function mount(element) {
   on("selection", () => (draw(), reveal()));
   on("playhead", moveHead);
   start();
-  import("./drift.js");
+  setTimeout(() => import("./drift.js"), 1000); // what it asks for waits anyway
   import("./arcs.js").then((m) => m.mountArcs(arcs));
 }
 

@@ -1,13 +1,13 @@
-// Captions below the clips, written in place; words the model does not know are underlined while they are typed.
+// Captions below the clips, written in place (see typing.js).
 
-import { post } from "./api.js";
 import { h, underlined } from "./dom.js";
-import { current, edit, seek, select, shotOf, shots, tell, view } from "./store.js";
+import { current, seek, select, shotOf, tell, view } from "./store.js";
 
-const timeline = () => document.querySelector(".timeline");
+let typing = null; // loaded when somebody first writes
 
-export function editCaption(id = current()?.id) {
+export async function editCaption(id = current()?.id) {
   if (!id) return;
+  typing ??= (await import("./typing.js")).typing;
   view.editing = id;
   tell("timeline");
   const field = document.querySelector(".caption.editing textarea");
@@ -33,49 +33,4 @@ export function updateCaption(box, { shot, place }) {
   if (box.dataset.text === key && !box.querySelector("textarea")) return;
   box.dataset.text = key;
   box.replaceChildren(...(shot.caption ? underlined(shot.caption, shot.unknown) : [h("span", { class: "quiet" }, "Write what happens…")]));
-}
-
-function typing(box, shot) {
-  const below = h("div", { class: "typed", "aria-hidden": "true" });
-  const field = h("textarea", { value: shot.caption, "aria-label": `Caption of shot ${shots().indexOf(shot) + 1}`, spellcheck: false, maxLength: 2000 });
-  let asked = 0;
-  const check = async () => {
-    const turn = ++asked;
-    below.replaceChildren(field.value);
-    const spans = await post(`/projects/${view.project.id}/unknown`, { text: field.value }).catch(() => []);
-    if (turn === asked) below.replaceChildren(...underlined(field.value, spans));
-  };
-  let over = false;
-  let refused = false;
-  const close = async (keep) => {
-    if (over) return;
-    over = true;
-    const text = field.value.trim().replace(/\s+/g, " ");
-    if (keep && text !== shotOf(shot.id)?.caption && !(await edit({ op: "caption", shot: shot.id, caption: text }))) {
-      refused = true; // what was typed stays, until it is confirmed again or given up
-      over = false;
-      return;
-    }
-    if (view.editing === shot.id) view.editing = null;
-    box.dataset.text = "";
-    tell("timeline");
-  };
-  field.addEventListener("input", check);
-  field.addEventListener("blur", () => refused || close(true));
-  field.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      close(true).then(() => timeline().focus());
-    } else if (event.key === "Escape") close(false).then(() => timeline().focus());
-    else if (event.key === "Tab") {
-      const list = shots();
-      const next = list[list.findIndex((other) => other.id === shot.id) + (event.shiftKey ? -1 : 1)];
-      if (!next) return;
-      event.preventDefault();
-      close(true).then(() => (select([next.id]), editCaption(next.id)));
-    }
-  });
-  box.replaceChildren(below, field);
-  check();
 }

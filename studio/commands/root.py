@@ -33,7 +33,10 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
     from studio.store.upgrade import FILE, open_database
 
     if not new and not (args.root / FILE).is_file():
-        raise WrongUse(f"there is no studio in {args.root}; moc-studio serve or import makes one")
+        raise WrongUse(
+            f"there is no studio in {args.root.absolute()}; name its folder by --root or MOC_STUDIO_ROOT "
+            "(moc-studio serve or import makes a new one)"
+        )
     database = open_database(args.root)
     try:
         yield Service(args.root, database)

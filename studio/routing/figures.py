@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 FAINTEST: Final = 1e-4
 """The least share a logarithmic map tells from none."""
 
+FAINT_CHANGE: Final = 0.05
+"""Smaller changes are drawn faintly."""
+
 _MOST_TICKS: Final = 24
 _LONGEST: Final = 80
 _POLICY: Final = (
@@ -117,7 +120,7 @@ def chunk_figure(query: Sequence[str], sources: Sequence[Source], shares: Floats
 
 def difference_figure(found: Difference) -> Figure:
     """What the right take drew more or less than the left, parts × sources."""
-    most = float(np.abs(found.table).max(initial=0.0)) or 1.0
+    most = max(FAINT_CHANGE, float(np.abs(found.table).max(initial=0.0)))
     x, y = _unique([source.label for source in found.sources]), _unique(found.query)
     starts = _starts(found.sources)
     trace = {

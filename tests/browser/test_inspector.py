@@ -154,7 +154,9 @@ def test_a_row_lists_what_it_looked_at_and_an_entry_leads_there(looking: Page) -
     page = looking
     this_shot(page)
     click(page, *at(page, 1, 3))
-    expect(page.locator(".looked h4")).to_have_text("Mira looked at · 50% stayed in the shot")
+    expect(page.locator(".looked h4")).to_contain_text(
+        "Mira looked at · shares of its attention; 50% stayed in the shot"
+    )
     rows = page.locator(".looked-row")
     expect(rows.first).to_contain_text("Mira in shot 1")
     expect(rows.first.locator(".share")).to_have_text("22%")
@@ -316,18 +318,18 @@ def test_a_damaged_trace_is_said_and_everything_else_works(browser: Browser, run
         page.keyboard.press("k")
 
 
-def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(looking: Page, copied: Story) -> None:
+def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(steering: Page, copied: Story) -> None:
     first, _, third = copied.shots
     copied.edit({"op": "steer", "shot": third["id"], "bans": [f"{first['id']}/Mira"]})
     copied.render()
-    clip = looking.locator(f"#clip-{third['id']}")
+    clip = steering.locator(f"#clip-{third['id']}")
     expect(clip.locator(".icon-drift")).to_be_visible(timeout=20_000)
-    looking.get_by_role("tab", name="Consistency").click()
-    mark = looking.locator(".drifted")
+    steering.get_by_role("tab", name="Consistency").click()
+    mark = steering.locator(".drifted")
     expect(mark).to_contain_text("Shot 3: Mira looks different")
     expect(mark).to_contain_text("it drew 0% of its memory from Mira in shot 1")
     mark.get_by_role("button", name="Mend and compare").click()
-    expect(looking.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
-    looking.keyboard.press("Escape")
-    expect(looking.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)
+    expect(steering.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
+    steering.keyboard.press("Escape")
+    expect(steering.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)
     expect(clip.locator(".icon-drift")).to_have_count(0, timeout=20_000)

@@ -109,6 +109,8 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
     sheet = page.get_by_role("dialog", name="Two takes side by side")
     expect(sheet.locator("video")).to_have_count(2)
     moments = "() => [...document.querySelectorAll('.pair video')].map((video) => video.currentTime)"
+    loaded = "() => [...document.querySelectorAll('.pair video')].every((video) => video.readyState > 1)"
+    until(lambda: page.evaluate(loaded))
     sheet.get_by_label("Moment").fill("0.5")
     until(lambda: page.evaluate(moments)[0] > 0.5 and len(set(page.evaluate(moments))) == 1)
     sheet.get_by_label("Right take").select_option(index=2)

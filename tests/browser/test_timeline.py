@@ -163,13 +163,18 @@ def test_the_playhead_is_scrubbed_and_stepped(page: Page) -> None:
 def test_zoom_and_the_sheet_of_keys(page: Page) -> None:
     before = clip(page, 1).bounding_box()["width"]
     page.locator(".timeline").focus()
+
+    def width() -> float:
+        found: float = clip(page, 1).bounding_box()["width"]
+        return found
+
     press(page, "-", "-", "-")
-    small = clip(page, 1).bounding_box()["width"]
-    assert small < before * 0.6
+    wait(page, lambda: width() < before * 0.6, "zooming out")
+    small = width()
     press(page, "+", "+")
-    assert clip(page, 1).bounding_box()["width"] > small * 1.4
+    wait(page, lambda: width() > small * 1.4, "zooming in")
     press(page, "Control+0")
-    assert abs(clip(page, 1).bounding_box()["width"] - before) < 2
+    wait(page, lambda: abs(width() - before) < 2, "fitting")
     press(page, "?")
     expect(page.locator(".sheet")).to_contain_text("split at the playhead")
     press(page, "Escape")

@@ -56,7 +56,7 @@ def test_the_story_map_and_its_page(rendered: Rendered) -> None:
     assert story["figure"]["data"][0]["z"][1] == [pytest.approx(0.5, abs=1e-3), None, None]
     page = client.get(f"/projects/{project}/routing.html?take={takes[2]}")
     assert page.headers["content-type"] == "application/octet-stream"  # a file, not a page of the studio
-    assert page.headers["content-disposition"] == "attachment; filename*=utf-8''routing.html"
+    assert page.headers["content-disposition"] == "attachment; filename*=utf-8''test-shot-3-routing.html"
     assert "What each part looked at" in page.text
 
 
@@ -92,10 +92,9 @@ def test_heads_and_comparisons(rendered: Rendered) -> None:
 
 @pytest.mark.parametrize("kind", TABLE_TYPES)
 def test_tables_are_files_to_keep(rendered: Rendered, kind: str) -> None:
-    _, _, takes = rendered
     table = ask(rendered, f"/table.{kind}")
     assert table.headers["content-type"].split(";")[0] == TABLE_TYPES[kind]
-    assert table.headers["content-disposition"].endswith(f"routing-{takes[2]}.{kind}")
+    assert table.headers["content-disposition"].endswith(f"test-shot-3-routing.{kind}")
     match kind:
         case "csv":
             rows = list(csv.DictReader(io.StringIO(table.text)))

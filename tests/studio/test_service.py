@@ -11,6 +11,7 @@ from moc_engine.errors import OutOfMemory
 from studio.cut import EXPORTS
 from studio.edits import AddShot, Choose, Lock, SetCaption, SetCast, SetSettings, Skip
 from studio.errors import BadBundle, BadStoryboard, NotThere, Refused, StaleRevision
+from studio.exchange.yaml import parse_storyboard
 from studio.service import BUNDLE, MEDIA
 from studio.state import ProjectState, ShotState
 from studio.store import projects
@@ -500,3 +501,11 @@ def test_a_shot_that_says_itself_what_a_look_said_keeps_its_take(studio: Studio)
     after = service.edit(project, told, before.revision + 1)  # what the model reads is the same
     assert shot(after, "a").take == shot(before, "a").take
     assert shot(after, "a").reasons == ("caption changed",)
+
+
+def test_yaml_gives_a_rolled_take_again(studio: Studio) -> None:
+    project = studio.rendered()
+    studio.service.roll(project, "b", seed=77)
+    studio.work()
+    board = parse_storyboard(studio.service.export_yaml(project), "again.yaml")
+    assert [shot.seed for shot in board.shots] == [None, 77, None]
