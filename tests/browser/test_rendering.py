@@ -113,7 +113,7 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
     until(lambda: page.evaluate(loaded))
     sheet.get_by_label("Moment").fill("0.5")
     until(lambda: page.evaluate(moments)[0] > 0.5 and len(set(page.evaluate(moments))) == 1)
-    sheet.get_by_label("Right take").select_option(index=2)
+    sheet.get_by_label("Right take", exact=True).select_option(index=2)
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
     before = story.shots[0]["take"]
