@@ -134,7 +134,7 @@ class Forms:
         """
         project, base = link["project"], link["revision"]
         if not project:
-            return ""
+            return "⚠ The page was still loading; leave the field once more."
         try:
             board = self._service.storyboard(project)
             edit = make(board)
