@@ -48,6 +48,9 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+FORMS_FILLED = "() => document.querySelector('#form-title input, #form-title textarea')?.value"
+
+
 class Story:
     """A project of its own in a running studio."""
 
@@ -133,6 +136,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     shown.on("request", lambda request: None if _ours(request.url) else wrong.append(request.url))
     shown.goto(url)
     shown.wait_for_selector(".timeline .ruler .tick", timeout=60_000)
+    shown.wait_for_function(FORMS_FILLED, timeout=60_000)
     yield shown
     context.close()
     expected = ("ERR_CONNECTION_REFUSED", "status of 4", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")

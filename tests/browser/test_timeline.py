@@ -211,7 +211,6 @@ def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Stor
 
 
 def test_words_of_forms_that_the_model_does_not_know_are_named_below_them(page: Page) -> None:
-    expect(page.locator("#form-title input, #form-title textarea").first).to_have_value("A small story")
     field = page.locator("#form-style textarea")
     field.fill("rainy evning")
     field.press("Tab")
