@@ -19,7 +19,7 @@ from studio.artifacts import Artifacts
 from studio.errors import NotThere, WrongUse
 from studio.files import slug
 from studio.model_identity import EMBEDDED, identify
-from studio.planner import chosen_take
+from studio.planner import chosen_take, first_places
 from studio.project import Project
 from studio.routing.consistency import reason
 from studio.routing.difference import difference
@@ -33,7 +33,7 @@ from studio.routing.figures import (
     story_figure,
     take_figures,
 )
-from studio.routing.heads import heads_of
+from studio.routing.heads import head_names, heads_of, step_names
 from studio.routing.parts import Box, Part, box_of, heat, part_at, parts_at
 from studio.routing.sources import Drawn, by_source, ranked, shot_name, sources_of
 from studio.routing.story import StoryRow, story_of
@@ -190,14 +190,13 @@ class Inspector:
             raise NotThere("this take could not look at that one")
         shares = np.stack([_shares(trace, choice, query) for query in range(len(trace.query))])
         query = tuple(chunk.name for chunk in trace.query)
-        found = heads_of(trace, known.places)
         return Chunks(
             figure=chunk_figure(query, sources, by_source(shares, sources), log=log),
             words=paragraph(trace, known.places),
             query=query,
             layers=tuple(f"layer {nth + 1}" for nth in range(len(trace.table))),
-            heads=found.heads,
-            groups=found.step_groups,
+            heads=head_names(trace),
+            groups=step_names(trace),
         )
 
     def looked(self, project: str, take: str, query: int, choice: Choice) -> Looked:
@@ -324,11 +323,7 @@ class Inspector:
         with self._database.read() as session:
             stored = projects.load(session, project).project
             known = takes.takes_of(session, project)
-        places: dict[str, int] = {}
-        for place, shot in enumerate(stored.board.shots):
-            if not shot.skip and (take := chosen_take(stored, known, shot.id)) is not None:
-                places.setdefault(take.id, place)
-        return _Known(project=stored, takes=known, places=places)
+        return _Known(project=stored, takes=known, places=first_places(stored, known))
 
     def _shown(self, known: _Known) -> dict[int, StoredTake]:
         return {

@@ -141,6 +141,15 @@ def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) 
     return None if name is None or name in project.discarded else takes.get(name)
 
 
+def first_places(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:
+    """Where each take that the film shows stands, by its id: the first place where several shots show it."""
+    places: dict[str, int] = {}
+    for place, shot in enumerate(project.board.shots):
+        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
+            places.setdefault(take.id, place)
+    return places
+
+
 def context_of(project: Project, takes: Mapping[str, FinishedTake], place: int) -> list[tuple[int, str, str]]:
     """(place, shot id, take id) of what a shot may look at: the chosen takes of earlier unskipped shots.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -61,14 +61,20 @@ def heads_of(trace: RoutingTrace, places: Mapping[str, int]) -> Heads:
         spread=spread,
         steps=np.stack(steps, axis=1) if steps else by_group[:, :0],
         shots=tuple(shot_name(places.get(takes[shot])) for shot in shots),
-        heads=_heads(trace.heads),
-        step_groups=tuple(_span("step", first, stop) for first, stop in trace.step_groups),
+        heads=head_names(trace),
+        step_groups=step_names(trace),
     )
 
 
-def _heads(counts: Sequence[int]) -> tuple[str, ...]:
-    first = np.cumsum([0, *counts]).tolist()
+def head_names(trace: RoutingTrace) -> tuple[str, ...]:
+    """ "head 1", "heads 2–3" for each entry of a trace's table."""
+    first = np.cumsum([0, *trace.heads]).tolist()
     return tuple(_span("head", a, b) for a, b in pairwise(first))
+
+
+def step_names(trace: RoutingTrace) -> tuple[str, ...]:
+    """ "steps 1–4" for each group of steps."""
+    return tuple(_span("step", first, stop) for first, stop in trace.step_groups)
 
 
 def _span(word: str, first: int, stop: int) -> str:

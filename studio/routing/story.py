@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from studio.planner import chosen_take
+from studio.planner import chosen_take, first_places
 from studio.project import Project
 from studio.store.takes import StoredTake
 
@@ -31,10 +31,7 @@ class StoryRow:
 
 def story_of(project: Project, takes: Mapping[str, StoredTake]) -> tuple[StoryRow, ...]:
     """A row per shot, in order. A take that several shots share counts for the first that shows it."""
-    shown: dict[str, int] = {}
-    for place, shot in enumerate(project.board.shots):
-        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
-            shown.setdefault(take.id, place)
+    shown = first_places(project, takes)
     return tuple(_row(project, takes, shown, place) for place in range(len(project.board.shots)))
 
 
