@@ -71,7 +71,7 @@ class Drift:
         """The places of the earlier appearances that do not decide the look of one, each once.
 
         To remember the deciding one alone, with these banned and it pinned, is what mends a look that
-        drifted: a pin by itself rarely does (`moc-studio eval remedy`).
+        drifted; how often, `moc-studio eval remedy` measures.
         """
         (right,) = {other.take for other in self.appearances if other.place == seen.anchor}
         earlier = (other for other in self.appearances if other.place < seen.place)
