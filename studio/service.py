@@ -101,6 +101,7 @@ class Service:
         self._database = database
         self._clock = clock
         self._models: dict[str | None, tuple[str, bool]] = {}
+        self._states: dict[tuple[str, tuple[str, bool]], ProjectState] = {}
         self.routing = Inspector(database, self.artifacts)
 
     # projects
@@ -168,8 +169,11 @@ class Service:
     def state(self, project: str) -> ProjectState:
         """The project as it is."""
         with self._database.read() as session:
-            stored, known = projects.load(session, project), takes.takes_of(session, project)
-            strips = takes.strips_of(session, project)
+            stored, strips = projects.load(session, project), takes.strips_of(session, project)
+            last = self._states.get((project, self._model(stored.project)))
+            if last is not None and last.stamp == stamp_of(stored, strips):
+                return last
+            known = takes.takes_of(session, project)
         return self._shown(stored, known, strips, self._stand(stored.project, known))
 
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
@@ -230,8 +234,10 @@ class Service:
         strips: dict[str, list[str]],
         standings: tuple[Standing, ...],
     ) -> ProjectState:
-        knows = self._model(stored.project)[1]
-        return project_state(stored, known, strips, standings, knows_words=knows)
+        model = self._model(stored.project)
+        state = project_state(stored, known, strips, standings, knows_words=model[1])
+        self._states[stored.id, model] = state  # for the other tabs that look at it
+        return state
 
     # rendering
 

@@ -4,6 +4,7 @@
 import { get, post } from "./api.js";
 
 const POLL = 500;
+const ASIDE = 2000; // where the page is seen and somebody works elsewhere
 
 export const view = {
   project: null, // the project's state, see GET /api/projects/{id}
@@ -150,8 +151,11 @@ async function poll() {
       else if (error.status === 404) await begin();
     }
   }
-  setTimeout(poll, POLL);
+  next = setTimeout(poll, document.hasFocus() ? POLL : ASIDE);
 }
+
+let next;
+window.addEventListener("focus", () => next && (clearTimeout(next), (next = null), poll()));
 
 function setConnected(connected) {
   if (connected === view.connected) return;

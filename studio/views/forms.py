@@ -93,7 +93,7 @@ class Forms:
                 ),
                 str,
             )
-        link.change(
+        link.input(
             self._fill,
             link,
             list(self._fields.values()),

@@ -24,6 +24,27 @@ def test_our_own_modules_are_small(page: Page) -> None:
     assert sum(sizes.values()) <= MOST_SCRIPT, sizes
 
 
+def test_a_page_at_rest_draws_nothing(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          window.asked = 0;
+          const ask = window.requestAnimationFrame;
+          window.requestAnimationFrame = (callback) => {
+            const number = ask(callback);
+            if (number) window.asked += 1;
+            return number;
+          };
+        }"""
+    )
+    for _ in range(20):  # forms that are being filled draw, and then rest
+        page.evaluate("window.asked = 0")
+        page.wait_for_timeout(1000)
+        asked = page.evaluate("window.asked")
+        if asked < 10:
+            return
+    pytest.fail(f"{asked} frames a second are asked for")
+
+
 def many(count: int) -> str:
     shots = [{"caption": f"Mira walks right on the beach {n}", "seconds": 1 + n % 3} for n in range(count)]
     return json.dumps({"title": "Many", "size": "128x72", "cast": [{"name": "Mira"}], "shots": shots})
