@@ -8,7 +8,7 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides; latents of o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -55,6 +55,9 @@ class Family(Protocol):
 
     def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
         """The states of the global caption and of the shot's own, a batch of one."""
+
+    def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """Which states of `captions` name whom, for those of the cast whom the shot's own caption names."""
 
     def model_input(self, latents_BCFHW: Tensor) -> Tensor:
         """Latents with whatever constant channels the transformer expects."""

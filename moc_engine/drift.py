@@ -6,23 +6,25 @@ look or a change of it. Props are left out: a second kite need not be the first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from moc_engine.trace import Floats, RoutingTrace
+from moc_engine.trace import Floats, Portraits, RoutingTrace
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sighting:
     """How a cast member, or a set (it `fills` the picture), looks in one take.
 
-    `drew` is the share of what it took from the past that came from itself in each earlier take, by take.
+    `drew` is the share of what it took from the past that came from itself in each earlier take, by take;
+    from all of that take where the model knows no parts (`part` is false): it cannot be steered alone then.
     """
 
     name: str
     fills: bool
+    part: bool = True
     look: Floats
     drew: Mapping[str, float]
 
@@ -47,6 +49,7 @@ class Appearance:
     `distance` is how far its look is from what it should be, in units of what one sees at a glance (1 and
     more looks different), None at an appearance that decides the look. `anchor` is the place of the shot that
     decides it, `share` what it drew from there of all it drew from the past; None where it cannot have.
+    `part` as in `Sighting`.
     """
 
     place: int
@@ -54,6 +57,7 @@ class Appearance:
     distance: float | None
     anchor: int
     share: float | None
+    part: bool = True
 
     @property
     def drifted(self) -> bool:
@@ -80,6 +84,8 @@ class Drift:
 
 def sightings(trace: RoutingTrace, cast: Sequence[str]) -> tuple[Sighting, ...]:
     """Whom and what of a cast and its sets a trace saw, each once; none where it says nothing of looks."""
+    if trace.portraits is not None:
+        return tuple(_portrayed(trace, trace.portraits))
     found: dict[tuple[bool, str], Sighting] = {}
     for query, chunk in enumerate(trace.query):
         look, fills = None if trace.looks is None else trace.looks[query], _fills(trace, query)
@@ -112,6 +118,7 @@ def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
                     distance=distance,
                     anchor=anchors[key][0].place,
                     share=share,
+                    part=seen.part,
                 )
             )
     return tuple(
@@ -126,13 +133,23 @@ def _fills(trace: RoutingTrace, query: int) -> bool:
     return trace.boxes is not None and bool((trace.boxes[:, query] == (0.0, 0.0, 1.0, 1.0)).all())
 
 
+def _portrayed(trace: RoutingTrace, portraits: Portraits) -> Iterator[Sighting]:
+    """Sightings by portraits, whose distance is Euclidean: √2 times the root of the cosine distance."""
+    for name, vector, shares in zip(portraits.names, portraits.vectors, portraits.shares, strict=True):
+        yield Sighting(name=name, fills=False, part=False, look=vector, drew=_by_take(trace, shares))
+
+
 def _drew(trace: RoutingTrace, query: int, name: str) -> dict[str, float]:
-    shares = trace.shares(query=query)
+    return _by_take(trace, trace.shares(query=query), name)
+
+
+def _by_take(trace: RoutingTrace, shares: Floats, name: str | None = None) -> dict[str, float]:
+    """What each earlier take, or what is called `name` in it, gave of all that the past gave."""
     total = 0.0
     found: dict[str, float] = {}
     for chunk, share in zip(trace.context, shares.tolist(), strict=True):
         if chunk.kind == "history":
             total += share
-            if chunk.name == name and chunk.take is not None:
+            if name in (None, chunk.name) and chunk.take is not None:
                 found[chunk.take] = found.get(chunk.take, 0.0) + share
     return {take: share / total if total else 0.0 for take, share in found.items()}

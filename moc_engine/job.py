@@ -20,9 +20,10 @@ from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.film import check_format
 from moc_engine.grid import TokenGrid
+from moc_engine.identity import VISIBLE, portraits
 from moc_engine.memory import TakeMemory
 from moc_engine.recording import TraceRecorder
-from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace import ContextChunk, Portraits, QueryChunk, RoutingTrace
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -193,6 +194,7 @@ def of_finished(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbo
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
     boxes = family.boxes(latents, job.request.size)
     looks = family.looks(latents) if grid.chunking == "track" else None
+    seen = None if looks is not None else _portraits(trace, latents, job, backbone)
     return replace(
         trace,
         query=tuple(query),
@@ -200,7 +202,28 @@ def of_finished(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbo
         boxes=boxes if grid.chunking == "track" else None,
         grid=(grid.height, grid.width) if boxes is None else None,
         looks=None if looks is None else looks.vectors,
-        visible=1.0 if looks is None else looks.visible,
+        visible=VISIBLE if looks is None else looks.visible,
+        portraits=seen,
+    )
+
+
+def _portraits(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) -> Portraits | None:
+    """The cast by the model's own features, and what its tokens looked at; None where nobody is named."""
+    request = job.request
+    found = portraits(
+        backbone,
+        latents,
+        global_caption=request.global_caption,
+        caption=request.caption,
+        cast=request.cast,
+    )
+    if not found:
+        return None
+    weights = [job.grid.to_chunks(portrait.weights, dim=0).double().numpy() for portrait in found]
+    return Portraits(
+        names=tuple(portrait.name for portrait in found),
+        vectors=np.stack([portrait.vector.double().numpy() for portrait in found]),
+        shares=np.stack([trace.looked_at(those) for those in weights]),
     )
 
 

@@ -9,7 +9,7 @@ takes (history), and captions where the model has them in the sequence. A trace 
 in units of 1/65535 and rounded so that the shares of a query sum to exactly 1. Large models have their
 heads, steps or tokens averaged further, so that a file stays small; the trace says by how much. It also
 says where in the shot's picture its tokens lie, as boxes of what they show or a grid over the frame, and what
-its parts look like.
+its parts, or its cast, look like.
 
 A file is a zip of a JSON header and plain arrays, the same bytes for the same content.
 """
@@ -71,6 +71,19 @@ class ContextChunk:
     frames: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Portraits:
+    """Cast members as the model's own features show them, where chunks are no objects.
+
+    `vectors` (P, E) of length 1, one for each of P `names`, and `shares` (P, C) of the context in what their
+    tokens looked at, each in sum 1.
+    """
+
+    names: tuple[str, ...]
+    vectors: Floats
+    shares: Floats
+
+
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """The share of a shot's attention that went to one earlier take."""
@@ -94,7 +107,7 @@ class RoutingTrace:
     bottom of what each query chunk shows there, as shares of the picture 0–1, all 0 where it shows nothing;
     None where chunks are no objects. `grid` are the rows and columns of tokens over a frame, where they
     lie so. `looks` (Q, D) are what the query chunks look like, NaN where there is nothing to see; parts of
-    the same kind whose looks lie `visible` or more apart look different.
+    the same kind whose looks lie `visible` or more apart look different, and so do `portraits`.
     """
 
     shot: int
@@ -116,6 +129,7 @@ class RoutingTrace:
     grid: tuple[int, int] | None = None
     looks: Floats | None = None
     visible: float = 1.0
+    portraits: Portraits | None = None
 
     def shares(
         self,
@@ -178,6 +192,13 @@ class RoutingTrace:
         before = sum(-(-other.tokens // self.token_run) for other in self.query[:chunk])
         return before + token // self.token_run
 
+    def looked_at(self, weights: Floats) -> Floats:
+        """The share of each context chunk (C,) for tokens that weigh so much (tokens,), chunk by chunk."""
+        starts = np.cumsum([0, *(chunk.tokens for chunk in self.query)])
+        firsts = [starts[chunk] + first for chunk, first, _ in self.token_runs()]
+        by_run = np.add.reduceat(weights, firsts) @ (self.token_table / ONE)
+        return np.asarray(by_run / by_run.sum())
+
     def own_share(self) -> float:
         """The share of attention that stayed in the shot."""
         return self._total("own")
@@ -238,10 +259,14 @@ class RoutingTrace:
             arrays["boxes"] = np.asarray((self.boxes * ONE).round(), dtype=np.uint16)
         if self.looks is not None:
             arrays["looks"] = self.looks.astype(np.float16).view(np.uint16)
+        if self.portraits is not None:
+            arrays["portraits"] = self.portraits.vectors.astype(np.float16).view(np.uint16)
+            arrays["portrait_shares"] = in_units(self.portraits.shares)
         header = {
             "format": FORMAT,
             "version": VERSION,
             **{name: getattr(self, name) for name in _HEADER},
+            "portraits": () if self.portraits is None else self.portraits.names,
             "query": [asdict(chunk) for chunk in self.query],
             "context": [asdict(chunk) for chunk in self.context],
             "arrays": {name: {"type": a.dtype.str, "shape": a.shape} for name, a in arrays.items()},
@@ -281,8 +306,8 @@ class RoutingTrace:
             )
         arrays = {
             name: _array(file, name, header["arrays"][name])
-            for name in ("table", "picks", "token_table", "boxes", "looks")
-            if name in header["arrays"] or name not in ("boxes", "looks")
+            for name in (*_ARRAYS, *_FURTHER)
+            if name in header["arrays"] or name not in _FURTHER
         }
         trace = cls(
             **{name: header[name] for name in ("shot", "model", "backend", "routing", "token_run")},
@@ -312,6 +337,13 @@ class RoutingTrace:
             grid=_pair(header["grid"]) if header.get("grid") else None,
             looks=_halves(arrays["looks"]) if "looks" in arrays else None,
             visible=float(header.get("visible", 1.0)),
+            portraits=Portraits(
+                names=tuple(header["portraits"]),
+                vectors=_halves(arrays["portraits"]),
+                shares=arrays["portrait_shares"] / ONE,
+            )
+            if "portraits" in arrays
+            else None,
         )
         trace._check()
         return trace
@@ -334,6 +366,7 @@ class RoutingTrace:
             if source.kind not in ("own", "history", "caption"):
                 raise ValueError(f"a chunk is of the kind {source.kind!r}")
         names = [chunk.name for chunk in self.query] + [chunk.name for chunk in self.context]
+        names += () if self.portraits is None else self.portraits.names
         for name in names:
             if not isinstance(name, str):
                 raise ValueError(f"a chunk is called {name!r}")
@@ -352,12 +385,20 @@ class RoutingTrace:
             raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
         if self.looks is not None and (self.looks.ndim != 2 or len(self.looks) != len(self.query)):
             raise ValueError(f"the looks' shape {self.looks.shape} does not fit")
+        if self.portraits is not None:
+            count, vectors, shares = len(self.portraits.names), self.portraits.vectors, self.portraits.shares
+            if vectors.ndim != 2 or len(vectors) != count or shares.shape != (count, len(self.context)):
+                raise ValueError(f"the portraits' shapes {vectors.shape}, {shares.shape} do not fit")
 
     def _is_laid_out(self, rows: int, columns: int) -> bool:
         """Whether chunks are frames of so many tokens, or as many places through all frames."""
         places = rows * columns
         return len(self.query) == places or all(chunk.tokens == places for chunk in self.query)
 
+
+_ARRAYS: Final = ("table", "picks", "token_table")
+_FURTHER: Final = ("boxes", "looks", "portraits", "portrait_shares")
+"""Those that a file may lack."""
 
 _HEADER: Final = (
     "shot",

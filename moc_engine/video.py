@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import cv2
@@ -59,11 +60,25 @@ class VideoFamily:
         padding = states.new_zeros(TEXT_STATES - len(states), states.shape[1])
         return CaptionStates(states_BSE=torch.cat((states, padding))[None])
 
+    def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        before = self._read(global_caption).input_ids.shape[1] if global_caption.strip() else 0
+        words, read = " ".join(caption.split()), self._read(caption)
+        found: dict[str, list[int]] = {}
+        for name in cast if read.is_fast else ():  # others do not tell which token is where
+            for place in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", words, re.IGNORECASE):
+                tokens = {read.char_to_token(at) for at in range(*place.span())} - {None}
+                at = sorted(before + token for token in tokens)
+                found.setdefault(name, []).extend(token for token in at if token < TEXT_STATES)
+        return {name: at for name, at in found.items() if at}
+
+    def _read(self, text: str) -> Any:
+        """The tokens of one caption, without padding."""
+        words = " ".join(text.split())
+        return self._tokenizer(words, truncation=True, max_length=TEXT_STATES, return_tensors="pt")
+
     def _states(self, text: str) -> Tensor:
         """The states (S, E) of one caption, without padding."""
-        words = " ".join(text.split())
-        read = self._tokenizer(words, truncation=True, max_length=TEXT_STATES, return_tensors="pt")
-        read = read.to(self._text_encoder.device)
+        read = self._read(text).to(self._text_encoder.device)
         states: Tensor = self._text_encoder(read.input_ids, read.attention_mask).last_hidden_state[0]
         return states
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from moc_engine.drift import Scene, Sighting, drift_of, sightings
+from moc_engine.drift import Appearance, Scene, Sighting, drift_of, sightings
 from moc_engine.errors import TraceError
 from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
@@ -42,6 +42,7 @@ from studio.routing.words import paragraph
 from studio.store import projects, takes
 from studio.store.database import Database
 from studio.store.takes import StoredTake
+from studio.storyboard import Shot
 
 REMEDY: Final = EMBEDDED.parent / "remedy.json"
 """What `moc-studio eval remedy --save` found for the embedded model."""
@@ -148,13 +149,17 @@ class Drifted:
 
 @dataclass(frozen=True, kw_only=True)
 class Consistency:
-    """Whether cast and sets keep their looks. `helped`: how many looks were mended, of so many tried on."""
+    """Whether cast and sets keep their looks. `helped`: how many looks were mended, of so many tried on.
+
+    `by_features`: looks are those that the model's own features tell, not what the scene holds.
+    """
 
     figure: Figure
     names: tuple[str, ...]
     drifted: tuple[Drifted, ...]
     unseen: int
     helped: tuple[int, int] | None
+    by_features: bool
 
 
 class Inspector:
@@ -271,7 +276,7 @@ class Inspector:
                 unseen += 1
                 continue
             unseen += not seen
-            told = frozenset(looks_told(take.inputs.caption, cast))
+            told = frozenset(looks_told(take.caption, cast))
             scenes.append(Scene(place=place, take=take.id, visible=visible, seen=seen, told=told))
         drifts = drift_of(scenes)
         shots = known.project.board.shots
@@ -285,8 +290,8 @@ class Inspector:
                     name=drift.name,
                     distance=seen.distance or 0.0,
                     reason=reason(drift.name, seen),
-                    pin=None if seen.share is None else f"{shots[seen.anchor].id}/{drift.name}",
-                    bans=tuple(f"{shots[place].id}/{drift.name}" for place in drift.misleading(seen)),
+                    pin=None if seen.share is None else _steered(shots[seen.anchor], drift.name, seen),
+                    bans=tuple(_steered(shots[place], drift.name, seen) for place in drift.misleading(seen)),
                 )
                 for drift in drifts
                 for seen in drift.appearances
@@ -294,6 +299,7 @@ class Inspector:
             ),
             unseen=unseen,
             helped=_measured(known.project),
+            by_features=any(not seen.part for drift in drifts for seen in drift.appearances),
         )
 
     def table(self, project: str, take: str, kind: str) -> bytes:
@@ -392,6 +398,11 @@ class _Known:
     project: Project
     takes: Mapping[str, StoredTake]
     places: Mapping[str, int]
+
+
+def _steered(shot: Shot, name: str, seen: Appearance) -> str:
+    """What to pin or ban of a shot: somebody in it, or all of it where the model knows no parts."""
+    return f"{shot.id}/{name}" if seen.part else shot.id
 
 
 def _measured(project: Project) -> tuple[int, int] | None:

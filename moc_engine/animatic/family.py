@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from moc_engine.animatic.appearance import VISIBLE, looks
 from moc_engine.animatic.codec import AnimaticCodec
+from moc_engine.animatic.grammar import CAST_TOKENS
 from moc_engine.animatic.marks import with_marks
 from moc_engine.animatic.model import (
     AnimaticPipeline,
@@ -64,6 +65,16 @@ class AnimaticFamily:
         texts = (story_text(global_caption, cast), shot_text(caption, cast))
         states, mask = encode_texts(self._tokenizer, self._text_encoder, texts)
         return CaptionStates(states_BSE=states.flatten(0, 1)[None], mask_BS=mask.flatten()[None])
+
+    def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        texts = (story_text(global_caption, cast), shot_text(caption, cast))
+        _, own = self._tokenizer(list(texts), padding=True, truncation=True).input_ids
+        tokens = self._tokenizer.convert_ids_to_tokens(own)
+        found = {
+            name: [len(own) + nth for nth, token in enumerate(tokens) if token == word]
+            for name, word in zip(cast, CAST_TOKENS, strict=False)
+        }
+        return {name: at for name, at in found.items() if at}
 
     def model_input(self, latents_BCFHW: Tensor) -> Tensor:
         return with_marks(latents_BCFHW)

@@ -7,6 +7,9 @@ another take of the same film, so the reading is chosen by such pairs: of one na
 but the look tells them apart. Pairs of one name in any films, which seldom look the same, and all pairs are
 told beside them.
 
+A model whose tokens have no names must find whom a caption names by its own attention: portraits made so
+(`moc_engine.identity.portraits`) are told beside the vectors of the tokens that are known to show somebody.
+
 Every other story chooses the reading, the rest are for its figures.
 """
 
@@ -30,7 +33,8 @@ from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.playback import play
 from moc_engine.evaluation.reading import Values, cast_of, look, place
 from moc_engine.evaluation.recall import SAME_COLOUR
-from moc_engine.identity import features, pooled
+from moc_engine.features import features
+from moc_engine.identity import pooled, portraits
 
 NOISES: Final = (0.0, 0.1, 0.25, 0.5, 0.75)
 SAME_LAYOUT: Final = 0.1
@@ -52,6 +56,8 @@ AMONG: Final[tuple[Among, ...]] = get_args(Among)
 Place = tuple[int, str, float]
 """Where features are read: layer, kind, noise level. Layer -1 is the latents themselves."""
 LATENTS: Final[Place] = (-1, "latents", 0.0)
+PORTRAIT: Final[Place] = (-1, "portrait", 0.0)
+"""Of cast members whom the shot's caption names."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +115,8 @@ class Told:
 class Identity:
     """All that was tried, best first; the best reading and its figures; those of the latents themselves.
 
-    `threshold` is the distance from which on two characters look different, chosen with the reading.
+    `threshold` is the distance from which on two characters look different, chosen with the reading;
+    portraits have one of their own.
     """
 
     tried: tuple[Tried, ...]
@@ -117,6 +124,8 @@ class Identity:
     threshold: float
     told: tuple[Told, ...]
     latents: tuple[Told, ...]
+    portrait_threshold: float
+    portraits: tuple[Told, ...]
 
 
 def collect(
@@ -160,7 +169,17 @@ def appearances(
         tokens: dict[Place, torch.Tensor] = {LATENTS: latents[..., 0].permute(1, 2, 0).flatten(0, 1)}
         for noise in noises:
             read = features(backbone, latents, captions, noise=noise)
-            tokens |= {(layer, kind, noise): found for (layer, kind), found in read.items()}
+            tokens |= {(layer, kind, noise): found for (layer, kind), found in read.tokens.items()}
+        named = {
+            portrait.name: {PORTRAIT: portrait.vector.numpy()}
+            for portrait in portraits(
+                backbone,
+                latents,
+                global_caption=story.global_caption,
+                caption=told.caption,
+                cast=story.cast,
+            )
+        }
         for subject, name, slot, truth in subjects(Scene.from_latents(values)):
             yield Appearance(
                 story=number,
@@ -171,7 +190,8 @@ def appearances(
                 truth=truth,
                 vectors={
                     at: pooled(found, _of_slot(slot, len(found))).numpy() for at, found in tokens.items()
-                },
+                }
+                | (named.get(story.cast[name], {}) if subject == "character" else {}),
             )
 
 
@@ -204,12 +224,11 @@ def study(found: Sequence[Appearance]) -> Identity:
 
     Raises `ValueError` where there are too few stories or shots for both.
     """
-    choosing = [a for a in found if a.story % 2 == 0 and a.subject == "character"]
-    by_source = [[a for a in choosing if a.source == source] for source in SOURCES]
-    pairs = [Pairs(those) for those in by_source if len(those) > 1]
+    choosing = [_choosing(found, source) for source in SOURCES]
+    pairs = [Pairs(those) for those in choosing if len(those) > 1]
     if not pairs or not any(a.story % 2 for a in found):
         raise ValueError("stories: must be more, some to choose by and some to tell, or have more shots")
-    places = choosing[0].vectors.keys() - {LATENTS}
+    places = next(filter(None, choosing))[0].vectors.keys() - {LATENTS, PORTRAIT}
     tried = [
         Tried(layer=at[0], kind=at[1], noise=at[2], metric=metric, correlation=corr, auc=area)
         for at in sorted(places)
@@ -219,13 +238,23 @@ def study(found: Sequence[Appearance]) -> Identity:
     tried.sort(key=lambda one: -np.nan_to_num(one.correlation + one.auc, nan=-9.0))
     best = tried[0]
     at = (best.layer, best.kind, best.noise)
+    named = [a for a in found if PORTRAIT in a.vectors]
+    named_pairs = [Pairs(those) for source in SOURCES if len(those := _choosing(named, source)) > 1]
+    portrait_threshold = _threshold(named_pairs, PORTRAIT, "cosine") if named_pairs else float("nan")
     return Identity(
         tried=tuple(tried),
         best=best,
         threshold=_threshold(pairs, at, best.metric),
         told=tuple(figures(found, at, best.metric, _threshold(pairs, at, best.metric))),
         latents=tuple(figures(found, LATENTS, best.metric, _threshold(pairs, LATENTS, best.metric))),
+        portrait_threshold=portrait_threshold,
+        portraits=tuple(figures(named, PORTRAIT, "cosine", portrait_threshold)),
     )
+
+
+def _choosing(found: Iterable[Appearance], source: Source) -> list[Appearance]:
+    """The characters to choose by: those of stories of even number."""
+    return [a for a in found if a.story % 2 == 0 and a.subject == "character" and a.source == source]
 
 
 def _threshold(pairs: Iterable[Pairs], at: Place, metric: Metric) -> float:

@@ -142,6 +142,7 @@ async function drift() {
   return {
     elements: [
       h("p", { class: "quiet" }, "How far everybody, and every set, is from the look it should have: that of its first appearance, or of the last caption that changed it. From the dotted line on one sees it at a glance."),
+      found.by_features ? h("p", { class: "quiet" }, "By the model's own features, where it attends to a name; the line is where other looks begin for the model that comes with the studio, and was measured for no other.") : null,
       plot,
       ...(found.drifted.length ? found.drifted.map((item) => drifted(item, found.helped)) : [h("p", { class: "told" }, "Everybody keeps their look.")]),
       found.unseen ? h("p", { class: "quiet" }, `${found.unseen} takes say nothing of looks.`) : null,

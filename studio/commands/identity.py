@@ -105,6 +105,8 @@ def _in_words(found: Identity) -> list[str]:
     lines.append(f"another look from a distance of {found.threshold:.3f} on; on the other stories:")
     lines += [_told(told) for told in found.told]
     lines += ["the latents themselves, averaged likewise:", *map(_told, found.latents)]
+    lines.append(f"portraits by attention to a name; another look from {found.portrait_threshold:.3f} on:")
+    lines += [_told(told) for told in found.portraits]
     return lines
 
 

@@ -12,7 +12,7 @@ FEW: Final = 0.1
 
 def reason(name: str, appearance: Appearance) -> str:
     """Why it may have drifted, as its routing tells."""
-    first = f"{name} in shot {appearance.anchor + 1}"
+    first = f"{name} in shot {appearance.anchor + 1}" if appearance.part else f"shot {appearance.anchor + 1}"
     if appearance.share is None:
         return f"its take could not see {first}"
     if appearance.share < FEW:

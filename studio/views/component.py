@@ -27,7 +27,7 @@ def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
 
 
 def link() -> gr.HTML:
-    """Tells Python which project the page shows and at which revision; of what changed of its film, at once."""
+    """Tells Python which project the page shows and at which revision; and what changed of its film."""
     tell = "(value) => { props.value = value; if (value.changed.length) trigger('input'); }"
     return gr.HTML(
         value={"project": "", "revision": -1, "film": {}, "changed": []},

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +7,9 @@ import torch
 from moc_engine.animatic.scene import SLOTS
 from moc_engine.animatic.world import Story, sample_story
 from moc_engine.backbone import Backbone, load_backbone
-from moc_engine.identity import KINDS, SHOT, Reading, distance, features, identify, masks_of, pooled
-from tests.fakes.models import save_tiny_video, tiny_backbone
+from moc_engine.features import KINDS, features
+from moc_engine.identity import Portrait, Reading, distance, pooled, portraits
+from tests.fakes.models import tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,10 @@ def latents(story: Story) -> torch.Tensor:
     return torch.from_numpy(story.shots[0].scene.to_latents()).permute(2, 0, 1)[..., None]
 
 
-def _identify(backbone: Backbone, story: Story, latents: torch.Tensor, reading: Reading | None = None):  # type: ignore[no-untyped-def]
-    return identify(
+def _portraits(
+    backbone: Backbone, story: Story, latents: torch.Tensor, reading: Reading | None = None
+) -> tuple[Portrait, ...]:
+    return portraits(
         backbone,
         latents,
         global_caption=story.global_caption,
@@ -42,39 +44,67 @@ def _identify(backbone: Backbone, story: Story, latents: torch.Tensor, reading: 
     )
 
 
-def test_whoever_a_take_shows_has_a_vector(backbone: Backbone, story: Story, latents: torch.Tensor) -> None:
-    found = _identify(backbone, story, latents)
-    names = {story.cast[actor.cast] for actor in story.shots[0].script.actors}
-    assert names <= set(found)
-    assert not any("empty" in name for name in found)
-    width = backbone.transformer.config.num_attention_heads * backbone.transformer.config.attention_head_dim
-    for vector in found.values():
-        assert vector.shape == (width,)
-        assert vector.dtype == np.float16
-        assert np.isfinite(vector).all()
-    again = _identify(backbone, story, latents)
-    assert all(distance(found[name], again[name]) == pytest.approx(0.0, abs=1e-6) for name in found)
-
-
-def test_the_tokens_of_a_name_are_those_of_its_slot(
+def test_whoever_a_caption_names_has_a_portrait(
     backbone: Backbone, story: Story, latents: torch.Tensor
 ) -> None:
-    masks = masks_of(backbone, latents, story.cast)
-    first = story.cast[story.shots[0].script.actors[0].cast]
-    assert torch.equal(masks[first], torch.arange(2 * SLOTS) % SLOTS == 2)
+    found = _portraits(backbone, story, latents)
+    actors = {story.cast[actor.cast] for actor in story.shots[0].script.actors}
+    assert [portrait.name for portrait in found] == [name for name in story.cast if name in actors]
+    width = backbone.transformer.config.num_attention_heads * backbone.transformer.config.attention_head_dim
+    for portrait in found:
+        assert portrait.vector.shape == (width,)
+        assert float(portrait.vector.norm()) == pytest.approx(1.0)
+        assert portrait.weights.shape == (2 * SLOTS,)
+        assert float(portrait.weights.sum()) == pytest.approx(1.0)
+    again = _portraits(backbone, story, latents)
+    assert all(
+        distance(a.vector, b.vector) == pytest.approx(0.0, abs=1e-6)
+        for a, b in zip(found, again, strict=True)
+    )
+
+
+def test_attention_finds_whom_a_caption_names() -> None:
+    """Of the embedded model's own tokens those count most that show them."""
+    embedded = load_backbone(None, "cpu")
+    story = next(
+        story
+        for story in (
+            sample_story(np.random.default_rng(seed), shots=1, cast=2, tokens=4) for seed in range(50)
+        )
+        if len(story.shots[0].script.actors) == 2
+    )
+    latents = torch.from_numpy(story.shots[0].scene.to_latents()).permute(2, 0, 1)[..., None]
+    found = {portrait.name: portrait.weights for portrait in _portraits(embedded, story, latents)}
+    places = embedded.family.places(latents, story.cast)
+    for name, weights in found.items():
+        by_place = weights.view(4, SLOTS).sum(dim=0)
+        assert places[int(by_place.argmax())] == name
+
+
+def test_attention_to_names_is_what_the_model_does(
+    backbone: Backbone, story: Story, latents: torch.Tensor
+) -> None:
+    """All states together are all there is to attend to."""
+    captions = backbone.family.captions("", story.shots[0].caption, story.cast)
+    states = range(captions.states_BSE.shape[1])
+    names = {str(state): (state,) for state in states}
+    found = features(backbone, latents, captions, noise=0.0, wanted=(), names=names)
+    assert not found.tokens
+    torch.testing.assert_close(sum(found.named.values()), torch.ones(2 * SLOTS))
 
 
 def test_all_layers_and_kinds_are_read_and_nothing_is_left_behind(
     backbone: Backbone, story: Story, latents: torch.Tensor
 ) -> None:
     captions = backbone.family.captions("", story.shots[0].caption, story.cast)
-    clean, noisy = (features(backbone, latents, captions, noise=noise) for noise in (0.0, 0.5))
+    clean, noisy = (features(backbone, latents, captions, noise=noise).tokens for noise in (0.0, 0.5))
     assert set(clean) == {(layer, kind) for layer in range(2) for kind in KINDS}
     assert all(tokens.shape == (2 * SLOTS, 32) for tokens in clean.values())
     assert not torch.allclose(clean[1, "value"], noisy[1, "value"])
     block = backbone.transformer.blocks[0]
     assert not block._forward_hooks
     assert not block.attn1._forward_pre_hooks
+    assert not block.attn2._forward_pre_hooks
 
 
 def test_values_are_those_that_a_memory_holds(
@@ -82,7 +112,7 @@ def test_values_are_those_that_a_memory_holds(
 ) -> None:
     captions = backbone.family.captions("", story.shots[0].caption, story.cast)
     memory = backbone.read(latents, captions, chunking="frame", pooling="after", noise=0.0)
-    found = features(backbone, latents, captions, noise=0.0)
+    found = features(backbone, latents, captions, noise=0.0).tokens
     for layer in range(2):
         for kind, held in (("key", memory.k_NHTD), ("value", memory.v_NHTD)):
             torch.testing.assert_close(found[layer, kind], held[layer].transpose(0, 1).flatten(1))  # type: ignore[index]
@@ -107,13 +137,8 @@ def test_distances_are_known() -> None:
 
 def test_there_is_no_such_layer(backbone: Backbone, story: Story, latents: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="layer"):
-        _identify(backbone, story, latents, Reading(layer=7, noise=0.0, kind="key"))
+        _portraits(backbone, story, latents, Reading(layer=7, noise=0.0, kind="key"))
 
 
-def test_a_grid_gives_one_vector_for_the_take(tmp_path: Path) -> None:
-    save_tiny_video(tmp_path)
-    video = load_backbone(tmp_path, "cpu")
-    latents = torch.randn(4, 2, 4, 6, generator=torch.Generator().manual_seed(0))
-    found = identify(video, latents, global_caption="", caption="a fox runs", cast=())
-    assert list(found) == [SHOT]
-    assert found[SHOT].shape == (24,)
+def test_nobody_named_has_no_portrait(backbone: Backbone, latents: torch.Tensor) -> None:
+    assert portraits(backbone, latents, global_caption="", caption="a ball flies", cast=("Mira",)) == ()

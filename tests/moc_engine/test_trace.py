@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from moc_engine.errors import TraceError
 from moc_engine.recording import TraceRecorder
-from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace import EMPTY, ContextChunk, Portraits, QueryChunk, RoutingTrace, in_units
 
 NAMES = ("Mira", "the ball")
 
@@ -160,6 +160,33 @@ def test_a_grid_is_read_as_it_was(tmp_path: Path) -> None:
     placed(grid=(1, 2)).save(tmp_path / "trace")
     read = RoutingTrace.load(tmp_path / "trace")
     assert (read.grid, read.moments, read.boxes) == ((1, 2), (0.25, 0.75), None)
+
+
+def test_portraits_are_read_as_they_were(tmp_path: Path) -> None:
+    trace = small_trace()
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2, 5)).astype(np.float16).astype(np.float64)
+    shares = rng.dirichlet(np.ones(len(trace.context)), 2)
+    portraits = Portraits(names=("Mira", "Otto"), vectors=vectors, shares=shares)
+    replace(trace, portraits=portraits).save(tmp_path / "trace.moc")
+    read = RoutingTrace.load(tmp_path / "trace.moc").portraits
+    assert read is not None
+    assert read.names == portraits.names
+    assert np.array_equal(read.vectors, vectors)
+    assert np.allclose(read.shares, shares, atol=2e-5)
+    replace(trace, portraits=replace(portraits, names=("Mira",))).save(tmp_path / "trace.moc")
+    with pytest.raises(TraceError, match="portraits"):
+        RoutingTrace.load(tmp_path / "trace.moc")
+
+
+def test_what_tokens_looked_at_is_weighed() -> None:
+    trace = small_trace()
+    tokens = sum(chunk.tokens for chunk in trace.query)
+    even = trace.looked_at(np.ones(tokens))
+    assert even == pytest.approx(trace.shares(), abs=1e-3)
+    chunks = np.repeat(np.arange(len(trace.query)), [chunk.tokens for chunk in trace.query])
+    first = trace.looked_at(3.0 * (chunks == 0))
+    assert first == pytest.approx(trace.shares(query=0), abs=1e-3)
 
 
 def test_older_files_that_know_nothing_of_places_are_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from moc_engine.backbone import Backbone, load_backbone
 from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, RenderResult
+from moc_engine.drift import sightings
 from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
 from moc_engine.video import TEXT_STATES
@@ -40,6 +41,17 @@ def test_captions_are_padded_with_zeros_that_count(backbone: Backbone) -> None:
     assert torch.equal(own.states_BSE[:, :4], both.states_BSE[:, 3:7])
     dropped = backbone.family.captions("", "", ())
     assert dropped.states_BSE.shape == both.states_BSE.shape
+
+
+def test_names_are_found_among_the_states(backbone: Backbone) -> None:
+    """An end follows each caption, as the text encoder has it."""
+    mentions = backbone.family.mentions
+    assert mentions("a dawn", "the Fox and a fox  runs", ("fox", "runs", "Mira")) == {
+        "fox": [4, 7],
+        "runs": [8],
+    }
+    assert mentions("", "a foxy runs", ("fox",)) == {}
+    assert mentions("a fox", "runs", ("fox",)) == {}  # in the shot's own caption alone
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
             shot=shot,
             caption=caption,
             global_caption="dawn",
-            cast=(),
+            cast=("fox", "owl"),
             seconds=0.6,
             fps=10,
             size=(64, 32),
@@ -97,7 +109,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
                 latents=result.latents,
                 caption=caption,
                 global_caption="dawn",
-                cast=(),
+                cast=("fox", "owl"),
                 seconds=0.6,
             )
         )
@@ -110,6 +122,13 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     assert [chunk.name for chunk in trace.query] == ["frame 1", "frame 2", "frame 3"]
     assert [link.source for link in trace.links()] == [0]
     assert trace.caption_share() is None
+    assert trace.grid == (2, 4)
+    assert trace.portraits is not None
+    assert trace.portraits.names == ("fox",)
+    assert np.linalg.norm(trace.portraits.vectors, axis=1) == pytest.approx(1.0, abs=1e-3)
+    assert trace.portraits.shares.sum() == pytest.approx(1.0, abs=1e-3)
+    (fox,) = sightings(trace, ("fox", "owl"))
+    assert (fox.name, fox.part, fox.drew) == ("fox", False, {"a fox": pytest.approx(1.0)})
 
 
 def finish(renderer: ShotRenderer, request: RenderRequest) -> RenderResult:

@@ -12,6 +12,7 @@ from moc_engine.evaluation.examination import Examination
 from moc_engine.evaluation.identity import (
     LATENTS,
     METRICS,
+    PORTRAIT,
     SOURCES,
     Appearance,
     Pairs,
@@ -46,6 +47,7 @@ def _appearances() -> list[Appearance]:
                     GOOD: np.append(truth, 1.0).astype(np.float32),
                     BAD: rng.normal(size=5).astype(np.float32),
                     LATENTS: rng.normal(size=5).astype(np.float32),
+                    **({PORTRAIT: np.append(truth, 2.0).astype(np.float32)} if shot else {}),
                 }
                 found.append(
                     Appearance(
@@ -75,6 +77,9 @@ def test_the_reading_that_tells_looks_is_chosen_and_told() -> None:
     assert one_film.correlation.value > 0.8
     assert told["generated", "all"].pairs == 7 * 8 // 2
     assert all(t.auc.value < 1.0 for t in found.latents)
+    (portrayed,) = [t for t in found.portraits if (t.source, t.among) == ("generated", "one name, one film")]
+    assert portrayed.pairs == 2 * 3  # of those whom a caption names
+    assert portrayed.auc.value == 1.0
 
 
 def test_some_stories_choose_and_some_tell() -> None:
@@ -120,5 +125,6 @@ def test_a_small_study_runs_from_end_to_end() -> None:
     )
     assert heard == [1, 2]
     assert {a.source for a in appearances} == set(SOURCES)
-    assert len(appearances[0].vectors) == 1 + 2 * 2 * 4
+    assert len(appearances[0].vectors.keys() - {PORTRAIT}) == 1 + 2 * 2 * 4
+    assert any(PORTRAIT in a.vectors for a in appearances)
     assert {t.noise for t in study(appearances).tried} == {0.0, 0.5}
