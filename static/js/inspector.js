@@ -184,7 +184,7 @@ async function pointed(again) {
 }
 
 function showLooked() {
-  body.list?.replaceChildren(lookedList(looked, (item) => looked.hover?.(item)));
+  body.list?.replaceChildren(lookedList(looked, looked.light));
 }
 
 function exports() {

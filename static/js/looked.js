@@ -7,25 +7,28 @@ import { current, edit, seek, shotOf, tell, view } from "./store.js";
 
 const PICTURES = 8; // in a take's filmstrip
 
-export function lookedList(looked, hovered = () => {}) {
+// `lit` lays the light of an entry over the picture: the strongest's, or that of the one that is pointed at.
+export function lookedList(looked, lit = null) {
   const shown = looked.drawn.filter((item) => item.steerable || item.kind === "caption");
   const most = Math.max(...shown.map((item) => item.share), 1e-9);
+  if (lit && shown.length) lit(shown[0]);
   const nowhere = looked.drawn.reduce((sum, item) => sum + (shown.includes(item) ? 0 : item.share), 0);
   return h(
     "div",
     { class: "looked" },
     h("h4", {}, `${looked.part} looked at`, h("span", { class: "quiet" }, ` · shares of its attention; ${percent(looked.own)} stayed in the shot${nowhere >= 0.005 ? `, ${percent(nowhere)} went to places that show nothing` : ""}`)),
     shown.length ? null : h("p", { class: "quiet" }, "Nothing earlier."),
-    shown.map((item) => row(item, most, hovered)),
+    lit && shown.length ? h("p", { class: "quiet" }, "The light over the picture: where it drew on the first of these, or on the one that you point at.") : null,
+    shown.map((item) => row(item, most, lit && { enter: () => lit(item), leave: () => lit(shown[0]) })),
   );
 }
 
-function row(item, most, hovered) {
+function row(item, most, light) {
   const shot = item.shot && shotOf(item.shot);
   const go = () => shot && seek(shot.begins + Math.max(0, Math.min(shot.seconds - 0.05, (item.at ?? 0) - shot.trim)));
   return h(
     "div",
-    { class: "looked-row", onpointerenter: () => hovered(item), onpointerleave: () => hovered(null) },
+    { class: "looked-row", ...(light && { onpointerenter: light.enter, onfocusin: light.enter, onpointerleave: light.leave, onfocusout: light.leave }) },
     h("button", { type: "button", class: "looked-at", onclick: go, disabled: !shot, title: shot ? "Show this moment in the film" : "The film no longer shows this take" }, picture(item), h("span", { class: "looked-name" }, item.label), h("span", { class: "looked-bar" }, h("span", { style: { width: `${(100 * item.share) / most}%` } })), h("span", { class: "share" }, percent(item.share))),
     shot && item.steerable ? steeringOf(`${shot.id}/${item.name}`, item.label) : h("span", { class: "looked-steering" }),
   );

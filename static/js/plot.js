@@ -38,7 +38,7 @@ function coloured({ data, layout }, height) {
       margin: { l: 8, r: 8, t: 8, b: 8 },
       hoverlabel: { bgcolor: colour("field"), bordercolor: colour("line"), font: { ...font, size: 12, color: colour("ink") } },
       shapes: (layout.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: colour("quiet"), width: 1.5 } })),
-      showlegend: data.length > 1 && data[0].type === "scatter",
+      showlegend: layout.showlegend ?? (data.length > 1 && data[0].type === "scatter"),
       legend: { orientation: "h", y: -0.2 },
       dragmode: "zoom",
     },

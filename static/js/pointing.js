@@ -7,6 +7,7 @@ import { current, on, select, shotAt, view } from "./store.js";
 
 let layer;
 let asked = "";
+let heated = 0; // how often a heat was asked for
 let grid = null; // rows and columns of tokens over the picture, where they lie so
 
 export function point(looked) {
@@ -56,7 +57,7 @@ async function pick(event, looked) {
   await looked(async () => {
     const found = await get(path(at.take, `point?${where}`));
     mark(found.box);
-    return { ...found, hover: grid ? (item) => heat(at, item) : null };
+    return { ...found, light: grid ? (item) => heat(at, item) : null };
   });
 }
 
@@ -69,10 +70,10 @@ function mark(box) {
 
 // How much each place of a grid drew from a chunk, as light over the picture.
 async function heat(at, item) {
-  layer.querySelector(".heat")?.remove();
-  if (!item) return;
+  const own = ++heated;
   const rows = await get(path(at.take, `heat?seconds=${at.seconds.toFixed(3)}&column=${item.column}`)).catch(() => null);
-  if (!rows || layer.querySelector(".heat")) return;
+  if (!rows || own !== heated || moment()?.take !== at.take) return;
+  layer.querySelector(".heat")?.remove();
   const canvas = h("canvas", { class: "heat", width: rows[0].length, height: rows.length });
   const most = Math.max(...rows.flat(), 1e-9);
   const paint = canvas.getContext("2d");

@@ -213,6 +213,7 @@ def drift_figure(drifts: Sequence[Drift], shots: int) -> Figure:
         "xaxis": {"title": {"text": "shot"}, "dtick": max(1, shots // 16), "range": [0.5, shots + 0.5]},
         "yaxis": {"title": {"text": ""}, "range": [-0.05, max(1.15, 1.1 * most)]},
         "shapes": [limit],
+        "showlegend": True,  # of one line too: it tells whose
     }
     return {"data": lines, "layout": layout}
 

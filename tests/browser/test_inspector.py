@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from studio.service import Service
 from studio.store.upgrade import open_database
 from tests.browser.conftest import STORY, Story, opened
+from tests.fakes.models import save_tiny_video
 from tests.fakes.studio import Studio
 
 
@@ -333,3 +334,41 @@ def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(steering: Page, copie
     steering.keyboard.press("Escape")
     expect(steering.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)
     expect(clip.locator(".icon-drift")).to_have_count(0, timeout=20_000)
+
+
+FOX = """
+title: Fox
+size: 256x128
+fps: 8
+cast: [{name: Fox}]
+settings: {model: MODEL, steps: 2}
+shots: [{caption: a fox runs, seconds: 1}, {caption: a fox at dawn, seconds: 1}]
+"""
+
+
+def test_a_model_whose_tokens_are_a_grid(browser: Browser, tmp_path: Path) -> None:
+    """A Wan pipeline, if one that learnt nothing: light over the picture, and a portrait of whom it names."""
+    save_tiny_video(tmp_path / "video")
+    studio = Studio(tmp_path / "root", real=True)
+    try:
+        story = Story(studio, FOX.replace("MODEL", str(tmp_path / "video")))
+        story.render()
+        with opened(browser, story.url) as page:
+            tab(page, "Routing")
+            expect(plot(page)).to_be_visible()
+            page.locator(".clip").last.click()
+            stage = page.locator(".stage").bounding_box()
+            assert stage is not None
+            click(page, stage["x"] + stage["width"] * 0.3, stage["y"] + stage["height"] * 0.5)
+            expect(page.locator(".looked-row").first).to_contain_text("in shot 1")
+            lit = "document.querySelector('.pointing canvas.heat')?.toDataURL()"
+            until(page, lambda: page.evaluate(lit), "light over the picture")
+            first = page.evaluate(lit)
+            page.locator(".looked-row").last.hover()
+            until(page, lambda: page.evaluate(lit) != first, "the light of another")
+            page.locator("[data-view=drift]").click()
+            until(page, lambda: figure(page, "name") == "Fox", "the portraits")
+            expect(page.locator(".inspector")).to_contain_text("By the model's own features")
+            assert figure(page, "x") == [1, 2]
+    finally:
+        studio.stop()
