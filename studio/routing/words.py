@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from moc_engine.trace import EMPTY, Floats, RoutingTrace
+from moc_engine.trace import EMPTY, Floats, Portraits, RoutingTrace
 from studio.inputs import TakeInputs
 from studio.routing.sources import NOBODY, Source, by_source, shot_name, sources_of
 from studio.storyboard import target
@@ -95,10 +95,40 @@ def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
     captions = trace.caption_share()
     told = "" if captions is None else f", {captions:.0%} went to captions"
     sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
+    if trace.portraits is not None:
+        sentences += _portrayed(trace, trace.portraits, places)
     for query, chunk in enumerate(trace.query):
-        if not chunk.name.endswith(EMPTY):
+        if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
             sentences += _drawn_from(trace, sources, query)
-    return " ".join(sentences)
+    return " ".join((*sentences, *_idle(trace, places)))
+
+
+def _portrayed(trace: RoutingTrace, portraits: Portraits, places: Mapping[str, int]) -> Iterator[str]:
+    """A sentence on where the tokens that show somebody looked most."""
+    history = [(column, chunk) for column, chunk in enumerate(trace.context) if chunk.kind == "history"]
+    for name, shares in zip(portraits.names, portraits.shares, strict=True):
+        drew: dict[str, float] = {}
+        for column, chunk in history:
+            drew[chunk.take or ""] = drew.get(chunk.take or "", 0.0) + float(shares[column])
+        total, best = sum(drew.values()), max(drew, key=lambda take: drew[take])
+        if total >= FAINT:
+            yield (
+                f"{name} drew most from {shot_name(places.get(best))}: {drew[best] / total:.0%} of what it "
+                "took from earlier shots."
+            )
+
+
+def _idle(trace: RoutingTrace, places: Mapping[str, int]) -> Iterator[str]:
+    """A sentence on each part that was to be pinned, banned or boosted, and that its shot does not show."""
+    held = {f"{chunk.shot}/{chunk.name}" for chunk in trace.context if chunk.kind == "history"}
+    takes = {str(chunk.shot): chunk.take for chunk in trace.context if chunk.kind == "history"}
+    parts = trace.steering.get("parts", {})
+    for kind, word in (("pins", "pin"), ("bans", "ban"), ("boosts", "boost")):
+        for name in parts.get(kind, ()):
+            shot, part = target(name)
+            if name not in held and shot in takes:
+                where = shot_name(places.get(takes[shot] or ""))
+                yield f"The {word} of {part} in {where} did nothing: that take shows no such part."
 
 
 def _all_banned(trace: RoutingTrace) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace import EMPTY, ContextChunk, Portraits, QueryChunk, RoutingTrace
 from studio.inputs import TakeInputs
 from studio.routing.words import in_words, paragraph, told_links
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
@@ -51,6 +51,28 @@ def test_empty_places_are_never_who_was_looked_at() -> None:
     half = "50% of its attention stayed in the shot, 50% went to what came before."
     assert paragraph(part(np.array([[[[[0.5, 0.5, 0.0]]]]]), context), PLACES) == half
     assert paragraph(part(np.array([[[[[0.5, 0.5]]]]]), context[:2]), PLACES) == half
+
+
+def test_whom_a_grid_shows_is_told_by_portraits_instead_of_frames() -> None:
+    frames = [QueryChunk(name=f"frame {nth + 1}", frames=(nth, nth + 1), tokens=4) for nth in range(2)]
+    context = [OWN, seen("frame 1", 0), seen("frame 2", 0), seen("frame 1", 1)]
+    shares = np.tile([0.5, 0.2, 0.2, 0.1], (1, 1, 1, 2, 1))
+    seen_by = Portraits(names=("Mira",), vectors=np.ones((1, 2)), shares=np.array([[0.2, 0.1, 0.1, 0.6]]))
+    trace = made(shares, query=frames, context=context, grid=(2, 2), portraits=seen_by)
+    assert paragraph(trace, PLACES) == (
+        "50% of its attention stayed in the shot, 50% went to what came before. "
+        "Mira drew most from shot 2: 75% of what it took from earlier shots."
+    )
+
+
+def test_a_part_that_is_not_there_to_be_steered_is_said() -> None:
+    parts = {"pins": ["0/Mira", "0/Otto"], "bans": ["1/Ada"], "boosts": {}}
+    told = paragraph(third_shot(steering={"parts": parts}), PLACES)
+    assert told.endswith(
+        "The pin of Otto in shot 1 did nothing: that take shows no such part. "
+        "The ban of Ada in shot 2 did nothing: that take shows no such part."
+    )
+    assert "pin of Mira" not in told
 
 
 def test_a_first_shot_saw_nothing() -> None:
