@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { on, tell, view } from "./store.js";
 
 const SETTLED = 800; // ms
+const QUIET = 1000;
 
 let asked = "";
 let timer = 0;
@@ -23,4 +24,12 @@ async function ask() {
   view.drifted = new Map();
   for (const item of found.drifted) view.drifted.set(item.shot, [...(view.drifted.get(item.shot) ?? []), item]);
   tell("timeline");
+  if (view.project.shots.some((shot) => shot.take)) whenQuiet();
+}
+
+// plotly.js takes most of a second to start: where there is something to plot, while nobody does anything.
+async function whenQuiet() {
+  const busy = view.playing || document.activeElement?.matches("input, textarea, [contenteditable]");
+  if (busy || document.hidden) setTimeout(whenQuiet, QUIET);
+  else requestIdleCallback(async () => (await import("./plot.js")).plotly().catch(() => {}));
 }
