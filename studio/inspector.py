@@ -312,11 +312,12 @@ class Inspector:
         """A standalone HTML page: the story map, and the maps of one take."""
         known = self._known(project)
         figures = {"Which shot remembered which": story_figure(story_of(known.project, known.takes))}
-        title = known.project.board.title
+        title, words = known.project.board.title, ""
         if take is not None:
-            figures |= take_figures(self._trace(known, take), known.places)
-            title = f"{title}, {shot_name(known.places.get(take))}"
-        return standalone(title, figures)
+            trace = self._trace(known, take)
+            figures |= take_figures(trace, known.places)
+            title, words = f"{title}, {shot_name(known.places.get(take))}", paragraph(trace, known.places)
+        return standalone(title, figures, words)
 
     def file_name(self, project: str, take: str | None, ending: str) -> str:
         """What a saved table or page is called: "the-red-kite-shot-3-routing.csv"."""

@@ -1,5 +1,7 @@
 // Plotly figures in the page's colours. plotly.js comes with the studio and is loaded once, when first needed.
 
+const NEAR = 24; // columns
+
 let loading = null;
 
 export function plotly() {
@@ -52,7 +54,16 @@ export async function draw(box, figure, { height = 320, clicked = null, name = "
   const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { format: "png", scale: 2, filename: name } };
   await Plotly.react(box, data, layout, options);
   box.removeAllListeners?.("plotly_click");
+  box.removeAllListeners?.("plotly_relayout");
+  if (layout.xaxis?.ticktext) box.on("plotly_relayout", (change) => nameColumns(Plotly, box, change));
   if (clicked) box.on("plotly_click", ({ points: [point] }) => point.curveNumber === 0 && clicked(...point.pointIndex ?? point.pointNumber));
+}
+
+// Columns that are told by the shot they belong to have their own names once few of them are seen.
+function nameColumns(Plotly, box, { "xaxis.range[0]": from, "xaxis.range[1]": to, "xaxis.autorange": all }) {
+  if (from === undefined && !all) return;
+  const near = from !== undefined && to - from <= NEAR;
+  Plotly.relayout(box, { "xaxis.tickmode": near ? "auto" : "array", "xaxis.tickangle": near ? -40 : 0 });
 }
 
 export async function picture(box, name) {

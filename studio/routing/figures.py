@@ -18,6 +18,7 @@ from studio.routing.difference import Difference
 from studio.routing.heads import Heads, heads_of
 from studio.routing.sources import Source, by_source, sources_of
 from studio.routing.story import StoryRow
+from studio.routing.words import paragraph
 
 Figure = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -29,12 +30,26 @@ FAINT_CHANGE: Final = 0.05
 """Smaller changes are drawn faintly."""
 
 _MOST_TICKS: Final = 24
+_MOST_NAMED: Final = 20
 _LONGEST: Final = 80
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:"
 )
 """What a page of its own may load: nothing."""
+
+_STYLE: Final = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:40px auto;padding:0 24px;max-width:1100px;color:#23221f}"
+    "h1{font-size:26px;margin:0 0 8px}h2{font-size:17px;margin:36px 0 4px}p{max-width:70ch;color:#55524c}"
+)
+_PAPER: Final[dict[str, Any]] = {
+    "margin": {"l": 40, "t": 30, "r": 20, "b": 40},
+    "paper_bgcolor": "#ffffff",
+    "plot_bgcolor": "#ffffff",
+    "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#55524c"},
+    "colorway": ["#c25a1c", "#2f6f9f", "#4d8a4d", "#a5842a", "#a8423f", "#77736b"],
+}
+"""How figures lie on a page of their own."""
 
 
 def story_figure(rows: Sequence[StoryRow]) -> Figure:
@@ -104,15 +119,8 @@ def chunk_figure(query: Sequence[str], sources: Sequence[Source], shares: Floats
     }
     if not log:
         trace["zmin"] = 0
-    starts = _starts(sources)
     layout = {
-        "xaxis": _axis(
-            "",
-            x,
-            side="top",
-            tickvals=[x[at] for at in starts],
-            ticktext=list(starts.values()),
-        ),
+        "xaxis": _sources_axis(x, sources),
         "yaxis": _axis("", y, autorange="reversed"),
     }
     return {"data": [trace], "layout": layout}
@@ -122,7 +130,6 @@ def difference_figure(found: Difference) -> Figure:
     """What the right take drew more or less than the left, parts × sources."""
     most = max(FAINT_CHANGE, float(np.abs(found.table).max(initial=0.0)))
     x, y = _unique([source.label for source in found.sources]), _unique(found.query)
-    starts = _starts(found.sources)
     trace = {
         "type": "heatmap",
         "meta": "change",
@@ -135,7 +142,7 @@ def difference_figure(found: Difference) -> Figure:
         "colorbar": {"tickformat": "+.0%", "thickness": 10},
     }
     layout = {
-        "xaxis": _axis("", x, side="top", tickvals=[x[at] for at in starts], ticktext=list(starts.values())),
+        "xaxis": _sources_axis(x, found.sources),
         "yaxis": _axis("", y, autorange="reversed"),
     }
     return {"data": [trace], "layout": layout}
@@ -182,7 +189,7 @@ def head_figures(found: Heads) -> dict[str, Figure]:
     ]
     return {
         "Looking back: the share that left the shot": by_head(found.past, "%{z:.1%}", ".0%"),
-        "How far back, in shots": by_head(found.reach, "%{z:.1f} shots back", ".0f"),
+        "How far back, in shots": by_head(found.reach, "%{z:.1f} shots back", ".1f"),
         "How widely each layer looks: entropy, in bits": {
             "data": [spread],
             "layout": {"yaxis": _axis("layer", layers, autorange="reversed"), "xaxis": {"title": ""}},
@@ -229,11 +236,11 @@ def take_figures(trace: RoutingTrace, places: Mapping[str, int]) -> dict[str, Fi
 
 def take_page(title: str, trace: RoutingTrace, places: Mapping[str, int]) -> str:
     """One take as a standalone page."""
-    return standalone(title, take_figures(trace, places))
+    return standalone(title, take_figures(trace, places), paragraph(trace, places))
 
 
-def standalone(title: str, figures: Mapping[str, Figure]) -> str:
-    """A page of its own that holds all it needs, plotly.js included."""
+def standalone(title: str, figures: Mapping[str, Figure], words: str = "") -> str:
+    """A page of its own that holds all it needs, plotly.js included; `words` stand above its figures."""
     from html import escape
 
     from plotly.io import to_html
@@ -242,11 +249,11 @@ def standalone(title: str, figures: Mapping[str, Figure]) -> str:
         f"<h2>{escape(name)}</h2>{to_html(json.loads(json.dumps(coloured(figure))), **_html(nth == 0))}"
         for nth, (name, figure) in enumerate(figures.items())
     ]
-    style = "body{font:15px/1.5 system-ui,sans-serif;margin:32px auto;max-width:1100px;color:#23221f}"
+    told = f"<p>{escape(words)}</p>" if words else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{escape(title)}</title>'
-        f"<style>{style}</style><h1>{escape(title)}</h1>{''.join(parts)}</html>"
+        f"<style>{_STYLE}</style><h1>{escape(title)}</h1>{told}{''.join(parts)}</html>"
     )
 
 
@@ -260,7 +267,12 @@ def coloured(figure: Figure) -> Figure:
         {**trace, "colorscale": scales[trace["meta"]]} if trace["type"] == "heatmap" else trace
         for trace in figure["data"]
     ]
-    return {"data": data, "layout": {**figure["layout"], "margin": {"l": 90, "t": 60, "r": 20, "b": 40}}}
+    lined = {
+        name: {"gridcolor": "#eae7e1", "automargin": True, **axis}
+        for name, axis in figure["layout"].items()
+        if "axis" in name
+    }
+    return {"data": data, "layout": {**figure["layout"], **lined, **_PAPER}}
 
 
 def _html(first: bool) -> dict[str, Any]:
@@ -278,6 +290,21 @@ def _axis(title: str, names: Sequence[str], **more: Any) -> dict[str, Any]:
         **ticks,
         **more,
     }
+
+
+def _sources_axis(names: Sequence[str], sources: Sequence[Source]) -> dict[str, Any]:
+    """Few are named one by one, many by the shots they belong to, until somebody zooms in."""
+    if len(sources) <= _MOST_NAMED:
+        return _axis("", names, side="top", tickvals=list(names), tickangle=-40)
+    starts = _starts(sources)
+    return _axis(
+        "",
+        names,
+        side="top",
+        tickvals=[names[at] for at in starts],
+        ticktext=list(starts.values()),
+        tickangle=0,
+    )
 
 
 def _starts(sources: Sequence[Source]) -> dict[int, str]:
