@@ -32,7 +32,8 @@ class Sighting:
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """A shot of the film as it shows: its place and take, what its trace saw, and whose looks its caption
-    tells. Looks that lie `visible` apart look different.
+    tells. Looks that lie `visible` apart look different. Features are those of one `model`, and cannot be
+    held against another's.
     """
 
     place: int
@@ -40,6 +41,7 @@ class Scene:
     visible: float
     seen: tuple[Sighting, ...]
     told: frozenset[str]
+    model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
             key = seen.fills, seen.name
             known = anchors.get(key)
             anew = known is None or (seen.name in scene.told and not seen.fills)
-            if known is None or anew or known[1].look.shape != seen.look.shape:
+            if known is None or anew or not _comparable(scene, seen, *known):
                 anchors[key] = scene, seen
                 distance, share = None, None
             else:
@@ -126,6 +128,12 @@ def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
         for (_, name), appearances in found.items()
         if len(appearances) > 1
     )
+
+
+def _comparable(scene: Scene, seen: Sighting, known: Scene, before: Sighting) -> bool:
+    """Whether two looks are told in the same terms."""
+    same_terms = (seen.part and before.part) or scene.model == known.model
+    return same_terms and seen.look.shape == before.look.shape
 
 
 def _fills(trace: RoutingTrace, query: int) -> bool:

@@ -30,7 +30,8 @@ layer hands on."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 LOOKING: Final = 1 / 3
-"""The part of the layers, the first ones, whose attention to words tells where something is."""
+"""The part of the layers, the first ones, whose attention to words tells where something is: of the embedded
+model's six, the first two did so best in twenty stories."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +94,7 @@ class _Glances:
         mask = self._captions.mask_BS
         total = q_BHLD.new_zeros(q_BHLD.shape[2], len(self._names), dtype=torch.float32)
         for q_LD, k_SD in zip(q_BHLD[0], k_BHSD[0], strict=True):  # a head at a time: L × S is large
-            logits = (q_LD @ k_SD.T).float() / q_LD.shape[-1] ** 0.5
+            logits = q_LD.float() @ k_SD.float().T / q_LD.shape[-1] ** 0.5
             if mask is not None:
                 logits = logits.masked_fill(~mask[0].to(logits.device), float("-inf"))
             shares = logits.softmax(-1)

@@ -1,20 +1,19 @@
 """Who looks alike in two takes, by the model's own features: portraits to keep beside a take.
 
 A portrait is the mean of the features of a take's tokens, each as far as it attends to a name in the caption:
-it needs nothing but the backbone. Which layer and noise level tell most, and how well attention finds whom it
-names, is measured where the truth is known, by `moc-studio eval identity`.
+it needs nothing but the backbone. Which layer and noise level tell most, and how well portraits tell looks
+apart, is measured where the truth is known, by `moc-studio eval identity`.
 
 Shapes: C channels, F latent frames, H and W latent sides, L tokens, E width of the features.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from moc_engine.backbone import Backbone
@@ -37,10 +36,10 @@ NOISE: Final = 0.0
 KIND: Final[Kind] = "value"
 
 SHARPENED: Final = 4
-"""The power of attention to a name that weighs a token: of 1, 2, 4, 6 and 8 it tells most."""
+"""The power of attention to a name that weighs a token: of 1, 2, 4, 6 and 8 it told most in 20 stories."""
 
 ANOTHER_LOOK: Final = 0.186
-"""From this `distance` of portraits on somebody looks otherwise, as the embedded model tells best."""
+"""From this cosine distance of portraits on somebody looks otherwise, as the embedded model tells best."""
 
 
 VISIBLE: Final = (2 * ANOTHER_LOOK) ** 0.5
@@ -84,7 +83,7 @@ def portraits(
     cast: Sequence[str],
     reading: Reading | None = None,
 ) -> tuple[Portrait, ...]:
-    """One for each cast member that the caption names, in the order of the cast.
+    """One for each cast member that the caption names, in the order of the cast, if any token attends to it.
 
     Raises `ValueError` for a layer that the model does not have.
     """
@@ -99,6 +98,8 @@ def portraits(
         raise ValueError(f"layer: the model has no layer {reading.layer}")
     made = []
     for name, attention in found.named.items():
+        if not 0.0 < float(attention.max()) < math.inf:  # NaN too
+            continue
         weights = sharpened(attention)
         vector = pooled(found.tokens[where], weights)
         length = float(vector.norm())
@@ -110,18 +111,6 @@ def sharpened(attention_L: Tensor) -> Tensor:
     """Weights (L,) that sum to 1, of tokens that attend to a name."""
     weights = (attention_L / attention_L.max()) ** SHARPENED
     return weights / weights.sum()
-
-
-def distance(one: ArrayLike, other: ArrayLike) -> float:
-    """The cosine distance of two vectors (E,): 0 alike, 1 nothing in common, 2 opposed.
-
-    Raises `ValueError` for vectors of different length.
-    """
-    a, b = (torch.as_tensor(vector, dtype=torch.float64) for vector in (one, other))
-    if a.shape != b.shape:
-        raise ValueError(f"other: expected a vector of {tuple(a.shape)}, got {tuple(b.shape)}")
-    length = float(a.norm() * b.norm())
-    return 1.0 - float(a @ b) / length if length else 0.0
 
 
 def pooled(features_LE: Tensor, mask_L: Tensor) -> Tensor:

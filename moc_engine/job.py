@@ -10,6 +10,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
@@ -208,15 +209,20 @@ def of_finished(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbo
 
 
 def _portraits(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbone) -> Portraits | None:
-    """The cast by the model's own features, and what its tokens looked at; None where nobody is named."""
+    """The cast by the model's own features, and what its tokens looked at; None where nobody is named, or
+    where there is no memory left to look.
+    """
     request = job.request
-    found = portraits(
-        backbone,
-        latents,
-        global_caption=request.global_caption,
-        caption=request.caption,
-        cast=request.cast,
-    )
+    try:
+        found = portraits(
+            backbone,
+            latents,
+            global_caption=request.global_caption,
+            caption=request.caption,
+            cast=request.cast,
+        )
+    except (MemoryError, torch.OutOfMemoryError):  # it reads a take in one go: the take itself is worth more
+        return None
     if not found:
         return None
     weights = [job.grid.to_chunks(portrait.weights, dim=0).double().numpy() for portrait in found]

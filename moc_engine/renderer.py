@@ -207,6 +207,7 @@ class ShotRenderer:
             if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
                 preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(job, "denoise", done.step, done.steps, preview)
+        _stop_if(cancel)
         final = latents[0].float().cpu()
         return final, of_finished(attention.recorder.finish(), final, job, backbone)
 

@@ -342,7 +342,7 @@ class RoutingTrace:
                 vectors=_halves(arrays["portraits"]),
                 shares=arrays["portrait_shares"] / ONE,
             )
-            if "portraits" in arrays
+            if header.get("portraits") or any("portrait" in name for name in arrays)
             else None,
         )
         trace._check()
@@ -389,6 +389,8 @@ class RoutingTrace:
             count, vectors, shares = len(self.portraits.names), self.portraits.vectors, self.portraits.shares
             if vectors.ndim != 2 or len(vectors) != count or shares.shape != (count, len(self.context)):
                 raise ValueError(f"the portraits' shapes {vectors.shape}, {shares.shape} do not fit")
+            if len(set(self.portraits.names)) != count or not np.isfinite(vectors).all():
+                raise ValueError("the portraits are not of different names, or not finite")
 
     def _is_laid_out(self, rows: int, columns: int) -> bool:
         """Whether chunks are frames of so many tokens, or as many places through all frames."""

@@ -61,24 +61,27 @@ class VideoFamily:
         return CaptionStates(states_BSE=torch.cat((states, padding))[None])
 
     def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
-        before = self._read(global_caption).input_ids.shape[1] if global_caption.strip() else 0
-        words, read = " ".join(caption.split()), self._read(caption)
-        found: dict[str, list[int]] = {}
-        for name in cast if read.is_fast else ():  # others do not tell which token is where
-            for place in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", words, re.IGNORECASE):
-                tokens = {read.char_to_token(at) for at in range(*place.span())} - {None}
-                at = sorted(before + token for token in tokens)
-                found.setdefault(name, []).extend(token for token in at if token < TEXT_STATES)
-        return {name: at for name, at in found.items() if at}
+        if not (cast and self._tokenizer.is_fast):  # others do not tell which token is where
+            return {}
+        before = self._read(_plain(global_caption)).input_ids.shape[1] if global_caption.strip() else 0
+        words = _plain(caption)
+        read = self._read(words)
+        longest_first = "|".join(re.escape(name) for name in sorted(cast, key=len, reverse=True))
+        names = {name.casefold(): name for name in cast}
+        found: dict[str, set[int]] = {}
+        for place in re.finditer(rf"(?<!\w)(?:{longest_first})(?!\w)", words, re.IGNORECASE):
+            tokens = {read.char_to_token(at) for at in range(*place.span())} - {None}
+            at = {before + token for token in tokens}
+            found.setdefault(names[place[0].casefold()], set()).update(n for n in at if n < TEXT_STATES)
+        return {name: sorted(found[name]) for name in cast if found.get(name)}
 
-    def _read(self, text: str) -> Any:
+    def _read(self, words: str) -> Any:
         """The tokens of one caption, without padding."""
-        words = " ".join(text.split())
         return self._tokenizer(words, truncation=True, max_length=TEXT_STATES, return_tensors="pt")
 
     def _states(self, text: str) -> Tensor:
         """The states (S, E) of one caption, without padding."""
-        read = self._read(text).to(self._text_encoder.device)
+        read = self._read(_plain(text)).to(self._text_encoder.device)
         states: Tensor = self._text_encoder(read.input_ids, read.attention_mask).last_hidden_state[0]
         return states
 
@@ -130,6 +133,11 @@ class VideoFamily:
         )
         decoded: Tensor = self._vae.decode((latents * std + mean)[None], return_dict=False)[0][0]
         return decoded
+
+
+def _plain(text: str) -> str:
+    """With single spaces, as captions are read."""
+    return " ".join(text.split())
 
 
 def _frame(pixels_3HW: Tensor) -> Frame:

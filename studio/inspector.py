@@ -277,7 +277,16 @@ class Inspector:
                 continue
             unseen += not seen
             told = frozenset(looks_told(take.caption, cast))
-            scenes.append(Scene(place=place, take=take.id, visible=visible, seen=seen, told=told))
+            scenes.append(
+                Scene(
+                    place=place,
+                    take=take.id,
+                    visible=visible,
+                    seen=seen,
+                    told=told,
+                    model=take.inputs.model,
+                )
+            )
         drifts = drift_of(scenes)
         shots = known.project.board.shots
         return Consistency(
@@ -291,7 +300,10 @@ class Inspector:
                     distance=seen.distance or 0.0,
                     reason=reason(drift.name, seen),
                     pin=None if seen.share is None else _steered(shots[seen.anchor], drift.name, seen),
-                    bans=tuple(_steered(shots[place], drift.name, seen) for place in drift.misleading(seen)),
+                    bans=tuple(
+                        _steered(shots[place], drift.name, seen)
+                        for place in (drift.misleading(seen) if seen.part else ())
+                    ),
                 )
                 for drift in drifts
                 for seen in drift.appearances
@@ -419,7 +431,7 @@ def _embedded() -> str:
     return identify(None)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _sighted(path: Path, cast: tuple[str, ...]) -> tuple[float, tuple[Sighting, ...]]:
     """What a trace says of looks, which is little beside the trace: a film's worth is kept."""
     trace = RoutingTrace.load(path)

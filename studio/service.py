@@ -62,6 +62,9 @@ _ENDINGS: Final = {
     BUNDLE: ".mocz",
 }
 
+MOST_STATES: Final = 16
+"""Projects whose state is kept at hand."""
+
 MOST_VARIATIONS: Final = 8
 MOST_TEXT: Final = 2000
 
@@ -86,7 +89,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True)
 class Pulse:
-    """What a page asks for twice a second: the queue, and what changes whenever its project does."""
+    """What a page asks for again and again: the queue, and what changes whenever its project does."""
 
     stamp: str
     queue: Queue
@@ -101,7 +104,7 @@ class Service:
         self._database = database
         self._clock = clock
         self._models: dict[str | None, tuple[str, bool]] = {}
-        self._states: dict[tuple[str, tuple[str, bool]], ProjectState] = {}
+        self._states: dict[str, tuple[tuple[str, bool], ProjectState]] = {}
         self.routing = Inspector(database, self.artifacts)
 
     # projects
@@ -170,8 +173,8 @@ class Service:
         """The project as it is."""
         with self._database.read() as session:
             stored, strips = projects.load(session, project), takes.strips_of(session, project)
-            last = self._states.get((project, self._model(stored.project)))
-            if last is not None and last.stamp == stamp_of(stored, strips):
+            model, last = self._states.get(project, (None, None))
+            if last and (model, last.stamp) == (self._model(stored.project), stamp_of(stored, strips)):
                 return last
             known = takes.takes_of(session, project)
         return self._shown(stored, known, strips, self._stand(stored.project, known))
@@ -236,7 +239,10 @@ class Service:
     ) -> ProjectState:
         model = self._model(stored.project)
         state = project_state(stored, known, strips, standings, knows_words=model[1])
-        self._states[stored.id, model] = state  # for the other tabs that look at it
+        self._states.pop(stored.id, None)
+        while len(self._states) >= MOST_STATES:
+            self._states.pop(next(iter(self._states)), None)
+        self._states[stored.id] = model, state  # for the other tabs that look at it
         return state
 
     # rendering
@@ -304,7 +310,7 @@ class Service:
             return _queue(session)
 
     def pulse(self, project: str) -> Pulse:
-        """The queue, and a stamp that changes with the project: what a page asks for twice a second."""
+        """The queue, and a stamp that changes with the project: what a page asks for again and again."""
         with self._database.read() as session:
             stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
             return Pulse(stamp=stamp, queue=_queue(session))

@@ -54,7 +54,7 @@ Among = Literal["all", "one name", "one name, one film"]
 AMONG: Final[tuple[Among, ...]] = get_args(Among)
 
 Place = tuple[int, str, float]
-"""Where features are read: layer, kind, noise level. Layer -1 is the latents themselves."""
+"""Where features are read: layer, kind, noise level. Layer -1 is none: the latents themselves, portraits."""
 LATENTS: Final[Place] = (-1, "latents", 0.0)
 PORTRAIT: Final[Place] = (-1, "portrait", 0.0)
 """Of cast members whom the shot's caption names."""

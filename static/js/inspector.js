@@ -161,7 +161,7 @@ function drifted(item, helped) {
     h("button", { type: "button", class: "link", onclick: () => select([item.shot]) }, `Shot ${item.place + 1}: ${item.name} looks different`),
     h("span", { class: "quiet" }, item.reason),
     item.pin && shot && !shot.lock
-      ? h("span", { class: "row" }, button("Mend and compare", () => (select([item.shot]), alternative(shot, mending(shot, item))), { title: "Let it remember the right look alone (pin that, ban its others), render this shot at the same seed, and show both takes" }), h("span", { class: "quiet" }, odds))
+      ? h("span", { class: "row" }, button("Mend and compare", () => (select([item.shot]), alternative(shot, mending(shot, item))), { title: `Let it remember the right look ${item.pin.includes("/") ? "alone (pin that, ban its others)" : "(pin that whole shot)"}, render this shot at the same seed, and show both takes` }), h("span", { class: "quiet" }, odds))
       : null,
   );
 }

@@ -7,7 +7,8 @@ import { current, on, select, shotAt, view } from "./store.js";
 
 let layer;
 let asked = "";
-let heated = 0; // how often a heat was asked for
+const heats = new Map(); // by moment and column
+let lit = "";
 let grid = null; // rows and columns of tokens over the picture, where they lie so
 
 export function point(looked) {
@@ -24,14 +25,16 @@ function moment() {
   return { shot, take: shot.take, seconds: Math.max(0, view.playhead - shot.begins + shot.trim) };
 }
 
+const keyOf = (at) => `${at.take} ${at.seconds.toFixed(2)}`;
 const path = (take, rest) => `/projects/${view.project.id}/takes/${take}/routing/${rest}`;
 
 async function outline() {
   const at = moment();
   layer.hidden = !at;
-  const key = at ? `${at.take} ${at.seconds.toFixed(2)}` : "";
+  const key = at ? keyOf(at) : "";
   if (key === asked) return;
   asked = key;
+  heats.clear();
   layer.replaceChildren();
   if (!at) return;
   const found = await get(path(at.take, `moment?seconds=${at.seconds.toFixed(3)}`)).catch(() => null);
@@ -70,10 +73,13 @@ function mark(box) {
 
 // How much each place of a grid drew from a chunk, as light over the picture.
 async function heat(at, item) {
-  const own = ++heated;
-  const rows = await get(path(at.take, `heat?seconds=${at.seconds.toFixed(3)}&column=${item.column}`)).catch(() => null);
-  if (!rows || own !== heated || moment()?.take !== at.take) return;
+  const key = keyOf(at);
+  const own = (lit = `${key} ${item.column}`);
+  if (!heats.has(own)) heats.set(own, get(path(at.take, `heat?seconds=${at.seconds.toFixed(3)}&column=${item.column}`)).catch(() => null));
+  const rows = await heats.get(own);
+  if (own !== lit || key !== asked) return; // something else is pointed at, or shown
   layer.querySelector(".heat")?.remove();
+  if (!rows) return heats.delete(own);
   const canvas = h("canvas", { class: "heat", width: rows[0].length, height: rows.length });
   const most = Math.max(...rows.flat(), 1e-9);
   const paint = canvas.getContext("2d");

@@ -140,7 +140,10 @@ export async function pulse() {
   if (state.id === view.project?.id && state.revision >= view.project.revision) take(state);
 }
 
+let next = null; // the poll that waits, none while one is under way
+
 async function poll() {
+  next = null;
   if (document.visibilityState === "visible" && view.project) {
     try {
       await pulse();
@@ -154,8 +157,7 @@ async function poll() {
   next = setTimeout(poll, document.hasFocus() ? POLL : ASIDE);
 }
 
-let next;
-window.addEventListener("focus", () => next && (clearTimeout(next), (next = null), poll()));
+window.addEventListener("focus", () => next && (clearTimeout(next), poll()));
 
 function setConnected(connected) {
   if (connected === view.connected) return;

@@ -83,15 +83,19 @@ def in_words(
 
 def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `places` says where in the film each take stands."""
+    return " ".join((*_remembered(trace, places), *_idle(trace, places)))
+
+
+def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]:
     sources = sources_of(trace, places)
     own = trace.own_share()
     past = sum(trace.shot_shares().values())
     if not any(source.kind == "history" for source in sources):
-        return "It saw no earlier shot: everything in it is its own."
+        return ("It saw no earlier shot: everything in it is its own.",)
     if not past:
         banned = _all_banned(trace)
         why = "All that came before was banned" if banned else "Nothing that came before got any attention"
-        return f"{why}: everything in it is its own."
+        return (f"{why}: everything in it is its own.",)
     captions = trace.caption_share()
     told = "" if captions is None else f", {captions:.0%} went to captions"
     sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
@@ -100,7 +104,7 @@ def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
     for query, chunk in enumerate(trace.query):
         if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
             sentences += _drawn_from(trace, sources, query)
-    return " ".join((*sentences, *_idle(trace, places)))
+    return sentences
 
 
 def _portrayed(trace: RoutingTrace, portraits: Portraits, places: Mapping[str, int]) -> Iterator[str]:
@@ -128,7 +132,8 @@ def _idle(trace: RoutingTrace, places: Mapping[str, int]) -> Iterator[str]:
             shot, part = target(name)
             if name not in held and shot in takes:
                 where = shot_name(places.get(takes[shot] or ""))
-                yield f"The {word} of {part} in {where} did nothing: that take shows no such part."
+                why = "that take shows no such part" if trace.grid is None else "this model knows no parts"
+                yield f"The {word} of {part} in {where} did nothing: {why}."
 
 
 def _all_banned(trace: RoutingTrace) -> bool:

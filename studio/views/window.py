@@ -18,7 +18,6 @@ BLOCKS: Final[dict[str, Any]] = {
         font_mono=["ui-monospace", "monospace"],
     ),
     "head": '<link rel="stylesheet" href="/studio-assets/css/studio.css">'
-    '<script src="/studio-assets/js/frames.js"></script>'
     '<script type="module" src="/studio-assets/js/keyboard.js"></script>',
     "run_history": False,
     "footer_links": [],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moc_engine.drift import Drift, Scene, drift_of, sightings
-from moc_engine.trace import EMPTY, QueryChunk
+from moc_engine.trace import EMPTY, Portraits, QueryChunk
 from tests.fakes.traces import OWN, made, seen
 
 CAST = ("Mira", "Otto")
@@ -117,3 +117,28 @@ def test_the_other_half_of_a_split_take_misleads_nobody() -> None:
     halves = [first, replace(first, place=1), shot(2, Mira=(9, 9))]
     (drift,) = drift_of(halves)
     assert drift.misleading(drift.appearances[2]) == ()
+
+
+def portrayed(place: int, model: str, vector: tuple[float, float], drew: tuple[float, float]) -> Scene:
+    """A shot in which a model's own features see Mira, who drew so much from shots 1 and 2."""
+    frame = QueryChunk(name="frame 1", frames=(0, 1), tokens=1)
+    context = [OWN, seen("frame 1", 0), seen("frame 1", 1)]
+    told = Portraits(names=("Mira",), vectors=np.array([vector]), shares=np.array([[0.5, *drew]]))
+    trace = made(np.full((1, 1, 1, 1, 3), 1 / 3), query=[frame], context=context, portraits=told)
+    found = sightings(trace, CAST)
+    return Scene(place=place, take=f"take-{place}", visible=0.5, seen=found, told=frozenset(), model=model)
+
+
+def test_portraits_are_held_against_those_of_the_same_model() -> None:
+    scenes = [
+        portrayed(0, "a", (1.0, 0.0), (0.0, 0.0)),
+        portrayed(1, "a", (0.6, 0.8), (0.5, 0.0)),
+        portrayed(2, "b", (0.0, 1.0), (0.1, 0.4)),
+        portrayed(3, "b", (0.0, 1.0), (0.1, 0.4)),
+    ]
+    (mira,) = drift_of(scenes)
+    first, second, other, last = mira.appearances
+    assert (first.distance, other.distance, last.distance) == (None, None, 0.0)
+    assert second.distance == pytest.approx(0.8**0.5 / 0.5)
+    assert (second.share, second.part) == (1.0, False)
+    assert (other.anchor, last.anchor) == (2, 2)

@@ -174,9 +174,26 @@ def test_portraits_are_read_as_they_were(tmp_path: Path) -> None:
     assert read.names == portraits.names
     assert np.array_equal(read.vectors, vectors)
     assert np.allclose(read.shares, shares, atol=2e-5)
-    replace(trace, portraits=replace(portraits, names=("Mira",))).save(tmp_path / "trace.moc")
-    with pytest.raises(TraceError, match="portraits"):
-        RoutingTrace.load(tmp_path / "trace.moc")
+    for wrong in (
+        replace(portraits, names=("Mira",)),
+        replace(portraits, names=("Mira", "Mira")),
+        replace(portraits, vectors=np.full_like(vectors, np.nan)),
+    ):
+        replace(trace, portraits=wrong).save(tmp_path / "trace.moc")
+        with pytest.raises(TraceError, match="portraits"):
+            RoutingTrace.load(tmp_path / "trace.moc")
+
+
+@pytest.mark.parametrize("missing", ["portraits", "portrait_shares"])
+def test_half_a_portrait_is_damage(tmp_path: Path, missing: str) -> None:
+    trace = small_trace()
+    shares = np.full((1, len(trace.context)), 1 / len(trace.context))
+    told = Portraits(names=("Mira",), vectors=np.ones((1, 5)), shares=shares)
+    replace(trace, portraits=told).save(tmp_path / "trace.moc")
+    header = json.loads(zipfile.ZipFile(tmp_path / "trace.moc").read("header.json"))
+    arrays = {name: array for name, array in header["arrays"].items() if name != missing}
+    with pytest.raises(TraceError, match="portrait"):
+        RoutingTrace.load(rewritten(tmp_path / "trace.moc", without=(missing,), arrays=arrays))
 
 
 def test_what_tokens_looked_at_is_weighed() -> None:
@@ -187,6 +204,17 @@ def test_what_tokens_looked_at_is_weighed() -> None:
     chunks = np.repeat(np.arange(len(trace.query)), [chunk.tokens for chunk in trace.query])
     first = trace.looked_at(3.0 * (chunks == 0))
     assert first == pytest.approx(trace.shares(query=0), abs=1e-3)
+    runs = replace(trace, token_run=2, token_table=trace.token_table[[at for at, *_ in _runs_of_two(trace)]])
+    assert runs.looked_at(np.ones(tokens)).sum() == pytest.approx(1.0)
+
+
+def _runs_of_two(trace: RoutingTrace) -> list[tuple[int, int]]:
+    """The first token of each run of two within a chunk, and how many it has."""
+    runs, start = [], 0
+    for chunk in trace.query:
+        runs += [(start + at, min(2, chunk.tokens - at)) for at in range(0, chunk.tokens, 2)]
+        start += chunk.tokens
+    return runs
 
 
 def test_older_files_that_know_nothing_of_places_are_read(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_names_are_found_among_the_states(backbone: Backbone) -> None:
         "runs": [8],
     }
     assert mentions("", "a foxy runs", ("fox",)) == {}
+    assert mentions("", "a fox runs", ("a fox", "fox")) == {
+        "a fox": [0, 1]
+    }  # who is meant, not whose name is in it
+    assert mentions("", " ".join(["dawn"] * 600) + " fox", ("fox",)) == {}  # past what is read
+    assert mentions("dawn " * 505, "a fox runs runs runs runs fox", ("fox",)) == {"fox": [507]}
     assert mentions("a fox", "runs", ("fox",)) == {}  # in the shot's own caption alone
 
 

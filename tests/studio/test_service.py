@@ -12,7 +12,7 @@ from studio.cut import EXPORTS
 from studio.edits import AddShot, Choose, Lock, SetCaption, SetCast, SetSettings, Skip
 from studio.errors import BadBundle, BadStoryboard, NotThere, Refused, StaleRevision
 from studio.exchange.yaml import parse_storyboard
-from studio.service import BUNDLE, MEDIA
+from studio.service import BUNDLE, MEDIA, MOST_STATES, Service
 from studio.state import ProjectState, ShotState
 from studio.store import projects
 from studio.store.database import Database
@@ -370,6 +370,22 @@ def test_a_stamp_changes_with_whatever_is_shown(studio: Studio) -> None:
     studio.work()
     stamps.append(studio.service.pulse(project).stamp)
     assert len(set(stamps)) == len(stamps)
+
+
+def test_a_state_at_hand_is_that_which_is(studio: Studio, tmp_path: Path, database: Database) -> None:
+    """What another process changed is seen; what is unchanged is not worked out again."""
+    project = studio.service.create(BOARD)
+    other = Service(tmp_path, database)
+    before = studio.service.state(project)
+    assert studio.service.state(project) is before
+    shot = before.shots[0].id
+    other.edit(project, SetCaption(shot=shot, caption="Otto runs"), before.revision)
+    assert studio.service.state(project).shots[0].caption == "Otto runs"
+    for number in range(MOST_STATES):
+        studio.service.state(studio.service.create(Storyboard(title=str(number))))
+    again = studio.service.state(project)
+    assert again == studio.service.state(project)
+    assert again.shots[0].caption == "Otto runs"
 
 
 def test_unknown_words_are_told_as_they_are_typed(studio: Studio) -> None:

@@ -73,6 +73,10 @@ def test_a_part_that_is_not_there_to_be_steered_is_said() -> None:
         "The ban of Ada in shot 2 did nothing: that take shows no such part."
     )
     assert "pin of Mira" not in told
+    boosted = third_shot(grid=(1, 1), steering={"parts": {"boosts": {"0/Otto": 2.0}}})
+    assert paragraph(boosted, PLACES).endswith(
+        "The boost of Otto in shot 1 did nothing: this model knows no parts."
+    )
 
 
 def test_a_first_shot_saw_nothing() -> None:
