@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from moc_engine.drift import Appearance, Scene, Sighting, drift_of, sightings
+from moc_engine.drift import Appearance, Drift, Scene, Sighting, drift_of, sightings
 from moc_engine.errors import TraceError
 from moc_engine.trace import RoutingTrace
 from moc_engine.vocabulary import looks_told
@@ -33,7 +33,7 @@ from studio.routing.figures import (
     story_figure,
     take_figures,
 )
-from studio.routing.heads import head_names, heads_of, step_names
+from studio.routing.heads import head_names, heads_of, remembers, step_names
 from studio.routing.parts import Box, Part, box_of, heat, part_at, parts_at
 from studio.routing.sources import Drawn, by_source, ranked, shot_name, sources_of
 from studio.routing.story import StoryRow, story_of
@@ -253,7 +253,10 @@ class Inspector:
     def heads(self, project: str, take: str) -> dict[str, Figure]:
         """Layers, heads and steps of a take, by title."""
         known = self._known(project)
-        return head_figures(heads_of(self._trace(known, take), known.places))
+        trace = self._trace(known, take)
+        if not remembers(trace):
+            raise NotThere("it saw no earlier shot: none of its heads could look back")
+        return head_figures(heads_of(trace, known.places))
 
     def compare(self, project: str, left: str, right: str) -> Compared:
         """One take's routing against another's."""
@@ -298,7 +301,11 @@ class Inspector:
                     place=seen.place,
                     name=drift.name,
                     distance=seen.distance or 0.0,
-                    reason=reason(drift.name, seen),
+                    reason=reason(
+                        drift.name,
+                        seen,
+                        banned=_banned(known.takes[seen.take], drift, seen),
+                    ),
                     pin=None if seen.share is None else _steered(shots[seen.anchor], drift.name, seen),
                     bans=tuple(
                         _steered(shots[place], drift.name, seen)
@@ -411,6 +418,12 @@ class _Known:
     project: Project
     takes: Mapping[str, StoredTake]
     places: Mapping[str, int]
+
+
+def _banned(take: StoredTake, drift: Drift, seen: Appearance) -> bool:
+    """Whether a take was not to look at the appearance that decides a look."""
+    right = {other.take for other in drift.appearances if other.place == seen.anchor}
+    return any(name in take.inputs.bans for other in right for name in (other, f"{other}/{drift.name}"))
 
 
 def _steered(shot: Shot, name: str, seen: Appearance) -> str:

@@ -4,12 +4,12 @@ import { edit, notify, on, render, shotOf, view } from "./store.js";
 
 const SAME = 3000; // ms after which a finished render that brought no other take has brought the same
 
-let awaited = null; // {shot, take, job}: the take that is to be compared with the one that the job makes
+let awaited = null; // {shot, take, known, job}: the take that is to be compared with the one that the job makes
 
 export async function alternative(shot, command = null) {
   if (command && !(await edit(command))) return;
   const jobs = await render({ shots: [shot.id] });
-  awaited = jobs && { shot: shot.id, take: shot.take, job: jobs[0] };
+  awaited = jobs && { shot: shot.id, take: shot.take, known: new Set(shot.takes.map((take) => take.id)), job: jobs[0] };
 }
 
 on("project queue", async () => {
@@ -21,15 +21,25 @@ on("project queue", async () => {
   }
   if (job.state !== "done") return;
   const shot = shotOf(awaited.shot);
-  if (!shot || shot.take === awaited.take) {
+  const made = shot?.takes.find((take) => !awaited.known.has(take.id))?.id ?? shot?.take; // it need not be chosen
+  if (!shot || made === awaited.take) {
     const same = awaited;
     setTimeout(() => awaited === same && ((awaited = null), notify("The same take came out: what was changed decides nothing here.")), SAME);
     return;
   }
   const left = awaited.take;
   awaited = null;
-  if (shot.takes.some((take) => take.id === left && !take.discarded)) (await import("./compare.js")).compare(shot, [left, shot.take]);
+  await typed();
+  if (shot.takes.some((take) => take.id === left && !take.discarded)) (await import("./compare.js")).compare(shot, [left, made]);
 });
+
+// Once nobody is typing: a sheet that opens would take the words.
+async function typed() {
+  const field = document.activeElement;
+  if (!field?.matches("input, textarea, [contenteditable]")) return;
+  notify("Both takes can be compared: they are shown once you have finished typing.");
+  await new Promise((done) => field.addEventListener("blur", done, { once: true }));
+}
 
 // The edit that lets somebody remember one appearance alone.
 export function mending(shot, { pin, bans }) {

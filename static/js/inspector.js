@@ -8,7 +8,7 @@ import { download } from "./download.js";
 import { lookedList, steeringOf } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
-import { current, notify, on, select, shots, tell, view } from "./store.js";
+import { current, notify, on, seek, select, shotAt, shots, tell, view } from "./store.js";
 
 const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
 
@@ -53,6 +53,7 @@ async function redraw() {
   const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
   if (key === drawn) return;
   if (looked && looked.take !== shot?.take) looked = null;
+  if (wanted.source === shot?.take) wanted.source = null; // no take looks back at itself
   drawn = key;
   try {
     const made = await { story, shot: chunks, heads, drift }[wanted.view](shot);
@@ -68,7 +69,7 @@ async function redraw() {
 const unrendered = (shot) => ({ elements: [h("p", { class: "quiet" }, shot ? "This shot has no take yet: once it is rendered, this shows what it looked at." : "Select a shot on the timeline.")] });
 
 async function story() {
-  if (!shots().length) return { elements: [h("p", { class: "quiet" }, "Once shots are rendered, this shows which remembered which.")] };
+  if (!shots().some((shot) => shot.take)) return { elements: [h("p", { class: "quiet" }, "Once shots are rendered, this shows which remembered which.")] };
   const { figure, rows } = await get(`/projects/${view.project.id}/routing`);
   const plot = h("div", { class: "plot", role: "img", "aria-label": "Which shot remembered which" });
   const open = (row, column) => {
@@ -76,6 +77,7 @@ async function story() {
     if (!shot?.take) return;
     Object.assign(wanted, { view: "shot", source: row === column ? null : source.take });
     select([shot.id]);
+    if (shotAt(view.playhead) !== shot && !shot.skip) seek(shot.begins + shot.seconds / 2); // the picture follows
     redraw();
   };
   const strongest = rows.flatMap((row) => row.shares.map((share, place) => [share ?? 0, row.place, place])).sort((a, b) => b[0] - a[0]).slice(0, 3).filter(([share]) => share > 0);
@@ -121,7 +123,7 @@ async function chunks(shot) {
       shot.reasons.includes("steering changed") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed as it is steered now, and show both takes" }) : null,
       plot,
     ].filter(Boolean),
-    draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${chosen()}`))), name: `shot-${shots().indexOf(shot) + 1}` }),
+    draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${chosen()}`))), name: "routing" }),
   };
 }
 
@@ -131,7 +133,7 @@ async function heads(shot) {
   const plots = figures.map(([title]) => h("div", { class: "plot", role: "img", "aria-label": title }));
   return {
     elements: [h("p", { class: "told" }, h("strong", {}, `Shot ${shots().indexOf(shot) + 1}. `), "Which heads look back, how far, and when."), ...figures.flatMap(([title], index) => [h("h4", {}, title), plots[index]])],
-    draw: () => Promise.all(figures.map(([title, figure], index) => draw(plots[index], figure, { height: 230, name: title.split(":")[0] }))),
+    draw: () => Promise.all(figures.map(([title, figure], index) => draw(plots[index], figure, { height: 230, name: title.split(":")[0].toLowerCase().replaceAll(/[ ,]+/g, "-") }))),
   };
 }
 
@@ -154,7 +156,7 @@ async function drift() {
 // Something that looks different: why, and what may mend it.
 function drifted(item, helped) {
   const shot = shots().find((other) => other.id === item.shot);
-  const odds = helped ? `mended ${helped[0]} of ${helped[1]} when tried` : "";
+  const odds = helped ? `in other films that it was tried on it mended ${helped[0]} of ${helped[1]}` : "";
   return h(
     "div",
     { class: "drifted" },
@@ -192,10 +194,15 @@ function exports() {
     const shot = current();
     const base = `/api/projects/${view.project.id}`;
     const file = (label, href) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: () => download(href).catch((error) => notify(error.message, "error")) }, label);
-    const plot = box.querySelector(".plot.js-plotly-plot");
+    const plots = [...box.querySelectorAll(".plot.js-plotly-plot")];
+    const film = view.project.title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-");
+    const name = (plot) => [film, ["shot", "heads"].includes(wanted.view) && `shot-${shots().indexOf(shot) + 1}`, plot.dataset.name].filter(Boolean).join("-");
+    const save = async () => {
+      for (const plot of plots) await picture(plot, name(plot));
+    };
     return [
-      plot && h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: () => picture(plot, `routing-${wanted.view}`) }, "Picture (PNG)"),
-      file("Page (HTML)", `${base}/routing.html${shot?.take ? `?take=${shot.take}` : ""}`),
+      plots.length ? h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: save }, plots.length > 1 ? `Pictures (${plots.length} PNG)` : "Picture (PNG)") : null,
+      file(shot?.take ? `Page with shot ${shots().indexOf(shot) + 1} (HTML)` : "Page (HTML)", `${base}/routing.html${shot?.take ? `?take=${shot.take}` : ""}`),
       ...(shot?.take ? ["csv", "npz", "parquet"].map((kind) => file(`Trace of shot ${shots().indexOf(shot) + 1} (${kind.toUpperCase()})`, `${base}/takes/${shot.take}/routing/table.${kind}`)) : []),
     ].filter(Boolean);
   };

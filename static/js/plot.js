@@ -50,6 +50,7 @@ function coloured({ data, layout }, height) {
 // Draws a figure; `clicked` gets the row and column of a heatmap's cell.
 export async function draw(box, figure, { height = 320, clicked = null, name = "routing" } = {}) {
   const Plotly = await plotly();
+  box.dataset.name = name;
   const { data, layout } = coloured(figure, height);
   const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { format: "png", scale: 2, filename: name } };
   await Plotly.react(box, data, layout, options);
@@ -68,5 +69,6 @@ function nameColumns(Plotly, box, { "xaxis.range[0]": from, "xaxis.range[1]": to
 
 export async function picture(box, name) {
   const Plotly = await plotly();
-  await Plotly.downloadImage(box, { format: "png", width: 1400, height: 900, scale: 2, filename: name });
+  const layout = { ...box.layout, paper_bgcolor: getComputedStyle(document.body).backgroundColor }; // it leaves the page
+  await Plotly.downloadImage({ data: box.data, layout }, { format: "png", width: 1400, height: 900, scale: 2, filename: name });
 }

@@ -59,7 +59,7 @@ async function pick(event, looked) {
   if (current()?.id !== at.shot.id) select([at.shot.id]);
   await looked(async () => {
     const found = await get(path(at.take, `point?${where}`));
-    mark(found.box);
+    mark(keyOf(at) === asked ? found.box : null); // another moment is shown by now
     return { ...found, light: grid ? (item) => heat(at, item) : null };
   });
 }

@@ -64,11 +64,13 @@ class Shown:
 def run(args: argparse.Namespace) -> int:
     from moc_engine.errors import TraceError
     from moc_engine.trace import RoutingTrace
-    from studio.errors import WrongUse
+    from studio.errors import Refused, WrongUse
 
     film = _of_folder(Path(args.film)) if Path(args.film).is_dir() else _of_project(args)
     if args.shot is not None and args.shot - 1 not in film.takes:
         raise WrongUse(f"--shot: {args.film} holds no take of shot {args.shot}")
+    if not film.takes:
+        raise Refused(f"{args.film}: no shot is rendered yet")
     failed = False
     told: list[dict[str, object]] = []
     for place, take in sorted(film.takes.items()):

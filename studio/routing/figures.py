@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from moc_engine.drift import Drift
 from moc_engine.trace import RoutingTrace
 from studio.routing.difference import Difference
-from studio.routing.heads import Heads, heads_of
+from studio.routing.heads import Heads, heads_of, remembers
 from studio.routing.sources import Source, by_source, sources_of
 from studio.routing.story import StoryRow
 from studio.routing.words import paragraph
@@ -74,6 +74,7 @@ def story_figure(rows: Sequence[StoryRow]) -> Figure:
         "hoverongaps": False,
         "showscale": False,
         "zmin": 0,
+        "zmax": max((share or 0.0 for row in rows for share in row.shares), default=0.0) or 1.0,
         "xgap": 1,
         "ygap": 1,
     }
@@ -118,7 +119,7 @@ def chunk_figure(query: Sequence[str], sources: Sequence[Source], shares: Floats
         "colorbar": _scale(log),
     }
     if not log:
-        trace["zmin"] = 0
+        trace |= {"zmin": 0, "zmax": float(shares.max(initial=0.0)) or 1.0}
     layout = {
         "xaxis": _sources_axis(x, sources),
         "yaxis": _axis("", y, autorange="reversed"),
@@ -231,7 +232,8 @@ def take_figures(trace: RoutingTrace, places: Mapping[str, int]) -> dict[str, Fi
     shares = by_source(trace.by_query(), sources)
     names = [chunk.name for chunk in trace.query]
     chunks = chunk_figure(names, sources, shares, log=True)
-    return {"What each part looked at": chunks, **head_figures(heads_of(trace, places))}
+    heads = head_figures(heads_of(trace, places)) if remembers(trace) else {}
+    return {"What each part looked at": chunks, **heads}
 
 
 def take_page(title: str, trace: RoutingTrace, places: Mapping[str, int]) -> str:

@@ -66,6 +66,11 @@ def heads_of(trace: RoutingTrace, places: Mapping[str, int]) -> Heads:
     )
 
 
+def remembers(trace: RoutingTrace) -> bool:
+    """Whether a shot could look at anything earlier."""
+    return any(chunk.kind == "history" for chunk in trace.context)
+
+
 def head_names(trace: RoutingTrace) -> tuple[str, ...]:
     """ "head 1", "heads 2–3" for each entry of a trace's table."""
     first = np.cumsum([0, *trace.heads]).tolist()

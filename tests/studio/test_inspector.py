@@ -303,6 +303,14 @@ def test_what_is_gone_is_said(shared: Shared) -> None:
             call()
 
 
+def test_a_first_shot_has_no_heads_to_look_back(shared: Shared) -> None:
+    inspector, project, (first, _, third) = shared
+    with pytest.raises(NotThere, match="saw no earlier shot"):
+        inspector.heads(project, first)
+    assert inspector.page(project, first).count("<h2>") == 2
+    assert inspector.page(project, third).count("<h2>") > 2
+
+
 def test_nobody_drifts_who_remembers(shared: Shared) -> None:
     inspector, project, _ = shared
     found = inspector.consistency(project)
@@ -321,7 +329,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     (drifted,) = service.routing.consistency(project).drifted
     assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
-    assert drifted.reason == "it drew 0% of its memory from Mira in shot 1"
+    assert drifted.reason == "Mira in shot 1 is banned there"
     service.edit(project, Steer(shot=third.id, pins=(drifted.pin,)), service.state(project).revision)
     service.render(project)
     studio.work()

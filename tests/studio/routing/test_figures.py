@@ -76,6 +76,7 @@ def test_the_chunk_map_shows_each_share_on_either_scale() -> None:
     assert np.array(plain["z"]) == pytest.approx(shares, abs=1e-5)
     assert np.array(turned["z"]) == pytest.approx(np.log10(np.maximum(shares, FAINTEST)), abs=1e-4)
     assert plain["customdata"] == turned["customdata"] == plain["z"]
+    assert (plain["zmin"], plain["zmax"]) == (0, pytest.approx(shares.max()))  # or Plotly begins at the least
     assert linear["layout"]["xaxis"]["tickvals"] == plain["x"]  # few are named one by one
     takes(linear)
     takes(logarithmic)
