@@ -8,6 +8,7 @@ const QUIET = 1000;
 
 let asked = "";
 let timer = 0;
+let prepared = false; // the plots
 
 on("project", () => {
   clearTimeout(timer);
@@ -18,18 +19,19 @@ async function ask() {
   const { id, stamp } = view.project ?? {};
   const key = `${id} ${stamp}`;
   if (!id || key === asked) return;
+  if (!document.hasFocus()) return window.addEventListener("focus", ask, { once: true }); // nobody is looking for it
   asked = key;
   const found = await get(`/projects/${id}/consistency`).catch(() => null);
   if (!found || asked !== key) return;
   view.drifted = new Map();
   for (const item of found.drifted) view.drifted.set(item.shot, [...(view.drifted.get(item.shot) ?? []), item]);
   tell("timeline");
-  if (view.project.shots.some((shot) => shot.take)) whenQuiet();
+  if (!prepared && view.project.shots.some((shot) => shot.take)) ((prepared = true), whenQuiet());
 }
 
 // plotly.js takes most of a second to start: where there is something to plot, while nobody does anything.
 async function whenQuiet() {
-  const busy = view.playing || document.activeElement?.matches("input, textarea, [contenteditable]");
-  if (busy || document.hidden) setTimeout(whenQuiet, QUIET);
+  const busy = view.playing || !document.hasFocus() || document.activeElement?.matches("input, textarea, [contenteditable]");
+  if (busy) setTimeout(whenQuiet, QUIET);
   else requestIdleCallback(async () => (await import("./plot.js")).plotly().catch(() => {}));
 }

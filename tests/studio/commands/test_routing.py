@@ -126,7 +126,7 @@ def test_a_project_of_which_nothing_is_rendered(tmp_path: Path, capsys: pytest.C
     root = ["--root", str(tmp_path / "root")]
     assert main(["import", str(story), *root]) == 0
     capsys.readouterr()
-    assert main(["routing", "A test", *root]) == 1
+    assert main(["routing", "A test", *root]) == 2
     assert "no shot is rendered yet" in capsys.readouterr().err
 
 
