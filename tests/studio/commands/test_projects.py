@@ -146,7 +146,7 @@ def test_the_sample_is_made_once(run: Run) -> None:
 
 
 def test_the_routing_of_a_project_is_told(run: Run, project: str) -> None:
-    assert run("routing", project)[:2] == (0, "")
+    assert run("routing", project) == (2, "", f"moc-studio: {project}: no shot is rendered yet\n")
     assert run("render", "--project", project)[0] == 0
     code, told, _ = run("routing", project, "--shot", "2")
     assert code == 0

@@ -120,16 +120,6 @@ def test_a_shot_that_is_not_there(film: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == f"moc-studio: --shot: {film} holds no take of shot 9\n"
 
 
-def test_a_project_of_which_nothing_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story = tmp_path / "story.yaml"
-    story.write_text(STORY)
-    root = ["--root", str(tmp_path / "root")]
-    assert main(["import", str(story), *root]) == 0
-    capsys.readouterr()
-    assert main(["routing", "A test", *root]) == 2
-    assert "no shot is rendered yet" in capsys.readouterr().err
-
-
 def test_a_folder_without_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["routing", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"moc-studio: {tmp_path} holds no film (no film.json in it)\n"
