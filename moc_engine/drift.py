@@ -93,7 +93,7 @@ def sightings(trace: RoutingTrace, cast: Sequence[str]) -> tuple[Sighting, ...]:
         look, fills = None if trace.looks is None else trace.looks[query], _fills(trace, query)
         if look is None or np.isnan(look).any() or not (fills or chunk.name in cast):
             continue
-        drew = _drew(trace, query, chunk.name)
+        drew = _drew(trace, trace.shares(query=query), chunk.name)
         found.setdefault((fills, chunk.name), Sighting(name=chunk.name, fills=fills, look=look, drew=drew))
     return tuple(found.values())
 
@@ -144,20 +144,10 @@ def _fills(trace: RoutingTrace, query: int) -> bool:
 def _portrayed(trace: RoutingTrace, portraits: Portraits) -> Iterator[Sighting]:
     """Sightings by portraits, whose distance is Euclidean: √2 times the root of the cosine distance."""
     for name, vector, shares in zip(portraits.names, portraits.vectors, portraits.shares, strict=True):
-        yield Sighting(name=name, fills=False, part=False, look=vector, drew=_by_take(trace, shares))
+        yield Sighting(name=name, fills=False, part=False, look=vector, drew=_drew(trace, shares))
 
 
-def _drew(trace: RoutingTrace, query: int, name: str) -> dict[str, float]:
-    return _by_take(trace, trace.shares(query=query), name)
-
-
-def _by_take(trace: RoutingTrace, shares: Floats, name: str | None = None) -> dict[str, float]:
+def _drew(trace: RoutingTrace, shares: Floats, name: str | None = None) -> dict[str, float]:
     """What each earlier take, or what is called `name` in it, gave of all that the past gave."""
-    total = 0.0
-    found: dict[str, float] = {}
-    for chunk, share in zip(trace.context, shares.tolist(), strict=True):
-        if chunk.kind == "history":
-            total += share
-            if name in (None, chunk.name) and chunk.take is not None:
-                found[chunk.take] = found.get(chunk.take, 0.0) + share
-    return {take: share / total if total else 0.0 for take, share in found.items()}
+    total = sum(trace.by_take(shares).values())
+    return {take: share / total if total else 0.0 for take, share in trace.by_take(shares, name).items()}

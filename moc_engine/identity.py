@@ -41,7 +41,6 @@ SHARPENED: Final = 4
 ANOTHER_LOOK: Final = 0.186
 """From this cosine distance of portraits on somebody looks otherwise, as the embedded model tells best."""
 
-
 VISIBLE: Final = (2 * ANOTHER_LOOK) ** 0.5
 """The same between vectors of length 1, as a Euclidean distance."""
 

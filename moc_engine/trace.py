@@ -199,6 +199,14 @@ class RoutingTrace:
         by_run = np.add.reduceat(weights, firsts) @ (self.token_table / ONE)
         return np.asarray(by_run / by_run.sum())
 
+    def by_take(self, shares: Floats, name: str | None = None) -> dict[str, float]:
+        """What each earlier take has of `shares` (C,), or what is called `name` in it, by the take's id."""
+        found: dict[str, float] = {}
+        for chunk, share in zip(self.context, shares.tolist(), strict=True):
+            if chunk.kind == "history" and name in (None, chunk.name):
+                found[chunk.take or ""] = found.get(chunk.take or "", 0.0) + share
+        return found
+
     def own_share(self) -> float:
         """The share of attention that stayed in the shot."""
         return self._total("own")

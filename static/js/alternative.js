@@ -1,5 +1,6 @@
 // The same shot at the same seed, steered otherwise: rendered as a new take, and shown beside the old one.
 
+import { typedIn } from "./dom.js";
 import { edit, notify, on, render, shotOf, view } from "./store.js";
 
 const SAME = 3000; // ms after which a finished render that brought no other take has brought the same
@@ -35,8 +36,8 @@ on("project queue", async () => {
 
 // Once nobody is typing: a sheet that opens would take the words.
 async function typed() {
-  const field = document.activeElement;
-  if (!field?.matches("input, textarea, [contenteditable]")) return;
+  const field = typedIn();
+  if (!field) return;
   notify("Both takes can be compared: they are shown once you have finished typing.");
   await new Promise((done) => field.addEventListener("blur", done, { once: true }));
 }

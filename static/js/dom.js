@@ -79,6 +79,9 @@ export function duration(seconds) {
   return `${Math.round(seconds / 60)} min`;
 }
 
+// The field in which somebody types, if any.
+export const typedIn = () => (document.activeElement?.matches("input, textarea, [contenteditable]") ? document.activeElement : null);
+
 export const percent = (share) => (share >= 0.005 ? `${Math.round(share * 100)}%` : "< 1%");
 
 // Redraws a list in place: elements are kept by key, so that focus and pictures stay.

@@ -1,6 +1,7 @@
 // Marks shots in which somebody looks different from what they should. Asked for anew once things have settled.
 
 import { get } from "./api.js";
+import { typedIn } from "./dom.js";
 import { on, tell, view } from "./store.js";
 
 const SETTLED = 800; // ms
@@ -30,8 +31,7 @@ async function ask() {
 }
 
 // plotly.js takes most of a second to start: where there is something to plot, while nobody does anything.
-async function whenQuiet() {
-  const busy = view.playing || !document.hasFocus() || document.activeElement?.matches("input, textarea, [contenteditable]");
-  if (busy) setTimeout(whenQuiet, QUIET);
+function whenQuiet() {
+  if (view.playing || !document.hasFocus() || typedIn()) setTimeout(whenQuiet, QUIET);
   else requestIdleCallback(async () => (await import("./plot.js")).plotly().catch(() => {}));
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from moc_engine.trace import EMPTY, Floats, Portraits, RoutingTrace
 from studio.inputs import TakeInputs
+from studio.routing.heads import remembers
 from studio.routing.sources import NOBODY, Source, by_source, shot_name, sources_of
 from studio.storyboard import target
 
@@ -90,7 +91,7 @@ def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]
     sources = sources_of(trace, places)
     own = trace.own_share()
     past = sum(trace.shot_shares().values())
-    if not any(source.kind == "history" for source in sources):
+    if not remembers(trace):
         return ("It saw no earlier shot: everything in it is its own.",)
     if not past:
         banned = _all_banned(trace)
@@ -109,11 +110,8 @@ def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]
 
 def _portrayed(trace: RoutingTrace, portraits: Portraits, places: Mapping[str, int]) -> Iterator[str]:
     """A sentence on where the tokens that show somebody looked most."""
-    history = [(column, chunk) for column, chunk in enumerate(trace.context) if chunk.kind == "history"]
     for name, shares in zip(portraits.names, portraits.shares, strict=True):
-        drew: dict[str, float] = {}
-        for column, chunk in history:
-            drew[chunk.take or ""] = drew.get(chunk.take or "", 0.0) + float(shares[column])
+        drew = trace.by_take(shares)
         total, best = sum(drew.values()), max(drew, key=lambda take: drew[take])
         if total >= FAINT:
             yield (

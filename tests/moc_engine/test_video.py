@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from moc_engine.backbone import Backbone, load_backbone
 from moc_engine.config import RoutingChoice, SamplerChoice
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult
+from moc_engine.contract import ContextTake, RenderRequest, finish
 from moc_engine.drift import sightings
 from moc_engine.renderer import ShotRenderer
 from moc_engine.trace import RoutingTrace
@@ -134,13 +134,3 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     assert trace.portraits.shares.sum() == pytest.approx(1.0, abs=1e-3)
     (fox,) = sightings(trace, ("fox", "owl"))
     assert (fox.name, fox.part, fox.drew) == ("fox", False, {"a fox": pytest.approx(1.0)})
-
-
-def finish(renderer: ShotRenderer, request: RenderRequest) -> RenderResult:
-    rendering = renderer.render(request)
-    while True:
-        try:
-            next(rendering)
-        except StopIteration as stop:
-            result: RenderResult = stop.value
-            return result
