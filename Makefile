@@ -37,9 +37,9 @@ soak: $(VENV)/.installed-dev
 	@SOAK_EXAMPLES=500 SOAK_STEPS=50 SOAK_KILLS=1000 SOAK_JOBS=1000 SOAK_FREEZES=20 SOAK_FULL_PAGES=1 \
 	    SOAK_SAME_SHOTS=20 SOAK_COMMANDS=200 SOAK_RELOADS=20 SOAK_TABS=20 \
 	    OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s \
-	    tests/studio/store tests/studio/test_queue.py tests/studio/test_artifacts.py \
-	    tests/studio/test_frozen_worker.py tests/studio/test_full_disk.py tests/studio/test_same_frames.py \
-	    tests/studio/test_round_trips.py tests/browser/test_outliving.py
+	    tests/studio/store tests/studio/jobs/test_queue.py \
+	    tests/studio/worker/test_frozen_worker.py tests/studio/worker/test_same_frames.py \
+	    tests/studio/exchange/test_round_trips.py tests/browser/test_outliving.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -58,7 +58,7 @@ $(VENV)/.installed: pyproject.toml
 	    { echo "No '$(PYTHON)' here; Python 3.11 or newer is needed (make PYTHON=... names another)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) -V); make PYTHON=... names another."; exit 1; }
-	@$(PYTHON) -m studio.doctor
+	@$(PYTHON) -m studio.cli.installation
 	@echo "Setting up $(VENV); the first time takes a few minutes, most of them for torch."
 	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made in $(VENV); see above."; exit 1; }
 	@$(BIN)/python -m pip install $(PIP_ARGS) --editable . || { $(NO_PIP); exit 1; }

@@ -9,25 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moc_engine.attention import choose_backend, moc_attention
     from moc_engine.config import RoutingConfig, SamplerConfig, Steering
-    from moc_engine.layout import ChunkLayout
-    from moc_engine.memory import ContextMemory
-    from moc_engine.routing import Selection, chunk_means, route
-    from moc_engine.trace import RoutingTrace
+    from moc_engine.memory.context import ContextMemory
+    from moc_engine.ops.layout import ChunkLayout
+    from moc_engine.ops.registry import choose_backend, moc_attention
+    from moc_engine.ops.routing import Selection, chunk_means, route
+    from moc_engine.trace.record import RoutingTrace
 
 _HOME = {
-    "ChunkLayout": "layout",
-    "ContextMemory": "memory",
+    "ChunkLayout": "ops.layout",
+    "ContextMemory": "memory.context",
     "RoutingConfig": "config",
-    "RoutingTrace": "trace",
+    "RoutingTrace": "trace.record",
     "SamplerConfig": "config",
-    "Selection": "routing",
+    "Selection": "ops.routing",
     "Steering": "config",
-    "choose_backend": "attention",
-    "chunk_means": "routing",
-    "moc_attention": "attention",
-    "route": "routing",
+    "choose_backend": "ops.registry",
+    "chunk_means": "ops.routing",
+    "moc_attention": "ops.registry",
+    "route": "ops.routing",
 }
 
 __all__ = [

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache
 
-from moc_engine.animatic.grammar import CAST_TOKENS, canonical_words, read
-from moc_engine.animatic.lexicon import KINDS
-from moc_engine.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
+from moc_engine.models.animatic.grammar import CAST_TOKENS, canonical_words, read
+from moc_engine.models.animatic.lexicon import KINDS
+from moc_engine.models.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
 
 WORDS = canonical_words()
 """What the tokenizer holds besides its special tokens."""

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moc_engine.animatic.model import AnimaticPipeline, load
-from moc_engine.animatic.scene import CAST_SIZE, Scene
-from moc_engine.animatic.timeline import Timeline
-from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation import following, motion, recall
-from moc_engine.evaluation.outcomes import Outcomes
+from moc_engine.evaluation.measures.outcomes import Outcomes
 from moc_engine.evaluation.playback import Playback, play
+from moc_engine.evaluation.questions import following, motion, recall
+from moc_engine.models.animatic.model import AnimaticPipeline, load
+from moc_engine.models.animatic.scene import CAST_SIZE, Scene
+from moc_engine.models.animatic.timeline import Timeline
+from moc_engine.models.animatic.world import Story, sample_story
 
 GROUP: Final = 10
 """Stories rendered at once, at most."""
@@ -136,7 +136,9 @@ def examine_story(story: Story, takes: Sequence[Scene], found: Outcomes, *, pict
     following.examine(story, drawn, found)
     motion.examine(story, drawn, found)
     if pictures:
-        from moc_engine.evaluation import pixels  # training has no use for painters, nor needs their packages
+        from moc_engine.evaluation.questions import (
+            pixels,  # training has no use for painters, nor needs their packages
+        )
 
         pixels.examine(story, takes, found)
 

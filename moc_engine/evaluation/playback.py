@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from moc_engine.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
-from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
-from moc_engine.animatic.world import Story
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.routers import packing, radial_scores, random_scores, window_scores
-from moc_engine.routing import choose_chunks, mask_of
-from moc_engine.sampler import noise_levels
+from moc_engine.models.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
+from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+from moc_engine.models.animatic.world import Story
+from moc_engine.models.wan_transformer import CaptionStates, apply_rotary, attending, rotary_angles
+from moc_engine.ops.routing import choose_chunks, mask_of
+from moc_engine.render.denoise import noise_levels
 from moc_engine.training.attention import (
     Memories,
     attention_with_memories,
@@ -33,7 +34,6 @@ from moc_engine.training.attention import (
     tokens_of_chunks,
 )
 from moc_engine.training.denoiser import embed, smoothed, unembed
-from moc_engine.wan import CaptionStates, apply_rotary, attending, rotary_angles
 
 Steer = Literal["pin", "ban"]
 

@@ -20,19 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moc_engine.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
-from moc_engine.animatic.world import Story
-from moc_engine.backbone import Backbone, stacked
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.grid import TokenGrid
-from moc_engine.job import chunk_names
-from moc_engine.layout import VIDEO, ChunkLayout
-from moc_engine.memory import TakeMemory
-from moc_engine.recording import TraceRecorder
-from moc_engine.routing import choose_chunks, mask_of
-from moc_engine.sampler import denoise, draw_noise, guided
-from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
-from moc_engine.wan import CaptionStates, apply_rotary
+from moc_engine.memory.context import TakeMemory
+from moc_engine.memory.grid import TokenGrid
+from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
+from moc_engine.models.animatic.world import Story
+from moc_engine.models.backbone import Backbone, stacked
+from moc_engine.models.wan_transformer import CaptionStates, apply_rotary
+from moc_engine.ops.layout import VIDEO, ChunkLayout
+from moc_engine.ops.routing import choose_chunks, mask_of
+from moc_engine.render.denoise import denoise, draw_noise, guided
+from moc_engine.render.prepare import chunk_names
+from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.recorder import TraceRecorder
 
 Latents = NDArray[np.float32]
 

@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig
-from moc_engine.routing import choose_chunks, mask_of
-from moc_engine.wan import apply_rotary, rotary_angles
+from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.ops.routing import choose_chunks, mask_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from moc_engine.evaluation import following, recall
+from moc_engine.evaluation.questions import following, recall
 from moc_engine.files import whole_files
 
 Point = tuple[int, float]

@@ -25,23 +25,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from moc_engine.animatic.model import AnimaticPipeline, build, load, save
-from moc_engine.animatic.scene import PATCH_FRAMES
 from moc_engine.config import SamplerConfig
 from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.evaluation.examination import Examination, examine_model
 from moc_engine.evaluation.playback import Playback
 from moc_engine.files import sweep, whole_files, whole_folder
+from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save
+from moc_engine.models.animatic.scene import PATCH_FRAMES
 from moc_engine.training import checkpoint
 from moc_engine.training.card import write_card
-from moc_engine.training.chance import draw_rules, draw_starts
 from moc_engine.training.checkpoint import Checkpoint, decisive
 from moc_engine.training.curve import History, draw
-from moc_engine.training.data import StoryBatch, StoryStream, loader
+from moc_engine.training.data.stories import StoryBatch, StoryStream, loader
 from moc_engine.training.denoiser import StoryDenoiser
 from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
 from moc_engine.training.options import CHECKPOINT, TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
+from moc_engine.training.sampling import draw_rules, draw_starts
 from moc_engine.training.schedule import rate_at
 
 EXAMINED: Final = 20_000

@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.animatic.scene import CAMERA_SLOT, CHANNELS, CHARACTER_SLOTS, PROP_SLOTS, SLOT_FIELDS, SLOTS
+from moc_engine.models.animatic.scene import (
+    CAMERA_SLOT,
+    CHANNELS,
+    CHARACTER_SLOTS,
+    PROP_SLOTS,
+    SLOT_FIELDS,
+    SLOTS,
+)
 
 LEVEL_CENTRE: Final = -0.3
 LEVEL_SPREAD: Final = 1.2

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from moc_engine.animatic.model import ModelConfig
 from moc_engine.config import RoutingConfig
+from moc_engine.models.animatic.model import ModelConfig
 from moc_engine.training.options import TrainingOptions
 from moc_engine.training.schedule import Stage
 

@@ -26,9 +26,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from moc_engine.errors import TraceError
-from moc_engine.trace import RoutingTrace
-from studio.errors import BadBundle
-from studio.files import whole_file
+from moc_engine.trace.record import RoutingTrace
+from studio.domain.errors import BadBundle
+from studio.store.files import whole_file
 
 VERSION: Final = 1
 SUFFIXES: Final = (".mp4", ".safetensors", ".moc", ".jpg")

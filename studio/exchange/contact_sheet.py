@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.files import whole_file
+from studio.store.files import whole_file
 
 Picture = NDArray[np.uint8]
 

@@ -16,8 +16,8 @@ from typing import Any
 import av
 from av.video.stream import VideoStream
 
-from moc_engine.film import ClipWriter
-from studio.files import whole_file
+from moc_engine.clip import ClipWriter
+from studio.store.files import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)

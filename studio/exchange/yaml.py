@@ -18,10 +18,8 @@ from typing import Final, TypeVar, cast
 
 import yaml
 
-from studio.casting import with_cast
-from studio.errors import BadStoryboard, StoryField
-from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
-from studio.storyboard import (
+from studio.domain.errors import BadStoryboard, StoryField
+from studio.domain.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
     CastMember,
@@ -33,6 +31,8 @@ from studio.storyboard import (
     parse_size,
     target,
 )
+from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
+from studio.store.casting import with_cast
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))

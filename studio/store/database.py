@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from studio.errors import OutputFailed
-from studio.files import full
+from studio.domain.errors import OutputFailed
+from studio.store.files import full
 
 SAFE_LOG: Final = (3, 51, 3)
 """The first version of SQLite whose write-ahead log is used."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from studio.history import Document
-from studio.inputs import TakeInputs
-from studio.project import Project
-from studio.storyboard import Storyboard
+from studio.domain.history import Document
+from studio.domain.inputs import TakeInputs
+from studio.domain.project import Project
+from studio.domain.storyboard import Storyboard
 
 _BOARD: Final = TypeAdapter(Storyboard)
 _INPUTS: Final = TypeAdapter(TakeInputs)

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from studio.edits import Edit
-from studio.errors import NotThere, Refused, StaleRevision
-from studio.history import Change, difference
-from studio.planner import FinishedTake
-from studio.project import Listed, Project
+from studio.domain.edits import Edit
+from studio.domain.errors import NotThere, Refused, StaleRevision
+from studio.domain.history import Change, difference
+from studio.domain.planner import FinishedTake
+from studio.domain.project import Listed, Project
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
 

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from studio.artifacts import Artifact
-from studio.planner import FinishedTake
+from studio.domain.planner import FinishedTake
+from studio.store.artifacts import Artifact
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow
 

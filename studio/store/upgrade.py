@@ -17,9 +17,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 
-from studio.errors import ForeignDatabase
-from studio.files import told_plainly, whole_file
+from studio.domain.errors import ForeignDatabase
 from studio.store.database import APPLICATION, BUSY_SECONDS, Database, cannot_write, connect
+from studio.store.files import told_plainly, whole_file
 
 FILE: Final = "studio.db"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from studio.service import Service
+from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from tests.browser.conftest import STORY, Story, opened
 from tests.fakes.models import save_tiny_video

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from studio import queue
-from studio.artifacts import Artifacts
-from studio.edits import SetCaption
+from studio.domain.edits import SetCaption
+from studio.jobs import queue
 from studio.store import projects, takes
+from studio.store.artifacts import Artifacts
 from studio.store.upgrade import open_database
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from studio.edits import (
+from studio.domain.edits import (
     AddShot,
     Delete,
     Duplicate,
@@ -22,7 +22,7 @@ from studio.edits import (
     Steer,
     Trim,
 )
-from studio.storyboard import CastMember, Settings
+from studio.domain.storyboard import CastMember, Settings
 
 STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto dance", "Otto sleeps")
 

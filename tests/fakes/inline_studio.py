@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.service import Service
+from studio.domain.storyboard import CastMember, Shot, Storyboard
+from studio.service.studio import Service
 from studio.store.database import Database
-from studio.storyboard import CastMember, Shot, Storyboard
-from studio.worker import MakeRenderer, Worker
+from studio.worker.renderers import MakeRenderer
+from studio.worker.worker import Worker
 from tests.fakes.renderer import FakeRenderer
 
 BOARD = Storyboard(

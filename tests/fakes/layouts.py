@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from moc_engine.layout import CAPTION, GLOBAL_SHOT, VIDEO, ChunkLayout
+from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, VIDEO, ChunkLayout
 
 
 def story(

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from moc_engine.trace import ContextChunk, QueryChunk, RoutingTrace
-from studio.exchange.filmstrip import write_filmstrip
-from studio.inputs import inputs_of
-from studio.service import Service
+from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
+from studio.domain.inputs import inputs_of
+from studio.domain.storyboard import CastMember, Shot, Storyboard
+from studio.service.studio import Service
 from studio.store import projects, takes
+from studio.store.filmstrip import write_filmstrip
 from studio.store.takes import StoredTake
 from studio.store.upgrade import open_database
-from studio.storyboard import CastMember, Shot, Storyboard
 from tests.fakes.renderer import write_clip
 from tests.fakes.traces import made
 

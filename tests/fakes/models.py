@@ -10,10 +10,10 @@ from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipe
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
-from moc_engine.animatic.family import AnimaticFamily
-from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
-from moc_engine.backbone import Backbone
-from moc_engine.quiet import quietly
+from moc_engine.models.animatic.family import AnimaticFamily
+from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.quiet import quietly
 
 TINY = ModelConfig(
     layers=2, heads=2, head_width=16, feed_forward=2, text_layers=1, text_width=32, text_heads=2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from studio.planner import FinishedTake, Standing, stand
-from studio.project import Project
-from studio.storyboard import CastMember, Shot, Storyboard
+from studio.domain.planner import FinishedTake, Standing, stand
+from studio.domain.project import Project
+from studio.domain.storyboard import CastMember, Shot, Storyboard
 
 MODEL = "fake@1"
 Takes = Mapping[str, FinishedTake]

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moc_engine.backbone import Backbone, stacked
 from moc_engine.contract import RenderRequest
-from moc_engine.job import Job, chunk_names, prepare, read_memory, recorder, steering_of
-from moc_engine.memory import ContextMemory
-from moc_engine.passes import DenoisingPass, Looking
-from moc_engine.recording import TraceRecorder
-from moc_engine.sampler import denoise, draw_noise, guided
-from moc_engine.trace import RoutingTrace
+from moc_engine.memory.context import ContextMemory
+from moc_engine.models.backbone import Backbone, stacked
+from moc_engine.render.denoise import denoise, draw_noise, guided
+from moc_engine.render.passes import DenoisingPass, Looking
+from moc_engine.render.prepare import Job, chunk_names, prepare, read_memory, recorder, steering_of
+from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.recorder import TraceRecorder
 
 
 class EveryShare:

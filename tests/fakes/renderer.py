@@ -11,18 +11,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from moc_engine.contract import (
-    CancelToken,
-    RenderEvent,
-    RenderRequest,
-    RenderResult,
-    StageEvent,
-    StepEvent,
-)
+from moc_engine.clip import ClipWriter
+from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
 from moc_engine.errors import RenderCancelled
-from moc_engine.film import ClipWriter
-from moc_engine.recording import TraceRecorder
-from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.recorder import TraceRecorder
 
 STEPS = 4
 LATENT_RATE, PATCH = 6, 3

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from studio.cli import main
+from studio.cli.main import main
 from tests.fakes.renderer import FakeRenderer
 
 

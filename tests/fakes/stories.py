@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from moc_engine.animatic.scene import Scene
-from moc_engine.animatic.timeline import Timeline
-from moc_engine.animatic.world import Story, sample_story
-from moc_engine.evaluation.outcomes import Outcomes
+from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.models.animatic.scene import Scene
+from moc_engine.models.animatic.timeline import Timeline
+from moc_engine.models.animatic.world import Story, sample_story
 
 
 def story(seed: int, *, tokens: int = 3) -> Story:

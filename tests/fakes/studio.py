@@ -93,10 +93,10 @@ class _Renderer(FakeRenderer):
 def _serve(root: Path, port: int) -> None:
     import uvicorn
 
-    from studio.app import make_app
-    from studio.service import Service
+    from studio.service.studio import Service
     from studio.store.upgrade import open_database
-    from studio.supervisor import WORKER, Supervisor
+    from studio.web.app import make_app
+    from studio.worker.supervisor import WORKER, Supervisor
 
     service = Service(root, open_database(root))
     command = WORKER if os.environ.get(REAL) else (sys.executable, "-m", "tests.fakes.studio")
@@ -113,7 +113,7 @@ def main() -> None:
     if args.port is not None:
         _serve(args.root, args.port)
         return
-    from studio.worker import main as work
+    from studio.worker.worker import main as work
 
     work(lambda model: _Renderer(float(os.environ.get(STEP, "0.05"))))
 

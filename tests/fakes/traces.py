@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from moc_engine.trace import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
 
 OWN = ContextChunk(kind="own", name="own shot", shot=2, frames=(0, 6))
 

@@ -32,9 +32,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         "moc_engine.config",
         "moc_engine.contract",
         "moc_engine.errors",
-        "moc_engine.layout",
-        "moc_engine.recording",
-        "moc_engine.trace",
+        "moc_engine.ops.layout",
+        "moc_engine.trace.recorder",
+        "moc_engine.trace.record",
     ],
 )
 def test_what_needs_no_torch_does_not_load_it(module: str) -> None:

@@ -14,17 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from moc_engine.animatic.model import save
 from moc_engine.errors import CheckpointError, TraceError
-from moc_engine.renderer import ShotRenderer
-from moc_engine.trace import RoutingTrace
+from moc_engine.models.animatic.model import save
+from moc_engine.render.renderer import ShotRenderer
+from moc_engine.trace.record import RoutingTrace
 from moc_engine.training import checkpoint, recipes
-from studio.cli import load_renderer, main
-from studio.edits import SetSettings
-from studio.errors import BadBundle
-from studio.service import BUNDLE
+from studio.cli.main import main
+from studio.domain.edits import SetSettings
+from studio.domain.errors import BadBundle
+from studio.domain.storyboard import Settings
+from studio.service.studio import BUNDLE
 from studio.store.database import Database
-from studio.storyboard import Settings
+from studio.worker.renderers import load_renderer
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.models import save_tiny_video, tiny_animatic
 

@@ -4,10 +4,10 @@ from typing import get_args
 import pytest
 import torch
 
-from moc_engine.animatic.model import ModelConfig, build, save
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.examination import Examination, Examiners, examine_model
 from moc_engine.evaluation.playback import Playback
+from moc_engine.models.animatic.model import ModelConfig, build, save
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 QUICK = Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))

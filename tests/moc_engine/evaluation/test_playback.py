@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from moc_engine.animatic.model import AnimaticPipeline, ModelConfig, build
-from moc_engine.animatic.scene import SLOTS
-from moc_engine.animatic.world import Story, sample_story
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
 from moc_engine.evaluation.playback import Playback, RememberingAttention, play
-from moc_engine.wan import apply_rotary, rotary_angles
+from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
+from moc_engine.models.animatic.scene import SLOTS
+from moc_engine.models.animatic.world import Story, sample_story
+from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)

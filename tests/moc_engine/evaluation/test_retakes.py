@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from moc_engine.animatic.model import save
-from moc_engine.animatic.world import Story, sample_story
-from moc_engine.backbone import Backbone, load_backbone
 from moc_engine.config import RoutingChoice, RoutingConfig, SamplerChoice, SamplerConfig, Steering
 from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.evaluation.retakes import Retaken, noise_seed, retake
-from moc_engine.renderer import ShotRenderer
-from moc_engine.trace import RoutingTrace
+from moc_engine.models.animatic.model import save
+from moc_engine.models.animatic.world import Story, sample_story
+from moc_engine.models.backbone import Backbone, load_backbone
+from moc_engine.render.renderer import ShotRenderer
+from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic
 
 SAMPLER = SamplerConfig(steps=3, guidance=2.0, guidance_floor=0.5)

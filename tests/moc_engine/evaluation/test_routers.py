@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from moc_engine.animatic.scene import SLOTS
 from moc_engine.evaluation.routers import packing, radial_scores, random_scores, window_scores
+from moc_engine.models.animatic.scene import SLOTS
 
 FRAMES = 2
 TOKENS = FRAMES * SLOTS

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from moc_engine.attention import moc_attention
 from moc_engine.config import RoutingConfig, Steering
-from moc_engine.layout import by_frame, by_track
-from moc_engine.routing import route
+from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.ops.layout import by_frame, by_track
+from moc_engine.ops.registry import moc_attention
+from moc_engine.ops.routing import route
 from moc_engine.training.attention import StoryAttention, StoryRules
-from moc_engine.wan import apply_rotary, rotary_angles
 
 STORIES, SHOTS, HEADS, FRAMES, SLOTS, WIDTH = 2, 4, 2, 3, 5, 12
 TOKENS = FRAMES * SLOTS

@@ -1,10 +1,10 @@
 import torch
 
-from moc_engine.animatic.marks import with_marks
-from moc_engine.animatic.model import ModelConfig, build, encode_words
-from moc_engine.animatic.scene import SLOTS
+from moc_engine.models.animatic.marks import with_marks
+from moc_engine.models.animatic.model import ModelConfig, build, encode_words
+from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.training.attention import StoryRules
-from moc_engine.training.data import StoryBatch, StoryStream
+from moc_engine.training.data.stories import StoryBatch, StoryStream
 from moc_engine.training.denoiser import StoryDenoiser
 from moc_engine.training.schedule import Stage
 

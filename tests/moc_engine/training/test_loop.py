@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from moc_engine.animatic.model import ModelConfig, build, load, save
 from moc_engine.errors import CheckpointError, ModelMismatch
+from moc_engine.models.animatic.model import ModelConfig, build, load, save
 from moc_engine.training.loop import Run, train
 from moc_engine.training.options import TrainingOptions
 from moc_engine.training.recipes import recipe

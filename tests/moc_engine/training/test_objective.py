@@ -1,6 +1,6 @@
 import torch
 
-from moc_engine.animatic.scene import CHANNELS, SLOT_FIELDS, SLOTS
+from moc_engine.models.animatic.scene import CHANNELS, SLOT_FIELDS, SLOTS
 from moc_engine.training.objective import UNUSED_WEIGHT, channel_weights, draw_noise, flow_loss
 
 

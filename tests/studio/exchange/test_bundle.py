@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from moc_engine.contract import RenderRequest
-from studio.errors import BadBundle
+from studio.domain.errors import BadBundle
 from studio.exchange.bundle import read_bundle, write_bundle
-from studio.exchange.filmstrip import write_filmstrip
+from studio.store.filmstrip import write_filmstrip
 from tests.fakes.renderer import trace_of, write_clip
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.errors import BadStoryboard
+from studio.domain.errors import BadStoryboard
+from studio.domain.storyboard import CastMember, Storyboard, shot_seed
 from studio.exchange.plain_yaml import MAX_BYTES
 from studio.exchange.yaml import parse_storyboard, read_storyboard, write_storyboard
-from studio.storyboard import CastMember, Storyboard, shot_seed
 
 EXAMPLE = """\
 title: The red kite

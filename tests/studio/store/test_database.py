@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from studio.edits import SetFilm
-from studio.errors import OutputFailed
+from studio.domain.edits import SetFilm
+from studio.domain.errors import OutputFailed
 from studio.store import projects
 from studio.store.database import BUSY_SECONDS, Database, journal_mode
 from studio.store.upgrade import open_database

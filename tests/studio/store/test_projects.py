@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from studio.edits import AddShot, Choose, Delete, Discard, SetCaption, SetFilm
-from studio.errors import BadStoryboard, NotThere, Refused, StaleRevision
-from studio.project import Project
+from studio.domain.edits import AddShot, Choose, Delete, Discard, SetCaption, SetFilm
+from studio.domain.errors import BadStoryboard, NotThere, Refused, StaleRevision
+from studio.domain.project import Project
 from studio.store import projects
 from studio.store.database import Database
 from studio.store.upgrade import open_database

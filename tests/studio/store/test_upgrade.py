@@ -12,8 +12,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from studio.edits import SetFilm
-from studio.errors import ForeignDatabase, OutputFailed
+from studio.domain.edits import SetFilm
+from studio.domain.errors import ForeignDatabase, OutputFailed
 from studio.store import projects, takes
 from studio.store.database import APPLICATION, Database
 from studio.store.tables import Table

@@ -1,0 +1,84 @@
+"""Draws what shots changed by against what their traces say of the take they were rendered without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+from numpy.typing import NDArray
+
+from moc_engine.evaluation.measures.correlation import Estimate
+from moc_engine.evaluation.measures.predictors import CONTEXT_SHARE, LARGEST_SHOWN
+from moc_engine.evaluation.questions.influence import Influence, Pair
+from moc_engine.files import whole_files
+
+VISIBLE: Final = "#c8443a"
+UNSEEN: Final = "#9aa5ae"
+MEDIAN: Final = "#33404d"
+WINDOW: Final = 101
+"""Neighbours, by share, that a running median is taken over."""
+
+LEAST: Final = 1e-5
+"""Smaller changes are drawn here: the axis is logarithmic."""
+
+Floats = NDArray[np.float64]
+
+
+def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, worth: float) -> None:
+    """Writes the plot as a PNG; `worth` is the studio's threshold."""
+    plot = draw(pairs, found, worth=worth)
+    with whole_files(path) as (part,):
+        plot.savefig(part, format="png", dpi=160)
+
+
+def draw(pairs: Sequence[Pair], found: Influence, *, worth: float) -> Plot:
+    """The change of the picture against the share of the shot, and of what in it drew most, side by side."""
+    plot = Plot(figsize=(9.6, 4.2), layout="constrained")
+    left, right = plot.subplots(1, 2, sharex=True, sharey=True)
+    visible = np.array([pair.change.visible for pair in pairs])
+    change = np.maximum([pair.change.pixels for pair in pairs], LEAST)
+    for axes, name, words in (
+        (left, CONTEXT_SHARE, "Share of the take in what the shot drew from its context"),
+        (right, LARGEST_SHOWN, "The largest such share of any one thing in the picture"),
+    ):
+        told = next(p for p in found.predictions if p.name == name)
+        _draw(axes, np.array([pair.predicted[name] for pair in pairs]), change, visible)
+        axes.set_title(
+            f"Spearman {_words(told.pixels)} over all pairs\n{_words(told.pixels_within)} within a shot",
+            fontsize=9,
+            loc="left",
+        )
+        axes.set_xlabel(words, fontsize=9)
+    right.axvline(worth, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"worth = {worth:g}")
+    left.set_ylabel("Change of the picture without it (sRGB, 0–1)", fontsize=9)
+    plot.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    return plot
+
+
+def running_quantiles(share: Floats, change: Floats, window: int = WINDOW) -> tuple[Floats, Floats]:
+    """Shares ascending, and quantiles .1, .5 and .9 (3, n) of the changes of their neighbours by share."""
+    order = np.argsort(share, kind="stable")
+    window = min(window, len(order))
+    groups = np.lib.stride_tricks.sliding_window_view(order, window)
+    quantiles: Floats = np.quantile(change[groups], (0.1, 0.5, 0.9), axis=1)
+    return np.median(share[groups], axis=1), quantiles
+
+
+def _draw(axes: Axes, share: Floats, change: Floats, visible: NDArray[np.bool_]) -> None:
+    for which, colour, name in ((~visible, UNSEEN, "not visible"), (visible, VISIBLE, "visibly changed")):
+        axes.scatter(share[which], change[which], s=7, color=colour, alpha=0.45, linewidths=0, label=name)
+    x, (low, middle, high) = running_quantiles(share, change)
+    axes.fill_between(x, low, high, color=MEDIAN, alpha=0.15, linewidth=0, label="8 of 10")
+    axes.plot(x, middle, color=MEDIAN, label="running median")
+    axes.set_yscale("log")
+    axes.set_xlim(-0.01, 1.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"

@@ -1,0 +1,1 @@
+"""Keys and values of finished takes, and how takes become latents again."""

@@ -1,0 +1,337 @@
+"""What finished takes left behind: keys, values and chunk means per layer, kept for later shots.
+
+A take's memory comes from one pass over the take alone, so it depends on nothing else: takes can be moved,
+replaced or dropped and every other memory stays exact. Keys are kept before rotary embedding, since where a
+take stands in time is known only when a later shot looks back at it.
+
+Shapes: N layers, H heads, T tokens, C chunks, D head width.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
+
+_TENSORS: Final = ("k_NHTD", "v_NHTD", "means_NHCD", "positions_3T")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Extent:
+    """The room a take takes: its tokens cut into chunks by `offsets` [C + 1], and its token frames."""
+
+    offsets: Ints
+    frames: int
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) < 2 or self.offsets[0] != 0 or (np.diff(self.offsets) < 1).any():
+            raise ValueError("offsets: must ascend from 0")
+        if self.frames < 1:
+            raise ValueError(f"frames: must be 1 or more, got {self.frames}")
+
+    @property
+    def chunks(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        return int(self.offsets[-1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TakeMemory:
+    """One take: keys before rotary embedding, values and chunk means, its chunks side by side.
+
+    `positions_3T` places each token in time, height and width, time counting from the take's own start.
+    The means are of the keys as they are, or turned to those positions; which, is the reader's to know.
+    """
+
+    k_NHTD: Tensor
+    v_NHTD: Tensor
+    means_NHCD: Tensor
+    positions_3T: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in _TENSORS)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class History:
+    """The memories of a context side by side in story order, as a new shot at time 0 sees them.
+
+    `positions_3T` are before zero: the last take ends at -1. `start_C` is where the take of each chunk
+    begins. `layout` holds video chunks alone.
+    """
+
+    layout: ChunkLayout
+    k_NHTD: Tensor
+    v_NHTD: Tensor
+    means_NHCD: Tensor
+    positions_3T: Tensor
+    start_C: Tensor
+
+
+Compute = Callable[[], TakeMemory]
+
+
+@dataclass(kw_only=True)
+class _Entry:
+    """A take in its place: `memory` is None while it is not held."""
+
+    extent: Extent
+    compute: Compute
+    memory: TakeMemory | None = None
+    spilled: bool = False
+    used: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seat:
+    """A take that is shot `shot` of a history and begins at time `start`."""
+
+    take: str
+    shot: int
+    start: int
+    extent: Extent
+
+
+class ContextMemory:
+    """The finished takes of a story, in story order, held within a number of bytes.
+
+    A memory is computed when it is first asked for. Beyond `budget` bytes (None: no limit) the takes not
+    used for longest are given up; when asked for again they are read back from files in the folder `spill`,
+    or computed anew where it is None, to the same values. Memories are kept on `device`. The budget is for
+    what is kept: the history of a render holds its whole context besides, and lies on the CPU where that
+    exceeds the budget. Spilled files go with the memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: int | None = None,
+        spill: Path | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if budget is not None and budget < 0:
+            raise ValueError(f"budget: must be 0 or more bytes, got {budget}")
+        self._budget = budget
+        self._spill = spill
+        self._device = torch.device(device)
+        self._entries: dict[str, _Entry] = {}
+        self._clock = 0
+        self._files: set[Path] = set()
+        weakref.finalize(self, _remove, self._files)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The takes that can be recalled, in story order."""
+        return tuple(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes held, spilled files not counted."""
+        return sum(entry.memory.bytes for entry in self._entries.values() if entry.memory is not None)
+
+    def add(self, take: str, extent: Extent, compute: Compute) -> None:
+        """Puts a take last. `compute` must give the same memory whenever it is called."""
+        self._check_new(take)
+        self._entries[take] = _Entry(extent=extent, compute=compute)
+
+    def replace(self, take: str, new: str, extent: Extent, compute: Compute) -> None:
+        """Puts another take in the place of one."""
+        self._entry(take)
+        if new != take:
+            self._check_new(new)
+        self._unlink(take)
+        entries = [
+            (new, _Entry(extent=extent, compute=compute)) if t == take else (t, e)
+            for t, e in self._entries.items()
+        ]
+        self._entries = dict(entries)
+
+    def drop(self, take: str) -> None:
+        """Forgets a take."""
+        self._entry(take)
+        self._unlink(take)
+        del self._entries[take]
+
+    def forget_absent(self, wanted: Collection[str]) -> None:
+        """Drops what is neither held within the budget nor `wanted`."""
+        for take in [take for take, entry in self._entries.items() if entry.memory is None]:
+            if take not in wanted:
+                self.drop(take)
+
+    def reorder(self, takes: Sequence[str]) -> None:
+        """Another story order; `takes` names all."""
+        if sorted(takes) != sorted(self._entries):
+            raise ValueError(f"takes: must name each of {sorted(self._entries)} once, got {sorted(takes)}")
+        self._entries = {take: self._entries[take] for take in takes}
+
+    def recall(self, take: str) -> TakeMemory:
+        """A take's memory: at hand, read back, or computed, always the same values."""
+        entry = self._entry(take)
+        if entry.memory is None:
+            entry.memory = self._read(take, entry) or self._compute(take, entry)
+        self._clock += 1
+        entry.used = self._clock
+        memory = entry.memory
+        self._make_room()
+        return memory
+
+    def history(
+        self, takes: Sequence[str] | None = None, shots: Sequence[int] | None = None
+    ) -> History | None:
+        """The memories of `takes` (all where None) side by side; None where there are none.
+
+        `shots` numbers them for the layout, ascending (0, 1, … where None).
+        """
+        gathering = self.gather(takes, shots)
+        while True:
+            try:
+                next(gathering)
+            except StopIteration as stop:
+                history: History | None = stop.value
+                return history
+
+    def gather(
+        self, takes: Sequence[str] | None = None, shots: Sequence[int] | None = None
+    ) -> Generator[str, None, History | None]:
+        """As `history`, one take at a time: yields the name of each that has found its place."""
+        names = tuple(self._entries if takes is None else takes)
+        seats = self._seats(names, range(len(names)) if shots is None else shots)
+        if not seats:
+            return None
+        lengths = np.concatenate([np.diff(seat.extent.offsets) for seat in seats])
+        layout = ChunkLayout(
+            np.concatenate(([0], np.cumsum(lengths))),
+            np.repeat([seat.shot for seat in seats], [seat.extent.chunks for seat in seats]),
+            np.full(len(lengths), VIDEO),
+        )
+        history: History | None = None
+        for seat in seats:
+            memory = self.recall(seat.take)
+            history = history or self._empty_history(layout, memory)
+            _place(memory, seat, history)
+            yield seat.take
+        return history
+
+    def _seats(self, takes: Sequence[str], shots: Sequence[int]) -> list[_Seat]:
+        """Where each take stands."""
+        if len(shots) != len(takes):
+            raise ValueError(f"shots: {len(takes)} takes need as many numbers, got {len(shots)}")
+        if any(later <= earlier for earlier, later in pairwise(shots)):
+            raise ValueError(f"shots: must ascend, got {list(shots)}")
+        unknown = [take for take in takes if take not in self._entries]
+        if unknown:
+            raise ValueError(f"takes: {unknown[0]!r} is not in the memory")
+        start = -sum(self._entries[take].extent.frames for take in takes)
+        seats = []
+        for take, shot in zip(takes, shots, strict=True):
+            extent = self._entries[take].extent
+            seats.append(_Seat(take=take, shot=shot, start=start, extent=extent))
+            start += extent.frames
+        return seats
+
+    def _entry(self, take: str) -> _Entry:
+        entry = self._entries.get(take)
+        if entry is None:
+            raise ValueError(f"take: {take!r} is not in the memory")
+        return entry
+
+    def _check_new(self, take: str) -> None:
+        if take in self._entries:
+            raise ValueError(f"take: {take!r} is in the memory already")
+
+    def _compute(self, take: str, entry: _Entry) -> TakeMemory:
+        memory = entry.compute()
+        tokens, chunks = memory.k_NHTD.shape[2], memory.means_NHCD.shape[2]
+        if (tokens, chunks) != (entry.extent.tokens, entry.extent.chunks):
+            raise ValueError(
+                f"extent: {take!r} was to have {entry.extent.tokens} tokens in {entry.extent.chunks} chunks, "
+                f"got {tokens} in {chunks}"
+            )
+        return TakeMemory(**{name: getattr(memory, name).to(self._device) for name in _TENSORS})
+
+    def _make_room(self) -> None:
+        """Gives up what was not used for longest until the budget holds."""
+        if self._budget is None:
+            return
+        held = [(entry.used, take) for take, entry in self._entries.items() if entry.memory is not None]
+        for _, take in sorted(held):
+            if self.bytes <= self._budget:
+                return
+            entry = self._entries[take]
+            if self._spill is not None and not entry.spilled:
+                assert entry.memory is not None
+                self._spill.mkdir(parents=True, exist_ok=True)
+                file = self._file(take)
+                self._files.add(file)
+                save_file({n: getattr(entry.memory, n).contiguous() for n in _TENSORS}, file)
+                entry.spilled = True
+            entry.memory = None
+
+    def _read(self, take: str, entry: _Entry) -> TakeMemory | None:
+        """A spilled take; None where it is not spilled, or its file has vanished or is damaged."""
+        if not entry.spilled:
+            return None
+        try:
+            return TakeMemory(**load_file(self._file(take), device=str(self._device)))
+        except (OSError, SafetensorError):
+            entry.spilled = False
+            return None
+
+    def _file(self, take: str) -> Path:
+        assert self._spill is not None
+        return self._spill / f"{sha256(take.encode()).hexdigest()[:32]}.safetensors"
+
+    def _unlink(self, take: str) -> None:
+        if self._entries[take].spilled:
+            self._file(take).unlink(missing_ok=True)
+            self._files.discard(self._file(take))
+
+    def _empty_history(self, layout: ChunkLayout, like: TakeMemory) -> History:
+        """Room for takes such as `like`, on the device where the budget could hold them all."""
+        takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
+        fits = self._budget is None or takes <= self._budget
+        return _empty_history(layout, like, self._device if fits else torch.device("cpu"))
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _empty_history(layout: ChunkLayout, like: TakeMemory, device: torch.device) -> History:
+    N, H, _, D = like.k_NHTD.shape
+    return History(
+        layout=layout,
+        k_NHTD=like.k_NHTD.new_empty(N, H, layout.tokens, D, device=device),
+        v_NHTD=like.v_NHTD.new_empty(N, H, layout.tokens, D, device=device),
+        means_NHCD=like.means_NHCD.new_empty(N, H, layout.chunks, D, device=device),
+        positions_3T=like.positions_3T.new_empty(3, layout.tokens, device=device),
+        start_C=like.positions_3T.new_empty(layout.chunks, device=device),
+    )
+
+
+def _place(memory: TakeMemory, seat: _Seat, history: History) -> None:
+    tokens = slice(*history.layout.token_span(seat.shot))
+    chunks = slice(*history.layout.chunk_span(seat.shot))
+    history.k_NHTD[:, :, tokens] = memory.k_NHTD
+    history.v_NHTD[:, :, tokens] = memory.v_NHTD
+    history.means_NHCD[:, :, chunks] = memory.means_NHCD
+    history.positions_3T[:, tokens] = memory.positions_3T
+    history.positions_3T[0, tokens] += seat.start
+    history.start_C[chunks] = seat.start

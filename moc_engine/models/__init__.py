@@ -1,0 +1,1 @@
+"""Model families, how they are loaded, and the adapter to diffusers transformers."""

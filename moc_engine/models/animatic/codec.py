@@ -1,0 +1,63 @@
+"""Scene latents to frames: the animatic model's codec.
+
+It encodes descriptions of scenes, not pixels. Between latents and scenes it is exact; from scenes
+to frames it interpolates in time and paints at any size and rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moc_engine.models.animatic.rasterizer.plates import PlateShop
+from moc_engine.models.animatic.rasterizer.stage import Stage
+from moc_engine.models.animatic.scene import Array, Scene
+
+Pixels = NDArray[np.uint8]
+
+LARGEST = 8192
+"""The longest side of a frame, in pixels."""
+
+
+class AnimaticCodec:
+    """Paints frames of `size` (width, height) at `fps` a second; keeps the plates of the last shots.
+
+    Raises ValueError for sizes and rates that make no sense.
+    """
+
+    def __init__(self, size: tuple[int, int], fps: float) -> None:
+        width, height = size
+        if not (16 <= width <= LARGEST and 16 <= height <= LARGEST):
+            raise ValueError(f"size: sides must be within 16–{LARGEST} pixels, got {width}x{height}")
+        if not (isfinite(fps) and 0.0 < fps <= 240.0):
+            raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
+        self.size = (int(width), int(height))
+        self.fps = float(fps)
+        self._shop = PlateShop()
+
+    def frames(self, scene: Scene, seconds: float) -> Iterator[Pixels]:
+        """The shot's frames, (h, w, 3) RGB each, at the middles of their durations."""
+        if not (isfinite(seconds) and seconds > 0.0):
+            raise ValueError(f"seconds: must be above 0, got {seconds}")
+        stage = Stage(scene, self.size, self._shop)
+        for i in range(max(1, round(seconds * self.fps))):
+            yield stage.picture((i + 0.5) / self.fps)
+
+    def picture(self, scene: Scene, time: float) -> Pixels:
+        """The frame at `time` seconds, (h, w, 3) RGB."""
+        if not isfinite(time):
+            raise ValueError(f"time: must be finite, got {time}")
+        return Stage(scene, self.size, self._shop).picture(time)
+
+    @staticmethod
+    def encode(scene: Scene) -> Array:
+        """A scene's latents, (F, SLOTS, CHANNELS)."""
+        return scene.to_latents()
+
+    @staticmethod
+    def decode(latents: Array) -> Scene:
+        """The scene of latents, exactly."""
+        return Scene.from_latents(latents)

@@ -1,0 +1,259 @@
+"""Composes frames: the set's plates, shadows, characters and props by depth, weather, paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+import skia
+from numpy.typing import NDArray
+
+from moc_engine.models.animatic.rasterizer.blocking import foot_of, height_of, holder_of, place_of
+from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
+from moc_engine.models.animatic.rasterizer.figure import draw_character, draw_character_shadow
+from moc_engine.models.animatic.rasterizer.framing import Framing
+from moc_engine.models.animatic.rasterizer.overlay import print_on
+from moc_engine.models.animatic.rasterizer.palette import Climate, Lab, Palette, from_lch, mix, shade
+from moc_engine.models.animatic.rasterizer.plates import PlateShop, Sheet, rgb, surface
+from moc_engine.models.animatic.rasterizer.pose import LAG, CharacterPose, Pair, PropPose
+from moc_engine.models.animatic.rasterizer.props import draw_prop, draw_prop_shadow
+from moc_engine.models.animatic.rasterizer.sets import DESIGNS
+from moc_engine.models.animatic.rasterizer.view import Placement, View
+from moc_engine.models.animatic.rasterizer.weather import Window, draw_mist, draw_splashes, draw_weather
+from moc_engine.models.animatic.scene import CHARACTER_SLOTS, PROP_SLOTS, SETS, Array, Scene, Track
+from moc_engine.models.animatic.timeline import Timeline
+
+Pixels = NDArray[np.uint8]
+
+_LIGHTS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
+
+
+class Stage:
+    """One shot, ready to be shot: `picture(time)` paints it at any time."""
+
+    def __init__(self, scene: Scene, size: tuple[int, int], shop: PlateShop) -> None:
+        self._timeline = Timeline(scene)
+        self._size = size
+        self._kind = SETS[int(self._timeline.mean("kind", 1).argmax())]
+        design = DESIGNS[self._kind]
+        self._framing = Framing(self._timeline, len(scene), size, design.horizon)
+        layout = self._timeline.mean("layout", 1)
+        self._layout = tuple(round(float(v), 3) for v in layout)
+        tint = self._timeline.mean("tint", 1)
+        self._tint = (round(float(tint[0]), 4), round(float(tint[1]), 4))
+        self._moods = _moods(self._timeline.at(0.0))
+        margin = self._framing.at(0.0).margin
+        self._pixels = np.zeros((size[1] + 2 * margin, size[0] + 2 * margin, 4), dtype=np.uint8)
+        self._surface = surface(self._pixels)
+        views = self._framing.path(self._timeline.seconds)
+        self._climates = self._key_climates()
+        self._sheets = [
+            shop.sheets(
+                design.layers,
+                Palette.of(self._kind, climate),
+                self._layout,
+                views,
+                self._timeline.seconds + 1.0,
+            )
+            for climate in self._climates
+        ]
+
+    def picture(self, time: float) -> Pixels:
+        """(h, w, 3) RGB."""
+        values = self._timeline.at(time)
+        before = self._timeline.at(time - LAG)
+        view = self._framing.at(time)
+        climate = self._climate(values)
+        palette = Palette.of(self._kind, climate)
+        canvas = self._surface.getCanvas()
+        self._draw_set(canvas, view, climate, time, front=False)
+        window = self._window(view)
+        draw_splashes(canvas, palette, window, time)
+        draw_mist(canvas, palette, window, time, front=False)
+        self._draw_cast(canvas, view, values, before, climate, time)
+        self._draw_set(canvas, view, climate, time, front=True)
+        draw_mist(canvas, palette, window, time, front=True)
+        draw_weather(canvas, palette, window, time)
+        return print_on(rgb(self._turned(time)), climate.night * (0.4 if climate.indoors else 1.0))
+
+    def _key_climates(self) -> tuple[Climate, ...]:
+        """The one climate of the shot, or its first and its last."""
+        if all(self._timeline.still(name) for name in _LIGHTS):
+            return (self._climate(self._timeline.at(0.0)),)
+        first, last = self._timeline.at(0.0), self._timeline.at(self._timeline.seconds)
+        return (self._climate(first), self._climate(last))
+
+    def _climate(self, values: Array) -> Climate:
+        camera = Track(values[None, 0], 0)
+        amounts = {name: round(float(camera[name][0]), 2) for name in _LIGHTS}
+        excess = amounts["sunset"] + amounts["night"]
+        if excess > 1.0:
+            amounts["sunset"] = round(amounts["sunset"] / excess, 2)
+            amounts["night"] = round(amounts["night"] / excess, 2)
+        return Climate(tint=self._tint, indoors=self._kind == "room", airless=self._kind == "moon", **amounts)
+
+    def _passed(self, climate: Climate) -> float:
+        """How much of the way from the first to the last climate lies behind `climate`, 0–1."""
+        if len(self._climates) == 1:
+            return 0.0
+        first, last = (
+            sum(abs(getattr(climate, n) - getattr(key, n)) for n in _LIGHTS) for key in self._climates
+        )
+        return float(first / (first + last)) if first + last else 0.0
+
+    def _draw_set(
+        self, canvas: skia.Canvas, view: View, climate: Climate, time: float, *, front: bool
+    ) -> None:
+        passed = self._passed(climate)
+        palette = Palette.of(self._kind, climate)
+        self._draw_sheets(canvas, self._pixels, self._sheets[0], view, palette, time, front=front)
+        if passed <= 0.0:
+            return
+        if front:
+            canvas.saveLayerAlpha(None, round(255 * passed))
+            self._draw_sheets(canvas, self._pixels, self._sheets[1], view, palette, time, front=True)
+            canvas.restore()
+            return
+        later = np.zeros_like(self._pixels)
+        other = surface(later)
+        self._draw_sheets(other.getCanvas(), later, self._sheets[1], view, palette, time, front=False)
+        cv2.addWeighted(self._pixels, 1.0 - passed, later, passed, 0.0, self._pixels)
+
+    def _draw_sheets(
+        self,
+        canvas: skia.Canvas,
+        pixels: Pixels,
+        sheets: Sequence[Sheet],
+        view: View,
+        palette: Palette,
+        time: float,
+        *,
+        front: bool,
+    ) -> None:
+        shown = [sheet for sheet in sheets if (sheet.depth > 1.0) == front]
+        if not shown:
+            return
+        placements = [self._sheet_placement(sheet, view, palette.climate.wind, time) for sheet in shown]
+        height, width = pixels.shape[:2]
+        rows = [height]
+        for sheet, at in zip(shown[:0:-1], placements[:0:-1], strict=True):
+            hidden = sheet.plate.hides_from(at, width, height) if sheet.plate and not front else rows[0]
+            rows.insert(0, min(rows[0], hidden))
+        for sheet, at, seen in zip(shown, placements, rows, strict=True):
+            if sheet.plate is not None:
+                settled = self._framing.still and sheet.layer.drift == 0.0
+                sheet.plate.draw(canvas, pixels, at, rows=seen, settled=settled)
+            if sheet.layer.animate is not None:
+                canvas.save()
+                canvas.translate(at.x, at.y)
+                canvas.scale(at.scale, at.scale)
+                bounds = view.visible(sheet.depth)
+                brush = Brush(canvas, palette, bounds=bounds, layout=self._layout, fineness=at.scale)
+                sheet.layer.animate(brush, time)
+                canvas.restore()
+
+    def _sheet_placement(self, sheet: Sheet, view: View, wind: float, time: float) -> Placement:
+        at = view.placement(sheet.depth)
+        return replace(at, x=at.x + at.scale * time * (sheet.layer.drift + sheet.layer.gust * wind))
+
+    def _draw_cast(
+        self, canvas: skia.Canvas, view: View, values: Array, before: Array, climate: Climate, time: float
+    ) -> None:
+        """Shadows first, then everybody and everything from the back to the front."""
+        actors = [
+            CharacterPose.from_slot(values[slot], before=before[slot], time=time + self._moods[i])
+            for i, slot in enumerate(CHARACTER_SLOTS)
+        ]
+        props = [PropPose.from_slot(values[slot], time=time + 0.6 * i) for i, slot in enumerate(PROP_SLOTS)]
+        self._draw_shadows(canvas, view, actors, props, climate)
+        held: list[list[tuple[PropPose, Pair]]] = [[] for _ in actors]
+        loose: list[PropPose] = []
+        for prop in props:
+            holder = holder_of(prop, actors)
+            if holder is not None:
+                held[holder].append((prop, place_of(view, prop)))
+            elif prop.presence > 0.02:
+                loose.append(prop)
+        things: list[tuple[float, int]] = [(actor.depth, i) for i, actor in enumerate(actors)]
+        things += [(prop.depth, len(actors) + i) for i, prop in enumerate(loose)]
+        for depth, i in sorted(things):
+            height = height_of(view, depth)
+            if i < len(actors):
+                actor = actors[i]
+                origin = foot_of(view, actor)
+                draw_character(canvas, actor, climate, height_px=height, origin=origin, held=held[i])
+            else:
+                prop = loose[i - len(actors)]
+                draw_prop(canvas, prop, climate, height_px=height, origin=place_of(view, prop))
+
+    def _draw_shadows(
+        self,
+        canvas: skia.Canvas,
+        view: View,
+        actors: Sequence[CharacterPose],
+        props: Sequence[PropPose],
+        climate: Climate,
+    ) -> None:
+        colour, shear, alpha = _shadow(Palette.of(self._kind, climate))
+        for actor in actors:
+            if actor.presence > 0.02:
+                draw_character_shadow(
+                    canvas,
+                    actor,
+                    height_px=height_of(view, actor.depth),
+                    origin=foot_of(view, actor),
+                    colour=colour,
+                    shear=shear,
+                    alpha=alpha,
+                )
+        for prop in props:
+            draw_prop_shadow(
+                canvas,
+                prop,
+                height_px=height_of(view, prop.depth),
+                origin=foot_of(view, prop),
+                colour=colour,
+                alpha=alpha,
+            )
+
+    def _window(self, view: View) -> Window:
+        height, width = self._pixels.shape[:2]
+        at = view.placement(1.0)
+        return Window(width=width, height=height, unit=view.unit, ground=at.y + at.scale * (HORIZON + 12.0))
+
+    def _turned(self, time: float) -> Pixels:
+        """The picture under its camera's roll, cut to the frame's size."""
+        width, height = self._size
+        margin = (self._pixels.shape[1] - width) // 2
+        if not margin:
+            return self._pixels
+        roll = self._framing.roll(time)
+        cos, sin = float(np.cos(roll)), float(np.sin(roll))
+        x, y = (width - 1) / 2, (height - 1) / 2
+        inverse = np.array(
+            [[cos, -sin, margin + x - cos * x + sin * y], [sin, cos, margin + y - sin * x - cos * y]]
+        )
+        turned = cv2.warpAffine(
+            self._pixels, inverse, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        return np.asarray(turned, dtype=np.uint8)
+
+
+def _shadow(palette: Palette) -> tuple[Lab, float, float]:
+    """Colour, shear and strength of what falls on the ground: violet in the ground's tone, long at dusk."""
+    climate = palette.climate
+    ground = palette("ground_low")
+    violet = from_lch((0.36 * (1.0 - 0.5 * climate.night) + 0.1 * ground[0], 0.07, 295.0))
+    shear = 0.35 * climate.day + 1.25 * climate.sunset - 0.5 * climate.night
+    soft = 1.0 - 0.35 * max(climate.rain, climate.snow, climate.fog)
+    return mix(shade(ground, 1.4), violet, 0.5), shear, (0.33 + 0.12 * climate.night) * soft
+
+
+def _moods(values: Array) -> list[float]:
+    """How many seconds each character's life of its own is ahead, by what the shot begins with: they do not
+    blink at once, nor always at the same moment of a shot.
+    """
+    return [1.7 * i + 100.0 * abs(float(values[slot].sum())) % 3.3 for i, slot in enumerate(CHARACTER_SLOTS)]

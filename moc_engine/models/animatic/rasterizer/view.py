@@ -1,0 +1,96 @@
+"""The camera as geometry: where a point of a layer lands in the frame.
+
+A multiplane camera: a layer at depth d shifts d times as far as the stage (d = 1) when the camera
+pans, and grows as magnification to the power d when it zooms. The zoom's fixed point lies at the
+characters' feet, so that bodies fill a close-up and faces stay in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from moc_engine.models.animatic.rasterizer.brush import HORIZON, Bounds
+
+STAGE_UNIT: Final = 640.0
+"""Stage pixels per stage unit."""
+
+FEET: Final = 620.0
+"""Where depth 0 stands, in stage pixels; depth ±1 is `DEPTH_STEP` below or above."""
+
+DEPTH_STEP: Final = 20.0
+
+_ANCHOR: Final = 600.0  # what zooming keeps where it is
+_WIDE: Final = 16 / 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """screen = scale × layer + (x, y)."""
+
+    scale: float
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The camera at one instant over a frame of `width` × `height` pixels, `margin` around it.
+
+    `x`, `y` are in stage units, `zoom` is a log2. Wide frames see the whole height of the stage and
+    more of its sides; narrower ones than 16:9 see less of its width and more sky and ground, and
+    `gather` draws the characters together so that all stay in view. `horizon` is the row of the
+    stage, in stage pixels, on which all layers stay joined when they grow unequally.
+    """
+
+    width: int
+    height: int
+    x: float = 0.0
+    y: float = 0.0
+    zoom: float = 0.0
+    margin: int = 0
+    horizon: float = HORIZON
+
+    @property
+    def reach(self) -> float:
+        """Half the frame's width at zoom 0, in stage units."""
+        share = self.width / self.height / _WIDE
+        return share if share >= 1.0 else float(share**0.55)
+
+    @property
+    def gather(self) -> float:
+        """Factor on the characters' x."""
+        return float(min(1.0, self.reach) ** 0.6)
+
+    @property
+    def unit(self) -> float:
+        """Frame pixels per stage pixel at zoom 0."""
+        return self.width / (2 * STAGE_UNIT * self.reach)
+
+    @property
+    def feet(self) -> float:
+        """The frame's row, in pixels, at which the stage's anchor rests."""
+        tall = 1.0 - 720.0 * self.unit / self.height  # 0 at 16:9 and wider
+        return self.height * (_ANCHOR / 720.0 - 0.13 * max(0.0, tall) / 0.4)
+
+    def placement(self, depth: float) -> Placement:
+        magnification = 2.0**self.zoom
+        stage = self.unit * magnification
+        scale = self.unit * 2.0 ** (self.zoom * (depth if depth <= 1.0 else 0.35))
+        x = self.margin + self.width / 2 - scale * depth * self.x * STAGE_UNIT
+        if depth > 1.0:
+            return Placement(scale=scale, x=x, y=self.margin + self.height - scale * 720.0)
+        rest = self.feet + self.unit * (self.horizon - _ANCHOR)
+        zoomed = (stage - self.unit) * (self.horizon - _ANCHOR) * min(1.0, 0.35 + 3.0 * depth)
+        raised = stage * self.y * STAGE_UNIT * (0.45 + 0.55 * depth)
+        return Placement(scale=scale, x=x, y=self.margin + rest + zoomed + raised - scale * self.horizon)
+
+    def visible(self, depth: float) -> Bounds:
+        """What of a layer the frame shows."""
+        at = self.placement(depth)
+        return Bounds(
+            left=-at.x / at.scale,
+            top=-at.y / at.scale,
+            right=(self.width + 2 * self.margin - at.x) / at.scale,
+            bottom=(self.height + 2 * self.margin - at.y) / at.scale,
+        )

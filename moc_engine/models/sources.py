@@ -1,0 +1,84 @@
+"""Reading a model's parts from a folder or the hub: what cannot be read is told, and nothing is left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final
+
+from safetensors import SafetensorError
+
+from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.models.quiet import quietly
+
+_PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+
+
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """Turns what loading raises for parts that are missing, damaged or unsafe into `ModelNotFound`."""
+    folder = Path(source)
+    piece = next(_pickled_pieces(folder), None)
+    if piece is not None:
+        raise ModelNotFound(_only_safetensors(source, piece))
+    try:
+        with quietly():
+            yield
+    except UnpicklingError as error:
+        raise ModelNotFound(_only_safetensors(source, "a file of it")) from error
+    except (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        unsafe = next(_pickles(folder), None)
+        if unsafe is not None:
+            raise ModelNotFound(_only_safetensors(source, unsafe)) from error
+        raise ModelNotFound(f"the model at {source} cannot be read: {error}") from error
+
+
+def _only_safetensors(source: str | Path, file: Path | str) -> str:
+    return f"the model at {source} cannot be read: only safetensors are, and {file} is not one"
+
+
+def _pickles(folder: Path) -> Iterator[Path]:
+    """Files in a model's folder that may hold code, whatever they are called."""
+    for file in sorted(folder.glob("*/*")):
+        if file.suffix in _PICKLED or (file.suffix == ".safetensors" and _is_pickle(file)):
+            yield file.relative_to(folder)
+
+
+def _is_pickle(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
+
+
+def _pickled_pieces(folder: Path) -> Iterator[Path]:
+    """What lists of a model's pieces name besides safetensors: libraries read whatever stands there."""
+    for listed in sorted(folder.glob("*/*.index.json")):
+        try:
+            names = json.loads(listed.read_bytes())["weight_map"].values()
+        except (AttributeError, KeyError, OSError, TypeError, ValueError):
+            continue  # whoever reads the model will say so
+        for name in names:
+            if Path(str(name)).suffix != ".safetensors":
+                yield listed.parent.relative_to(folder) / str(name)
+
+
+def read_part(kind: Any, source: str | Path, name: str, **options: Any) -> Any:
+    """The part `name` of a pipeline folder or hub model, a class of diffusers or transformers.
+
+    Raises `ModelMismatch` unless it has each of its weights and no others, and as `reading` does.
+    """
+    with reading(source):
+        part, report = kind.from_pretrained(
+            source,
+            subfolder=name,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below
+            **options,
+        )
+    if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
+        words = name.replace("_", " ")
+        raise ModelMismatch(f"{source}: the {words}'s weights are not those its config.json describes")
+    return part

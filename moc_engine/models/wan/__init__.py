@@ -1,0 +1,1 @@
+"""The Wan family of video models."""

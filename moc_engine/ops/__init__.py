@@ -1,0 +1,1 @@
+"""Chunk layout, routing and attention over selected chunks, with one registry of backends."""

@@ -1,0 +1,124 @@
+"""Attention for small shots with short chunks: each query's routed keys are gathered beside it.
+
+Where chunks are a few tokens long, sorting queries by chunk costs more than it saves. Here the work of a
+query is the same however long the story is. Scores of the whole shot are held at once, so shots must be
+small; `is_small` says which are.
+
+Shapes: B batch, H heads, L queries, S dense keys, T history keys, K routed chunks per query, N tokens of
+the longest chunk, D head width; R = B · H rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moc_engine.ops.grouped import Mass
+from moc_engine.ops.layout import Ints
+from moc_engine.ops.union import Rotate
+
+MOST_ROUTED_KEYS = 128
+MOST_SCORES = 1 << 21
+
+
+def is_small(*, rows: int, tokens: int, top_k: int, history_offsets: Ints) -> bool:
+    """Whether gathering pays for R `rows` of so many `tokens`, which route to `top_k` chunks."""
+    routed = top_k * int(np.diff(history_offsets).max(initial=0))
+    return routed <= MOST_ROUTED_KEYS and rows * tokens * (tokens + routed) <= MOST_SCORES
+
+
+def gathered_attention(
+    q_BHLD: Tensor,
+    own_k_BHSD: Tensor,
+    own_v_BHSD: Tensor,
+    history_k_BHTD: Tensor,
+    history_v_BHTD: Tensor,
+    history_offsets: Ints,
+    indices_BHLK: Tensor,
+    *,
+    pinned: Sequence[int] = (),
+    rotate: Rotate | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Mass]:
+    """As `grouped_attention`, with the own shot as one chunk; everything must lie on one device.
+
+    The history may have a batch of 1, which all entries then share.
+    """
+    B, H, L, D = q_BHLD.shape
+    R, K = B * H, indices_BHLK.shape[-1]
+    scale = 1 / math.sqrt(D) if scale is None else scale
+    dense_k, dense_v, cuts = _dense_keys(
+        own_k_BHSD, own_v_BHSD, history_k_BHTD, history_v_BHTD, history_offsets, pinned, rotate
+    )
+    tokens_RLKN, none_RLKN = _tokens(history_offsets, indices_BHLK.reshape(R, L, K))
+    routed_k = _gathered(history_k_BHTD, tokens_RLKN, none_RLKN)
+    routed_v = _gathered(history_v_BHTD, tokens_RLKN, none_RLKN)
+    if rotate is not None:
+        routed_k = rotate(routed_k, tokens_RLKN)
+    routed_k, routed_v = (x.view(R * L, -1, D) for x in (routed_k, routed_v))
+
+    q_RLD = q_BHLD.flatten(0, 1)
+    dense_scores = q_RLD @ dense_k.flatten(0, 1).transpose(1, 2)
+    routed_scores = (routed_k @ q_RLD.reshape(R * L, D, 1)).view(R, L, -1)
+    if none_RLKN is not None:
+        routed_scores = routed_scores.masked_fill(none_RLKN.flatten(2), -torch.inf)
+    scores = torch.cat((dense_scores, routed_scores), dim=-1)
+    weights = (scores.to(torch.promote_types(scores.dtype, torch.float32)) * scale).softmax(dim=-1)
+    dense, routed = weights.to(q_RLD.dtype).split([dense_scores.shape[-1], routed_scores.shape[-1]], dim=-1)
+    out = dense @ dense_v.flatten(0, 1) + (routed.reshape(R * L, 1, -1) @ routed_v).view(R, L, D)
+
+    shares = weights.detach()
+    mass = [shares[..., first:stop].sum(dim=-1).view(B, H, L) for first, stop in cuts]
+    return out.view(B, H, L, D), Mass(
+        own=mass[0][..., None],
+        pinned=torch.stack(mass[1:], dim=-1) if mass[1:] else shares.new_empty(B, H, L, 0),
+        routed=shares[..., dense_scores.shape[-1] :].reshape(B, H, *tokens_RLKN.shape[1:]).sum(dim=-1),
+    )
+
+
+def _dense_keys(
+    own_k: Tensor,
+    own_v: Tensor,
+    history_k: Tensor,
+    history_v: Tensor,
+    offsets: Ints,
+    pinned: Sequence[int],
+    rotate: Rotate | None,
+) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """Own and pinned keys and values in one row, and where the own and each pinned chunk lie in it."""
+    keys, values, cuts = [own_k], [own_v], [(0, own_k.shape[2])]
+    for chunk in pinned:
+        first, stop = int(offsets[chunk]), int(offsets[chunk + 1])
+        k, v = (x[:, :, first:stop].expand(len(own_k), -1, -1, -1) for x in (history_k, history_v))
+        keys.append(k if rotate is None else rotate(k, torch.arange(first, stop, device=k.device)))
+        values.append(v)
+        cuts.append((cuts[-1][1], cuts[-1][1] + stop - first))
+    if not pinned:
+        return own_k, own_v, cuts
+    return torch.cat(keys, dim=2), torch.cat(values, dim=2), cuts
+
+
+def _tokens(offsets: Ints, indices_RLK: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The tokens (R, L, K, N) of the routed chunks, and which places hold none (None: all hold one)."""
+    device = indices_RLK.device
+    lengths = np.diff(offsets)
+    starts = torch.tensor(offsets[:-1], device=device)[indices_RLK.clamp(min=0)]
+    within = torch.arange(int(lengths.max()), device=device)
+    none = (indices_RLK < 0)[..., None].expand(*indices_RLK.shape, len(within))
+    if (lengths != lengths[0]).any():
+        none = none | (within >= torch.tensor(lengths, device=device)[indices_RLK.clamp(min=0)][..., None])
+    tokens = (starts[..., None] + within).clamp(max=int(offsets[-1]) - 1)
+    return tokens, none if none.any() else None
+
+
+def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
+    """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none."""
+    B, H, T, D = x_BHTD.shape
+    rows = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1) % (B * H) * T
+    flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
+    gathered = flat.view(*tokens_RLKN.shape, D)
+    return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)

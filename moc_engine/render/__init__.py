@@ -1,0 +1,1 @@
+"""Renders one shot: preparation, memory, denoising, decoding and tracing."""

@@ -1,0 +1,123 @@
+"""Who looks alike in two takes, by the model's own features: portraits to keep beside a take.
+
+A portrait is the mean of the features of a take's tokens, each as far as it attends to a name in the caption:
+it needs nothing but the backbone. Which layer and noise level tell most, and how well portraits tell looks
+apart, is measured where the truth is known, by `moc-studio eval identity`.
+
+Shapes: C channels, F latent frames, H and W latent sides, L tokens, E width of the features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor
+
+from moc_engine.models.backbone import Backbone
+from moc_engine.render.features import Kind, features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Where features are read: `layer` from 0, at noise level `noise` (0–1)."""
+
+    layer: int
+    noise: float
+    kind: Kind
+
+
+DEPTH: Final = 0.5
+"""How far into the model: its layer 3 of 0–5, the embedded one's."""
+
+NOISE: Final = 0.0
+KIND: Final[Kind] = "value"
+
+SHARPENED: Final = 4
+"""The power of attention to a name that weighs a token: of 1, 2, 4, 6 and 8 it told most in 20 stories."""
+
+ANOTHER_LOOK: Final = 0.186
+"""From this cosine distance of portraits on somebody looks otherwise, as the embedded model tells best."""
+
+VISIBLE: Final = (2 * ANOTHER_LOOK) ** 0.5
+"""The same between vectors of length 1, as a Euclidean distance."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Portrait:
+    """How a cast member's features look in a take: `vector` (E,) of length 1, and how much each token counts,
+    `weights` (L,), frame by frame, which sum to 1.
+    """
+
+    name: str
+    vector: Tensor
+    weights: Tensor
+
+
+def usual_reading(backbone: Backbone) -> Reading:
+    """Values at half depth, without noise: best for the embedded model; of others nothing is measured.
+
+    Values carry looks where keys carry what is to be found by. Of pairs of takes of one film that show one
+    cast member, in ten held-out stories, means over the tokens that are known to show them tell other looks
+    from the same with an AUC of .988 (.977–.998) in generated takes and .988 (.976–.999) in drawn ones;
+    Spearman's correlation with the distance of looks is .77 (.66–.85) and .80 (.65–.87). Portraits, which
+    find the tokens by attention, reach .943 (.901–.980) and .958 (.917–.995), .67 (.49–.79) and .76
+    (.60–.86); `ANOTHER_LOOK` puts .906 and .911 on the right side. In the ten stories it was chosen by, the
+    best of others: keys of that layer .94, values of layer 2 .95, inputs of attention .84, outputs .79; noise
+    only blurs (.98 at .1, .91 at .5). The latents averaged likewise: .76. Cosine, Euclidean distance and the
+    cosine less each vector's mean differ by about .002. `moc-studio eval identity` measures it.
+    """
+    layers = int(backbone.transformer.config.num_layers)
+    return Reading(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
+
+
+def portraits(
+    backbone: Backbone,
+    latents_CFHW: Tensor,
+    *,
+    global_caption: str,
+    caption: str,
+    cast: Sequence[str],
+    reading: Reading | None = None,
+) -> tuple[Portrait, ...]:
+    """One for each cast member that the caption names, in the order of the cast, if any token attends to it.
+
+    Raises `ValueError` for a layer that the model does not have.
+    """
+    names = backbone.family.mentions(global_caption, caption, cast)
+    if not names:
+        return ()
+    reading = usual_reading(backbone) if reading is None else reading
+    where = (reading.layer, reading.kind)
+    captions = backbone.family.captions(global_caption, caption, cast)
+    found = features(backbone, latents_CFHW, captions, noise=reading.noise, wanted=(where,), names=names)
+    if where not in found.tokens:
+        raise ValueError(f"layer: the model has no layer {reading.layer}")
+    made = []
+    for name, attention in found.named.items():
+        if not 0.0 < float(attention.max()) < math.inf:  # NaN too
+            continue
+        weights = sharpened(attention)
+        vector = pooled(found.tokens[where], weights)
+        length = float(vector.norm())
+        made.append(Portrait(name=name, vector=vector / (length or 1.0), weights=weights))
+    return tuple(made)
+
+
+def sharpened(attention_L: Tensor) -> Tensor:
+    """Weights (L,) that sum to 1, of tokens that attend to a name."""
+    weights = (attention_L / attention_L.max()) ** SHARPENED
+    return weights / weights.sum()
+
+
+def pooled(features_LE: Tensor, mask_L: Tensor) -> Tensor:
+    """The mean (E,) of the masked tokens; `mask_L` may be bool or weights, such as attention to a name.
+
+    Raises `ValueError` where no token counts.
+    """
+    weights = mask_L.to(features_LE)
+    if not float(weights.sum()) > 0.0:
+        raise ValueError("mask_L: no token counts")
+    return (weights @ features_LE) / weights.sum()

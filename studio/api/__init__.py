@@ -1,0 +1,1 @@
+"""HTTP routes: request models, routers and access checks."""

@@ -1,0 +1,7 @@
+"""One module per command of the command line, or family of small ones: options and what carries them out."""
+
+from __future__ import annotations
+
+from studio.cli import doctor, evaluate, projects, render, routing, sample, serve, train, words
+
+ALL = (serve, sample, projects, render, routing, words, doctor, train, evaluate)

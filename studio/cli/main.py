@@ -1,0 +1,81 @@
+"""The command line. Data and paths go to stdout, progress and messages to stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. Commands import what they need when they
+run, so that help, word lists and bad storyboards answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from moc_engine.errors import EngineError, RenderCancelled
+from studio import __version__
+from studio.cli import commands
+from studio.domain.errors import Interrupted, StudioError
+from studio.worker.renderers import MakeRenderer, load_renderer
+
+if TYPE_CHECKING:
+    pass
+
+
+def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = load_renderer) -> int:
+    """Runs one command and returns its exit code."""
+    args = build_parser().parse_args(argv)
+    args.make_renderer = make_renderer
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except StudioError as error:
+        return _failed(error, error.exit_code)
+    except RenderCancelled:
+        return _failed("interrupted", Interrupted.exit_code)
+    except EngineError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted", Interrupted.exit_code)
+    except BrokenPipeError:  # the reader of stdout left, as `head` does
+        _drop_stdout()
+        return 0
+    except ImportError as error:
+        return _failed(f"{error}; run moc-studio doctor", 1)
+    except OSError as error:
+        if error.errno is None:  # so says the loader of a library that is not there
+            return _failed(f"{error}; run moc-studio doctor", 1)
+        _drop_stdout()
+        return _failed(f"{error.filename or 'output'}: {error.strerror}", 1)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `run` to what carries it out."""
+    parser = _Parser(
+        prog="moc-studio", description="Captions in, a film out: multi-shot stories that remember."
+    )
+    parser.add_argument("--version", action="version", version=f"moc-studio {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands.ALL:
+        command.add_to(subparsers)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_failed(f"{message}; see {self.prog} --help", 2))
+
+
+def _failed(message: object, code: int) -> int:
+    print(f"moc-studio: {' '.join(str(message).splitlines())}", file=sys.stderr)
+    return code
+
+
+def _drop_stdout() -> None:
+    """Lets go of a stdout that takes no more, as Python would fail over it again at its end."""
+    with suppress(OSError):  # no real file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,55 @@
+"""The studio's folder, as commands are told of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.domain.errors import WrongUse
+
+if TYPE_CHECKING:
+    from studio.service.studio import Service
+
+
+def add_to(parser: Any) -> None:
+    """Adds `--root`."""
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(os.environ.get("MOC_STUDIO_ROOT") or "projects"),
+        metavar="DIR",
+        help="the studio's folder (default: $MOC_STUDIO_ROOT, else projects)",
+    )
+
+
+@contextmanager
+def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
+    """The studio of the command's `--root`; raises `WrongUse` where there is none, unless it may be `new`."""
+    from studio.service.studio import Service
+    from studio.store.upgrade import FILE, open_database
+
+    if not new and not (args.root / FILE).is_file():
+        raise WrongUse(
+            f"there is no studio in {args.root.absolute()}; name its folder by --root or MOC_STUDIO_ROOT "
+            "(moc-studio serve or import makes a new one)"
+        )
+    database = open_database(args.root)
+    try:
+        yield Service(args.root, database)
+    finally:
+        database.close()
+
+
+def find(service: Service, wanted: str) -> str:
+    """The id of the project of this id or title; raises `WrongUse` where there is none, or several."""
+    there = [project for project in service.projects() if project.trashed is None]
+    found = [p.id for p in there if p.id == wanted] or [p.id for p in there if p.title == wanted]
+    if not found:
+        raise WrongUse(f"there is no project '{wanted}'; moc-studio projects lists them")
+    if len(found) > 1:
+        raise WrongUse(f"{len(found)} projects are called '{wanted}'; name one by its id: {', '.join(found)}")
+    return found[0]

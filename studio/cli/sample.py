@@ -1,0 +1,43 @@
+"""`moc-studio sample`: puts a finished film into a new studio, so that there is something to play with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from studio.cli import root
+
+NAME: Final = "the-red-kite.yaml"
+
+
+def add_to(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "sample",
+        help="put a finished sample film into a new studio",
+        description="Renders a sample film into a studio that has no project yet; does nothing to others.",
+    )
+    root.add_to(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from studio.cli.work import work_off
+    from studio.exchange.yaml import read_storyboard
+
+    with root.opened(args, new=True) as service:
+        if service.projects():
+            return 0
+        print("Rendering the sample film, once; this takes a minute.", file=sys.stderr)
+        project = service.create(read_storyboard(_storyboard()))
+        done = work_off(args, service, service.render(project, "all"))
+        service.clear_queue()
+    return 0 if all(job.state == "done" for job in done) else 1
+
+
+def _storyboard() -> Path:
+    """Beside the packages in a clone, among them where they were installed."""
+    here = Path(__file__).parents[1]
+    places = (here / "examples" / NAME, here.parent / "projects" / "examples" / NAME)
+    return next(place for place in places if place.is_file())

@@ -1,0 +1,99 @@
+"""`moc-studio serve`: the studio in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from typing import Any
+
+from studio.cli import root
+from studio.domain.errors import WrongUse
+
+PORT = 7860
+
+
+def add_to(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "serve",
+        help="open the studio in the browser",
+        description="Serves the studio, with a process beside it that renders, until it is interrupted.",
+    )
+    root.add_to(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name others reach it by"
+    )
+    parser.add_argument(
+        "--auth", metavar="USER:PASSWORD", help="ask for a password (default: $MOC_STUDIO_AUTH)"
+    )
+    parser.add_argument(
+        "--open", action=argparse.BooleanOptionalAction, default=False, help="open a browser window"
+    )
+    parser.add_argument("--offline", action="store_true", help="never ask the model hub")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from studio.api.security import check_host, parse_login
+
+    given = args.auth or os.environ.get("MOC_STUDIO_AUTH")
+    login = parse_login(given) if given else None
+    check_host(args.host, login)
+    if not 0 <= args.port <= 65535:
+        raise WrongUse(f"--port: must lie within 0–65535, got {args.port}")
+    if args.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    place = _listening(args.host, args.port)
+    with place, root.opened(args, new=True) as service:
+        import uvicorn
+
+        from studio.web.app import make_app
+        from studio.worker.supervisor import Supervisor
+
+        (args.root / "logs").mkdir(parents=True, exist_ok=True)
+        logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
+        supervisor = Supervisor(args.root, service.worker_died, silent=service.worker_is_silent)
+        hosts = (args.host, *args.allow_host)
+        app = make_app(service, supervisor, hosts=hosts, login=login)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        threading.Thread(target=_tell, args=(server, place, args.open), daemon=True).start()
+        server.run(sockets=[place])
+    return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    place = socket.socket(family)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host, port))
+    except OSError as error:
+        place.close()
+        if error.errno == errno.EADDRINUSE:
+            raise WrongUse(
+                f"--port {port} is taken: is the studio open already? Choose another with --port"
+            ) from error
+        raise WrongUse(f"--host {host} --port {port}: {error.strerror}") from error
+    return place
+
+
+def _tell(server: Any, place: socket.socket, in_browser: bool) -> None:
+    """Says where the studio is once it answers."""
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.05)
+    host, port = place.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"MoC Studio is at {address} (Ctrl-C ends it; what it renders goes on next time)", file=sys.stderr)
+    if in_browser:
+        webbrowser.open(address)

@@ -1,0 +1,431 @@
+"""Edits of a project, as data: each says what it does in words, and makes a new project of an old one.
+
+Shots and takes are named by id. An edit that cannot be carried out raises `BadStoryboard`, which names the
+field where there is one, or `Refused`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
+
+from studio.domain.errors import BadStoryboard, Refused, StoryField
+from studio.domain.planner import FinishedTake, wanted_seed
+from studio.domain.project import Project
+from studio.domain.storyboard import SECONDS, CastMember, Settings, Shot, target
+
+Takes = Mapping[str, FinishedTake]
+
+
+def new_id() -> str:
+    """A name for a shot that no other has."""
+    return f"shot-{secrets.token_hex(6)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetFilm:
+    """Another title, style, size, rate or seed; None leaves what is there."""
+
+    op: Literal["film"] = "film"
+    title: str | None = None
+    style: str | None = None
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    seed: int | None = None
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        given = {name: getattr(self, name) for name in ("title", "style", "size", "fps", "seed")}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(project, board=replace(project.board, **chosen))
+
+    def words(self, project: Project) -> str:
+        given = {"title": "title", "style": "style", "size": "size", "fps": "frame rate", "seed": "seed"}
+        changed = [word for name, word in given.items() if getattr(self, name) is not None]
+        return f"change the {' and '.join(changed) or 'film'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSettings:
+    """How the film is made."""
+
+    settings: Settings
+    op: Literal["settings"] = "settings"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return replace(project, board=replace(project.board, settings=self.settings))
+
+    def words(self, project: Project) -> str:
+        return "change the settings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCast:
+    """The whole cast, in order."""
+
+    cast: tuple[CastMember, ...]
+    op: Literal["cast"] = "cast"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return replace(project, board=replace(project.board, cast=self.cast))
+
+    def words(self, project: Project) -> str:
+        return "change the cast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddShot:
+    """A new shot before place `at`, counted from 0; at the end where None."""
+
+    caption: str = ""
+    seconds: float = 3.0
+    at: int | None = None
+    id: str = field(default_factory=new_id)
+    op: Literal["add"] = "add"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        shots = project.board.shots
+        at = len(shots) if self.at is None else max(0, min(self.at, len(shots)))
+        new = _shot(at, lambda: Shot(id=self.id, caption=_line(self.caption), seconds=self.seconds))
+        return project.with_shots((*shots[:at], new, *shots[at:]))
+
+    def words(self, project: Project) -> str:
+        return "add a shot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCaption:
+    """What a shot shows."""
+
+    shot: str
+    caption: str
+    op: Literal["caption"] = "caption"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _changed(project, self.shot, caption=_line(self.caption))
+
+    def words(self, project: Project) -> str:
+        return f"change the caption of {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSeed:
+    """A seed of the shot's own; None: drawn from the film's."""
+
+    shot: str
+    seed: int | None
+    op: Literal["seed"] = "seed"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _changed(project, self.shot, seed=self.seed)
+
+    def words(self, project: Project) -> str:
+        return f"change the seed of {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trim:
+    """From where in its take the shot shows how many seconds."""
+
+    shot: str
+    trim: float
+    seconds: float
+    op: Literal["trim"] = "trim"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _changed(project, self.shot, trim=round(self.trim, 6), seconds=round(self.seconds, 6))
+
+    def words(self, project: Project) -> str:
+        return f"trim {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Two shots out of one, `at` seconds into what it shows. They share its take until one is edited."""
+
+    shot: str
+    at: float
+    id: str = field(default_factory=new_id)
+    op: Literal["split"] = "split"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        place = _place(project, self.shot)
+        whole = project.board.shots[place]
+        least = SECONDS[0]
+        if not least <= self.at <= whole.seconds - least:
+            raise Refused(
+                f"shot {place + 1} cannot be split there: both parts must be at least {least:g} s long"
+            )
+        take = takes.get(project.chosen.get(self.shot, ""))
+        first = replace(whole, seconds=round(self.at, 6))
+        second = _shot(
+            place + 1,
+            lambda: replace(
+                whole,
+                id=self.id,
+                trim=round(whole.trim + self.at, 6),
+                seconds=round(whole.seconds - self.at, 6),
+                seed=wanted_seed(project.board, place, take),
+            ),
+        )
+        shots = project.board.shots
+        made = project.with_shots((*shots[:place], first, second, *shots[place + 1 :]))
+        return made.choosing(self.id, project.chosen.get(self.shot))
+
+    def words(self, project: Project) -> str:
+        return f"split {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicate:
+    """Copies of shots, each behind its original, without its takes.
+
+    `ids` name the copies; they are drawn where there are too few.
+    """
+
+    shots: tuple[str, ...]
+    ids: tuple[str, ...] = field(default_factory=lambda: tuple(new_id() for _ in range(8)))
+    op: Literal["duplicate"] = "duplicate"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        wanted = _all_there(project, self.shots)
+        ids = iter(self.ids)
+        shots: list[Shot] = []
+        for shot in project.board.shots:
+            shots.append(shot)
+            if shot.id in wanted:
+                copy = partial(replace, shot, id=next(ids, None) or new_id(), lock=False)
+                shots.append(_shot(len(shots), copy))
+        return project.with_shots(tuple(shots))
+
+    def words(self, project: Project) -> str:
+        return f"duplicate {_numbers(project, self.shots)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    """Shots leave the project; their takes stay in the strip until they are swept."""
+
+    shots: tuple[str, ...]
+    op: Literal["delete"] = "delete"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        gone = _all_there(project, self.shots)
+        return project.with_shots(tuple(shot for shot in project.board.shots if shot.id not in gone))
+
+    def words(self, project: Project) -> str:
+        return f"delete {_numbers(project, self.shots)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """Shots, in the order they stand in, to before the place `to` (counted from 0, before the move)."""
+
+    shots: tuple[str, ...]
+    to: int
+    op: Literal["move"] = "move"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        moved = _all_there(project, self.shots)
+        shots = project.board.shots
+        to = max(0, min(self.to, len(shots)))
+        return project.with_shots(
+            (
+                *(shot for shot in shots[:to] if shot.id not in moved),
+                *(shot for shot in shots if shot.id in moved),
+                *(shot for shot in shots[to:] if shot.id not in moved),
+            )
+        )
+
+    def words(self, project: Project) -> str:
+        return f"move {_numbers(project, self.shots)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """Locked shots are never rendered anew."""
+
+    shots: tuple[str, ...]
+    on: bool
+    op: Literal["lock"] = "lock"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _flagged(project, self.shots, lock=self.on)
+
+    def words(self, project: Project) -> str:
+        return f"{'lock' if self.on else 'unlock'} {_numbers(project, self.shots)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Skipped shots are out of the cut and out of every context."""
+
+    shots: tuple[str, ...]
+    on: bool
+    op: Literal["skip"] = "skip"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _flagged(project, self.shots, skip=self.on)
+
+    def words(self, project: Project) -> str:
+        return f"{'skip' if self.on else 'bring back'} {_numbers(project, self.shots)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steer:
+    """Which other shots a shot must look at, must not, or should more (or less) than it would."""
+
+    shot: str
+    pins: tuple[str, ...] = ()
+    bans: tuple[str, ...] = ()
+    boosts: Mapping[str, float] = field(default_factory=dict)
+    op: Literal["steer"] = "steer"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        for other in (*self.pins, *self.bans, *self.boosts):
+            if target(other)[0] == self.shot:
+                raise Refused("a shot cannot be pinned to itself, or banned from itself")
+        return _changed(project, self.shot, pins=self.pins, bans=self.bans, boosts=dict(self.boosts))
+
+    def words(self, project: Project) -> str:
+        return f"steer {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choose:
+    """Another take for a shot."""
+
+    shot: str
+    take: str
+    op: Literal["choose"] = "choose"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        _place(project, self.shot)
+        if self.take not in takes or self.take in project.discarded:
+            raise Refused("that take is not there any more")
+        return project.choosing(self.shot, self.take)
+
+    def words(self, project: Project) -> str:
+        return f"choose another take for {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discard:
+    """A take goes into the bin; no shot shows it any longer."""
+
+    take: str
+    op: Literal["discard"] = "discard"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        if self.take not in takes:
+            raise Refused("that take is not there any more")
+        kept = {shot: take for shot, take in project.chosen.items() if take != self.take}
+        return replace(project, chosen=kept, discarded=project.discarded | {self.take})
+
+    def words(self, project: Project) -> str:
+        return "delete a take"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore:
+    """A shot gets back the caption, length and seed that a take was made with, and the take itself."""
+
+    shot: str
+    take: str
+    op: Literal["restore"] = "restore"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        chosen = Choose(shot=self.shot, take=self.take).apply(project, takes)
+        take = takes[self.take]
+        return _changed(
+            chosen,
+            self.shot,
+            caption=take.caption,
+            trim=0.0,
+            seconds=take.inputs.seconds,
+            seed=take.inputs.seed,
+        )
+
+    def words(self, project: Project) -> str:
+        return f"restore the settings of a take of {_numbers(project, (self.shot,))}"
+
+
+Edit = (
+    SetFilm
+    | SetSettings
+    | SetCast
+    | AddShot
+    | SetCaption
+    | SetSeed
+    | Trim
+    | Split
+    | Duplicate
+    | Delete
+    | Move
+    | Lock
+    | Skip
+    | Steer
+    | Choose
+    | Discard
+    | Restore
+)
+
+
+def _place(project: Project, shot: str) -> int:
+    place = project.place(shot)
+    if place is None:
+        raise Refused("that shot is not there any more")
+    return place
+
+
+def _all_there(project: Project, shots: Sequence[str]) -> frozenset[str]:
+    for shot in shots:
+        _place(project, shot)
+    if not shots:
+        raise Refused("no shot is selected")
+    return frozenset(shots)
+
+
+def _changed(project: Project, shot: str, **fields: object) -> Project:
+    place = _place(project, shot)
+    shots = project.board.shots
+    new = _shot(place, lambda: replace(shots[place], **fields))  # type: ignore[arg-type]
+    return project.with_shots((*shots[:place], new, *shots[place + 1 :]))
+
+
+def _line(text: str) -> str:
+    """The text on one line, with single spaces."""
+    return " ".join(text.split())
+
+
+def _flagged(project: Project, wanted: Collection[str], **flag: bool) -> Project:
+    chosen = _all_there(project, tuple(wanted))
+    return project.with_shots(
+        tuple(
+            replace(shot, **flag) if shot.id in chosen else shot  # type: ignore[arg-type]
+            for shot in project.board.shots
+        )
+    )
+
+
+def _shot(place: int, make: Callable[[], Shot]) -> Shot:
+    """The shot that `make` makes; what is wrong with it is told of the shot at `place`."""
+    try:
+        return make()
+    except BadStoryboard as error:
+        outer: StoryField = ("shots", place)
+        raise error.within(*outer) from error
+
+
+def _numbers(project: Project, shots: Sequence[str]) -> str:
+    """ "shot 3", "shots 3 and 4", "12 shots"."""
+    places = sorted(place + 1 for shot in shots if (place := project.place(shot)) is not None)
+    match places:
+        case [one]:
+            return f"shot {one}"
+        case [*some, last] if 0 < len(some) < 4:
+            return f"shots {', '.join(map(str, some))} and {last}"
+        case _:
+            return f"{len(places)} shots"

@@ -1,0 +1,294 @@
+"""What each shot's take is worth now, why, and what to render: from a project and its finished takes.
+
+A take is outdated where anything that decides its pixels differs by now. It is worth rendering anew where
+that is something of the shot's own, or a context take on which something in it hangs, as measured by its
+attention and carried along links. That is an estimate: how good a one, `moc-studio eval influence` measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from studio.domain.inputs import TakeInputs, inputs_of
+from studio.domain.project import Project
+from studio.domain.storyboard import Storyboard, compose_captions, shot_seed, target
+
+ROUNDED: Final = 1e-3
+"""By how much shares may fall short of what they are: traces keep them rounded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTake:
+    """What planning knows of a take.
+
+    `caption` is the shot's own as it stood; `context` holds (shot id, take id) of what it could look at,
+    `links` the share of its attention that went to each of these takes, by take id, and `strongest` what in
+    the picture drew most from each, with the share of that in what it drew from all. A take that was rolled
+    anew has another seed than the shot asked for; `rolled_from` is the one it asked for. `frames` long.
+    """
+
+    id: str
+    inputs: TakeInputs
+    caption: str
+    frames: int
+    context: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, float] = field(default_factory=dict)
+    strongest: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    rolled_from: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.inputs.fps
+
+    def share(self, take: str) -> float:
+        """The share of one take in what this one drew from all it could look at, 0–1."""
+        total = sum(self.links.values())
+        return self.links.get(take, 0.0) / total if total else 0.0
+
+    def hold(self, take: str) -> float:
+        """How much of this one hangs on another, 0–1: what foretells best whether it would change."""
+        return self.strongest[take][1] if take in self.strongest else self.share(take)
+
+
+State = Literal["unwritten", "missing", "fresh", "outdated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How things stand with one shot.
+
+    `state`: `unwritten` has no caption, `missing` no take. `take` is the chosen one, if it is there.
+    `reasons` say in words what differs from it. `influence` estimates how much of the picture is touched,
+    0–1; `worth` says whether that makes it worth rendering. `inputs` and `context`, (shot id, take id),
+    are what it would be rendered from now.
+    """
+
+    shot: str
+    place: int
+    state: State
+    take: str | None
+    reasons: tuple[str, ...]
+    influence: float
+    worth: bool
+    inputs: TakeInputs
+    context: tuple[tuple[str, str], ...]
+
+
+def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[Standing, ...]:
+    """One entry per shot, in order. `model` names the model that would render, to its weights.
+
+    A shot is also worth rendering where an earlier one is, on whose take it drew enough.
+    """
+    board = project.board
+    captions = compose_captions(board)
+    standings: list[Standing] = []
+    due: dict[str, float] = {}  # chosen takes that are to be replaced, and how much may change with them
+    for place, shot in enumerate(board.shots):
+        take = chosen_take(project, takes, shot.id)
+        context = context_of(project, takes, place)
+        inputs = inputs_of(
+            board,
+            model,
+            place,
+            caption=captions[place],
+            context=[(index, name) for index, _, name in context],
+            seed=wanted_seed(board, place, take),
+        )
+        named_context = each_once(context)
+        if take is None:
+            state: State = "missing"
+            reasons: tuple[str, ...] = ("not rendered yet",)
+            influence = 1.0
+        else:
+            others = tuple(pair for pair in named_context if pair[1] != take.id)  # not its other half's
+            told = [
+                *_own_reasons(board, place, take, inputs, named_context),
+                *_context_reasons(project, place, take, others),
+            ]
+            coming = list(_coming(project, take, due))
+            state = "outdated" if told else "fresh"
+            influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
+            shown = (*told, *coming) if influence >= board.settings.worth - ROUNDED else told
+            reasons = tuple(reason.words for reason in shown)
+        if not shot.caption:
+            state, reasons = "unwritten", ("no caption yet",)
+        open_to_it = state != "unwritten" and not shot.skip and not shot.lock
+        enough = influence > 0 and influence >= board.settings.worth - ROUNDED
+        worth = open_to_it and (state == "missing" or enough)
+        if worth and take is not None:
+            due[take.id] = influence
+        standings.append(
+            Standing(
+                shot=shot.id,
+                place=place,
+                state=state,
+                take=None if take is None else take.id,
+                reasons=reasons,
+                influence=influence,
+                worth=worth,
+                inputs=inputs,
+                context=named_context,
+            )
+        )
+    return tuple(standings)
+
+
+def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
+    """The take that stands for a shot, if it is there."""
+    name = project.chosen.get(shot)
+    return None if name is None or name in project.discarded else takes.get(name)
+
+
+def first_places(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:
+    """Where each take that the film shows stands, by its id: the first place where several shots show it."""
+    places: dict[str, int] = {}
+    for place, shot in enumerate(project.board.shots):
+        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
+            places.setdefault(take.id, place)
+    return places
+
+
+def context_of(project: Project, takes: Mapping[str, FinishedTake], place: int) -> list[tuple[int, str, str]]:
+    """(place, shot id, take id) of what a shot may look at: the chosen takes of earlier unskipped shots.
+
+    A take that several shots share is there for each of them.
+    """
+    return [
+        (index, shot.id, take.id)
+        for index, shot in enumerate(project.board.shots[:place])
+        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None
+    ]
+
+
+def each_once(context: Collection[tuple[int, str, str]]) -> tuple[tuple[str, str], ...]:
+    """(shot id, take id), each take with the first shot that shows it."""
+    first: dict[str, str] = {}
+    for _, shot, take in context:
+        first.setdefault(take, shot)
+    return tuple((shot, take) for take, shot in first.items())
+
+
+def wanted_seed(board: Storyboard, place: int, take: FinishedTake | None) -> int:
+    """The seed a shot asks for: its own, or that of its chosen take where that was rolled in its stead."""
+    asked = shot_seed(board, place)
+    return take.inputs.seed if take is not None and take.rolled_from == asked else asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reason:
+    words: str
+    influence: float
+
+
+def _own_reasons(
+    board: Storyboard,
+    place: int,
+    take: FinishedTake,
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> Iterator[_Reason]:
+    """What differs of the shot's own."""
+    then = take.inputs
+    same_caption = take.caption == board.shots[place].caption
+    same_words = then.caption == now.caption and then.global_caption == now.global_caption
+    places_then, places_now = then.places, now.places
+    common = places_then.keys() & places_now.keys()
+    differs = {
+        "model changed": then.model != now.model,
+        "caption changed": not same_caption,
+        "a look in its caption changed": same_caption and then.caption != now.caption,
+        "style changed": then.global_caption != now.global_caption,
+        "cast changed": (same_words and places_then != places_now)
+        or any(places_then[name] != places_now[name] for name in common),
+        "longer than its take": round(now.seconds * then.fps) > take.frames,
+        "frame rate changed": then.fps != now.fps,
+        "size changed": then.size != now.size,
+        "seed changed": then.seed != now.seed,
+        "steps changed": then.steps != now.steps,
+        "guidance changed": then.guidance != now.guidance,
+        "chunks per token changed": then.top_k != now.top_k,
+        "steering changed": _steered_otherwise(then, take.context, now, context),
+    }
+    yield from (_Reason(words=words, influence=1.0) for words, true in differs.items() if true)
+
+
+def _steered_otherwise(
+    then: TakeInputs,
+    seen: Collection[tuple[str, str]],
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> bool:
+    """Whether any of a context is steered otherwise than it was, as a take or else as a shot."""
+    before: dict[str, object] = {}
+    for shot, take in seen:
+        before[shot] = before[take] = _steering(then, take)
+    unsteered: frozenset[object] = frozenset()
+    return any(
+        _steering(now, take) != before.get(take, before.get(shot, unsteered)) for shot, take in context
+    )
+
+
+def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
+    """Pins, bans and boosts of one take and of its parts."""
+    told = [("pin", name) for name in inputs.pins] + [("ban", name) for name in inputs.bans]
+    steered = [(kind, *target(name)) for kind, name in told]
+    boosts = [(boost, *target(name)) for name, boost in inputs.boosts.items()]
+    return frozenset((kind, part) for kind, other, part in (*steered, *boosts) if other == take)
+
+
+def _context_reasons(
+    project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
+) -> Iterator[_Reason]:
+    """What differs of what the take of the shot at place `own` could look at."""
+    then, now = dict(take.context), dict(context)
+    if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
+        return
+    told = False
+    for shot, seen in then.items():
+        if now.get(shot) == seen or seen in now.values():
+            continue
+        told = True
+        words = f"{_what_became(project, own, shot, now)}; {_gave(take, seen)}"
+        yield _Reason(words=words, influence=take.hold(seen))
+    for shot, seen in now.items():
+        if shot not in then and seen not in then.values():
+            told = True
+            yield _Reason(words=f"{_name(project, shot)} is new before it", influence=0.0)
+    if not told:
+        yield _Reason(words="the shots before it were moved", influence=0.0)
+
+
+def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> Iterator[_Reason]:
+    """What will differ once earlier shots are rendered anew."""
+    for shot, seen in take.context:
+        if seen in due:
+            words = f"{_name(project, shot)} is to have a new take; {_gave(take, seen)}"
+            yield _Reason(words=words, influence=take.hold(seen) * due[seen])
+
+
+def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
+    place = project.place(shot)
+    name = _name(project, shot)
+    if shot in now:
+        return f"{name} has a new take"
+    if place is None:
+        return "a shot before it was deleted"
+    if project.board.shots[place].skip:
+        return f"{name} is skipped"
+    return f"{name} no longer comes before it" if place >= own else f"{name} has no take any more"
+
+
+def _name(project: Project, shot: str) -> str:
+    place = project.place(shot)
+    return "a deleted shot" if place is None else f"shot {place + 1}"
+
+
+def _gave(take: FinishedTake, seen: str) -> str:
+    share = take.share(seen)
+    part, most = take.strongest.get(seen, ("", 0.0))
+    if max(share, most) < 0.005:
+        return "it hardly looked there"
+    told = f", {most:.0%} of what {part} drew on" if part else ""
+    return f"it gave {share:.0%} of this shot's context{told}"

@@ -1,0 +1,47 @@
+"""A project: a storyboard, and which take stands for each of its shots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from studio.domain.storyboard import Shot, Storyboard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What a person edits. `chosen` maps shot ids to takes, `discarded` are takes in the bin."""
+
+    board: Storyboard
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    discarded: frozenset[str] = frozenset()
+
+    def place(self, shot: str) -> int | None:
+        """Where the shot with this id stands, from 0; None where it is gone."""
+        return next((place for place, other in enumerate(self.board.shots) if other.id == shot), None)
+
+    def with_shots(self, shots: tuple[Shot, ...]) -> Project:
+        """The project with these shots; what had been chosen for others is forgotten."""
+        left = {shot.id for shot in shots}
+        return replace(
+            self,
+            board=replace(self.board, shots=shots),
+            chosen={shot: take for shot, take in self.chosen.items() if shot in left},
+        )
+
+    def choosing(self, shot: str, take: str | None) -> Project:
+        """The project with another take for a shot, or none."""
+        others = {name: chosen for name, chosen in self.chosen.items() if name != shot}
+        return replace(self, chosen=others if take is None else {**others, shot: take})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A project in the list of all. Times are seconds since 1970."""
+
+    id: str
+    title: str
+    shots: int
+    changed: float
+    opened: float
+    trashed: float | None

@@ -1,0 +1,328 @@
+"""A storyboard: the story as plain data, its rules, and the captions as the model will read them.
+
+Shots are counted from 0 here and from 1 wherever a person reads or writes. A rule that is broken
+raises `BadStoryboard`, which names the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
+
+from studio.domain.errors import BadStoryboard
+
+MAX_SHOTS: Final = 500
+MAX_CAST: Final = 8
+SECONDS: Final = (0.5, 10.0)
+"""The shortest and longest shot."""
+FPS: Final = (1.0, 60.0)
+MOST_BOOST: Final = 100
+SIDE: Final = (64, 4096)
+"""The least and greatest width or height in pixels."""
+MAX_SEED: Final = 2**53 - 1
+"""What a browser, too, holds exactly."""
+
+Looks = Literal["first", "every"]
+
+_MAX_TEXT = 2000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+_WORD = re.compile(r"[^\W_]+")
+_POSSESSIVE = re.compile(r"[’']s?(?![^\W_])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CastMember:
+    """A character by name. Where `look` is left out, the first appearance decides it."""
+
+    name: str
+    look: str | None = None
+
+    def __post_init__(self) -> None:
+        _text(self.name, "name", most=40)
+        if not _WORD.search(self.name):
+            raise BadStoryboard(f"needs a letter or digit, got {self.name!r}", ("name",))
+        if self.name.endswith(("'s", "’s")):
+            raise BadStoryboard(f"give {self.name} without the {self.name[-2:]}", ("name",))
+        if self.look is not None:
+            _text(self.look, "look", most=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One caption and what else decides the shot's pictures.
+
+    `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it, or a part of one,
+    as "ID/Mira". The shot shows `seconds` of its take, from `trim` on. A shot without a seed of its own
+    draws one from the film's seed and its id.
+    """
+
+    id: str
+    caption: str
+    seconds: float = 3.0
+    trim: float = 0.0
+    seed: int | None = None
+    pins: tuple[str, ...] = ()
+    bans: tuple[str, ...] = ()
+    boosts: Mapping[str, float] = field(default_factory=dict)
+    skip: bool = False
+    lock: bool = False
+
+    def __post_init__(self) -> None:
+        _id(self.id, "id")
+        for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
+            for name in names:
+                _target(name, where)
+        if self.caption:
+            _text(self.caption, "caption", most=_MAX_TEXT)
+        _number(self.seconds, "seconds", *SECONDS, unit=" s")
+        _number(self.trim, "trim", 0, round(SECONDS[1] - self.seconds, 6), unit=" s")
+        if self.seed is not None:
+            _seed(self.seed, "seed")
+        both = [name for name in self.pins if name in self.bans]
+        if both:
+            raise BadStoryboard("the same shot is also pinned", ("bans", self.bans.index(both[0])))
+        for name, boost in self.boosts.items():
+            if name in self.bans:
+                raise BadStoryboard("the same shot is also banned", ("boosts", name))
+            if not abs(boost) <= MOST_BOOST:
+                raise BadStoryboard(
+                    f"must lie within {-MOST_BOOST} to {MOST_BOOST}, got {boost:g}", ("boosts", name)
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the film is made; None leaves it to the model.
+
+    `looks` says whether a cast member's look goes into the first caption that names it, which is
+    enough for a model that remembers, or into every one. Of changes in a shot's context, those of
+    takes from which something in its picture drew at least the share `worth` make it worth rendering anew.
+    """
+
+    model: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    top_k: int | None = None
+    looks: Looks = "first"
+    worth: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _number(self.steps, "steps", 1, 1000)
+        if self.guidance is not None:
+            _number(self.guidance, "guidance", 0, 30)
+        if self.top_k is not None:
+            _number(self.top_k, "top_k", 0, 10_000)
+        if self.looks not in ("first", "every"):
+            raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
+        _number(self.worth, "worth", 0, 1)
+        if self.model is not None:
+            _text(self.model, "model", most=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storyboard:
+    """A whole film: `style` is the caption every shot inherits, `size` is (width, height) in pixels.
+
+    It may be half-written; what `check_ready` asks for besides is needed for rendering it whole.
+    """
+
+    title: str
+    shots: tuple[Shot, ...] = ()
+    cast: tuple[CastMember, ...] = ()
+    style: str = ""
+    size: tuple[int, int] = (1280, 720)
+    fps: float = 24.0
+    seed: int = 0
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        _text(self.title, "title", most=200)
+        if self.style:
+            _text(self.style, "style", most=_MAX_TEXT)
+        for side, name in zip(self.size, ("width", "height"), strict=True):
+            if not SIDE[0] <= side <= SIDE[1]:
+                raise BadStoryboard(
+                    f"the {name} must lie within {SIDE[0]}–{SIDE[1]} pixels, got {side}", ("size",)
+                )
+            if side % 2:
+                raise BadStoryboard(f"the {name} must be even, got {side}", ("size",))
+        _number(self.fps, "fps", *FPS)
+        _seed(self.seed, "seed")
+        self._check_cast()
+        self._check_shots()
+
+    def _check_cast(self) -> None:
+        if len(self.cast) > MAX_CAST:
+            raise BadStoryboard(f"at most {MAX_CAST} cast members fit, got {len(self.cast)}", ("cast",))
+        seen: dict[tuple[str, ...], str] = {}
+        for index, member in enumerate(self.cast):
+            words = _words(member.name)
+            if words in seen:
+                raise BadStoryboard(
+                    f"{member.name} cannot be told from {seen[words]} in a caption", ("cast", index, "name")
+                )
+            seen[words] = member.name
+
+    def _check_shots(self) -> None:
+        if len(self.shots) > MAX_SHOTS:
+            raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(self.shots)}", ("shots",))
+        if len({shot.id for shot in self.shots}) < len(self.shots):
+            raise BadStoryboard("two shots share an id", ("shots",))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(member.name for member in self.cast)
+
+
+def check_ready(board: Storyboard) -> None:
+    """Raises `BadStoryboard` where there is nothing to render, or a shot without a caption."""
+    if not board.shots:
+        raise BadStoryboard("at least one shot is needed", ("shots",))
+    if all(shot.skip for shot in board.shots):
+        raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
+    for index, shot in enumerate(board.shots):
+        if not shot.caption:
+            raise BadStoryboard("is empty", ("shots", index, "caption"))
+
+
+Steered = tuple[int, str | None]
+"""A shot by its place, and a part of it by name; None for all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotSteering:
+    """A shot's steering by place in the story, counted from 0, and by part: None for all of a shot.
+
+    `dormant` are the places of steered shots that are skipped or no longer earlier; None stands for
+    a shot that is gone.
+    """
+
+    pins: tuple[Steered, ...] = ()
+    bans: tuple[Steered, ...] = ()
+    boosts: Mapping[Steered, float] = field(default_factory=dict)
+    dormant: tuple[int | None, ...] = ()
+
+
+def steering(board: Storyboard, index: int) -> ShotSteering:
+    """What shot `index` is told about earlier shots, as far as it can take effect."""
+    places = {shot.id: place for place, shot in enumerate(board.shots)}
+    shot = board.shots[index]
+    awake: dict[str, Steered] = {}
+    dormant: list[int | None] = []
+    for name in dict.fromkeys((*shot.pins, *shot.bans, *shot.boosts)):
+        other, part = target(name)
+        place = places.get(other)
+        if place is not None and place < index and not board.shots[place].skip:
+            awake[name] = place, part
+        else:
+            dormant.append(place)
+    return ShotSteering(
+        pins=tuple(awake[name] for name in shot.pins if name in awake),
+        bans=tuple(awake[name] for name in shot.bans if name in awake),
+        boosts={awake[name]: boost for name, boost in shot.boosts.items() if name in awake},
+        dormant=tuple(dormant),
+    )
+
+
+def target(name: str) -> tuple[str, str | None]:
+    """ "a/Mira" -> ("a", "Mira"), "a" -> ("a", None): what a pin, ban or boost is about."""
+    other, _, part = name.partition("/")
+    return other, part or None
+
+
+def shot_seed(board: Storyboard, index: int) -> int:
+    """The shot's own seed, or one drawn from the film's seed and the shot's id."""
+    shot = board.shots[index]
+    if shot.seed is not None:
+        return shot.seed
+    digest = hashlib.sha256(f"{board.seed} {shot.id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def compose_captions(board: Storyboard) -> tuple[str, ...]:
+    """Each shot's caption, with the looks of the cast members it introduces.
+
+    A look joins the first unskipped caption that names its owner, or with `looks="every"` each one.
+    """
+    introduced: set[str] = set()
+    captions = []
+    for shot in board.shots:
+        sentences = [shot.caption]
+        if not shot.skip:
+            for member in board.cast:
+                if member.look and member.name not in introduced and named(shot.caption, member.name):
+                    sentences.append(f"{member.name} is {member.look.rstrip('. ')}")
+                    if board.settings.looks == "first":
+                        introduced.add(member.name)
+        captions.append(_as_sentences(sentences))
+    return tuple(captions)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "1280x720" -> (1280, 720)."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
+    if match is None:
+        raise BadStoryboard(f"must be WIDTHxHEIGHT, such as 1280x720, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def named(caption: str, name: str) -> bool:
+    """Whether the caption names somebody, in words of its own, in any case, or as "Mira's"."""
+    said, words = _words(name), _words(caption)
+    return any(words[at : at + len(said)] == said for at in range(len(words) - len(said) + 1))
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(_POSSESSIVE.sub("", text.casefold())))
+
+
+def _as_sentences(parts: list[str]) -> str:
+    """ "Mira waves", "Mira is red" -> "Mira waves. Mira is red."; a single part stays as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
+
+
+def _text(value: str, name: str, *, most: int) -> None:
+    if not value.strip():
+        raise BadStoryboard("is empty", (name,))
+    if len(value) > most:
+        raise BadStoryboard(f"has {len(value)} characters; at most {most} fit", (name,))
+    if _CONTROL.search(value):
+        raise BadStoryboard("holds a control character", (name,))
+
+
+def _id(value: str, name: str) -> None:
+    if not _ID.fullmatch(value):
+        raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {value!r}", (name,))
+
+
+def _target(value: str, name: str) -> None:
+    other, part = target(value)
+    _id(other, name)
+    if part is not None:
+        _text(part, name, most=80)
+        if len(part.splitlines()) > 1 or "\t" in part:
+            raise BadStoryboard("names a part on one line", (name,))
+    elif "/" in value:
+        raise BadStoryboard(f"names no part after the /, got {value!r}", (name,))
+
+
+def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:
+    if not math.isfinite(value):
+        raise BadStoryboard("must be a finite number", (name,))
+    if not low <= value <= high:
+        raise BadStoryboard(f"must lie within {low:g}–{high:g}{unit}, got {value:g}", (name,))
+
+
+def _seed(value: int, name: str) -> None:
+    if not 0 <= value <= MAX_SEED:
+        raise BadStoryboard(f"must be a whole number from 0 to {MAX_SEED}, got {value}", (name,))

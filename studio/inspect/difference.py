@@ -1,0 +1,85 @@
+"""One take's routing against another's of the same shot."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moc_engine.trace.record import RoutingTrace
+from studio.inspect.sources import Source, by_source, shot_name, sources_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Difference:
+    """What the right take drew more (above 0) or less than the left.
+
+    `table` (Q, S) by parts of the shot, `query`, and by sources that either of them saw; `shots` sums it up
+    per earlier shot, the largest change first.
+    """
+
+    query: tuple[str, ...]
+    sources: tuple[Source, ...]
+    table: Floats
+    shots: tuple[tuple[str, float], ...]
+
+
+def difference(left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int]) -> Difference:
+    """Parts and sources are matched by name, sources by where their take stands too; those of one name in
+    order.
+    """
+    tables = []
+    sources: dict[tuple[Hashable, int], Source] = {}
+    parts: dict[tuple[Hashable, int], str] = {}
+    for trace in (left, right):
+        own = sources_of(trace, places)
+        columns = _numbered([_key(source) for source in own])
+        rows = _numbered([chunk.name for chunk in trace.query])
+        for column, source in zip(columns, own, strict=True):
+            sources.setdefault(column, source)
+        parts |= {row: chunk.name for row, chunk in zip(rows, trace.query, strict=True)}
+        shares = by_source(trace.by_query(), own)
+        tables.append(
+            {(row, column): shares[q, s] for q, row in enumerate(rows) for s, column in enumerate(columns)}
+        )
+    sources = dict(sorted(sources.items(), key=lambda item: _order(item[1])))
+    before, after = (
+        np.array([[table.get((row, column), 0.0) for column in sources] for row in parts]) for table in tables
+    )
+    return Difference(
+        query=tuple(parts.values()),
+        sources=tuple(sources.values()),
+        table=after - before,
+        shots=_by_shot(left, right, places),
+    )
+
+
+def _key(source: Source) -> Hashable:
+    return source.kind, source.take if source.place is None else source.place, source.name
+
+
+def _order(source: Source) -> tuple[int, float]:
+    """As in a trace: the shot itself, earlier ones as the film shows them, captions."""
+    kind = ("own", "history", "caption").index(source.kind)
+    return kind, float("inf") if source.place is None else source.place
+
+
+def _numbered(keys: Sequence[Hashable]) -> list[tuple[Hashable, int]]:
+    """Each key with how often it came before."""
+    return [(key, keys[:nth].count(key)) for nth, key in enumerate(keys)]
+
+
+def _by_shot(
+    left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int]
+) -> tuple[tuple[str, float], ...]:
+    changes: dict[str, float] = {}
+    for trace, sign in ((left, -1.0), (right, 1.0)):
+        for link in trace.links():
+            name = shot_name(places.get(link.take or ""))
+            changes[name] = changes.get(name, 0.0) + sign * link.share
+        changes["the shot itself"] = changes.get("the shot itself", 0.0) + sign * trace.own_share()
+    return tuple(sorted(changes.items(), key=lambda change: -abs(change[1])))

@@ -1,0 +1,199 @@
+"""What a routing trace says, in words: how much a shot drew from which earlier shot, and for whom."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from moc_engine.trace.record import EMPTY, Floats, Portraits, RoutingTrace
+from studio.domain.inputs import TakeInputs
+from studio.domain.storyboard import target
+from studio.inspect.heads import remembers
+from studio.inspect.sources import NOBODY, Source, by_source, shot_name, sources_of
+
+PAIRS: Final = 3
+"""How many pairs of chunks are named per link."""
+
+FAINT: Final = 0.02
+FAINT_PART: Final = 0.15
+"""Shares not worth a sentence: of the past in all attention, and of one source in the past."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What part `query` of a shot drew from part `source` of an earlier one, as a share of its attention."""
+
+    query: str
+    source: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldLink:
+    """The share of a shot's attention that went to one take, and its strongest pairs.
+
+    `shot` is where that take stands in the film now, None where the film no longer shows it.
+    """
+
+    shot: int | None
+    take: str | None
+    share: float
+    pairs: tuple[Pair, ...]
+
+
+def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink, ...]:
+    """The links of a trace, the strongest first; `places` says where in the film each take stands.
+
+    The trace itself counts shots as they were when it was recorded.
+    """
+    by_query = trace.by_query()
+    return tuple(
+        ToldLink(
+            shot=places.get(link.take or ""),
+            take=link.take,
+            share=link.share,
+            pairs=_pairs(trace, by_query, link.source),
+        )
+        for link in trace.links()
+    )
+
+
+def in_words(
+    trace: RoutingTrace, inputs: TakeInputs, places: Mapping[str, int], captions: Mapping[str, str]
+) -> list[str]:
+    """A few lines on one take: a paragraph, then earlier takes with their strongest pairs, then its steering.
+
+    `places` says where in the film each take stands; `captions` are those of all takes by id, shown or not.
+    """
+    lines = textwrap.wrap(paragraph(trace, places), width=100)
+    for link in told_links(trace, places):
+        caption = captions.get(link.take or "")
+        told = f": {caption}" if caption else ""
+        lines.append(f"{_percent(link.share)} went to {shot_name(link.shot)}{told}")
+        lines += [
+            f"      {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
+        ]
+    lines += _steered("pinned", inputs.pins, places)
+    lines += _steered("banned", inputs.bans, places)
+    return lines + _steered("boosted", tuple(inputs.boosts), places)
+
+
+def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
+    """What a shot remembered, in one paragraph; `places` says where in the film each take stands."""
+    return " ".join((*_remembered(trace, places), *_idle(trace, places)))
+
+
+def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]:
+    sources = sources_of(trace, places)
+    own = trace.own_share()
+    past = sum(trace.shot_shares().values())
+    if not remembers(trace):
+        return ("It saw no earlier shot: everything in it is its own.",)
+    if not past:
+        banned = _all_banned(trace)
+        why = "All that came before was banned" if banned else "Nothing that came before got any attention"
+        return (f"{why}: everything in it is its own.",)
+    captions = trace.caption_share()
+    told = "" if captions is None else f", {captions:.0%} went to captions"
+    sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
+    if trace.portraits is not None:
+        sentences += _portrayed(trace, trace.portraits, places)
+    for query, chunk in enumerate(trace.query):
+        if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
+            sentences += _drawn_from(trace, sources, query)
+    return sentences
+
+
+def _portrayed(trace: RoutingTrace, portraits: Portraits, places: Mapping[str, int]) -> Iterator[str]:
+    """A sentence on where the tokens that show somebody looked most."""
+    for name, shares in zip(portraits.names, portraits.shares, strict=True):
+        drew = trace.by_take(shares)
+        total, best = sum(drew.values()), max(drew, key=lambda take: drew[take])
+        if total >= FAINT:
+            yield (
+                f"{name} drew most from {shot_name(places.get(best))}: {drew[best] / total:.0%} of what it "
+                "took from earlier shots."
+            )
+
+
+def _idle(trace: RoutingTrace, places: Mapping[str, int]) -> Iterator[str]:
+    """A sentence on each part that was to be pinned, banned or boosted, and that its shot does not show."""
+    held = {f"{chunk.shot}/{chunk.name}" for chunk in trace.context if chunk.kind == "history"}
+    takes = {str(chunk.shot): chunk.take for chunk in trace.context if chunk.kind == "history"}
+    parts = trace.steering.get("parts", {})
+    for kind, word in (("pins", "pin"), ("bans", "ban"), ("boosts", "boost")):
+        for name in parts.get(kind, ()):
+            shot, part = target(name)
+            if name not in held and shot in takes:
+                where = shot_name(places.get(takes[shot] or ""))
+                why = "that take shows no such part" if trace.grid is None else "this model knows no parts"
+                yield f"The {word} of {part} in {where} did nothing: {why}."
+
+
+def _all_banned(trace: RoutingTrace) -> bool:
+    """Whether each part of the past was banned, by itself or with its shot."""
+    steering = trace.steering
+    parts = set(steering.get("parts", {}).get("bans", ()))
+    shots = set(steering.get("bans", ()))
+    return all(
+        chunk.shot in shots or f"{chunk.shot}/{chunk.name}" in parts or chunk.name.endswith(EMPTY)
+        for chunk in trace.context
+        if chunk.kind == "history"
+    )
+
+
+def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> list[str]:
+    """A sentence on where one part of the shot looked most, and how many heads agree on it."""
+    past = [source for source in sources if source.kind == "history"]
+    shares = by_source(trace.shares(query=query), past)
+    total = float(shares.sum())
+    best = int(np.where([source.name == NOBODY for source in past], -1.0, shares).argmax())
+    if past[best].name == NOBODY or total < FAINT or shares[best] < FAINT_PART * total:
+        return []
+    name = trace.query[query].name[:1].upper() + trace.query[query].name[1:]
+    by_step = trace.table[:, :, :, query]
+    by_head = by_source(np.average(by_step, axis=2, weights=trace.weights), past)  # (N, H, sources)
+    looking = by_head.sum(axis=-1) > 0
+    agree = (by_head.argmax(axis=-1) == best) & looking
+    weights = np.broadcast_to(trace.heads, looking.shape)
+    heads = float(weights[agree].sum() / max(1, weights[looking].sum()))
+    return [
+        f"{name} drew most from {past[best].label}: {shares[best] / total:.0%} of what it took from earlier "
+        f"shots, the first choice of {heads:.0%} of the heads."
+    ]
+
+
+def _pairs(trace: RoutingTrace, by_query: Floats, shot: int) -> tuple[Pair, ...]:
+    columns = [i for i, c in enumerate(trace.context) if c.kind == "history" and c.shot == shot]
+    shares: dict[tuple[str, str], list[float]] = {}
+    for row, chunk in enumerate(trace.query):
+        for column in columns:
+            pair = (chunk.name, trace.context[column].name)
+            shares.setdefault(pair, []).append(float(by_query[row, column]))
+    pairs = [
+        Pair(query=q, source=s, share=float(np.mean(found)))
+        for (q, s), found in shares.items()
+        if not (q.endswith(EMPTY) or s.endswith(EMPTY))
+    ]
+    strongest = sorted(pairs, key=lambda pair: -pair.share)[:PAIRS]
+    return tuple(pair for pair in strongest if pair.share > 0)
+
+
+def _steered(word: str, takes: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    if not takes:
+        return []
+    told = []
+    for name in takes:
+        take, part = target(name)
+        shot = shot_name(places.get(take))
+        told.append(shot if part is None else f"{part} in {shot}")
+    return [f"{word}: {', '.join(dict.fromkeys(told))}"]
+
+
+def _percent(share: float) -> str:
+    """.4132 -> " 41%"; what is there but small is not called nothing."""
+    return "< 1%" if 0 < share < 0.005 else f"{share:4.0%}"

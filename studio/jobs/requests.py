@@ -1,0 +1,74 @@
+"""What the engine is asked for, from a take's inputs and the takes it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
+from moc_engine.contract import ContextTake, RenderRequest
+from studio import __version__
+from studio.domain.inputs import TakeInputs
+from studio.domain.storyboard import target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A take that a render may look at: the place of its shot, what it was made from, its latents."""
+
+    id: str
+    place: int
+    inputs: TakeInputs
+    latents: Path
+
+
+def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], output: Path) -> RenderRequest:
+    """The request for the shot at `place`, which is later than all of its context."""
+    place_of = {seen.id: seen.place for seen in context}
+    return RenderRequest(
+        shot=place,
+        caption=inputs.caption,
+        global_caption=inputs.global_caption,
+        cast=inputs.cast,
+        seconds=inputs.seconds,
+        fps=inputs.fps,
+        size=inputs.size,
+        seed=inputs.seed,
+        output=output,
+        context=tuple(
+            ContextTake(
+                id=seen.id,
+                shot=seen.place,
+                latents=seen.latents,
+                caption=seen.inputs.caption,
+                global_caption=seen.inputs.global_caption,
+                cast=seen.inputs.cast,
+                seconds=seen.inputs.seconds,
+            )
+            for seen in context
+        ),
+        steering=Steering(
+            pins=tuple(place_of[take] for take in inputs.pins if take in place_of),
+            bans=tuple(place_of[take] for take in inputs.bans if take in place_of),
+            boosts={place_of[take]: boost for take, boost in inputs.boosts.items() if take in place_of},
+        ),
+        parts=PartSteering(
+            pins=tuple(_parts(inputs.pins, place_of).values()),
+            bans=tuple(_parts(inputs.bans, place_of).values()),
+            boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, place_of).items()},
+        ),
+        routing=RoutingChoice(top_k=inputs.top_k),
+        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
+        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
+    )
+
+
+def _parts(names: Iterable[str], place_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:
+    """Of names of takes and of parts of takes, the parts: (place of the shot, part)."""
+    found: dict[str, tuple[int, str]] = {}
+    for name in names:
+        take, part = target(name)
+        if part is not None and take in place_of:
+            found[name] = place_of[take], part
+    return found

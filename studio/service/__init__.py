@@ -1,0 +1,1 @@
+"""One object through which the page, the routes and the command line use the studio."""

@@ -1,0 +1,281 @@
+"""What a view shows of a project, as plain data: every time in seconds, every place counted from 0."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from studio.domain.planner import Standing
+from studio.domain.project import Project
+from studio.domain.storyboard import Settings, ShotSteering, Storyboard, steering
+from studio.jobs.estimate import Rates, measured
+from studio.jobs.job import FINISHED, Job
+from studio.service.unknown_words import find_unknown_words
+from studio.store.casting import with_cast
+from studio.store.projects import Stored
+from studio.store.takes import StoredTake
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownSpan:
+    """A word that the model would not read, at start:stop of a text, and a known one like it."""
+
+    start: int
+    stop: int
+    suggestion: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeState:
+    """A take in a shot's strip. `context` are (place of the shot that shows it now or None, share)."""
+
+    id: str
+    seed: int
+    seconds: float
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    caption: str
+    created: float
+    spent: float
+    backend: str
+    own_share: float | None
+    context: tuple[tuple[int | None, float], ...]
+    chosen: bool
+    discarded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotState:
+    """A shot on the timeline. `begins` is its place in the cut; skipped shots take no time there."""
+
+    id: str
+    caption: str
+    begins: float
+    seconds: float
+    trim: float
+    seed: int | None
+    lock: bool
+    skip: bool
+    pins: tuple[str, ...]
+    bans: tuple[str, ...]
+    boosts: Mapping[str, float]
+    dormant: tuple[int | None, ...]
+    state: str
+    worth: bool
+    reasons: tuple[str, ...]
+    influence: float
+    take: str | None
+    takes: tuple[TakeState, ...]
+    unknown: tuple[UnknownSpan, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CastState:
+    """A cast member, and the words of the look that the model would not read."""
+
+    name: str
+    look: str | None
+    unknown: tuple[UnknownSpan, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """A job in the queue. `place` is where its shot stands in its project, None where it is gone."""
+
+    id: int
+    project: str
+    title: str
+    shot: str
+    place: int | None
+    state: str
+    reason: str
+    seconds: float
+    stage: str | None
+    step: int
+    steps: int
+    seconds_left: float | None
+    picture: int
+    error: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectState:
+    """A project as it was at `stamp`; `due` shots are worth rendering, in about `due_seconds`."""
+
+    id: str
+    revision: int
+    stamp: str
+    title: str
+    style: str
+    style_unknown: tuple[UnknownSpan, ...]
+    size: tuple[int, int]
+    fps: float
+    seed: int
+    seconds: float
+    settings: Settings
+    cast: tuple[CastState, ...]
+    shots: tuple[ShotState, ...]
+    undo: str | None
+    redo: str | None
+    due: int
+    due_seconds: float
+
+
+def project_state(
+    stored: Stored,
+    takes: Mapping[str, StoredTake],
+    strips: Mapping[str, Sequence[str]],
+    standings: Sequence[Standing],
+    *,
+    knows_words: bool,
+) -> ProjectState:
+    """Everything the timeline shows. `knows_words`: the model reads known words alone."""
+    project, board = stored.project, stored.project.board
+    unknown = _unknown(project) if knows_words else {}
+    rates = measured(takes.values())
+    places = {take: project.place(shot) for shot, take in project.chosen.items()}
+    due = [standing for standing in standings if standing.worth]
+    shots = []
+    begins = 0.0
+    for standing, shot in zip(standings, board.shots, strict=True):
+        steered: ShotSteering = steering(board, standing.place)
+        shots.append(
+            ShotState(
+                id=shot.id,
+                caption=shot.caption,
+                begins=begins,
+                seconds=shot.seconds,
+                trim=shot.trim,
+                seed=shot.seed,
+                lock=shot.lock,
+                skip=shot.skip,
+                pins=shot.pins,
+                bans=shot.bans,
+                boosts=shot.boosts,
+                dormant=steered.dormant,
+                state=standing.state,
+                worth=standing.worth,
+                reasons=standing.reasons,
+                influence=standing.influence,
+                take=standing.take,
+                takes=_strip(project, takes, strips.get(shot.id, ()), standing, places),
+                unknown=unknown.get(("shots", standing.place, "caption"), ()),
+            )
+        )
+        begins += 0.0 if shot.skip else shot.seconds
+    return ProjectState(
+        id=stored.id,
+        revision=stored.revision,
+        stamp=stamp_of(stored, strips),
+        title=board.title,
+        style=board.style,
+        style_unknown=unknown.get(("style",), ()),
+        size=board.size,
+        fps=board.fps,
+        seed=board.seed,
+        seconds=begins,
+        settings=board.settings,
+        cast=tuple(
+            CastState(name=m.name, look=m.look, unknown=unknown.get(("cast", i, "look"), ()))
+            for i, m in enumerate(board.cast)
+        ),
+        shots=tuple(shots),
+        undo=stored.undo,
+        redo=stored.redo,
+        due=len(due),
+        due_seconds=sum(expected(rates, standing) for standing in due),
+    )
+
+
+def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]]) -> str:
+    """Changes whenever anything of the project does that is shown."""
+    shown = stored.revision, sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
+    return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
+
+
+def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
+    """The words of a text that the model would not read, as somebody types it."""
+    if not text.strip():
+        return ()
+    board = Storyboard(title="text", cast=project.board.cast, style=text)
+    return _unknown(Project(board=board)).get(("style",), ())
+
+
+def expected(rates: Rates, standing: Standing) -> float:
+    """How many seconds a shot's render should take."""
+    return rates.seconds(standing.inputs)
+
+
+def job_states(jobs: Sequence[Job], titles: Mapping[str, Project]) -> tuple[JobState, ...]:
+    """The jobs that run or wait, and the last that ended; `titles` are the projects they belong to."""
+    waiting = [job for job in jobs if job.state not in FINISHED]
+    ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: -(job.finished or 0.0))
+    shown = [*sorted(waiting, key=lambda job: (job.state != "running", job.place)), *ended[:_ENDED]]
+    return tuple(job_state(job, titles[job.project]) for job in shown if job.project in titles)
+
+
+_ENDED = 20
+"""How many jobs that ended are shown."""
+
+
+def job_state(job: Job, project: Project) -> JobState:
+    """A job of a project."""
+    progress = job.progress
+    return JobState(
+        id=job.id,
+        project=job.project,
+        title=project.board.title,
+        shot=job.order.shot,
+        place=project.place(job.order.shot),
+        state=job.state,
+        reason=job.order.reason,
+        seconds=job.order.seconds,
+        stage=None if progress is None else progress.stage,
+        step=0 if progress is None else progress.step,
+        steps=0 if progress is None else progress.steps,
+        seconds_left=None if progress is None else progress.seconds_left,
+        picture=job.picture,
+        error=job.error,
+        attempts=job.attempts,
+    )
+
+
+def _strip(
+    project: Project,
+    takes: Mapping[str, StoredTake],
+    strip: Sequence[str],
+    standing: Standing,
+    places: Mapping[str, int | None],
+) -> tuple[TakeState, ...]:
+    names = dict.fromkeys((*strip, *([standing.take] if standing.take else [])))
+    return tuple(
+        TakeState(
+            id=take.id,
+            seed=take.inputs.seed,
+            seconds=take.seconds,
+            frames=take.frames,
+            fps=take.inputs.fps,
+            size=take.inputs.size,
+            caption=take.caption,
+            created=take.created,
+            spent=sum(take.timings.values()),
+            backend=take.backend,
+            own_share=take.own_share,
+            context=tuple((places.get(seen), take.share(seen)) for _, seen in take.context),
+            chosen=take.id == standing.take,
+            discarded=take.id in project.discarded,
+        )
+        for take in (takes[name] for name in names if name in takes)
+    )
+
+
+def _unknown(project: Project) -> dict[tuple[str | int, ...], tuple[UnknownSpan, ...]]:
+    shown = replace(project.board, shots=tuple(replace(shot, skip=False) for shot in project.board.shots))
+    spans: dict[tuple[str | int, ...], tuple[UnknownSpan, ...]] = {}
+    for word in find_unknown_words(with_cast(shown)):
+        span = UnknownSpan(start=word.start, stop=word.end, suggestion=word.suggestion)
+        spans[word.field] = (*spans.get(word.field, ()), span)
+    return spans

@@ -1,0 +1,29 @@
+"""Who plays in a story that lists no cast: the names that its captions use."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from moc_engine.vocabulary import find_names
+from studio.domain.errors import BadStoryboard
+from studio.domain.project import Project
+from studio.domain.storyboard import MAX_CAST, CastMember, Storyboard
+
+
+def with_cast(board: Storyboard, *more: str) -> Storyboard:
+    """The storyboard; where it lists no cast, with the names that its captions use, and `more` texts."""
+    if board.cast:
+        return board
+    members: list[CastMember] = []
+    for name in find_names((*(shot.caption for shot in board.shots), *more)):
+        with suppress(BadStoryboard):  # not a name after all; it stays an unknown word
+            members.append(CastMember(name=name))
+    with suppress(BadStoryboard):  # two that cannot be told apart
+        return replace(board, cast=tuple(members[:MAX_CAST]))
+    return board
+
+
+def played(project: Project, *more: str) -> Project:
+    """The project with the cast that plays in it, and in `more` texts that are being written."""
+    return replace(project, board=with_cast(project.board, *more))

@@ -1,0 +1,1 @@
+"""The web page: Gradio shell, window component and forms."""

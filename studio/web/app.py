@@ -1,0 +1,110 @@
+"""The web process: routes, the page, and the worker beside them. Never imports torch.
+
+service ─► routes (/api) ─┐
+views ─► Gradio (/) ──────┼─► FastAPI ─► Guard ─► uvicorn
+static/ (/studio-assets) ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from studio import __version__
+from studio.api.routes import routes, tell_errors
+from studio.api.security import Guard, Login
+from studio.service.studio import Service
+
+ASSETS: Final = "/studio-assets"
+_HERE: Final = Path(__file__).parents[1]
+STATIC: Final = _HERE / "static" if (_HERE / "static").is_dir() else _HERE.parent / "static"
+"""Among the packages where they were installed, beside them in a clone."""
+
+
+class _Fresh(StaticFiles):
+    """Files that a browser asks for anew each time, and gets only if they changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+class Companion(Protocol):
+    """What runs beside the application for as long as it does, such as the worker's supervisor."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def make_app(
+    service: Service,
+    supervisor: Companion | None = None,
+    *,
+    hosts: Collection[str] = (),
+    login: Login | None = None,
+) -> ASGIApp:
+    """The whole studio as one ASGI application; `supervisor` runs as long as it does."""
+    import gradio as gr
+
+    from studio.web.window import BLOCKS, window
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        if supervisor is not None:
+            supervisor.start()
+        try:
+            yield
+        finally:
+            if supervisor is not None:
+                supervisor.stop()
+
+    app = FastAPI(title="MoC Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"  # what the bundled page of routes reads
+    app.include_router(routes(service))
+    _document(app)
+    tell_errors(app)
+    _offer_plotly(app)
+    app.mount(ASSETS, _Fresh(directory=STATIC))
+    options: dict[str, Any] = BLOCKS
+    app = gr.mount_gradio_app(app, window(service), path="/", **options)
+    return Guard(app, hosts, login)
+
+
+def _offer_plotly(app: FastAPI) -> None:
+    """The plotly.js inside the package `plotly`, so that figures are made for the version that draws them."""
+    spec = find_spec("plotly")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    script = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
+
+    @app.get(f"{ASSETS}/plotly.min.js", include_in_schema=False)
+    def plotly() -> FileResponse:
+        return FileResponse(script, media_type="text/javascript", headers={"cache-control": "no-cache"})
+
+
+def _document(app: FastAPI) -> None:
+    """The page of all routes at /docs, without asking anything from elsewhere."""
+    import swagger_ui_bundle
+
+    app.mount(f"{ASSETS}/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="MoC Studio: routes",
+            swagger_js_url=f"{ASSETS}/swagger/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/icons.svg",
+        )

@@ -1,0 +1,220 @@
+"""The forms beside the player: the film, its cast, its settings. Each field is an edit of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import gradio as gr
+
+from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
+from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
+from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_size
+from studio.service.studio import Service
+
+SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
+_REFRESH = "() => window.dispatchEvent(new Event('studio:refresh'))"
+
+Link = dict[str, Any]
+"""What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
+
+
+class Forms:
+    """The forms, and how they follow the project that `link` names."""
+
+    def __init__(self, service: Service, link: gr.HTML) -> None:
+        self._service = service
+        self._link = link
+        self._fields: dict[str, Any] = {}
+        with gr.Accordion("Film", open=True, elem_classes="form"):
+            self._film("title", gr.Textbox(label="Title", max_length=200, elem_id="form-title"), str)
+            self._film(
+                "style",
+                gr.Textbox(
+                    label="Style",
+                    info="every shot inherits it",
+                    placeholder="warm evening light",
+                    lines=2,
+                    elem_id="form-style",
+                ),
+                str,
+            )
+            self._film(
+                "size",
+                gr.Dropdown(SIZES, label="Size", allow_custom_value=True, elem_id="form-size"),
+                parse_size,
+            )
+            self._film(
+                "fps",
+                gr.Textbox(label="Frames per second", max_length=20, elem_id="form-fps"),
+                _number("fps"),
+            )
+            self._film("seed", gr.Textbox(label="Seed", max_length=20, elem_id="form-seed"), _whole("seed"))
+
+        with gr.Accordion("Cast", open=True, elem_classes="form"):
+            cast = gr.Textbox(
+                label="Name: look",
+                info="one a line; a look left out is decided by the first appearance",
+                placeholder="Mira: a red round creature with a top hat\nOtto",
+                lines=4,
+                max_lines=10,
+                elem_id="form-cast",
+            )
+            self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
+
+        with gr.Accordion("Settings", open=False, elem_classes="form"):
+            own = "empty: the model's own"
+            self._setting(
+                "model", gr.Textbox(label="Model", placeholder="embedded", info="a folder or hub name"), _text
+            )
+            self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
+            self._setting("guidance", gr.Textbox(label="Guidance", info=own), _number("guidance"))
+            self._setting(
+                "top_k",
+                gr.Textbox(label="Chunks of the past per token", info=own),
+                _whole("chunks per token"),
+            )
+            self._setting(
+                "worth",
+                gr.Slider(
+                    0,
+                    1,
+                    step=0.05,
+                    label="Re-render from",
+                    info="share of what something in a shot remembers that changed",
+                ),
+                float,
+            )
+            self._setting(
+                "looks",
+                gr.Radio(
+                    [("in the first shot that names them", "first"), ("in every shot", "every")],
+                    label="Looks are told",
+                ),
+                str,
+            )
+        link.input(
+            self._fill,
+            link,
+            list(self._fields.values()),
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
+
+    def _film(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        self._field(name, field, lambda board, value: SetFilm(**{name: read("" if value is None else value)}))
+
+    def _setting(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        def edit(board: Storyboard, value: Any) -> Edit:
+            empty = value is None or value == ""
+            settings = {key: getattr(board.settings, key) for key in Settings.__dataclass_fields__}
+            return SetSettings(settings=Settings(**{**settings, name: None if empty else read(value)}))
+
+        self._field(name, field, edit)
+
+    def _field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
+        """A field that is an edit once it is left or confirmed; what is wrong with it is said below it."""
+        self._fields[name] = field
+        said = gr.Markdown(elem_classes="form-error")
+
+        def save(value: Any, link: Link) -> str:
+            return self._save(name, link, lambda board: make(board, value))
+
+        events = [field.submit, field.blur] if isinstance(field, gr.Textbox) else [field.input]
+        for event in events:
+            event(
+                save, [field, self._link], said, show_progress="hidden", queue=False, api_visibility="private"
+            ).then(None, None, None, js=_REFRESH)
+
+    def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
+        """Carries the edit of a field out; what hinders it, in words, or nothing.
+
+        What others changed meanwhile is no hindrance as long as it was not this field.
+        """
+        project, base = link["project"], link["revision"]
+        if not project:
+            return "⚠ The page was still loading; leave the field once more."
+        try:
+            board = self._service.storyboard(project)
+            edit = make(board)
+            try:
+                self._service.edit(project, edit, base)
+            except StaleRevision:
+                if shown(board)[name] != link["film"][name]:
+                    raise
+                self._service.edit(project, edit, self._service.state(project).revision)
+        except BadStoryboard as error:
+            return f"⚠ {error}"
+        except StudioError as error:
+            return f"⚠ {error}"
+        return ""
+
+    def _fill(self, link: Link) -> list[Any]:
+        """Shows what changed of the film; what somebody is typing elsewhere stays."""
+        if not link["project"]:
+            return [gr.skip()] * len(self._fields)
+        return [link["film"][name] if name in link["changed"] else gr.skip() for name in self._fields]
+
+
+def shown(board: Storyboard) -> dict[str, Any]:
+    """What the fields show of a storyboard, by name; as `film` in the page's link.js has it."""
+    settings = board.settings
+    return {
+        "title": board.title,
+        "style": board.style,
+        "size": f"{board.size[0]}x{board.size[1]}",
+        "fps": f"{board.fps:g}",
+        "seed": str(board.seed),
+        "cast": "\n".join(f"{m.name}: {m.look}" if m.look else m.name for m in board.cast),
+        "model": settings.model or "",
+        "steps": _told(settings.steps),
+        "guidance": _told(settings.guidance),
+        "top_k": _told(settings.top_k),
+        "worth": settings.worth,
+        "looks": settings.looks,
+    }
+
+
+def _told(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"
+
+
+def _cast(text: str) -> tuple[CastMember, ...]:
+    """ "Mira: red" on a line of its own is Mira, who looks red."""
+    members = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, _, look = (part.strip() for part in line.partition(":"))
+        if not (name or look):
+            continue
+        try:
+            members.append(CastMember(name=name, look=look or None))
+        except BadStoryboard as error:
+            raise BadStoryboard(f"line {number}: {error}", error.field) from error
+    return tuple(members)
+
+
+def _text(value: Any) -> str:
+    return str(value).strip()
+
+
+def _number(name: str) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        try:
+            return float(str(value).strip().replace(",", "."))
+        except ValueError as error:
+            raise BadStoryboard(
+                f"must be a number, got '{value}'" if value else "is empty", (name,)
+            ) from error
+
+    return read
+
+
+def _whole(name: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        number = _number(name)(value)
+        if number != int(number):
+            raise BadStoryboard(f"must be a whole number, got {number:g}", (name,))
+        return int(str(value).strip()) if str(value).strip().lstrip("+-").isdigit() else int(number)
+
+    return read

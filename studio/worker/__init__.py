@@ -1,0 +1,1 @@
+"""The worker process that renders queued jobs, and its supervisor."""

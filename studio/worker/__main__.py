@@ -1,0 +1,8 @@
+"""Runs one worker: `python -m studio.worker`."""
+
+import sys
+
+from studio.worker.worker import main
+
+if __name__ == "__main__":
+    sys.exit(main())

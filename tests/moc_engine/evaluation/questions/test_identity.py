@@ -1,0 +1,130 @@
+"""Vectors made by hand, of which some tell looks and some do not; and a small study from end to end."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.playback import Playback
+from moc_engine.evaluation.questions.identity import (
+    LATENTS,
+    METRICS,
+    PORTRAIT,
+    SOURCES,
+    Appearance,
+    Pairs,
+    Place,
+    collect,
+    study,
+    subjects,
+)
+from tests.fakes.models import tiny_animatic, tiny_backbone
+from tests.fakes.stories import story
+
+GOOD: Place = (0, "value", 0.0)
+BAD: Place = (1, "key", 0.5)
+LOOKS = ((0, 0.1), (0, 0.12), (3, 0.9), (3, 0.88))
+"""Shape and brightness of the same character in four shots: two looks."""
+
+
+def _truth(shape: int, brightness: float) -> NDArray[np.float64]:
+    colour = np.full(6, brightness / 3)
+    return np.concatenate([np.eye(6)[shape] / 2, np.zeros(5), colour])
+
+
+def _appearances() -> list[Appearance]:
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(4):
+        for source in SOURCES:
+            for shot, (shape, brightness) in enumerate(LOOKS):
+                truth = _truth(shape, brightness)
+                vectors: Mapping[Place, NDArray[np.float32]] = {
+                    GOOD: np.append(truth, 1.0).astype(np.float32),
+                    BAD: rng.normal(size=5).astype(np.float32),
+                    LATENTS: rng.normal(size=5).astype(np.float32),
+                    **({PORTRAIT: np.append(truth, 2.0).astype(np.float32)} if shot else {}),
+                }
+                found.append(
+                    Appearance(
+                        story=number,
+                        shot=shot,
+                        source=source,
+                        subject="character",
+                        name=1,
+                        truth=truth,
+                        vectors=vectors,
+                    )
+                )
+    return found
+
+
+def test_the_reading_that_tells_looks_is_chosen_and_told() -> None:
+    found = study(_appearances())
+    assert (found.best.layer, found.best.kind, found.best.noise) == GOOD
+    assert found.best.auc == 1.0
+    assert len(found.tried) == 2 * len(METRICS)
+    assert found.tried[0] is found.best
+    told = {(t.source, t.among): t for t in found.told}
+    one_film = told["generated", "one name, one film"]
+    assert one_film.pairs == 2 * 6  # two stories of odd number, pairs of four shots
+    assert one_film.same == pytest.approx(2 / 6)
+    assert (one_film.auc.value, one_film.right) == (1.0, 1.0)
+    assert one_film.correlation.value > 0.8
+    assert told["generated", "all"].pairs == 7 * 8 // 2
+    assert all(t.auc.value < 1.0 for t in found.latents)
+    (portrayed,) = [t for t in found.portraits if (t.source, t.among) == ("generated", "one name, one film")]
+    assert portrayed.pairs == 2 * 3  # of those whom a caption names
+    assert portrayed.auc.value == 1.0
+
+
+def test_some_stories_choose_and_some_tell() -> None:
+    with pytest.raises(ValueError, match="stories"):
+        study([a for a in _appearances() if a.story == 0])
+
+
+def test_pairs_are_of_different_takes_and_know_the_distance_of_looks() -> None:
+    one, other = _appearances()[0], _appearances()[2]
+    twin = replace(one, name=2)  # in the same take
+    pairs = Pairs([one, twin, other])
+    assert pairs.among("all").sum() == 2
+    assert pairs.among("one name").tolist() == [True, False]
+    assert pairs.truth == pytest.approx([1.0 + 2 * 0.8] * 2)
+    assert not pairs.same.any()
+    assert pairs.distances(GOOD, "euclidean") == pytest.approx(
+        [np.linalg.norm(one.vectors[GOOD] - other.vectors[GOOD])] * 2, abs=1e-6
+    )
+
+
+def test_the_worlds_own_scenes_say_who_looks_like_what() -> None:
+    told = story(0)
+    for shot in told.shots[:4]:
+        found = {(subject, name): (slot, truth) for subject, name, slot, truth in subjects(shot.scene)}
+        for actor in shot.script.actors:
+            slot, truth = found["character", actor.cast]
+            assert 2 <= slot <= 4
+            assert truth[:6].argmax() == actor.look.shape
+        assert ("set", shot.script.place.kind) in found
+
+
+def test_a_small_study_runs_from_end_to_end() -> None:
+    examination = Examination(
+        stories=2,
+        shots=3,
+        cast=2,
+        tokens=1,
+        playback=Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1, guidance=1.0)),
+    )
+    heard: list[int] = []
+    appearances = collect(
+        tiny_backbone(), tiny_animatic(), examination, noises=(0.0, 0.5), report=heard.append
+    )
+    assert heard == [1, 2]
+    assert {a.source for a in appearances} == set(SOURCES)
+    assert len(appearances[0].vectors.keys() - {PORTRAIT}) == 1 + 2 * 2 * 4
+    assert any(PORTRAIT in a.vectors for a in appearances)
+    assert {t.noise for t in study(appearances).tried} == {0.0, 0.5}

@@ -1,0 +1,60 @@
+"""The picture says what the scene says: on the world's own scenes and on spoilt ones."""
+
+import numpy as np
+import pytest
+
+from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.questions.pixels import examine
+from moc_engine.models.animatic.scene import Scene
+from tests.fakes.stories import story, true_takes
+
+
+def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
+    """What is found when later takes show other shapes and colours than first ones."""
+    found = Outcomes()
+    for seed in range(6):
+        told = story(seed)
+        takes = true_takes(told)
+        met: set[int] = set()
+        for shot, take in zip(told.shots, takes, strict=True):
+            for index, actor in enumerate(shot.script.actors):
+                track, said = take.characters[index], shot.told.get(actor.cast, ())
+                if actor.cast in met and "shape" not in said:
+                    track["shape"] = np.roll(track["shape"], shape, axis=1)
+                if actor.cast in met and "body" not in said:
+                    track["body"] += np.float32([colour, 0.0, 0.0])
+            met |= {actor.cast for actor in shot.script.actors}
+        examine(told, takes, found)
+    return found.headline()
+
+
+def test_the_worlds_own_pictures_remember() -> None:
+    means = _means()
+    assert means["shape_in_pixels"] == means["painted_as_read"] == 1.0
+    assert means["colour_error_in_pixels"] < 0.005
+
+
+def test_another_shape_is_seen() -> None:
+    means = _means(shape=1)
+    assert means["shape_in_pixels"] == 0.0
+    assert means["painted_as_read"] == 1.0
+
+
+def test_another_colour_is_seen() -> None:
+    assert _means(colour=-0.15)["colour_error_in_pixels"] > 0.05
+
+
+def test_who_is_not_there_is_not_remembered() -> None:
+    told, found = story(0), Outcomes()
+    empty = [Scene.empty(9) for _ in told.shots]
+    examine(told, empty, found)
+    assert found.headline() == {"shape_in_pixels": 0.0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_takes_are_left_as_they_are(seed: int) -> None:
+    told = story(seed)
+    takes = true_takes(told)
+    examine(told, takes, Outcomes())
+    for take, shot in zip(takes, told.shots, strict=True):
+        np.testing.assert_array_equal(take.values, shot.scene.values)

@@ -1,0 +1,199 @@
+"""The examination against stories whose answers are known: the world's own scenes, and spoilt ones."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.questions.recall import examine
+from moc_engine.models.animatic.captions import LOOK_PARTS
+from moc_engine.models.animatic.scene import Scene
+from moc_engine.models.animatic.world import Story
+from tests.fakes.stories import story, true_takes
+
+
+def _score(seeds: range, spoil: str | None = None) -> Outcomes:
+    score = Outcomes()
+    for seed in seeds:
+        told = story(seed)
+        takes = true_takes(told)
+        if spoil is not None:
+            _spoil(told, takes, spoil)
+        examine(told, takes, score)
+    return score
+
+
+def _spoil(story: Story, takes: list[Scene], field: str) -> None:
+    """Turns a field of every character that memory must supply into something else."""
+    for shot, take in zip(story.shots, takes, strict=True):
+        for recall in shot.recalls:
+            values = take.characters[recall.slot][field]
+            if field == "presence":
+                values[...] = 0.0
+            elif field in recall.parts:
+                none = values.max() == 0.0
+                values[...] = np.roll(values, 1, axis=1)
+                values[:, 0] += none
+
+
+def test_the_worlds_own_scenes_are_remembered_perfectly() -> None:
+    means = _score(range(12)).headline()
+    for name in ("shape", "accessory", "latest_state"):
+        assert means[name] == 1.0, name
+    for name in ("colour_error", "tint", "layout"):
+        assert means[name] == pytest.approx(0.0, abs=1e-3), name
+
+
+def test_a_set_that_comes_back_otherwise_is_found_out() -> None:
+    told = next(s for s in map(story, range(12)) if any(shot.place_absence for shot in s.shots))
+    again = next(i for i, shot in enumerate(told.shots) if shot.place_absence is not None)
+    takes, score = true_takes(told), Outcomes()
+    takes[again].set["tint"] += 0.05
+    takes[again].set["layout"] -= 0.25
+    examine(told, takes, score)
+    assert max(score.values("tint")) == pytest.approx(0.4, abs=1e-5)  # tints are latents at a gain of 8
+    assert max(score.values("layout")) == pytest.approx(0.25, abs=1e-5)
+    returns = sum(shot.place_absence is not None for shot in told.shots)
+    assert len(score.values("tint")) == len(score.values("layout")) == returns
+    distances = score.figures()["tint"].by_distance
+    assert sum(count for _, count in distances.values()) == returns
+
+
+@pytest.mark.parametrize("field", ["shape", "accessory", "body"])
+def test_a_forgotten_part_is_found_out_and_no_other(field: str) -> None:
+    means = _score(range(12), spoil=field).headline()
+    spoilt = "colour_error" if field == "body" else field
+    for name in ("shape", "accessory"):
+        assert means[name] == (0.0 if name == spoilt else 1.0), name
+    assert (means["colour_error"] > 0.05) == (spoilt == "colour_error")
+
+
+def test_a_missing_character_has_not_been_remembered() -> None:
+    means = _score(range(12), spoil="presence").headline()
+    assert means["shape"] == 0.0
+    assert means["accessory"] == 0.0
+
+
+def _takes_without(story: Story, index: int, slot: int) -> list[Scene]:
+    """The world's own takes but for one character of one shot, who is not there."""
+    takes = true_takes(story)
+    takes[index].characters[slot]["presence"][...] = 0.0
+    return takes
+
+
+def _first_takes(story: Story) -> Iterator[tuple[int, int, int]]:
+    """Cast member, shot and slot of every first appearance."""
+    met: set[int] = set()
+    for index, shot in enumerate(story.shots):
+        for slot, actor in enumerate(shot.script.actors):
+            if actor.cast not in met:
+                met.add(actor.cast)
+                yield actor.cast, index, slot
+
+
+def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None:
+    for seed in range(12):
+        told = story(seed)
+        recalled = [recall for shot in told.shots for recall in shot.recalls]
+        for cast, index, slot in _first_takes(told):
+            score, whole = Outcomes(), Outcomes()
+            examine(told, _takes_without(told, index, slot), score)
+            examine(told, true_takes(told), whole)
+            again = next(
+                (
+                    s.script.actors
+                    for s in told.shots[index + 1 :]
+                    if cast in [a.cast for a in s.script.actors]
+                ),
+                (),
+            )
+            event = next((actor.event for actor in again if actor.cast == cast), None)
+            first = next((recall for recall in recalled if recall.cast == cast), None)
+            misses = first is not None and event is None
+            own = told.shots[index].script.actors[slot].event
+            said = own is not None and own.part == "accessory"  # which words decide, seen or not
+            assert score.values("shape").count(False) == (misses and "shape" in first.parts)
+            assert score.values("accessory").count(False) == (
+                misses and not said and "accessory" in first.parts
+            )
+            assert len(score.values("shape")) == len(whole.values("shape"))
+
+
+def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None:
+    missed = 0
+    for told, index, slot in _returns(range(60)):
+        shot = told.shots[index]
+        actor = shot.script.actors[slot]
+        if actor.event is None or actor.cast in shot.told:
+            continue
+        score, whole = Outcomes(), Outcomes()
+        examine(told, _takes_without(told, index, slot), score)
+        examine(told, true_takes(told), whole)
+        assert score.values("shape").count(False) == score.values("accessory").count(False) == 0
+        unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
+        if len(score.values("latest_state")) == len(whole.values("latest_state")) > 0:
+            assert score.values("latest_state").count(False) == unknown
+            missed += unknown
+    assert missed > 5
+
+
+def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> None:
+    missed = 0
+    for told, index, slot in _returns(range(150)):
+        shot = told.shots[index]
+        actor = shot.script.actors[slot]
+        if "shape" in shot.told.get(actor.cast, ()) and actor.event is None:
+            score = Outcomes()
+            examine(told, _takes_without(told, index, slot), score)
+            assert score.values("shape").count(False) == 1
+            missed += 1
+    assert missed > 5
+
+
+def _returns(seeds: range) -> Iterator[tuple[Story, int, int]]:
+    """Story, shot and slot of all who were seen before and of whom the next shot must remember everything."""
+    for told in map(story, seeds):
+        seen: set[int] = set()
+        for index, shot in enumerate(told.shots):
+            for slot, actor in enumerate(shot.script.actors):
+                if actor.cast in seen and _is_recalled_whole(told, index, actor.cast):
+                    yield told, index, slot
+            seen |= {actor.cast for actor in shot.script.actors}
+
+
+def _is_recalled_whole(story: Story, index: int, cast: int) -> bool:
+    """Whether the shot after `index` in which a member comes next leaves all of its look to memory."""
+    for shot in story.shots[index + 1 :]:
+        if cast in [actor.cast for actor in shot.script.actors]:
+            return any(r.cast == cast and set(LOOK_PARTS) <= set(r.parts) for r in shot.recalls)
+    return False
+
+
+def test_a_missing_character_has_lost_its_latest_state() -> None:
+    whole, spoilt = _score(range(12)), _score(range(12), spoil="presence")
+    assert len(spoilt.values("latest_state")) == len(whole.values("latest_state")) > 0
+    assert not any(spoilt.values("latest_state"))
+
+
+def test_only_what_was_left_unsaid_is_examined() -> None:
+    score, unsaid = Outcomes(), 0
+    for seed in range(12):
+        told = story(seed)
+        examine(told, true_takes(told), score)
+        unsaid += sum("shape" in recall.parts for shot in told.shots for recall in shot.recalls)
+    assert len(score.values("shape")) == unsaid > 50
+
+
+def test_who_wears_more_than_was_put_on_does_not_wear_the_same() -> None:
+    score = Outcomes()
+    for seed in range(12):
+        told = story(seed)
+        takes = true_takes(told)
+        for shot, take in zip(told.shots, takes, strict=True):
+            for recall in shot.recalls:
+                if "accessory" in recall.parts:
+                    take.characters[recall.slot]["accessory"] = 1.0
+        examine(told, takes, score)
+    assert score.headline()["accessory"] == 0.0
+    assert score.headline()["shape"] == 1.0

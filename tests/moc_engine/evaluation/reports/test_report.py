@@ -1,0 +1,66 @@
+"""The report, drawn from results whose answers are known."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.experiments import experiments
+from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.questions.recall import CHANCE
+from moc_engine.evaluation.reports.report import Result, by_absence, by_budget, write
+
+_ROW = r"<tr><th>([^<]+)</th>(.+?)</tr>"
+
+
+def _results() -> list[Result]:
+    """MoC remembers everything, packed history forgets after two shots, and the others never knew."""
+    results = []
+    for experiment in experiments(RoutingConfig(), SamplerConfig(), stories=2, long_stories=1):
+        router = experiment.examination.playback.router
+        found = Outcomes()
+        for distance in range(1, 12):
+            right = router == "moc" or (router == "packed" and distance < 3)
+            found.add("shape", right, distance)
+            found.add("accessory", right, distance)
+        found.add("pruned", 0.9)
+        settings = asdict(experiment.examination)
+        results.append(
+            Result(group=experiment.group, name=experiment.name, settings=settings, figures=found.figures())
+        )
+    return results
+
+
+def test_the_plots_show_every_router_and_how_absence_tells() -> None:
+    results = _results()
+    (axes,) = by_absence(results).axes
+    lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in axes.lines}
+    assert lines["MoC"] == [1.0] * 6
+    assert lines["packed"] == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert lines["own shot only"] == [0.0] * 6
+    assert lines["guessing evenly"] == [CHANCE] * 2
+    (axes,) = by_budget(results).axes
+    assert {str(line.get_label()) for line in axes.lines} == set(lines)
+
+
+def test_the_page_stands_alone_and_holds_every_figure(tmp_path: Path) -> None:
+    path = write(_results(), tmp_path, model="animatic@<test>")
+    text = path.read_text(encoding="utf-8")
+    assert "animatic@&lt;test&gt;" in text
+    assert text.count("<svg") == 2
+    assert "no own-shot link" in text
+    figures = {row: re.findall(r"<td>([\d.]+)<", cells) for row, cells in re.findall(_ROW, text)}
+    assert figures["moc, k = 3"] == figures["nothing"] == ["1.000", "1.000", "0.900"]
+    assert figures["packed, k = 3"] == ["0.182", "0.182", "0.900"]
+    assert figures["dense"] == figures["own"] == ["0.000", "0.000", "0.900"]
+    assert "<script" not in text
+    assert "src=" not in text
+    for name in ("by-budget.png", "by-absence.png"):
+        assert cv2.imread(str(tmp_path / name)).shape[1] == 1120
+
+
+def test_nothing_found_draws_too(tmp_path: Path) -> None:
+    assert write([], tmp_path, model="none").exists()

@@ -1,0 +1,75 @@
+"""Looks of drawn scenes: the same character alike in any pose, another shape, accessory or colour apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moc_engine.models.animatic.appearance import VISIBLE, looks
+from moc_engine.models.animatic.scene import CHARACTER_SLOTS, SET_SLOT, Scene
+from moc_engine.models.animatic.timeline import Timeline
+from moc_engine.models.animatic.world import sample_story
+
+MIRA = CHARACTER_SLOTS[0]
+
+
+def scene(**values: object) -> Scene:
+    """Somebody round with a hat, through six frames."""
+    made = Scene.empty(6)
+    track = made.track(MIRA)
+    track["presence"] = 1.0
+    track["shape"] = np.eye(6)[0]
+    track["accessory"] = (1, 0, 0, 0, 0)
+    made.set["kind"] = np.eye(8)[0]
+    for name, value in values.items():
+        track[name] = value
+    return made
+
+
+def apart(one: Scene, other: Scene, slot: int = MIRA) -> float:
+    return float(np.linalg.norm(looks(one)[slot] - looks(other)[slot]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "least"),
+    [
+        ({"shape": np.eye(6)[3]}, 1.0),
+        ({"accessory": (0, 0, 0, 0, 0)}, 0.7),
+        ({"body": (0.0, 0.08, 0.0)}, VISIBLE),
+    ],
+)
+def test_another_look_is_visible(changed: dict[str, object], least: float) -> None:
+    assert apart(scene(), scene(**changed)) >= least - 1e-6
+    assert least >= VISIBLE
+
+
+def test_place_pose_and_face_are_no_look() -> None:
+    assert apart(scene(), scene(x=0.5, lift=0.3, mouth_open=1.0, yaw=(0, 1), growth=0.5)) == 0.0
+
+
+def test_the_look_is_the_one_the_shot_ends_with() -> None:
+    painted = scene()
+    painted.track(MIRA)["body"][3:] = (0.0, 0.2, 0.0)
+    assert apart(painted, scene(body=(0.0, 0.2, 0.0))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_who_is_not_there_has_no_look_and_a_set_always_has() -> None:
+    found = looks(scene(presence=0.0))
+    assert np.isnan(found[MIRA]).all()
+    assert not np.isnan(found[SET_SLOT]).any()
+
+
+def test_the_worlds_own_stories_keep_their_looks() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        story = sample_story(rng, shots=6, cast=3, tokens=4)
+        first: dict[int, np.ndarray] = {}
+        for shot in story.shots:
+            drawn = Timeline(shot.scene).drawn()
+            found = looks(drawn)
+            for slot, actor in zip(CHARACTER_SLOTS, shot.script.actors, strict=False):
+                if actor.event is not None:
+                    first.pop(actor.cast, None)
+                    continue
+                known = first.setdefault(actor.cast, found[slot])
+                assert np.linalg.norm(found[slot] - known) < VISIBLE

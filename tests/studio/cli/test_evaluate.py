@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from moc_engine.models.animatic.family import AnimaticFamily
+from moc_engine.models.animatic.model import ModelConfig, build, save
+from studio.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    folder: Path = tmp_path_factory.mktemp("tiny") / "model"
+    save(
+        build(ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)),
+        folder,
+    )
+    return str(folder)
+
+
+def test_what_is_not_set_is_as_in_a_render(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--stories", "1", "--shots", "1", "--tokens", "1"]
+    assert main(["eval", "memory", "--model", model, *small, "--json"]) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["steps"] == AnimaticFamily.sampler.steps
+    assert settings["guidance"] == AnimaticFamily.sampler.guidance
+    assert settings["top_k"] == AnimaticFamily.routing.top_k
+    assert settings["pooling"] == AnimaticFamily.routing.pooling
+    assert "@" in settings["model"]
+
+
+def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--stories", "2", "--shots", "2", "--tokens", "1", "--cast", "2", "--seed", "3"]
+    way = ["--router", "own", "--steps", "1", "--guidance", "2"]
+    assert main(["eval", "memory", "--model", model, *size, *way]) == 0
+    head, *figures = capsys.readouterr().out.splitlines()
+    assert head.endswith(
+        "stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, "
+        "guidance floor 0.5, memory noise 0.0, seed 3"
+    )
+    assert figures[-1].split() == ["pruned", "1.000", "(1.000–1.000,", "2", "cases)"]
+    assert main(["eval", "following", "--model", model, *size, *way]) == 0
+    followed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert followed >= {"present", "setting", "count"}
+    assert "shape" not in followed
+
+
+def test_links_may_be_removed(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--stories", "1", "--shots", "2", "--tokens", "1", "--steps", "1", "--chunks", "frame"]
+    without = ["--no-own-link", "--no-caption-link", "--memory-noise", "0.2"]
+    assert main(["eval", "memory", "--model", model, *small, *without, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"]["own_link"] == told["settings"]["caption_link"] == "removed"
+    assert told["settings"]["chunks"] == "frame"
+    assert told["settings"]["memory_noise"] == 0.2
+    assert set(told["figures"]) >= {"pruned"}
+    assert told["figures"]["painted_as_read"] is None  # nobody is to be seen
+    assert "setting" not in told["figures"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--stories", "0"),
+        ("--cast", "9"),
+        ("--top-k", "-1"),
+        ("--steps", "0"),
+        ("--guidance", "nan"),
+        ("--guidance-floor", "2"),
+        ("--memory-noise", "2"),
+        ("--seed", "-1"),
+    ],
+)
+def test_wrong_use(model: str, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    assert main(["eval", "memory", "--model", model, f"{option}={value}"]) == 2
+    assert capsys.readouterr().err.startswith(f"moc-studio: {option}: must be ")
+
+
+def test_a_router_without_history_needs_its_own_link(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "memory", "--model", model, "--router", "own", "--no-own-link"]) == 2
+    assert capsys.readouterr().err.startswith("moc-studio: --no-own-link: ")
+
+
+def test_there_is_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "memory", "--model", str(tmp_path)]) == 1
+    assert "no model in" in capsys.readouterr().err
+
+
+def test_speed_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "speed", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert {tuple(timed["size"]) for timed in figures["frames"]} == {(1280, 720), (640, 360)}
+    assert figures["attention"]["pairs"] > 1
+    assert figures["late_shot"]["late"] == 32
+
+
+def test_the_report_goes_on_where_it_was_stopped(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1", "--only", "ablation"]
+    assert main(way) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    store = tmp_path / "results.json"
+    first = json.loads(store.read_text())["results"]
+    kept, lost, *_ = first
+    kept["figures"]["count"]["mean"] = 0.125  # what is there is not examined again
+    store.write_text(json.dumps({"results": [found for found in first if found is not lost]}))
+    assert main(way) == 0
+    again = json.loads(store.read_text())["results"]
+    assert kept in again
+    assert lost in again
+    assert "0.125" in (tmp_path / "report.html").read_text()
+    assert main([*way, "--stories", "2"]) == 0
+    both = json.loads(store.read_text())["results"]
+    assert len(both) == 2 * len(first)
+    assert all(found in both for found in again)  # what others asked for stays
+
+
+def test_a_report_that_makes_no_sense(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path)]
+    assert main([*way, "--stories", "0"]) == 2
+    assert main([*way, "--long-stories", "0"]) == 2
+    assert "--long-stories: must be 1 or more" in capsys.readouterr().err
+    assert main([*way, "--also", "dense"]) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"results": {"a": 1}}', '{"results": [{"figures": {}}]}'])
+def test_damaged_results_are_not_written_over(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    store = tmp_path / "results.json"
+    store.write_text(content)
+    assert main(["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]) == 1
+    assert "results.json is damaged" in capsys.readouterr().err
+    assert store.read_text() == content
+
+
+def test_models_trained_otherwise_stand_beside_it(model: str, tmp_path: Path) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
+    assert main([*way, "--only", "retrained", "--also", f"the twin={model}"]) == 0
+    (found,) = json.loads((tmp_path / "results.json").read_text())["results"]  # the same model: examined once
+    page = (tmp_path / "report.html").read_text()
+    assert "the twin" in page
+    assert page.count(f"<td>{found['figures']['setting']['mean']:.3f}<") >= 2

@@ -1,0 +1,156 @@
+"""A studio from the command line alone: from a storyboard to the film, and everything on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from moc_engine.errors import OutOfMemory
+from studio.cli.main import main
+from tests.fakes.renderer import FakeRenderer
+
+STORY = """\
+title: A test
+size: 96x64
+fps: 8
+cast: [{name: Mira}, {name: Otto}]
+shots:
+  - {caption: Mira waves on the beach, seconds: 1}
+  - {caption: Otto runs on the beach, seconds: 1, trim: 0.5}
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command on a studio of its own, with a renderer that draws flat colours."""
+
+    def _run(*arguments: str, renderer: FakeRenderer | None = None) -> tuple[int, str, str]:
+        code = main(
+            [*arguments, "--root", str(tmp_path / "studio")],
+            make_renderer=lambda model: renderer or FakeRenderer(),
+        )
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return _run
+
+
+@pytest.fixture
+def project(run: Run, tmp_path: Path) -> str:
+    (tmp_path / "story.yaml").write_text(STORY)
+    code, out, _ = run("import", str(tmp_path / "story.yaml"))
+    assert code == 0
+    return out.strip()
+
+
+def test_projects_are_listed(run: Run, project: str) -> None:
+    assert run("new", "Another")[0] == 0
+    listed = json.loads(run("projects", "--json")[1])
+    assert [(p["title"], p["shots"]) for p in listed] == [("Another", 0), ("A test", 2)]
+    assert f"{project}  " in run("projects")[1]
+
+
+def test_where_there_is_no_studio_none_is_made(run: Run, tmp_path: Path) -> None:
+    for command in ("projects", "backup", "gc"):
+        code, out, err = run(command)
+        assert (code, out) == (2, "")
+        assert "there is no studio in" in err
+    assert not (tmp_path / "studio").exists()
+
+
+def test_from_a_storyboard_to_the_film(run: Run, project: str, tmp_path: Path) -> None:
+    code, out, _ = run("render", "--project", "A test")
+    assert code == 0
+    assert [line.split("\t")[:2] for line in out.splitlines()] == [["1", "done"], ["2", "done"]]
+    film = tmp_path / "film.mp4"
+    assert run("export", project, str(film)) == (0, f"{film}\n", "")
+    with av.open(film) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 16
+    for ending in (".srt", ".vtt", ".png", ".yaml", ".mocz"):
+        assert run("export", project, str(tmp_path / f"x{ending}"))[0] == 0
+    code, out, _ = run("import", str(tmp_path / "x.mocz"))
+    assert code == 0
+    again = tmp_path / "again.mocz"
+    run("export", out.strip(), str(again))
+    assert again.read_bytes() == (tmp_path / "x.mocz").read_bytes()
+
+
+def test_only_what_is_asked_for_is_rendered(run: Run, project: str) -> None:
+    renderer = FakeRenderer()
+    assert run("render", "--project", project, "--shots", "2", renderer=renderer)[0] == 0
+    assert [request.shot for request in renderer.requests] == [1]
+    planned = json.loads(run("render", "--project", project, "--dry-run", "--json")[1])
+    assert [shot["place"] for shot in planned] == [0]
+    assert len(renderer.requests) == 1
+
+
+def test_a_failed_shot_is_told(run: Run, project: str) -> None:
+    def fail(shot: int, step: int) -> None:
+        raise OutOfMemory("a smaller size needs less")
+
+    code, _, err = run("render", "--project", project, renderer=FakeRenderer(fail))
+    assert code == 1
+    assert "shot 1: failed, a smaller size needs less" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("render",), "render a FILE.yaml or, with --project"),
+        (("render", "x.yaml", "--project", "A test"), "render a FILE.yaml or, with --project"),
+        (("render", "--project", "Nothing"), "there is no project 'Nothing'"),
+        (("render", "--project", "A test", "--steps", "3"), "--steps is for files"),
+        (("render", "--project", "A test", "--shots", "9"), "shots 1–2"),
+        (("export", "A test", "film.avi"), "must end in"),
+        (("export", "A test", "film.mp4"), "shots 1, 2 have no take yet"),
+        (("import", "nothing.yaml"), "there is no file"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(run: Run, project: str, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_backup_and_gc(run: Run, project: str, tmp_path: Path) -> None:
+    run("render", "--project", project)
+    backup = Path(run("backup")[1].strip())
+    assert backup.read_bytes()[:15] == b"SQLite format 3"
+    assert run("gc", "--dry-run") == (0, "", "")
+    orphan = tmp_path / "studio" / "artifacts" / "00" / f"{'0' * 64}.mp4"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"x")
+    os.utime(orphan, (0, 0))
+    assert run("gc", "--dry-run")[1] == f"{orphan}\n"
+    assert orphan.exists()
+    assert run("gc")[1] == f"{orphan}\n"
+    assert not orphan.exists()
+
+
+def test_the_sample_is_made_once(run: Run) -> None:
+    renderer = FakeRenderer()
+    assert run("sample", renderer=renderer)[0] == 0
+    assert len(renderer.requests) == 8
+    (listed,) = json.loads(run("projects", "--json")[1])
+    assert listed["title"] == "The red kite"
+    assert run("sample", renderer=renderer)[0] == 0
+    assert len(renderer.requests) == 8
+
+
+def test_the_routing_of_a_project_is_told(run: Run, project: str) -> None:
+    assert run("routing", project) == (2, "", f"moc-studio: {project}: no shot is rendered yet\n")
+    assert run("render", "--project", project)[0] == 0
+    code, told, _ = run("routing", project, "--shot", "2")
+    assert code == 0
+    assert told.startswith("Shot 2: Otto runs on the beach\n  50% of its attention stayed in the shot")
+    assert " 50% went to shot 1: Mira waves on the beach\n" in told
+    (shot,) = json.loads(run("routing", project, "--shot", "2", "--json")[1])["shots"]
+    assert [(link["shot"], round(link["share"], 2)) for link in shot["links"]] == [(1, 0.5)]

@@ -1,0 +1,150 @@
+"""What a trace says, in words: nothing false, and nothing of places that show nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from moc_engine.trace.record import EMPTY, ContextChunk, Portraits, QueryChunk, RoutingTrace
+from studio.domain.inputs import TakeInputs
+from studio.inspect.words import in_words, paragraph, told_links
+from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
+
+INPUTS = TakeInputs(
+    model="m", caption="", global_caption="", cast=(), seconds=1.0, fps=8.0, size=(64, 64), seed=0
+)
+
+
+def test_a_paragraph_says_who_drew_most_from_whom() -> None:
+    """Mira keeps half; of the rest shot 1 has .25, shot 2 .15, an empty place .1. In layer 1 all heads look
+    at her in shot 1 first, in layer 2 in shot 2.
+    """
+    assert paragraph(third_shot(), PLACES) == (
+        "60% of its attention stayed in the shot, 40% went to what came before. "
+        "Mira drew most from Mira in shot 1: 50% of what it took from earlier shots, the first choice of 50% "
+        "of the heads. "
+        "The ball drew most from the ball in shot 1: 100% of what it took from earlier shots, the first "
+        "choice of 100% of the heads."
+    )
+
+
+def part(shares: np.ndarray, context: list[ContextChunk], **changes: Any) -> RoutingTrace:
+    query = [QueryChunk(name="Mira", frames=(0, 6), tokens=1)]
+    return made(shares, query=query, context=context, **changes)
+
+
+def test_the_first_choice_weighs_steps_by_their_number() -> None:
+    """One step looks at shot 1 alone, four at shot 2 by half as much each: together shot 2 comes first."""
+    shares = np.zeros((1, 1, 2, 1, 3))
+    shares[0, 0, 0, 0] = (0.0, 1.0, 0.0)
+    shares[0, 0, 1, 0] = (0.6, 0.0, 0.4)
+    told = paragraph(part(shares, [OWN, seen("Mira", 0), seen("Mira", 1)], weights=(1, 4)), PLACES)
+    assert "Mira drew most from Mira in shot 2: 62%" in told
+    assert "the first choice of 100% of the heads" in told
+
+
+def test_empty_places_are_never_who_was_looked_at() -> None:
+    context = [OWN, seen("prop 1" + EMPTY, 0), seen("Mira", 0)]
+    half = "50% of its attention stayed in the shot, 50% went to what came before."
+    assert paragraph(part(np.array([[[[[0.5, 0.5, 0.0]]]]]), context), PLACES) == half
+    assert paragraph(part(np.array([[[[[0.5, 0.5]]]]]), context[:2]), PLACES) == half
+
+
+def test_whom_a_grid_shows_is_told_by_portraits_instead_of_frames() -> None:
+    frames = [QueryChunk(name=f"frame {nth + 1}", frames=(nth, nth + 1), tokens=4) for nth in range(2)]
+    context = [OWN, seen("frame 1", 0), seen("frame 2", 0), seen("frame 1", 1)]
+    shares = np.tile([0.5, 0.2, 0.2, 0.1], (1, 1, 1, 2, 1))
+    seen_by = Portraits(names=("Mira",), vectors=np.ones((1, 2)), shares=np.array([[0.2, 0.1, 0.1, 0.6]]))
+    trace = made(shares, query=frames, context=context, grid=(2, 2), portraits=seen_by)
+    assert paragraph(trace, PLACES) == (
+        "50% of its attention stayed in the shot, 50% went to what came before. "
+        "Mira drew most from shot 2: 75% of what it took from earlier shots."
+    )
+
+
+def test_a_part_that_is_not_there_to_be_steered_is_said() -> None:
+    parts = {"pins": ["0/Mira", "0/Otto"], "bans": ["1/Ada"], "boosts": {}}
+    told = paragraph(third_shot(steering={"parts": parts}), PLACES)
+    assert told.endswith(
+        "The pin of Otto in shot 1 did nothing: that take shows no such part. "
+        "The ban of Ada in shot 2 did nothing: that take shows no such part."
+    )
+    assert "pin of Mira" not in told
+    boosted = third_shot(grid=(1, 1), steering={"parts": {"boosts": {"0/Otto": 2.0}}})
+    assert paragraph(boosted, PLACES).endswith(
+        "The boost of Otto in shot 1 did nothing: this model knows no parts."
+    )
+
+
+def test_a_first_shot_saw_nothing() -> None:
+    assert paragraph(part(np.ones((1, 1, 1, 1, 1)), [OWN]), {}) == (
+        "It saw no earlier shot: everything in it is its own."
+    )
+
+
+@pytest.mark.parametrize(
+    ("steering", "words"),
+    [
+        ({"bans": [0, 1]}, "All that came before was banned: everything in it is its own."),
+        (
+            {"bans": [0], "parts": {"bans": ["1/Mira"]}},
+            "All that came before was banned: everything in it is its own.",
+        ),
+        ({"bans": [0]}, "Nothing that came before got any attention: everything in it is its own."),
+        ({}, "Nothing that came before got any attention: everything in it is its own."),
+    ],
+)
+def test_where_nothing_was_left_to_look_at_that_is_said(steering: dict[str, Any], words: str) -> None:
+    context = [OWN, seen("Mira", 0), seen("Mira", 1), seen("prop 1" + EMPTY, 1)]
+    trace = part(np.array([[[[[1.0, 0.0, 0.0, 0.0]]]]]), context, steering=steering)
+    assert paragraph(trace, PLACES) == words
+    assert told_links(trace, PLACES) == ()
+
+
+def test_captions_are_not_what_came_before() -> None:
+    context = [OWN, seen("Mira", 0), ContextChunk(kind="caption", name="caption", shot=2)]
+    told = paragraph(part(np.array([[[[[0.5, 0.2, 0.3]]]]]), context), PLACES)
+    assert told.startswith(
+        "50% of its attention stayed in the shot, 30% went to captions, 20% went to what came before."
+    )
+
+
+def test_links_name_their_strongest_pairs() -> None:
+    first, second = told_links(third_shot(), {"take-1": 8})
+    assert (first.shot, first.take, second.shot, second.take) == (None, "take-0", 8, "take-1")
+    assert first.share == pytest.approx((2 * 0.25 + 0.2) / 3, abs=1e-4)
+    assert [(pair.query, pair.source) for pair in first.pairs] == [("Mira", "Mira"), ("the ball", "the ball")]
+    assert [pair.share for pair in first.pairs] == pytest.approx([0.25, 0.2], abs=1e-4)
+    assert [(pair.query, pair.source) for pair in second.pairs] == [("Mira", "Mira")]
+
+
+def test_lines_tell_links_and_steering() -> None:
+    inputs = TakeInputs(
+        **{**vars(INPUTS), "pins": ("take-1",), "bans": ("take-0/Mira",), "boosts": {"gone": 1.0}}
+    )
+    lines = in_words(third_shot(), inputs, PLACES, {"take-0": "Mira waves"})
+    assert lines[-8:] == [
+        " 23% went to shot 1: Mira waves",
+        "      Mira ← Mira (25%)",
+        "      the ball ← the ball (20%)",
+        " 17% went to shot 2",
+        "      Mira ← Mira (15%)",
+        "pinned: shot 2",
+        "banned: Mira in shot 1",
+        "boosted: a take the film no longer shows",
+    ]
+
+
+@settings(max_examples=25)
+@given(traces())
+def test_words_can_be_found_for_any_trace(trace: RoutingTrace) -> None:
+    told = paragraph(trace, places_of(trace))
+    assert EMPTY not in told
+    links = told_links(trace, places_of(trace))
+    shares = [link.share for link in links]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(sum(trace.shot_shares().values()), abs=1e-9)
+    assert not any(EMPTY in pair.query + pair.source for link in links for pair in link.pairs)

@@ -1,0 +1,160 @@
+"""What views are shown: of a project on the timeline, and of the queue."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studio.domain.edits import AddShot, Delete, Discard, Move, SetCast, SetFilm, SetSettings, Skip, Steer
+from studio.domain.project import Project
+from studio.domain.storyboard import CastMember, Settings
+from studio.jobs.estimate import TYPICAL
+from studio.jobs.job import Job, Order, Progress
+from studio.service.state import ProjectState, ShotState, UnknownSpan, job_states
+from studio.store.database import Database
+from tests.fakes.inline_studio import BOARD, Studio
+
+
+@pytest.fixture
+def studio(tmp_path: Path, database: Database) -> Studio:
+    return Studio(tmp_path, database)
+
+
+def shot(state: ProjectState, name: str) -> ShotState:
+    return next(shot for shot in state.shots if shot.id == name)
+
+
+def test_a_new_project_is_shown_as_it_is(studio: Studio) -> None:
+    state = studio.service.state(studio.service.create(BOARD))
+    assert (state.title, state.size, state.fps, state.settings) == ("Test", (64, 64), 8.0, Settings())
+    assert (state.revision, state.undo, state.redo) == (0, None, None)
+    assert [(c.name, c.look) for c in state.cast] == [("Mira", "red"), ("Otto", None)]
+    assert [(s.id, s.begins, s.seconds, s.state, s.worth) for s in state.shots] == [
+        ("a", 0.0, 1.0, "missing", True),
+        ("b", 1.0, 1.0, "missing", True),
+        ("c", 2.0, 1.0, "missing", True),
+    ]
+    assert state.seconds == 3.0
+    assert state.due == 3
+    pixels = 3 * 8 * 64 * 64 / 1e6
+    assert state.due_seconds == pytest.approx(3 * TYPICAL.denoise + pixels * TYPICAL.draw)
+
+
+def test_skipped_shots_take_no_time_in_the_cut(studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    state = studio.service.edit(project, Skip(shots=("b",), on=True), base=0)
+    assert [s.begins for s in state.shots] == [0.0, 1.0, 1.0]
+    assert state.seconds == 2.0
+    assert state.due == 2
+
+
+def test_a_take_tells_where_it_looked(studio: Studio) -> None:
+    project = studio.rendered()
+    state = studio.service.state(project)
+    (take,) = shot(state, "c").takes
+    assert take.id == shot(state, "c").take
+    assert (take.chosen, take.discarded, take.caption) == (True, False, "Mira and Otto dance")
+    assert (take.seconds, take.frames, take.fps, take.size) == (1.0, 8, 8.0, (64, 64))
+    assert take.backend == "fake"
+    assert take.spent > 0
+    assert take.own_share == pytest.approx(0.5, abs=1e-3)
+    assert [place for place, _ in take.context] == [0, 1]
+    assert [share for _, share in take.context] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert (state.due, state.due_seconds) == (0, 0)
+    moved = studio.service.edit(project, Move(shots=("a",), to=3), base=0)
+    assert [place for place, _ in shot(moved, "c").takes[0].context] == [2, 0]
+    gone = studio.service.edit(project, Delete(shots=("a",)), base=1)
+    assert [place for place, _ in shot(gone, "c").takes[0].context] == [None, 0]
+
+
+def test_a_discarded_take_stays_in_the_strip(studio: Studio) -> None:
+    project = studio.rendered()
+    take = shot(studio.service.state(project), "b").take
+    assert take is not None
+    state = studio.service.edit(project, Discard(take=take), base=0)
+    (binned,) = shot(state, "b").takes
+    assert (binned.discarded, binned.chosen) == (True, False)
+    assert (shot(state, "b").take, shot(state, "b").state) == (None, "missing")
+
+
+def test_steering_that_cannot_take_effect_is_told(studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    edit = Steer(shot="b", pins=("a", "c"), bans=("gone",), boosts={})
+    b = shot(studio.service.edit(project, edit, base=0), "b")
+    assert (b.pins, b.bans, b.dormant) == (("a", "c"), ("gone",), (2, None))
+
+
+def words(spans: tuple[UnknownSpan, ...], text: str) -> list[str]:
+    return [text[span.start : span.stop] for span in spans]
+
+
+def test_words_the_model_would_not_read_are_marked(studio: Studio) -> None:
+    project = studio.service.create(BOARD)
+    caption = "Mira zigzags in the meadwo"
+    studio.service.edit(project, AddShot(id="new", caption=caption), base=0)
+    studio.service.edit(project, Skip(shots=("new",), on=True), base=1)
+    studio.service.edit(project, SetFilm(style="brutalist"), base=2)
+    state = studio.service.edit(
+        project, SetCast(cast=(CastMember(name="Mira", look="qwxz"), CastMember(name="Otto"))), base=3
+    )
+    assert words(shot(state, "new").unknown, caption) == ["zigzags", "meadwo"]
+    assert shot(state, "new").unknown[1].suggestion == "meadow"
+    assert words(state.style_unknown, "brutalist") == ["brutalist"]
+    assert words(state.cast[0].unknown, "qwxz") == ["qwxz"]
+    assert shot(state, "a").unknown == state.cast[1].unknown == ()
+
+
+def test_another_kind_of_model_reads_every_word(studio: Studio) -> None:
+    project = studio.service.create(replace(BOARD, style="brutalist"))
+    settings = Settings(model="Wan-AI/Wan2.2-TI2V-5B-Diffusers")
+    assert studio.service.state(project).style_unknown
+    assert not studio.service.edit(project, SetSettings(settings=settings), base=0).style_unknown
+
+
+def job(number: int, state: str, **fields: object) -> Job:
+    given = {
+        "id": number,
+        "project": "p",
+        "order": Order(shot="b", reason="test", seconds=2.0),
+        "place": float(number),
+        "state": state,
+        "attempts": 1,
+        "progress": None,
+        "picture": 0,
+        "error": None,
+        "take": None,
+        "created": 0.0,
+        "started": None,
+        "finished": None,
+    }
+    return Job(**{**given, **fields})  # type: ignore[arg-type]
+
+
+PROJECT = Project(board=BOARD)
+
+
+def test_what_ended_comes_first_then_what_runs_then_what_waits() -> None:
+    jobs = [
+        job(1, "queued"),
+        job(2, "running", place=9.0),
+        job(3, "done", finished=8.0),
+        job(4, "queued", place=0.5),
+        job(5, "failed", finished=7.0),
+    ]
+    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == [2, 4, 1, 3, 5]
+
+
+def test_only_the_last_that_ended_are_shown() -> None:
+    jobs = [job(number, "done", finished=float(number)) for number in range(50)]
+    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == list(range(49, 29, -1))
+
+
+def test_a_job_is_shown_with_its_progress_and_place() -> None:
+    progress = Progress(stage="denoise", step=2, steps=4, seconds_left=1.5)
+    jobs = [job(1, "running", progress=progress, picture=3), job(2, "queued", project="unknown")]
+    (shown,) = job_states(jobs, {"p": PROJECT})
+    assert (shown.stage, shown.step, shown.steps, shown.seconds_left) == ("denoise", 2, 4, 1.5)
+    assert (shown.title, shown.shot, shown.place, shown.picture) == ("Test", "b", 1, 3)
+    gone = replace(jobs[0], order=Order(shot="gone", reason="test", seconds=2.0), progress=None)
+    (shown,) = job_states([gone], {"p": PROJECT})
+    assert (shown.place, shown.stage, shown.step, shown.seconds_left) == (None, None, 0, None)

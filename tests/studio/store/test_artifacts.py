@@ -1,0 +1,194 @@
+"""Files named by their content: whole or not there, whenever the process is killed or the disk full."""
+
+import hashlib
+import os
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from studio.domain.errors import OutputFailed
+from studio.store import takes
+from studio.store.artifacts import YOUNG, Artifact, Artifacts
+from studio.store.database import Database
+from studio.store.files import told_plainly
+from studio.store.tables import ArtifactRow
+from studio.store.upgrade import open_database
+from tests.fakes.doomed import PROCESSES, put_and_die
+
+KILLS = int(os.environ.get("SOAK_KILLS", "20"))
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    return Artifacts(tmp_path)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(os.urandom(300_000))
+    return file
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def files(artifacts: Artifacts) -> list[Path]:
+    return sorted(file for file in artifacts.folder.rglob("*") if file.is_file())
+
+
+def test_a_file_is_named_by_its_content(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    assert put == Artifact(digest=digest(clip), suffix=".mp4", bytes=300_000)
+    place = artifacts.path(put.digest, put.suffix)
+    assert place == artifacts.folder / put.digest[:2] / f"{put.digest}.mp4"
+    assert place.read_bytes() == clip.read_bytes()
+    assert files(artifacts) == [place]
+
+
+def test_the_same_content_lies_there_once(artifacts: Artifacts, clip: Path, tmp_path: Path) -> None:
+    first = artifacts.put(clip)
+    place = artifacts.path(first.digest, first.suffix)
+    node = place.stat().st_ino
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clip.read_bytes())
+    assert artifacts.put(copy) == first
+    assert files(artifacts) == [place]
+    assert place.stat().st_ino == node
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "9f",
+        "A" * 64,
+        "g" * 64,
+        "a" * 63,
+        "a" * 65,
+        "../" + "a" * 61,
+        "a" * 64 + "\n",
+        "/etc/passwd",
+        "é" * 64,
+    ],
+)
+def test_what_is_no_digest_names_nothing(artifacts: Artifacts, name: str) -> None:
+    with pytest.raises(ValueError, match="names no artifact"):
+        artifacts.path(name, ".mp4")
+
+
+def aged(file: Path) -> Path:
+    old = time.time() - YOUNG - 10
+    os.utime(file, (old, old))
+    return file
+
+
+def test_old_files_that_no_row_speaks_of_are_orphans(artifacts: Artifacts, tmp_path: Path) -> None:
+    places = []
+    for text in ("known", "orphan", "young"):
+        file = tmp_path / f"{text}.jpg"
+        file.write_text(text)
+        put = artifacts.put(file)
+        places.append(artifacts.path(put.digest, put.suffix))
+    known, orphan, _ = places
+    aged(known)
+    aged(orphan)
+    assert list(artifacts.orphans({known.stem})) == [orphan]
+    artifacts.remove(orphan)
+    artifacts.remove(orphan)
+    assert list(artifacts.orphans({known.stem})) == []
+
+
+def test_an_orphan_that_is_put_again_is_young(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    aged(artifacts.path(put.digest, put.suffix))
+    artifacts.put(clip)
+    assert list(artifacts.orphans(())) == []
+
+
+def test_an_empty_folder_has_no_orphans(artifacts: Artifacts) -> None:
+    artifacts.sweep()
+    assert list(artifacts.orphans(())) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_leaves_nothing_and_is_told(artifacts: Artifacts, clip: Path, database: Database) -> None:
+    place = artifacts.path(digest(clip), ".mp4")
+    place.parent.mkdir(parents=True)
+    place.with_name(f".part-{os.getpid()}-{place.name}").symlink_to("/dev/full")
+    with pytest.raises(OutputFailed, match="the disk is full"), told_plainly(artifacts.folder):
+        artifacts.put(clip)
+    assert files(artifacts) == []
+    assert artifacts.put(clip).digest == digest(clip)  # once there is room
+
+
+def test_a_folder_that_cannot_be_written_is_told(artifacts: Artifacts, clip: Path) -> None:
+    artifacts.folder.mkdir()
+    (artifacts.folder / digest(clip)[:2]).write_text("in the way")
+    with pytest.raises(OutputFailed, match="a file is in the way"), told_plainly(artifacts.folder):
+        artifacts.put(clip)
+
+
+def rows(database: Database) -> list[ArtifactRow]:
+    with database.read() as session:
+        return list(session.scalars(select(ArtifactRow)))
+
+
+def test_a_kill_at_any_step_leaves_no_row_to_a_bad_file(tmp_path: Path, clip: Path) -> None:
+    lines = _put(tmp_path / "whole", clip, line=0)
+    assert lines is not None
+    assert lines > 40
+    every = max(1, lines // KILLS)
+    found = {_state_after_kill(tmp_path / "whole", clip)}
+    for line in range(1, lines + 1, every):
+        root = tmp_path / str(line)
+        assert _put(root, clip, line) is None
+        found.add(_state_after_kill(root, clip))
+    assert found == {(False, False), (True, False), (True, True)}
+
+
+def _state_after_kill(root: Path, clip: Path) -> tuple[bool, bool]:
+    """Whether the file is in its place, and whether it has its row; all else about it is checked."""
+    artifacts, database = Artifacts(root), open_database(root)
+    artifacts.sweep()
+    there = files(artifacts)
+    noted = rows(database)
+    for row in noted:
+        place = artifacts.path(row.digest, row.suffix)
+        assert digest(place) == row.digest
+        assert place.stat().st_size == row.bytes
+    assert all(digest(file) == file.stem for file in there)
+    for file in there:
+        aged(file)
+    assert list(artifacts.orphans({row.digest for row in noted})) == ([] if noted else there)
+    put = artifacts.put(clip)
+    with database.write() as session:
+        takes.keep_artifacts(session, [put], now=1.0)
+    assert [row.digest for row in rows(database)] == [digest(clip)]
+    database.close()
+    return bool(there), bool(noted)
+
+
+def _put(root: Path, clip: Path, line: int) -> int | None:
+    """The lines there were; None where the process was killed."""
+    ours, theirs = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=put_and_die, args=(root, clip, line, theirs))
+    process.start()
+    theirs.close()
+    process.join()
+    return _received(ours)
+
+
+def _received(pipe: Connection) -> int | None:
+    try:
+        lines = pipe.recv()
+    except EOFError:
+        return None
+    finally:
+        pipe.close()
+    assert isinstance(lines, int)
+    return lines

@@ -1,0 +1,148 @@
+"""A studio on a disk of its own that fills up, a little later each time: nothing is torn, and all is said."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from studio.domain.edits import SetCaption
+from studio.domain.errors import OutputFailed
+from studio.service.studio import BUNDLE
+from studio.store.tables import ArtifactRow
+from studio.store.upgrade import open_database
+from tests.fakes.inline_studio import Studio
+
+PAGE = 4096
+STEP = int(os.environ.get("SOAK_FULL_PAGES", "2")) * PAGE
+"""How much more room there is each time."""
+
+SIZE = 16 * 2**20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        # PyAV leaves a file open whose first bytes found no room
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+class Disk:
+    """A disk that is filled up but for some room."""
+
+    def __init__(self, place: Path) -> None:
+        self._filler = place / "filler"
+
+    def leave(self, room: int) -> None:
+        self.free()
+        with self._filler.open("wb", buffering=0) as filler:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    filler.write(bytes(2**18))
+            filler.truncate(max(0, filler.tell() - room))
+
+    def free(self) -> None:
+        self._filler.unlink(missing_ok=True)
+
+
+Work = Callable[[Studio, str], None]
+
+
+def edit(studio: Studio, project: str) -> None:
+    """A text long enough to need room of its own."""
+    state = studio.service.state(project)
+    caption = f"Mira waves {state.revision} " + "again " * 300
+    studio.service.edit(project, SetCaption(shot="a", caption=caption), base=state.revision)
+
+
+def render(studio: Studio, project: str) -> None:
+    """Raises what the job says where it failed, as the page shows it."""
+    (job,) = studio.service.roll(project, "b", seed=len(studio.service.queue().jobs))
+    studio.work()
+    (ended,) = studio.service.jobs((job,))
+    if ended.state != "done":
+        assert ended.state == "failed"
+        raise OutputFailed(ended.error)
+
+
+def import_bundle(studio: Studio, project: str) -> None:
+    studio.service.import_bundle(studio.service.root.parent / BUNDLE)
+
+
+def export_bundle(studio: Studio, project: str) -> None:
+    studio.service.export(project, BUNDLE)
+
+
+def export_film(studio: Studio, project: str) -> None:
+    studio.service.export(project, "film.mp4")
+
+
+def back_up(studio: Studio, project: str) -> None:
+    studio.service.back_up()
+
+
+@pytest.mark.parametrize("work", [edit, render, import_bundle, export_bundle, export_film, back_up])
+def test_a_full_disk_loses_nothing(disk: Path, tmp_path: Path, work: Work) -> None:
+    with closing(open_database(disk)) as database:
+        studio = Studio(disk, database)
+        project = studio.rendered()
+        shutil.copy(studio.service.export(project, BUNDLE), tmp_path / BUNDLE)
+        room = refused = 0
+        filled = Disk(disk)
+        while True:
+            filled.leave(room)
+            before = studio.service.state(project)
+            said = tried(work, studio, project)
+            check(studio)
+            if said is None:
+                break
+            assert f"the disk is full: free some space for {disk}" in said
+            refused += 1
+            assert studio.service.state(project) == before  # read while there is no room
+            room += STEP
+            assert room < SIZE
+        filled.free()
+        work(studio, project)
+        studio.work()
+        check(studio)
+        assert {job.state for job in studio.service.queue().jobs} <= {"done", "failed"}
+        assert refused > 0
+        print(f"\n{work.__name__}: refused {refused} times, with up to {room - STEP} bytes of room")
+
+
+def tried(work: Work, studio: Studio, project: str) -> str | None:
+    """What is said where it does not work."""
+    try:
+        work(studio, project)
+    except OutputFailed as error:
+        return str(error)
+    return None
+
+
+def check(studio: Studio) -> None:
+    """The database is sound, and each file is what its name says; there is nothing half-written."""
+    with studio.database.read() as session:
+        assert session.connection().exec_driver_sql("PRAGMA integrity_check").scalars().all() == ["ok"]
+        assert session.connection().exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        known = {row.digest for row in session.query(ArtifactRow)}
+    files = studio.artifacts()
+    assert known <= {file.stem for file in files}
+    for file in files:
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == file.stem
+    left = [
+        path for name in ("scratch", "exports", "backups") for path in (studio.service.root / name).rglob("*")
+    ]
+    assert [path for path in left if path.name.startswith(".")] == []

@@ -1,0 +1,171 @@
+"""A worker that is stopped in the midst of a render and goes on later: its job is another's by then."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from studio.jobs import queue
+from studio.service.studio import Service
+from studio.store import projects, takes
+from studio.store.database import Database
+from studio.store.tables import JobRow
+from studio.store.upgrade import FILE
+from studio.worker.supervisor import Supervisor
+from tests.fakes.inline_studio import BOARD
+
+FREEZES = int(os.environ.get("SOAK_FREEZES", "2"))
+
+LEASE = 3.0
+STEP = 0.3
+RENDERS = (
+    sys.executable,
+    "-c",
+    "import time\n"
+    "from tests.fakes.renderer import FakeRenderer\n"
+    "from studio.worker import main\n"
+    f"main(lambda model: FakeRenderer(lambda shot, step: time.sleep({STEP})))",
+    "--lease",
+    str(LEASE),
+)
+
+
+class Queue:
+    """A studio with one shot to render, as its database tells of it."""
+
+    def __init__(self, root: Path, database: Database) -> None:
+        self.root = root
+        self.database = database
+        self.service = Service(root, database)
+        self.project = self.service.create(BOARD)
+        (self.job,) = self.service.render(self.project, ("a",))
+
+    def row(self) -> JobRow:
+        with self.database.read() as session:
+            return session.scalars(select(JobRow).where(JobRow.id == self.job)).one()
+
+    def freeze(self, process: int) -> None:
+        """Stops a process while it has nothing of the database in hand."""
+        with closing(sqlite3.connect(self.root / FILE, timeout=60)) as alone:
+            alone.execute("BEGIN EXCLUSIVE")
+            os.kill(process, signal.SIGSTOP)
+            alone.rollback()
+
+    def kept(self) -> object:
+        """Everything a commit writes."""
+        with self.database.read() as session:
+            chosen = projects.load(session, self.project).project.chosen
+            known, strips = takes.takes_of(session, self.project), takes.strips_of(session, self.project)
+            return queue.jobs_of(session), self.row().fence, chosen, known, strips
+
+    @property
+    def log(self) -> str:
+        return (self.root / "logs" / "worker.log").read_text()
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, database: Database) -> Queue:
+    return Queue(tmp_path, database)
+
+
+@contextmanager
+def worker(root: Path, name: str) -> Iterator[int]:
+    """A worker's process id; it is ended whatever state it is in."""
+    process = subprocess.Popen([*RENDERS, "--root", str(root), "--name", name])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("nth", range(FREEZES))
+def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Queue, nth: int) -> None:
+    """Woken once the other is done, and, every second time, while the other is still at it."""
+    with worker(waiting.root, "one") as one, worker(waiting.root, "two") as two:
+        wait_for(lambda: waiting.row().progress is not None)
+        frozen = one if waiting.row().worker == "one" else two
+        time.sleep(random.Random(nth).uniform(0, 4 * STEP))
+        waiting.freeze(frozen)
+        stopped = time.monotonic()
+        wait_for(lambda: waiting.row().fence == 2)
+        taken_up = time.monotonic() - stopped
+        assert LEASE / 2 < taken_up < 2 * LEASE
+        if nth % 2:
+            os.kill(frozen, signal.SIGCONT)
+        wait_for(lambda: waiting.row().state == "done")
+        kept = waiting.kept()
+        os.kill(frozen, signal.SIGCONT)
+        wait_for(lambda: f"job {waiting.job} went to another worker" in waiting.log)
+        time.sleep(0.5)  # for whatever else it would do
+        assert waiting.kept() == kept
+    with waiting.database.read() as session:
+        assert len(takes.takes_of(session, waiting.project)) == 1
+    assert waiting.row().attempts == 2
+
+
+def test_a_frozen_worker_is_replaced(waiting: Queue) -> None:
+    supervisor = Supervisor(
+        waiting.root,
+        waiting.service.worker_died,
+        command=RENDERS,
+        silent=waiting.service.worker_is_silent,
+        grace=1.0,
+    )
+    supervisor.start()
+    try:
+        wait_for(lambda: waiting.row().progress is not None)
+        frozen = supervisor.process
+        assert frozen is not None
+        waiting.freeze(frozen.pid)
+        wait_for(lambda: waiting.row().state == "done")
+        assert frozen.poll() == -signal.SIGKILL
+        assert supervisor.process is not frozen
+    finally:
+        supervisor.stop()
+    assert (waiting.row().attempts, len(waiting.service.state(waiting.project).shots[0].takes)) == (2, 1)
+
+
+HOLDS = (
+    sys.executable,
+    "-S",
+    "-c",
+    "import sqlite3, sys, time; root = sys.argv[2]; db = sqlite3.connect(root + '/studio.db')\n"
+    "db.execute('BEGIN EXCLUSIVE'); open(root + '/held', 'w').close(); time.sleep(60)",
+)
+
+
+def test_a_worker_frozen_with_the_database_in_hand_is_killed(waiting: Queue) -> None:
+    supervisor = Supervisor(
+        waiting.root,
+        waiting.service.worker_died,
+        command=HOLDS,
+        silent=waiting.service.worker_is_silent,
+        grace=0.2,
+        untold=0.2,
+    )
+    supervisor.start()
+    try:
+        wait_for((waiting.root / "held").exists)
+        holding = supervisor.process
+        assert holding is not None
+        wait_for(lambda: holding.poll() == -signal.SIGKILL)
+    finally:
+        supervisor.stop()
+    assert waiting.row().state == "queued"

@@ -1,0 +1,260 @@
+"""The way from an order to a take, by a real database, real files and a renderer without a model."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moc_engine.errors import OutOfMemory
+from studio.domain.edits import SetCaption, Skip
+from studio.domain.planner import stand
+from studio.jobs import queue
+from studio.jobs.job import Order
+from studio.store import projects, takes
+from studio.store.artifacts import Artifacts
+from studio.store.database import Database
+from studio.worker.worker import Worker
+from tests.fakes.projects import project
+from tests.fakes.renderer import FakeRenderer
+
+SMALL = {"size": (64, 64), "fps": 8.0}
+
+
+def order(shot: str, **fields: object) -> Order:
+    return Order(**{"shot": shot, "reason": "test", "seconds": 1.0, **fields})  # type: ignore[arg-type]
+
+
+def begun(database: Database, *shots: Order) -> str:
+    """A project of three shots, with these orders in the queue."""
+    with database.write() as session:
+        name = projects.create(
+            session, project("Mira waves", "Otto runs", "Mira and Otto dance", **SMALL), now=1.0
+        )
+        queue.enqueue(session, name, shots, now=1.0)
+    return name
+
+
+def worker(database: Database, tmp_path: Path, renderer: FakeRenderer | None = None) -> Worker:
+    made = renderer or FakeRenderer()
+    return Worker(tmp_path, lambda model: made, database=database, name="w")
+
+
+def states(database: Database) -> list[str]:
+    with database.read() as session:
+        return [job.state for job in queue.jobs_of(session)]
+
+
+def test_an_order_becomes_the_chosen_take(database: Database, tmp_path: Path) -> None:
+    name = begun(database, order("a"), order("b"))
+    renderer = FakeRenderer()
+    w = worker(database, tmp_path, renderer)
+    assert w.work_once()
+    assert w.work_once()
+    assert not w.work_once()
+    with database.read() as session:
+        stored, known = projects.load(session, name), takes.takes_of(session, name)
+        strips = takes.strips_of(session, name)
+    assert states(database) == ["done", "done"]
+    assert stored.revision == 0
+    second = known[stored.project.chosen["b"]]
+    assert second.context == (("a", stored.project.chosen["a"]),)
+    assert second.links == {stored.project.chosen["a"]: pytest.approx(0.5, abs=1e-3)}
+    assert strips == {shot: [take] for shot, take in stored.project.chosen.items()}
+    artifacts = Artifacts(tmp_path)
+    for digest, suffix in (
+        (second.clip, ".mp4"),
+        (second.latents, ".safetensors"),
+        (second.trace, ".moc"),
+        (second.thumbnail, ".jpg"),
+    ):
+        assert artifacts.path(digest, suffix).stat().st_size > 0
+    from studio.store.model_identity import identify
+
+    found = stand(stored.project, known, identify(None))
+    assert [s.state for s in found] == ["fresh", "fresh", "missing"]
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_the_same_inputs_are_not_rendered_twice(database: Database, tmp_path: Path) -> None:
+    renderer = FakeRenderer()
+    w = worker(database, tmp_path, renderer)
+    begun(database, order("a"))
+    w.work_once()
+    with database.write() as session:
+        name = queue.jobs_of(session)[0].project
+        queue.enqueue(session, name, [order("a")], now=2.0)
+    w.work_once()
+    assert len(renderer.requests) == 1
+    assert states(database) == ["done", "done"]
+
+
+def test_a_roll_has_its_own_seed_and_stays_fresh(database: Database, tmp_path: Path) -> None:
+    name = begun(database, order("a"), order("a", seed=5), order("b"))
+    w = worker(database, tmp_path)
+    while w.work_once():
+        pass
+    with database.read() as session:
+        stored, known = projects.load(session, name), takes.takes_of(session, name)
+    assert known[stored.project.chosen["a"]].inputs.seed == 5
+    from studio.store.model_identity import identify
+
+    assert [s.state for s in stand(stored.project, known, identify(None))[:2]] == ["fresh", "fresh"]
+
+
+def test_a_kept_context_is_that_of_the_chosen_take(database: Database, tmp_path: Path) -> None:
+    name = begun(database, order("a"), order("b"))
+    w = worker(database, tmp_path)
+    while w.work_once():
+        pass
+    with database.write() as session:
+        before = projects.load(session, name).project.chosen
+        known = takes.takes_of(session, name)
+        projects.apply(session, name, SetCaption(shot="a", caption="Mira runs"), known, base=0, now=2.0)
+        queue.enqueue(session, name, [order("a"), order("b", seed=9, keep_context=True)], now=2.0)
+    while w.work_once():
+        pass
+    with database.read() as session:
+        stored, known = projects.load(session, name), takes.takes_of(session, name)
+    assert stored.project.chosen["a"] != before["a"]
+    assert known[stored.project.chosen["b"]].context == (("a", before["a"]),)
+    assert known[stored.project.chosen["b"]].inputs.seed == 9
+
+
+def test_an_edit_in_mid_render_keeps_the_choice_and_the_take(database: Database, tmp_path: Path) -> None:
+    def edit(shot: int, step: int) -> None:
+        if step == 1:
+            with database.write() as session:
+                name = queue.jobs_of(session)[0].project
+                projects.apply(session, name, SetCaption(shot="a", caption="Mira sits"), {}, base=0, now=2.0)
+
+    name = begun(database, order("a"))
+    worker(database, tmp_path, FakeRenderer(edit)).work_once()
+    with database.read() as session:
+        assert projects.load(session, name).project.chosen == {}
+        assert len(takes.strips_of(session, name)["a"]) == 1
+
+
+def test_cancelling_in_mid_render_leaves_nothing(database: Database, tmp_path: Path) -> None:
+    def cancel(shot: int, step: int) -> None:
+        if step == 1:
+            with database.write() as session:
+                queue.cancel(session, queue.jobs_of(session)[0].id, now=2.0)
+            time.sleep(0.3)  # so that the next report is due
+
+    begun(database, order("a"))
+    renderer = FakeRenderer(cancel)
+    worker(database, tmp_path, renderer).work_once()
+    assert states(database) == ["cancelled"]
+    assert not list(tmp_path.glob("artifacts/*/*"))
+
+
+def test_a_worker_told_to_stop_hands_its_job_back(database: Database, tmp_path: Path) -> None:
+    begun(database, order("a"))
+    w = worker(database, tmp_path, FakeRenderer(lambda shot, step: w.stop.set()))
+    w.work_once()
+    with database.read() as session:
+        (job,) = queue.jobs_of(session)
+    assert (job.state, job.attempts) == ("queued", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OutOfMemory("a smaller size needs less"), "a smaller size needs less"),
+        (ValueError("size: odd"), "size: odd"),
+        (KeyError("x"), "something unexpected happened (KeyError: 'x'); see logs/worker.log"),
+    ],
+)
+def test_a_failure_is_told_and_the_queue_goes_on(
+    database: Database, tmp_path: Path, error: Exception, words: str
+) -> None:
+    def fail(shot: int, step: int) -> None:
+        if shot == 0:
+            raise error
+
+    begun(database, order("a"), order("b"))
+    w = worker(database, tmp_path, FakeRenderer(fail))
+    while w.work_once():
+        pass
+    with database.read() as session:
+        first, second = queue.jobs_of(session)
+    assert (first.state, first.error) == ("failed", words)
+    assert second.state == "done"
+
+
+def test_what_cannot_be_rendered_is_said(database: Database, tmp_path: Path) -> None:
+    name = begun(database, order("a"), order("gone"))
+    with database.write() as session:
+        projects.apply(session, name, Skip(shots=("a",), on=True), {}, base=0, now=2.0)
+    w = worker(database, tmp_path)
+    while w.work_once():
+        pass
+    with database.read() as session:
+        assert [job.error for job in queue.jobs_of(session)] == [
+            "the shot is skipped",
+            "the shot was deleted",
+        ]
+
+
+def test_a_lost_job_is_not_committed(database: Database, tmp_path: Path) -> None:
+    def lose(shot: int, step: int) -> None:
+        if step == 3:
+            with database.write() as session:
+                queue.worker_died(session, "w", now=2.0)
+                queue.claim(session, "another", now=time.time())
+
+    name = begun(database, order("a"))
+    worker(database, tmp_path, FakeRenderer(lose)).work_once()
+    assert states(database) == ["running"]
+    with database.read() as session:
+        assert takes.takes_of(session, name) == {}
+
+
+WORKER = """
+import sys, time
+from tests.fakes.renderer import FakeRenderer
+from studio.worker import main
+main(lambda model: FakeRenderer(lambda shot, step: time.sleep(0.2)))
+"""
+
+
+def test_a_killed_worker_process_loses_nothing(database: Database, tmp_path: Path) -> None:
+    name = begun(database, order("a"), order("b"))
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", WORKER, "--root", str(tmp_path), "--name", "w"])
+
+    def wait_for(state: list[str]) -> None:
+        end = time.monotonic() + 60
+        while states(database) != state:
+            assert time.monotonic() < end, states(database)
+            time.sleep(0.05)
+
+    first = start()
+    wait_for(["running", "queued"])
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    with database.write() as session:
+        assert len(queue.worker_died(session, "w", now=time.time())) == 1
+    second = start()
+    try:
+        wait_for(["done", "done"])
+    finally:
+        second.terminate()
+        assert second.wait(timeout=30) == 0
+    with database.read() as session:
+        assert len(takes.takes_of(session, name)) == 2
+
+
+def test_a_worker_whose_parent_is_gone_ends(database: Database, tmp_path: Path) -> None:
+    begun(database, order("a"))
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    orphan = [sys.executable, "-c", WORKER, "--root", str(tmp_path)]
+    environment = {**os.environ, "MOC_STUDIO_PARENT": str(gone.pid)}
+    assert subprocess.run(orphan, env=environment, timeout=60, check=False).returncode == 0
+    assert states(database) == ["queued"]

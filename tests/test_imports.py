@@ -1,0 +1,188 @@
+"""The import table: who may import whom, no circles, and no torch where it must be light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("studio", "moc_engine")
+
+DOORS = {
+    "moc_engine.clip",
+    "moc_engine.config",
+    "moc_engine.contract",
+    "moc_engine.errors",
+    "moc_engine.files",
+    "moc_engine.trace.drift",
+    "moc_engine.trace.record",
+    "moc_engine.vocabulary",
+}
+"""Modules of the engine that load no torch, for every room of the studio but the domain."""
+
+_RECORDS = {"domain", "store", "jobs"}
+STUDIO = {
+    "domain": {"domain"},
+    "store": {"domain", "store"},
+    "jobs": _RECORDS,
+    "exchange": _RECORDS | {"exchange"},
+    "inspect": _RECORDS | {"inspect"},
+    "service": _RECORDS | {"exchange", "inspect", "service"},
+    "api": {"domain", "service", "api"},
+    "web": {"domain", "service", "api", "web"},
+    "worker": _RECORDS | {"exchange", "inspect", "service", "worker"},
+    "cli": _RECORDS | {"exchange", "inspect", "service", "api", "web", "worker", "cli"},
+}
+"""The rooms of the studio, and those each may import."""
+
+WHOLE_ENGINE = {"worker", "cli"}
+"""Rooms that may import all of the engine, lazily."""
+
+_BASE = {"ops"}
+_FAMILIES = _BASE | {"memory", "trace", "models"}
+ENGINE = {
+    "ops": _BASE,
+    "memory": _BASE | {"memory"},
+    "trace": _BASE | {"trace"},
+    "models": _FAMILIES,
+    "render": _FAMILIES | {"render"},
+    "training": _FAMILIES | {"render", "training"},
+    "evaluation": _FAMILIES | {"render", "training", "evaluation"},
+}
+"""The rooms of the engine, and those each may import; modules at its root are for all of them."""
+
+FAMILIES = {"moc_engine.models.animatic", "moc_engine.models.wan"}
+HEAVY = {"torch", "diffusers", "transformers", "gradio", "accelerate", "matplotlib"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+KNOWN = {dotted(path) for package in PACKAGES for path in modules(package)}
+
+
+def room_of(name: str) -> str:
+    """studio.exchange.yaml -> exchange; "" for a module at the root of its package."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and (ROOT / parts[0] / parts[1]).is_dir() else ""
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    for child in ast.walk(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "relative imports are not used here"
+            assert child.module is not None
+            found = [f"{child.module}.{alias.name}" for alias in child.names]
+            yield from [name for name in found if name in KNOWN] or [child.module]
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def at_top(tree: ast.Module) -> ast.Module:
+    """The statements that run when the module is imported."""
+    kept = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    ]
+    return ast.Module(body=kept, type_ignores=[])
+
+
+@pytest.mark.parametrize("path", modules("studio"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_studio_keeps_to_the_table(path: Path) -> None:
+    room = room_of(dotted(path))
+    if not room:
+        assert dotted(path) == "studio"
+        assert not list(imports(parsed(path)))
+        return
+    for name in imports(parsed(path)):
+        package = name.split(".")[0]
+        if package == "studio" and name != "studio":
+            assert room_of(name) in STUDIO[room], f"{path.name} imports {name}"
+        if package == "moc_engine" and name != "moc_engine" and room not in WHOLE_ENGINE:
+            assert name in DOORS, f"{path.name} imports {name}"
+            assert room != "domain", f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules("moc_engine"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_engine_keeps_to_the_table(path: Path) -> None:
+    who = dotted(path)
+    room = room_of(who)
+    family = next((f for f in FAMILIES if who.startswith(f"{f}.") or who == f), None)
+    for name in imports(parsed(path)):
+        package = name.split(".")[0]
+        assert package != "studio", f"{path.name} imports {name}"
+        if package != "moc_engine" or not room or not room_of(name):
+            continue
+        assert room_of(name) in ENGINE[room], f"{path.name} imports {name}"
+        if room in ("ops", "memory", "trace", "models", "render"):
+            other = next((f for f in FAMILIES if name.startswith(f"{f}.") or name == f), None)
+            assert other in (None, family), f"{path.name} imports {name}, which is another family's"
+
+
+@pytest.mark.parametrize("path", modules("studio"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_studio_loads_nothing_heavy_on_import(path: Path) -> None:
+    heavy = HEAVY - {"gradio"} if room_of(dotted(path)) == "web" else HEAVY
+    for name in imports(at_top(parsed(path))):
+        assert name.split(".")[0] not in heavy, f"{path.name} imports {name} at its top"
+        if name.startswith("moc_engine."):
+            assert name in DOORS, f"{path.name} imports {name} at its top"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    graph = {
+        dotted(path): {n for n in imports(parsed(path)) if n in KNOWN} - {dotted(path)}
+        for package in PACKAGES
+        for path in modules(package)
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_file_name_belongs_to_one_room(package: str) -> None:
+    """Commands and evaluations are named after what they run."""
+    rooms: dict[str, list[str]] = {}
+    for path in modules(package):
+        if not path.name.startswith("__") and room_of(dotted(path)) not in ("cli", "evaluation"):
+            rooms.setdefault(path.name, []).append(dotted(path.parent))
+    assert {name: found for name, found in rooms.items() if len(found) > 1 and name not in SHARED} == {}
+
+
+SHARED = {
+    "routing.py": "the routing of queries, and the routes that show it",
+    "family.py": "each family of models",
+}
+"""Names that mean the same idea at two levels."""
+
+LIGHT = ("moc_engine", "studio.cli.main", "studio.web.app", "studio.worker.worker")
+
+
+@pytest.mark.parametrize("module", [*sorted(DOORS), *LIGHT])
+def test_loads_no_torch(module: str) -> None:
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules("studio") if room_of(dotted(p)) == "domain"], ids=lambda p: p.stem
+)
+def test_the_domain_needs_the_standard_library_alone(path: Path) -> None:
+    for name in imports(parsed(path)):
+        first = name.split(".")[0]
+        assert first == "studio" or first in sys.stdlib_module_names, f"{path.name} imports {name}"
