@@ -155,9 +155,9 @@ def load(source: str | Path) -> AnimaticPipeline:
     smoother = read_part(Smoother, source, "smoother")
     text_encoder = read_part(BertModel, source, "text_encoder", add_pooling_layer=False, dtype=torch.float32)
     with reading(source):
-        pipeline: AnimaticPipeline = AnimaticPipeline.from_pretrained(
-            source, transformer=transformer, smoother=smoother, text_encoder=text_encoder
-        )
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(source, subfolder="tokenizer")
+        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
+    pipeline = AnimaticPipeline(transformer, smoother, text_encoder, tokenizer, scheduler)
     _check_words(source, pipeline)
     return pipeline
 

@@ -56,7 +56,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 def test_what_needs_no_model_answers_without_torch(arguments: list[str]) -> None:
     code = (
         "import sys\n"
-        "from studio.cli import main\n"
+        "from studio.cli.main import main\n"
         "try:\n"
         f"    main({arguments!r})\n"
         "except SystemExit:\n"
@@ -71,7 +71,7 @@ def lacking(modules: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a command where `modules` raise what they raise where a library is missing."""
     code = (
         "import sys\n"
-        "from studio.cli import main\n"
+        "from studio.cli.main import main\n"
         "class Broken:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name in {modules}:\n"
@@ -102,7 +102,7 @@ def test_a_missing_library_is_one_clear_line(tmp_path: Path, modules: str, says:
 
 def test_what_training_lacks_is_told_with_the_pip_to_use(tmp_path: Path) -> None:
     code = (
-        "import sys; from studio.cli import main; sys.modules['matplotlib'] = None\n"
+        "import sys; from studio.cli.main import main; sys.modules['matplotlib'] = None\n"
         f"sys.exit(main(['train', 'animatic', '--out', {str(tmp_path / 'run')!r}]))"
     )
     command = [sys.executable, "-c", code]

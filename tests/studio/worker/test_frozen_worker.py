@@ -32,7 +32,7 @@ RENDERS = (
     "-c",
     "import time\n"
     "from tests.fakes.renderer import FakeRenderer\n"
-    "from studio.worker import main\n"
+    "from studio.worker.worker import main\n"
     f"main(lambda model: FakeRenderer(lambda shot, step: time.sleep({STEP})))",
     "--lease",
     str(LEASE),

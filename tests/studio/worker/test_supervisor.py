@@ -20,7 +20,7 @@ from tests.fakes.inline_studio import BOARD
 RENDERS = """
 import time
 from tests.fakes.renderer import FakeRenderer
-from studio.worker import main
+from studio.worker.worker import main
 main(lambda model: FakeRenderer(lambda shot, step: time.sleep(0.3)))
 """
 DIES = (sys.executable, "-S", "-c", "")

@@ -217,7 +217,7 @@ def test_a_lost_job_is_not_committed(database: Database, tmp_path: Path) -> None
 WORKER = """
 import sys, time
 from tests.fakes.renderer import FakeRenderer
-from studio.worker import main
+from studio.worker.worker import main
 main(lambda model: FakeRenderer(lambda shot, step: time.sleep(0.2)))
 """
 

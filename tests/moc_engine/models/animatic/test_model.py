@@ -17,6 +17,7 @@ from moc_engine.models.animatic.model import (
     story_text,
     velocity,
 )
+from moc_engine.models.animatic.smoother import Smoother
 from moc_engine.vocabulary import WORDS
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
@@ -92,6 +93,15 @@ def test_a_pipeline_of_another_family_is_named(tmp_path: Path) -> None:
     index.write_text(index.read_text().replace("AnimaticPipeline", "WanPipeline"))
     with pytest.raises(ModelMismatch, match="is a WanPipeline"):
         load(tmp_path)
+
+
+def test_the_module_a_folder_names_for_a_part_decides_nothing(tmp_path: Path) -> None:
+    """Folders saved before a module was renamed still load."""
+    save(build(TINY), tmp_path)
+    index = tmp_path / "model_index.json"
+    index.write_text(index.read_text().replace(Smoother.__module__, "moc_engine.animatic.smoother"))
+    assert "moc_engine.animatic.smoother" in index.read_text()
+    assert isinstance(load(tmp_path).smoother, Smoother)
 
 
 @pytest.mark.parametrize("file", ["model_index.json", "transformer/config.json", "text_encoder/config.json"])
