@@ -1,90 +1,222 @@
-"""Files that appear whole, or not at all."""
+"""Atomic writes: a file or folder appears whole at its path, or not at all.
+
+The content is written under a temporary name in the target's folder, flushed to the disk and renamed.
+Temporary names are random, so any number of threads and processes may write the same path: each publishes a
+whole file, and the last one stays. They also name the writing process, so that `remove_abandoned` can tell
+what a killed process left from what is being written now:
+
+    .part-HOST-PID-STARTED-RANDOM.mp4
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-_PART: Final = ".part-"
+import psutil
+
+ABANDONED_AFTER: Final = 24 * 3600.0
+"""Seconds after which a temporary file is abandoned if its writer cannot be asked for: another machine's."""
+
+_PREFIX: Final = ".part-"
+_TEMPORARY: Final = re.compile(r"\.part-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{16}(\.\w+)?")
+_BY_VERSION_0_1: Final = re.compile(r"\.part-\d+-.+", re.DOTALL)
+_CLOCK_TOLERANCE: Final = 5
+"""Seconds by which two readings of a process's start may differ: the system derives it from its clock."""
+
+_WINDOWS: Final = os.name == "nt"
+_RENAME_RETRIES: Final = 40
+_RENAME_PAUSE: Final = 0.05
 
 
 @contextmanager
-def whole_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Places to write to, of the same suffixes; they become `paths` if the block ends well.
+def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Yields one temporary path per target, of the same suffix; they become `paths` if the block succeeds.
 
-    Folders that are missing are made, and are taken away again if nothing came of it.
+    Missing folders are created, and removed again if the block fails.
     """
-    with ExitStack() as cleaning:
+    with ExitStack() as cleanup:
         for folder in dict.fromkeys(path.parent for path in paths):
-            _make_folder(folder, cleaning)
-        parts = tuple(_beside(path) for path in paths)
+            _create_folder(folder, cleanup)
+        parts = tuple(temporary_path(path) for path in paths)
         for part in parts:
-            cleaning.callback(part.unlink, missing_ok=True)
+            cleanup.callback(part.unlink, missing_ok=True)
         yield parts
         for part in parts:
-            _flush(part)
+            _flush_file(part)
         for part, path in zip(parts, paths, strict=True):
-            part.replace(path)
+            _replace(part, path)
         for folder in dict.fromkeys(path.parent for path in paths):
-            _flush(folder)
+            _flush_folder(folder)
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to write to; if the block ends well, its files become those of `path`.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, of the same suffix; it becomes `path` if the block succeeds."""
+    with atomic_files(path) as (part,):
+        yield part
 
-    Where there is such a folder already, they take their places there one after the other: a process
-    killed in between leaves some old and some new ones, but never a file that is missing or torn.
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder; its files become those of `path` if the block succeeds.
+
+    If `path` exists already, the files replace its files one by one: a process killed in between leaves some
+    old and some new ones, but none missing or cut. Missing folders above it are created, and removed again if
+    the block fails.
     """
-    part = _beside(path)
-    part.mkdir(parents=True)
-    try:
+    with ExitStack() as cleanup:
+        _create_folder(path.parent, cleanup)
+        part = temporary_path(path)
+        part.mkdir()
+        cleanup.callback(shutil.rmtree, part, ignore_errors=True)
         yield part
         files = [file for file in part.rglob("*") if file.is_file()]
         for file in files:
-            _flush(file)
-        if path.exists():
+            _flush_file(file)
+        if not _rename_folder(part, path):
             for file in files:
-                place = path / file.relative_to(part)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                file.replace(place)
-        else:
-            part.rename(path)
-        _flush(path.parent)
+                target = path / file.relative_to(part)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _replace(file, target)
+        _flush_folder(path.parent)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yields an empty folder under `parent` that is removed afterwards, or by `remove_abandoned`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = temporary_path(parent / "scratch")
+    folder.mkdir()
+    try:
+        yield folder
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed processes left half-written in `folder`, which nobody may be writing to."""
-    for part in folder.glob(f"{_PART}*"):
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically, in UTF-8 and with the line ends that `text` has."""
+    with atomic_file(path) as part:
+        part.write_bytes(text.encode())
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{_PART}{os.getpid()}-{path.name}")
+def temporary_path(path: Path) -> Path:
+    """A new name beside `path`, of the same suffix, that tells which process writes there."""
+    suffix = path.suffix if re.fullmatch(r"\.\w{1,16}", path.suffix) else ""
+    pid, started = _this_process(os.getpid())
+    return path.with_name(f"{_PREFIX}{_host()}-{pid}-{started}-{secrets.token_hex(8)}{suffix}")
 
 
-def _make_folder(folder: Path, cleaning: ExitStack) -> None:
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+def remove_abandoned(folder: Path) -> None:
+    """Removes the temporary files and folders in `folder` whose writers have ended. It need not exist."""
+    if not folder.is_dir():
+        return
+    for part in list(folder.iterdir()):
+        if _is_abandoned(part):
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+
+
+def _is_abandoned(part: Path) -> bool:
+    match = _TEMPORARY.fullmatch(part.name)
+    if match is not None and match[1] == _host():
+        return not _runs(int(match[2]), int(match[3]))
+    if match is None and not _BY_VERSION_0_1.fullmatch(part.name):
+        return False
+    try:
+        return time.time() - _last_change(part) > ABANDONED_AFTER
+    except FileNotFoundError:  # finished or removed meanwhile
+        return False
+
+
+def _last_change(part: Path) -> float:
+    """When anything in a file or folder was written last."""
+    inside = part.rglob("*") if part.is_dir() and not part.is_symlink() else ()
+    times: list[float] = [path.lstat().st_mtime for path in (part, *inside)]
+    return max(times)
+
+
+def _runs(pid: int, started: int) -> bool:
+    """Whether the process that began at `started` still runs: a number is given again to later processes."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) <= _CLOCK_TOLERANCE
+    except (psutil.NoSuchProcess, OverflowError, ValueError):
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+@cache
+def _this_process(pid: int) -> tuple[int, int]:
+    """This process's number and start, asked anew after a fork."""
+    return pid, round(psutil.Process(pid).create_time())
+
+
+@cache
+def _host() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Renames over `path`. Windows refuses that while another process opens or replaces it."""
+    for attempt in range(_RENAME_RETRIES):
+        try:
+            part.replace(path)
+            return
+        except PermissionError:
+            if not _WINDOWS or path.is_dir() or attempt == _RENAME_RETRIES - 1:
+                raise
+            time.sleep(_RENAME_PAUSE)
+
+
+def _rename_folder(part: Path, path: Path) -> bool:
+    """Renames a folder if there is none at `path`; whether it did."""
+    if path.exists():
+        return False
+    try:
+        part.rename(path)
+    except OSError:
+        if path.is_dir():  # another writer was faster
+            return False
+        raise
+    return True
+
+
+def _create_folder(folder: Path, cleanup: ExitStack) -> None:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in reversed(missing):
-        cleaning.callback(_remove_if_empty, place)
+    for path in reversed(missing):
+        cleanup.callback(_remove_if_empty, path)
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
+    with suppress(OSError):  # not empty, or gone
         folder.rmdir()
 
 
-def _flush(path: Path) -> None:
+def _flush_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _flush_folder(path: Path) -> None:
+    if _WINDOWS:  # folders cannot be opened there
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

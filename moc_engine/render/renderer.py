@@ -32,7 +32,7 @@ from moc_engine.contract import (
     StepEvent,
 )
 from moc_engine.errors import OutOfMemory, RenderCancelled
-from moc_engine.files import whole_files
+from moc_engine.files import atomic_files
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone, load_backbone, stacked
 from moc_engine.render.denoise import denoise, draw_noise, guided
@@ -115,7 +115,7 @@ class ShotRenderer:
             clip, latents_file, trace_file = (
                 request.output / name for name in ("clip.mp4", "latents.safetensors", "trace.moc")
             )
-            with whole_files(clip, latents_file, trace_file) as parts:
+            with atomic_files(clip, latents_file, trace_file) as parts:
                 yield StageEvent(stage=clock.begin("decode"))
                 frames = yield from self._decode(job, backbone, latents, parts[0], cancel)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from moc_engine.errors import CheckpointError
-from moc_engine.files import whole_files
+from moc_engine.files import atomic_file
 from moc_engine.training.curve import History
 from moc_engine.training.recipes import Recipe
 
@@ -59,7 +59,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     state = {**vars(checkpoint), "history": asdict(checkpoint.history)}
     buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError
     torch.save(state, buffer)
-    with whole_files(path) as (part,):
+    with atomic_file(path) as part:
         part.write_bytes(buffer.getbuffer())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from moc_engine.evaluation.questions import following, recall
-from moc_engine.files import whole_files
+from moc_engine.files import atomic_file
 
 Point = tuple[int, float]
 
@@ -59,5 +59,5 @@ def draw(history: History, path: Path) -> None:
     for axes in (left, *others):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    with whole_files(path) as (part,):
+    with atomic_file(path) as part:
         figure.savefig(part)

@@ -29,7 +29,7 @@ from moc_engine.config import SamplerConfig
 from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.evaluation.examination import Examination, examine_model
 from moc_engine.evaluation.playback import Playback
-from moc_engine.files import sweep, whole_files, whole_folder
+from moc_engine.files import atomic_file, atomic_folder, remove_abandoned
 from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.models.animatic.scene import PATCH_FRAMES
 from moc_engine.training import checkpoint
@@ -93,7 +93,7 @@ class Run:
         """Trains until the recipe's steps or the minutes of this piece are done."""
         plan = self.plan
         if self.accelerator.is_main_process:
-            sweep(self.out)
+            remove_abandoned(self.out)
         if resume:
             self._restore()
         stream = StoryStream(
@@ -203,13 +203,13 @@ class Run:
             self.average.copy_to(self.parameters)
             self._save_model()
             self.average.restore(self.parameters)
-            with whole_files(self.out / "history.json") as (part,):
+            with atomic_file(self.out / "history.json") as part:
                 part.write_text(json.dumps(asdict(self.history)))
             draw(self.history, self.out / "curve.png")
         self.accelerator.wait_for_everyone()
 
     def _save_model(self) -> None:
-        with whole_folder(self.out / "model") as part:
+        with atomic_folder(self.out / "model") as part:
             try:
                 save(self.pipeline, part)
             except SafetensorError as error:

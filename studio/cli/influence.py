@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.questions.influence import measure, study
     from moc_engine.models.backbone import load_backbone
     from studio.domain.storyboard import Settings
-    from studio.store.files import told_plainly
     from studio.store.model_identity import EMBEDDED, identify
+    from studio.store.os_errors import os_errors_as_studio_errors
 
     if args.plot is not None and find_spec("matplotlib") is None:
         raise StudioError(f"the plot needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         from moc_engine.evaluation.reports.influence_plot import write_plot
 
-        with told_plainly(args.plot):
+        with os_errors_as_studio_errors(args.plot):
             write_plot(pairs, found, args.plot, worth=Settings().worth)
     if args.json:
         print(json.dumps({"settings": settings, "figures": without_nan(asdict(found))}, indent=2))

@@ -110,7 +110,7 @@ _KINDS = {
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from studio.store.files import write_text
+    from moc_engine.files import write_text
 
     ending = args.file.suffix.lower()
     if ending not in (*_KINDS, ".yaml", ".yml"):

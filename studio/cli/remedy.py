@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.examination import Examination
     from moc_engine.evaluation.questions.remedy import measure
     from moc_engine.render.renderer import ShotRenderer
-    from studio.store.files import told_plainly
     from studio.store.model_identity import identify
+    from studio.store.os_errors import os_errors_as_studio_errors
 
     try:
         examination = Examination(
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     model = identify(args.model and str(args.model))
     figures = json.dumps({"model": model, **asdict(found)}, indent=2)
     if args.save is not None:
-        with told_plainly(args.save):
+        with os_errors_as_studio_errors(args.save):
             args.save.write_text(f"{figures}\n")
     if args.json:
         print(figures)

@@ -91,13 +91,14 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
     from moc_engine.vocabulary import MOST_IN_A_SHOT
     from studio.cli import render_output
     from studio.cli.progress import follow
+    from studio.domain.file_names import slug
     from studio.domain.film_plan import plan
     from studio.exchange.takes import FilmFolder
     from studio.jobs.estimate import measured
     from studio.service.film import assemble, check_formats, shoot
     from studio.service.unknown_words import find_unknown_words
-    from studio.store.files import slug, told_plainly
     from studio.store.model_identity import ANIMATIC, family, identify
+    from studio.store.os_errors import os_errors_as_studio_errors
 
     folder = FilmFolder(args.out or Path("runs") / slug(board.title))
     finished = folder.takes()
@@ -127,7 +128,7 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
         most_cast=MOST_IN_A_SHOT if animatic else None,
         passing=args.seed is not None and only is not None,
     )
-    with told_plainly(folder.root):
+    with os_errors_as_studio_errors(folder.root):
         folder.tidy()
     with cancelled_by_signals() as cancel:
         shooting = shoot(board, planned, folder, lambda: args.make_renderer(args.model), cancel)

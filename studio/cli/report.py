@@ -51,8 +51,8 @@ def add_to(kinds: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.store.files import told_plainly
     from studio.store.model_identity import identify
+    from studio.store.os_errors import os_errors_as_studio_errors
 
     if find_spec("matplotlib") is None:
         raise StudioError(f"the report needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     model = identify(args.model and str(args.model))
     keyed = [(experiment, _key(experiment, args.model)) for experiment in _experiments(args)]
     store = args.out / "results.json"
-    with told_plainly(args.out):
+    with os_errors_as_studio_errors(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
         found = _read(store)
         missing = {
@@ -176,7 +176,7 @@ def _read(store: Path) -> dict[str, Any]:
 
 
 def _write(store: Path, found: Mapping[str, Any]) -> None:
-    from studio.store.files import write_text
+    from moc_engine.files import write_text
 
     results = [{"settings": json.loads(key), "figures": figures} for key, figures in found.items()]
     write_text(store, json.dumps({"results": results}, indent=1) + "\n")

@@ -159,9 +159,9 @@ def _written(trace: Any, place: int, kind: str, film: Film, out: Path) -> Path:
     """Writes one shot's table or page; returns its path."""
     from studio.inspect.figures import take_page
     from studio.inspect.tables import FORMATS as TABLES
-    from studio.store.files import told_plainly
+    from studio.store.os_errors import os_errors_as_studio_errors
 
-    with told_plainly(out):
+    with os_errors_as_studio_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"shot-{place + 1:02}.{kind}"
         if kind == "html":

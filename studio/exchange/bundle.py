@@ -26,9 +26,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from moc_engine.errors import TraceError
+from moc_engine.files import atomic_file
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadBundle
-from studio.store.files import whole_file
 
 VERSION: Final = 1
 SUFFIXES: Final = (".mp4", ".safetensors", ".moc", ".jpg")
@@ -47,7 +47,7 @@ _PIECE: Final = 2**20
 
 def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, Path]) -> None:
     """Writes a record and files by "DIGEST.suffix"; the same content gives the same bytes."""
-    with whole_file(target) as part, zipfile.ZipFile(part, "w") as bundle:
+    with atomic_file(target) as part, zipfile.ZipFile(part, "w") as bundle:
         text = json.dumps({"version": VERSION, **record}, sort_keys=True, ensure_ascii=False, indent=1)
         bundle.writestr(_entry(_RECORD, zipfile.ZIP_DEFLATED), text)
         for name, path in sorted(files.items()):

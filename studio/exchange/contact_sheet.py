@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.store.files import whole_file
+from moc_engine.files import atomic_file
 
 Picture = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ def write_contact_sheet(panels: Sequence[Panel], sheet: Path, *, title: str) -> 
     done, png = cv2.imencode(".png", draw(panels, title=title))
     if not done:
         raise ValueError("panels: the sheet could not be encoded as PNG")
-    with whole_file(sheet) as part:
+    with atomic_file(sheet) as part:
         part.write_bytes(png.tobytes())
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from moc_engine.files import write_text
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.planner import chosen_take
@@ -16,7 +17,6 @@ from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join, piece_of
 from studio.exchange.srt import as_srt, as_webvtt, cues_of
 from studio.store.artifacts import Artifacts
-from studio.store.files import write_text
 from studio.store.takes import StoredTake
 
 EXPORTS: Final = ("film.mp4", "subtitles.srt", "captions.vtt", "contact-sheet.png")

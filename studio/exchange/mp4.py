@@ -17,7 +17,7 @@ import av
 from av.video.stream import VideoStream
 
 from moc_engine.clip import ClipWriter
-from studio.store.files import whole_file
+from moc_engine.files import atomic_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def _length(source: av.container.InputContainer, track: VideoStream) -> int:
 
 
 def _join(clips: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:
-    with whole_file(film) as part, av.open(part, "w", options={"movflags": "+faststart"}) as output:
+    with atomic_file(film) as part, av.open(part, "w", options={"movflags": "+faststart"}) as output:
         output.metadata.update({"title": title, "comment": json.dumps(recipe, ensure_ascii=False)})
         stream: VideoStream | None = None
         kind: tuple[object, ...] = ()

@@ -18,10 +18,10 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from moc_engine.files import atomic_folder, remove_abandoned, write_text
 from studio.domain.errors import DamagedFolder
 from studio.domain.film_plan import ChosenTake
 from studio.domain.inputs import TakeInputs
-from studio.store.files import sweep, whole_folder, write_text
 
 _FORMAT: Final = 1
 
@@ -72,8 +72,8 @@ class FilmFolder:
 
     def tidy(self) -> None:
         """Clears what killed renders left in the folder, if there is one."""
-        sweep(self._takes)
-        sweep(self.root)
+        remove_abandoned(self._takes)
+        remove_abandoned(self.root)
 
     def takes(self) -> dict[str, Take]:
         """The finished takes by id; a take with a missing, cut or unreadable file counts as not there."""
@@ -90,7 +90,7 @@ class FilmFolder:
     @contextmanager
     def new_take(self, shot: int, take_id: str) -> Iterator[Path]:
         """A folder to render into, which becomes the take's own if the block ends well."""
-        with whole_folder(self._home(shot, take_id)) as part:
+        with atomic_folder(self._home(shot, take_id)) as part:
             yield part
 
     def record(self) -> FilmRecord | None:

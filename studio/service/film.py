@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderResult
+from moc_engine.files import write_text
 from studio import __version__
 from studio.domain.errors import WrongUse
+from studio.domain.file_names import slug
 from studio.domain.film_plan import ChosenTake, PlannedShot
 from studio.domain.storyboard import Storyboard
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
@@ -19,7 +21,7 @@ from studio.exchange.mp4 import Piece, join, piece_of
 from studio.exchange.srt import as_srt, as_webvtt, cues_of
 from studio.exchange.takes import FilmFolder, FilmRecord, Take, write_take
 from studio.jobs.requests import Seen, request_for
-from studio.store.files import slug, told_plainly, write_text
+from studio.store.os_errors import os_errors_as_studio_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ def shoot(
         yield ShotBegins(index=shot.index)
         renderer = renderer or make_renderer()
         context = [(index, used[index]) for index, _ in shot.context]
-        with told_plainly(folder.root):
+        with os_errors_as_studio_errors(folder.root):
             used[shot.index] = yield from _shoot_one(board, shot, context, folder, renderer, cancel)
             folder.write_record(_record(board, plan, used))
         yield ShotEnds(index=shot.index, take=used[shot.index])
@@ -121,7 +123,7 @@ def assemble(
         frames=sum(piece.frames for piece in pieces.values()),
         takes=takes,
     )
-    with told_plainly(folder.root):
+    with os_errors_as_studio_errors(folder.root):
         join(list(pieces.values()), film.path, title=board.title, recipe=recipe(board, takes))
         cues = cues_of([(takes[index].caption, piece.frames / board.fps) for index, piece in pieces.items()])
         write_text(film.subtitles, as_srt(cues))

@@ -16,6 +16,7 @@ from moc_engine.trace.drift import Appearance, Drift, Scene, Sighting, drift_of,
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.vocabulary import looks_told
 from studio.domain.errors import NotThere, WrongUse
+from studio.domain.file_names import slug
 from studio.domain.planner import chosen_take, first_places
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot
@@ -40,7 +41,6 @@ from studio.inspect.words import paragraph
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
-from studio.store.files import slug
 from studio.store.model_identity import EMBEDDED, identify
 from studio.store.takes import StoredTake
 

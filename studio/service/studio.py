@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from moc_engine.errors import EngineError
+from moc_engine.files import scratch_folder
 from studio.domain.edits import Edit
 from studio.domain.errors import BadBundle, BadStoryboard, NotThere, Refused
+from studio.domain.file_names import slug
 from studio.domain.planner import Standing, chosen_take, stand, wanted_seed
 from studio.domain.project import Listed, Project
 from studio.domain.storyboard import MAX_SEED, Storyboard
@@ -42,8 +43,8 @@ from studio.store.artifacts import Artifacts
 from studio.store.casting import played
 from studio.store.database import Database
 from studio.store.documents import from_document, to_document
-from studio.store.files import slug, told_plainly
 from studio.store.model_identity import ANIMATIC, family, identify
+from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
@@ -396,7 +397,7 @@ class Service:
         board = stored.project.board
         folder = self.root / "exports" / project
         target = folder / f"{slug(board.title)}{_ENDINGS[kind]}"
-        with told_plainly(self.root):
+        with os_errors_as_studio_errors(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             if kind == BUNDLE:
                 record = {"project": dict(to_document(stored.project)), **rows}
@@ -407,8 +408,8 @@ class Service:
 
     def import_bundle(self, bundle: Path) -> str:
         """A new project out of a bundle; returns its id. Raises `BadBundle`."""
-        with told_plainly(self.root), TemporaryDirectory(dir=self._scratch()) as folder:
-            record, files = read_bundle(bundle, Path(folder))
+        with os_errors_as_studio_errors(self.root), scratch_folder(self.root / "scratch") as folder:
+            record, files = read_bundle(bundle, folder)
             project, known, strips = _from_record(record, {file.name for file in files})
             artifacts = [self.artifacts.put(file) for file in files]
         with self._database.write() as session:
@@ -419,11 +420,6 @@ class Service:
             for shot, take_id, added in strips:
                 projects.add_to_strip(session, name, shot, take_id, added)
         return name
-
-    def _scratch(self) -> Path:
-        folder = self.root / "scratch"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
     def _files(self, known: Iterable[StoredTake]) -> dict[str, Path]:
         """The files of takes by "DIGEST.suffix"; raises `NotThere` where one is missing."""
@@ -438,7 +434,7 @@ class Service:
 
     def back_up(self) -> Path:
         """A copy of the database in the folder of backups; returns where it lies."""
-        with told_plainly(self.root):
+        with os_errors_as_studio_errors(self.root):
             return back_up(self._database.path, self.root / "backups")
 
     def orphans(self) -> list[Path]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from studio.store.files import sweep, whole_file
+from moc_engine.files import atomic_file, remove_abandoned
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 YOUNG: Final = 3600.0
@@ -53,7 +53,7 @@ class Artifacts:
             os.utime(target)
         except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(target) as part:
+            with atomic_file(target) as part:
                 shutil.copyfile(file, part)
         return artifact
 
@@ -71,10 +71,10 @@ class Artifacts:
             if file.stem not in known and time.time() - file.stat().st_mtime > YOUNG:
                 yield file
 
-    def sweep(self) -> None:
+    def remove_abandoned(self) -> None:
         """Removes what killed processes left half-written."""
         for folder in self.folder.glob("??"):
-            sweep(folder)
+            remove_abandoned(folder)
 
     def remove(self, file: Path) -> None:
         file.unlink(missing_ok=True)

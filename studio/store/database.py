@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import OutputFailed
-from studio.store.files import full
+from studio.store.os_errors import disk_full_message
 
 SAFE_LOG: Final = (3, 51, 3)
 """The first version of SQLite whose write-ahead log is used."""
@@ -68,7 +68,7 @@ class Database:
 def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
     """What to tell where SQLite could not write a file."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return OutputFailed(full(path.parent))
+        return OutputFailed(disk_full_message(path.parent))
     return OutputFailed(f"{path} cannot be written: {error}")
 
 

@@ -17,9 +17,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 
+from moc_engine.files import atomic_file
 from studio.domain.errors import ForeignDatabase
 from studio.store.database import APPLICATION, BUSY_SECONDS, Database, cannot_write, connect
-from studio.store.files import told_plainly, whole_file
+from studio.store.os_errors import os_errors_as_studio_errors
 
 FILE: Final = "studio.db"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -36,7 +37,7 @@ def open_database(root: Path, migrations: Path = MIGRATIONS) -> Database:
     """
     path = root / FILE
     scripts = ScriptDirectory(str(migrations))
-    with told_plainly(root):
+    with os_errors_as_studio_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         known = _revision(path, {script.revision for script in scripts.walk_revisions()})
         if known != scripts.get_current_head():
@@ -56,7 +57,7 @@ def back_up(database: Path, folder: Path) -> Path:
     names = (folder / f"studio-{stamp}{'' if n == 0 else f'-{n}'}.db" for n in range(1000))
     target = next(name for name in names if not name.exists())
     with (
-        whole_file(target) as part,
+        atomic_file(target) as part,
         closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as source,
         closing(sqlite3.connect(part)) as copy,
     ):

@@ -14,12 +14,9 @@ import argparse
 import logging
 import os
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,14 +24,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from moc_engine.contract import RenderEvent, RenderResult, StepEvent
 from moc_engine.errors import EngineError, RenderCancelled
+from moc_engine.files import remove_abandoned, scratch_folder
 from studio.domain.errors import LostClaim, StudioError
 from studio.jobs import queue, renders
 from studio.jobs.job import BEAT, LEASE, Claim, Progress
 from studio.jobs.renders import Frozen
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
-from studio.store.files import sweep, told_plainly
 from studio.store.model_identity import identify
+from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.upgrade import open_database
 from studio.worker.renderers import MakeRenderer, load_renderer
 from studio.worker.supervisor import PARENT
@@ -104,7 +102,7 @@ class Worker:
                 if frozen.finished is not None:
                     renders.commit(session, claim, frozen, None, time.time())
                     return
-            with told_plainly(self._scratch), self._place() as folder:
+            with os_errors_as_studio_errors(self._scratch), scratch_folder(self._scratch) as folder:
                 result = self._render(frozen, folder, claim, hold)
                 hold.say(Progress(stage="keep"))
                 made = renders.gather(frozen, result, self._artifacts, time.time())
@@ -164,14 +162,6 @@ class Worker:
         if model not in self._models:
             self._models[model] = identify(model)
         return self._models[model]
-
-    @contextmanager
-    def _place(self) -> Iterator[Path]:
-        """An empty folder to render into, gone afterwards."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        prefix = f".part-{os.getpid()}-"  # swept away once this process is gone
-        with tempfile.TemporaryDirectory(dir=self._scratch, prefix=prefix) as folder:
-            yield Path(folder)
 
 
 class _Held:
@@ -265,8 +255,8 @@ def main(make_renderer: MakeRenderer = load_renderer) -> int:
     )
     args = parser.parse_args()
     _log_to(args.root / "logs")
-    sweep(args.root / "scratch")
-    Artifacts(args.root).sweep()
+    remove_abandoned(args.root / "scratch")
+    Artifacts(args.root).remove_abandoned()
     worker = Worker(
         args.root,
         make_renderer,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from moc_engine.evaluation.measures.correlation import Estimate
 from moc_engine.evaluation.measures.predictors import CONTEXT_SHARE, LARGEST_SHOWN
 from moc_engine.evaluation.questions.influence import Influence, Pair
-from moc_engine.files import whole_files
+from moc_engine.files import atomic_file
 
 VISIBLE: Final = "#c8443a"
 UNSEEN: Final = "#9aa5ae"
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, worth: float) -> None:
     """Writes the plot as a PNG; `worth` is the studio's threshold."""
     plot = draw(pairs, found, worth=worth)
-    with whole_files(path) as (part,):
+    with atomic_file(path) as part:
         plot.savefig(part, format="png", dpi=160)
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure as Plot
 
 from moc_engine.evaluation.measures.outcomes import Figure
 from moc_engine.evaluation.questions import following, motion, recall
-from moc_engine.files import whole_files
+from moc_engine.files import atomic_file
 
 COLOURS: Final = {
     "moc": "#c8443a",
@@ -61,9 +61,9 @@ def write(results: Sequence[Result], folder: Path, *, model: str) -> Path:
     """Writes `by-budget.png`, `by-absence.png` and `report.html` into a folder; the page's path."""
     plots = {"by-budget": by_budget(results), "by-absence": by_absence(results)}
     for name, plot in plots.items():
-        with whole_files(folder / f"{name}.png") as (part,):
+        with atomic_file(folder / f"{name}.png") as part:
             plot.savefig(part, format="png", dpi=160)
-    with whole_files(folder / "report.html") as (part,):
+    with atomic_file(folder / "report.html") as part:
         part.write_text(page(results, list(plots.values()), model=model), encoding="utf-8")
     return folder / "report.html"
 

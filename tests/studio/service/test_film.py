@@ -19,7 +19,7 @@ from studio.domain.film_plan import ChosenTake, PlannedShot, plan
 from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
 from studio.exchange.mp4 import read_recipe
 from studio.exchange.takes import FilmFolder, Take
-from studio.service.film import Film, ShotBegins, ShotEnds, assemble, check_formats, shoot, slug
+from studio.service.film import Film, ShotBegins, ShotEnds, assemble, check_formats, shoot
 from tests.fakes.renderer import FakeRenderer
 
 BOARD = Storyboard(
@@ -369,25 +369,3 @@ def test_the_record_is_json_a_script_can_read(folder: FilmFolder) -> None:
     make(BOARD, folder, FakeRenderer())
     record = json.loads((folder.root / "film.json").read_text())
     assert [shot["caption"] for shot in record["shots"]] == [shot.caption for shot in BOARD.shots]
-
-
-@pytest.mark.parametrize(
-    ("title", "name"),
-    [
-        ("The Red Kite!", "the-red-kite"),
-        ("Café & Ünï", "café-ünï"),
-        ("Cafe\u0301", "café"),
-        ("世界", "世界"),
-        ("红色风筝", "红色风筝"),
-        ("Домой!", "домой"),
-        ("हिन्दी", "हिन्दी"),
-        ("🐢", "film-0fa5e17d"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("℀ ½", "a-c-1-2"),
-        ("a_b", "a-b"),
-        ("a" * 200, "a" * 80),
-        ("世" * 200, "世" * 53),
-    ],
-)
-def test_a_title_as_a_file_name(title: str, name: str) -> None:
-    assert slug(title) == name

@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from studio.domain.errors import OutputFailed
 from studio.store import takes
 from studio.store.artifacts import YOUNG, Artifact, Artifacts
 from studio.store.database import Database
-from studio.store.files import told_plainly
+from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
 from tests.fakes.doomed import PROCESSES, put_and_die
@@ -111,16 +114,27 @@ def test_an_orphan_that_is_put_again_is_young(artifacts: Artifacts, clip: Path) 
 
 
 def test_an_empty_folder_has_no_orphans(artifacts: Artifacts) -> None:
-    artifacts.sweep()
+    artifacts.remove_abandoned()
     assert list(artifacts.orphans(())) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
-def test_a_full_disk_leaves_nothing_and_is_told(artifacts: Artifacts, clip: Path, database: Database) -> None:
-    place = artifacts.path(digest(clip), ".mp4")
-    place.parent.mkdir(parents=True)
-    place.with_name(f".part-{os.getpid()}-{place.name}").symlink_to("/dev/full")
-    with pytest.raises(OutputFailed, match="the disk is full"), told_plainly(artifacts.folder):
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Files cannot grow beyond `size`, as where there is no room left."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_finds_no_room_leaves_nothing(artifacts: Artifacts, clip: Path) -> None:
+    with (
+        pytest.raises(OutputFailed, match="larger than is allowed"),
+        os_errors_as_studio_errors(artifacts.folder),
+        files_of_at_most(100_000),
+    ):
         artifacts.put(clip)
     assert files(artifacts) == []
     assert artifacts.put(clip).digest == digest(clip)  # once there is room
@@ -129,7 +143,10 @@ def test_a_full_disk_leaves_nothing_and_is_told(artifacts: Artifacts, clip: Path
 def test_a_folder_that_cannot_be_written_is_told(artifacts: Artifacts, clip: Path) -> None:
     artifacts.folder.mkdir()
     (artifacts.folder / digest(clip)[:2]).write_text("in the way")
-    with pytest.raises(OutputFailed, match="a file is in the way"), told_plainly(artifacts.folder):
+    with (
+        pytest.raises(OutputFailed, match="a file is in the way"),
+        os_errors_as_studio_errors(artifacts.folder),
+    ):
         artifacts.put(clip)
 
 
@@ -154,7 +171,7 @@ def test_a_kill_at_any_step_leaves_no_row_to_a_bad_file(tmp_path: Path, clip: Pa
 def _state_after_kill(root: Path, clip: Path) -> tuple[bool, bool]:
     """Whether the file is in its place, and whether it has its row; all else about it is checked."""
     artifacts, database = Artifacts(root), open_database(root)
-    artifacts.sweep()
+    artifacts.remove_abandoned()
     there = files(artifacts)
     noted = rows(database)
     for row in noted:
