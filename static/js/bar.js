@@ -10,7 +10,7 @@ export function mount(element) {
   const undoButton = button("Undo", undo, { text: false, shape: "undo" });
   const redoButton = button("Redo", redo, { text: false, shape: "redo" });
   const saved = h("span", { class: "saved quiet" });
-  const main = button("Render", () => render({ scope: "worth" }), { class: "primary main" });
+  const main = button("Render", () => render({ scope: "due" }), { class: "primary main" });
   const plan = menu("What to render", "bare", "planItems", "dots");
   const queue = h("button", { type: "button", class: "button queue-chip", onclick: () => document.querySelector("#queue-tab-button")?.click() });
   const exports = menu("Export", "", "exportItems");
@@ -29,10 +29,10 @@ export function mount(element) {
   });
   on("project queue", () => {
     const { due: all, due_seconds: seconds } = view.project ?? { due: 0 };
-    const due = shots().filter((shot) => shot.worth && !jobOf(shot.id)).length;
+    const due = shots().filter((shot) => shot.due && !jobOf(shot.id)).length;
     main.disabled = !due;
     main.querySelector("span").textContent = due ? `Render ${due} · ~${duration((seconds * due) / all)}` : !shots().length ? "Nothing to render" : !all ? "All rendered" : view.queue.paused ? "Paused" : "Rendering…";
-    main.title = due ? "Render what is worth it (Shift+R)" : all ? "What is worth rendering is in the queue" : "Every shot has the take its settings ask for";
+    main.title = due ? "Render outdated shots (Shift+R)" : all ? "All outdated shots are in the queue" : "Every shot has the take its settings ask for";
   });
   on("connection project", () => (saved.textContent = view.connected ? "saved" : "not connected"));
   on("queue", () => {

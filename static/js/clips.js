@@ -14,28 +14,28 @@ const WORDS = {
   missing: "not rendered yet",
   fresh: "up to date",
   outdated: "outdated",
-  worth: "worth re-rendering",
+  due: "needs re-rendering",
   locked: "locked",
   lockedOld: "locked, outdated",
   skipped: "skipped",
   queued: "waiting",
   running: "rendering",
 };
-const ICONS = { unwritten: "dots", missing: "dots", fresh: "check", outdated: "clock", worth: "warn", locked: "lock", skipped: "skip", queued: "clock", running: "play" };
+const ICONS = { unwritten: "dots", missing: "dots", fresh: "check", outdated: "clock", due: "warn", locked: "lock", skipped: "skip", queued: "clock", running: "play" };
 
-export function standing(shot) {
+export function statusOf(shot) {
   const job = jobOf(shot.id);
   if (job) return job.state;
   if (shot.skip) return "skipped";
   if (shot.state === "unwritten") return "unwritten";
   if (shot.state === "missing") return "missing";
   if (shot.lock) return "locked";
-  if (shot.worth) return "worth";
+  if (shot.due) return "due";
   return shot.state;
 }
 
-export function standingWords(shot) {
-  const state = standing(shot);
+export function statusWords(shot) {
+  const state = statusOf(shot);
   const job = jobOf(shot.id);
   if (state === "running" && job.steps) return `rendering ${Math.round((100 * job.step) / job.steps)}%`;
   return WORDS[state === "locked" && shot.state === "outdated" ? "lockedOld" : state];
@@ -62,9 +62,9 @@ export function makeClip({ shot }) {
 }
 
 export function updateClip(clip, { shot, place, number }) {
-  const state = standing(shot);
+  const state = statusOf(shot);
   const selected = view.selected.includes(shot.id);
-  const words = standingWords(shot);
+  const words = statusWords(shot);
   Object.assign(clip.style, { left: `${place.left}px`, width: `${place.width}px` });
   const marks = { selected, skip: shot.skip, narrow: place.width < 84, ...steeredBy(current(), shot.id) };
   clip.className = `clip is-${state} ${Object.keys(marks).filter((mark) => marks[mark]).join(" ")}`;

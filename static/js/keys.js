@@ -89,7 +89,7 @@ const KEYS = [
   ["M", "skip or bring back", { m: flag("skip", "skip") }],
   ["P X B", "pin, ban or boost the shot under the pointer (else the one before) as context of the selected one", { p: () => steer("pin"), x: () => steer("ban"), b: () => steer("boost") }],
   ["R", "render the selected shots", { r: () => current() && render({ shots: view.selected }) }],
-  ["Shift + R", "render what is worth it", { "Shift+R": () => render({ scope: "worth" }) }],
+  ["Shift + R", "render outdated shots", { "Shift+R": () => render({ scope: "due" }) }],
   ["[ ]", "previous or next take", { "[": () => otherTake(-1), "]": () => otherTake(1) }],
   ["Ctrl + A", "select every shot", { "Ctrl+a": () => select(shots().map((shot) => shot.id)) }],
   ["+ − Ctrl + 0", "zoom in, out, fit", { "+": () => zoomBy(1.25), "=": () => zoomBy(1.25), "Shift++": () => zoomBy(1.25), "-": () => zoomBy(0.8), "Ctrl+0": fit }],

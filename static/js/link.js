@@ -19,7 +19,7 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     steps: told(settings.steps),
     guidance: told(settings.guidance),
     top_k: told(settings.top_k),
-    worth: settings.worth,
+    rerender_threshold: settings.rerender_threshold,
     looks: settings.looks,
   };
 }

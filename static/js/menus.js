@@ -57,13 +57,13 @@ async function importFile(file) {
 }
 
 export async function planItems(close) {
-  const planned = await post(`/projects/${view.project.id}/plan`, { scope: "worth" });
+  const planned = await post(`/projects/${view.project.id}/plan`, { scope: "due" });
   const all = await post(`/projects/${view.project.id}/plan`, { scope: "all" });
   const seconds = (list) => duration(list.reduce((sum, shot) => sum + shot.seconds, 0));
   return [
-    line(planned.length ? "Worth rendering, in this order:" : "Nothing is worth rendering."),
+    line(planned.length ? "Shots to render, in this order:" : "Every shot is up to date."),
     h("ol", { class: "plan" }, planned.map((shot) => h("li", {}, h("strong", {}, `Shot ${shot.place + 1}`), ` ${shot.reasons.join("; ")} · ~${duration(shot.seconds)}`))),
-    ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "worth" })), `~${seconds(planned)}`)] : []),
+    ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "due" })), `~${seconds(planned)}`)] : []),
     item("Render everything again", () => (close(), render({ scope: "all" })), `${all.length} shots · ~${seconds(all)}`),
   ];
 }

@@ -3,7 +3,7 @@
 import { button, h, icon, percent, present, unknownWords } from "./dom.js";
 import { KINDS, steered, steeredParts, steersBy } from "./steering.js";
 import { current, edit, on, render, roll, shotOf, shots, start, view } from "./store.js";
-import { standing, standingWords } from "./clips.js";
+import { statusOf, statusWords } from "./clips.js";
 import { editCaption } from "./writing.js";
 
 export function mount(element) {
@@ -13,7 +13,7 @@ export function mount(element) {
   let drawn = "";
   const draw = () => {
     const shot = current();
-    const key = JSON.stringify([shot, view.selected, view.project?.due, shot && standing(shot)]);
+    const key = JSON.stringify([shot, view.selected, view.project?.due, shot && statusOf(shot)]);
     if (key === drawn) return;
     const focused = box.contains(document.activeElement) ? document.activeElement : null;
     if (focused?.tagName === "INPUT") return; // drawn once it is left
@@ -30,14 +30,14 @@ export function mount(element) {
 function shotParts(shot) {
   const number = shots().indexOf(shot) + 1;
   const many = view.selected.length;
-  const state = standing(shot);
+  const state = statusOf(shot);
   const flag = (op, on, shape, label) =>
     button(label, () => edit({ op, shots: view.selected, on: !on }), { shape, "aria-pressed": String(on) });
   return [
     h("h3", {}, many > 1 ? `${many} shots selected · shot ${number}` : `Shot ${number}`),
     h("button", { type: "button", class: "caption-line", onclick: () => editCaption(shot.id), title: "Edit the caption (E)" }, shot.caption || "Write what happens…"),
-    h("p", { class: `standing is-${state}` }, h("strong", {}, standingWords(shot))),
-    state === "outdated" ? h("p", { class: "quiet" }, "What changed gave it little: rendering it anew is hardly worth it.") : null,
+    h("p", { class: `shot-status is-${state}` }, h("strong", {}, statusWords(shot))),
+    state === "outdated" ? h("p", { class: "quiet" }, "The change hardly affects this shot: rendering it again is optional.") : null,
     unknownWords([[shot.caption, shot.unknown]]),
     shot.reasons.length && shot.take ? h("ul", { class: "reasons" }, shot.reasons.map((reason) => h("li", {}, reason))) : null,
     h(

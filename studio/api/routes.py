@@ -54,9 +54,9 @@ class Based(BaseModel):
 
 
 class Wanted(BaseModel):
-    """What to render: what is worth it, everything, or shots by id."""
+    """What to render: shots that are due, all shots, or shots by id."""
 
-    scope: Literal["worth", "all"] = "worth"
+    scope: Literal["due", "all"] = "due"
     shots: list[str] | None = None
 
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         from moc_engine.evaluation.reports.influence_plot import write_plot
 
         with os_errors_as_studio_errors(args.plot):
-            write_plot(pairs, found, args.plot, worth=Settings().worth)
+            write_plot(pairs, found, args.plot, threshold=Settings().rerender_threshold)
     if args.json:
         print(json.dumps({"settings": settings, "figures": without_nan(asdict(found))}, indent=2))
         return 0

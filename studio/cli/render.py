@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _render_project(args: argparse.Namespace) -> int:
-    """Queues what is worth rendering in a project, or the shots asked for, and renders it here."""
+    """Renders a project's due shots, or the chosen ones, in this process."""
     from studio.cli.work import work_off
 
     set_there = ("out", "seed", "steps", "size", "fps", "top_k", "model")
@@ -66,7 +66,7 @@ def _render_project(args: argparse.Namespace) -> int:
         project = root.find(service, args.project)
         shots = service.state(project).shots
         chosen = _chosen_shots(args.shots, service.storyboard(project))
-        scope = "worth" if chosen is None else [shots[index].id for index in sorted(chosen)]
+        scope = "due" if chosen is None else [shots[index].id for index in sorted(chosen)]
         planned = service.plan(project, scope)
         if args.dry_run or not planned:
             if args.json:

@@ -1,8 +1,9 @@
-"""What each shot's take is worth now, why, and what to render: from a project and its finished takes.
+"""The planner: which shots of a project are outdated, why, and which of them to render again.
 
-A take is outdated where anything that decides its pixels differs by now. It is worth rendering anew where
-that is something of the shot's own, or a context take on which something in it hangs, as measured by its
-attention and carried along links. That is an estimate: how good a one, `moc-studio eval influence` measures.
+A take is outdated if any of its inputs differs from what the shot asks for now. It is due for another render
+if an input of its own changed, or if it depends enough on a context take that changed. The dependence is
+estimated from the attention recorded in the trace; `moc-studio eval influence` measures how well it predicts
+visible changes.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class FinishedTake:
         total = sum(self.links.values())
         return self.links.get(take, 0.0) / total if total else 0.0
 
-    def hold(self, take: str) -> float:
-        """How much of this one hangs on another, 0–1: what foretells best whether it would change."""
+    def dependence(self, take: str) -> float:
+        """How much this take depends on a context take, 0–1: an estimate from its attention."""
         return self.strongest[take][1] if take in self.strongest else self.share(take)
 
 
@@ -56,12 +57,12 @@ State = Literal["unwritten", "missing", "fresh", "outdated"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How things stand with one shot.
+class ShotStatus:
+    """Whether a shot's take is up to date.
 
     `state`: `unwritten` has no caption, `missing` no take. `take` is the chosen one, if it is there.
     `reasons` say in words what differs from it. `influence` estimates how much of the picture is touched,
-    0–1; `worth` says whether that makes it worth rendering. `inputs` and `context`, (shot id, take id),
+    0–1; `due` says whether the shot is to be rendered again. `inputs` and `context`, (shot id, take id),
     are what it would be rendered from now.
     """
 
@@ -71,20 +72,20 @@ class Standing:
     take: str | None
     reasons: tuple[str, ...]
     influence: float
-    worth: bool
+    due: bool
     inputs: TakeInputs
     context: tuple[tuple[str, str], ...]
 
 
-def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[Standing, ...]:
+def shot_statuses(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[ShotStatus, ...]:
     """One entry per shot, in order. `model` names the model that would render, to its weights.
 
-    A shot is also worth rendering where an earlier one is, on whose take it drew enough.
+    A shot is also due if it depends enough on an earlier shot that is due.
     """
     board = project.board
     captions = compose_captions(board)
-    standings: list[Standing] = []
-    due: dict[str, float] = {}  # chosen takes that are to be replaced, and how much may change with them
+    statuses: list[ShotStatus] = []
+    replaced: dict[str, float] = {}  # the influence of each chosen take that is due
     for place, shot in enumerate(board.shots):
         take = chosen_take(project, takes, shot.id)
         context = context_of(project, takes, place)
@@ -107,32 +108,32 @@ def stand(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tu
                 *_own_reasons(board, place, take, inputs, named_context),
                 *_context_reasons(project, place, take, others),
             ]
-            coming = list(_coming(project, take, due))
+            coming = list(_coming(project, take, replaced))
             state = "outdated" if told else "fresh"
             influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
-            shown = (*told, *coming) if influence >= board.settings.worth - ROUNDED else told
+            shown = (*told, *coming) if influence >= board.settings.rerender_threshold - ROUNDED else told
             reasons = tuple(reason.words for reason in shown)
         if not shot.caption:
             state, reasons = "unwritten", ("no caption yet",)
         open_to_it = state != "unwritten" and not shot.skip and not shot.lock
-        enough = influence > 0 and influence >= board.settings.worth - ROUNDED
-        worth = open_to_it and (state == "missing" or enough)
-        if worth and take is not None:
-            due[take.id] = influence
-        standings.append(
-            Standing(
+        enough = influence > 0 and influence >= board.settings.rerender_threshold - ROUNDED
+        due = open_to_it and (state == "missing" or enough)
+        if due and take is not None:
+            replaced[take.id] = influence
+        statuses.append(
+            ShotStatus(
                 shot=shot.id,
                 place=place,
                 state=state,
                 take=None if take is None else take.id,
                 reasons=reasons,
                 influence=influence,
-                worth=worth,
+                due=due,
                 inputs=inputs,
                 context=named_context,
             )
         )
-    return tuple(standings)
+    return tuple(statuses)
 
 
 def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
@@ -251,7 +252,7 @@ def _context_reasons(
             continue
         told = True
         words = f"{_what_became(project, own, shot, now)}; {_gave(take, seen)}"
-        yield _Reason(words=words, influence=take.hold(seen))
+        yield _Reason(words=words, influence=take.dependence(seen))
     for shot, seen in now.items():
         if shot not in then and seen not in then.values():
             told = True
@@ -260,12 +261,12 @@ def _context_reasons(
         yield _Reason(words="the shots before it were moved", influence=0.0)
 
 
-def _coming(project: Project, take: FinishedTake, due: Mapping[str, float]) -> Iterator[_Reason]:
+def _coming(project: Project, take: FinishedTake, replaced: Mapping[str, float]) -> Iterator[_Reason]:
     """What will differ once earlier shots are rendered anew."""
     for shot, seen in take.context:
-        if seen in due:
+        if seen in replaced:
             words = f"{_name(project, shot)} is to have a new take; {_gave(take, seen)}"
-            yield _Reason(words=words, influence=take.hold(seen) * due[seen])
+            yield _Reason(words=words, influence=take.dependence(seen) * replaced[seen])
 
 
 def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:

@@ -101,8 +101,8 @@ class Settings:
     """How the film is made; None leaves it to the model.
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
-    enough for a model that remembers, or into every one. Of changes in a shot's context, those of
-    takes from which something in its picture drew at least the share `worth` make it worth rendering anew.
+    enough for a model that remembers, or into every one. A shot whose context changed is rendered again
+    if its dependence on the changed take is at least `rerender_threshold`, 0–1.
     """
 
     model: str | None = None
@@ -110,7 +110,7 @@ class Settings:
     guidance: float | None = None
     top_k: int | None = None
     looks: Looks = "first"
-    worth: float = 0.5
+    rerender_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -121,7 +121,7 @@ class Settings:
             _number(self.top_k, "top_k", 0, 10_000)
         if self.looks not in ("first", "every"):
             raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
-        _number(self.worth, "worth", 0, 1)
+        _number(self.rerender_threshold, "rerender_threshold", 0, 1)
         if self.model is not None:
             _text(self.model, "model", most=500)
 

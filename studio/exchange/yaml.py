@@ -38,6 +38,7 @@ _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "sho
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
 _SHOT_KEYS: Final = tuple(f.name for f in fields(Shot) if f.name != "id")
 _SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings))
+_OLD_NAMES: Final = {"worth": "rerender_threshold"}  # keys of version 0.1
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?")
 _NOT_FINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
@@ -191,7 +192,7 @@ class _Reader:
                 guidance=entries.get("guidance", _number, None),
                 top_k=entries.get("top_k", _whole, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
-                worth=entries.get("worth", _number, Settings.worth),
+                rerender_threshold=entries.get("rerender_threshold", _number, Settings.rerender_threshold),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -237,11 +238,11 @@ class _Entries:
         if not isinstance(node, Map):
             raise BadStoryboard(f"expected 'key: value' lines with {', '.join(known)}")
         for key, _ in node.entries:
-            if key.text not in known:
+            if _OLD_NAMES.get(key.text, key.text) not in known:
                 near = difflib.get_close_matches(key.text.lower(), known, n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
                 raise BadStoryboard(f"unknown key; {hint}", (key.text,))
-        self._nodes = {key.text: value for key, value in node.entries}
+        self._nodes = {_OLD_NAMES.get(key.text, key.text): value for key, value in node.entries}
 
     def __contains__(self, key: str) -> bool:
         node = self._nodes.get(key)

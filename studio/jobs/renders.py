@@ -16,7 +16,7 @@ from moc_engine.errors import RenderCancelled
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
-from studio.domain.planner import stand
+from studio.domain.planner import shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import shot_seed
 from studio.jobs import queue
@@ -24,7 +24,7 @@ from studio.jobs.job import Claim
 from studio.jobs.requests import Seen, request_for
 from studio.store import projects, takes
 from studio.store.artifacts import Artifact, Artifacts
-from studio.store.casting import played
+from studio.store.casting import with_inferred_cast
 from studio.store.filmstrip import write_filmstrip
 from studio.store.takes import StoredTake
 
@@ -49,7 +49,7 @@ class Frozen:
 def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]) -> Frozen:
     """Fixes what the claimed job is about to render. Raises `Refused` where nothing is to be rendered."""
     stored = projects.load(session, claim.project)
-    project, known = played(stored.project), takes.takes_of(session, claim.project)
+    project, known = with_inferred_cast(stored.project), takes.takes_of(session, claim.project)
     place = project.place(claim.order.shot)
     if place is None:
         raise Refused("the shot was deleted")
@@ -59,9 +59,9 @@ def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]
             raise Refused(f"the shot is {word}")
     if not shot.caption:
         raise Refused("the shot has no caption yet")
-    standing = stand(project, known, identify(project.board.settings.model))[place]
-    inputs, pairs = standing.inputs, standing.context
-    chosen = known.get(standing.take or "")
+    status = shot_statuses(project, known, identify(project.board.settings.model))[place]
+    inputs, pairs = status.inputs, status.context
+    chosen = known.get(status.take or "")
     if claim.order.keep_context and chosen is not None:
         pairs = tuple(pair for pair in chosen.context if pair[1] in known)
         inputs = replace(

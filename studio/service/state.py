@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from studio.domain.planner import Standing
+from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
 from studio.domain.storyboard import Settings, ShotSteering, Storyboard, steering
 from studio.jobs.estimate import Rates, measured
@@ -63,7 +63,7 @@ class ShotState:
     boosts: Mapping[str, float]
     dormant: tuple[int | None, ...]
     state: str
-    worth: bool
+    due: bool
     reasons: tuple[str, ...]
     influence: float
     take: str | None
@@ -103,7 +103,7 @@ class JobState:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """A project as it was at `stamp`; `due` shots are worth rendering, in about `due_seconds`."""
+    """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`."""
 
     id: str
     revision: int
@@ -128,7 +128,7 @@ def project_state(
     stored: Stored,
     takes: Mapping[str, StoredTake],
     strips: Mapping[str, Sequence[str]],
-    standings: Sequence[Standing],
+    statuses: Sequence[ShotStatus],
     *,
     knows_words: bool,
 ) -> ProjectState:
@@ -137,11 +137,11 @@ def project_state(
     unknown = _unknown(project) if knows_words else {}
     rates = measured(takes.values())
     places = {take: project.place(shot) for shot, take in project.chosen.items()}
-    due = [standing for standing in standings if standing.worth]
+    due = [status for status in statuses if status.due]
     shots = []
     begins = 0.0
-    for standing, shot in zip(standings, board.shots, strict=True):
-        steered: ShotSteering = steering(board, standing.place)
+    for status, shot in zip(statuses, board.shots, strict=True):
+        steered: ShotSteering = steering(board, status.place)
         shots.append(
             ShotState(
                 id=shot.id,
@@ -156,13 +156,13 @@ def project_state(
                 bans=shot.bans,
                 boosts=shot.boosts,
                 dormant=steered.dormant,
-                state=standing.state,
-                worth=standing.worth,
-                reasons=standing.reasons,
-                influence=standing.influence,
-                take=standing.take,
-                takes=_strip(project, takes, strips.get(shot.id, ()), standing, places),
-                unknown=unknown.get(("shots", standing.place, "caption"), ()),
+                state=status.state,
+                due=status.due,
+                reasons=status.reasons,
+                influence=status.influence,
+                take=status.take,
+                takes=_strip(project, takes, strips.get(shot.id, ()), status, places),
+                unknown=unknown.get(("shots", status.place, "caption"), ()),
             )
         )
         begins += 0.0 if shot.skip else shot.seconds
@@ -186,7 +186,7 @@ def project_state(
         undo=stored.undo,
         redo=stored.redo,
         due=len(due),
-        due_seconds=sum(expected(rates, standing) for standing in due),
+        due_seconds=sum(expected(rates, status) for status in due),
     )
 
 
@@ -204,9 +204,9 @@ def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
     return _unknown(Project(board=board)).get(("style",), ())
 
 
-def expected(rates: Rates, standing: Standing) -> float:
+def expected(rates: Rates, status: ShotStatus) -> float:
     """How many seconds a shot's render should take."""
-    return rates.seconds(standing.inputs)
+    return rates.seconds(status.inputs)
 
 
 def job_states(jobs: Sequence[Job], titles: Mapping[str, Project]) -> tuple[JobState, ...]:
@@ -247,10 +247,10 @@ def _strip(
     project: Project,
     takes: Mapping[str, StoredTake],
     strip: Sequence[str],
-    standing: Standing,
+    status: ShotStatus,
     places: Mapping[str, int | None],
 ) -> tuple[TakeState, ...]:
-    names = dict.fromkeys((*strip, *([standing.take] if standing.take else [])))
+    names = dict.fromkeys((*strip, *([status.take] if status.take else [])))
     return tuple(
         TakeState(
             id=take.id,
@@ -265,7 +265,7 @@ def _strip(
             backend=take.backend,
             own_share=take.own_share,
             context=tuple((places.get(seen), take.share(seen)) for _, seen in take.context),
-            chosen=take.id == standing.take,
+            chosen=take.id == status.take,
             discarded=take.id in project.discarded,
         )
         for take in (takes[name] for name in names if name in takes)

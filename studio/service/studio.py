@@ -17,7 +17,7 @@ from moc_engine.files import scratch_folder
 from studio.domain.edits import Edit
 from studio.domain.errors import BadBundle, BadStoryboard, NotThere, Refused
 from studio.domain.file_names import slug
-from studio.domain.planner import Standing, chosen_take, stand, wanted_seed
+from studio.domain.planner import ShotStatus, chosen_take, shot_statuses, wanted_seed
 from studio.domain.project import Listed, Project
 from studio.domain.storyboard import MAX_SEED, Storyboard
 from studio.exchange.bundle import read_bundle, write_bundle
@@ -40,7 +40,7 @@ from studio.service.state import (
 )
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
-from studio.store.casting import played
+from studio.store.casting import with_inferred_cast
 from studio.store.database import Database
 from studio.store.documents import from_document, to_document
 from studio.store.model_identity import ANIMATIC, family, identify
@@ -49,7 +49,7 @@ from studio.store.projects import Stored
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
 
-Scope = Literal["worth", "all"]
+Scope = Literal["due", "all"]
 
 MEDIA: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc", "thumbnail": ".jpg"}
 """The files of a take, and what they end in."""
@@ -178,7 +178,7 @@ class Service:
             if last and (model, last.stamp) == (self._model(stored.project), stamp_of(stored, strips)):
                 return last
             known = takes.takes_of(session, project)
-        return self._shown(stored, known, strips, self._stand(stored.project, known))
+        return self._shown(stored, known, strips, self._statuses(stored.project, known))
 
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
         """Carries out an edit that was made looking at revision `base`; returns the project as it is then.
@@ -211,24 +211,24 @@ class Service:
         with self._database.write() as session:
             before, known = projects.project_of(session, project), takes.takes_of(session, project)
             change(session, known)
-            stored, standings = self._back_at_takes(session, project, before, known)
+            stored, statuses = self._back_at_takes(session, project, before, known)
             strips = takes.strips_of(session, project)
-        return self._shown(stored, known, strips, standings)
+        return self._shown(stored, known, strips, statuses)
 
     def _back_at_takes(
         self, session: Session, project: str, before: Project, known: dict[str, StoredTake]
-    ) -> tuple[Stored, tuple[Standing, ...]]:
+    ) -> tuple[Stored, tuple[ShotStatus, ...]]:
         """Lets takes stand for shots that ask for them by now, and did not `before`; the project then."""
         asked: dict[str, str] | None = None
         while True:
             stored = projects.load(session, project)
-            standings = self._stand(stored.project, known)
-            made = list(_made_already(stored.project, known, standings))
+            statuses = self._statuses(stored.project, known)
+            made = list(_made_already(stored.project, known, statuses))
             if made and asked is None:  # seldom, and as much work as all the rest
-                asked = {standing.shot: standing.inputs.take_id for standing in self._stand(before, known)}
+                asked = {status.shot: status.inputs.take_id for status in self._statuses(before, known)}
             back = [(shot, take) for shot, take in made if asked and asked.get(shot, take) != take]
             if not back:
-                return stored, standings
+                return stored, statuses
             projects.choose(session, project, *back[0])
 
     def _shown(
@@ -236,10 +236,10 @@ class Service:
         stored: Stored,
         known: dict[str, StoredTake],
         strips: dict[str, list[str]],
-        standings: tuple[Standing, ...],
+        statuses: tuple[ShotStatus, ...],
     ) -> ProjectState:
         model = self._model(stored.project)
-        state = project_state(stored, known, strips, standings, knows_words=model[1])
+        state = project_state(stored, known, strips, statuses, knows_words=model[1])
         self._states.pop(stored.id, None)
         while len(self._states) >= MOST_STATES:
             self._states.pop(next(iter(self._states)), None)
@@ -248,8 +248,8 @@ class Service:
 
     # rendering
 
-    def plan(self, project: str, scope: Scope | Collection[str] = "worth") -> tuple[PlannedRender, ...]:
-        """What a render would do: of what is worth it, of everything, or of shots by id.
+    def plan(self, project: str, scope: Scope | Collection[str] = "due") -> tuple[PlannedRender, ...]:
+        """The shots a render would make: those that are due, all, or shots by id.
 
         Locked and skipped shots, and those without a caption, are never part of it.
         """
@@ -258,16 +258,16 @@ class Service:
         rates = measured(known.values())
         return tuple(
             PlannedRender(
-                shot=standing.shot,
-                place=standing.place,
-                reasons=standing.reasons or ("asked for",),
-                seconds=expected(rates, standing),
+                shot=status.shot,
+                place=status.place,
+                reasons=status.reasons or ("asked for",),
+                seconds=expected(rates, status),
             )
-            for standing, shot in zip(self._stand(found, known), found.board.shots, strict=True)
-            if shot.caption and not shot.lock and not shot.skip and _wanted(standing, scope)
+            for status, shot in zip(self._statuses(found, known), found.board.shots, strict=True)
+            if shot.caption and not shot.lock and not shot.skip and _wanted(status, scope)
         )
 
-    def render(self, project: str, scope: Scope | Collection[str] = "worth") -> list[int]:
+    def render(self, project: str, scope: Scope | Collection[str] = "due") -> list[int]:
         """Queues what `plan` says; returns the jobs. Raises `Refused` where there is nothing to render."""
         orders = [
             Order(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
@@ -320,7 +320,7 @@ class Service:
         """The words of a text that the project's model would not read."""
         with self._database.read() as session:
             known = projects.project_of(session, project)
-        typed = played(known, text)
+        typed = with_inferred_cast(known, text)
         return unknown_spans(typed, text[:MOST_TEXT]) if self._model(known)[1] else ()
 
     def jobs(self, jobs: Collection[int]) -> list[JobState]:
@@ -452,8 +452,8 @@ class Service:
             self.artifacts.remove(file)
         return gone
 
-    def _stand(self, project: Project, known: dict[str, StoredTake]) -> tuple[Standing, ...]:
-        return stand(played(project), known, self._model(project)[0])
+    def _statuses(self, project: Project, known: dict[str, StoredTake]) -> tuple[ShotStatus, ...]:
+        return shot_statuses(with_inferred_cast(project), known, self._model(project)[0])
 
     def _model(self, project: Project) -> tuple[str, bool]:
         """What the project's model is called, and whether it reads the embedded model's words alone.
@@ -491,14 +491,14 @@ def _from_record(
 
 
 def _made_already(
-    project: Project, known: dict[str, StoredTake], standings: Iterable[Standing]
+    project: Project, known: dict[str, StoredTake], statuses: Iterable[ShotStatus]
 ) -> Iterator[tuple[str, str]]:
     """Shots whose take is not what they ask for, and the take they ask for, where that was made once."""
-    for standing in standings:
-        if standing.state in ("outdated", "missing") and not project.board.shots[standing.place].lock:
-            wanted = standing.inputs.take_id
-            if wanted in known and wanted != standing.take and wanted not in project.discarded:
-                yield standing.shot, wanted
+    for status in statuses:
+        if status.state in ("outdated", "missing") and not project.board.shots[status.place].lock:
+            wanted = status.inputs.take_id
+            if wanted in known and wanted != status.take and wanted not in project.discarded:
+                yield status.shot, wanted
 
 
 def _queue(session: Session) -> Queue:
@@ -518,15 +518,15 @@ def _rolled(project: Project, known: dict[str, StoredTake], place: int) -> int |
     return None if seed == wanted_seed(project.board, place, None) else seed
 
 
-def _wanted(standing: Standing, scope: Scope | Collection[str]) -> bool:
-    if scope == "worth":
-        return standing.worth
-    return scope == "all" or standing.shot in scope
+def _wanted(status: ShotStatus, scope: Scope | Collection[str]) -> bool:
+    if scope == "due":
+        return status.due
+    return scope == "all" or status.shot in scope
 
 
 def _nothing(board: Storyboard, scope: Scope | Collection[str]) -> str:
     if not board.shots:
         return "there are no shots yet"
-    if scope == "worth":
-        return "nothing is worth rendering: every shot has the take its settings ask for"
+    if scope == "due":
+        return "no shot needs rendering: all are up to date"
     return "nothing can be rendered: what is left is locked, skipped or without a caption"

@@ -24,6 +24,6 @@ def with_cast(board: Storyboard, *more: str) -> Storyboard:
     return board
 
 
-def played(project: Project, *more: str) -> Project:
-    """The project with the cast that plays in it, and in `more` texts that are being written."""
+def with_inferred_cast(project: Project, *more: str) -> Project:
+    """The project; if it lists no cast, with the names in its captions, and in `more` texts, as its cast."""
     return replace(project, board=with_cast(project.board, *more))

@@ -34,12 +34,20 @@ def to_document(project: Project) -> Document:
 def from_document(document: Document) -> Project:
     """The project; raises pydantic's `ValidationError` or `BadStoryboard` for what is none."""
     board = {name: part for name, part in document.items() if name not in ("order", "chosen", "discarded")}
+    if "settings" in board:
+        board["settings"] = _renamed(board["settings"])
     board["shots"] = [document["shots"][shot] for shot in document["order"]]
     return Project(
         board=_BOARD.validate_python(board),
         chosen=dict(document["chosen"]),
         discarded=frozenset(document["discarded"]),
     )
+
+
+def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with today's names; earlier versions wrote `worth`."""
+    old = {"worth": "rerender_threshold"}
+    return {old.get(name, name): value for name, value in settings.items()}
 
 
 def inputs_to_json(inputs: TakeInputs) -> dict[str, Any]:

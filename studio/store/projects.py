@@ -90,7 +90,7 @@ def apply(
     """
     row = _at_revision(session, project, base)
     old = from_document(row.document)
-    change = difference(row.document, to_document(edit.apply(old, takes)))
+    change = difference(to_document(old), to_document(edit.apply(old, takes)))
     if not change:
         return change
     session.execute(delete(EditRow).where(EditRow.project == project, EditRow.undone))

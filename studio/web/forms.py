@@ -75,7 +75,7 @@ class Forms:
                 _whole("chunks per token"),
             )
             self._setting(
-                "worth",
+                "rerender_threshold",
                 gr.Slider(
                     0,
                     1,
@@ -171,7 +171,7 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "steps": _told(settings.steps),
         "guidance": _told(settings.guidance),
         "top_k": _told(settings.top_k),
-        "worth": settings.worth,
+        "rerender_threshold": settings.rerender_threshold,
         "looks": settings.looks,
     }
 

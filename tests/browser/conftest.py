@@ -68,7 +68,7 @@ class Story:
         self._post(f"/{self.id}/edits", json.dumps({"base": self.state()["revision"], "edit": edit}).encode())
 
     def order(self) -> None:
-        """Orders what is worth rendering."""
+        """Queues the shots that are due."""
         self._post(f"/{self.id}/render", b"{}")
 
     def trash(self) -> None:
@@ -76,7 +76,7 @@ class Story:
         self._post(f"/{self.id}/trash")
 
     def render(self) -> None:
-        """Orders what is worth rendering, and waits for it."""
+        """Queues the shots that are due, and waits for them."""
         self.order()
         end = time.monotonic() + 60
         while self.state()["due"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from studio.domain.planner import FinishedTake, Standing, stand
+from studio.domain.planner import FinishedTake, ShotStatus, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 
@@ -30,22 +30,22 @@ def rendered(
             continue
         place = start.place(shot.id)
         assert place is not None
-        standing = stand(start, known, MODEL)[place]
-        take = take_of(standing, shot.caption)
+        status = shot_statuses(start, known, MODEL)[place]
+        take = take_of(status, shot.caption)
         known[take.id] = take
         start = start.choosing(shot.id, take.id)
     return start, known
 
 
-def take_of(standing: Standing, caption: str) -> FinishedTake:
+def take_of(status: ShotStatus, caption: str) -> FinishedTake:
     """The take that a shot would get now."""
-    inputs = standing.inputs
-    share = 0.6 / len(standing.context) if standing.context else 0.0
+    inputs = status.inputs
+    share = 0.6 / len(status.context) if status.context else 0.0
     return FinishedTake(
         id=inputs.take_id,
         inputs=inputs,
         caption=caption,
         frames=round(inputs.seconds * inputs.fps),
-        context=standing.context,
-        links={take: share for _, take in standing.context},
+        context=status.context,
+        links={take: share for _, take in status.context},
     )

@@ -28,14 +28,14 @@ LEAST: Final = 1e-5
 Floats = NDArray[np.float64]
 
 
-def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, worth: float) -> None:
-    """Writes the plot as a PNG; `worth` is the studio's threshold."""
-    plot = draw(pairs, found, worth=worth)
+def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, threshold: float) -> None:
+    """Writes the plot as a PNG; `threshold` is the studio's threshold."""
+    plot = draw(pairs, found, threshold=threshold)
     with atomic_file(path) as part:
         plot.savefig(part, format="png", dpi=160)
 
 
-def draw(pairs: Sequence[Pair], found: Influence, *, worth: float) -> Plot:
+def draw(pairs: Sequence[Pair], found: Influence, *, threshold: float) -> Plot:
     """The change of the picture against the share of the shot, and of what in it drew most, side by side."""
     plot = Plot(figsize=(9.6, 4.2), layout="constrained")
     left, right = plot.subplots(1, 2, sharex=True, sharey=True)
@@ -53,7 +53,7 @@ def draw(pairs: Sequence[Pair], found: Influence, *, worth: float) -> Plot:
             loc="left",
         )
         axes.set_xlabel(words, fontsize=9)
-    right.axvline(worth, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"worth = {worth:g}")
+    right.axvline(threshold, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"threshold = {threshold:g}")
     left.set_ylabel("Change of the picture without it (sRGB, 0–1)", fontsize=9)
     plot.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return plot

@@ -29,7 +29,7 @@ from studio.domain.edits import (
     new_id,
 )
 from studio.domain.errors import BadStoryboard, Refused, StoryField
-from studio.domain.planner import stand, wanted_seed
+from studio.domain.planner import shot_statuses, wanted_seed
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard, shot_seed
 from tests.fakes.edits import EDITS, STORY
@@ -231,7 +231,7 @@ def test_a_take_gives_its_settings_back() -> None:
     shot = shot_of(now, "b")
     assert (shot.caption, shot.trim, shot.seconds) == (STORY[1], 0.0, 3.0)
     assert shot.seed == takes[take].inputs.seed
-    assert stand(now, takes, MODEL)[1].state == "fresh"
+    assert shot_statuses(now, takes, MODEL)[1].state == "fresh"
 
 
 def test_a_rolled_take_given_back_stays_fresh() -> None:
@@ -240,7 +240,7 @@ def test_a_rolled_take_given_back_stays_fresh() -> None:
     asked = wanted_seed(done.board, 0, None)
     takes["rolled"] = replace(old, id="rolled", inputs=replace(old.inputs, seed=5), rolled_from=asked)
     now = Restore(shot="a", take="rolled").apply(done, takes)
-    assert stand(now, takes, MODEL)[0].state == "fresh"
+    assert shot_statuses(now, takes, MODEL)[0].state == "fresh"
 
 
 GONE: list[Any] = [

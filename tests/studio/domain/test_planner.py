@@ -26,36 +26,36 @@ from studio.domain.edits import (
     Trim,
 )
 from studio.domain.errors import BadStoryboard, Refused
-from studio.domain.planner import FinishedTake, Standing, chosen_take, stand
+from studio.domain.planner import FinishedTake, ShotStatus, chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
 from tests.fakes.edits import EDITS, STORY, ids
 from tests.fakes.projects import MODEL, project, rendered
 
 
-def standings(now: Project, takes: dict[str, FinishedTake]) -> dict[str, Standing]:
-    return {standing.shot: standing for standing in stand(now, takes, MODEL)}
+def statuses(now: Project, takes: dict[str, FinishedTake]) -> dict[str, ShotStatus]:
+    return {status.shot: status for status in shot_statuses(now, takes, MODEL)}
 
 
-def after(edit: Edit) -> dict[str, Standing]:
+def after(edit: Edit) -> dict[str, ShotStatus]:
     done, takes = rendered(project(*STORY))
-    return standings(edit.apply(done, takes), takes)
+    return statuses(edit.apply(done, takes), takes)
 
 
 def test_nothing_is_outdated_at_first() -> None:
     done, takes = rendered(project(*STORY))
-    found = standings(done, takes)
+    found = statuses(done, takes)
     assert {s.state for s in found.values()} == {"fresh"}
-    assert not any(s.worth or s.reasons for s in found.values())
+    assert not any(s.due or s.reasons for s in found.values())
 
 
 def test_a_shot_without_a_take_is_worth_rendering_and_one_without_a_caption_is_not() -> None:
     start = AddShot(id="new").apply(project(*STORY), {})
-    found = standings(start, {})
+    found = statuses(start, {})
     assert found["a"].state == "missing"
-    assert found["a"].worth
+    assert found["a"].due
     assert found["new"].state == "unwritten"
-    assert not found["new"].worth
+    assert not found["new"].due
 
 
 def test_a_caption_outdates_its_shot_and_those_that_drew_on_it_come_with_it() -> None:
@@ -64,7 +64,7 @@ def test_a_caption_outdates_its_shot_and_those_that_drew_on_it_come_with_it() ->
     assert found["b"].state == "outdated"
     assert found["b"].reasons == ("caption changed",)
     assert found["c"].state == "fresh"
-    assert found["c"].worth  # once b is rendered
+    assert found["c"].due  # once b is rendered
     assert found["c"].reasons == ("shot 2 is to have a new take; it gave 50% of this shot's context",)
 
 
@@ -72,10 +72,10 @@ def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
     done, takes = rendered(project(*STORY))
     edited = SetCaption(shot="b", caption="Otto jumps in the forest").apply(done, takes)
     again, takes = rendered(edited, takes, only="b")
-    found = standings(again, takes)
+    found = statuses(again, takes)
     assert found["b"].state == "fresh"
     assert found["c"].reasons == ("shot 2 has a new take; it gave 50% of this shot's context",)
-    assert found["c"].worth
+    assert found["c"].due
     assert found["d"].reasons[0] == "shot 2 has a new take; it gave 33% of this shot's context"
 
 
@@ -86,22 +86,22 @@ def test_what_most_hangs_on_a_take_decides_whether_its_change_is_worth_it() -> N
         name = done.chosen[shot]
         takes[name] = replace(takes[name], strongest={old: (part, most)})
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
-    found = standings(again, takes)
+    found = statuses(again, takes)
     words = "shot 2 has a new take; it gave 50% of this shot's context, 90% of what Otto drew on"
-    assert (found["c"].worth, found["c"].reasons[0]) == (True, words)
+    assert (found["c"].due, found["c"].reasons[0]) == (True, words)
     assert found["d"].influence == pytest.approx(max(0.2, 0.9 / 3))  # of shot 3, of which .9 may change
-    assert not found["d"].worth
+    assert not found["d"].due
 
 
 def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
-    done, takes = rendered(project(*STORY, settings=Settings(worth=0.4)))
+    done, takes = rendered(project(*STORY, settings=Settings(rerender_threshold=0.4)))
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
-    found = standings(again, takes)
-    assert found["c"].worth
+    found = statuses(again, takes)
+    assert found["c"].due
     # a third of shot 2 itself, and of shot 3, of which half may change
     assert found["d"].influence == pytest.approx(1 / 3)
     assert found["d"].state == "outdated"
-    assert not found["d"].worth
+    assert not found["d"].due
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_look_outdates_the_shot_that_introduces_its_owner() -> None:
         Trim(shot="c", trim=1.0, seconds=1.5),
         Split(shot="c", at=1.5, id="new"),
         Lock(shots=("a", "b"), on=True),
-        SetSettings(settings=Settings(worth=0.5)),
+        SetSettings(settings=Settings(rerender_threshold=0.5)),
         Move(shots=("b",), to=2),
         SetCast(cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto"), CastMember(name="Ada"))),
     ],
@@ -163,10 +163,10 @@ def test_halves_share_a_take_until_one_is_edited() -> None:
     halves = Split(shot="b", at=1.0, id="new").apply(done, takes)
     assert halves.chosen["new"] == halves.chosen["b"]
     edited = SetCaption(shot="new", caption="Otto jumps").apply(halves, takes)
-    found = standings(edited, takes)
+    found = statuses(edited, takes)
     assert (found["b"].state, found["new"].state) == ("fresh", "outdated")
     again, takes = rendered(edited, takes, only="new")
-    found = standings(again, takes)
+    found = statuses(again, takes)
     assert found["new"].state == "fresh"
     assert found["b"].state == "fresh"
     assert found["c"].state == "outdated"
@@ -175,35 +175,35 @@ def test_halves_share_a_take_until_one_is_edited() -> None:
 def test_locked_shots_are_marked_but_never_due() -> None:
     done, takes = rendered(project(*STORY))
     locked = Lock(shots=("b",), on=True).apply(done, takes)
-    found = standings(SetCaption(shot="b", caption="Otto sits").apply(locked, takes), takes)
+    found = statuses(SetCaption(shot="b", caption="Otto sits").apply(locked, takes), takes)
     assert found["b"].state == "outdated"
-    assert not found["b"].worth
-    assert not found["c"].worth
+    assert not found["b"].due
+    assert not found["c"].due
 
 
 def test_a_length_of_half_a_frame_does_not_outdate_its_own_take() -> None:
     start = project(*STORY, fps=25.0)
     shots = tuple(replace(shot, seconds=2.5) for shot in start.board.shots)  # 62.5 frames
     done, takes = rendered(replace(start, board=replace(start.board, shots=shots)))
-    assert {standing.state for standing in stand(done, takes, MODEL)} == {"fresh"}
+    assert {status.state for status in shot_statuses(done, takes, MODEL)} == {"fresh"}
 
 
 def test_a_rolled_take_is_fresh_until_the_seed_is_changed() -> None:
     done, takes = rendered(project(*STORY))
-    seed = stand(done, takes, MODEL)[3].inputs.seed
+    seed = shot_statuses(done, takes, MODEL)[3].inputs.seed
     old = takes[done.chosen["d"]]
     rolled = replace(old, id="rolled", inputs=replace(old.inputs, seed=77), rolled_from=seed)
     takes["rolled"] = rolled
     now = Choose(shot="d", take="rolled").apply(done, takes)
-    assert standings(now, takes)["d"].state == "fresh"
-    assert standings(now, takes)["d"].inputs.seed == 77
+    assert statuses(now, takes)["d"].state == "fresh"
+    assert statuses(now, takes)["d"].inputs.seed == 77
     other = SetSeed(shot="d", seed=4).apply(now, takes)
-    assert standings(other, takes)["d"].reasons == ("seed changed",)
+    assert statuses(other, takes)["d"].reasons == ("seed changed",)
 
 
 def test_a_discarded_take_leaves_its_shots_without() -> None:
     done, takes = rendered(project(*STORY))
-    found = standings(Discard(take=done.chosen["b"]).apply(done, takes), takes)
+    found = statuses(Discard(take=done.chosen["b"]).apply(done, takes), takes)
     assert found["b"].state == "missing"
     assert "shot 2 has no take any more; it gave 50% of this shot's context" in found["c"].reasons
 
@@ -230,20 +230,18 @@ def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) ->
     now, takes = rendered(project(*STORY))
     for edit in edits:
         now, takes = applied(edit, now, takes)
-    for standing in stand(now, takes, MODEL):
-        take = chosen_take(now, takes, standing.shot)
-        if take is None or standing.state == "unwritten":
-            assert standing.state in ("missing", "unwritten")
+    for status in shot_statuses(now, takes, MODEL):
+        take = chosen_take(now, takes, status.shot)
+        if take is None or status.state == "unwritten":
+            assert status.state in ("missing", "unwritten")
             continue
-        wanted = standing.inputs
+        wanted = status.inputs
         if wanted.seconds <= take.seconds + 0.5 / take.inputs.fps:
             wanted = replace(wanted, seconds=take.inputs.seconds)
         others = tuple(name for name in wanted.context if name != take.id)  # a half's other half shows it too
         wanted = replace(wanted, context=others)
-        caption = now.board.shots[standing.place].caption
-        assert (standing.state == "outdated") == (wanted.take_id != take.id or caption != take.caption), (
-            standing
-        )
+        caption = now.board.shots[status.place].caption
+        assert (status.state == "outdated") == (wanted.take_id != take.id or caption != take.caption), status
 
 
 @given(DOINGS)
@@ -253,7 +251,7 @@ def test_rendering_what_is_worth_it_leaves_nothing_worth_it(edits: list[Any]) ->
     for edit in edits:
         now, takes = applied(edit, now, takes)
     for shot in now.board.shots:
-        if standings(now, takes)[shot.id].worth:
+        if statuses(now, takes)[shot.id].due:
             now, takes = rendered(now, takes, only=shot.id)
-    left = [s for s in stand(now, takes, MODEL) if s.worth]
+    left = [s for s in shot_statuses(now, takes, MODEL) if s.due]
     assert not left, left

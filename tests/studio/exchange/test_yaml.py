@@ -313,7 +313,7 @@ size: 640x360
 fps: 12
 seed: 7
 style: warm evening light
-settings: {steps: 4, top_k: 2, looks: every, worth: 0.2}
+settings: {steps: 4, top_k: 2, looks: every, rerender_threshold: 0.2}
 cast: [{name: Mira, look: red with a top hat}, {name: "No"}]
 shots:
   - {caption: "Mira: waves", seconds: 2.5, seed: 3, lock: true}
@@ -324,6 +324,11 @@ shots:
         "story.yaml",
     )
     assert parse_storyboard(write_storyboard(first), "again.yaml") == first
+
+
+def test_a_setting_by_its_old_name_is_read() -> None:
+    story = parse_storyboard("settings: {worth: 0.2}\nshots: [{caption: a}]", "x.yaml")
+    assert story.settings.rerender_threshold == 0.2
 
 
 def test_an_empty_project_reads_back() -> None:

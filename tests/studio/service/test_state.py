@@ -29,7 +29,7 @@ def test_a_new_project_is_shown_as_it_is(studio: Studio) -> None:
     assert (state.title, state.size, state.fps, state.settings) == ("Test", (64, 64), 8.0, Settings())
     assert (state.revision, state.undo, state.redo) == (0, None, None)
     assert [(c.name, c.look) for c in state.cast] == [("Mira", "red"), ("Otto", None)]
-    assert [(s.id, s.begins, s.seconds, s.state, s.worth) for s in state.shots] == [
+    assert [(s.id, s.begins, s.seconds, s.state, s.due) for s in state.shots] == [
         ("a", 0.0, 1.0, "missing", True),
         ("b", 1.0, 1.0, "missing", True),
         ("c", 2.0, 1.0, "missing", True),

@@ -178,7 +178,7 @@ def test_what_is_worth_it_is_planned_and_rendered(studio: Studio) -> None:
     assert studio.service.render(project) == []  # they wait already
     studio.work()
     assert studio.service.plan(project) == ()
-    with pytest.raises(Refused, match="nothing is worth rendering"):
+    with pytest.raises(Refused, match="no shot needs rendering"):
         studio.service.render(project)
     studio.service.edit(project, SetCaption(shot="b", caption="Otto sits"), base=0)
     assert [item.shot for item in studio.service.plan(project)] == ["b", "c"]

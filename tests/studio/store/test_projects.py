@@ -16,6 +16,7 @@ from studio.domain.errors import BadStoryboard, NotThere, Refused, StaleRevision
 from studio.domain.project import Project
 from studio.store import projects
 from studio.store.database import Database
+from studio.store.tables import ProjectRow
 from studio.store.upgrade import open_database
 from tests.fakes.edits import EDITS, STORY
 from tests.fakes.projects import Takes, project, rendered
@@ -174,6 +175,20 @@ def test_an_edit_that_changes_nothing_is_no_edit(database: Database, name: str) 
         assert not projects.apply(session, name, SetFilm(title="Test"), {}, base=2, now=4.0)
         stored = projects.load(session, name)
     assert (stored.revision, stored.redo) == (2, "change the title")
+
+
+def test_a_project_of_version_0_1_reads_and_its_first_edit_changes_nothing_else(
+    database: Database, name: str
+) -> None:
+    with database.write() as session:
+        row = session.get_one(ProjectRow, name)
+        settings = {**row.document["settings"], "worth": 0.2}
+        del settings["rerender_threshold"]
+        row.document = {**row.document, "settings": settings}
+    with database.write() as session:
+        assert projects.project_of(session, name).board.settings.rerender_threshold == 0.2
+        change = projects.apply(session, name, SetFilm(title="New"), {}, base=0, now=1.0)
+    assert dict(change.after) == {"title": "New"}
 
 
 def test_a_take_that_stands_is_no_edit_and_leaves_undo_exact(database: Database, name: str) -> None:

@@ -271,7 +271,7 @@ def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
     with database.read() as session:
         take = takes.takes_of(session, "one")["take"]
     database.close()
-    assert (take.share("x"), take.hold("x"), take.caption_share, take.strongest) == (1.0, 1.0, None, {})
+    assert (take.share("x"), take.dependence("x"), take.caption_share, take.strongest) == (1.0, 1.0, None, {})
 
 
 @pytest.mark.parametrize(

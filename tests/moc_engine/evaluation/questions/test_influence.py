@@ -107,8 +107,8 @@ def test_running_quantiles_follow_the_shares() -> None:
 def test_the_plot_tells_its_correlation(tmp_path: Path) -> None:
     pairs = _pairs()
     found = study(pairs)
-    left, right = draw(pairs, found, worth=0.15).axes
+    left, right = draw(pairs, found, threshold=0.15).axes
     for axes, told in ((left, "1.00 (1.00–1.00)"), (right, "-1.00 (-1.00–-1.00)")):
         assert f"Spearman {told} over all pairs" in axes.get_title(loc="left")
-    write_plot(pairs, found, tmp_path / "plot.png", worth=0.15)
+    write_plot(pairs, found, tmp_path / "plot.png", threshold=0.15)
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
