@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from tests.fakes.studio import Studio
 
@@ -130,9 +130,14 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
     shown = context.new_page()
     wrong: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     shown.on("pageerror", lambda error: wrong.append(str(error)))
     shown.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    shown.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    shown.on("dialog", dismiss)
     shown.on("request", lambda request: None if _ours(request.url) else wrong.append(request.url))
     shown.goto(url)
     shown.wait_for_selector(".timeline .ruler .tick", timeout=60_000)

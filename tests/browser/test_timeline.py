@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -145,6 +146,8 @@ def test_a_shot_is_added_and_written_at_once(page: Page, story: Story) -> None:
 def test_the_playhead_is_scrubbed_and_stepped(page: Page) -> None:
     ruler = page.locator(".ruler").bounding_box()
     first = clip(page, 1).bounding_box()
+    assert ruler
+    assert first
     page.mouse.click(first["x"] + first["width"] / 2, ruler["y"] + 10)
     expect(page.locator(".time")).to_have_text("00:00:01:00 / 00:00:06:00")
     page.locator(".timeline").focus()
@@ -207,7 +210,7 @@ def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Stor
     for typed, kept in (("9007199254740991", 2**53 - 1), ("", None)):
         seed.fill(typed)
         seed.press("Enter")
-        wait(page, lambda kept=kept: story.shots[1]["seed"] == kept)
+        wait(page, partial(_has_seed, story, kept))
 
 
 def test_words_of_forms_that_the_model_does_not_know_are_named_below_them(page: Page) -> None:
@@ -215,3 +218,7 @@ def test_words_of_forms_that_the_model_does_not_know_are_named_below_them(page: 
     field.fill("rainy evning")
     field.press("Tab")
     expect(page.locator("#form-style .unknown-words")).to_contain_text("evning (did you mean evening?)")
+
+
+def _has_seed(story: Story, seed: int | None) -> bool:
+    return bool(story.shots[1]["seed"] == seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path, PosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderRequest, RenderResult
 
@@ -66,4 +66,4 @@ class _Told(PosixPath):
 
     def open(self, *args: Any, **kwargs: Any) -> IO[Any]:  # type: ignore[override]
         self.told()
-        return Path(self).open(*args, **kwargs)
+        return cast(IO[Any], Path(self).open(*args, **kwargs))

@@ -51,7 +51,7 @@ def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
 
 @pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in get_args(Router)])
 def test_only_memory_carries_what_happened_before(
-    model: AnimaticPipeline, router: str, remembers: bool
+    model: AnimaticPipeline, router: Router, remembers: bool
 ) -> None:
     playback = replace(PLAIN, router=router)
     stories = _stories()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -81,8 +81,8 @@ def test_outputs_and_gradients_are_the_oracles(backend: Backend, scale: float, s
     mask = selection.mask()
     assert mask.float().mean() < 0.6
     out = moc_attention(q, k, v, sparse, selection, backend)
-    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
-    expected = oracle(*exact, mask)
+    exact = tuple(x.detach().double().requires_grad_() for x in (q, k, v))
+    expected = oracle(exact[0], exact[1], exact[2], mask)
     assert out.dtype == torch.float32
     greatest = (q @ k.transpose(2, 3)).abs().max().item() / math.sqrt(8)
     assert_near(out, expected, scale, greatest)
@@ -100,7 +100,7 @@ def test_grouped_equals_naive_on_any_story(
 ) -> None:
     shot = None if whole else layout.shots[-1]
     q, k, v, grad = inputs(layout, shot, B=1 + seed % 2, H=1 + seed % 3, D=4)
-    captions = "all" if seed % 5 == 0 else "own"
+    captions: Literal["own", "all"] = "all" if seed % 5 == 0 else "own"
     config = RoutingConfig(top_k=top_k, outer_shots=outer, captions=captions, drop_off=0.5, drop_in=1.0)
     selection = route(q, k, layout, shot, config, generator=torch.Generator().manual_seed(seed))
     results = []
@@ -204,8 +204,8 @@ def test_half_precision_keeps_its_dtype_and_its_accuracy(backend: Backend, dtype
     q, k, v, grad = (x.detach().to(dtype).requires_grad_() for x in inputs(sparse, 4))
     selection = route(q, k, sparse, 4)
     out = moc_attention(q, k, v, sparse, selection, backend)
-    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
-    expected = oracle(*exact, selection.mask())
+    exact = tuple(x.detach().double().requires_grad_() for x in (q, k, v))
+    expected = oracle(exact[0], exact[1], exact[2], selection.mask())
     assert out.dtype == dtype
     torch.testing.assert_close(out.double(), expected, atol=2e-2, rtol=2e-2)
     gradients = torch.autograd.grad(out, (q, k, v), grad)
@@ -220,7 +220,7 @@ def test_tensors_may_lie_in_memory_as_a_projection_leaves_them() -> None:
     strided = [x.detach().transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
     assert not strided[0].is_contiguous()
     expected = moc_attention(q, k, v, sparse, selection)
-    torch.testing.assert_close(moc_attention(*strided, sparse, selection), expected)
+    torch.testing.assert_close(moc_attention(strided[0], strided[1], strided[2], sparse, selection), expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -490,7 +490,7 @@ def test_a_gpu_gives_what_the_cpu_gives(shot: int | None) -> None:
     there = [x.detach().cuda().requires_grad_() for x in (q, k, v)]
     selection = route(there[0], there[1], sparse, shot)
     for backend in BACKENDS:
-        out, mass = moc_attention(*there, sparse, selection, backend, return_mass=True)
+        out, mass = moc_attention(there[0], there[1], there[2], sparse, selection, backend, return_mass=True)
         assert out.device.type == mass.device.type == "cuda"
         torch.testing.assert_close(out.cpu(), expected, atol=1e-4, rtol=1e-4)
         gradients = torch.autograd.grad(out, there, grad.cuda())

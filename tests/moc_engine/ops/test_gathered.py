@@ -69,8 +69,10 @@ def oracle(x: dict[str, Tensor], lengths: list[int], pinned: list[int]) -> tuple
 
 
 def gathered(x: dict[str, Tensor], lengths: list[int], **options: Any) -> tuple[Tensor, Mass]:
-    names = ("q", "own_k", "own_v", "k", "v")
-    return gathered_attention(*(x[name] for name in names), np.cumsum([0, *lengths]), x["indices"], **options)
+    offsets = np.cumsum([0, *lengths])
+    return gathered_attention(
+        x["q"], x["own_k"], x["own_v"], x["k"], x["v"], offsets, x["indices"], **options
+    )
 
 
 @given(

@@ -109,7 +109,7 @@ def test_backends_agree_and_record_the_same(chunking: Any, pooling: Any, steerin
     outs: list[Tensor] = []
     traces: list[RoutingTrace] = []
     for backend in ("naive", "grouped", "auto"):
-        routing = RoutingConfig(top_k=2, chunking=chunking, pooling=pooling, backend=backend)  # type: ignore[arg-type]
+        routing = RoutingConfig(top_k=2, chunking=chunking, pooling=pooling, backend=backend)
         recorder = recorder_for(routing, backend)
         outs.append(look(routing, steering, rows=2, recorder=recorder))
         traces.append(recorder.finish())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -79,7 +80,10 @@ def test_a_caption_that_tells_a_look_decides_it_anew() -> None:
 
 
 def test_sets_count_and_props_and_empty_places_do_not() -> None:
-    story = [shot(n, Mira=None, beach=(0, n), kite=(n, n), **{f"prop 2{EMPTY}": (n, n)}) for n in range(2)]
+    story = [
+        shot(n, Mira=None, beach=(0, n), kite=(n, n), **cast(Any, {f"prop 2{EMPTY}": (n, n)}))
+        for n in range(2)
+    ]
     found = drift_of(story)
     assert [drift.name for drift in found] == ["beach"]
     assert found[0].appearances[1].drifted

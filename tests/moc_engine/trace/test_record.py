@@ -105,8 +105,10 @@ def test_the_strongest_hold_is_by_part_of_the_picture() -> None:
 
 def test_captions_in_the_sequence_have_their_share() -> None:
     trace = small_trace(captions=True)
-    assert trace.caption_share() == pytest.approx(0.25 * 0.75 + 0.25 * 0.25, abs=1e-4)
-    assert trace.own_share() + trace.caption_share() + sum(trace.shot_shares().values()) == pytest.approx(1)
+    captions = trace.caption_share()
+    assert captions is not None
+    assert captions == pytest.approx(0.25 * 0.75 + 0.25 * 0.25, abs=1e-4)
+    assert trace.own_share() + captions + sum(trace.shot_shares().values()) == pytest.approx(1)
     assert [link.source for link in trace.links()] == [0]
 
 
@@ -237,7 +239,7 @@ def test_older_files_that_know_nothing_of_places_are_read(tmp_path: Path) -> Non
         {"grid": "all"},
     ],
 )
-def test_places_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_places_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     placed(boxes=np.zeros((2, 2, 4)), grid=(2, 1)).save(tmp_path / "trace")
     assert RoutingTrace.load(tmp_path / "trace").grid == (2, 1)
     with pytest.raises(TraceError):
@@ -294,7 +296,7 @@ def test_what_cannot_be_read_is_said_in_plain_words(tmp_path: Path) -> None:
         {"step_groups": [[1, 2, 3]]},
     ],
 )
-def test_a_header_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_header_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     small_trace().save(tmp_path / "trace")
     with pytest.raises(TraceError):
         RoutingTrace.load(rewritten(tmp_path / "trace", **changes))

@@ -28,10 +28,10 @@ class Step:
     v: Tensor
 
     def clean(self, x: Tensor) -> Tensor:
-        return x[: STORIES * (SHOTS - 1)].unflatten(0, (STORIES, SHOTS - 1))
+        return x[: STORIES * (SHOTS - 1)].view(STORIES, SHOTS - 1, *x.shape[1:])
 
     def noisy(self, x: Tensor) -> Tensor:
-        return x[STORIES * (SHOTS - 1) :].unflatten(0, (STORIES, SHOTS))
+        return x[STORIES * (SHOTS - 1) :].view(STORIES, SHOTS, *x.shape[1:])
 
 
 def _step(seed: int = 0) -> Step:

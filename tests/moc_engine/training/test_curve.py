@@ -1,16 +1,16 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moc_engine.training.curve import History, draw, smooth
+from tests.fakes.pictures import read_picture
 
 
 def test_a_run_without_points_draws_too(tmp_path: Path) -> None:
     draw(History(), tmp_path / "curve.png")
-    assert cv2.imread(str(tmp_path / "curve.png")).shape == (480, 1560, 3)
+    assert read_picture(tmp_path / "curve.png").shape == (480, 1560, 3)
 
 
 def test_loss_and_recall_are_in_the_picture(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_loss_and_recall_are_in_the_picture(tmp_path: Path) -> None:
     history.add_recall(99, {"shape": 0.9})
     assert history.recall == {"shape": [(50, 0.2), (99, 0.9)]}
     draw(history, tmp_path / "full.png")
-    empty, full = (cv2.imread(str(tmp_path / name)) for name in ("empty.png", "full.png"))
+    empty, full = (read_picture(tmp_path / name) for name in ("empty.png", "full.png"))
     half = empty.shape[1] // 3
     assert (empty[:, :half] != full[:, :half]).any()
     assert (empty[:, half:] != full[:, half:]).any()

@@ -34,7 +34,7 @@ def test_wrong_use(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> 
     try:
         code = main(arguments)
     except SystemExit as end:  # argparse
-        code = end.code
+        code = int(end.code or 0)
     assert code == 2
     told = capsys.readouterr()
     assert told.out == ""

@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from studio.cli.main import main
 from studio.exchange.mp4 import read_recipe
 from studio.exchange.takes import FilmFolder
 from studio.store.model_identity import EMBEDDED
+from tests.fakes.pictures import read_picture
 
 ROOT = Path(__file__).parents[3]
 STORY = """\
@@ -64,7 +64,7 @@ def frames(folder: FilmFolder) -> list[Picture]:
 
 def decoded(film: Path) -> list[Picture]:
     with av.open(film) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
 
 
 def digests(frames: list[Picture]) -> list[str]:
@@ -114,7 +114,7 @@ def test_the_recipe_is_in_the_comment(folder: FilmFolder) -> None:
 def test_each_take_has_its_clip_and_a_contact_sheet_shows_them_all(folder: FilmFolder) -> None:
     takes = sorted(folder.takes().values(), key=lambda take: take.shot)
     assert [len(decoded(take.clip)) for take in takes] == list(LENGTHS)
-    sheet = cv2.imread(str(folder.root / "a-small-film-contact-sheet.png"))
+    sheet = read_picture(folder.root / "a-small-film-contact-sheet.png")
     assert sheet.shape[1] > 800
     assert (folder.root / "a-small-film.srt").read_text().count("-->") == 3
 

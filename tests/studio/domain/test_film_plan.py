@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,7 +91,7 @@ def test_what_decides_pixels_decides_the_take() -> None:
 
 def test_steering_decides_the_take() -> None:
     before = ids(BOARD)[2]
-    steered = [
+    steered: list[dict[str, Any]] = [
         {"pins": ("shot-1",)},
         {"bans": ("shot-1",)},
         {"boosts": {"shot-1": 1.0}},

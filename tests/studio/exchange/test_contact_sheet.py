@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from studio.exchange.contact_sheet import Panel, draw, middle_frame, write_contact_sheet
+from tests.fakes.pictures import read_picture
 from tests.fakes.renderer import write_clip
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (40, 200, 200))
@@ -25,7 +25,7 @@ def panels(
 
 def test_each_shot_stands_in_its_place(tmp_path: Path) -> None:
     write_contact_sheet(panels(tmp_path, 5), tmp_path / "sheet.png", title="A film")
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))[:, :, ::-1].astype(int)
+    sheet = read_picture(tmp_path / "sheet.png").astype(int)
     assert sheet.shape[1] == 2 * 32 + 3 * 400 + 2 * 24
     found = []
     for colour in COLOURS:

@@ -71,7 +71,9 @@ def test_the_chunk_map_shows_each_share_on_either_scale() -> None:
     trace = third_shot()
     sources = sources_of(trace, PLACES)
     shares = by_source(trace.by_query(), sources)
-    linear, logarithmic = (chunk_figure(["Mira", "the ball"], sources, shares, log=log) for log in (0, 1))
+    linear, logarithmic = (
+        chunk_figure(["Mira", "the ball"], sources, shares, log=log) for log in (False, True)
+    )
     (plain,), (turned,) = linear["data"], logarithmic["data"]
     assert np.array(plain["z"]) == pytest.approx(shares, abs=1e-5)
     assert np.array(turned["z"]) == pytest.approx(np.log10(np.maximum(shares, FAINTEST)), abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.fakes.projects import project, rendered
 
 def stored(takes: dict[str, FinishedTake]) -> dict[str, StoredTake]:
     """As they lie in the database: what did not go to links stayed in the shot."""
-    files = {"clip": "c", "latents": "l", "trace": "t", "thumbnail": "p"}
+    files: dict[str, Any] = {"clip": "c", "latents": "l", "trace": "t", "thumbnail": "p"}
     return {
         name: StoredTake(
             **vars(take),

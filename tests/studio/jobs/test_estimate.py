@@ -53,7 +53,7 @@ def test_without_takes_the_typical_rates_hold() -> None:
 
 def test_progress_climbs_through_the_stages() -> None:
     rates = Rates(denoise=1.0, draw=0.2)
-    events = [
+    events: list[StageEvent | StepEvent] = [
         StageEvent(stage="load"),
         StageEvent(stage="memory"),
         StageEvent(stage="denoise"),

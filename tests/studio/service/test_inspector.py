@@ -330,6 +330,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
     assert drifted.reason == "Mira in shot 1 is banned there"
+    assert drifted.pin is not None
     service.edit(project, Steer(shot=third.id, pins=(drifted.pin,)), service.state(project).revision)
     service.render(project)
     studio.work()

@@ -298,18 +298,18 @@ def test_a_dead_workers_job_waits_again(tmp_path: Path, database: Database) -> N
     seen: list[str] = []
 
     def die(shot: int, step: int) -> None:
-        seen.append(studio.service.queue().jobs[0].state)
-        studio.service.worker_died("w")
-        seen.append(studio.service.queue().jobs[0].state)
+        seen.append(here.service.queue().jobs[0].state)
+        here.service.worker_died("w")
+        seen.append(here.service.queue().jobs[0].state)
 
-    studio = Studio(tmp_path, database, FakeRenderer(die))
-    project = studio.service.create(BOARD)
-    studio.service.render(project, ("a",))
-    studio.work()
+    here = Studio(tmp_path, database, FakeRenderer(die))
+    project = here.service.create(BOARD)
+    here.service.render(project, ("a",))
+    here.work()
     assert seen[:2] == ["running", "queued"]
-    (job,) = studio.service.queue().jobs
+    (job,) = here.service.queue().jobs
     assert (job.state, job.attempts) == ("parked", 2)
-    studio.service.worker_died("nobody")
+    here.service.worker_died("nobody")
 
 
 def test_a_preview_is_there_while_it_is_drawn(tmp_path: Path, database: Database) -> None:

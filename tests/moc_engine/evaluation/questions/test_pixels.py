@@ -22,7 +22,7 @@ def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
                 if actor.cast in met and "shape" not in said:
                     track["shape"] = np.roll(track["shape"], shape, axis=1)
                 if actor.cast in met and "body" not in said:
-                    track["body"] += np.float32([colour, 0.0, 0.0])
+                    track["body"] += np.array([colour, 0.0, 0.0], np.float32)
             met |= {actor.cast for actor in shot.script.actors}
         examine(told, takes, found)
     return found.headline()

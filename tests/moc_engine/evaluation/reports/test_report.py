@@ -4,7 +4,6 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from moc_engine.config import RoutingConfig, SamplerConfig
@@ -12,6 +11,7 @@ from moc_engine.evaluation.experiments import experiments
 from moc_engine.evaluation.measures.outcomes import Outcomes
 from moc_engine.evaluation.questions.recall import CHANCE
 from moc_engine.evaluation.reports.report import Result, by_absence, by_budget, write
+from tests.fakes.pictures import read_picture
 
 _ROW = r"<tr><th>([^<]+)</th>(.+?)</tr>"
 
@@ -59,7 +59,7 @@ def test_the_page_stands_alone_and_holds_every_figure(tmp_path: Path) -> None:
     assert "<script" not in text
     assert "src=" not in text
     for name in ("by-budget.png", "by-absence.png"):
-        assert cv2.imread(str(tmp_path / name)).shape[1] == 1120
+        assert read_picture(tmp_path / name).shape[1] == 1120
 
 
 def test_nothing_found_draws_too(tmp_path: Path) -> None:

@@ -147,9 +147,10 @@ class TestStance:
         right = CharacterPose(phase=turned(phase), roll=turned(roll), walk=walk)
         left = replace(right, yaw=LEFT, roll=turned(-roll))
         a, b = stance_of(right), stance_of(left)
-        for one, other in zip(a.arms + a.legs, b.arms[::-1] + b.legs[::-1], strict=True):
-            start, end = (one.shoulder, one.hand) if hasattr(one, "hand") else (one.hip, one.sole)
-            begin, stop = (other.shoulder, other.hand) if hasattr(other, "hand") else (other.hip, other.sole)
+        limbs = [(arm.shoulder, arm.hand) for arm in a.arms] + [(leg.hip, leg.sole) for leg in a.legs]
+        mirrored = [(arm.shoulder, arm.hand) for arm in b.arms[::-1]]
+        mirrored += [(leg.hip, leg.sole) for leg in b.legs[::-1]]
+        for (start, end), (begin, stop) in zip(limbs, mirrored, strict=True):
             assert np.allclose((-start[0], start[1], -end[0], end[1]), (*begin, *stop), atol=1e-9)
 
     def test_hands_are_offsets_from_the_centre_of_the_body(self) -> None:

@@ -11,9 +11,9 @@ def some(frames: int) -> torch.Tensor:
 
 def trained() -> Smoother:
     torch.manual_seed(0)
-    smoother = Smoother(width=8)
+    smoother: Smoother = Smoother(width=8).eval()
     torch.nn.init.normal_(smoother.out.weight, std=0.1)
-    return smoother.eval()
+    return smoother
 
 
 @pytest.mark.parametrize("frames", [1, 3, 24])

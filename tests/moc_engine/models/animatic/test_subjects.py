@@ -9,7 +9,7 @@ def _subjects(caption: str) -> list[int]:
     tokenizer = build_tokenizer(longest=32)
     words = tokenizer(shot_text(caption, ("Mira", "Otto", "Bo", "Luna", "Pip"))).input_ids
     names = tokenizer.convert_tokens_to_ids(list(CAST_TOKENS))
-    return subjects(torch.tensor([words]), names)[0].tolist()  # type: ignore[no-any-return]
+    return subjects(torch.tensor([words]), names)[0].tolist()
 
 
 def test_a_word_is_about_whom_the_last_name_names_in_the_order_of_first_mention() -> None:
