@@ -166,6 +166,8 @@ def test_a_file_name_belongs_to_one_room(package: str) -> None:
 
 
 SHARED = {
+    "projects.py": "projects: their rows, the service's part, the routes",
+    "queue.py": "the queue: its rows, the service's part, the routes",
     "routing.py": "the routing of queries, and the routes that show it",
     "family.py": "each family of models",
 }

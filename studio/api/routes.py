@@ -20,8 +20,10 @@ from studio.domain.edits import Edit
 from studio.domain.errors import BadStoryboard, NotThere, StaleRevision, StudioError, WrongUse
 from studio.domain.project import Listed
 from studio.domain.storyboard import Storyboard
+from studio.service.queue import Pulse, QueueState
+from studio.service.rendering import PlannedRender
 from studio.service.state import ProjectState, UnknownSpan
-from studio.service.studio import PlannedRender, Pulse, Queue, Service
+from studio.service.studio import Service
 
 TYPES: Final = {
     "clip": "video/mp4",
@@ -87,31 +89,31 @@ def routes(service: Service) -> APIRouter:
     @router.get("/projects", tags=["projects"])
     def list_projects() -> list[Listed]:
         """All projects, the one opened last first."""
-        return service.projects()
+        return service.projects.all()
 
     @router.post("/projects", tags=["projects"], status_code=201)
     def create_project(new: NewProject) -> ProjectState:
         """A new, empty project."""
-        return service.state(service.create(Storyboard(title=new.title)))
+        return service.projects.state(service.projects.create(Storyboard(title=new.title)))
 
     @router.post("/projects/import", tags=["projects"], status_code=201)
     def import_project(
         text: Annotated[str, Depends(_text)], name: Annotated[str, Query(max_length=200)] = "storyboard.yaml"
     ) -> ProjectState:
         """A new project of a storyboard in YAML, the body of the request; errors call the file `name`."""
-        return service.state(service.import_yaml(text, name))
+        return service.projects.state(service.projects.import_yaml(text, name))
 
     @router.get("/projects/{project}", tags=["projects"])
     def read_project(project: str) -> ProjectState:
         """A project with its shots, takes, reasons and revision."""
-        return service.state(project)
+        return service.projects.state(project)
 
     @router.get("/projects/{project}/storyboard.yaml", tags=["projects"])
     def export_project(project: str) -> Response:
         """The storyboard as YAML that a person can write."""
-        name = quote(f"{service.storyboard(project).title}.yaml", safe="")
+        name = quote(f"{service.projects.storyboard(project).title}.yaml", safe="")
         return Response(
-            service.export_yaml(project),
+            service.projects.export_yaml(project),
             media_type="application/yaml",
             headers={"content-disposition": f"attachment; filename*=utf-8''{name}"},
         )
@@ -119,68 +121,68 @@ def routes(service: Service) -> APIRouter:
     @router.get("/pulse", tags=["projects"])
     def pulse(project: str) -> Pulse:
         """The queue, and a stamp that changes whenever the project does."""
-        return service.pulse(project)
+        return service.queue.pulse(project)
 
     @router.post("/projects/{project}/unknown", tags=["editing"])
     def unknown(project: str, text: Annotated[str, Body(embed=True)]) -> tuple[UnknownSpan, ...]:
         """The words of a text that the project's model would not read."""
-        return service.unknown_words(project, text)
+        return service.editing.unknown_words(project, text)
 
     @router.post("/projects/{project}/open", tags=["projects"])
     def open_project(project: str) -> ProjectState:
         """Notes that it is the one that is open."""
-        service.open(project)
-        return service.state(project)
+        service.projects.open(project)
+        return service.projects.state(project)
 
     @router.post("/projects/{project}/duplicate", tags=["projects"], status_code=201)
     def duplicate_project(project: str) -> ProjectState:
         """A copy with all takes."""
-        return service.state(service.duplicate(project))
+        return service.projects.state(service.projects.duplicate(project))
 
     @router.post("/projects/{project}/trash", tags=["projects"], status_code=204)
     def trash_project(project: str) -> None:
         """Into the bin."""
-        service.trash(project)
+        service.projects.trash(project)
 
     @router.post("/projects/{project}/recover", tags=["projects"], status_code=204)
     def recover_project(project: str) -> None:
         """Out of the bin."""
-        service.recover(project)
+        service.projects.recover(project)
 
     @router.post("/projects/{project}/edits", tags=["editing"])
     def edit_project(project: str, command: Commanded) -> ProjectState:
         """Carries out an edit; 409 where the project was changed since the revision it was made on."""
-        return service.edit(project, command.edit, command.base)
+        return service.editing.edit(project, command.edit, command.base)
 
     @router.post("/projects/{project}/undo", tags=["editing"])
     def undo(project: str, command: Based) -> ProjectState:
         """Takes the last edit back."""
-        return service.undo(project, command.base)
+        return service.editing.undo(project, command.base)
 
     @router.post("/projects/{project}/redo", tags=["editing"])
     def redo(project: str, command: Based) -> ProjectState:
         """Makes the edit again that was taken back last."""
-        return service.redo(project, command.base)
+        return service.editing.redo(project, command.base)
 
     @router.post("/projects/{project}/plan", tags=["rendering"])
     def plan(project: str, wanted: Annotated[Wanted, Body()]) -> tuple[PlannedRender, ...]:
         """What a render would do, why, and how long it should take."""
-        return service.plan(project, wanted.scope if wanted.shots is None else wanted.shots)
+        return service.rendering.plan(project, wanted.scope if wanted.shots is None else wanted.shots)
 
     @router.post("/projects/{project}/render", tags=["rendering"], status_code=202)
     def render(project: str, wanted: Annotated[Wanted, Body()]) -> list[int]:
         """Queues renders; returns the jobs' numbers."""
-        return service.render(project, wanted.scope if wanted.shots is None else wanted.shots)
+        return service.rendering.render(project, wanted.scope if wanted.shots is None else wanted.shots)
 
     @router.post("/projects/{project}/shots/{shot}/roll", tags=["rendering"], status_code=202)
     def roll(project: str, shot: str, rolled: Rolled) -> list[int]:
         """Queues takes of a shot with other seeds and the context it had."""
-        return service.roll(project, shot, count=rolled.count, seed=rolled.seed)
+        return service.rendering.reroll(project, shot, count=rolled.count, seed=rolled.seed)
 
     @router.get("/projects/{project}/export/{kind}", tags=["export"])
     def export(project: str, kind: str) -> FileResponse:
         """The cut as film.mp4, subtitles.srt, captions.vtt, contact-sheet.png; all as project.mocz."""
-        path = service.export(project, kind)
+        path = service.files.export(project, kind)
         return FileResponse(path, filename=path.name, media_type=EXPORT_TYPES[path.suffix])
 
     @router.post("/projects/bundle", tags=["export"], status_code=201)
@@ -195,49 +197,50 @@ def routes(service: Service) -> APIRouter:
                     if size > MOST_BUNDLE:
                         raise WrongUse("a bundle has at most 4 GB")
                     file.write(chunk)
-            name = await run_in_threadpool(service.import_bundle, bundle)
-        return await run_in_threadpool(service.state, name)
+            name = await run_in_threadpool(service.files.import_bundle, bundle)
+        return await run_in_threadpool(service.projects.state, name)
 
     @router.get("/projects/{project}/takes/{take}/{kind}", tags=["takes"])
     def media(project: str, take: str, kind: str) -> FileResponse:
         """A file of a take: clip, latents, trace or thumbnail."""
-        path: Path = service.media(project, take, kind)
+        path: Path = service.files.media(project, take, kind)
         return FileResponse(path, media_type=TYPES[kind], headers=_FOREVER)
 
     @router.get("/queue", tags=["queue"])
-    def read_queue() -> Queue:
+    def read_queue() -> QueueState:
         """What runs, waits and ended lately."""
-        return service.queue()
+        return service.queue.state()
 
     @router.post("/queue/pause", tags=["queue"], status_code=204)
     def pause(paused: Annotated[bool, Body(embed=True)]) -> None:
         """Lets the queue rest, or go on."""
-        service.pause(paused)
+        service.queue.pause(paused)
 
     @router.post("/queue/clear", tags=["queue"], status_code=204)
     def clear() -> None:
         """Forgets what ended."""
-        service.clear_queue()
+        service.queue.clear()
 
     @router.post("/jobs/{job}/cancel", tags=["queue"], status_code=204)
     def cancel(job: JobId) -> None:
         """Ends a job, within a step where it runs."""
-        service.cancel(job)
+        service.queue.cancel(job)
 
     @router.post("/jobs/{job}/retry", tags=["queue"], status_code=204)
     def retry(job: JobId) -> None:
         """Lets a job that failed, was cancelled or set aside wait again."""
-        service.retry(job)
+        service.queue.retry(job)
 
     @router.post("/jobs/{job}/move", tags=["queue"], status_code=204)
     def move(job: JobId, moved: Moved) -> None:
         """Changes the order of what waits."""
-        service.move_job(job, moved.before)
+        service.queue.move(job, moved.before)
 
     @router.get("/jobs/{job}/preview", tags=["queue"])
     def preview(job: JobId) -> Response:
         """The latest preview picture of a running job."""
-        return Response(service.preview(job), media_type="image/png", headers={"cache-control": "no-store"})
+        picture = service.queue.preview(job)
+        return Response(picture, media_type="image/png", headers={"cache-control": "no-store"})
 
     return router
 

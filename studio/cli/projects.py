@@ -66,7 +66,7 @@ def add_to(subparsers: Any) -> None:
 
 def run_projects(args: argparse.Namespace) -> int:
     with root.opened(args) as service:
-        listed = service.projects()
+        listed = service.projects.all()
     if args.json:
         print(json.dumps([asdict(project) for project in listed], indent=2, ensure_ascii=False))
         return 0
@@ -83,7 +83,7 @@ def run_new(args: argparse.Namespace) -> int:
     from studio.domain.storyboard import Storyboard
 
     with root.opened(args, new=True) as service:
-        print(service.create(Storyboard(title=args.title)))
+        print(service.projects.create(Storyboard(title=args.title)))
     return 0
 
 
@@ -92,11 +92,11 @@ def run_import(args: argparse.Namespace) -> int:
         raise WrongUse(f"there is no file {args.file}")
     with root.opened(args, new=True) as service:
         if args.file.suffix == ".mocz":
-            print(service.import_bundle(args.file))
+            print(service.files.import_bundle(args.file))
         else:
             from studio.exchange.yaml import read_storyboard
 
-            print(service.create(read_storyboard(args.file, unfinished=True)))
+            print(service.projects.create(read_storyboard(args.file, unfinished=True)))
     return 0
 
 
@@ -118,26 +118,26 @@ def run_export(args: argparse.Namespace) -> int:
     with root.opened(args) as service:
         project = root.find(service, args.project)
         if ending in _KINDS:
-            made = service.export(project, _KINDS[ending])
+            made = service.files.export(project, _KINDS[ending])
             try:
                 shutil.copyfile(made, args.file)
             except OSError as error:
                 raise OutputFailed(f"{args.file} cannot be written: {error.strerror}") from error
         else:
-            write_text(args.file, service.export_yaml(project))
+            write_text(args.file, service.projects.export_yaml(project))
     print(args.file)
     return 0
 
 
 def run_backup(args: argparse.Namespace) -> int:
     with root.opened(args) as service:
-        print(service.back_up())
+        print(service.files.back_up())
     return 0
 
 
 def run_gc(args: argparse.Namespace) -> int:
     with root.opened(args) as service:
-        gone = service.orphans() if args.dry_run else service.collect()
+        gone = service.files.orphans() if args.dry_run else service.files.collect()
     for file in gone:
         print(file)
     return 0

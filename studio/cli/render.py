@@ -64,10 +64,10 @@ def _render_project(args: argparse.Namespace) -> int:
         raise WrongUse(f"--{given[0].replace('_', '-')} is for files; a project has its own settings")
     with root.opened(args) as service:
         project = root.find(service, args.project)
-        shots = service.state(project).shots
-        chosen = _chosen_shots(args.shots, service.storyboard(project))
+        shots = service.projects.state(project).shots
+        chosen = _chosen_shots(args.shots, service.projects.storyboard(project))
         scope = "due" if chosen is None else [shots[index].id for index in sorted(chosen)]
-        planned = service.plan(project, scope)
+        planned = service.rendering.plan(project, scope)
         if args.dry_run or not planned:
             if args.json:
                 print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
@@ -76,8 +76,8 @@ def _render_project(args: argparse.Namespace) -> int:
                     print(f"{shot.place + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
                 print(f"{len(planned)} of {len(shots)} shots to render", file=sys.stderr)
             return 0
-        done = work_off(args, service, service.render(project, scope))
-        takes = {shot.id: shot.take for shot in service.state(project).shots}
+        done = work_off(args, service, service.rendering.render(project, scope))
+        takes = {shot.id: shot.take for shot in service.projects.state(project).shots}
     if args.json:
         print(json.dumps([asdict(job) for job in done], indent=2, ensure_ascii=False))
     else:

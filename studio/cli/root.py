@@ -46,7 +46,7 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
 
 def find(service: Service, wanted: str) -> str:
     """The id of the project of this id or title; raises `WrongUse` where there is none, or several."""
-    there = [project for project in service.projects() if project.trashed is None]
+    there = [project for project in service.projects.all() if project.trashed is None]
     found = [p.id for p in there if p.id == wanted] or [p.id for p in there if p.title == wanted]
     if not found:
         raise WrongUse(f"there is no project '{wanted}'; moc-studio projects lists them")

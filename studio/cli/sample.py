@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from studio.exchange.yaml import read_storyboard
 
     with root.opened(args, new=True) as service:
-        if service.projects():
+        if service.projects.all():
             return 0
         print("Rendering the sample film, once; this takes a minute.", file=sys.stderr)
-        project = service.create(read_storyboard(_storyboard()))
-        done = work_off(args, service, service.render(project, "all"))
-        service.clear_queue()
+        project = service.projects.create(read_storyboard(_storyboard()))
+        done = work_off(args, service, service.rendering.render(project, "all"))
+        service.queue.clear()
     return 0 if all(job.state == "done" for job in done) else 1
 
 

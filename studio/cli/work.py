@@ -31,7 +31,7 @@ def work_off(args: argparse.Namespace, service: Service, jobs: Collection[int]) 
         with cancelled_by_signals() as cancel:
             worker.stop = cancel
             while True:
-                states = service.jobs(jobs)
+                states = service.queue.jobs(jobs)
                 for job in states:
                     if job.state not in ("queued", "running") and job.id not in told:
                         told.add(job.id)

@@ -136,14 +136,14 @@ class Forms:
         if not project:
             return "⚠ The page was still loading; leave the field once more."
         try:
-            board = self._service.storyboard(project)
+            board = self._service.projects.storyboard(project)
             edit = make(board)
             try:
-                self._service.edit(project, edit, base)
+                self._service.editing.edit(project, edit, base)
             except StaleRevision:
                 if shown(board)[name] != link["film"][name]:
                     raise
-                self._service.edit(project, edit, self._service.state(project).revision)
+                self._service.editing.edit(project, edit, self._service.projects.state(project).revision)
         except BadStoryboard as error:
             return f"⚠ {error}"
         except StudioError as error:

@@ -51,8 +51,8 @@ class Studio:
 
     def rendered(self, board: Storyboard = BOARD) -> str:
         """A project whose shots all have takes."""
-        project = self.service.create(board)
-        self.service.render(project)
+        project = self.service.projects.create(board)
+        self.service.rendering.render(project)
         self.work()
         return project
 

@@ -39,7 +39,7 @@ def add_long_story(root: Path, shots: int) -> str:
             Shot(id=f"s{nth}", caption=f"Mira waves on the beach {nth}", seconds=1.0) for nth in range(shots)
         ),
     )
-    project = service.create(board)
+    project = service.projects.create(board)
     seen: list[StoredTake] = []
     with tempfile.TemporaryDirectory() as name, database.write() as session:
         folder = Path(name)

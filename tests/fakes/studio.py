@@ -100,7 +100,7 @@ def _serve(root: Path, port: int) -> None:
 
     service = Service(root, open_database(root))
     command = WORKER if os.environ.get(REAL) else (sys.executable, "-m", "tests.fakes.studio")
-    supervisor = Supervisor(root, service.worker_died, command, silent=service.worker_is_silent)
+    supervisor = Supervisor(root, service.queue.worker_died, command, silent=service.queue.worker_is_silent)
     uvicorn.run(make_app(service, supervisor), host="127.0.0.1", port=port, log_level="error")
 
 

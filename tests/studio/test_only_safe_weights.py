@@ -23,7 +23,7 @@ from studio.cli.main import main
 from studio.domain.edits import SetSettings
 from studio.domain.errors import BadBundle
 from studio.domain.storyboard import Settings
-from studio.service.studio import BUNDLE
+from studio.service.project_files import BUNDLE
 from studio.store.database import Database
 from studio.worker.renderers import load_renderer
 from tests.fakes.inline_studio import BOARD, Studio
@@ -200,11 +200,12 @@ def test_a_projects_model_of_pickles_fails_its_job(
     shutil.copytree(models / "animatic", tmp_path / "model")
     CHANGES["torch's .ckpt"](tmp_path / "model" / "transformer", mark)
     studio = Studio(tmp_path, database, make_renderer=load_renderer)
-    project = studio.service.create(BOARD)
-    studio.service.edit(project, SetSettings(settings=Settings(model=str(tmp_path / "model"))), base=0)
-    (job,) = studio.service.render(project, ("a",))
+    project = studio.service.projects.create(BOARD)
+    own = SetSettings(settings=Settings(model=str(tmp_path / "model")))
+    studio.service.editing.edit(project, own, base=0)
+    (job,) = studio.service.rendering.render(project, ("a",))
     studio.work()
-    (ended,) = studio.service.jobs((job,))
+    (ended,) = studio.service.queue.jobs((job,))
     assert (ended.state, "only safetensors are" in (ended.error or "")) == ("failed", True)
     assert not mark.exists()
 
@@ -216,7 +217,7 @@ def test_a_bundle_of_pickles_is_refused(
 ) -> None:
     """Everything else about it fits together: the record names what lies there by its content."""
     studio = Studio(tmp_path, database)
-    good = studio.service.export(studio.rendered(), BUNDLE)
+    good = studio.service.files.export(studio.rendered(), BUNDLE)
     make(tmp_path / "canary", mark)
     with zipfile.ZipFile(good) as source:
         entries = {name: source.read(name) for name in source.namelist()}
@@ -229,9 +230,9 @@ def test_a_bundle_of_pickles_is_refused(
         for name, content in {**entries, f"artifacts/{digest}{suffix}": data, "project.json": record}.items():
             bundle.writestr(name, content)
     with pytest.raises(BadBundle, match=f"a {suffix[1:]} file in it cannot be read"):
-        studio.service.import_bundle(tmp_path / "bad.mocz")
+        studio.service.files.import_bundle(tmp_path / "bad.mocz")
     assert not mark.exists()
-    assert len(studio.service.projects()) == 1
+    assert len(studio.service.projects.all()) == 1
 
 
 @pytest.mark.parametrize("make", [_saved, _plain])
@@ -242,14 +243,14 @@ def test_a_take_of_pickles_is_told(
     studio = Studio(
         tmp_path, database, make_renderer=lambda _: ShotRenderer(models / "animatic", device="cpu")
     )
-    project = studio.service.create(BOARD)
-    studio.service.render(project, ("a",))
+    project = studio.service.projects.create(BOARD)
+    studio.service.rendering.render(project, ("a",))
     studio.work()
     (latents,) = (file for file in studio.artifacts() if file.suffix == ".safetensors")
     make(latents, mark)
-    (job,) = studio.service.render(project, ("b",))
+    (job,) = studio.service.rendering.render(project, ("b",))
     studio.work()
-    (ended,) = studio.service.jobs((job,))
+    (ended,) = studio.service.queue.jobs((job,))
     assert (ended.state, "the latents of shot 1 cannot be read" in (ended.error or "")) == ("failed", True)
     assert not mark.exists()
 

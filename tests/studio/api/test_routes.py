@@ -135,7 +135,7 @@ EDITS: list[dict[str, Any]] = [
 def test_every_edit_can_be_sent_and_undone(
     shared_client: TestClient, shared: Studio, fields: dict[str, Any]
 ) -> None:
-    project = shared.service.create(BOARD)
+    project = shared.service.projects.create(BOARD)
     before = shared_client.get(f"/projects/{project}").json()
     edited = edit(shared_client, project, **fields)
     assert edited.status_code == 200, edited.text
@@ -158,7 +158,7 @@ def test_takes_are_chosen_given_back_and_discarded(client: TestClient, studio: S
 
 
 def test_a_stale_edit_is_a_conflict(shared_client: TestClient, shared: Studio) -> None:
-    project = shared.service.create(BOARD)
+    project = shared.service.projects.create(BOARD)
     edit(shared_client, project, op="film", title="One")
     for conflict in (
         edit(shared_client, project, op="film", title="Two"),
@@ -171,7 +171,7 @@ def test_a_stale_edit_is_a_conflict(shared_client: TestClient, shared: Studio) -
 
 
 def test_nothing_to_undo_is_told(shared_client: TestClient, shared: Studio) -> None:
-    project = shared.service.create(BOARD)
+    project = shared.service.projects.create(BOARD)
     refused = shared_client.post(f"/projects/{project}/undo", json={"base": 0})
     assert refused.status_code == 400
     assert refused.json() == {"error": "there is nothing to undo", "field": None}
@@ -208,7 +208,7 @@ def test_nothing_to_undo_is_told(shared_client: TestClient, shared: Studio) -> N
 def test_a_bad_edit_is_told_in_words(
     shared_client: TestClient, shared: Studio, fields: dict[str, Any], status: int, field: Any, words: str
 ) -> None:
-    project = shared.service.create(BOARD)
+    project = shared.service.projects.create(BOARD)
     refused = edit(shared_client, project, **fields)
     assert refused.status_code == status, refused.text
     assert refused.json().keys() == {"error", "field"}
@@ -243,7 +243,7 @@ def test_a_bad_edit_is_told_in_words(
 def test_nonsense_is_refused_and_leaves_the_project_readable(
     shared_client: TestClient, shared: Studio, body: str
 ) -> None:
-    project = shared.service.create(BOARD)
+    project = shared.service.projects.create(BOARD)
     refused = shared_client.post(
         f"/projects/{project}/edits", content=body, headers={"content-type": "application/json"}
     )
@@ -255,7 +255,7 @@ def test_nonsense_is_refused_and_leaves_the_project_readable(
 
 
 def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio) -> None:
-    project = studio.service.create(BOARD)
+    project = studio.service.projects.create(BOARD)
     plan = client.post(f"/projects/{project}/plan", json={}).json()
     assert [(item["shot"], item["reasons"]) for item in plan] == [(s, ["not rendered yet"]) for s in "abc"]
     assert len(client.post(f"/projects/{project}/plan", json={"shots": ["b"]}).json()) == 1
@@ -278,7 +278,7 @@ def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio
 
 
 def test_the_queue_is_paused_sorted_and_cleared(client: TestClient, studio: Studio) -> None:
-    project = studio.service.create(BOARD)
+    project = studio.service.projects.create(BOARD)
     a, b, c = client.post(f"/projects/{project}/render", json={}).json()
     assert client.post("/queue/pause", json={"paused": True}).status_code == 204
     assert client.get("/queue").json()["paused"]
@@ -353,7 +353,7 @@ def test_files_have_a_fixed_type_and_stay_the_same(client: TestClient, studio: S
         assert file.headers["content-type"] == type_
         assert file.headers["x-content-type-options"] == "nosniff"
         assert "immutable" in file.headers["cache-control"]
-        assert file.content == studio.service.media(project, take, kind).read_bytes()
+        assert file.content == studio.service.files.media(project, take, kind).read_bytes()
 
 
 def test_a_clip_is_played_from_anywhere(client: TestClient, studio: Studio) -> None:
@@ -400,7 +400,7 @@ def test_a_bundle_comes_and_goes(client: TestClient, studio: Studio) -> None:
 
 
 def test_a_page_asks_for_the_pulse_and_for_unknown_words(client: TestClient, studio: Studio) -> None:
-    project = studio.service.create(BOARD)
+    project = studio.service.projects.create(BOARD)
     pulse = client.get("/pulse", params={"project": project}).json()
     assert pulse["stamp"] == client.get(f"/projects/{project}").json()["stamp"]
     assert pulse["queue"] == client.get("/queue").json()
@@ -460,7 +460,7 @@ def encodings(name: str) -> set[str]:
 def test_no_path_escapes(studio: Studio, tmp_path: Path) -> None:
     app = app_of(studio)
     project = studio.rendered()
-    take = studio.service.state(project).shots[0].take
+    take = studio.service.projects.state(project).shots[0].take
     assert take is not None
     assert ask(app, f"/api/projects/{project}/takes/{take}/clip").status == 200
     secret = b"nobody may read this"
@@ -493,7 +493,7 @@ def test_no_path_escapes(studio: Studio, tmp_path: Path) -> None:
 def test_a_link_out_of_the_folder_is_not_followed(client: TestClient, studio: Studio, tmp_path: Path) -> None:
     project = studio.rendered()
     take = take_of(client, project)
-    clip = studio.service.media(project, take, "clip")
+    clip = studio.service.files.media(project, take, "clip")
     clip.unlink()
     secret = tmp_path / "secret"
     secret.write_text("nobody may read this")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.domain.storyboard import CastMember, Shot, Storyboard
-from studio.service.studio import MOST_VARIATIONS
+from studio.service.rendering import MOST_VARIATIONS
 from studio.store.database import Database
 from tests.fakes.inline_studio import Studio as Inline
 from tests.fakes.studio import Studio

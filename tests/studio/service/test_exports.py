@@ -19,7 +19,7 @@ def test_two_exports_of_one_film_at_once_each_write_a_whole_file(
     studio = Studio(tmp_path, database)
     project = studio.rendered()
     with ThreadPoolExecutor(2) as threads:
-        files = list(threads.map(lambda _: studio.service.export(project, kind), range(16)))
+        files = list(threads.map(lambda _: studio.service.files.export(project, kind), range(16)))
     assert len(set(files)) == 1
     assert list(files[0].parent.iterdir()) == [files[0]]
     if kind == "film.mp4":

@@ -43,7 +43,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Inspector
 
 
 def takes_of(studio: Studio, project: str) -> list[str]:
-    return [shot.take or "" for shot in studio.service.state(project).shots]
+    return [shot.take or "" for shot in studio.service.projects.state(project).shots]
 
 
 Shared = tuple[Inspector, str, list[str]]
@@ -163,8 +163,8 @@ def test_two_takes_are_compared(studio: Studio) -> None:
     project = studio.rendered()
     left = takes_of(studio, project)[2]
     steer = Steer(shot="c", pins=(), bans=("a",), boosts={})
-    studio.service.edit(project, steer, base=0)
-    studio.service.render(project, ("c",))
+    studio.service.editing.edit(project, steer, base=0)
+    studio.service.rendering.render(project, ("c",))
     studio.work()
     right = takes_of(studio, project)[2]
     assert left != right
@@ -179,8 +179,8 @@ def test_two_takes_are_compared(studio: Studio) -> None:
 
 def test_a_shot_that_may_see_nothing_says_so(studio: Studio) -> None:
     project = studio.rendered()
-    studio.service.edit(project, Steer(shot="c", pins=(), bans=("a", "b"), boosts={}), base=0)
-    studio.service.render(project, ("c",))
+    studio.service.editing.edit(project, Steer(shot="c", pins=(), bans=("a", "b"), boosts={}), base=0)
+    studio.service.rendering.render(project, ("c",))
     studio.work()
     take = takes_of(studio, project)[2]
     inspector = studio.service.routing
@@ -195,7 +195,7 @@ def test_a_shot_that_may_see_nothing_says_so(studio: Studio) -> None:
 def test_a_take_the_film_no_longer_shows_is_named_so(studio: Studio) -> None:
     project = studio.rendered()
     take = takes_of(studio, project)[2]
-    studio.service.edit(project, Skip(shots=("a",), on=True), base=0)
+    studio.service.editing.edit(project, Skip(shots=("a",), on=True), base=0)
     inspector = studio.service.routing
     gone = [item for item in inspector.looked(project, take, 1, ALL).drawn if item.shot is None]
     assert {item.label for item in gone} == {
@@ -263,7 +263,7 @@ def test_a_damaged_trace_is_told_and_the_rest_works(studio: Studio, damage: str)
     lost = listed["Otto in shot 2"].at, listed["Otto in shot 2"].box
     assert lost == (None, None)  # no more than where in its picture
     assert listed["the set in shot 1"].box == (0, 0, 1, 1)
-    assert studio.service.state(project).shots[1].take == second
+    assert studio.service.projects.state(project).shots[1].take == second
 
 
 def test_a_grid_is_shown_as_heat(studio: Studio) -> None:
@@ -322,25 +322,27 @@ def test_nobody_drifts_who_remembers(shared: Shared) -> None:
 def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None:
     project = studio.rendered()
     service = studio.service
-    first, _, third = service.state(project).shots
-    service.edit(project, Steer(shot=third.id, bans=(f"{first.id}/Mira",)), service.state(project).revision)
-    service.render(project)
+    first, _, third = service.projects.state(project).shots
+    ban = Steer(shot=third.id, bans=(f"{first.id}/Mira",))
+    service.editing.edit(project, ban, service.projects.state(project).revision)
+    service.rendering.render(project)
     studio.work()
     (drifted,) = service.routing.consistency(project).drifted
     assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
     assert drifted.reason == "Mira in shot 1 is banned there"
     assert drifted.pin is not None
-    service.edit(project, Steer(shot=third.id, pins=(drifted.pin,)), service.state(project).revision)
-    service.render(project)
+    pin = Steer(shot=third.id, pins=(drifted.pin,))
+    service.editing.edit(project, pin, service.projects.state(project).revision)
+    service.rendering.render(project)
     studio.work()
     assert service.routing.consistency(project).drifted == ()
 
 
 def test_takes_that_tell_nothing_of_looks_are_counted(studio: Studio) -> None:
     project = studio.rendered()
-    take = studio.service.state(project).shots[1].take
-    studio.service.media(project, take or "", "trace").write_bytes(b"torn")
+    take = studio.service.projects.state(project).shots[1].take
+    studio.service.files.media(project, take or "", "trace").write_bytes(b"torn")
     found = studio.service.routing.consistency(project)
     assert found.unseen == 1
     assert "Mira" in found.names

@@ -25,7 +25,7 @@ def shot(state: ProjectState, name: str) -> ShotState:
 
 
 def test_a_new_project_is_shown_as_it_is(studio: Studio) -> None:
-    state = studio.service.state(studio.service.create(BOARD))
+    state = studio.service.projects.state(studio.service.projects.create(BOARD))
     assert (state.title, state.size, state.fps, state.settings) == ("Test", (64, 64), 8.0, Settings())
     assert (state.revision, state.undo, state.redo) == (0, None, None)
     assert [(c.name, c.look) for c in state.cast] == [("Mira", "red"), ("Otto", None)]
@@ -41,8 +41,8 @@ def test_a_new_project_is_shown_as_it_is(studio: Studio) -> None:
 
 
 def test_skipped_shots_take_no_time_in_the_cut(studio: Studio) -> None:
-    project = studio.service.create(BOARD)
-    state = studio.service.edit(project, Skip(shots=("b",), on=True), base=0)
+    project = studio.service.projects.create(BOARD)
+    state = studio.service.editing.edit(project, Skip(shots=("b",), on=True), base=0)
     assert [s.begins for s in state.shots] == [0.0, 1.0, 1.0]
     assert state.seconds == 2.0
     assert state.due == 2
@@ -50,7 +50,7 @@ def test_skipped_shots_take_no_time_in_the_cut(studio: Studio) -> None:
 
 def test_a_take_tells_where_it_looked(studio: Studio) -> None:
     project = studio.rendered()
-    state = studio.service.state(project)
+    state = studio.service.projects.state(project)
     (take,) = shot(state, "c").takes
     assert take.id == shot(state, "c").take
     assert (take.chosen, take.discarded, take.caption) == (True, False, "Mira and Otto dance")
@@ -61,26 +61,26 @@ def test_a_take_tells_where_it_looked(studio: Studio) -> None:
     assert [place for place, _ in take.context] == [0, 1]
     assert [share for _, share in take.context] == pytest.approx([0.5, 0.5], abs=1e-3)
     assert (state.due, state.due_seconds) == (0, 0)
-    moved = studio.service.edit(project, Move(shots=("a",), to=3), base=0)
+    moved = studio.service.editing.edit(project, Move(shots=("a",), to=3), base=0)
     assert [place for place, _ in shot(moved, "c").takes[0].context] == [2, 0]
-    gone = studio.service.edit(project, Delete(shots=("a",)), base=1)
+    gone = studio.service.editing.edit(project, Delete(shots=("a",)), base=1)
     assert [place for place, _ in shot(gone, "c").takes[0].context] == [None, 0]
 
 
 def test_a_discarded_take_stays_in_the_strip(studio: Studio) -> None:
     project = studio.rendered()
-    take = shot(studio.service.state(project), "b").take
+    take = shot(studio.service.projects.state(project), "b").take
     assert take is not None
-    state = studio.service.edit(project, Discard(take=take), base=0)
+    state = studio.service.editing.edit(project, Discard(take=take), base=0)
     (binned,) = shot(state, "b").takes
     assert (binned.discarded, binned.chosen) == (True, False)
     assert (shot(state, "b").take, shot(state, "b").state) == (None, "missing")
 
 
 def test_steering_that_cannot_take_effect_is_told(studio: Studio) -> None:
-    project = studio.service.create(BOARD)
+    project = studio.service.projects.create(BOARD)
     edit = Steer(shot="b", pins=("a", "c"), bans=("gone",), boosts={})
-    b = shot(studio.service.edit(project, edit, base=0), "b")
+    b = shot(studio.service.editing.edit(project, edit, base=0), "b")
     assert (b.pins, b.bans, b.dormant) == (("a", "c"), ("gone",), (2, None))
 
 
@@ -89,12 +89,12 @@ def words(spans: tuple[UnknownSpan, ...], text: str) -> list[str]:
 
 
 def test_words_the_model_would_not_read_are_marked(studio: Studio) -> None:
-    project = studio.service.create(BOARD)
+    project = studio.service.projects.create(BOARD)
     caption = "Mira zigzags in the meadwo"
-    studio.service.edit(project, AddShot(id="new", caption=caption), base=0)
-    studio.service.edit(project, Skip(shots=("new",), on=True), base=1)
-    studio.service.edit(project, SetFilm(style="brutalist"), base=2)
-    state = studio.service.edit(
+    studio.service.editing.edit(project, AddShot(id="new", caption=caption), base=0)
+    studio.service.editing.edit(project, Skip(shots=("new",), on=True), base=1)
+    studio.service.editing.edit(project, SetFilm(style="brutalist"), base=2)
+    state = studio.service.editing.edit(
         project, SetCast(cast=(CastMember(name="Mira", look="qwxz"), CastMember(name="Otto"))), base=3
     )
     assert words(shot(state, "new").unknown, caption) == ["zigzags", "meadwo"]
@@ -105,10 +105,10 @@ def test_words_the_model_would_not_read_are_marked(studio: Studio) -> None:
 
 
 def test_another_kind_of_model_reads_every_word(studio: Studio) -> None:
-    project = studio.service.create(replace(BOARD, style="brutalist"))
+    project = studio.service.projects.create(replace(BOARD, style="brutalist"))
     settings = Settings(model="Wan-AI/Wan2.2-TI2V-5B-Diffusers")
-    assert studio.service.state(project).style_unknown
-    assert not studio.service.edit(project, SetSettings(settings=settings), base=0).style_unknown
+    assert studio.service.projects.state(project).style_unknown
+    assert not studio.service.editing.edit(project, SetSettings(settings=settings), base=0).style_unknown
 
 
 def job(number: int, state: str, **fields: object) -> Job:

@@ -12,7 +12,7 @@ import pytest
 
 from studio.domain.edits import SetCaption
 from studio.domain.errors import OutputFailed
-from studio.service.studio import BUNDLE
+from studio.service.project_files import BUNDLE
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
@@ -63,35 +63,35 @@ Work = Callable[[Studio, str], None]
 
 def edit(studio: Studio, project: str) -> None:
     """A text long enough to need room of its own."""
-    state = studio.service.state(project)
+    state = studio.service.projects.state(project)
     caption = f"Mira waves {state.revision} " + "again " * 300
-    studio.service.edit(project, SetCaption(shot="a", caption=caption), base=state.revision)
+    studio.service.editing.edit(project, SetCaption(shot="a", caption=caption), base=state.revision)
 
 
 def render(studio: Studio, project: str) -> None:
     """Raises what the job says where it failed, as the page shows it."""
-    (job,) = studio.service.roll(project, "b", seed=len(studio.service.queue().jobs))
+    (job,) = studio.service.rendering.reroll(project, "b", seed=len(studio.service.queue.state().jobs))
     studio.work()
-    (ended,) = studio.service.jobs((job,))
+    (ended,) = studio.service.queue.jobs((job,))
     if ended.state != "done":
         assert ended.state == "failed"
         raise OutputFailed(ended.error)
 
 
 def import_bundle(studio: Studio, project: str) -> None:
-    studio.service.import_bundle(studio.service.root.parent / BUNDLE)
+    studio.service.files.import_bundle(studio.service.root.parent / BUNDLE)
 
 
 def export_bundle(studio: Studio, project: str) -> None:
-    studio.service.export(project, BUNDLE)
+    studio.service.files.export(project, BUNDLE)
 
 
 def export_film(studio: Studio, project: str) -> None:
-    studio.service.export(project, "film.mp4")
+    studio.service.files.export(project, "film.mp4")
 
 
 def back_up(studio: Studio, project: str) -> None:
-    studio.service.back_up()
+    studio.service.files.back_up()
 
 
 @pytest.mark.parametrize("work", [edit, render, import_bundle, export_bundle, export_film, back_up])
@@ -99,26 +99,26 @@ def test_a_full_disk_loses_nothing(disk: Path, tmp_path: Path, work: Work) -> No
     with closing(open_database(disk)) as database:
         studio = Studio(disk, database)
         project = studio.rendered()
-        shutil.copy(studio.service.export(project, BUNDLE), tmp_path / BUNDLE)
+        shutil.copy(studio.service.files.export(project, BUNDLE), tmp_path / BUNDLE)
         room = refused = 0
         filled = Disk(disk)
         while True:
             filled.leave(room)
-            before = studio.service.state(project)
+            before = studio.service.projects.state(project)
             said = tried(work, studio, project)
             check(studio)
             if said is None:
                 break
             assert f"the disk is full: free some space for {disk}" in said
             refused += 1
-            assert studio.service.state(project) == before  # read while there is no room
+            assert studio.service.projects.state(project) == before  # read while there is no room
             room += STEP
             assert room < SIZE
         filled.free()
         work(studio, project)
         studio.work()
         check(studio)
-        assert {job.state for job in studio.service.queue().jobs} <= {"done", "failed"}
+        assert {job.state for job in studio.service.queue.state().jobs} <= {"done", "failed"}
         assert refused > 0
         print(f"\n{work.__name__}: refused {refused} times, with up to {room - STEP} bytes of room")
 

@@ -46,8 +46,8 @@ class Queue:
         self.root = root
         self.database = database
         self.service = Service(root, database)
-        self.project = self.service.create(BOARD)
-        (self.job,) = self.service.render(self.project, ("a",))
+        self.project = self.service.projects.create(BOARD)
+        (self.job,) = self.service.rendering.render(self.project, ("a",))
 
     def row(self) -> JobRow:
         with self.database.read() as session:
@@ -123,9 +123,9 @@ def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Q
 def test_a_frozen_worker_is_replaced(waiting: Queue) -> None:
     supervisor = Supervisor(
         waiting.root,
-        waiting.service.worker_died,
+        waiting.service.queue.worker_died,
         command=RENDERS,
-        silent=waiting.service.worker_is_silent,
+        silent=waiting.service.queue.worker_is_silent,
         grace=1.0,
     )
     supervisor.start()
@@ -139,7 +139,8 @@ def test_a_frozen_worker_is_replaced(waiting: Queue) -> None:
         assert supervisor.process is not frozen
     finally:
         supervisor.stop()
-    assert (waiting.row().attempts, len(waiting.service.state(waiting.project).shots[0].takes)) == (2, 1)
+    (first, *_) = waiting.service.projects.state(waiting.project).shots
+    assert (waiting.row().attempts, len(first.takes)) == (2, 1)
 
 
 HOLDS = (
@@ -154,9 +155,9 @@ HOLDS = (
 def test_a_worker_frozen_with_the_database_in_hand_is_killed(waiting: Queue) -> None:
     supervisor = Supervisor(
         waiting.root,
-        waiting.service.worker_died,
+        waiting.service.queue.worker_died,
         command=HOLDS,
-        silent=waiting.service.worker_is_silent,
+        silent=waiting.service.queue.worker_is_silent,
         grace=0.2,
         untold=0.2,
     )

@@ -58,7 +58,7 @@ class Story:
         return self.studio.service
 
     def takes(self, shot: int) -> int:
-        return len(self.service.state(self.project).shots[shot].takes)
+        return len(self.service.projects.state(self.project).shots[shot].takes)
 
     def moments(self) -> list[str]:
         """Each of a render of the second shot."""
@@ -69,7 +69,7 @@ class Story:
         return found
 
     def ordered(self, shot: str) -> int:
-        (job,) = self.service.roll(self.project, shot, seed=next(self._seeds))
+        (job,) = self.service.rendering.reroll(self.project, shot, seed=next(self._seeds))
         return job
 
     def befallen(self, moment: str, what: Callable[[int], None]) -> tuple[JobState, JobState]:
@@ -85,8 +85,8 @@ class Story:
         self._renderer.at = at
         self.studio.work()
         assert not left, f"there was no {moment}"
-        befallen, after = self.service.jobs((first, second))
-        self.service.clear_queue()
+        befallen, after = self.service.queue.jobs((first, second))
+        self.service.queue.clear()
         return befallen, after
 
 
@@ -106,7 +106,7 @@ def test_a_render_is_cancelled_at_any_moment(story: Story) -> None:
     takes, cancelled = story.takes(1), [0.0]
 
     def cancel(job: int) -> None:
-        story.service.cancel(job)
+        story.service.queue.cancel(job)
         cancelled[0] = time.monotonic()
 
     for moment in moments:
@@ -119,8 +119,8 @@ def test_a_render_is_cancelled_at_any_moment(story: Story) -> None:
 
 def test_what_waits_is_cancelled_at_once(story: Story) -> None:
     job, takes = story.ordered("b"), story.takes(1)
-    story.service.cancel(job)
-    assert story.service.jobs((job,))[0].state == "cancelled"
+    story.service.queue.cancel(job)
+    assert story.service.queue.jobs((job,))[0].state == "cancelled"
     story.studio.work()
     assert story.takes(1) == takes
 
@@ -132,14 +132,14 @@ def test_a_step_that_lasts_is_the_last_one(tmp_path: Path, database: Database) -
     def step(shot: int, number: int) -> None:
         steps.append(number)
         if number == 1:
-            studio.service.cancel(job)
+            studio.service.queue.cancel(job)
         time.sleep(0.3)
 
     studio = Studio(tmp_path, database, FakeRenderer(step))
-    (job,) = studio.service.render(studio.service.create(BOARD), ("a",))
+    (job,) = studio.service.rendering.render(studio.service.projects.create(BOARD), ("a",))
     studio.work()
     assert steps == [0, 1]
-    assert studio.service.jobs((job,))[0].state == "cancelled"
+    assert studio.service.queue.jobs((job,))[0].state == "cancelled"
 
 
 def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database: Database) -> None:
@@ -153,20 +153,20 @@ def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database
         return FakeRenderer()
 
     studio = Studio(tmp_path, database, make_renderer=load)
-    project = studio.service.create(BOARD)
-    first, second = studio.service.render(project)
+    project = studio.service.projects.create(BOARD)
+    first, second = studio.service.rendering.render(project)
     working = threading.Thread(target=studio.work)
     working.start()
     try:
-        until(lambda: studio.service.jobs((first,))[0].stage == "load")
-        studio.service.cancel(first)
+        until(lambda: studio.service.queue.jobs((first,))[0].stage == "load")
+        studio.service.queue.cancel(first)
         began = time.monotonic()
-        until(lambda: studio.service.jobs((first,))[0].state == "cancelled")
+        until(lambda: studio.service.queue.jobs((first,))[0].state == "cancelled")
         assert time.monotonic() - began < 5
     finally:
         loaded.set()
         working.join()
-    assert studio.service.jobs((second,))[0].state == "done"
+    assert studio.service.queue.jobs((second,))[0].state == "done"
     assert made == [None]
 
 
@@ -205,9 +205,9 @@ def test_a_model_that_does_not_fit_is_told_and_tried_again(tmp_path: Path, datab
         return FakeRenderer()
 
     studio = Studio(tmp_path, database, make_renderer=load)
-    first, second = studio.service.render(studio.service.create(BOARD))
+    first, second = studio.service.rendering.render(studio.service.projects.create(BOARD))
     studio.work()
-    failed, done = studio.service.jobs((first, second))
+    failed, done = studio.service.queue.jobs((first, second))
     assert (failed.state, done.state) == ("failed", "done")
     assert failed.error is not None
     assert "choose a smaller size" in failed.error

@@ -55,17 +55,17 @@ def test_a_dead_workers_job_goes_on_and_a_stopped_ones_waits_again(
     database: Database, tmp_path: Path
 ) -> None:
     service = Service(tmp_path, database)
-    project = service.create(BOARD)
+    project = service.projects.create(BOARD)
     with database.write() as session:
         queue.enqueue(session, project, [Order(shot=s, reason="test", seconds=1.0) for s in "ab"], now=1.0)
 
     def in_order() -> list[JobState]:
-        return sorted(service.queue().jobs, key=lambda job: job.id)
+        return sorted(service.queue.state().jobs, key=lambda job: job.id)
 
     def states() -> list[str]:
         return [job.state for job in in_order()]
 
-    supervisor = Supervisor(tmp_path, service.worker_died, command=(sys.executable, "-c", RENDERS))
+    supervisor = Supervisor(tmp_path, service.queue.worker_died, command=(sys.executable, "-c", RENDERS))
     with running(supervisor):
         wait_for(lambda: states() == ["running", "queued"])
         assert supervisor.process is not None

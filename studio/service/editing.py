@@ -1,0 +1,105 @@
+"""Edits of a project, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from studio.domain.edits import Edit
+from studio.domain.planner import ShotStatus
+from studio.domain.project import Project
+from studio.service.models import Models
+from studio.service.project_states import ProjectStates
+from studio.service.state import ProjectState, UnknownSpan, unknown_spans
+from studio.store import projects, takes
+from studio.store.casting import with_inferred_cast
+from studio.store.database import Database
+from studio.store.projects import Stored
+from studio.store.takes import StoredTake
+
+MOST_TEXT: Final = 2000
+"""Characters of a text whose words are looked up."""
+
+
+class Editing:
+    """Changes projects. Every method raises `NotThere` if the project is gone."""
+
+    def __init__(
+        self, database: Database, models: Models, states: ProjectStates, clock: Callable[[], float]
+    ) -> None:
+        self._database = database
+        self._models = models
+        self._states = states
+        self._clock = clock
+
+    def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
+        """Applies an edit that was made looking at revision `base`; returns the project afterwards.
+
+        Raises `StaleRevision` if the project was changed since then; nothing is changed in that case.
+        """
+        return self._changed(
+            project,
+            lambda session, known: projects.apply(
+                session, project, edit, known, base=base, now=self._clock()
+            ),
+        )
+
+    def undo(self, project: str, base: int) -> ProjectState:
+        """Undoes the last edit. Raises as `edit` does, and `Refused` if there is none."""
+        return self._changed(
+            project, lambda session, _: projects.undo(session, project, base=base, now=self._clock())
+        )
+
+    def redo(self, project: str, base: int) -> ProjectState:
+        """Applies the edit again that was undone last. Raises as `undo` does."""
+        return self._changed(
+            project, lambda session, _: projects.redo(session, project, base=base, now=self._clock())
+        )
+
+    def unknown_words(self, project: str, text: str) -> tuple[UnknownSpan, ...]:
+        """The words of a text that the project's model does not know."""
+        with self._database.read() as session:
+            known = projects.project_of(session, project)
+        if not self._models.of(known).known_words_only:
+            return ()
+        return unknown_spans(with_inferred_cast(known, text), text[:MOST_TEXT])
+
+    def _changed(
+        self, project: str, change: Callable[[Session, dict[str, StoredTake]], object]
+    ) -> ProjectState:
+        """The project after a change."""
+        with self._database.write() as session:
+            before, known = projects.project_of(session, project), takes.takes_of(session, project)
+            change(session, known)
+            stored, statuses = self._choose_earlier_takes(session, project, before, known)
+            strips = takes.strips_of(session, project)
+        return self._states.make(stored, known, strips, statuses)
+
+    def _choose_earlier_takes(
+        self, session: Session, project: str, before: Project, known: dict[str, StoredTake]
+    ) -> tuple[Stored, tuple[ShotStatus, ...]]:
+        """Chooses existing takes for shots whose settings match them now, and did not `before`."""
+        asked: dict[str, str] | None = None
+        while True:
+            stored = projects.load(session, project)
+            statuses = self._models.statuses(stored.project, known)
+            made = list(_existing_takes(stored.project, known, statuses))
+            if made and asked is None:  # seldom, and as much work as all the rest
+                asked = {s.shot: s.inputs.take_id for s in self._models.statuses(before, known)}
+            back = [(shot, take) for shot, take in made if asked and asked.get(shot, take) != take]
+            if not back:
+                return stored, statuses
+            projects.choose(session, project, *back[0])
+
+
+def _existing_takes(
+    project: Project, known: Mapping[str, StoredTake], statuses: Iterable[ShotStatus]
+) -> Iterator[tuple[str, str]]:
+    """Shots whose chosen take does not match their settings, and the existing take that does."""
+    for status in statuses:
+        if status.state in ("outdated", "missing") and not project.board.shots[status.place].lock:
+            wanted = status.inputs.take_id
+            if wanted in known and wanted != status.take and wanted not in project.discarded:
+                yield status.shot, wanted

@@ -1,0 +1,147 @@
+"""Files of projects: the media of takes, exports, bundles, backups, and files that nothing uses any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from moc_engine.files import scratch_folder
+from studio.domain.errors import BadBundle, BadStoryboard, NotThere
+from studio.domain.file_names import slug
+from studio.domain.project import Project
+from studio.exchange.bundle import read_bundle, write_bundle
+from studio.exchange.cut import EXPORTS, cut, write_export
+from studio.store import projects, takes
+from studio.store.artifacts import Artifacts
+from studio.store.database import Database
+from studio.store.documents import from_document, to_document
+from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.takes import StoredTake
+from studio.store.upgrade import back_up
+
+MEDIA: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc", "thumbnail": ".jpg"}
+"""The files of a take, and their endings."""
+
+BUNDLE: Final = "project.mocz"
+_ENDINGS: Final = {
+    "film.mp4": ".mp4",
+    "subtitles.srt": ".srt",
+    "captions.vtt": ".vtt",
+    "contact-sheet.png": "-contact-sheet.png",
+    BUNDLE: ".mocz",
+}
+
+
+class ProjectFiles:
+    """Reads and writes the files of projects. Raises `OutputFailed` if they cannot be written."""
+
+    def __init__(
+        self, root: Path, database: Database, artifacts: Artifacts, clock: Callable[[], float]
+    ) -> None:
+        self._root = root
+        self._database = database
+        self._artifacts = artifacts
+        self._clock = clock
+
+    def media(self, project: str, take: str, kind: str) -> Path:
+        """The path of a take's clip, latents, trace or thumbnail. Raises `NotThere`."""
+        with self._database.read() as session:
+            known = takes.take_of(session, project, take)
+        if known is None or kind not in MEDIA:
+            raise NotThere("that file is not there any more")
+        path = self._artifacts.path(getattr(known, kind), MEDIA[kind])
+        if path.is_symlink() or not path.is_file():
+            raise NotThere(f"the {kind} of this take is missing from the studio's folder")
+        return path
+
+    def export(self, project: str, kind: str) -> Path:
+        """Writes one of `cut.EXPORTS`, or the bundle "project.mocz"; returns its path.
+
+        Raises `NotThere` for another kind, and `Refused` if shots have no take yet.
+        """
+        if kind not in (*EXPORTS, BUNDLE):
+            raise NotThere(f"there is no export called {kind}")
+        with self._database.read() as session:
+            stored, known = projects.load(session, project), takes.takes_of(session, project)
+            rows = takes.record_of(session, project)
+        board = stored.project.board
+        folder = self._root / "exports" / project
+        target = folder / f"{slug(board.title)}{_ENDINGS[kind]}"
+        with os_errors_as_studio_errors(self._root):
+            folder.mkdir(parents=True, exist_ok=True)
+            if kind == BUNDLE:
+                record = {"project": dict(to_document(stored.project)), **rows}
+                write_bundle(target, record, self._files(known.values()))
+            else:
+                write_export(kind, board.title, cut(stored.project, known, self._artifacts), target)
+        return target
+
+    def import_bundle(self, bundle: Path) -> str:
+        """Makes a project of a bundle; returns its id. Raises `BadBundle`."""
+        with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
+            record, files = read_bundle(bundle, folder)
+            project, known, strips = _from_record(record, {file.name for file in files})
+            artifacts = [self._artifacts.put(file) for file in files]
+        with self._database.write() as session:
+            takes.keep_artifacts(session, artifacts, self._clock())
+            name = projects.create(session, project, self._clock())
+            for take in known:
+                takes.keep(session, name, take)
+            for shot, take_id, added in strips:
+                projects.add_to_strip(session, name, shot, take_id, added)
+        return name
+
+    def back_up(self) -> Path:
+        """Copies the database into the folder of backups; returns the copy's path."""
+        with os_errors_as_studio_errors(self._root):
+            return back_up(self._database.path, self._root / "backups")
+
+    def orphans(self) -> list[Path]:
+        """Files of takes that belong to no project any more."""
+        with self._database.read() as session:
+            known = takes.artifacts_in_use(session)
+        return list(self._artifacts.orphans(known))
+
+    def collect(self) -> list[Path]:
+        """Removes what `orphans` lists; returns it."""
+        with self._database.write() as session:
+            takes.forget_artifacts(session)
+            gone = list(self._artifacts.orphans(takes.artifacts_in_use(session)))
+        for file in gone:
+            self._artifacts.remove(file)
+        return gone
+
+    def _files(self, known: Iterable[StoredTake]) -> dict[str, Path]:
+        """The files of takes by "DIGEST.suffix". Raises `NotThere` if one is missing."""
+        files: dict[str, Path] = {}
+        for take in known:
+            for kind, suffix in MEDIA.items():
+                path = self._artifacts.path(getattr(take, kind), suffix)
+                if not path.is_file():
+                    raise NotThere(f"the {kind} of a take is missing from the studio's folder")
+                files[path.name] = path
+        return files
+
+
+def _from_record(
+    record: dict[str, Any], files: Collection[str]
+) -> tuple[Project, list[StoredTake], list[tuple[str, str, float]]]:
+    """The project, takes and strips of a bundle. Raises `BadBundle` if they do not fit together."""
+    try:
+        project = from_document(record["project"])
+        known = [takes.take_from_record(take) for take in record["takes"]]
+        strips = [(str(s["shot"]), str(s["take"]), float(s["added"])) for s in record["strips"]]
+        for take in known:
+            if take.id != take.inputs.take_id:
+                raise BadBundle("a take in it is not what it says")
+            if not all(f"{getattr(take, kind)}{suffix}" in files for kind, suffix in MEDIA.items()):
+                raise BadBundle("a file of a take is missing from it")
+    except (ValidationError, BadStoryboard, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadBundle("its project.json is not what a studio writes") from error
+    names = {take.id for take in known}
+    if not {take for _, take, _ in strips} <= names:
+        raise BadBundle("a take in it is missing")
+    return project, known, strips

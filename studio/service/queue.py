@@ -1,0 +1,111 @@
+"""The queue as people and the supervisor see it: its jobs, their order, pausing, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from studio.domain.errors import NotThere
+from studio.domain.project import Project
+from studio.jobs import queue
+from studio.jobs.job import Job
+from studio.service.state import JobState, job_state, job_states, stamp_of
+from studio.store import projects, takes
+from studio.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueState:
+    """The queue as views show it."""
+
+    paused: bool
+    jobs: tuple[JobState, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """What a page polls: the queue, and a stamp that changes with its project."""
+
+    stamp: str
+    queue: QueueState
+
+
+class Queue:
+    """Shows the queue and changes it. Methods that name a job raise `NotThere` if it is gone."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    def state(self) -> QueueState:
+        """All jobs that run or wait, and those that ended lately, of all projects."""
+        with self._database.read() as session:
+            return _state(session)
+
+    def pulse(self, project: str) -> Pulse:
+        """The queue, and a stamp that changes whenever the project does."""
+        with self._database.read() as session:
+            stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
+            return Pulse(stamp=stamp, queue=_state(session))
+
+    def jobs(self, jobs: Collection[int]) -> list[JobState]:
+        """These jobs, without those that were cleared."""
+        with self._database.read() as session:
+            there = [job for job in queue.jobs_of(session) if job.id in jobs]
+            known = _projects_of(session, there)
+        return [job_state(job, known[job.project]) for job in there]
+
+    def cancel(self, job: int) -> None:
+        """Cancels a job: at once if it waits, within a step if it runs."""
+        with self._database.write() as session:
+            queue.cancel(session, job, self._clock())
+
+    def retry(self, job: int) -> None:
+        """Queues a job again that failed, was cancelled or parked."""
+        with self._database.write() as session:
+            queue.retry(session, job)
+
+    def move(self, job: int, before: int | None) -> None:
+        """Moves a waiting job before another, or to the end if None."""
+        with self._database.write() as session:
+            queue.move(session, job, before)
+
+    def pause(self, paused: bool) -> None:
+        """Pauses the queue, or resumes it. What runs goes on."""
+        with self._database.write() as session:
+            queue.set_paused(session, paused)
+
+    def clear(self) -> None:
+        """Removes the jobs that ended."""
+        with self._database.write() as session:
+            queue.clear(session)
+
+    def preview(self, job: int) -> bytes:
+        """The latest preview picture of a running job, PNG."""
+        with self._database.read() as session:
+            picture = queue.preview(session, job)
+        if picture is None:
+            raise NotThere("there is no picture of that job")
+        return picture
+
+    def worker_died(self, worker: str) -> None:
+        """Queues the jobs of a dead worker again, or parks them."""
+        with self._database.write() as session:
+            queue.worker_died(session, worker, self._clock())
+
+    def worker_is_silent(self, worker: str) -> bool:
+        """Whether a worker holds a job and sent no heartbeat for longer than its lease."""
+        with self._database.read() as session:
+            return queue.is_silent(session, worker, self._clock())
+
+
+def _state(session: Session) -> QueueState:
+    jobs = queue.jobs_of(session)
+    return QueueState(paused=queue.is_paused(session), jobs=job_states(jobs, _projects_of(session, jobs)))
+
+
+def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str, Project]:
+    """The projects that jobs belong to, by id."""
+    return {name: projects.project_of(session, name) for name in {job.project for job in jobs}}
