@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from moc_engine.evaluation.questions import following, recall
 from moc_engine.files import atomic_file
 
 Point = tuple[int, float]
@@ -22,7 +21,7 @@ class History:
     loss: list[Point] = field(default_factory=list)
     recall: dict[str, list[Point]] = field(default_factory=dict)
 
-    def add_recall(self, step: int, values: dict[str, float]) -> None:
+    def add_recall(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.recall.setdefault(name, []).append((step, value))
 
@@ -36,18 +35,20 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray[tuple[int], np.dt
     return means
 
 
-def draw(history: History, path: Path) -> None:
-    """Writes loss and examinations over the steps as a PNG; the picture is replaced at once."""
-    figure = Figure(figsize=(13.0, 4.0), dpi=120, layout="constrained")
-    left, *others = figure.subplots(1, 3)
+def draw(history: History, path: Path, panels: Mapping[str, Sequence[str]]) -> None:
+    """Writes loss and examinations over the steps as a PNG; the picture is replaced at once.
+
+    `panels` names the metrics of each plot beside the loss, by its title.
+    """
+    figure = Figure(figsize=(13.0 / 3 * (1 + len(panels)), 4.0), dpi=120, layout="constrained")
+    left, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
     if history.loss:
         steps, losses = zip(*history.loss, strict=True)
         left.plot(steps, losses, color="#c9d3dc", linewidth=0.6)
         left.plot(steps, smooth(losses, max(1, len(losses) // 50)), color="#24506b", linewidth=1.6)
         left.set_yscale("log")
     left.set(title="Loss", xlabel="step")
-    titles = ("Remembers what captions leave unsaid", "Shows what captions say")
-    for axes, metrics, title in zip(others, (recall.METRICS, following.METRICS), titles, strict=True):
+    for axes, (title, metrics) in zip(others, panels.items(), strict=True):
         shown = [name for name in metrics if name in history.recall]
         for name in shown:
             steps, values = zip(*history.recall[name], strict=True)

@@ -36,12 +36,13 @@ def usual_processes(preset: str) -> int:
     return min(CPU_PROCESSES, cores()) if preset in ("cpu", "refine", "trial") else 1
 
 
-def launch(options: TrainingOptions, processes: int) -> int:
-    """Trains in so many processes; 0, or the exit code of the first that failed, -N if signal N ended it.
+def launch(module: str, options: TrainingOptions, processes: int) -> int:
+    """Runs `python -m MODULE` with the options in so many processes.
 
-    What they print passes through. They hear of Ctrl-C from here alone, and none outlives this call.
+    Returns 0, or the exit code of the first that failed, -N if signal N ended it. What they print passes
+    through. They hear of Ctrl-C from here alone, and none outlives this call.
     """
-    command = [sys.executable, "-m", "moc_engine.training", *options.words()]
+    command = [sys.executable, "-m", module, *options.words()]
     running: list[subprocess.Popen[bytes]] = []
     with _terminable():
         try:

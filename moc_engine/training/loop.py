@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from moc_engine.config import SamplerConfig
 from moc_engine.errors import CheckpointError, ModelMismatch
-from moc_engine.evaluation.examination import Examination, examine_model
-from moc_engine.evaluation.playback import Playback
 from moc_engine.files import atomic_file, atomic_folder, remove_abandoned
 from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.models.animatic.scene import PATCH_FRAMES
@@ -38,31 +35,30 @@ from moc_engine.training.checkpoint import Checkpoint, decisive
 from moc_engine.training.curve import History, draw
 from moc_engine.training.data.stories import StoryBatch, StoryStream, loader
 from moc_engine.training.denoiser import StoryDenoiser
+from moc_engine.training.examiner import Examiner
 from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
 from moc_engine.training.options import CHECKPOINT, TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
 from moc_engine.training.sampling import draw_rules, draw_starts
 from moc_engine.training.schedule import rate_at
 
-EXAMINED: Final = 20_000
-"""The seed of the stories a run is examined on as it goes; those for final figures are others."""
 
-
-def train(options: TrainingOptions) -> None:
+def train(options: TrainingOptions, examiner: Examiner) -> None:
     """Trains by a recipe into a folder; prints what it does.
 
     Raises `CheckpointError` where a run cannot be resumed, and `OSError` where it cannot be written.
     """
     options.out.mkdir(parents=True, exist_ok=True)
-    Run(recipe(options), options.out, options.origin).go(resume=options.resume)
+    Run(recipe(options), options.out, examiner, options.origin).go(resume=options.resume)
 
 
 class Run:
     """One process's part of a training run."""
 
-    def __init__(self, plan: Recipe, out: Path, origin: Path | None = None) -> None:
+    def __init__(self, plan: Recipe, out: Path, examiner: Examiner, origin: Path | None = None) -> None:
         self.plan = plan
         self.out = out
+        self.examiner = examiner
         self.accelerator = Accelerator(
             cpu=plan.on_cpu or not torch.cuda.is_available(),
             mixed_precision=plan.precision,
@@ -168,21 +164,9 @@ class Run:
         if self.accelerator.is_main_process:
             self.average.store(self.parameters)
             self.average.copy_to(self.parameters)
-            found = examine_model(
-                self.pipeline,
-                Examination(
-                    stories=self.plan.examined_stories,
-                    shots=self.plan.examined_shots,
-                    seed=EXAMINED,
-                    pictures=False,
-                    playback=Playback(
-                        routing=self.plan.routing,
-                        sampler=SamplerConfig(steps=self.plan.examined_steps, guidance=1.0),
-                    ),
-                ),
-            )
+            found = self.examiner.examine(self.pipeline, self.plan)
             self.average.restore(self.parameters)
-            self.history.add_recall(self.step, found.headline())
+            self.history.add_recall(self.step, found)
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
@@ -205,7 +189,7 @@ class Run:
             self.average.restore(self.parameters)
             with atomic_file(self.out / "history.json") as part:
                 part.write_text(json.dumps(asdict(self.history)))
-            draw(self.history, self.out / "curve.png")
+            draw(self.history, self.out / "curve.png", self.examiner.panels)
         self.accelerator.wait_for_everyone()
 
     def _save_model(self) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 from studio.domain.errors import Interrupted, StudioError, WrongUse
+
+TRAINING: Final = "moc_engine.evaluation.examined_training"
+"""The module that each training process runs. It is not imported here, so that mistakes are told at once."""
 
 
 def add_to(subparsers: Any) -> None:
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     for package in ("accelerate", "matplotlib"):
         if find_spec(package) is None:
             raise StudioError(f"training needs {package}: {sys.executable} -m pip install -e '.[train]'")
-    code = launch(options, args.processes or usual_processes(options.preset))
+    code = launch(TRAINING, options, args.processes or usual_processes(options.preset))
     if code == Interrupted.exit_code:
         raise Interrupted("interrupted")
     if code < 0:

@@ -12,6 +12,7 @@ import torch
 from moc_engine.training.launch import launch, usual_processes
 from moc_engine.training.options import TrainingOptions
 
+TRAINING = "moc_engine.evaluation.examined_training"
 PATIENCE = 60.0
 
 PARENT = """
@@ -21,7 +22,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherit
 from pathlib import Path
 from moc_engine.training.launch import launch
 from moc_engine.training.options import TrainingOptions
-sys.exit(launch(TrainingOptions(preset="cpu", out=Path(sys.argv[1])), 2))
+options = TrainingOptions(preset="cpu", out=Path(sys.argv[1]))
+sys.exit(launch("moc_engine.evaluation.examined_training", options, 2))
 """
 
 
@@ -50,7 +52,7 @@ def test_the_cpu_recipe_takes_two_cores() -> None:
 
 
 def test_two_processes_train_one_run(tmp_path: Path) -> None:
-    assert launch(TrainingOptions(preset="smoke", out=tmp_path, steps=2), 2) == 0
+    assert launch(TRAINING, TrainingOptions(preset="smoke", out=tmp_path, steps=2), 2) == 0
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 2
     assert "| processes | 2 |" in (tmp_path / "model" / "README.md").read_text()
 
