@@ -8,13 +8,13 @@ visible changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from studio.domain.inputs import TakeInputs, inputs_of
 from studio.domain.project import Project
-from studio.domain.storyboard import Storyboard, compose_captions, shot_seed, target
+from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed, target
 
 ROUNDED: Final = 1e-3
 """By how much shares may fall short of what they are: traces keep them rounded."""
@@ -77,63 +77,125 @@ class ShotStatus:
     context: tuple[tuple[str, str], ...]
 
 
+Scope = Literal["due", "outdated", "all"]
+"""Shots to render: those that are due, all whose inputs changed or will change, or every one."""
+
+
 def shot_statuses(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[ShotStatus, ...]:
-    """One entry per shot, in order. `model` names the model that would render, to its weights.
+    """One entry per shot, in order. `model` identifies the model that would render, including its weights.
 
     A shot is also due if it depends enough on an earlier shot that is due.
     """
-    board = project.board
-    captions = compose_captions(board)
-    statuses: list[ShotStatus] = []
+    captions = compose_captions(project.board)
     replaced: dict[str, float] = {}  # the influence of each chosen take that is due
-    for place, shot in enumerate(board.shots):
-        take = chosen_take(project, takes, shot.id)
-        context = context_of(project, takes, place)
-        inputs = inputs_of(
-            board,
-            model,
-            place,
-            caption=captions[place],
-            context=[(index, name) for index, _, name in context],
-            seed=wanted_seed(board, place, take),
-        )
-        named_context = each_once(context)
-        if take is None:
-            state: State = "missing"
-            reasons: tuple[str, ...] = ("not rendered yet",)
-            influence = 1.0
-        else:
-            others = tuple(pair for pair in named_context if pair[1] != take.id)  # not its other half's
-            told = [
-                *_own_reasons(board, place, take, inputs, named_context),
-                *_context_reasons(project, place, take, others),
-            ]
-            coming = list(_coming(project, take, replaced))
-            state = "outdated" if told else "fresh"
-            influence = max((reason.influence for reason in (*told, *coming)), default=0.0)
-            shown = (*told, *coming) if influence >= board.settings.rerender_threshold - ROUNDED else told
-            reasons = tuple(reason.words for reason in shown)
-        if not shot.caption:
-            state, reasons = "unwritten", ("no caption yet",)
-        open_to_it = state != "unwritten" and not shot.skip and not shot.lock
-        enough = influence > 0 and influence >= board.settings.rerender_threshold - ROUNDED
-        due = open_to_it and (state == "missing" or enough)
-        if due and take is not None:
-            replaced[take.id] = influence
-        statuses.append(
-            ShotStatus(
-                shot=shot.id,
-                place=place,
-                state=state,
-                take=None if take is None else take.id,
-                reasons=reasons,
-                influence=influence,
-                due=due,
-                inputs=inputs,
-                context=named_context,
-            )
-        )
+    statuses: list[ShotStatus] = []
+    for place in range(len(project.board.shots)):
+        status = _status(project, takes, model, place, captions[place], replaced)
+        if status.due and status.take is not None:
+            replaced[status.take] = status.influence
+        statuses.append(status)
     return tuple(statuses)
+
+
+def shots_to_render(
+    board: Storyboard, statuses: Sequence[ShotStatus], scope: Scope | Collection[str]
+) -> tuple[ShotStatus, ...]:
+    """The shots of a scope, or of those named by id, that can be rendered.
+
+    A shot without a caption, a skipped one and a locked one that has a take are never rendered. `outdated`
+    includes the shots after one that is rendered: it will be part of their context.
+    """
+    chosen: list[ShotStatus] = []
+    for status, shot in zip(statuses, board.shots, strict=True):
+        if not may_render(shot, has_take=status.take is not None):
+            continue
+        match scope:
+            case "due":
+                wanted = status.due
+            case "outdated":
+                wanted = status.state != "fresh" or bool(chosen)
+            case "all":
+                wanted = True
+            case _:
+                wanted = status.shot in scope
+        if wanted:
+            chosen.append(status)
+    return tuple(chosen)
+
+
+def may_render(shot: Shot, *, has_take: bool) -> bool:
+    """Whether a shot can be rendered: a lock protects a take, so a locked shot without one can."""
+    return bool(shot.caption) and not shot.skip and not (shot.lock and has_take)
+
+
+def with_existing_takes(project: Project, takes: Mapping[str, FinishedTake], model: str) -> Project:
+    """The project after choosing, for each unlocked shot that is not fresh, the take its settings ask for.
+
+    Shots for which no such take exists keep the one they have.
+    """
+    captions = compose_captions(project.board)
+    for place, shot in enumerate(project.board.shots):
+        status = _status(project, takes, model, place, captions[place], {})
+        wanted = status.inputs.take_id
+        exists = wanted in takes and wanted not in project.discarded
+        held = shot.lock and status.take is not None
+        if status.state in ("outdated", "missing") and exists and not held:
+            project = project.choosing(shot.id, wanted)
+    return project
+
+
+def _status(
+    project: Project,
+    takes: Mapping[str, FinishedTake],
+    model: str,
+    place: int,
+    caption: str,
+    replaced: Mapping[str, float],
+) -> ShotStatus:
+    """The status of one shot; `caption` is its composed one, `replaced` the earlier takes that are due."""
+    board = project.board
+    shot = board.shots[place]
+    take = chosen_take(project, takes, shot.id)
+    context = context_of(project, takes, place)
+    inputs = inputs_of(
+        board,
+        model,
+        place,
+        caption=caption,
+        context=[(index, name) for index, _, name in context],
+        seed=wanted_seed(board, place, take),
+    )
+    named_context = each_once(context)
+    threshold = board.settings.rerender_threshold - ROUNDED
+    if take is None:
+        state: State = "missing"
+        reasons: tuple[str, ...] = ("not rendered yet",)
+        influence = 1.0
+    else:
+        others = tuple(pair for pair in named_context if pair[1] != take.id)  # both halves of a split
+        changed = [
+            *_own_reasons(board, place, take, inputs, named_context),
+            *_context_reasons(project, place, take, others),
+        ]
+        coming = list(_coming(project, take, dict(named_context), replaced))
+        state = "outdated" if changed else "fresh"
+        influence = max((reason.influence for reason in (*changed, *coming)), default=0.0)
+        shown = (*changed, *coming) if influence >= threshold else changed
+        reasons = tuple(reason.words for reason in shown)
+    if not shot.caption:
+        state, reasons = "unwritten", ("no caption yet",)
+    enough = influence > 0 and influence >= threshold
+    return ShotStatus(
+        shot=shot.id,
+        place=place,
+        state=state,
+        take=None if take is None else take.id,
+        reasons=reasons,
+        influence=influence,
+        due=may_render(shot, has_take=take is not None) and (state == "missing" or enough),
+        inputs=inputs,
+        context=named_context,
+    )
 
 
 def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
@@ -261,11 +323,14 @@ def _context_reasons(
         yield _Reason(words="the shots before it were moved", influence=0.0)
 
 
-def _coming(project: Project, take: FinishedTake, replaced: Mapping[str, float]) -> Iterator[_Reason]:
-    """What will differ once earlier shots are rendered anew."""
+def _coming(
+    project: Project, take: FinishedTake, context: Mapping[str, str], replaced: Mapping[str, float]
+) -> Iterator[_Reason]:
+    """What will differ once the earlier shots that are due are rendered; `context` is (shot id, take id)."""
+    shown_by = {name: shot for shot, name in context.items()}
     for shot, seen in take.context:
         if seen in replaced:
-            words = f"{_name(project, shot)} is to have a new take; {_gave(take, seen)}"
+            words = f"{_name(project, shown_by.get(seen, shot))} is to have a new take; {_gave(take, seen)}"
             yield _Reason(words=words, influence=take.dependence(seen) * replaced[seen])
 
 
