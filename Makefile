@@ -13,14 +13,15 @@ BIN  := $(VENV)/bin
 NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
 
 .DEFAULT_GOAL := help
-.PHONY: help studio film test soak check format clean
+.PHONY: help studio film test soak check docs format clean
 
 help:
 	@echo "make studio  open the studio in the browser, with a sample film in it"
 	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
 	@echo "make test    run every test"
 	@echo "make soak    what is promised about kills, queues, undo, disks and tabs at full size; takes hours"
-	@echo "make check   lint, formatting, strict types"
+	@echo "make check   lint, formatting, strict types, who imports whom"
+	@echo "make docs    the reference of the public modules as HTML, in build/docs"
 	@echo "make format  put the code into its usual form"
 	@echo "make clean   remove .venv and caches"
 
@@ -45,6 +46,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/reference.py build/docs
+	$(BIN)/python docs/links.py build/docs moc_engine $(wildcard *.md)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
