@@ -92,7 +92,7 @@ export function updateClip(clip, { shot, place, number }) {
 
 const steeredBy = (by, other) => (by ? { pinned: steers(by, "pin", other), banned: steers(by, "ban", other), boosted: steers(by, "boost", other) } : {});
 
-// As many pictures as fit, each of its own moment of the take.
+// As many pictures as fit, each of the moment of the take that its middle stands for.
 function drawPictures(box, shot, width) {
   const take = shot.takes.find((candidate) => candidate.id === shot.take);
   const [w, hgt] = take?.size ?? view.project.size;
@@ -101,15 +101,30 @@ function drawPictures(box, shot, width) {
   const key = take ? `${take.id} ${count} ${shot.trim} ${shot.seconds}` : "";
   if (box.dataset.key === key) return;
   box.dataset.key = key;
-  const picture = take && `url("${fileOf(view.project.id, take.id, "thumbnail")}")`;
   box.replaceChildren(
     ...(take ? [...Array(count).keys()] : []).map((index) => {
-      const moment = (shot.trim + ((index + 0.5) / count) * shot.seconds) / take.seconds;
-      const frame = Math.max(0, Math.min(PICTURES - 1, Math.floor(moment * PICTURES)));
-      return h("div", {
-        class: "picture",
-        style: { width: `${each}px`, backgroundImage: picture, backgroundSize: `${PICTURES * 100}% 100%`, backgroundPositionX: `${(100 * frame) / (PICTURES - 1)}%` },
-      });
+      const moment = shot.trim + ((index + 0.5) / count) * shot.seconds;
+      return h("div", { class: "picture", style: { width: `${each}px`, ...pictureAt(take, moment, shot) } });
     }),
   );
+}
+
+// The picture of the take's filmstrip that is nearest to a moment, of those that lie within the shot's in and
+// out points; where none does, the take's frame at that moment.
+function pictureAt(take, moment, { trim, seconds }) {
+  const inside = [...Array(PICTURES).keys()].filter((nth) => {
+    const at = ((nth + 0.5) / PICTURES) * take.seconds;
+    return at >= trim && at < trim + seconds;
+  });
+  if (!inside.length) {
+    const frame = Math.min(take.frames - 1, Math.floor(moment * take.fps));
+    return { backgroundImage: `url("${fileOf(view.project.id, take.id, `frames/${frame}`)}")`, backgroundSize: "100% 100%" };
+  }
+  const distance = (nth) => Math.abs(((nth + 0.5) / PICTURES) * take.seconds - moment);
+  const nearest = inside.reduce((best, nth) => (distance(nth) < distance(best) ? nth : best));
+  return {
+    backgroundImage: `url("${fileOf(view.project.id, take.id, "thumbnail")}")`,
+    backgroundSize: `${PICTURES * 100}% 100%`,
+    backgroundPositionX: `${(100 * nearest) / (PICTURES - 1)}%`,
+  };
 }

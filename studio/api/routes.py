@@ -200,6 +200,11 @@ def routes(service: Service) -> APIRouter:
             name = await run_in_threadpool(service.files.import_bundle, bundle)
         return await run_in_threadpool(service.projects.state, name)
 
+    @router.get("/projects/{project}/takes/{take}/frames/{frame}", tags=["takes"])
+    def still(project: str, take: str, frame: Annotated[int, PathParameter(ge=0, lt=2**31)]) -> Response:
+        """One frame of a take, counted from 0, as a small JPEG."""
+        return Response(service.files.still(project, take, frame), media_type="image/jpeg", headers=_FOREVER)
+
     @router.get("/projects/{project}/takes/{take}/{kind}", tags=["takes"])
     def media(project: str, take: str, kind: str) -> FileResponse:
         """A file of a take: clip, latents, trace or thumbnail."""

@@ -3,6 +3,7 @@
     StudioError             something on this machine hindered the work (exit code 1)
     ├── OutputFailed        a folder that cannot be written, a full disk
     ├── DamagedFolder       a folder whose records cannot be read
+    ├── DamagedClip         a clip that is missing, cut off or no MP4
     ├── ForeignDatabase     a database that is not ours, or of a newer version
     ├── LostClaim           a job that a worker no longer holds
     ├── Interrupted         the person asked for an end (exit code 130)
@@ -33,6 +34,10 @@ class OutputFailed(StudioError):
 
 class DamagedFolder(StudioError):
     """A folder of ours whose records are missing or cannot be read."""
+
+
+class DamagedClip(StudioError):
+    """A clip that cannot be read."""
 
 
 class ForeignDatabase(StudioError):

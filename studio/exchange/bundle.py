@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import av
 import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -28,7 +27,8 @@ from safetensors import SafetensorError, safe_open
 from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
 from moc_engine.trace.record import RoutingTrace
-from studio.domain.errors import BadBundle
+from studio.domain.errors import BadBundle, DamagedClip
+from studio.store.clip_file import check_clip
 
 VERSION: Final = 1
 SUFFIXES: Final = (".mp4", ".safetensors", ".moc", ".jpg")
@@ -126,8 +126,7 @@ def _check_media(file: Path) -> None:
     try:
         match file.suffix:
             case ".mp4":
-                with av.open(file) as clip:
-                    next(clip.decode(video=0))
+                check_clip(file)
             case ".safetensors":
                 with safe_open(file, framework="numpy") as tensors:
                     tensors.keys()
@@ -137,11 +136,10 @@ def _check_media(file: Path) -> None:
                 if cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) is None:
                     raise ValueError("no picture")
     except (
-        av.FFmpegError,
+        DamagedClip,
         SafetensorError,
         TraceError,
         cv2.error,
-        StopIteration,
         ValueError,
         IndexError,
         OSError,

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from moc_engine.files import atomic_file
-
-Picture = NDArray[np.uint8]
+from studio.store.clip_file import Picture, picture_at
 
 _PAPER: Final = (24, 22, 21)  # blue, green, red, as OpenCV has them
 _TITLE: Final = (240, 238, 236)
@@ -30,10 +27,11 @@ _CAPTION_LINES: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One shot of the sheet; `number` counts from 1."""
+    """One shot of the sheet; `number` counts from 1, `frame` is the one of the clip that is drawn."""
 
     number: int
     clip: Path
+    frame: int
     caption: str
     seconds: float
 
@@ -49,7 +47,7 @@ def write_contact_sheet(panels: Sequence[Panel], sheet: Path, *, title: str) -> 
 
 def draw(panels: Sequence[Panel], *, title: str) -> Picture:
     """The sheet as (height, width, 3) in OpenCV's order of colours."""
-    stills = [_fit(middle_frame(panel.clip)) for panel in panels]
+    stills = [_fit(picture_at(panel.clip, panel.frame)) for panel in panels]
     columns = min(4, math.ceil(math.sqrt(len(panels))))
     rows = math.ceil(len(panels) / columns)
     head = _MARGIN + 3 * _LINE
@@ -66,17 +64,6 @@ def draw(panels: Sequence[Panel], *, title: str) -> Picture:
         sheet[y : y + still.shape[0], left : left + still.shape[1]] = still
         _label(sheet, panel, (x, y + still.shape[0] + 10 + _LINE))
     return sheet
-
-
-def middle_frame(clip: Path) -> Picture:
-    """The frame in the middle of a clip, (height, width, 3) in OpenCV's order of colours."""
-    with av.open(clip) as container:
-        track = container.streams.video[0]
-        target = max(1, track.frames) // 2
-        for index, frame in enumerate(container.decode(track)):
-            if index == target or index + 1 == track.frames:
-                return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    raise ValueError(f"clip: {clip} holds no frames")
 
 
 def _fit(picture: Picture) -> Picture:

@@ -1,6 +1,7 @@
 """Joins clips into one MP4, and keeps the recipe in its comment tag.
 
-Whole clips are copied as they are; of trimmed ones the part that shows is encoded again, in the same way.
+Whole clips of one encoding are copied packet by packet. Of trimmed ones the part that shows is encoded
+again; so is what another encoder, or another version of it, wrote.
 """
 
 from __future__ import annotations
@@ -9,123 +10,160 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from moc_engine.clip import ClipWriter
 from moc_engine.files import atomic_file
+from studio.domain.errors import Refused
+from studio.store.clip_file import frame_count, frame_rate, open_clip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The frames `first` to `first + frames` of a clip."""
+    """The frames `first` to `first + frames` of a clip; `name` is what messages call it."""
 
     clip: Path
     first: int
     frames: int
+    name: str
 
 
-def piece_of(clip: Path, frames: int, fps: float, *, trim: float, seconds: float) -> Piece:
-    """What shows of a clip of so many frames: `seconds` from `trim` on, at least one frame."""
-    first = min(round(trim * fps), frames - 1)
-    return Piece(clip=clip, first=first, frames=max(1, min(round(seconds * fps), frames - first)))
+@dataclass(frozen=True, kw_only=True)
+class JoinedFilm:
+    """What was written: so many frames; `encoded_again` names the pieces whose encoding did not fit."""
+
+    frames: int
+    encoded_again: tuple[str, ...] = ()
 
 
-def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:
-    """Writes pieces of clips one after the other into `film` and returns the number of frames.
+def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str, object]) -> JoinedFilm:
+    """Writes pieces of clips one after the other into `film`.
 
-    Packets are copied, so the clips must come from the same encoder settings: `ValueError` where they do
-    not.
+    The recipe gets the key `encoded_again` where pieces were. Raises `Refused` for pieces of different size
+    or frame rate, `DamagedClip` for what cannot be read.
     """
     with TemporaryDirectory() as folder:
-        clips = [_shown(piece, Path(folder) / f"{number}.mp4") for number, piece in enumerate(pieces)]
-        return _join(clips, film, title=title, recipe=recipe)
-
-
-def _shown(piece: Piece, part: Path) -> Path:
-    """The clip itself where all of it shows, else the part that does, encoded again."""
-    with av.open(piece.clip) as source:
-        track = source.streams.video[0]
-        if piece.first == 0 and piece.frames >= _length(source, track):
-            return piece.clip
-        size = track.codec_context.width, track.codec_context.height
-        with ClipWriter(part, size, float(_rate(track))) as writer:
-            for index, frame in enumerate(source.decode(track)):
-                if index >= piece.first + piece.frames:
-                    break
-                if index >= piece.first:
-                    writer.write_picture(frame)
-    return part
-
-
-def _length(source: av.container.InputContainer, track: VideoStream) -> int:
-    if track.frames:
-        return int(track.frames)
-    count = sum(1 for packet in source.demux(track) if packet.pts is not None)
-    source.seek(0)
-    return count
-
-
-def _join(clips: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:
-    with atomic_file(film) as part, av.open(part, "w", options={"movflags": "+faststart"}) as output:
-        output.metadata.update({"title": title, "comment": json.dumps(recipe, ensure_ascii=False)})
-        stream: VideoStream | None = None
-        kind: tuple[object, ...] = ()
-        frames = 0
-        for clip in clips:
-            with av.open(clip) as source:
-                track = source.streams.video[0]
-                if stream is None:
-                    stream, kind = output.add_stream_from_template(track), _kind(track)
-                elif _kind(track) != kind:
-                    raise ValueError(f"clips: {clip.name} was encoded otherwise than {clips[0].name}")
-                frames += _append(source, track, output, stream, frames)
-    return frames
+        parts = [_shown(piece, Path(folder) / f"{number}.mp4") for number, piece in enumerate(pieces)]
+        _check_same_format(pieces, parts)
+        changed = _encode_alike(parts, Path(folder))
+        names = tuple(pieces[number].name for number in changed)
+        told = {**recipe, **({"encoded_again": list(names)} if names else {})}
+        frames = _write(parts, film, title=title, comment=json.dumps(told, ensure_ascii=False))
+    return JoinedFilm(frames=frames, encoded_again=names)
 
 
 def read_recipe(film: Path) -> dict[str, Any]:
     """The recipe in a film's comment tag; `ValueError` where there is none."""
-    with av.open(film) as container:
+    with open_clip(film) as (container, _):
         recipe = json.loads(container.metadata.get("comment", "null"))
     if not isinstance(recipe, dict):
         raise ValueError(f"film: {film} carries no recipe")
     return recipe
 
 
+def _shown(piece: Piece, part: Path) -> Path:
+    """The clip itself where all of it shows, else the part that does, encoded again."""
+    with open_clip(piece.clip) as (source, track):
+        if piece.first == 0 and piece.frames >= frame_count(source, track):
+            return piece.clip
+    _encode(piece.clip, part, piece.first, piece.frames)
+    return part
+
+
+def _encode(clip: Path, part: Path, first: int = 0, frames: int | None = None) -> None:
+    with open_clip(clip) as (source, track):
+        size = track.codec_context.width, track.codec_context.height
+        stop = None if frames is None else first + frames
+        with ClipWriter(part, size, float(frame_rate(track))) as writer:
+            for frame in islice(source.decode(track), first, stop):
+                writer.write_picture(
+                    frame if frame.format.name == "yuv420p" else frame.reformat(format="yuv420p")
+                )
+
+
+def _encode_alike(parts: list[Path], folder: Path) -> list[int]:
+    """Encodes again, in place, those of `parts` that do not fit the others; returns their indexes.
+
+    Packets of different encoders cannot follow each other in one track. What most clips have stays; where
+    this machine's encoder writes something else, they are all encoded again.
+    """
+    encodings = [_encoding(part) for part in parts]
+    usual = max(encodings, key=encodings.count)
+    others = [number for number, encoding in enumerate(encodings) if encoding != usual]
+    if not others:
+        return []
+    for number in others:
+        parts[number] = _encoded_again(parts[number], folder, number)
+    own = _encoding(parts[others[0]])
+    if own != usual:
+        for number, encoding in enumerate(encodings):
+            if encoding == usual:
+                parts[number] = _encoded_again(parts[number], folder, number)
+        others = list(range(len(parts)))
+    return others
+
+
+def _encoded_again(part: Path, folder: Path, number: int) -> Path:
+    again = folder / f"again-{number}.mp4"
+    _encode(part, again)
+    return again
+
+
+def _check_same_format(pieces: Sequence[Piece], parts: Sequence[Path]) -> None:
+    formats: dict[tuple[int, int, Fraction], list[str]] = {}
+    for piece, part in zip(pieces, parts, strict=True):
+        with open_clip(part) as (_, track):
+            context = track.codec_context
+            formats.setdefault((context.width, context.height, frame_rate(track)), []).append(piece.name)
+    if len(formats) > 1:
+        told = [
+            f"{', '.join(names)} in {width}x{height} at {float(rate):g} fps"
+            for (width, height, rate), names in formats.items()
+        ]
+        raise Refused(f"these do not fit into one film: {'; '.join(told)}. Render those that differ again")
+
+
+def _encoding(clip: Path) -> tuple[object, ...]:
+    """What two clips must share for the packets of one to follow those of the other."""
+    with open_clip(clip) as (_, track):
+        context = track.codec_context
+        return context.name, context.pix_fmt, context.extradata, track.time_base
+
+
+def _write(parts: Sequence[Path], film: Path, *, title: str, comment: str) -> int:
+    with atomic_file(film) as part, av.open(part, "w", options={"movflags": "+faststart"}) as output:
+        output.metadata.update({"title": title, "comment": comment})
+        stream: VideoStream | None = None
+        frames = 0
+        for clip in parts:
+            with open_clip(clip) as (source, track):
+                if stream is None:
+                    stream = output.add_stream_from_template(track)
+                frames += _append(source, track, output, stream, frames)
+    return frames
+
+
 def _append(
-    source: av.container.InputContainer,
-    track: VideoStream,
-    output: av.container.OutputContainer,
-    stream: VideoStream,
-    frames: int,
+    source: InputContainer, track: VideoStream, output: OutputContainer, stream: VideoStream, frames: int
 ) -> int:
     """Copies a clip's packets behind the first `frames` frames; returns how many frames it has."""
     count = 0
-    start = Fraction(frames) / _rate(track)
+    start = Fraction(frames) / frame_rate(track)
+    first = track.start_time or 0
     for packet in source.demux(track):
         if packet.dts is None or packet.pts is None:  # the flush at the end
             continue
-        offset = round(start / packet.time_base)
+        offset = round(start / packet.time_base) - first
         packet.pts += offset
         packet.dts += offset
         packet.stream = stream
         output.mux(packet)
         count += 1
     return count
-
-
-def _rate(track: VideoStream) -> Fraction:
-    rate = track.average_rate
-    if rate is None:
-        raise ValueError("clips: a clip has no frame rate")
-    return Fraction(rate)
-
-
-def _kind(track: VideoStream) -> tuple[object, ...]:
-    context = track.codec_context
-    size = context.width, context.height
-    return context.name, size, context.pix_fmt, context.extradata, _rate(track)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderResult
 from moc_engine.files import write_text
 from studio import __version__
+from studio.domain.cut import shown_frames
 from studio.domain.errors import WrongUse
 from studio.domain.file_names import slug
 from studio.domain.film_plan import ChosenTake, PlannedShot
 from studio.domain.storyboard import Storyboard
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
-from studio.exchange.mp4 import Piece, join, piece_of
-from studio.exchange.srt import as_srt, as_webvtt, cues_of
+from studio.exchange.mp4 import Piece, join
+from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.exchange.takes import FilmFolder, FilmRecord, Take, write_take
 from studio.jobs.requests import Seen, request_for
 from studio.store.os_errors import os_errors_as_studio_errors
@@ -125,13 +127,16 @@ def assemble(
     )
     with os_errors_as_studio_errors(folder.root):
         join(list(pieces.values()), film.path, title=board.title, recipe=recipe(board, takes))
-        cues = cues_of([(takes[index].caption, piece.frames / board.fps) for index, piece in pieces.items()])
+        cues = cues_of(
+            [(takes[index].caption, piece.frames / Fraction(board.fps)) for index, piece in pieces.items()]
+        )
         write_text(film.subtitles, as_srt(cues))
         write_text(film.captions, as_webvtt(cues))
         panels = [
             Panel(
                 number=index + 1,
                 clip=take.clip,
+                frame=pieces[index].first + pieces[index].frames // 2,
                 caption=take.caption,
                 seconds=board.shots[index].seconds,
             )
@@ -210,4 +215,5 @@ def _record(
 
 def _piece(board: Storyboard, index: int, take: Take) -> Piece:
     shot = board.shots[index]
-    return piece_of(take.clip, take.frames, take.inputs.fps, trim=shot.trim, seconds=shot.seconds)
+    first, frames = shown_frames(shot, take.frames, take.inputs.fps)
+    return Piece(clip=take.clip, first=first, frames=frames, name=f"shot {index + 1}")

@@ -9,15 +9,18 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from moc_engine.files import scratch_folder
+from studio.domain.cut import cut_of
 from studio.domain.errors import BadBundle, BadStoryboard, NotThere
 from studio.domain.file_names import slug
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
-from studio.exchange.cut import EXPORTS, cut, write_export
+from studio.exchange.exports import EXPORTS, write_export
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
+from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
 from studio.store.documents import from_document, to_document
+from studio.store.filmstrip import HEIGHT
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
@@ -57,8 +60,12 @@ class ProjectFiles:
             raise NotThere(f"the {kind} of this take is missing from the studio's folder")
         return path
 
+    def still(self, project: str, take: str, frame: int) -> bytes:
+        """One frame of a take as a small JPEG. Raises `NotThere`, and `DamagedClip` if it cannot be read."""
+        return jpeg(picture_at(self.media(project, take, "clip"), frame, HEIGHT))
+
     def export(self, project: str, kind: str) -> Path:
-        """Writes one of `cut.EXPORTS`, or the bundle "project.mocz"; returns its path.
+        """Writes one of `EXPORTS`, or the bundle "project.mocz"; returns its path.
 
         Raises `NotThere` for another kind, and `Refused` if shots have no take yet.
         """
@@ -76,7 +83,8 @@ class ProjectFiles:
                 record = {"project": dict(to_document(stored.project)), **rows}
                 write_bundle(target, record, self._files(known.values()))
             else:
-                write_export(kind, board.title, cut(stored.project, known, self._artifacts), target)
+                clips = cut_of(stored.project, known)
+                write_export(kind, board.title, clips, self._artifacts, target)
         return target
 
     def import_bundle(self, bundle: Path) -> str:

@@ -324,7 +324,7 @@ def test_every_route_says_what_is_gone(client: TestClient) -> None:
     for path, methods in app._app.openapi()["paths"].items():
         if "{" not in path:
             continue
-        target = re.sub(r"\{(job|part)\}", "9", re.sub(r"\{kind\}", "clip", path))
+        target = re.sub(r"\{(job|part|frame)\}", "9", re.sub(r"\{kind\}", "clip", path))
         target = re.sub(r"\{\w+\}", "gone", target).removeprefix("/api")
         for method in methods:
             body = BODIES.get(path.rpartition("/")[2], {})
@@ -354,6 +354,15 @@ def test_files_have_a_fixed_type_and_stay_the_same(client: TestClient, studio: S
         assert file.headers["x-content-type-options"] == "nosniff"
         assert "immutable" in file.headers["cache-control"]
         assert file.content == studio.service.files.media(project, take, kind).read_bytes()
+
+
+def test_a_frame_of_a_take_is_a_small_picture(client: TestClient, studio: Studio) -> None:
+    project = studio.rendered()
+    take = studio.service.projects.state(project).shots[0].take
+    pictures = [client.get(f"/projects/{project}/takes/{take}/frames/{frame}") for frame in (0, 6)]
+    assert [picture.headers["content-type"] for picture in pictures] == ["image/jpeg"] * 2
+    assert pictures[0].content != pictures[1].content
+    assert client.get(f"/projects/{project}/takes/gone/frames/0").status_code == 404
 
 
 def test_a_clip_is_played_from_anywhere(client: TestClient, studio: Studio) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from moc_engine.contract import RenderRequest
@@ -134,6 +136,8 @@ def _damaged(entries: dict[str, bytes]) -> None:
     entries[name] = entries[name][:-1]
 
 
+PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+
 CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "no record": lambda entries: entries.__delitem__("project.json"),
     "another version": _record('{"version": 2}'),
@@ -150,6 +154,10 @@ CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "a trace that is text": _media(".moc", b"PK but no trace"),
     "latents that are a pickle": _media(".safetensors", b"\x80\x04cos\nsystem\n"),
     "an empty clip": _media(".mp4", b""),
+    "a clip that is a picture": _media(
+        ".mp4", cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    ),
+    "a clip that names other files": _media(".mp4", b"ffconcat version 1.0\nfile '/etc/hostname'\n"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studio.exchange.contact_sheet import Panel, draw, middle_frame, write_contact_sheet
+from studio.exchange.contact_sheet import Panel, draw, write_contact_sheet
 from tests.fakes.pictures import read_picture
 from tests.fakes.renderer import write_clip
 
@@ -19,7 +19,7 @@ def panels(
     for index in range(count):
         clip = tmp_path / f"{index}.mp4"
         write_clip(clip, COLOURS[index % 5], seconds=0.5, fps=8.0, size=size)
-        made.append(Panel(number=index + 1, clip=clip, caption=caption, seconds=2.5))
+        made.append(Panel(number=index + 1, clip=clip, frame=2, caption=caption, seconds=2.5))
     return made
 
 
@@ -50,16 +50,3 @@ def test_any_caption_fits(tmp_path: Path, caption: str) -> None:
     plain = draw(panels(tmp_path, 2), title="x")
     assert sheet.shape[1] == plain.shape[1]
     assert sheet.shape[0] <= plain.shape[0] + 2 * 22
-
-
-def test_the_still_is_the_frame_in_the_middle(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    write_clip(clip, (90, 90, 90), seconds=1.0, fps=9.0, size=(104, 64))
-    bar = np.nonzero(middle_frame(clip)[32, :, 0] > 200)[0]
-    assert bar.min() == pytest.approx(4 * 96 // 9, abs=2)
-
-
-def test_a_clip_of_one_frame(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    write_clip(clip, (90, 90, 90), seconds=0.5, fps=2.0, size=(96, 64))
-    assert middle_frame(clip).shape == (64, 96, 3)

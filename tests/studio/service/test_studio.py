@@ -11,7 +11,7 @@ from moc_engine.errors import OutOfMemory
 from studio.domain.edits import AddShot, Choose, Lock, SetCaption, SetCast, SetSettings, Skip
 from studio.domain.errors import BadBundle, BadStoryboard, NotThere, Refused, StaleRevision
 from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
-from studio.exchange.cut import EXPORTS
+from studio.exchange.exports import EXPORTS
 from studio.exchange.yaml import parse_storyboard
 from studio.service.project_files import BUNDLE, MEDIA
 from studio.service.project_states import MOST_STATES

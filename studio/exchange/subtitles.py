@@ -1,4 +1,4 @@
-"""Subtitles: one cue per shot, as SRT and as WebVTT."""
+"""Subtitles: one cue per shot, written as SubRip (SRT) and as WebVTT."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cue:
     """A text and when it shows, in seconds from the film's start."""
 
-    start: float
-    end: float
+    start: Fraction
+    end: Fraction
     text: str
 
 
-def cues_of(texts: Sequence[tuple[str, float]]) -> list[Cue]:
-    """One cue for each (text, seconds), on end; an empty text gives none."""
+def cues_of(texts: Sequence[tuple[str, Fraction]]) -> list[Cue]:
+    """One cue for each (text, seconds), one after the other; an empty text gives none."""
     cues = []
-    start = 0.0
+    start = Fraction(0)
     for text, seconds in texts:
         if text:
             cues.append(Cue(start=start, end=start + seconds, text=text))
@@ -47,7 +48,7 @@ def as_webvtt(cues: Sequence[Cue]) -> str:
     return "\n".join(["WEBVTT\n", *blocks])
 
 
-def _clock(seconds: float, point: str) -> str:
+def _clock(seconds: Fraction, point: str) -> str:
     """3661.5 -> "01:01:01,500"."""
     total = round(seconds * 1000)
     minutes, milliseconds = divmod(total, 60_000)

@@ -1,21 +1,21 @@
-"""The cut of a project: which pieces of which takes, and what is made of them."""
+"""What is made of a project's cut: the film, its subtitles and the contact sheet."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import av
-import cv2
+import numpy as np
 import pytest
 
-from studio.domain.edits import SetFilm, Skip, Split, Trim
-from studio.domain.errors import Refused
+from studio.domain.cut import cut_of
+from studio.domain.edits import Skip, Split, Trim
 from studio.domain.project import Project
-from studio.exchange.cut import cut, write_export
+from studio.exchange.exports import write_export
 from studio.exchange.mp4 import read_recipe
 from studio.store.artifacts import Artifacts
 from studio.store.takes import StoredTake
+from tests.fakes.pictures import read_picture
 from tests.fakes.projects import project, rendered
 from tests.fakes.renderer import write_clip
 
@@ -54,14 +54,14 @@ def test_the_cut_is_what_shows(
     edited = Split(shot="b", at=1.0, id="b2").apply(done, takes)
     edited = Trim(shot="c", trim=0.5, seconds=1.5).apply(edited, takes)
     edited = Skip(shots=("a",), on=True).apply(edited, takes)
-    clips = cut(edited, takes, artifacts)
-    assert [(clip.number, clip.piece.first, clip.piece.frames) for clip in clips] == [
+    clips = cut_of(edited, takes)
+    assert [(clip.number, clip.first, clip.frames) for clip in clips] == [
         (2, 0, 4),
         (3, 4, 8),
         (4, 2, 6),
     ]
     film = tmp_path / "film.mp4"
-    write_export("film.mp4", "A film", clips, film)
+    write_export("film.mp4", "A film", clips, artifacts, film)
     with av.open(film) as container:
         frames = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in container.decode(video=0)]
     assert [int(colour.argmax()) for colour in frames] == [1] * 12 + [2] * 6
@@ -77,30 +77,24 @@ def test_subtitles_follow_the_cut(
     told: tuple[Project, dict[str, StoredTake], Artifacts], tmp_path: Path
 ) -> None:
     done, takes, artifacts = told
-    clips = cut(Trim(shot="a", trim=0.0, seconds=1.0).apply(done, takes), takes, artifacts)
-    write_export("subtitles.srt", "A film", clips, tmp_path / "x.srt")
+    clips = cut_of(Trim(shot="a", trim=0.0, seconds=1.0).apply(done, takes), takes)
+    write_export("subtitles.srt", "A film", clips, artifacts, tmp_path / "x.srt")
     assert "00:00:01,000 --> 00:00:04,000\nOtto runs" in (tmp_path / "x.srt").read_text()
-    write_export("captions.vtt", "A film", clips, tmp_path / "x.vtt")
+    write_export("captions.vtt", "A film", clips, artifacts, tmp_path / "x.vtt")
     assert (tmp_path / "x.vtt").read_text().startswith("WEBVTT")
-    write_export("contact-sheet.png", "A film", clips, tmp_path / "x.png")
-    assert cv2.imread(str(tmp_path / "x.png")) is not None
+    write_export("contact-sheet.png", "A film", clips, artifacts, tmp_path / "x.png")
+    assert read_picture(tmp_path / "x.png").size
 
 
-def test_what_is_missing_is_named(told: tuple[Project, dict[str, StoredTake], Artifacts]) -> None:
+def test_both_halves_of_a_split_have_stills_of_their_own(
+    told: tuple[Project, dict[str, StoredTake], Artifacts], tmp_path: Path
+) -> None:
+    """The bar moves to the right through a clip: where it stands says which frame is drawn."""
     done, takes, artifacts = told
-    without = replace(done, chosen={"a": done.chosen["a"]})
-    with pytest.raises(Refused, match="shots 2, 3 have no take yet"):
-        cut(without, takes, artifacts)
-    with pytest.raises(Refused, match="shot 3 has no take yet"):
-        cut(done.choosing("c", None), takes, artifacts)
-    with pytest.raises(Refused, match="nothing to export"):
-        cut(Skip(shots=("a", "b", "c"), on=True).apply(done, takes), takes, artifacts)
-
-
-def test_takes_of_two_kinds_make_no_film(told: tuple[Project, dict[str, StoredTake], Artifacts]) -> None:
-    done, takes, artifacts = told
-    other = SetFilm(size=(96, 64)).apply(done, takes)
-    name = done.chosen["b"]
-    mixed = {**takes, name: replace(takes[name], inputs=replace(takes[name].inputs, size=(96, 64)))}
-    with pytest.raises(Refused, match="shot 1, 3 in 64x64 at 4 fps; shot 2 in 96x64"):
-        cut(other, mixed, artifacts)
+    clips = cut_of(Split(shot="a", at=1.0, id="a2").apply(done, takes), takes)
+    write_export("contact-sheet.png", "A film", clips, artifacts, tmp_path / "x.png")
+    sheet = read_picture(tmp_path / "x.png")
+    row = sheet[128 + 200, :, :].min(axis=1)  # through the first two stills, 400 pixels wide
+    first, second = (float(np.nonzero(row[left : left + 400] > 200)[0].mean()) for left in (32, 456))
+    assert first == pytest.approx(400 / 64 * (2 * 56 // 12 + 4), abs=12)
+    assert second == pytest.approx(400 / 64 * (8 * 56 // 12 + 4), abs=12)

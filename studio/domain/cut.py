@@ -1,0 +1,76 @@
+"""The cut: which frames of which takes a film shows, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+from studio.domain.errors import Refused
+from studio.domain.planner import FinishedTake, chosen_take
+from studio.domain.project import Project
+from studio.domain.storyboard import Shot
+
+TakeT = TypeVar("TakeT", bound=FinishedTake)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip(Generic[TakeT]):
+    """A shot in the cut: its number from 1, its take, and the frames `first` to `first + frames` of that."""
+
+    number: int
+    shot: Shot
+    take: TakeT
+    first: int
+    frames: int
+
+    @property
+    def seconds(self) -> Fraction:
+        return self.frames / Fraction(self.take.inputs.fps)
+
+    @property
+    def middle(self) -> int:
+        """The frame of the take that stands for the clip in a still."""
+        return self.first + self.frames // 2
+
+
+def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], ...]:
+    """The clips of all unskipped shots. Raises `Refused` where a shot has no take, or takes differ in size
+    or frame rate.
+    """
+    clips: list[Clip[TakeT]] = []
+    without: list[str] = []
+    for number, shot in enumerate(project.board.shots, start=1):
+        if shot.skip:
+            continue
+        chosen = chosen_take(project, takes, shot.id)
+        if chosen is None:
+            without.append(str(number))
+            continue
+        take = takes[chosen.id]
+        first, frames = shown_frames(shot, take.frames, take.inputs.fps)
+        clips.append(Clip(number=number, shot=shot, take=take, first=first, frames=frames))
+    if without:
+        these = f"shot {without[0]} has" if len(without) == 1 else f"shots {', '.join(without)} have"
+        raise Refused(f"{these} no take yet: render or skip what is missing first")
+    if not clips:
+        raise Refused("there is nothing to export yet")
+    _check_formats(clips)
+    return tuple(clips)
+
+
+def shown_frames(shot: Shot, frames: int, fps: float) -> tuple[int, int]:
+    """The first frame of a take of `frames` that a shot shows, and how many it shows, at least one."""
+    first = min(round(shot.trim * fps), frames - 1)
+    return first, max(1, min(round(shot.seconds * fps), frames - first))
+
+
+def _check_formats(clips: Sequence[Clip[TakeT]]) -> None:
+    formats: dict[str, list[str]] = {}
+    for clip in clips:
+        width, height = clip.take.inputs.size
+        formats.setdefault(f"{width}x{height} at {clip.take.inputs.fps:g} fps", []).append(str(clip.number))
+    if len(formats) > 1:
+        told = "; ".join(f"shot {', '.join(numbers)} in {kind}" for kind, numbers in formats.items())
+        raise Refused(f"these do not fit into one film: {told}. Render those that differ again")

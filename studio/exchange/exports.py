@@ -1,0 +1,75 @@
+"""The files that are made of a project's cut: film, subtitles, captions and contact sheet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from moc_engine.files import write_text
+from studio import __version__
+from studio.domain.cut import Clip
+from studio.exchange.contact_sheet import Panel, write_contact_sheet
+from studio.exchange.mp4 import Piece, join
+from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
+from studio.store.artifacts import Artifacts
+from studio.store.takes import StoredTake
+
+EXPORTS: Final = ("film.mp4", "subtitles.srt", "captions.vtt", "contact-sheet.png")
+
+CutClip = Clip[StoredTake]
+
+
+def write_export(
+    kind: str, title: str, clips: tuple[CutClip, ...], artifacts: Artifacts, target: Path
+) -> None:
+    """Writes one of `EXPORTS`."""
+    match kind:
+        case "film.mp4":
+            pieces = [
+                Piece(clip=_file(clip, artifacts), first=clip.first, frames=clip.frames, name=_name(clip))
+                for clip in clips
+            ]
+            join(pieces, target, title=title, recipe=_recipe(title, clips))
+        case "contact-sheet.png":
+            panels = [
+                Panel(
+                    number=clip.number,
+                    clip=_file(clip, artifacts),
+                    frame=clip.middle,
+                    caption=clip.take.caption,
+                    seconds=float(clip.seconds),
+                )
+                for clip in clips
+            ]
+            write_contact_sheet(panels, target, title=title)
+        case _:
+            cues = cues_of([(clip.take.caption, clip.seconds) for clip in clips])
+            write_text(target, as_srt(cues) if kind == "subtitles.srt" else as_webvtt(cues))
+
+
+def _file(clip: CutClip, artifacts: Artifacts) -> Path:
+    return artifacts.path(clip.take.clip, ".mp4")
+
+
+def _name(clip: CutClip) -> str:
+    return f"shot {clip.number}"
+
+
+def _recipe(title: str, clips: tuple[CutClip, ...]) -> dict[str, object]:
+    """Everything needed to make the film again."""
+    return {
+        "program": f"moc-studio {__version__}",
+        "title": title,
+        "shots": [
+            {
+                "number": clip.number,
+                "take": clip.take.id,
+                "backend": clip.take.backend,
+                "first_frame": clip.first,
+                "frames": clip.frames,
+                **asdict(clip.take.inputs),
+            }
+            for clip in clips
+        ],
+    }

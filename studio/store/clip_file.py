@@ -1,0 +1,122 @@
+"""Reads clips: opened as MP4 and as nothing else, whatever their content looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from moc_engine.clip import LONGEST_SIDE
+from studio.domain.errors import DamagedClip
+from studio.domain.storyboard import SECONDS
+
+Picture = NDArray[np.uint8]
+"""(height, width, 3) in OpenCV's order of colours: blue, green, red."""
+
+CODECS: Final = ("h264", "hevc", "av1")
+LONGEST_SECONDS: Final = SECONDS[1] + 1.0
+"""Of a take's clip."""
+
+_DEMUXER: Final = "mp4"
+_JPEG_QUALITY: Final = 82
+
+
+@contextmanager
+def open_clip(clip: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """An MP4 file and its video track. Raises `DamagedClip` where it is no MP4 or cannot be decoded.
+
+    The demuxer is given, not guessed: a picture or a playlist named .mp4 is not opened.
+    """
+    try:
+        with av.open(clip, format=_DEMUXER, options={"protocol_whitelist": "file"}) as container:
+            if not container.streams.video:
+                raise DamagedClip(f"the clip {clip.name} holds no video")
+            yield container, container.streams.video[0]
+    except FileNotFoundError as error:
+        raise DamagedClip(f"the clip {clip.name} is missing from the studio's folder") from error
+    except (av.FFmpegError, UnicodeDecodeError) as error:
+        raise DamagedClip(f"the clip {clip.name} cannot be read as MP4") from error
+
+
+def check_clip(clip: Path) -> None:
+    """Raises `DamagedClip` for what is no clip that a take could have: codec, size, length, first frame."""
+    with open_clip(clip) as (container, track):
+        codec = track.codec_context
+        if codec.name not in CODECS:
+            raise DamagedClip(f"its video is {codec.name}; {', '.join(CODECS)} are taken")
+        if not 0 < min(codec.width, codec.height) <= max(codec.width, codec.height) <= LONGEST_SIDE:
+            raise DamagedClip(f"it is {codec.width}x{codec.height}; at most {LONGEST_SIDE} pixels fit")
+        seconds = (container.duration or 0) / av.time_base
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise DamagedClip(f"it lasts {seconds:g} s; a take lasts at most {LONGEST_SECONDS:g} s")
+        frame_rate(track)
+        if next(container.decode(track), None) is None:
+            raise DamagedClip("it holds no frames")
+
+
+def frame_rate(track: VideoStream) -> Fraction:
+    """Frames a second; raises `DamagedClip` where the file does not say."""
+    rate = track.average_rate
+    if not rate:
+        raise DamagedClip("it has no frame rate")
+    return Fraction(rate)
+
+
+def frame_count(container: InputContainer, track: VideoStream) -> int:
+    """How many frames a track holds, counted where the file does not say; ends at the track's start."""
+    if track.frames:
+        return int(track.frames)
+    count = sum(1 for packet in container.demux(track) if packet.pts is not None)
+    container.seek(0)
+    return count
+
+
+def picture_at(clip: Path, frame: int, height: int | None = None) -> Picture:
+    """One frame of a clip, counted from 0, or its last; as it is or scaled to a height."""
+    return pictures_at(clip, [frame], height)[0]
+
+
+def pictures_at(clip: Path, frames: Collection[int], height: int | None = None) -> list[Picture]:
+    """Several frames of a clip, in the order asked for; raises `DamagedClip`."""
+    with open_clip(clip) as (container, track):
+        track.thread_type = "AUTO"
+        moment = 1 / (frame_rate(track) * (track.time_base or Fraction(1, av.time_base)))
+        start = track.start_time or 0
+        wanted = sorted(set(frames))
+        if wanted[0] > 0:
+            container.seek(start + int(wanted[0] * moment), stream=track)  # to the key frame before it
+        found: dict[int, Picture] = {}
+        left, last = list(wanted), None
+        for last in container.decode(track):
+            nth = round(((last.pts or 0) - start) / moment)
+            while left and nth >= left[0]:
+                found[left.pop(0)] = _picture(last, height)
+            if not left:
+                break
+        if last is None:
+            raise DamagedClip(f"the clip {clip.name} holds no frames")
+        found |= {number: _picture(last, height) for number in left}
+    return [found[number] for number in frames]
+
+
+def jpeg(picture: Picture) -> bytes:
+    """A picture as JPEG, as thumbnails are kept."""
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return bytes(data)
+
+
+def _picture(frame: VideoFrame, height: int | None) -> Picture:
+    if height is not None:
+        width = max(2, round(height * frame.width / frame.height))
+        frame = frame.reformat(width=width, height=height, format="bgr24")
+    return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
