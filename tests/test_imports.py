@@ -170,6 +170,8 @@ SHARED = {
     "queue.py": "the queue: its rows, the service's part, the routes",
     "routing.py": "the routing of queries, and the routes that show it",
     "family.py": "each family of models",
+    "loader.py": "each family of models",
+    "registry.py": "the registry of model families, and that of attention backends",
 }
 """Names that mean the same idea at two levels."""
 

@@ -2,7 +2,7 @@
 
 All variants of a shot run as one batch over the same memories: its take, and one retake for each context shot
 that is banned, the others keeping their places in time. The noise of a shot is its own, so that nothing but
-the ban tells a retake from the take. The memories are the engine's (`Backbone.read`), the traces its
+the ban tells a retake from the take. The memories are the engine's (`compute_memory`), the traces its
 recorder's.
 
 Shapes: B stories, V variants of a shot, G branches of guidance, H heads, L tokens of a shot, T tokens and
@@ -25,11 +25,13 @@ from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
-from moc_engine.models.backbone import Backbone, stacked
-from moc_engine.models.wan_transformer import CaptionStates, apply_rotary
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.routing import choose_chunks, mask_of
 from moc_engine.render.denoise import denoise, draw_noise, guided
+from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import chunk_names
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -99,7 +101,8 @@ def retake(
         for place, number in enumerate(numbers):
             names[place].append(chunk_names(done[place * variants], grid, stories[place].cast, backbone))
             memories[place].append(
-                backbone.read(
+                compute_memory(
+                    backbone,
                     done[place * variants],
                     told[place],
                     chunking=routing.chunking,

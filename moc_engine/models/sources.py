@@ -12,9 +12,28 @@ from typing import Any, Final
 from safetensors import SafetensorError
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
-from moc_engine.models.quiet import quietly
+from moc_engine.models.progress_bars import no_progress_bars
 
 _PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+
+
+def model_index(source: str | Path) -> dict[str, Any]:
+    """The model_index.json of a pipeline folder or hub model. Raises `ModelNotFound`."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        index = DiffusionPipeline.load_config(source)
+        index["_class_name"]
+    except (KeyError, OSError, TypeError, ValueError) as error:
+        raise ModelNotFound(
+            f"no model at {source}: no model_index.json in such a folder or on the hub"
+        ) from error
+    return dict(index)
+
+
+def pipeline_class(source: str | Path) -> str:
+    """The name of the pipeline class, such as "WanPipeline". Raises `ModelNotFound`."""
+    return str(model_index(source)["_class_name"])
 
 
 @contextmanager
@@ -25,7 +44,7 @@ def reading(source: str | Path) -> Iterator[None]:
     if piece is not None:
         raise ModelNotFound(_only_safetensors(source, piece))
     try:
-        with quietly():
+        with no_progress_bars():
             yield
     except UnpicklingError as error:
         raise ModelNotFound(_only_safetensors(source, "a file of it")) from error
@@ -64,10 +83,13 @@ def _pickled_pieces(folder: Path) -> Iterator[Path]:
                 yield listed.parent.relative_to(folder) / str(name)
 
 
-def read_part(kind: Any, source: str | Path, name: str, **options: Any) -> Any:
-    """The part `name` of a pipeline folder or hub model, a class of diffusers or transformers.
+def load_part(
+    kind: Any, source: str | Path, name: str, *, extra_weights: bool = False, **options: Any
+) -> Any:
+    """The part `name` of a pipeline folder or hub model; `kind` is its class, of diffusers or transformers.
 
-    Raises `ModelMismatch` unless it has each of its weights and no others, and as `reading` does.
+    Raises `ModelMismatch` unless it has each of its weights and, without `extra_weights`, no others; and as
+    `reading` does.
     """
     with reading(source):
         part, report = kind.from_pretrained(
@@ -78,7 +100,8 @@ def read_part(kind: Any, source: str | Path, name: str, **options: Any) -> Any:
             ignore_mismatched_sizes=True,  # they are told below
             **options,
         )
-    if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
+    wrong = ["missing_keys", "mismatched_keys", *([] if extra_weights else ["unexpected_keys"])]
+    if any(report[keys] for keys in wrong):
         words = name.replace("_", " ")
         raise ModelMismatch(f"{source}: the {words}'s weights are not those its config.json describes")
     return part

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from moc_engine.models.base import AttentionPass, CaptionStates
 
 ROTARY_BASE: Final = 10000.0
 
@@ -53,6 +54,10 @@ def rotary_angles(
     time, height and width as `WanRotaryPosEmbed` does, whose own table begins at 0 and ends.
     """
     config: Any = model if isinstance(model, Mapping) else model.config
+    if positions_t.device.type == "mps":  # has no float64
+        on_cpu = (positions.cpu() for positions in (positions_t, positions_h, positions_w))
+        cos, sin = rotary_angles(config, *on_cpu)
+        return cos.to(positions_t.device), sin.to(positions_t.device)
     width = int(config["attention_head_dim"])
     across = 2 * (width // 6)
     shape = torch.broadcast_shapes(positions_t.shape, positions_h.shape, positions_w.shape)
@@ -77,26 +82,6 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     pairs = (x if x.dtype == torch.float64 else x.float()).unflatten(-1, (-1, 2)).contiguous()
     turned = torch.view_as_complex(pairs) * torch.complex(cos, sin)
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
-
-
-class AttentionPass(Protocol):
-    """What self-attention does in one run through the transformer; holds the state of that run."""
-
-    def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
-        """A layer's output (B, H, L, D), from projections in the model's token order, not rotated."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CaptionStates:
-    """What the text encoder made of captions: (B, S, E), and which states count (None: all)."""
-
-    states_BSE: Tensor
-    mask_BS: Tensor | None = None
-
-    def first(self, rows: int) -> CaptionStates:
-        """Those of the first `rows` entries of the batch."""
-        mask = None if self.mask_BS is None else self.mask_BS[:rows]
-        return CaptionStates(states_BSE=self.states_BSE[:rows], mask_BS=mask)
 
 
 @contextmanager

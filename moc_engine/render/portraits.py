@@ -17,6 +17,7 @@ from typing import Final
 from torch import Tensor
 
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import FindsNames
 from moc_engine.render.features import Kind, features
 
 
@@ -86,12 +87,13 @@ def portraits(
 
     Raises `ValueError` for a layer that the model does not have.
     """
-    names = backbone.family.mentions(global_caption, caption, cast)
+    family = backbone.family
+    names = family.mentions(global_caption, caption, cast) if isinstance(family, FindsNames) else {}
     if not names:
         return ()
     reading = usual_reading(backbone) if reading is None else reading
     where = (reading.layer, reading.kind)
-    captions = backbone.family.captions(global_caption, caption, cast)
+    captions = family.captions(global_caption, caption, cast)
     found = features(backbone, latents_CFHW, captions, noise=reading.noise, wanted=(where,), names=names)
     if where not in found.tokens:
         raise ValueError(f"layer: the model has no layer {reading.layer}")

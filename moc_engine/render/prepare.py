@@ -22,6 +22,8 @@ from moc_engine.errors import EngineError
 from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import ComparesLooks, LocatesSlots, NamesSlots
+from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.trace.record import ContextChunk, Portraits, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -121,7 +123,8 @@ def _read_take(
 def read_memory(take: Take, routing: RoutingConfig, sampler: SamplerConfig, backbone: Backbone) -> TakeMemory:
     """What the model remembers of a take."""
     captions = backbone.family.captions(take.told.global_caption, take.told.caption, take.told.cast)
-    return backbone.read(
+    return compute_memory(
+        backbone,
         take.latents,
         captions,
         chunking=routing.chunking,
@@ -193,14 +196,15 @@ def of_finished(trace: RoutingTrace, latents: Tensor, job: Job, backbone: Backbo
     family, grid = backbone.family, job.grid
     names = chunk_names(latents, grid, job.request.cast, backbone)
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
-    boxes = family.boxes(latents, job.request.size)
-    looks = family.looks(latents) if grid.chunking == "track" else None
+    tracks = grid.chunking == "track"
+    boxes = family.boxes(latents, job.request.size) if isinstance(family, LocatesSlots) else None
+    looks = family.looks(latents) if tracks and isinstance(family, ComparesLooks) else None
     seen = None if looks is not None else _portraits(trace, latents, job, backbone)
     return replace(
         trace,
         query=tuple(query),
         moments=tuple(family.moments(latents.shape[1])),
-        boxes=boxes if grid.chunking == "track" else None,
+        boxes=boxes if tracks else None,
         grid=(grid.height, grid.width) if boxes is None else None,
         looks=None if looks is None else looks.vectors,
         visible=VISIBLE if looks is None else looks.visible,
@@ -244,7 +248,8 @@ def _told(parts: PartSteering) -> dict[str, object]:
 
 def chunk_names(latents_CFHW: Tensor, grid: TokenGrid, cast: Sequence[str], backbone: Backbone) -> list[str]:
     """What to call the chunks of a finished shot: who or what a place shows, where the family can tell."""
-    return grid.chunk_names(backbone.family.places(latents_CFHW, cast))
+    family = backbone.family
+    return grid.chunk_names(family.slot_names(latents_CFHW, cast) if isinstance(family, NamesSlots) else ())
 
 
 def _latent_spans(grid: TokenGrid, backbone: Backbone) -> list[tuple[int, int]]:

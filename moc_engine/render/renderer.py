@@ -8,7 +8,6 @@ Everything a render needs besides the model and the memories it keeps lives in t
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -33,11 +32,14 @@ from moc_engine.contract import (
 )
 from moc_engine.errors import OutOfMemory, RenderCancelled
 from moc_engine.files import atomic_files
+from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
-from moc_engine.models.backbone import Backbone, load_backbone, stacked
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import stacked
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.denoise import denoise, draw_noise, guided
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.passes import DenoisingPass, Looking
 from moc_engine.render.prepare import Job, of_finished, prepare, read_memory, recorder, steering_of
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -135,7 +137,7 @@ class ShotRenderer:
     def _load(self) -> tuple[Backbone, ContextMemory]:
         if self._loaded is None:
             backbone = load_backbone(self._model, self._device)
-            budget = _bytes_of(backbone.device) // 4 if self._budget is None else self._budget
+            budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
             memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
         return self._loaded
@@ -177,7 +179,7 @@ class ShotRenderer:
         if guides:
             captions = stacked(captions, family.captions("", "", request.cast))
         attention = DenoisingPass(
-            Looking(
+            AttentionContext(
                 shot=request.shot,
                 grid=job.grid,
                 history=history,
@@ -269,12 +271,6 @@ def _threads_for(loaded: tuple[Backbone, ContextMemory] | None) -> Iterator[None
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _bytes_of(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 _LOWER: Final[dict[Stage, str]] = {

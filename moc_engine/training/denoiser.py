@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from moc_engine.models.animatic.marks import with_marks
 from moc_engine.models.animatic.model import encode_words
 from moc_engine.models.animatic.scene import PATCH_FRAMES, SLOTS
-from moc_engine.models.wan_transformer import CaptionStates, attending
+from moc_engine.models.base import CaptionStates
+from moc_engine.models.wan_transformer import attending
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
 from moc_engine.training.data.stories import StoryBatch
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.questions.identity import collect, study
     from moc_engine.models.animatic.family import AnimaticFamily
     from moc_engine.models.animatic.model import load
-    from moc_engine.models.backbone import load_backbone
+    from moc_engine.models.loading import load_backbone
     from studio.store.model_identity import EMBEDDED, identify
 
     try:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from moc_engine.evaluation.questions.influence import measure, study
-    from moc_engine.models.backbone import load_backbone
+    from moc_engine.models.loading import load_backbone
     from studio.domain.storyboard import Settings
     from studio.store.model_identity import EMBEDDED, identify
     from studio.store.os_errors import os_errors_as_studio_errors

@@ -88,7 +88,7 @@ def _render_project(args: argparse.Namespace) -> int:
 
 def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Namespace) -> int:
     from moc_engine.errors import RenderCancelled
-    from moc_engine.vocabulary import MOST_IN_A_SHOT
+    from moc_engine.vocabulary import characters_per_shot
     from studio.cli import render_output
     from studio.cli.progress import follow
     from studio.domain.file_names import slug
@@ -125,7 +125,7 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
         finished,
         folder,
         sys.stderr,
-        most_cast=MOST_IN_A_SHOT if animatic else None,
+        most_cast=characters_per_shot() if animatic else None,
         passing=args.seed is not None and only is not None,
     )
     with os_errors_as_studio_errors(folder.root):

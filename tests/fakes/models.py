@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.quiet import quietly
+from moc_engine.models.progress_bars import no_progress_bars
 
 TINY = ModelConfig(
     layers=2, heads=2, head_width=16, feed_forward=2, text_layers=1, text_width=32, text_heads=2
@@ -79,5 +79,5 @@ def save_tiny_video(folder: Path) -> None:
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         transformer=tiny_transformer(),
     )
-    with quietly():
+    with no_progress_bars():
         pipeline.save_pretrained(folder, safe_serialization=True)

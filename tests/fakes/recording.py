@@ -12,9 +12,10 @@ from torch import Tensor
 
 from moc_engine.contract import RenderRequest
 from moc_engine.memory.context import ContextMemory
-from moc_engine.models.backbone import Backbone, stacked
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import stacked
 from moc_engine.render.denoise import denoise, draw_noise, guided
-from moc_engine.render.passes import DenoisingPass, Looking
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import Job, chunk_names, prepare, read_memory, recorder, steering_of
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -78,7 +79,7 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
     captions = family.captions(request.global_caption, request.caption, request.cast)
     captions = stacked(captions, family.captions("", "", request.cast))
     attention = DenoisingPass(
-        Looking(
+        AttentionContext(
             shot=request.shot,
             grid=job.grid,
             history=history,

@@ -32,7 +32,7 @@ from moc_engine.models.animatic.script import (
     sample_place,
 )
 from moc_engine.models.animatic.staging import stage
-from moc_engine.models.backbone import load_backbone
+from moc_engine.models.loading import load_backbone
 from moc_engine.ops.layout import by_length
 from moc_engine.ops.registry import moc_attention
 from moc_engine.ops.routing import route

@@ -1,1 +1,28 @@
-"""The embedded model: a small world of picture-book stories, its words, codec and weights."""
+"""The animatic family: scenes of characters, props and a set, drawn by a rasterizer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from moc_engine.models.registry import FamilyEntry, LoadedParts, Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+
+    from moc_engine.models.backbone import Backbone
+
+
+def _load(source: str, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+    from moc_engine.models.animatic.loader import load_parts
+
+    return load_parts(source, device)
+
+
+def _vocabulary() -> Vocabulary:
+    from moc_engine.models.animatic import words
+
+    return words
+
+
+FAMILY = FamilyEntry(load=_load, vocabulary=_vocabulary)

@@ -31,8 +31,7 @@ from moc_engine.models.animatic.scene import (
     frame_times,
     frames_for,
 )
-from moc_engine.models.backbone import Looks
-from moc_engine.models.wan_transformer import CaptionStates
+from moc_engine.models.base import CaptionStates, Looks
 from moc_engine.trace.record import EMPTY
 
 GLANCE: Final = 320
@@ -40,7 +39,7 @@ GLANCE: Final = 320
 
 
 class AnimaticFamily:
-    """Latents are scenes: one column of `SLOTS` places, each named."""
+    """Latents are scenes: one column of `SLOTS` slots, each named."""
 
     routing = RoutingConfig()
     sampler = SamplerConfig(guidance=2.5, guidance_floor=0.5)
@@ -76,7 +75,7 @@ class AnimaticFamily:
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
         return velocity(latents_BCFHW, self._smoother(predicted_BCFHW), level)
 
-    def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
+    def slot_names(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         scene = _scene(latents_CFHW)
         names = list(SLOT_NAMES)
         names[scene.set.slot] = SETS[_strongest(scene.set, "kind")]

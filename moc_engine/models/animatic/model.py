@@ -10,7 +10,7 @@ Basics: Let Denoising Generative Models Denoise", 2025). The smoother then mends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,15 +21,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.errors import ModelMismatch
 from moc_engine.models.animatic.grammar import CAST_TOKENS, normalise
 from moc_engine.models.animatic.marks import INPUTS
 from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES
 from moc_engine.models.animatic.smoother import Smoother
 from moc_engine.models.animatic.subjects import SUBJECTS, subjects
-from moc_engine.models.quiet import quietly
-from moc_engine.models.sources import read_part, reading
-from moc_engine.vocabulary import WORDS
+from moc_engine.models.animatic.words import WORDS
+from moc_engine.models.progress_bars import no_progress_bars
+from moc_engine.models.registry import LoadedParts
+from moc_engine.models.sources import load_part, model_index, reading
 
 PAD: Final = "<pad>"
 UNKNOWN: Final = "<unk>"
@@ -58,6 +59,16 @@ class ModelConfig:
     @property
     def width(self) -> int:
         return self.heads * self.head_width
+
+
+PARTS: Final[Mapping[str, tuple[Any, Mapping[str, Any]]]] = {
+    "transformer": (WanTransformer3DModel, {"dtype": torch.float32}),
+    "smoother": (Smoother, {}),
+    "text_encoder": (BertModel, {"add_pooling_layer": False, "dtype": torch.float32}),
+    "tokenizer": (PreTrainedTokenizerFast, {}),
+    "scheduler": (FlowMatchEulerDiscreteScheduler, {}),
+}
+"""The parts of a saved pipeline: the class of each, and how its weights are read."""
 
 
 class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -130,7 +141,7 @@ def build_tokenizer(longest: int) -> PreTrainedTokenizerFast:
 
 def save(pipeline: AnimaticPipeline, folder: Path) -> None:
     """Writes model_index.json and a folder for each part, weights as safetensors."""
-    with quietly():
+    with no_progress_bars():
         pipeline.save_pretrained(folder, safe_serialization=True)
 
 
@@ -140,25 +151,36 @@ def load(source: str | Path) -> AnimaticPipeline:
     Raises `ModelNotFound` where there is nothing of the kind or it is damaged, `ModelMismatch` for a model of
     other parts, other latents or another vocabulary.
     """
-    try:
-        parts = AnimaticPipeline.load_config(source)
-        kind = parts["_class_name"]
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelNotFound(f"no model in {source}: model_index.json is missing or damaged") from error
+    loading = load_pipeline_parts(source)
+    while True:
+        try:
+            next(loading)
+        except StopIteration as stop:
+            pipeline: AnimaticPipeline = stop.value
+            return pipeline
+
+
+def load_pipeline_parts(source: str | Path) -> Generator[LoadedParts, None, AnimaticPipeline]:
+    """As `load`, one part after the other: yields before each part and at the end."""
+    index = model_index(source)
+    kind = index["_class_name"]
     if kind != AnimaticPipeline.__name__:
         raise ModelMismatch(f"{source} is a {kind}, and no animatic model")
-    for name in ("transformer", "smoother", "text_encoder", "tokenizer", "scheduler"):
-        if name not in parts:
+    for name in PARTS:
+        if name not in index:
             raise ModelMismatch(f"{source} has no {name.replace('_', ' ')}; it is of another version")
     _check_latents(source)
-    transformer = read_part(WanTransformer3DModel, source, "transformer", dtype=torch.float32)
-    smoother = read_part(Smoother, source, "smoother")
-    text_encoder = read_part(BertModel, source, "text_encoder", add_pooling_layer=False, dtype=torch.float32)
-    with reading(source):
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(source, subfolder="tokenizer")
-        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
-    pipeline = AnimaticPipeline(transformer, smoother, text_encoder, tokenizer, scheduler)
+    parts: dict[str, Any] = {}
+    for done, (name, (kind, options)) in enumerate(PARTS.items()):
+        yield LoadedParts(done=done, parts=len(PARTS), part=name)
+        if name in ("tokenizer", "scheduler"):
+            with reading(source):
+                parts[name] = kind.from_pretrained(source, subfolder=name)
+        else:
+            parts[name] = load_part(kind, source, name, **options)
+    pipeline = AnimaticPipeline(**parts)
     _check_words(source, pipeline)
+    yield LoadedParts(done=len(PARTS), parts=len(PARTS), part=None)
     return pipeline
 
 

@@ -1,1 +1,22 @@
 """The Wan family of video models."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from moc_engine.models.registry import FamilyEntry, LoadedParts
+
+if TYPE_CHECKING:
+    import torch
+
+    from moc_engine.models.backbone import Backbone
+
+
+def _load(source: str, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+    from moc_engine.models.wan.loader import load_parts
+
+    return load_parts(source, device)
+
+
+FAMILY = FamilyEntry(load=_load)

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.models.wan_transformer import CaptionStates
+from moc_engine.models.base import CaptionStates
 
 TEXT_STATES: Final = 512
 """Wan was trained on captions padded with zeros to so many states, all of which it attends to."""
@@ -26,7 +26,7 @@ GLANCE: Final = 32
 """Latents along the longer side of a preview: 256 pixels where a latent stands for 8."""
 
 
-class VideoFamily:
+class WanFamily:
     """A `WanPipeline`. Its frames are resampled to the size and rate asked for.
 
     A clip is decoded in one go before its first frame is there, since its parts lean on each other.
@@ -91,19 +91,10 @@ class VideoFamily:
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
         return predicted_BCFHW
 
-    def places(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
-        return ()
-
     def moments(self, latent_frames: int) -> Sequence[float]:
         """The first latent stands for one frame, each further one for as many as the codec joins."""
         joined = self._vae.config.scale_factor_temporal
         return [max(0.0, joined * nth - (joined - 1) / 2) / self._rate for nth in range(latent_frames)]
-
-    def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> None:
-        return None
-
-    def looks(self, latents_CFHW: Tensor) -> None:
-        return None
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]

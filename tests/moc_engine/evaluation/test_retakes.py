@@ -13,7 +13,8 @@ from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.evaluation.retakes import Retaken, noise_seed, retake
 from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.world import Story, sample_story
-from moc_engine.models.backbone import Backbone, load_backbone
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moc_engine.memory.context import ContextMemory, Extent, History, TakeMemory
+from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import tiny_backbone
 
 LAYERS, HEADS, WIDTH = 2, 2, 4
@@ -261,7 +262,9 @@ def test_what_a_model_remembers_depends_on_the_take_alone(noise: float) -> None:
     captions = [backbone.family.captions("", text, ("Mira",)) for text in ("Mira waves", "a forest", "")]
 
     def read(n: int) -> TakeMemory:
-        return backbone.read(latents[n], captions[n], chunking="track", pooling="after", noise=noise)
+        return compute_memory(
+            backbone, latents[n], captions[n], chunking="track", pooling="after", noise=noise
+        )
 
     once = [read(n) for n in (0, 1, 2)]
     again = [read(n) for n in (2, 0, 1)]
@@ -276,7 +279,7 @@ def test_noise_changes_what_is_remembered_and_nothing_else_does() -> None:
     latents = torch.randn(backbone.family.latent_shape(1.0, (64, 64)))
     captions = backbone.family.captions("", "a forest", ())
     clean, noisy = (
-        backbone.read(latents, captions, chunking="frame", pooling="before", noise=noise)
+        compute_memory(backbone, latents, captions, chunking="frame", pooling="before", noise=noise)
         for noise in (0, 0.2)
     )
     assert not torch.equal(clean.k_NHTD, noisy.k_NHTD)

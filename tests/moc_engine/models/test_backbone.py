@@ -17,12 +17,14 @@ from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
+from moc_engine.models.animatic.words import WORDS
 from moc_engine.models.animatic.world import sample_story
-from moc_engine.models.backbone import Backbone, load_backbone, stacked
-from moc_engine.models.wan_transformer import CaptionStates
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.denoise import denoise, guided
-from moc_engine.render.passes import DenoisingPass, Looking
-from moc_engine.vocabulary import WORDS
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import save_tiny_video, tiny_animatic, tiny_backbone
 
 
@@ -167,7 +169,9 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float, floor: floa
         own = backbone.family.captions(story.global_caption, shot.caption, story.cast)
         captions = own if guidance == 1.0 else stacked(own, backbone.family.captions("", "", ()))
         attention = DenoisingPass(
-            Looking(shot=nth, grid=grid, history=memory.history(), routing=routing, steering=Steering()),
+            AttentionContext(
+                shot=nth, grid=grid, history=memory.history(), routing=routing, steering=Steering()
+            ),
             backbone.angles,
             backbone.device,
             rows=len(captions.states_BSE),
@@ -176,8 +180,8 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float, floor: floa
         *_, done = denoise(way, noise.contiguous(), backbone.scheduler, 3)
         ours = done.latents[0, ..., 0].permute(1, 2, 0)
         torch.testing.assert_close(ours, played.latents[0, nth], atol=1e-4, rtol=1e-4)
-        read = backbone.read(
-            done.latents[0], own, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
+        read = compute_memory(
+            backbone, done.latents[0], own, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
         )
         memory.add(str(nth), grid.extent, lambda read=read: read)  # type: ignore[misc]
 

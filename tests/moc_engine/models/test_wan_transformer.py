@@ -13,15 +13,16 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.models.backbone import Backbone, stacked
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import CaptionStates, stacked
 from moc_engine.models.wan_transformer import (
-    CaptionStates,
     apply_rotary,
     attending,
     project_qkv,
     rotary_angles,
 )
-from moc_engine.render.passes import DenoisingPass, Looking, ReadingPass
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.memory_pass import MemoryPass, compute_memory
 from tests.fakes.models import tiny_backbone, tiny_transformer
 
 CPU = torch.device("cpu")
@@ -105,7 +106,7 @@ def test_a_shot_alone_runs_as_through_the_classes_own_processors(
         inputs["encoder_hidden_states_image"] = torch.randn(2, 5, 20)
     with torch.no_grad():
         plain = model(latents, encoder_hidden_states=text, **inputs)[0]
-        attention = ReadingPass(grid, lambda p: rotary_angles(model, *p), "before", CPU)
+        attention = MemoryPass(grid, lambda p: rotary_angles(model, *p), "before", CPU)
         with attending(model, attention, CaptionStates(states_BSE=text)):
             ours = model(latents, encoder_hidden_states=text, **inputs)[0]
     torch.testing.assert_close(ours, plain, atol=2e-5, rtol=1e-4)
@@ -117,7 +118,7 @@ def test_padding_states_do_not_count() -> None:
     mask = torch.tensor([[True, True, True, True, False, False]])
 
     def run(states: Tensor, mask: Tensor | None) -> Tensor:
-        attention = ReadingPass(
+        attention = MemoryPass(
             _grid(model, latents, "frame"), lambda p: rotary_angles(model, *p), "before", CPU
         )
         with torch.no_grad(), attending(model, attention, CaptionStates(states_BSE=states, mask_BS=mask)):
@@ -131,7 +132,7 @@ def test_padding_states_do_not_count() -> None:
 def test_the_models_own_processors_come_back() -> None:
     model = tiny_transformer()
     before = dict(model.attn_processors)
-    attention = ReadingPass(_grid(model, torch.zeros(1, 4, 1, 4, 4), "frame"), _no_angles, "before", CPU)
+    attention = MemoryPass(_grid(model, torch.zeros(1, 4, 1, 4, 4), "frame"), _no_angles, "before", CPU)
     captions = CaptionStates(states_BSE=torch.zeros(1, 1, 16))
     with pytest.raises(KeyError), attending(model, attention, captions):
         assert dict(model.attn_processors) != before
@@ -195,21 +196,21 @@ class Story:
     ) -> Tensor:
         memory = ContextMemory()
         for nth, (latents, text) in enumerate(zip(self.shots[:-1], self.captions, strict=False)):
-            read = self.backbone.read(
-                latents, text, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
+            read = compute_memory(
+                self.backbone, latents, text, chunking=routing.chunking, pooling=routing.pooling, noise=0.0
             )
             extent = self.backbone.grid(latents.shape, routing.chunking).extent
             memory.add(str(nth), extent, lambda read=read: read)  # type: ignore[misc]
         captions = captions or self.captions[-1]
         rows = len(captions.states_BSE)
-        looking = Looking(
+        context = AttentionContext(
             shot=3,
             grid=self.backbone.grid(self.shots[-1].shape, routing.chunking),
             history=memory.history(),
             routing=routing,
             steering=steering or Steering(),
         )
-        attention = DenoisingPass(looking, self.backbone.angles, CPU, rows=rows)
+        attention = DenoisingPass(context, self.backbone.angles, CPU, rows=rows)
         latents = self.shots[-1].expand(rows, -1, -1, -1, -1)
         with torch.no_grad():
             return self.backbone.predict(latents, torch.full((rows,), self.time), attention, captions)

@@ -12,7 +12,8 @@ import pytest
 from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
 from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.models.animatic.model import save
-from moc_engine.models.backbone import Backbone, load_backbone
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic

@@ -6,8 +6,11 @@ import torch
 
 from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
-from moc_engine.models.backbone import Backbone, load_backbone
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import NamesSlots
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.features import KINDS, features
+from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.portraits import Portrait, Reading, pooled, portraits
 from tests.fakes.models import tiny_backbone
 
@@ -72,7 +75,8 @@ def test_attention_finds_whom_a_caption_names() -> None:
     )
     latents = torch.from_numpy(story.shots[0].scene.to_latents()).permute(2, 0, 1)[..., None]
     found = {portrait.name: portrait.weights for portrait in _portraits(embedded, story, latents)}
-    places = embedded.family.places(latents, story.cast)
+    assert isinstance(embedded.family, NamesSlots)
+    places = embedded.family.slot_names(latents, story.cast)
     for name, weights in found.items():
         by_place = weights.view(4, SLOTS).sum(dim=0)
         assert places[int(by_place.argmax())] == name
@@ -108,7 +112,7 @@ def test_values_are_those_that_a_memory_holds(
     backbone: Backbone, story: Story, latents: torch.Tensor
 ) -> None:
     captions = backbone.family.captions("", story.shots[0].caption, story.cast)
-    memory = backbone.read(latents, captions, chunking="frame", pooling="after", noise=0.0)
+    memory = compute_memory(backbone, latents, captions, chunking="frame", pooling="after", noise=0.0)
     found = features(backbone, latents, captions, noise=0.0).tokens
     for layer in range(2):
         for kind, held in (("key", memory.k_NHTD), ("value", memory.v_NHTD)):

@@ -11,7 +11,8 @@ import torch
 from moc_engine.config import Chunking, Pooling, RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
 from moc_engine.models.animatic.world import sample_story
-from moc_engine.render.passes import DenoisingPass, Looking
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.memory_pass import compute_memory
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.stories import collate
 from moc_engine.training.denoiser import StoryDenoiser
@@ -58,18 +59,18 @@ def test_training_equals_rendering(
         grid = backbone.grid(clean.shape, chunking)
         told = backbone.family.captions(story.global_caption, shot.caption, story.cast)
         if nth > max((*steering.pins, *steering.bans), default=-1):
-            looking = Looking(
+            context = AttentionContext(
                 shot=nth, grid=grid, history=memory.history(), routing=routing, steering=steering
             )
             rendered = backbone.predict(
                 seen[None],
                 level[0, nth, None] * 1000,
-                DenoisingPass(looking, backbone.angles, backbone.device),
+                DenoisingPass(context, backbone.angles, backbone.device),
                 backbone.family.captions("", "", story.cast) if silent else told,
             )
             rendered = pipeline.smoother(rendered)
             torch.testing.assert_close(
                 rendered[0, ..., 0].permute(1, 2, 0), learnt[0, nth], atol=1e-4, rtol=1e-4
             )
-        read = partial(backbone.read, clean, told, chunking=chunking, pooling=pooling, noise=0.0)
+        read = partial(compute_memory, backbone, clean, told, chunking=chunking, pooling=pooling, noise=0.0)
         memory.add(str(nth), grid.extent, read)

@@ -12,7 +12,7 @@ from moc_engine.models.animatic.staging.camera import framing_zoom, stage_camera
 from moc_engine.models.animatic.staging.easing import set_angle
 from moc_engine.models.animatic.staging.faces import FACE_OF_ACTION, make_face
 from moc_engine.models.animatic.staging.motions import MOTIONS, Cue, play_event
-from moc_engine.models.animatic.staging.props import stage_prop
+from moc_engine.models.animatic.staging.prop_motion import stage_prop
 
 
 def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:

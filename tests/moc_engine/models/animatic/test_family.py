@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.models.animatic.scene import PROPS, SETS, SLOT_NAMES, Scene
-from moc_engine.models.wan_transformer import CaptionStates
+from moc_engine.models.base import CaptionStates, NamesSlots
 from tests.fakes.models import tiny_backbone
 
 
@@ -24,12 +24,13 @@ def a_scene() -> Scene:
     return scene
 
 
-def test_places_are_called_by_who_and_what_is_there() -> None:
+def test_slots_are_named_after_what_they_show() -> None:
     family = tiny_backbone().family
-    names = family.places(latents_of(a_scene()), ("Mira", "Otto", "Bo"))
+    assert isinstance(family, NamesSlots)
+    names = family.slot_names(latents_of(a_scene()), ("Mira", "Otto", "Bo"))
     assert names[:3] == ["camera", "beach", "character 1 (empty)"]
     assert names[3:] == ["Bo", "character 3 (empty)", "prop 1 (empty)", "prop 2 (empty)", "kite"]
-    assert family.places(latents_of(a_scene()), ("Mira",))[3] == SLOT_NAMES[3]
+    assert family.slot_names(latents_of(a_scene()), ("Mira",))[3] == SLOT_NAMES[3]
 
 
 def test_frames_have_the_size_and_number_asked_for() -> None:

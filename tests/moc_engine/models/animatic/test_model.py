@@ -18,7 +18,7 @@ from moc_engine.models.animatic.model import (
     velocity,
 )
 from moc_engine.models.animatic.smoother import Smoother
-from moc_engine.vocabulary import WORDS
+from moc_engine.models.animatic.words import WORDS
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 
 from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, finish
-from moc_engine.models.backbone import Backbone, load_backbone
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import FindsNames
+from moc_engine.models.loading import load_backbone
 from moc_engine.models.wan.family import TEXT_STATES
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.drift import sightings
@@ -45,6 +47,7 @@ def test_captions_are_padded_with_zeros_that_count(backbone: Backbone) -> None:
 
 def test_names_are_found_among_the_states(backbone: Backbone) -> None:
     """An end follows each caption, as the text encoder has it."""
+    assert isinstance(backbone.family, FindsNames)
     mentions = backbone.family.mentions
     assert mentions("a dawn", "the Fox and a fox  runs", ("fox", "runs", "Mira")) == {
         "fox": [4, 7],

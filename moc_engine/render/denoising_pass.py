@@ -1,31 +1,29 @@
-"""What self-attention does in a run: reading a finished take into memory, or denoising a shot.
-
-Both keep the state of their own run, layer by layer, and nothing outlives them but what they hand out.
+"""Self-attention of a shot that is being denoised: its own tokens in full, and routed chunks of the history.
 
 Shapes: B batch, H heads, L tokens of the shot, T tokens of the history, C chunks, D head width, N layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import Pooling, RoutingConfig, Steering
-from moc_engine.memory.context import History, TakeMemory
+from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.gathered import gathered_attention, is_small
 from moc_engine.ops.grouped import Mass, grouped_attention
 from moc_engine.ops.layout import VIDEO, ChunkLayout
-from moc_engine.ops.registry import choose_backend, moc_attention
-from moc_engine.ops.routing import QueryGroup, Selection, choose_chunks, chunk_means, eligible
+from moc_engine.ops.registry import choose_backend as resolve_backend
+from moc_engine.ops.registry import moc_attention
+from moc_engine.ops.routing import QueryGroup, Selection, choose_chunks, eligible
 from moc_engine.ops.union import Rotate
+from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
 SMALL_HISTORY: Final = 1 << 28
@@ -34,40 +32,10 @@ SMALL_HISTORY: Final = 1 << 28
 SCORES_AT_ONCE: Final = 1 << 24
 """Scores of queries against chunks that are held at a time."""
 
-Angles = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Positions (3, …) to cosines and sines (…, D / 2)."""
-
-
-class ReadingPass:
-    """A take read alone: every token sees its own shot, and what it leaves behind is kept."""
-
-    def __init__(self, grid: TokenGrid, angles: Angles, pooling: Pooling, device: torch.device) -> None:
-        self._grid = grid
-        self._pooling = pooling
-        self._cos, self._sin = angles(grid.positions_3T.to(device))
-        cuts = grid.extent.offsets
-        chunks = grid.extent.chunks
-        self._layout = ChunkLayout(cuts, np.zeros(chunks, np.int64), np.full(chunks, VIDEO))
-        self._layers: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
-        assert layer == len(self._layers), "one pass reads one take"
-        q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
-        rotated = apply_rotary(k, self._cos, self._sin)
-        means = chunk_means(k if self._pooling == "before" else rotated, self._layout)
-        self._layers.append((k[0], v[0], means[0]))
-        out = scaled_dot_product_attention(apply_rotary(q, self._cos, self._sin), rotated, v)
-        return self._grid.to_model(out, dim=2)
-
-    def memory(self) -> TakeMemory:
-        """What was read, once the transformer has run."""
-        k, v, means = (torch.stack(parts) for parts in zip(*self._layers, strict=True))
-        return TakeMemory(k_NHTD=k, v_NHTD=v, means_NHCD=means, positions_3T=self._grid.positions_3T)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
-    """Which shot is denoised, what it may look back at, and how it chooses."""
+class AttentionContext:
+    """What a shot may attend to: its own tokens, the history, and the routing and steering that choose."""
 
     shot: int
     grid: TokenGrid
@@ -81,25 +49,25 @@ class Looking:
         return ChunkLayout([0], [], []) if self.history is None else self.history.layout
 
 
-Way = Literal["naive", "grouped", "gathered"]
+RenderBackend = Literal["naive", "grouped", "gathered"]
 
 
-def choose_way(looking: Looking, rows: int, device: torch.device) -> Way:
+def choose_backend(context: AttentionContext, rows: int, device: torch.device) -> RenderBackend:
     """The backend a render takes, once for all of it: "auto" gathers where that pays.
 
     Gathering needs the history on the `device` of the render.
     """
-    k_NHTD = None if looking.history is None else looking.history.k_NHTD
+    k_NHTD = None if context.history is None else context.history.k_NHTD
     heads = 0 if k_NHTD is None else k_NHTD.shape[1]
     near = k_NHTD is None or k_NHTD.device.type == device.type
     small = near and is_small(
         rows=rows * heads,
-        tokens=looking.grid.tokens,
-        top_k=looking.routing.top_k,
-        history_offsets=looking.past.offsets,
+        tokens=context.grid.tokens,
+        top_k=context.routing.top_k,
+        history_offsets=context.past.offsets,
     )
-    wanted = looking.routing.backend
-    return "gathered" if wanted == "auto" and small else choose_backend(wanted)
+    wanted = context.routing.backend
+    return "gathered" if wanted == "auto" and small else resolve_backend(wanted)
 
 
 class DenoisingPass:
@@ -112,7 +80,7 @@ class DenoisingPass:
 
     def __init__(
         self,
-        looking: Looking,
+        context: AttentionContext,
         angles: Angles,
         device: torch.device,
         *,
@@ -121,77 +89,79 @@ class DenoisingPass:
     ) -> None:
         self.step = 0
         self.recorder: TraceRecorder | None = None
-        self._grid = looking.grid
-        self._shot = looking.shot
-        self._routing = looking.routing
-        self._steering = looking.steering
-        self.backend = choose_way(looking, rows, device)
-        self._angles = angles(looking.grid.positions_3T.to(device))
-        rule = eligible(looking.past, looking.shot, looking.steering)
+        self._grid = context.grid
+        self._shot = context.shot
+        self._routing = context.routing
+        self._steering = context.steering
+        self.backend = choose_backend(context, rows, device)
+        self._angles = angles(context.grid.positions_3T.to(device))
+        rule = eligible(context.past, context.shot, context.steering)
         self._pins = np.flatnonzero(rule.pinned).tolist()
         self._candidates = torch.tensor(rule.candidates).to(device)
         self._boosts = torch.tensor(rule.boosts).to(device) if rule.boosts.any() else None
-        self._past: _Past | None = None
-        if looking.history is not None:
-            pooling = looking.routing.pooling
+        self._history: PreparedHistory | None = None
+        if context.history is not None:
+            pooling = context.routing.pooling
             shared = self.backend == "gathered"
-            self._past = _Past(looking.history, angles, device, pooling, rows, small_history, shared=shared)
+            self._history = PreparedHistory(
+                context.history, angles, device, pooling, rows, small_history, shared=shared
+            )
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         turned_q, turned_k = (apply_rotary(x, *self._angles) for x in (q, k))
-        if self._past is None:
+        if self._history is None:
             out, mass = grouped_attention(turned_q, turned_k, v)
             self._record(layer, mass, q.new_empty(*q.shape[1:3], 0, dtype=torch.int64))
             return self._grid.to_model(out, dim=2)
-        indices = self._choose(self._past, layer, q if self._routing.pooling == "before" else turned_q)
+        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else turned_q)
         look = self._look_naively if self.backend == "naive" else self._look
         outs = []
-        for first in range(0, len(q), self._past.rows):
-            rows = slice(first, first + self._past.rows)
-            out, mass = look(self._past, layer, turned_q[rows], turned_k[rows], v[rows], indices[rows])
+        for first in range(0, len(q), self._history.rows):
+            rows = slice(first, first + self._history.rows)
+            out, mass = look(self._history, layer, turned_q[rows], turned_k[rows], v[rows], indices[rows])
             outs.append(out)
             if first == 0:
                 self._record(layer, mass, indices[0])
         return self._grid.to_model(torch.cat(outs), dim=2)
 
-    def _choose(self, past: _Past, layer: int, q_BHLD: Tensor) -> Tensor:
+    def _choose(self, history: PreparedHistory, layer: int, q_BHLD: Tensor) -> Tensor:
         """The chunks of the history (B, H, L, K) that each query routes to; tiled, so no L × C is held."""
-        means_HDC = past.means_NHDC[layer]
+        means_HDC = history.means_NHDC[layer]
         tile = max(1, SCORES_AT_ONCE // (q_BHLD.shape[0] * means_HDC.shape[0] * means_HDC.shape[2]))
         chosen = []
         for q in q_BHLD.float().split(tile, dim=2):
             scores = q @ means_HDC
             if self._boosts is not None:
                 scores += self._boosts
-            chosen.append(choose_chunks(scores, self._candidates, self._routing, layout=past.layout))
+            chosen.append(choose_chunks(scores, self._candidates, self._routing, layout=history.layout))
         return torch.cat(chosen, dim=2)
 
     def _look(
-        self, past: _Past, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
+        self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
     ) -> tuple[Tensor, Mass]:
         attention = gathered_attention if self.backend == "gathered" else grouped_attention
         return attention(
             q,
             k,
             v,
-            past.k_NBHTD[layer, : len(q)],
-            past.v_NBHTD[layer, : len(q)],
-            past.layout.offsets,
+            history.k_NBHTD[layer, : len(q)],
+            history.v_NBHTD[layer, : len(q)],
+            history.layout.offsets,
             indices,
             pinned=self._pins,
-            rotate=past.rotate,
+            rotate=history.rotate,
         )
 
     def _look_naively(
-        self, past: _Past, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
+        self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
     ) -> tuple[Tensor, Mass]:
         """The same by the oracle: all keys side by side, one masked softmax."""
-        past_k, past_v = (x[layer, : len(q)].to(q.device) for x in (past.k_NBHTD, past.v_NBHTD))
-        if past.rotate is not None:
-            past_k = past.rotate(past_k, torch.arange(past.layout.tokens, device=q.device))
+        past_k, past_v = (x[layer, : len(q)].to(q.device) for x in (history.k_NBHTD, history.v_NBHTD))
+        if history.rotate is not None:
+            past_k = history.rotate(past_k, torch.arange(history.layout.tokens, device=q.device))
         keys, values = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)
-        layout, chunks = _with_own(past.layout, self._shot, k.shape[2]), past.layout.chunks
+        layout, chunks = _with_own(history.layout, self._shot, k.shape[2]), history.layout.chunks
         own, pinned = np.arange(chunks + 1) == chunks, np.isin(np.arange(chunks + 1), self._pins)
         group = QueryGroup(
             shot=self._shot,
@@ -223,7 +193,7 @@ class DenoisingPass:
         )
 
 
-class _Past:
+class PreparedHistory:
     """A history made ready for one render.
 
     A small one is rotated once, and laid out for `rows` entries of the batch at a time unless they can

@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """No progress bars of diffusers and transformers within the block."""
     libraries = (diffusers_logging, transformers_logging)
     shown = [library.is_progress_bar_enabled() for library in libraries]

@@ -14,7 +14,8 @@ from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
-from moc_engine.render.passes import DenoisingPass, Looking, ReadingPass, choose_way
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass, choose_backend
+from moc_engine.render.memory_pass import MemoryPass
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -42,7 +43,7 @@ def history(routing: RoutingConfig, spoilt: int | None = None) -> History:
     memory = ContextMemory()
     for take, frames in enumerate(FRAMES):
         tokens = grid(frames, routing.chunking)
-        reading = ReadingPass(tokens, angles, routing.pooling, CPU)
+        reading = MemoryPass(tokens, angles, routing.pooling, CPU)
         for layer in range(LAYERS):
             q, k, v = projections(tokens.tokens, seed=10 * take + layer)
             reading.attend(layer, q, k, v * torch.nan if take == spoilt else v)
@@ -63,14 +64,14 @@ def look(
     **options: Any,
 ) -> Tensor:
     tokens = grid(2, routing.chunking)
-    looking = Looking(
+    context = AttentionContext(
         shot=3,
         grid=tokens,
         history=history(routing) if past is None else past,
         routing=routing,
         steering=steering or Steering(),
     )
-    denoising = DenoisingPass(looking, angles, CPU, rows=rows, **options)
+    denoising = DenoisingPass(context, angles, CPU, rows=rows, **options)
     denoising.recorder = recorder
     layers = [projections(tokens.tokens, 100 + layer, rows) for layer in range(LAYERS)]
     return torch.stack([denoising.attend(layer, *qkv) for layer, qkv in enumerate(layers)])
@@ -170,14 +171,14 @@ def test_means_pooled_after_rotation_move_with_their_take(chunking: Any) -> None
 
 def test_a_first_shot_attends_to_itself_alone() -> None:
     tokens = grid(2)
-    looking = Looking(
+    context = AttentionContext(
         shot=0, grid=tokens, history=None, routing=RoutingConfig(backend="grouped"), steering=Steering()
     )
     q, k, v = projections(tokens.tokens, 0, rows=2)
-    alone = DenoisingPass(looking, angles, CPU, rows=2).attend(0, q, k, v)
+    alone = DenoisingPass(context, angles, CPU, rows=2).attend(0, q, k, v)
     for row in range(2):
         one = slice(row, row + 1)
-        read = ReadingPass(tokens, angles, "before", CPU).attend(0, q[one], k[one], v[one])
+        read = MemoryPass(tokens, angles, "before", CPU).attend(0, q[one], k[one], v[one])
         torch.testing.assert_close(alone[one], read)
 
 
@@ -186,30 +187,32 @@ def test_steering_without_sense_is_refused() -> None:
         look(RoutingConfig(), Steering(pins=(3,)))
     with pytest.raises(ValueError, match="bans: shot 7"):
         look(RoutingConfig(), Steering(bans=(7,)))
-    looking = Looking(
+    context = AttentionContext(
         shot=0, grid=grid(1), history=None, routing=RoutingConfig(), steering=Steering(boosts={0: 1.0})
     )
     with pytest.raises(ValueError, match="boosts: shot 0"):
-        DenoisingPass(looking, angles, CPU)
+        DenoisingPass(context, angles, CPU)
 
 
 def test_auto_says_what_it_chose() -> None:
     def chosen(**routing: Any) -> str:
         config = RoutingConfig(**routing)
-        looking = Looking(shot=3, grid=grid(2), history=history(config), routing=config, steering=Steering())
-        return DenoisingPass(looking, angles, CPU).backend
+        context = AttentionContext(
+            shot=3, grid=grid(2), history=history(config), routing=config, steering=Steering()
+        )
+        return DenoisingPass(context, angles, CPU).backend
 
     assert chosen() == "gathered"
     assert chosen(top_k=1000) == "grouped"
-    far = Looking(
+    far = AttentionContext(
         shot=3,
         grid=grid(2),
         history=history(RoutingConfig()),
         routing=RoutingConfig(),
         steering=Steering(),
     )
-    assert choose_way(far, 1, CPU) == "gathered"
-    assert choose_way(far, 1, torch.device("cuda")) == "grouped"
+    assert choose_backend(far, 1, CPU) == "gathered"
+    assert choose_backend(far, 1, torch.device("cuda")) == "grouped"
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
     with pytest.raises(ValueError, match="backend"):

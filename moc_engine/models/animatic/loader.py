@@ -1,0 +1,25 @@
+"""Loads an animatic model as a `Backbone`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import torch
+
+from moc_engine.models.animatic.family import AnimaticFamily
+from moc_engine.models.animatic.model import load_pipeline_parts
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.loading import model_name
+from moc_engine.models.registry import LoadedParts
+
+
+def load_parts(source: str, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+    """Yields before each part and at the end. Raises as `animatic.model.load` does."""
+    pipeline = (yield from load_pipeline_parts(source)).to(device)
+    return Backbone(
+        name=model_name(source),
+        transformer=pipeline.transformer.eval(),
+        scheduler=pipeline.scheduler,
+        family=AnimaticFamily(pipeline),
+        device=device,
+    )

@@ -1,0 +1,136 @@
+"""What a model family must provide, and what it may provide besides.
+
+A family knows how captions are encoded and how latents become frames; the transformer and the denoising loop
+are the same for all. `Family` is required. The other protocols are optional capabilities: the engine asks
+for each with `isinstance` and does without where a family lacks it.
+
+Shapes: B batch, C channels, F latent frames, H and W latent sides, S text states, E width of the states;
+latents of one shot are (C, F, H, W). A slot is one token position of a frame, through all frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from moc_engine.clip import Frame
+from moc_engine.config import RoutingConfig, SamplerConfig
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CaptionStates:
+    """The text encoder's states of captions, (B, S, E), and a mask of those that count (None: all)."""
+
+    states_BSE: Tensor
+    mask_BS: Tensor | None = None
+
+    def first(self, rows: int) -> CaptionStates:
+        """Those of the first `rows` entries of the batch."""
+        mask = None if self.mask_BS is None else self.mask_BS[:rows]
+        return CaptionStates(states_BSE=self.states_BSE[:rows], mask_BS=mask)
+
+
+def stacked(conditional: CaptionStates, unconditional: CaptionStates) -> CaptionStates:
+    """Two batches of caption states as one; the shorter is padded with states that do not count."""
+    both = (conditional, unconditional)
+    longest = max(captions.states_BSE.shape[1] for captions in both)
+    missing = [longest - captions.states_BSE.shape[1] for captions in both]
+    states = [pad(c.states_BSE, (0, 0, 0, more)) for c, more in zip(both, missing, strict=True)]
+    if not any(missing) and all(captions.mask_BS is None for captions in both):
+        return CaptionStates(states_BSE=torch.cat(states))
+    masks = [pad(_mask(c), (0, more), value=False) for c, more in zip(both, missing, strict=True)]
+    return CaptionStates(states_BSE=torch.cat(states), mask_BS=torch.cat(masks))
+
+
+def _mask(captions: CaptionStates) -> Tensor:
+    if captions.mask_BS is not None:
+        return captions.mask_BS
+    states = captions.states_BSE
+    return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+
+
+class AttentionPass(Protocol):
+    """Replaces self-attention during one run of the transformer; holds the state of that run."""
+
+    def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+        """A layer's output (B, H, L, D) from projections in the model's token order, not rotated."""
+
+
+class Family(Protocol):
+    """What every family provides: caption states, latent shapes, frames, and its default settings."""
+
+    routing: RoutingConfig
+    sampler: SamplerConfig
+
+    def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """(C, F, H, W) of a shot of this length and size (width, height)."""
+
+    def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
+        """The states of the global caption and of the shot's own caption, a batch of one."""
+
+    def model_input(self, latents_BCFHW: Tensor) -> Tensor:
+        """The latents with the constant channels that the transformer expects, if any."""
+
+    def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
+        """The flow ε - x0 for the transformer's prediction at noise level `level` (broadcastable)."""
+
+    def moments(self, latent_frames: int) -> Sequence[float]:
+        """The time of each latent frame in seconds."""
+
+    def frames(
+        self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
+    ) -> Iterator[Frame]:
+        """The shot's frames in order."""
+
+    def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
+        """One frame from the middle of the shot as a quick preview, no larger than needed."""
+
+
+@runtime_checkable
+class NamesSlots(Protocol):
+    """A family whose slots are objects with names."""
+
+    def slot_names(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
+        """Who or what each slot of a finished shot shows."""
+
+
+@runtime_checkable
+class LocatesSlots(Protocol):
+    """A family that knows where in the picture a slot's object is."""
+
+    def boxes(self, latents_CFHW: Tensor, size: tuple[int, int]) -> NDArray[np.float64]:
+        """(F, slots, 4): left, top, right, bottom as shares of the picture (0–1); all 0 where hidden."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Looks:
+    """`vectors` (slots, D) describe what the slots look like, NaN where a slot shows nothing.
+
+    Slots of the same kind whose vectors are `visible` or more apart (Euclidean) look different.
+    """
+
+    vectors: NDArray[np.float64]
+    visible: float
+
+
+@runtime_checkable
+class ComparesLooks(Protocol):
+    """A family that can tell whether two slots look the same."""
+
+    def looks(self, latents_CFHW: Tensor) -> Looks:
+        """The looks of a finished shot's slots."""
+
+
+@runtime_checkable
+class FindsNames(Protocol):
+    """A family that knows which text states stand for a cast member's name."""
+
+    def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """Cast member -> indices among the states of `captions`, for those the shot's own caption names."""

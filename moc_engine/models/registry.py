@@ -1,0 +1,99 @@
+"""The model families: which one drives a pipeline class, and how its models are loaded. No torch.
+
+    model_index.json ─► "_class_name" ─► FamilyEntry ─► load ─► Backbone
+
+Families of the engine are listed here by module and imported when a model needs them. Others join by an
+entry point of the group `moc_studio.families`, whose name is the pipeline class and whose value a
+`FamilyEntry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final, Protocol
+
+from moc_engine.errors import ModelMismatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from moc_engine.models.backbone import Backbone
+
+ENTRY_POINTS: Final = "moc_studio.families"
+
+BUILT_IN: Final[Mapping[str, str]] = {
+    "AnimaticPipeline": "moc_engine.models.animatic",
+    "WanPipeline": "moc_engine.models.wan",
+}
+"""Pipeline class -> the package that defines `FAMILY`, a `FamilyEntry`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedParts:
+    """`done` of the model's `parts` are loaded; `part` names the next one, None after the last."""
+
+    done: int
+    parts: int
+    part: str | None
+
+
+class Vocabulary(Protocol):
+    """The words of a family that knows a closed set of them. A module may implement it."""
+
+    @property
+    def WORDS(self) -> tuple[str, ...]:
+        """All canonical words, in the order of the tokenizer."""
+
+    @property
+    def CHARACTERS_PER_SHOT(self) -> int:
+        """How many characters one shot can show."""
+
+    def words(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """kind -> canonical word -> every word and phrase that means it."""
+
+    def unknown_words(self, caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int, int]]:
+        """The words that are not known, each with its start and end in the caption."""
+
+    def nearest_word(self, word: str) -> str | None:
+        """The known word that is spelt most like `word`, if one is similar."""
+
+    def find_names(self, captions: Iterable[str]) -> tuple[str, ...]:
+        """Capitalised unknown words in order of appearance: the cast of a storyboard that lists none."""
+
+    def looks_told(self, caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+        """The cast members whose look the caption describes or changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyEntry:
+    """What the registry knows of a family; importing it must not import torch.
+
+    `load` takes the source (a folder or a hub id) and the device, and yields before each part and at the end.
+    `vocabulary` is given by families that know a closed set of words.
+    """
+
+    load: Callable[[str, torch.device], Generator[LoadedParts, None, Backbone]]
+    vocabulary: Callable[[], Vocabulary] | None = None
+
+
+def family_entry(pipeline_class: str) -> FamilyEntry:
+    """The family that drives pipelines of this class. Raises `ModelMismatch` where there is none."""
+    module = BUILT_IN.get(pipeline_class)
+    if module is not None:
+        entry = import_module(module).FAMILY
+        assert isinstance(entry, FamilyEntry)
+        return entry
+    for point in entry_points(group=ENTRY_POINTS, name=pipeline_class):
+        entry = point.load()
+        if not isinstance(entry, FamilyEntry):
+            raise ModelMismatch(f"the plug-in {point.value} for {pipeline_class} is not a FamilyEntry")
+        return entry
+    raise ModelMismatch(f"no model family for a {pipeline_class}; there are {', '.join(pipeline_classes())}")
+
+
+def pipeline_classes() -> tuple[str, ...]:
+    """The pipeline classes that can be loaded."""
+    return tuple(sorted({*BUILT_IN, *entry_points(group=ENTRY_POINTS).names}))
