@@ -1,22 +1,23 @@
 // The same shot at the same seed, steered otherwise: rendered as a new take, and shown beside the old one.
 
 import { typedIn } from "./dom.js";
-import { edit, notify, on, render, shotOf, view } from "./store.js";
+import { edit, isOpen, notify, on, render, shotOf, view } from "./store.js";
 
 const SAME = 3000; // ms after which a finished render that brought no other take has brought the same
 
 let awaited = null; // {shot, take, known, job}: the take that is to be compared with the one that the job makes
 
 export async function alternative(shot, command = null) {
+  const project = view.project.id;
   if (command && !(await edit(command))) return;
-  const jobs = await render({ shots: [shot.id] });
-  awaited = jobs && { shot: shot.id, take: shot.take, known: new Set(shot.takes.map((take) => take.id)), job: jobs[0] };
+  const jobs = await render({ shots: [shot.id] }, project);
+  awaited = jobs && { project, shot: shot.id, take: shot.take, known: new Set(shot.takes.map((take) => take.id)), job: jobs[0] };
 }
 
 on("project queue", async () => {
   if (!awaited) return;
   const job = view.queue.jobs.find((other) => other.id === awaited.job);
-  if (!job || job.project !== view.project?.id || ["failed", "cancelled", "parked"].includes(job.state)) {
+  if (!job || !isOpen(awaited.project) || ["failed", "cancelled", "parked"].includes(job.state)) {
     awaited = null;
     return;
   }
@@ -28,10 +29,10 @@ on("project queue", async () => {
     setTimeout(() => awaited === same && ((awaited = null), notify("The same take came out: what was changed decides nothing here.")), SAME);
     return;
   }
-  const left = awaited.take;
+  const { project, take: left } = awaited;
   awaited = null;
   await typed();
-  if (shot.takes.some((take) => take.id === left && !take.discarded)) (await import("./compare.js")).compare(shot, [left, made]);
+  if (isOpen(project) && shot.takes.some((take) => take.id === left && !take.discarded)) (await import("./compare.js")).compare(shot, [left, made]);
 });
 
 // Once nobody is typing: a sheet that opens would take the words.

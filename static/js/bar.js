@@ -51,7 +51,18 @@ export function mount(element) {
 function menu(label, kind, items, shape = null) {
   const body = h("div", { class: "menu-body", role: "menu" });
   const box = h("details", { class: `menu ${kind}` }, h("summary", { "aria-label": shape ? label : null, title: label }, shape ? icon(shape) : h("span", {}, label)), body);
-  box.addEventListener("toggle", async () => box.open && body.replaceChildren(...(await (await import("./menus.js"))[items](() => (box.open = false)))));
+  let opened = 0;
+  box.addEventListener("toggle", async () => {
+    const turn = ++opened;
+    if (!box.open) return;
+    try {
+      const made = await (await import("./menus.js"))[items](() => (box.open = false));
+      if (turn === opened) body.replaceChildren(...made);
+    } catch (error) {
+      if (turn === opened) body.replaceChildren(h("div", { class: "menu-line quiet" }, error.message));
+    }
+  });
+  on("project", () => view.project?.id !== box.dataset.project && ((box.dataset.project = view.project?.id ?? ""), (box.open = false)));
   box.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Escape") ((box.open = false), box.querySelector("summary").focus());

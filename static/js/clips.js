@@ -71,7 +71,7 @@ export function updateClip(clip, { shot, place, number }) {
   clip.setAttribute("aria-selected", String(selected));
   const reasons = shot.reasons.length ? `: ${shot.reasons.join("; ")}` : "";
   clip.setAttribute("aria-label", `Shot ${number}, ${shot.caption || "no caption yet"}, ${shot.seconds} seconds, ${words}${reasons}${shot.lock ? ", locked" : ""}`);
-  const drifted = (view.drifted?.get(shot.id) ?? []).map((item) => `${item.name} looks different: ${item.reason}`);
+  const drifted = (view.drifted.get(shot.id) ?? []).map((item) => `${item.name} looks different: ${item.reason}`);
   clip.title = [`Shot ${number} · ${words}${reasons}`, ...drifted].join("\n");
   clip.querySelector(".clip-number").textContent = number;
   const flags = [drifted.length && "drift", shot.lock && "lock", shot.skip && "skip", shot.pins.length && "pin", shot.bans.length && "cross", Object.keys(shot.boosts).length && "up"].filter(Boolean).join(" ");

@@ -6,14 +6,15 @@ import { draw } from "./plot.js";
 import { shots, view } from "./store.js";
 
 export function compare(shot, ids) {
+  const project = view.project.id;
   const takes = shot.takes.filter((take) => !take.discarded);
   const videos = ids.map(() => h("video", { muted: true, loop: true, playsInline: true, onclick: () => toggle() }));
   const both = (work) => videos.forEach(work);
   const shown = [...ids];
   const show = (index, id) => {
     shown[index] = id;
-    videos[index].src = fileOf(view.project.id, id, "clip");
-    tellRouting(routing, shown);
+    videos[index].src = fileOf(project, id, "clip");
+    tellRouting(routing, project, shown);
   };
   const start = () => both((video) => video.play().catch(() => {}));
   const toggle = () => (videos[0].paused ? start() : both((video) => video.pause()));
@@ -50,13 +51,13 @@ export function compare(shot, ids) {
 }
 
 // What the right take looked at more or less than the left.
-async function tellRouting(box, [left, right]) {
+async function tellRouting(box, project, [left, right]) {
   const key = `${left} ${right}`;
   if (box.dataset.key === key) return;
   box.dataset.key = key;
   if (left === right) return box.replaceChildren();
   try {
-    const found = await get(`/projects/${view.project.id}/takes/${left}/routing/against/${right}`);
+    const found = await get(`/projects/${project}/takes/${left}/routing/against/${right}`);
     if (box.dataset.key !== key) return;
     const told = found.shots.filter(([, change]) => Math.abs(change) >= 0.005).slice(0, 4);
     const points = (change) => `${percent(Math.abs(change))} ${change > 0 ? "more" : "less"}`;

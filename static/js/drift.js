@@ -23,7 +23,7 @@ async function ask() {
   if (!document.hasFocus()) return window.addEventListener("focus", ask, { once: true }); // nobody is looking for it
   asked = key;
   const found = await get(`/projects/${id}/consistency`).catch(() => null);
-  if (!found || asked !== key) return;
+  if (!found || asked !== key || view.project.id !== id || view.project.stamp !== stamp) return;
   view.drifted = new Map();
   for (const item of found.drifted) view.drifted.set(item.shot, [...(view.drifted.get(item.shot) ?? []), item]);
   tell("timeline");

@@ -8,7 +8,7 @@ import { download } from "./download.js";
 import { lookedList, steeringOf } from "./looked.js";
 import { draw, picture } from "./plot.js";
 import { point } from "./pointing.js";
-import { current, notify, on, seek, select, shotAt, shots, tell, view } from "./store.js";
+import { current, isOpen, notify, on, seek, select, shotAt, shots, tell, view } from "./store.js";
 
 const VIEWS = { story: "Story map", shot: "This shot", heads: "Layers and heads", drift: "Consistency" };
 
@@ -49,18 +49,20 @@ async function redraw() {
   if (!view.inspecting || !view.project) return;
   for (const tab of box.querySelectorAll("[data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === wanted.view));
   const shot = current();
+  const project = view.project.id;
   const parts = ["story", "drift"].includes(wanted.view) ? [view.project.id, view.project.stamp] : [view.project.id, shots().map((other) => [other.id, other.take]), shot?.id, shot?.pins, shot?.bans, shot?.boosts, shot?.reasons, ...Object.values(wanted)];
   const key = JSON.stringify([wanted.view, document.body.className.includes("dark"), ...parts]);
   if (key === drawn) return;
-  if (looked && looked.take !== shot?.take) looked = null;
+  if (looked && (looked.project !== project || looked.take !== shot?.take)) looked = null;
   if (wanted.source === shot?.take) wanted.source = null; // no take looks back at itself
   drawn = key;
+  const wantedStill = () => drawn === key && isOpen(project);
   try {
     const made = await { story, shot: chunks, heads, drift }[wanted.view](shot);
-    if (drawn === key) body.replaceChildren(...made.elements);
-    if (drawn === key) await made.draw?.();
+    if (wantedStill()) body.replaceChildren(...made.elements);
+    if (wantedStill()) await made.draw?.();
   } catch (error) {
-    if (drawn !== key) return;
+    if (!wantedStill()) return;
     if (Object.keys(WHOLE).some((name) => wanted[name] !== WHOLE[name])) return Object.assign(wanted, WHOLE), redraw(); // another take may not have it
     body.replaceChildren(h("p", { class: "quiet" }, error.message));
   }
@@ -173,12 +175,14 @@ async function pointed(again) {
   const shot = shown();
   if (!shot) return;
   const turn = ++asked;
+  const project = view.project.id;
+  const wantedStill = () => turn === asked && isOpen(project) && shown()?.take === shot.take;
   try {
     const found = await again();
-    if (turn !== asked || shown()?.take !== shot.take) return; // somebody asked for something else meanwhile
-    looked = { ...found, take: shot.take, again };
+    if (!wantedStill()) return;
+    looked = { ...found, project, take: shot.take, again };
   } catch (error) {
-    notify(error.message, "error");
+    if (wantedStill()) notify(error.message, "error");
     return;
   }
   if (wanted.view !== "shot") return show("shot");

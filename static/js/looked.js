@@ -51,7 +51,7 @@ export function steeringOf(target, label) {
     "span",
     { class: "looked-steering" },
     Object.entries(KINDS).map(([kind, { shape, word }]) =>
-      button(`${word} ${label}`, () => edit(() => steered(shotOf(mine.id), kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(steersBy(mine, kind, target)) }),
+      button(`${word} ${label}`, () => edit(() => shotOf(mine.id) && steered(shotOf(mine.id), kind, target)).then(() => tell("looked")), { text: false, shape, "aria-pressed": String(steersBy(mine, kind, target)) }),
     ),
   );
 }

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { duration, h } from "./dom.js";
-import { listProjects, notify, open, render, view } from "./store.js";
+import { isOpen, listProjects, notify, open, openMade, render, view } from "./store.js";
 
 const item = (label, work, note = null) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: work }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
 const link = (close, label, href, note = null) => h("a", { class: "menu-item", role: "menuitem", href, download: "", onclick: () => setTimeout(close) }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
@@ -18,28 +18,27 @@ const saying = (close, work) => async () => {
 };
 
 export async function projectItems(close) {
+  const { id, title } = view.project;
   const listed = await listProjects();
   const act = (work) => saying(close, work);
-  const id = view.project.id;
   const shown = listed.filter((project) => project.trashed === null);
   const binned = listed.filter((project) => project.trashed !== null);
-  const made = async (state) => open(state.id);
-  const file = h("input", { type: "file", accept: ".yaml,.yml,.mocz", hidden: true, onchange: act(async () => made(await importFile(file.files[0]))) });
+  const file = h("input", { type: "file", accept: ".yaml,.yml,.mocz", hidden: true, onchange: act(() => openMade(() => importFile(file.files[0]))) });
   return [
     ...shown.map((project) => item(project.title, act(() => open(project.id)), told(project, id))),
     h("hr"),
-    item("New project", act(async () => made(await post("/projects", { title: "Untitled" })))),
-    item("Duplicate", act(async () => made(await post(`/projects/${id}/duplicate`)))),
+    item("New project", act(() => openMade(() => post("/projects", { title: "Untitled" })))),
+    item("Duplicate", act(() => openMade(() => post(`/projects/${id}/duplicate`)))),
     item("Import…", () => file.click(), "YAML or bundle"),
     file,
     item("Move to bin", act(async () => {
       await post(`/projects/${id}/trash`);
-      notify(`“${view.project.title}” is in the bin; the project menu brings it back`);
+      notify(`“${title}” is in the bin; the project menu brings it back`);
       const next = shown.find((project) => project.id !== id);
-      await made(next ?? (await post("/projects", { title: "Untitled" })));
+      if (isOpen(id)) await openMade(() => next ?? post("/projects", { title: "Untitled" }));
     })),
     ...(binned.length ? [h("hr"), line("In the bin")] : []),
-    ...binned.map((project) => item(project.title, act(async () => (await post(`/projects/${project.id}/recover`), open(project.id))), "restore")),
+    ...binned.map((project) => item(project.title, act(() => openMade(async () => (await post(`/projects/${project.id}/recover`), project))), "restore")),
   ];
 }
 
@@ -57,14 +56,15 @@ async function importFile(file) {
 }
 
 export async function planItems(close) {
-  const planned = await post(`/projects/${view.project.id}/plan`, { scope: "due" });
-  const all = await post(`/projects/${view.project.id}/plan`, { scope: "all" });
+  const { id } = view.project;
+  const planned = await post(`/projects/${id}/plan`, { scope: "due" });
+  const all = await post(`/projects/${id}/plan`, { scope: "all" });
   const seconds = (list) => duration(list.reduce((sum, shot) => sum + shot.seconds, 0));
   return [
     line(planned.length ? "Shots to render, in this order:" : "Every shot is up to date."),
     h("ol", { class: "plan" }, planned.map((shot) => h("li", {}, h("strong", {}, `Shot ${shot.place + 1}`), ` ${shot.reasons.join("; ")} · ~${duration(shot.seconds)}`))),
-    ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "due" })), `~${seconds(planned)}`)] : []),
-    item("Render everything again", () => (close(), render({ scope: "all" })), `${all.length} shots · ~${seconds(all)}`),
+    ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "due" }, id)), `~${seconds(planned)}`)] : []),
+    item("Render everything again", () => (close(), render({ scope: "all" }, id)), `${all.length} shots · ~${seconds(all)}`),
   ];
 }
 

@@ -22,11 +22,11 @@ export function point(looked) {
 function moment() {
   const shot = shotAt(view.playhead);
   if (!view.inspecting || !shot?.take || view.playing) return null;
-  return { shot, take: shot.take, seconds: Math.max(0, view.playhead - shot.begins + shot.trim) };
+  return { project: view.project.id, shot, take: shot.take, seconds: Math.max(0, view.playhead - shot.begins + shot.trim) };
 }
 
-const keyOf = (at) => `${at.take} ${at.seconds.toFixed(2)}`;
-const path = (take, rest) => `/projects/${view.project.id}/takes/${take}/routing/${rest}`;
+const keyOf = (at) => `${at.project} ${at.take} ${at.seconds.toFixed(2)}`;
+const path = ({ project, take }, rest) => `/projects/${project}/takes/${take}/routing/${rest}`;
 
 async function outline() {
   const at = moment();
@@ -37,7 +37,7 @@ async function outline() {
   heats.clear();
   layer.replaceChildren();
   if (!at) return;
-  const found = await get(path(at.take, `moment?seconds=${at.seconds.toFixed(3)}`)).catch(() => null);
+  const found = await get(path(at, `moment?seconds=${at.seconds.toFixed(3)}`)).catch(() => null);
   if (asked !== key || !found) return;
   grid = found.grid;
   layer.replaceChildren(
@@ -58,8 +58,8 @@ async function pick(event, looked) {
   const where = `seconds=${at.seconds.toFixed(3)}&x=${x.toFixed(4)}&y=${y.toFixed(4)}`;
   if (current()?.id !== at.shot.id) select([at.shot.id]);
   await looked(async () => {
-    const found = await get(path(at.take, `point?${where}`));
-    mark(keyOf(at) === asked ? found.box : null); // another moment is shown by now
+    const found = await get(path(at, `point?${where}`));
+    if (keyOf(at) === asked) mark(found.box);
     return { ...found, light: grid ? (item) => heat(at, item) : null };
   });
 }
@@ -75,7 +75,7 @@ function mark(box) {
 async function heat(at, item) {
   const key = keyOf(at);
   const own = (lit = `${key} ${item.column}`);
-  if (!heats.has(own)) heats.set(own, get(path(at.take, `heat?seconds=${at.seconds.toFixed(3)}&column=${item.column}`)).catch(() => null));
+  if (!heats.has(own)) heats.set(own, get(path(at, `heat?seconds=${at.seconds.toFixed(3)}&column=${item.column}`)).catch(() => null));
   const rows = await heats.get(own);
   if (own !== lit || key !== asked) return; // something else is pointed at, or shown
   layer.querySelector(".heat")?.remove();

@@ -91,7 +91,7 @@ function steeringParts(shot) {
   const earlier = shots().slice(0, shots().indexOf(shot));
   const take = shot.takes.find((candidate) => candidate.id === shot.take);
   const share = new Map(take?.context ?? []);
-  const toggle = (kind, target) => edit(() => steered(shotOf(shot.id), kind, target));
+  const toggle = (kind, target) => edit(() => shotOf(shot.id) && steered(shotOf(shot.id), kind, target));
   return h(
     "div",
     { class: "steering" },

@@ -14,10 +14,17 @@ export const view = {
   playing: false,
   editing: null, // the shot whose caption is being typed
   connected: true,
+  hovered: null, // the shot under the pointer
+  drifted: new Map(), // shot -> what looks different in it, see GET …/consistency
+  inspecting: false, // whether the routing inspector is seen
 };
 
 const listeners = new Map(); // topic -> callbacks
-let chain = Promise.resolve();
+const known = new Map(); // project -> its latest revision and title that were answered
+let chain = Promise.resolve(); // edits, one after the other
+let requests = 0; // for a project's state, so far
+let applied = 0; // the request whose answer is shown
+let switches = 0; // how often a project was opened
 
 export function on(topics, callback) {
   for (const topic of topics.split(" ")) {
@@ -43,14 +50,36 @@ export const jobOf = (shot) =>
     (job) => job.project === view.project?.id && job.shot === shot && ["running", "queued"].includes(job.state),
   ) ?? null;
 
-export function take(state) {
-  const place = Math.max(0, shots().findIndex((shot) => view.selected.includes(shot.id)));
+export const isOpen = (project) => view.project?.id === project;
+
+// Shows a later state of the open project.
+function applyState(state) {
+  const index = Math.max(0, shots().findIndex((shot) => view.selected.includes(shot.id)));
   view.project = state;
   view.selected = view.selected.filter(shotOf);
-  if (!view.selected.length && state.shots.length) view.selected = [state.shots[Math.min(place, state.shots.length - 1)].id];
+  if (!view.selected.length && state.shots.length) view.selected = [state.shots[Math.min(index, state.shots.length - 1)].id];
   view.playhead = Math.min(view.playhead, state.seconds);
   tell("project");
   tell("selection");
+}
+
+// Asks for the state of a project and shows the answer, unless another project is open by then or a later state
+// of this one is shown already. Returns whether the project is still open.
+async function update(project, ask) {
+  const request = ++requests;
+  const state = await ask();
+  note(state);
+  if (!isOpen(project)) return false;
+  const { revision } = view.project;
+  if (state.revision > revision || (state.revision === revision && request > applied)) {
+    applied = request;
+    applyState(state);
+  }
+  return true;
+}
+
+function note({ id, revision, title }) {
+  if (revision >= (known.get(id)?.revision ?? 0)) known.set(id, { revision, title });
 }
 
 export function select(ids) {
@@ -69,75 +98,111 @@ export function shotAt(seconds) {
   return shown.find((shot) => seconds < shot.begins + shot.seconds - 1e-6) ?? shown.at(-1) ?? null;
 }
 
-// One command at a time, each with the revision it was made on: answers may overtake one another.
-// What hinders it is told to `refused`.
-function queued(work, refused = (words) => notify(words, "error")) {
+// One edit at a time, each with the revision it was made on: answers may overtake one another. It belongs to the
+// project that was open when it was made, whatever is open when its turn comes. Errors go to `refused`.
+function queued(project, work, refused = (words) => notify(words, "error")) {
   const next = chain.then(work, work);
   chain = next.catch(() => {});
   return next.catch(async (error) => {
-    refused(error.message);
-    if (error.status === 409 || error.status === 404) await refresh();
+    if (isOpen(project)) refused(error.message);
+    else notify(`${known.get(project)?.title ?? "Another project"}: ${error.message}`, "error");
+    if (error.status === 409 || error.status === 404) await refresh(project).catch(() => {});
     return null;
   });
 }
 
-const path = (rest) => `/projects/${view.project.id}${rest}`;
+// Carries out an edit, or what makes one when its turn has come: after those before it. Answers the project's
+// state, or null where nothing was changed or another project is open by now.
+export function edit(command, refused) {
+  const project = view.project?.id;
+  return queued(
+    project,
+    async () => {
+      if (typeof command === "function" && !isOpen(project)) return leftOut();
+      const made = typeof command === "function" ? command() : command;
+      if (!made) return null;
+      const before = new Set(isOpen(project) ? shots().map((shot) => shot.id) : []);
+      const body = { base: known.get(project).revision, edit: made };
+      if (!(await update(project, () => post(`/projects/${project}/edits`, body)))) return null;
+      if (made.op === "duplicate") select(shots().map((shot) => shot.id).filter((id) => !before.has(id)));
+      return view.project;
+    },
+    refused,
+  );
+}
+export const undo = () => turn("undo", "Undone");
+export const redo = () => turn("redo", "Redone");
 
-// An edit, or what makes one when its turn has come: after those before it.
-export const edit = (command, refused) =>
-  queued(async () => {
-    const made = typeof command === "function" ? command() : command;
-    if (!made) return null;
-    const before = new Set(shots().map((shot) => shot.id));
-    const state = await post(path("/edits"), { base: view.project.revision, edit: made });
-    if (made.op === "duplicate") view.selected = state.shots.map((shot) => shot.id).filter((id) => !before.has(id));
-    take(state);
-    return state;
-  }, refused);
-export const undo = () => queued(async () => turn("/undo", "Undone", view.project.undo));
-export const redo = () => queued(async () => turn("/redo", "Redone", view.project.redo));
+function turn(direction, word) {
+  const project = view.project?.id;
+  return queued(project, async () => {
+    if (!isOpen(project)) return leftOut();
+    const what = view.project[direction];
+    if (!what) return null;
+    const body = { base: known.get(project).revision };
+    if (!(await update(project, () => post(`/projects/${project}/${direction}`, body)))) return null;
+    notify(`${word}: ${what}`);
+    return view.project;
+  });
+}
 
-async function turn(route, word, what) {
-  if (!what) return null;
-  take(await post(path(route), { base: view.project.revision }));
-  notify(`${word}: ${what}`);
-  return view.project;
+function leftOut() {
+  notify("The last command was left out, because another project was opened before its turn.");
+  return null;
 }
 
 export const order = (route, body) =>
-  queued(async () => {
+  queued(view.project?.id, async () => {
     const answer = await post(route, body);
     await pulse();
     return answer;
   });
-export const render = (wanted) => order(path("/render"), wanted);
-export const roll = (shot, count) => order(path(`/shots/${shot}/roll`), { count });
+export const render = (wanted, project = view.project.id) => order(`/projects/${project}/render`, wanted);
+export const roll = (shot, count) => order(`/projects/${view.project.id}/shots/${shot}/roll`, { count });
 
+// Opens a project, unless another one is asked for before the answer is there.
 export async function open(id) {
+  const turn = ++switches;
+  const request = ++requests;
   const state = await post(`/projects/${id}/open`);
-  view.selected = [];
-  view.playhead = 0;
+  note(state);
+  if (turn !== switches) return;
+  applied = request;
+  if (!isOpen(id)) Object.assign(view, { selected: [], playhead: 0, editing: null, hovered: null, drifted: new Map() });
   history.replaceState(null, "", `#${id}`);
-  take(state);
+  applyState(state);
   await pulse();
 }
 
-export async function refresh() {
-  if (view.project) take(await get(`/projects/${view.project.id}`));
+// Opens the project that `work` makes and answers the id or the state of; the one that was opened meanwhile stays.
+export async function openMade(work, late = ({ title }) => notify(`“${title}” is ready; open it from the project menu.`)) {
+  const turn = ++switches;
+  const made = await work();
+  if (turn === switches) await open(made.id);
+  else late(made);
+}
+
+export async function refresh(project = view.project?.id) {
+  if (project && isOpen(project)) await update(project, () => get(`/projects/${project}`));
 }
 
 export const listProjects = () => get("/projects");
 
+let pulses = 0; // asked for
+let latest = 0; // the one whose queue is shown
+
 export async function pulse() {
-  const known = view.project?.id ?? "";
-  const beat = await get(`/pulse?project=${encodeURIComponent(known)}`);
-  if (beat.queue && JSON.stringify(beat.queue) !== JSON.stringify(view.queue)) {
-    view.queue = beat.queue;
-    tell("queue");
+  const project = view.project?.id ?? "";
+  const asked = ++pulses;
+  const beat = await get(`/pulse?project=${encodeURIComponent(project)}`);
+  if (beat.queue && asked > latest) {
+    latest = asked;
+    if (JSON.stringify(beat.queue) !== JSON.stringify(view.queue)) {
+      view.queue = beat.queue;
+      tell("queue");
+    }
   }
-  if (known !== (view.project?.id ?? "") || beat.stamp === view.project?.stamp) return;
-  const state = await get(`/projects/${known}`);
-  if (state.id === view.project?.id && state.revision >= view.project.revision) take(state);
+  if (isOpen(project) && beat.stamp !== view.project.stamp) await refresh(project);
 }
 
 let next = null; // the poll that waits, none while one is under way
@@ -145,13 +210,14 @@ let next = null; // the poll that waits, none while one is under way
 async function poll() {
   next = null;
   if (document.visibilityState === "visible" && view.project) {
+    const project = view.project.id;
     try {
       await pulse();
       if (!view.connected) notify("The studio is back.");
       setConnected(true);
     } catch (error) {
       if (error.status === 0) setConnected(false);
-      else if (error.status === 404) await begin();
+      else if (error.status === 404 && isOpen(project)) await begin().catch((failure) => notify(failure.message, "error"));
     }
   }
   next = setTimeout(poll, document.hasFocus() ? POLL : ASIDE);
@@ -165,13 +231,12 @@ function setConnected(connected) {
   tell("connection");
 }
 
-async function begin() {
-  const listed = (await listProjects()).filter((project) => project.trashed === null);
-  const wanted = location.hash.slice(1);
-  const found = listed.find((project) => project.id === wanted) ?? listed[0];
-  if (found) await open(found.id);
-  else take(await post("/projects", { title: "Untitled" }));
-}
+const begin = () =>
+  openMade(async () => {
+    const listed = (await listProjects()).filter((project) => project.trashed === null);
+    const wanted = location.hash.slice(1);
+    return listed.find((project) => project.id === wanted) ?? listed[0] ?? (await post("/projects", { title: "Untitled" }));
+  }, () => {});
 
 let begun = null;
 

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { h, underlined } from "./dom.js";
-import { edit, select, shotOf, shots, tell, view } from "./store.js";
+import { edit, isOpen, select, shotOf, shots, tell, view } from "./store.js";
 import { editCaption } from "./writing.js";
 
 const timeline = () => document.querySelector(".timeline");
@@ -10,11 +10,12 @@ const timeline = () => document.querySelector(".timeline");
 export function typing(box, shot) {
   const below = h("div", { class: "typed", "aria-hidden": "true" });
   const field = h("textarea", { value: shot.caption, "aria-label": `Caption of shot ${shots().indexOf(shot) + 1}`, spellcheck: false, maxLength: 2000 });
+  const project = view.project.id;
   let asked = 0;
   const check = async () => {
     const turn = ++asked;
     below.replaceChildren(field.value);
-    const spans = await post(`/projects/${view.project.id}/unknown`, { text: field.value }).catch(() => []);
+    const spans = await post(`/projects/${project}/unknown`, { text: field.value }).catch(() => []);
     if (turn === asked) below.replaceChildren(...underlined(field.value, spans));
   };
   let over = false;
@@ -22,6 +23,7 @@ export function typing(box, shot) {
   const close = async (keep) => {
     if (over) return;
     over = true;
+    if (!isOpen(project)) return;
     const text = field.value.trim().replace(/\s+/g, " ");
     if (keep && text !== shotOf(shot.id)?.caption && !(await edit({ op: "caption", shot: shot.id, caption: text }))) {
       refused = true; // what was typed stays, until it is confirmed again or given up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,7 +14,21 @@ from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_siz
 from studio.service.studio import Service
 
 SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
-_REFRESH = "() => window.dispatchEvent(new Event('studio:refresh'))"
+_SAVED = """(message, project, link) => {
+  window.dispatchEvent(new Event("studio:refresh"));
+  return project === link.project ? message : "";
+}"""
+"""After a field was saved. A message about another project than the one that is open by now is dropped."""
+
+_FILL = """(link, ...shown) => {
+  const count = shown.length / 2;
+  const changed = (index) => link.changed.includes(%s[index]);
+  const values = shown.slice(0, count).map((value, index) => (changed(index) ? link.film[%s[index]] : value));
+  const messages = shown.slice(count).map((message, index) => (changed(index) ? "" : message));
+  return [...values, ...messages];
+}"""
+"""Shows the values that changed and drops the messages about their old ones. It runs on the page, so that no
+answer of the server can arrive after another project was opened; fields that did not change stay as typed."""
 
 Link = dict[str, Any]
 """What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
@@ -26,6 +41,8 @@ class Forms:
         self._service = service
         self._link = link
         self._fields: dict[str, Any] = {}
+        self._messages: list[gr.Markdown] = []
+        self._saved = gr.Textbox(visible="hidden")  # the project that was saved last
         with gr.Accordion("Film", open=True, elem_classes="form"):
             self._film("title", gr.Textbox(label="Title", max_length=200, elem_id="form-title"), str)
             self._film(
@@ -93,10 +110,13 @@ class Forms:
                 ),
                 str,
             )
+        names = json.dumps(list(self._fields))
+        shown = [*self._fields.values(), *self._messages]
         link.input(
-            self._fill,
-            link,
-            list(self._fields.values()),
+            None,
+            [link, *shown],
+            shown,
+            js=_FILL % (names, names),
             show_progress="hidden",
             queue=False,
             api_visibility="private",
@@ -116,16 +136,22 @@ class Forms:
     def _field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
         """A field that is an edit once it is left or confirmed; what is wrong with it is said below it."""
         self._fields[name] = field
-        said = gr.Markdown(elem_classes="form-error")
+        message = gr.Markdown(elem_classes="form-error")
+        self._messages.append(message)
 
-        def save(value: Any, link: Link) -> str:
-            return self._save(name, link, lambda board: make(board, value))
+        def save(value: Any, link: Link) -> tuple[str, str]:
+            return self._save(name, link, lambda board: make(board, value)), link["project"]
 
         events = [field.submit, field.blur] if isinstance(field, gr.Textbox) else [field.input]
         for event in events:
             event(
-                save, [field, self._link], said, show_progress="hidden", queue=False, api_visibility="private"
-            ).then(None, None, None, js=_REFRESH)
+                save,
+                [field, self._link],
+                [message, self._saved],
+                show_progress="hidden",
+                queue=False,
+                api_visibility="private",
+            ).then(None, [message, self._saved, self._link], message, js=_SAVED)
 
     def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
         """Carries the edit of a field out; what hinders it, in words, or nothing.
@@ -149,12 +175,6 @@ class Forms:
         except StudioError as error:
             return f"⚠ {error}"
         return ""
-
-    def _fill(self, link: Link) -> list[Any]:
-        """Shows what changed of the film; what somebody is typing elsewhere stays."""
-        if not link["project"]:
-            return [gr.skip()] * len(self._fields)
-        return [link["film"][name] if name in link["changed"] else gr.skip() for name in self._fields]
 
 
 def shown(board: Storyboard) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,3 +150,11 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 
 def _ours(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:"))
+
+
+def until(page: Page, true: Callable[[], bool], what: str = "it", seconds: float = 60.0) -> None:
+    """Asks again and again, while the page goes on, until it is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what} did not happen"
+        page.wait_for_timeout(20)

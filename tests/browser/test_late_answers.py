@@ -1,0 +1,226 @@
+"""Answers that arrive after another project was opened change nothing of what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import STORY, Story, until
+
+OTHER = """
+title: Another story
+size: 128x72
+fps: 12
+cast: [{name: Ada, look: green}]
+style: morning
+shots: [{caption: Ada waves in the meadow, seconds: 3}, {caption: Ada sits, seconds: 1}]
+"""
+THIRD = OTHER.replace("Another", "A third")
+
+
+@pytest.fixture
+def other(story: Story) -> Story:
+    """A second project in the same studio."""
+    return Story(story.studio, OTHER)
+
+
+def open_project(page: Page, title: str) -> None:
+    """Opens a project from the menu, as a person does."""
+    page.locator(".project-name summary").click()
+    page.locator(".project-name").get_by_role("menuitem", name=title).first.click()
+
+
+def shown(page: Page, title: str) -> None:
+    expect(page.locator(".project-name summary")).to_have_text(title)
+
+
+class Held:
+    """A request that waits before it reaches the studio."""
+
+    def __init__(self, page: Page, routes: list[Route]) -> None:
+        self._page = page
+        self._routes = routes
+
+    def wait(self) -> None:
+        """Until the page has sent it."""
+        until(self._page, lambda: bool(self._routes), "the request")
+
+    def release(self, **answer: Any) -> None:
+        """Lets it through, or answers it with what `Route.fulfill` takes.
+
+        Returns when the page has had the answer and has asked for news after it.
+        """
+        self.wait()
+        route = self._routes[0]
+        with self._page.expect_event("requestfinished", lambda request: request == route.request):
+            route.fulfill(**answer) if answer else route.continue_()
+        for _ in range(2):
+            self._page.wait_for_event("requestfinished", lambda request: "/api/pulse" in request.url)
+
+    def fetch(self) -> str:
+        """Has it answered now; the page is still to get the answer."""
+        self.wait()
+        return self._routes[0].fetch().text()
+
+
+@contextmanager
+def held(page: Page, pattern: str) -> Iterator[Held]:
+    """Holds the first request for an address; later ones go through."""
+    routes: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if routes:
+            route.continue_()
+        else:
+            routes.append(route)
+
+    page.route(pattern, hold)
+    yield Held(page, routes)
+    page.unroute(pattern)
+
+
+def write(page: Page, number: int, caption: str) -> None:
+    page.locator(".caption").nth(number).click()
+    page.locator(".caption textarea").fill(caption)
+    page.keyboard.press("Enter")
+
+
+def undo(page: Page) -> None:
+    page.get_by_role("button", name="Undo").click()
+
+
+def refresh(page: Page) -> None:
+    page.evaluate("window.dispatchEvent(new Event('studio:refresh'))")
+
+
+LATE: list[tuple[str, Callable[[Page], None], str]] = [
+    ("edits", lambda page: write(page, 0, "Mira sits in the meadow"), "Mira sits in the meadow"),
+    ("undo", undo, "Mira waves in the meadow"),
+    ("", refresh, "Mira jumps in the meadow"),
+]
+
+
+@pytest.mark.parametrize(("route", "act", "caption"), LATE, ids=["edit", "undo", "refresh"])
+def test_an_answer_for_another_project_is_not_shown(
+    page: Page, story: Story, other: Story, route: str, act: Callable[[Page], None], caption: str
+) -> None:
+    write(page, 0, "Mira jumps in the meadow")
+    expect(page.locator(".caption").first).to_have_text("Mira jumps in the meadow")
+    with held(page, f"**/api/projects/{story.id}{'/' if route else ''}{route}") as answer:
+        act(page)
+        answer.wait()
+        open_project(page, "Another story")
+        shown(page, "Another story")
+        answer.release()
+    shown(page, "Another story")
+    expect(page.locator(".caption")).to_have_count(2)
+    assert page.evaluate("location.hash") == f"#{other.id}"
+    assert story.shots[0]["caption"] == caption  # it was carried out where it was meant
+    assert other.state()["revision"] == 0
+
+
+def test_the_project_that_was_opened_last_is_shown(page: Page, other: Story) -> None:
+    third = Story(other.studio, THIRD)
+    with held(page, f"**/api/projects/{other.id}/open") as answer:
+        open_project(page, "Another story")
+        answer.wait()
+        open_project(page, "A third story")
+        shown(page, "A third story")
+        answer.release()
+    shown(page, "A third story")
+    assert page.evaluate("location.hash") == f"#{third.id}"
+
+
+def test_an_import_that_ends_late_does_not_switch(page: Page, other: Story, tmp_path: Path) -> None:
+    file = tmp_path / "late.yaml"
+    file.write_text(STORY.replace("A small", "A late"))
+    with held(page, "**/api/projects/import*") as answer:
+        page.locator(".project-name summary").click()
+        page.locator(".menu-body input[type=file]").set_input_files(file)
+        answer.wait()
+        open_project(page, "Another story")
+        shown(page, "Another story")
+        answer.release()
+    shown(page, "Another story")
+    expect(page.locator(".notice")).to_contain_text("“A late story” is ready")
+
+
+def test_commands_that_wait_belong_to_the_project_they_were_made_in(
+    page: Page, story: Story, other: Story
+) -> None:
+    """Those that were made after a slow edit have their turn once another project is open."""
+    with held(page, f"**/api/projects/{story.id}/edits") as answer:
+        write(page, 0, "Mira sits in the meadow")
+        answer.wait()
+        write(page, 1, "Otto sits in the forest")
+        page.locator(".timeline").focus()
+        page.keyboard.press("d")
+        open_project(page, "Another story")
+        shown(page, "Another story")
+        answer.release()
+    expect(page.locator(".notice")).to_contain_text("The last command was left out")
+    assert [shot["caption"][:9] for shot in story.shots] == ["Mira sits", "Otto sits", "Mira and "]
+    assert other.state()["revision"] == 0
+
+
+def test_an_older_state_of_the_same_project_is_not_shown(page: Page, story: Story) -> None:
+    """The state that was asked for first has a take less, at the same revision, and arrives last."""
+    with held(page, f"**/api/projects/{story.id}") as answer:
+        refresh(page)
+        before = answer.fetch()
+        story.render()
+        expect(page.locator(".clip.is-fresh")).to_have_count(3)
+        page.evaluate(
+            """() => {
+              window.fresh = new Set();
+              const count = () => window.fresh.add(document.querySelectorAll(".clip.is-fresh").length);
+              new MutationObserver(count).observe(document.body, { subtree: true, attributes: true });
+              count();
+            }"""
+        )
+        answer.release(body=before, content_type="application/json")
+    assert page.evaluate("[...window.fresh]") == [3]
+
+
+def test_drift_of_another_project_marks_nothing(page: Page, story: Story) -> None:
+    """A copy has shots of the same ids: its shots would be marked by what was found in the other."""
+    mark = {"shot": story.shots[2]["id"], "name": "Mira", "reason": "it changed", "pin": None, "bans": []}
+    with held(page, f"**/api/projects/{story.id}/consistency") as answer:
+        story.render()
+        copy = story.copy()
+        page.route(f"**/api/projects/{copy.id}/consistency", lambda route: None)
+        answer.wait()
+        page.evaluate("(id) => import('/studio-assets/js/store.js').then((store) => store.open(id))", copy.id)
+        page.wait_for_function("(id) => location.hash === `#${id}`", arg=copy.id)
+        answer.release(json={"drifted": [mark]})
+    expect(page.locator(".clip")).to_have_count(3)
+    expect(page.locator(".clip .icon-drift")).to_have_count(0)
+
+
+def test_forms_are_filled_without_asking_the_server(page: Page, story: Story, other: Story) -> None:
+    """What a form shows of one film would be saved into another if an answer came late."""
+    style = page.locator("#form-style textarea")
+    page.route("**/gradio_api/**", lambda route: None)
+    open_project(page, "Another story")
+    expect(style).to_have_value("morning")
+    open_project(page, "A small story")
+    expect(style).to_have_value("")
+    expect(page.locator("#form-cast textarea")).to_have_value("Mira: red\nOtto")
+
+
+def test_a_message_about_another_film_is_not_shown(page: Page, story: Story, other: Story) -> None:
+    title = page.locator("#form-title input, #form-title textarea").first
+    with held(page, "**/gradio_api/run/**") as answer:
+        title.fill("")
+        title.press("Enter")
+        answer.wait()
+        open_project(page, "Another story")
+        expect(title).to_have_value("Another story")
+        answer.release()
+    expect(page.locator(".form-error").first).to_be_empty()
+    assert (story.state()["title"], other.state()["title"]) == ("A small story", "Another story")
