@@ -167,7 +167,9 @@ def test_a_file_name_belongs_to_one_room(package: str) -> None:
 
 SHARED = {
     "projects.py": "projects: their rows, the service's part, the routes",
+    "editing.py": "the service's part that edits, and its routes",
     "queue.py": "the queue: its rows, the service's part, the routes",
+    "rendering.py": "the service's part that renders, and its routes",
     "routing.py": "the routing of queries, and the routes that show it",
     "family.py": "each family of models",
     "loader.py": "each family of models",

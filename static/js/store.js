@@ -158,7 +158,7 @@ export const order = (route, body) =>
     return answer;
   });
 export const render = (wanted, project = view.project.id) => order(`/projects/${project}/render`, wanted);
-export const roll = (shot, count) => order(`/projects/${view.project.id}/shots/${shot}/roll`, { count });
+export const roll = (shot, count) => order(`/projects/${view.project.id}/shots/${shot}/reroll`, { count });
 
 // Opens a project, unless another one is asked for before the answer is there.
 export async function open(id) {
@@ -194,7 +194,7 @@ let latest = 0; // the one whose queue is shown
 export async function pulse() {
   const project = view.project?.id ?? "";
   const asked = ++pulses;
-  const beat = await get(`/pulse?project=${encodeURIComponent(project)}`);
+  const beat = await get(`/projects/${encodeURIComponent(project)}/status`);
   if (beat.queue && asked > latest) {
     latest = asked;
     if (JSON.stringify(beat.queue) !== JSON.stringify(view.queue)) {

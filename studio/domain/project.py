@@ -36,7 +36,7 @@ class Project:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ProjectSummary:
     """A project in the list of all. Times are seconds since 1970."""
 
     id: str

@@ -15,6 +15,7 @@ from studio.domain.file_names import slug
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.exports import EXPORTS, write_export
+from studio.service.uploads import Upload
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.clip_file import jpeg, picture_at
@@ -86,6 +87,13 @@ class ProjectFiles:
                 clips = cut_of(stored.project, known)
                 write_export(kind, board.title, clips, self._artifacts, target)
         return target
+
+    def receive(self, declared: int | None) -> Upload:
+        """A file to write an upload of `declared` bytes to, if the size is known.
+
+        Raises `WrongUse` if it is too large, and `OutputFailed` if the disk is too full.
+        """
+        return Upload(self._root / "scratch", declared)
 
     def import_bundle(self, bundle: Path) -> str:
         """Makes a project of a bundle; returns its id. Raises `BadBundle`."""

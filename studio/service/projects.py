@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from studio.domain.planner import chosen_take, wanted_seed
-from studio.domain.project import Listed, Project
+from studio.domain.project import Project, ProjectSummary
 from studio.domain.storyboard import Storyboard
 from studio.exchange.yaml import parse_storyboard, write_storyboard
 from studio.jobs import queue
@@ -25,7 +25,7 @@ class Projects:
         self._states = states
         self._clock = clock
 
-    def all(self) -> list[Listed]:
+    def all(self) -> list[ProjectSummary]:
         """All projects, the one opened last first; those in the bin are included."""
         with self._database.read() as session:
             return projects.listed(session)

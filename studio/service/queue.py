@@ -25,7 +25,7 @@ class QueueState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pulse:
+class ProjectStatus:
     """What a page polls: the queue, and a stamp that changes with its project."""
 
     stamp: str
@@ -44,11 +44,11 @@ class Queue:
         with self._database.read() as session:
             return _state(session)
 
-    def pulse(self, project: str) -> Pulse:
+    def project_status(self, project: str) -> ProjectStatus:
         """The queue, and a stamp that changes whenever the project does."""
         with self._database.read() as session:
             stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
-            return Pulse(stamp=stamp, queue=_state(session))
+            return ProjectStatus(stamp=stamp, queue=_state(session))
 
     def jobs(self, jobs: Collection[int]) -> list[JobState]:
         """These jobs, without those that were cleared."""

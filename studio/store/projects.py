@@ -17,7 +17,7 @@ from studio.domain.edits import Edit
 from studio.domain.errors import NotThere, Refused, StaleRevision
 from studio.domain.history import Change, difference
 from studio.domain.planner import FinishedTake
-from studio.domain.project import Listed, Project
+from studio.domain.project import Project, ProjectSummary
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
 
@@ -48,11 +48,11 @@ def create(session: Session, project: Project, now: float) -> str:
     return row.id
 
 
-def listed(session: Session) -> list[Listed]:
+def listed(session: Session) -> list[ProjectSummary]:
     """All projects, the one opened last first."""
     rows = session.scalars(select(ProjectRow).order_by(ProjectRow.opened.desc()))
     return [
-        Listed(
+        ProjectSummary(
             id=row.id,
             title=row.document["title"],
             shots=len(row.document["order"]),

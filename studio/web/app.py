@@ -20,7 +20,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from studio import __version__
-from studio.api.routes import routes, tell_errors
+from studio.api.error_answers import answer_errors
+from studio.api.routes import routes
 from studio.api.security import Guard, Login
 from studio.service.studio import Service
 
@@ -73,7 +74,7 @@ def make_app(
     app.openapi_version = "3.0.3"  # what the bundled page of routes reads
     app.include_router(routes(service))
     _document(app)
-    tell_errors(app)
+    answer_errors(app)
     _offer_plotly(app)
     app.mount(ASSETS, _Fresh(directory=STATIC))
     options: dict[str, Any] = BLOCKS

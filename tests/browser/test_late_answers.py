@@ -60,7 +60,7 @@ class Held:
         with self._page.expect_event("requestfinished", lambda request: request == route.request):
             route.fulfill(**answer) if answer else route.continue_()
         for _ in range(2):
-            self._page.wait_for_event("requestfinished", lambda request: "/api/pulse" in request.url)
+            self._page.wait_for_event("requestfinished", lambda request: request.url.endswith("/status"))
 
     def fetch(self) -> str:
         """Has it answered now; the page is still to get the answer."""

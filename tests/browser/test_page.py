@@ -31,7 +31,7 @@ def test_a_page_that_gets_the_focus_asks_at_once_and_no_oftener(page: Page) -> N
           const ask = window.fetch;
           let asked = 0;
           window.fetch = async (url, ...rest) => {
-            if (String(url).includes("/pulse")) (asked += 1, await pause(300));
+            if (String(url).includes("/status")) (asked += 1, await pause(300));
             return ask(url, ...rest);
           };
           for (let nth = 0; nth < 20; nth += 1) (window.dispatchEvent(new Event("focus")), await pause(50));
@@ -78,7 +78,7 @@ def test_nothing_moves_while_a_film_renders(page: Page, story: Story) -> None:
 
 def test_a_stale_edit_is_shown_as_a_conflict(browser: Browser, story: Story) -> None:
     with opened(browser, story.url) as first, opened(browser, story.url) as second:
-        second.route("**/api/pulse*", lambda route: None)  # this tab hears of nothing
+        second.route("**/api/projects/*/status", lambda route: None)  # this tab hears of nothing
         first.locator(".caption").first.click()
         first.locator(".caption textarea").fill("Mira sits")
         first.keyboard.press("Enter")

@@ -11,7 +11,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
-from studio.api.routes import MOST_TEXT, TYPES, routes, tell_errors
+from studio.api.bodies import MOST_TEXT
+from studio.api.error_answers import answer_errors
+from studio.api.media import TAKE_TYPES
+from studio.api.routes import routes
 from studio.api.security import Guard
 from studio.store.database import Database
 from studio.store.upgrade import open_database
@@ -27,7 +30,7 @@ def studio(tmp_path: Path, database: Database) -> Studio:
 def app_of(studio: Studio) -> ASGIApp:
     app = FastAPI()
     app.include_router(routes(studio.service))
-    tell_errors(app)
+    answer_errors(app)
     return Guard(app)
 
 
@@ -270,11 +273,11 @@ def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio
     nothing = client.post(f"/projects/{project}/render", json={})
     assert nothing.status_code == 400
     assert "no shot needs rendering" in nothing.json()["error"]
-    rolled = client.post(f"/projects/{project}/shots/c/roll", json={"count": 2})
+    rolled = client.post(f"/projects/{project}/shots/c/reroll", json={"count": 2})
     assert rolled.status_code == 202
     assert len(rolled.json()) == 2
     for bad in ({"count": 0}, {"count": 9}, {"seed": -1}, {"seed": 2**64}):
-        assert client.post(f"/projects/{project}/shots/c/roll", json=bad).status_code == 400
+        assert client.post(f"/projects/{project}/shots/c/reroll", json=bad).status_code == 400
 
 
 def test_the_queue_is_paused_sorted_and_cleared(client: TestClient, studio: Studio) -> None:
@@ -347,7 +350,7 @@ def take_of(client: TestClient, project: str) -> str:
 def test_files_have_a_fixed_type_and_stay_the_same(client: TestClient, studio: Studio) -> None:
     project = studio.rendered()
     take = take_of(client, project)
-    for kind, type_ in TYPES.items():
+    for kind, type_ in TAKE_TYPES.items():
         file = client.get(f"/projects/{project}/takes/{take}/{kind}")
         assert file.status_code == 200
         assert file.headers["content-type"] == type_
@@ -408,13 +411,12 @@ def test_a_bundle_comes_and_goes(client: TestClient, studio: Studio) -> None:
     assert client.post("/projects/bundle", content=b"PK").status_code == 400
 
 
-def test_a_page_asks_for_the_pulse_and_for_unknown_words(client: TestClient, studio: Studio) -> None:
+def test_a_page_polls_the_status_and_asks_for_unknown_words(client: TestClient, studio: Studio) -> None:
     project = studio.service.projects.create(BOARD)
-    pulse = client.get("/pulse", params={"project": project}).json()
-    assert pulse["stamp"] == client.get(f"/projects/{project}").json()["stamp"]
-    assert pulse["queue"] == client.get("/queue").json()
-    assert client.get("/pulse").status_code == 422
-    assert client.get("/pulse", params={"project": "gone"}).status_code == 404
+    polled = client.get(f"/projects/{project}/status").json()
+    assert polled["stamp"] == client.get(f"/projects/{project}").json()["stamp"]
+    assert polled["queue"] == client.get("/queue").json()
+    assert client.get("/projects/gone/status").status_code == 404
     (span,) = client.post(f"/projects/{project}/unknown", json={"text": "Mira wawes"}).json()
     assert (span["start"], span["stop"]) == (5, 10)
     for text in ("x" * 100_000, "<script>", "\0", "\ud800"):

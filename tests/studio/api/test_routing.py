@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pyarrow import parquet
 
-from studio.api.routes import routes, tell_errors
+from studio.api.error_answers import answer_errors
+from studio.api.routes import routes
 from studio.api.routing import TABLE_TYPES
 from studio.store.database import Database
 from studio.store.upgrade import open_database
@@ -24,7 +25,7 @@ from tests.fakes.inline_studio import Studio
 def client_of(studio: Studio) -> TestClient:
     app = FastAPI()
     app.include_router(routes(studio.service))
-    tell_errors(app)
+    answer_errors(app)
     return TestClient(app, base_url="http://127.0.0.1:7860/api")
 
 

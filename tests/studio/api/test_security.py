@@ -46,7 +46,8 @@ def table(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """(method, path) of all routes, those of routers and apps within included."""
     for route in routes:
         inner = getattr(route, "original_router", route)
-        path = prefix + getattr(route, "path", "")
+        included = getattr(route, "include_context", None)
+        path = prefix + (getattr(route, "path", "") if included is None else included.prefix)
         if hasattr(inner, "routes") and inner.routes:
             yield from table(inner.routes, path)
         else:

@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ MOST = 0.1 if "SOAK_COMMANDS" in os.environ else 0.5
 BOARD = Storyboard(
     title="Forty",
     size=(320, 180),
-    fps=Fraction(12),
+    fps=12.0,
     cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
     shots=tuple(
         Shot(
@@ -68,13 +67,13 @@ def test_a_command_answers_quickly_while_the_model_renders(database: Database, t
     studio = Studio(tmp_path, real=True)
     try:
         with Page(studio) as ask:
-            ask("POST", f"/projects/{project}/shots/s0/roll", {"count": MOST_VARIATIONS})
+            ask("POST", f"/projects/{project}/shots/s0/reroll", {"count": MOST_VARIATIONS})
             while running(ask)["stage"] != "denoise":
                 time.sleep(0.2)
             seconds = []
             for number, command in enumerate(commands()):
                 if number % 20 == 19:  # so that it lasts
-                    ask("POST", f"/projects/{project}/shots/s0/roll", {"count": MOST_VARIATIONS})
+                    ask("POST", f"/projects/{project}/shots/s0/reroll", {"count": MOST_VARIATIONS})
                 seconds.append(timed(ask, project, command))
             running(ask)
     finally:
@@ -86,7 +85,7 @@ def test_a_command_answers_quickly_while_the_model_renders(database: Database, t
 def timed(ask: Page, project: str, command: dict[str, Any]) -> float:
     """The round trip of a command, after what a page asks besides."""
     time.sleep(0.1)
-    ask("GET", f"/pulse?project={project}")
+    ask("GET", f"/projects/{project}/status")
     base = ask("GET", f"/projects/{project}")["revision"]
     began = time.perf_counter()
     state = ask("POST", f"/projects/{project}/edits", {"base": base, "edit": command})

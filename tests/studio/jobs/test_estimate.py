@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ INPUTS = TakeInputs(
     global_caption="",
     cast=(),
     seconds=2.0,
-    fps=Fraction(10),
+    fps=10.0,
     size=(1000, 500),
     seed=1,
 )

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from tests.fakes.renderer import FakeRenderer
 BOARD = Storyboard(
     title="A test",
     size=(96, 64),
-    fps=Fraction(8),
+    fps=8.0,
     style="at night",
     cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
     shots=(

@@ -365,20 +365,20 @@ def test_locked_and_skipped_while_it_waits(studio: Studio) -> None:
 
 def test_a_stamp_changes_with_whatever_is_shown(studio: Studio) -> None:
     project = studio.service.projects.create(BOARD)
-    stamps = [studio.service.queue.pulse(project).stamp]
-    assert studio.service.queue.pulse(project).stamp == stamps[0]
+    stamps = [studio.service.queue.project_status(project).stamp]
+    assert studio.service.queue.project_status(project).stamp == stamps[0]
     assert studio.service.projects.state(project).stamp == stamps[0]
     studio.service.editing.edit(project, SetCaption(shot="a", caption="Mira sits"), base=0)
-    stamps.append(studio.service.queue.pulse(project).stamp)
+    stamps.append(studio.service.queue.project_status(project).stamp)
     studio.service.rendering.render(project, ("a",))
-    waiting = studio.service.queue.pulse(project)
+    waiting = studio.service.queue.project_status(project)
     assert waiting.stamp == stamps[-1]
     assert [job.state for job in waiting.queue.jobs] == ["queued"]
     studio.work()
-    stamps.append(studio.service.queue.pulse(project).stamp)
+    stamps.append(studio.service.queue.project_status(project).stamp)
     studio.service.rendering.reroll(project, "a")
     studio.work()
-    stamps.append(studio.service.queue.pulse(project).stamp)
+    stamps.append(studio.service.queue.project_status(project).stamp)
     assert len(set(stamps)) == len(stamps)
 
 

@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ STEPS = 3
 BOARD = Storyboard(
     title="Test",
     size=(64, 64),
-    fps=Fraction(4),
+    fps=4.0,
     settings=Settings(steps=STEPS),
     shots=(
         Shot(id="a", caption="Mira waves", seconds=0.5),

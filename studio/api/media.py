@@ -1,0 +1,66 @@
+"""Routes that send files: exports of a project, and the files of its takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
+
+from studio.api.error_answers import ERRORS
+from studio.api.requests import ProjectId, TakeId
+from studio.service.studio import Service
+
+TAKE_TYPES: Final = {
+    "clip": "video/mp4",
+    "latents": "application/octet-stream",
+    "trace": "application/octet-stream",
+    "thumbnail": "image/jpeg",
+}
+EXPORT_TYPES: Final = {
+    ".mp4": "video/mp4",
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
+    ".png": "image/png",
+    ".mocz": "application/zip",
+}
+_IMMUTABLE: Final = {"cache-control": "private, max-age=31536000, immutable"}
+
+
+def media_routes(service: Service) -> APIRouter:
+    router = APIRouter(prefix="/projects/{project}", tags=["files"], responses=ERRORS)
+    files = service.files
+
+    @router.get(
+        "/export/{kind}",
+        summary="Export a film",
+        response_class=FileResponse,
+        responses={200: {"content": {type_: {} for type_ in EXPORT_TYPES.values()}}},
+    )
+    def export(project: ProjectId, kind: str) -> FileResponse:
+        """The cut as film.mp4, subtitles.srt, captions.vtt or contact-sheet.png; all as project.mocz."""
+        path = files.export(project, kind)
+        return FileResponse(path, filename=path.name, media_type=EXPORT_TYPES[path.suffix])
+
+    @router.get(
+        "/takes/{take}/frames/{frame}",
+        summary="Read a frame of a take",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
+    def read_still(project: ProjectId, take: TakeId, frame: Annotated[int, Path(ge=0, lt=2**31)]) -> Response:
+        """One frame of a take, counted from 0, as a small JPEG."""
+        return Response(files.still(project, take, frame), media_type="image/jpeg", headers=_IMMUTABLE)
+
+    @router.get(
+        "/takes/{take}/{kind}",
+        summary="Read a file of a take",
+        response_class=FileResponse,
+        responses={200: {"content": {type_: {} for type_ in TAKE_TYPES.values()}}},
+    )
+    def read_media(project: ProjectId, take: TakeId, kind: str) -> FileResponse:
+        """The clip, latents, trace or thumbnail of a take."""
+        path = files.media(project, take, kind)
+        return FileResponse(path, media_type=TAKE_TYPES[kind], headers=_IMMUTABLE)
+
+    return router

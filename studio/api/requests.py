@@ -1,0 +1,65 @@
+"""The bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Path
+from pydantic import BaseModel, Field
+
+from studio.domain.edits import Edit
+
+JobId = Annotated[int, Path(ge=0, lt=2**63, description="The number of a job.")]
+ProjectId = Annotated[str, Path(description="The id of a project.")]
+TakeId = Annotated[str, Path(description="The id of a take.")]
+
+
+class CreateProjectRequest(BaseModel):
+    """The title of a new, empty project."""
+
+    title: str = "Untitled"
+
+
+class EditRequest(BaseModel):
+    """An edit, and the revision of the project that it was made on."""
+
+    base: int
+    edit: Annotated[Edit, Field(discriminator="op")]
+
+
+class UndoRequest(BaseModel):
+    """The revision of the project at which undo or redo was asked for."""
+
+    base: int
+
+
+class UnknownWordsRequest(BaseModel):
+    """A text to look for unknown words in."""
+
+    text: str
+
+
+class RenderRequest(BaseModel):
+    """What to render: the shots that are due, all shots, or the shots with these ids."""
+
+    scope: Literal["due", "all"] = "due"
+    shots: list[str] | None = None
+
+
+class RerollRequest(BaseModel):
+    """How many takes with new seeds to render, or the seed of one."""
+
+    count: int = 1
+    seed: int | None = None
+
+
+class PauseRequest(BaseModel):
+    """Whether the queue is to be paused."""
+
+    paused: bool
+
+
+class MoveJobRequest(BaseModel):
+    """The waiting job before which to move; the end of the queue if null."""
+
+    before: int | None = None
