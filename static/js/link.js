@@ -12,7 +12,7 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     title,
     style,
     size: size.join("x"),
-    fps: told(fps),
+    fps: told(Math.round(fps * 1000) / 1000),
     seed: told(seed),
     cast: cast.map((member) => (member.look ? `${member.name}: ${member.look}` : member.name)).join("\n"),
     model: settings.model ?? "",

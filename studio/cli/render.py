@@ -33,7 +33,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="another seed for the film")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps")
     parser.add_argument("--size", metavar="WxH", help="frame size in pixels")
-    parser.add_argument("--fps", type=float, metavar="N", help="frames per second")
+    parser.add_argument("--fps", metavar="N", help="frames per second, such as 24, 23.976 or 30000/1001")
     parser.add_argument("--top-k", type=int, metavar="N", help="chunks of the past each token looks at")
     parser.add_argument("--model", metavar="DIR|HUB_ID", help="another model than the embedded one")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and how long it takes")
@@ -145,13 +145,16 @@ def _render(board: Storyboard, only: frozenset[int] | None, args: argparse.Names
 
 def _overridden(board: Storyboard, args: argparse.Namespace) -> Storyboard:
     """The storyboard with the settings of the command line in place of its own."""
+    from studio.domain.frame_rate import parse_rate
     from studio.domain.storyboard import parse_size
 
     settings = {"steps": args.steps, "top_k": args.top_k}
-    film = {"seed": args.seed, "fps": args.fps}
+    film = {"seed": args.seed}
     try:
         if args.size is not None:
             board = replace(board, size=parse_size(args.size))
+        if args.fps is not None:
+            board = replace(board, fps=parse_rate(args.fps))
         board = replace(board, **{name: value for name, value in film.items() if value is not None})
         chosen = {name: value for name, value in settings.items() if value is not None}
         return replace(board, settings=replace(board.settings, **chosen))

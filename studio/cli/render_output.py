@@ -9,6 +9,7 @@ from typing import TextIO
 
 from studio.cli.progress import in_words
 from studio.domain.film_plan import BACK, PlannedShot
+from studio.domain.frame_rate import rate_to_json
 from studio.domain.storyboard import Storyboard, named, steering
 from studio.exchange.takes import FilmFolder, Take
 from studio.jobs.estimate import Rates
@@ -138,9 +139,9 @@ def film(
             "captions": str(made.captions),
             "contact_sheet": str(made.contact_sheet),
             "frames": made.frames,
-            "seconds": sum(take.frames / take.inputs.fps for take in made.takes.values()),
+            "seconds": sum(float(take.frames / take.inputs.fps) for take in made.takes.values()),
             "size": first.size,
-            "fps": first.fps,
+            "fps": rate_to_json(first.fps),
             "shots": [
                 {
                     "number": index + 1,

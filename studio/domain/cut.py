@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Generic, TypeVar
 
 from studio.domain.errors import Refused
+from studio.domain.frame_rate import rate_in_words
 from studio.domain.planner import FinishedTake, chosen_take
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot
@@ -27,7 +28,7 @@ class Clip(Generic[TakeT]):
 
     @property
     def seconds(self) -> Fraction:
-        return self.frames / Fraction(self.take.inputs.fps)
+        return self.frames / self.take.inputs.fps
 
     @property
     def middle(self) -> int:
@@ -60,7 +61,7 @@ def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], .
     return tuple(clips)
 
 
-def shown_frames(shot: Shot, frames: int, fps: float) -> tuple[int, int]:
+def shown_frames(shot: Shot, frames: int, fps: Fraction) -> tuple[int, int]:
     """The first frame of a take of `frames` that a shot shows, and how many it shows, at least one."""
     first = min(round(shot.trim * fps), frames - 1)
     return first, max(1, min(round(shot.seconds * fps), frames - first))
@@ -70,7 +71,9 @@ def _check_formats(clips: Sequence[Clip[TakeT]]) -> None:
     formats: dict[str, list[str]] = {}
     for clip in clips:
         width, height = clip.take.inputs.size
-        formats.setdefault(f"{width}x{height} at {clip.take.inputs.fps:g} fps", []).append(str(clip.number))
+        formats.setdefault(f"{width}x{height} at {rate_in_words(clip.take.inputs.fps)} fps", []).append(
+            str(clip.number)
+        )
     if len(formats) > 1:
         told = "; ".join(f"shot {', '.join(numbers)} in {kind}" for kind, numbers in formats.items())
         raise Refused(f"these do not fit into one film: {told}. Render those that differ again")

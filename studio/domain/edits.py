@@ -9,10 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
 from studio.domain.errors import BadStoryboard, Refused, StoryField
+from studio.domain.frame_rate import typed_rate
 from studio.domain.planner import FinishedTake, wanted_seed
 from studio.domain.project import Project
 from studio.domain.storyboard import SECONDS, CastMember, Settings, Shot, target
@@ -33,12 +35,14 @@ class SetFilm:
     title: str | None = None
     style: str | None = None
     size: tuple[int, int] | None = None
-    fps: float | None = None
+    fps: Fraction | float | None = None
     seed: int | None = None
 
     def apply(self, project: Project, takes: Takes) -> Project:
         given = {name: getattr(self, name) for name in ("title", "style", "size", "fps", "seed")}
         chosen = {name: value for name, value in given.items() if value is not None}
+        if self.fps is not None:
+            chosen["fps"] = typed_rate(self.fps)
         return replace(project, board=replace(project.board, **chosen))
 
     def words(self, project: Project) -> str:

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+from studio.domain.frame_rate import exact_rate, rate_to_json
 from studio.domain.storyboard import Steered, Storyboard, named, steering
 
 
@@ -25,7 +27,7 @@ class TakeInputs:
     global_caption: str
     cast: tuple[str, ...]
     seconds: float
-    fps: float
+    fps: Fraction
     size: tuple[int, int]
     seed: int
     steps: int | None = None
@@ -35,6 +37,9 @@ class TakeInputs:
     pins: tuple[str, ...] = ()
     bans: tuple[str, ...] = ()
     boosts: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fps", exact_rate(self.fps))
 
     @property
     def places(self) -> dict[str, int]:
@@ -48,7 +53,7 @@ class TakeInputs:
     @property
     def take_id(self) -> str:
         """Equal inputs give equal pixels, so the digest of what decides them names the take."""
-        decisive = {**vars(self), "cast": self.places}
+        decisive = {**vars(self), "cast": self.places, "fps": rate_to_json(self.fps)}
         text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -41,7 +41,7 @@ class FinishedTake:
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.inputs.fps
+        return float(self.frames / self.inputs.fps)
 
     def share(self, take: str) -> float:
         """The share of one take in what this one drew from all it could look at, 0–1."""

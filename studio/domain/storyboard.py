@@ -11,10 +11,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal
 
 from studio.domain.errors import BadStoryboard
+from studio.domain.frame_rate import exact_rate
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 8
@@ -138,7 +140,7 @@ class Storyboard:
     cast: tuple[CastMember, ...] = ()
     style: str = ""
     size: tuple[int, int] = (1280, 720)
-    fps: float = 24.0
+    fps: Fraction = Fraction(24)
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
 
@@ -153,6 +155,7 @@ class Storyboard:
                 )
             if side % 2:
                 raise BadStoryboard(f"the {name} must be even, got {side}", ("size",))
+        object.__setattr__(self, "fps", exact_rate(self.fps))
         _number(self.fps, "fps", *FPS)
         _seed(self.seed, "seed")
         self._check_cast()
@@ -316,11 +319,11 @@ def _target(value: str, name: str) -> None:
         raise BadStoryboard(f"names no part after the /, got {value!r}", (name,))
 
 
-def _number(value: float, name: str, low: float, high: float, *, unit: str = "") -> None:
+def _number(value: float | Fraction, name: str, low: float, high: float, *, unit: str = "") -> None:
     if not math.isfinite(value):
         raise BadStoryboard("must be a finite number", (name,))
     if not low <= value <= high:
-        raise BadStoryboard(f"must lie within {low:g}–{high:g}{unit}, got {value:g}", (name,))
+        raise BadStoryboard(f"must lie within {low:g}–{high:g}{unit}, got {float(value):g}", (name,))
 
 
 def _seed(value: int, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join
 from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.store.artifacts import Artifacts
+from studio.store.documents import inputs_to_json
 from studio.store.takes import StoredTake
 
 EXPORTS: Final = ("film.mp4", "subtitles.srt", "captions.vtt", "contact-sheet.png")
@@ -68,7 +68,7 @@ def _recipe(title: str, clips: tuple[CutClip, ...]) -> dict[str, object]:
                 "backend": clip.take.backend,
                 "first_frame": clip.first,
                 "frames": clip.frames,
-                **asdict(clip.take.inputs),
+                **inputs_to_json(clip.take.inputs),
             }
             for clip in clips
         ],

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from moc_engine.files import atomic_folder, remove_abandoned, write_text
 from studio.domain.errors import DamagedFolder
 from studio.domain.film_plan import ChosenTake
+from studio.domain.frame_rate import rate_to_json
 from studio.domain.inputs import TakeInputs
 
 _FORMAT: Final = 1
@@ -188,4 +189,4 @@ def _read_take(path: Path) -> Take | None:
 
 
 def _json(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(record, indent=2, ensure_ascii=False, default=rate_to_json) + "\n"

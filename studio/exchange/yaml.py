@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -19,6 +20,7 @@ from typing import Final, TypeVar, cast
 import yaml
 
 from studio.domain.errors import BadStoryboard, StoryField
+from studio.domain.frame_rate import exact_rate, parse_rate, rate_in_words
 from studio.domain.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
@@ -72,7 +74,11 @@ def write_storyboard(board: Storyboard) -> str:
     """
     places = {shot.id: place for place, shot in enumerate(board.shots, start=1)}
     plain = Storyboard(title=board.title)
-    film = _differing(board, plain, ("style", "fps", "seed"))
+    film = {
+        **_differing(board, plain, ("style",)),
+        **({} if board.fps == plain.fps else {"fps": _written_rate(board.fps)}),
+        **_differing(board, plain, ("seed",)),
+    }
     size = {} if board.size == plain.size else {"size": f"{board.size[0]}x{board.size[1]}"}
     settings = _differing(board.settings, plain.settings, _SETTINGS_KEYS)
     document = {
@@ -101,6 +107,12 @@ def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, obj
         **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
         **{word: shots for word, shots in steering.items() if shots},
     }
+
+
+def _written_rate(rate: Fraction) -> float | str:
+    """A number that is read back as this rate, else a fraction."""
+    short = rate_in_words(rate)
+    return float(short) if parse_rate(short) == rate else f"{rate.numerator}/{rate.denominator}"
 
 
 def _numbered(name: str, numbers: Mapping[str, int]) -> int | str | None:
@@ -175,7 +187,7 @@ class _Reader:
             title=top.get("title", _text, _title_from(path)),
             style=top.get("style", _text, ""),
             size=top.get("size", _size, (1280, 720)),
-            fps=top.get("fps", _number, 24.0),
+            fps=top.get("fps", _rate, Fraction(24)),
             seed=top.get("seed", _whole, 0),
             settings=self._settings(top.get("settings", _as_it_is, Map((), node.line))),
             cast=tuple(self._member(member, i) for i, member in enumerate(top.get("cast", _list, ()))),
@@ -278,6 +290,18 @@ def _number(node: Node) -> float:
     if not _NUMBER.fullmatch(text):
         raise BadStoryboard(f"must be a number, got '{shown(text)}'")
     return float(text)
+
+
+def _rate(node: Node) -> Fraction:
+    text = _unquoted(node, "must be a number or a fraction")
+    if _NOT_FINITE.fullmatch(text):
+        raise BadStoryboard("must be a finite number")
+    try:
+        return parse_rate(text)
+    except BadStoryboard as error:
+        if _NUMBER.fullmatch(text):  # negative, or with an exponent
+            return exact_rate(float(text))
+        raise BadStoryboard(str(error)) from error
 
 
 def _whole(node: Node) -> int:

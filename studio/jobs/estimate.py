@@ -33,7 +33,7 @@ class Rates:
 
     def drawing(self, inputs: TakeInputs) -> float:
         width, height = inputs.size
-        return self.draw * inputs.seconds * inputs.fps * width * height / 1e6
+        return self.draw * inputs.seconds * float(inputs.fps) * width * height / 1e6
 
     def seconds(self, inputs: TakeInputs) -> float:
         """The seconds one take should need."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
@@ -11,6 +11,7 @@ from moc_engine.contract import ContextTake, RenderRequest
 from studio import __version__
 from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import target
+from studio.store.documents import inputs_to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], outp
         global_caption=inputs.global_caption,
         cast=inputs.cast,
         seconds=inputs.seconds,
-        fps=inputs.fps,
+        fps=float(inputs.fps),
         size=inputs.size,
         seed=inputs.seed,
         output=output,
@@ -60,7 +61,7 @@ def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], outp
         ),
         routing=RoutingChoice(top_k=inputs.top_k),
         sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
-        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **asdict(inputs)},
+        recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
     )
 
 

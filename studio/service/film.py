@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderResult
@@ -17,12 +16,14 @@ from studio.domain.cut import shown_frames
 from studio.domain.errors import WrongUse
 from studio.domain.file_names import slug
 from studio.domain.film_plan import ChosenTake, PlannedShot
+from studio.domain.frame_rate import rate_in_words, rate_to_json
 from studio.domain.storyboard import Storyboard
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join
 from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.exchange.takes import FilmFolder, FilmRecord, Take, write_take
 from studio.jobs.requests import Seen, request_for
+from studio.store.documents import inputs_to_json
 from studio.store.os_errors import os_errors_as_studio_errors
 
 
@@ -73,7 +74,7 @@ def check_formats(plan: Sequence[PlannedShot], takes: Mapping[str, Take]) -> Non
     for shot in plan:
         if shot.take is not None:
             inputs = takes[shot.take].inputs if shot.action == "keep" else shot.inputs
-            kind = f"{inputs.size[0]}x{inputs.size[1]} at {inputs.fps:g} fps"
+            kind = f"{inputs.size[0]}x{inputs.size[1]} at {rate_in_words(inputs.fps)} fps"
             kinds.setdefault(kind, []).append(shot.index + 1)
     if len(kinds) > 1:
         told = [f"shot {', '.join(map(str, numbers))} in {kind}" for kind, numbers in kinds.items()]
@@ -127,9 +128,7 @@ def assemble(
     )
     with os_errors_as_studio_errors(folder.root):
         join(list(pieces.values()), film.path, title=board.title, recipe=recipe(board, takes))
-        cues = cues_of(
-            [(takes[index].caption, piece.frames / Fraction(board.fps)) for index, piece in pieces.items()]
-        )
+        cues = cues_of([(takes[index].caption, piece.frames / board.fps) for index, piece in pieces.items()])
         write_text(film.subtitles, as_srt(cues))
         write_text(film.captions, as_webvtt(cues))
         panels = [
@@ -151,9 +150,9 @@ def recipe(board: Storyboard, takes: Mapping[int, Take]) -> dict[str, object]:
     """Everything needed to make the film again: the storyboard and what each take was made from."""
     return {
         "program": f"moc-studio {__version__}",
-        "storyboard": asdict(board),
+        "storyboard": {**asdict(board), "fps": rate_to_json(board.fps)},
         "shots": [
-            {"number": index + 1, "take": take.id, "backend": take.backend, **asdict(take.inputs)}
+            {"number": index + 1, "take": take.id, "backend": take.backend, **inputs_to_json(take.inputs)}
             for index, take in takes.items()
         ],
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from studio.domain.frame_rate import rate_to_json
 from studio.domain.history import Document
 from studio.domain.inputs import TakeInputs
 from studio.domain.project import Project
@@ -23,6 +24,7 @@ def to_document(project: Project) -> Document:
     return {
         **board,
         "size": list(project.board.size),
+        "fps": rate_to_json(project.board.fps),
         "cast": list(board["cast"]),
         "order": [shot["id"] for shot in shots],
         "shots": {shot["id"]: _plain(shot) for shot in shots},
@@ -51,7 +53,7 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def inputs_to_json(inputs: TakeInputs) -> dict[str, Any]:
-    return _plain(asdict(inputs))
+    return {**_plain(asdict(inputs)), "fps": rate_to_json(inputs.fps)}
 
 
 def inputs_from_json(data: dict[str, Any]) -> TakeInputs:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
+from studio.domain.frame_rate import parse_rate, rate_in_words
 from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_size
 from studio.service.studio import Service
 
@@ -64,7 +65,7 @@ class Forms:
             self._film(
                 "fps",
                 gr.Textbox(label="Frames per second", max_length=20, elem_id="form-fps"),
-                _number("fps"),
+                lambda value: parse_rate(str(value).replace(",", ".")),
             )
             self._film("seed", gr.Textbox(label="Seed", max_length=20, elem_id="form-seed"), _whole("seed"))
 
@@ -184,7 +185,7 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "title": board.title,
         "style": board.style,
         "size": f"{board.size[0]}x{board.size[1]}",
-        "fps": f"{board.fps:g}",
+        "fps": rate_in_words(board.fps),
         "seed": str(board.seed),
         "cast": "\n".join(f"{m.name}: {m.look}" if m.look else m.name for m in board.cast),
         "model": settings.model or "",

@@ -5,6 +5,7 @@ Unless another renderer is handed in.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 from studio.domain.storyboard import CastMember, Shot, Storyboard
@@ -17,7 +18,7 @@ from tests.fakes.renderer import FakeRenderer
 BOARD = Storyboard(
     title="Test",
     size=(64, 64),
-    fps=8.0,
+    fps=Fraction(8),
     cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
     shots=(
         Shot(id="a", caption="Mira waves", seconds=1.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def add_long_story(root: Path, shots: int) -> str:
     board = Storyboard(
         title="Long",
         size=SIZE,
-        fps=8.0,
+        fps=Fraction(8),
         cast=(CastMember(name="Mira"), CastMember(name="Otto")),
         shots=tuple(
             Shot(id=f"s{nth}", caption=f"Mira waves on the beach {nth}", seconds=1.0) for nth in range(shots)

@@ -31,7 +31,7 @@ def test_frames_come_back_in_their_colours(tmp_path: Path) -> None:
         assert np.abs(frame.mean(axis=(0, 1)) - colour).max() < 4
 
 
-@pytest.mark.parametrize("fps", [1.0, 12.0, 24.0, 29.97, 60.0])
+@pytest.mark.parametrize("fps", [1.0, 12.0, 24.0, 24_000 / 1001, 29.97, 60_000 / 1001])
 def test_the_clip_is_what_players_want(tmp_path: Path, fps: float) -> None:
     path = tmp_path / "clip.mp4"
     write(path, fps, comment='{"title": "Füchse – 狐"}')
@@ -76,3 +76,11 @@ def test_wrong_sizes_and_rates_are_refused() -> None:
 def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frame"), ClipWriter(tmp_path / "clip.mp4", (96, 64), 24.0) as clip:
         clip.write(flat(COLOURS[0], (64, 96)))
+
+
+@pytest.mark.parametrize("rate", [24, 30, 60])
+def test_rates_of_broadcasting_are_exact(tmp_path: Path, rate: int) -> None:
+    exact = Fraction(rate * 1000, 1001)
+    write(tmp_path / "clip.mp4", float(exact))
+    with av.open(tmp_path / "clip.mp4") as clip:
+        assert clip.streams.video[0].average_rate == exact

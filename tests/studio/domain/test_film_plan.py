@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given
@@ -72,7 +73,7 @@ def test_what_decides_pixels_decides_the_take() -> None:
         replace(BOARD, style="night"),
         replace(BOARD, seed=1),
         replace(BOARD, size=(64, 64)),
-        replace(BOARD, fps=25.0),
+        replace(BOARD, fps=Fraction(25)),
         replace(BOARD, cast=(CastMember(name="Mira", look="green"),)),
         replace(BOARD, cast=(CastMember(name="Otto"), *BOARD.cast)),
         replace(BOARD, cast=(CastMember(name="waves"),)),

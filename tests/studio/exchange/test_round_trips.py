@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ MOST = 0.1 if "SOAK_COMMANDS" in os.environ else 0.5
 BOARD = Storyboard(
     title="Forty",
     size=(320, 180),
-    fps=12.0,
+    fps=Fraction(12),
     cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
     shots=tuple(
         Shot(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -340,3 +341,23 @@ def test_steering_that_sleeps_is_not_written() -> None:
     story = parse_storyboard("shots: [{caption: a}, {caption: b, pins: [1]}]", "x.yaml")
     turned = replace(story, shots=story.shots[::-1])
     assert "pins" not in write_storyboard(turned)
+
+
+@pytest.mark.parametrize("written", ["23.976", "24000/1001", "24000 / 1001"])
+def test_a_broadcast_rate_is_exact_and_comes_back(written: str) -> None:
+    board = parse_storyboard(f"title: x\nfps: {written}\nshots: [{{caption: a}}]", "x.yaml")
+    assert board.fps == Fraction(24_000, 1001)
+    assert "fps: 23.976" in write_storyboard(board)
+    assert parse_storyboard(write_storyboard(board), "x.yaml").fps == board.fps
+
+
+def test_an_odd_rate_comes_back() -> None:
+    board = Storyboard(title="x", fps=Fraction(2997, 125))
+    assert "fps: 2997/125" in write_storyboard(board)
+    assert parse_storyboard(write_storyboard(board), "x.yaml").fps == board.fps
+
+
+@pytest.mark.parametrize("fps", ["x", "1/0", "'24'", "[24]"])
+def test_what_is_no_rate_is_refused_with_its_line(fps: str) -> None:
+    with pytest.raises(BadStoryboard, match=r"x\.yaml:2: fps: must be a number or a fraction"):
+        parse_storyboard(f"title: x\nfps: {fps}\nshots: [{{caption: a}}]", "x.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from studio.inspect.words import in_words, paragraph, told_links
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
 
 INPUTS = TakeInputs(
-    model="m", caption="", global_caption="", cast=(), seconds=1.0, fps=8.0, size=(64, 64), seed=0
+    model="m", caption="", global_caption="", cast=(), seconds=1.0, fps=Fraction(8), size=(64, 64), seed=0
 )
 
 

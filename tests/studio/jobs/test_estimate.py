@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ INPUTS = TakeInputs(
     global_caption="",
     cast=(),
     seconds=2.0,
-    fps=10.0,
+    fps=Fraction(10),
     size=(1000, 500),
     seed=1,
 )

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tests.fakes.renderer import FakeRenderer
 BOARD = Storyboard(
     title="A test",
     size=(96, 64),
-    fps=8.0,
+    fps=Fraction(8),
     style="at night",
     cast=(CastMember(name="Mira", look="red"), CastMember(name="Otto")),
     shots=(

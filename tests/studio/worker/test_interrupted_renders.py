@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ STEPS = 3
 BOARD = Storyboard(
     title="Test",
     size=(64, 64),
-    fps=4.0,
+    fps=Fraction(4),
     settings=Settings(steps=STEPS),
     shots=(
         Shot(id="a", caption="Mira waves", seconds=0.5),
