@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
@@ -41,5 +44,18 @@ def is_running(pid: int, started: float | None = None) -> bool:
         return False
 
 
-_SAME_START = 1.0
-"""Seconds by which two readings of one start may differ: it is worked out from the time of booting."""
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kills a child process of this one and all processes that it started, and waits for its end."""
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+
+
+_SAME_START: Final = 5.0
+"""Seconds by which two readings of one start may differ: the system derives it from its clock."""

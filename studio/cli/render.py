@@ -77,7 +77,9 @@ def _render_project(args: argparse.Namespace) -> int:
                 print(f"{len(planned)} of {len(shots)} shots to render", file=sys.stderr)
             return 0
         done = work_off(args, service, service.rendering.render(project, scope))
-        takes = {shot.id: shot.take for shot in service.projects.state(project).shots}
+        takes: dict[str | None, str | None] = {
+            shot.id: shot.take for shot in service.projects.state(project).shots
+        }
     if args.json:
         print(json.dumps([asdict(job) for job in done], indent=2, ensure_ascii=False))
     else:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
         (args.root / "logs").mkdir(parents=True, exist_ok=True)
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
-        supervisor = Supervisor(args.root, service.queue.worker_died, silent=service.queue.worker_is_silent)
+        supervisor = Supervisor(args.root, service.queue)
         hosts = (args.host, *args.allow_host)
         app = make_app(service, supervisor, hosts=hosts, login=login)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))

@@ -1,10 +1,10 @@
-"""Jobs: one shot each, and what may become of them.
+"""Jobs: the states they pass through, and the claim that a worker has on one.
 
-    Queued ─► Running ─► Done | Failed | Cancelled
+    queued ─► running ─► done | failed | cancelled
       ▲          │
-      └──────────┘ the worker was lost; after `ATTEMPTS` such losses: Parked
+      └──────────┘ the worker was lost; after `ATTEMPTS` losses: parked
 
-Cancelled, Failed and Parked jobs can be queued again by a person.
+Cancelled, failed and parked jobs can be queued again by a person.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ATTEMPTS: Final = 2
-"""How many workers a job may take down before it is parked."""
+from studio.jobs.order import Order
 
-BEAT: Final = 5.0
-"""Seconds between two signs of life of a worker."""
+ATTEMPTS: Final = 2
+"""Lost workers after which a job is parked."""
+
+HEARTBEAT: Final = 5.0
+"""Seconds between two heartbeats of a worker."""
 
 LEASE: Final = 30.0
-"""Seconds without a sign of life after which a job is taken from its worker."""
+"""Seconds without a heartbeat after which a job is taken from its worker."""
+
+LOADING_LEASES: Final = 4
+"""Leases without a heartbeat while a model is loaded: native code may hold up all threads of the worker."""
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "parked"]
 
@@ -28,24 +33,8 @@ RETRIED: Final[frozenset[State]] = frozenset({"failed", "cancelled", "parked"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is asked for: a shot, why, how many seconds it should take.
-
-    `seed` rolls it anew with that seed. With `keep_context` it sees what its chosen take saw, not what
-    stands before it now. Where one of several is only to be looked at, it does not `replace` the chosen take.
-    """
-
-    shot: str
-    reason: str
-    seconds: float
-    seed: int | None = None
-    keep_context: bool = False
-    replace: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a running job is: its stage, the step of so many within it, and the seconds left."""
+    """The stage of a running job, the step within it, and the seconds left."""
 
     stage: str
     step: int = 0
@@ -55,21 +44,21 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it stands. `place` orders those that wait; times are seconds since 1970.
+    """A job as it is now. `position` orders the queue; times are seconds since 1970.
 
-    `picture` counts the previews there have been.
+    `picture` counts its preview pictures. `result` is what it made, such as the id of a take.
     """
 
     id: int
-    project: str
+    project: str | None
     order: Order
-    place: float
+    position: float
     state: State
     attempts: int
     progress: Progress | None
     picture: int
     error: str | None
-    take: str | None
+    result: str | None
     created: float
     started: float | None
     finished: float | None
@@ -77,13 +66,13 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A worker's hold on a job, good until it is lost; `fence` tells it from earlier and later ones.
+    """A worker's claim on a job; `fence` tells it from earlier and later claims on the same job.
 
-    It is lost after `lease` seconds without a sign of life, to whoever asks for work then.
+    It is lost once another worker asks for work after `lease` seconds without a heartbeat.
     """
 
     job: int
-    project: str
+    project: str | None
     order: Order
     worker: str
     fence: int
@@ -91,5 +80,5 @@ class Claim:
 
 
 def after_loss(attempts: int) -> State:
-    """What becomes of a job whose worker was lost, when `attempts` workers have tried it."""
+    """The state of a job whose worker was lost, when `attempts` workers have tried it."""
     return "parked" if attempts >= ATTEMPTS else "queued"

@@ -1,6 +1,8 @@
-"""From a claimed job to a kept take: what a render sees is frozen at the claim, what it made is kept whole.
+"""Render jobs: their inputs are fixed at the claim, and the finished take is stored whole or not at all.
 
-Each function is part of the caller's transaction.
+    claim ─► freeze_request ─► engine_request ─► the engine renders ─► collect_take ─► commit_take
+
+Functions with a session are part of the caller's transaction.
 """
 
 from __future__ import annotations
@@ -19,21 +21,33 @@ from studio.domain.inputs import TakeInputs
 from studio.domain.planner import shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import shot_seed
-from studio.jobs import queue
+from studio.jobs import claims
 from studio.jobs.job import Claim
-from studio.jobs.requests import Seen, request_for
+from studio.jobs.order import RenderOrder
+from studio.jobs.requests import ContextSource, request_for
 from studio.store import projects, takes
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.casting import with_inferred_cast
+from studio.store.clock import database_time
 from studio.store.filmstrip import write_filmstrip
 from studio.store.takes import StoredTake
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frozen:
-    """What a job renders: its inputs, and the takes it may look at as (place, shot id, take).
+class RenderClaim:
+    """A claim on a render job: its project and its order."""
 
-    `before` is the shot with its choice as they stood, `finished` the take that these inputs made already.
+    claim: Claim
+    project: str
+    order: RenderOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenRequest:
+    """What a job renders: its inputs, and the takes of its context as (place, shot id, take).
+
+    `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
+    already, if any.
     """
 
     inputs: TakeInputs
@@ -46,8 +60,19 @@ class Frozen:
     model: str | None
 
 
-def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]) -> Frozen:
-    """Fixes what the claimed job is about to render. Raises `Refused` where nothing is to be rendered."""
+def model_of(session: Session, claim: RenderClaim) -> str | None:
+    """The model that the job's project renders with."""
+    return projects.project_of(session, claim.project).board.settings.model
+
+
+def freeze_request(
+    session: Session, claim: RenderClaim, identify: Callable[[str | None], str]
+) -> FrozenRequest:
+    """Fixes what the claimed job renders. Raises `Refused` where nothing is to be rendered.
+
+    `identify` gives the identity of a model's weights.
+    """
+    projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
     project, known = with_inferred_cast(stored.project), takes.takes_of(session, claim.project)
     place = project.place(claim.order.shot)
@@ -73,26 +98,26 @@ def freeze(session: Session, claim: Claim, identify: Callable[[str | None], str]
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)
-    asked = shot_seed(project.board, place)
-    places = _numbers([project.place(shot_id) for shot_id, _ in pairs], place)
-    return Frozen(
+    own_seed = shot_seed(project.board, place)
+    numbers = _context_numbers([project.place(shot_id) for shot_id, _ in pairs], place)
+    return FrozenRequest(
         inputs=inputs,
         caption=shot.caption,
-        place=max([place, *(number + 1 for number in places)]),
+        place=max([place, *(number + 1 for number in numbers)]),
         context=tuple(
-            (number, shot_id, known[take]) for number, (shot_id, take) in zip(places, pairs, strict=True)
+            (number, shot_id, known[take]) for number, (shot_id, take) in zip(numbers, pairs, strict=True)
         ),
-        before=_as_it_stands(stored.project, claim.order.shot),
-        rolled_from=None if inputs.seed == asked else asked,
+        before=_shot_and_choice(stored.project, claim.order.shot),
+        rolled_from=None if inputs.seed == own_seed else own_seed,
         finished=inputs.take_id if inputs.take_id in known else None,
         model=project.board.settings.model,
     )
 
 
-def request_of(frozen: Frozen, artifacts: Artifacts, output: Path) -> RenderRequest:
-    """What the engine is asked for."""
+def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) -> RenderRequest:
+    """The request to the engine, which writes its files into the folder `output`."""
     context = [
-        Seen(
+        ContextSource(
             id=take.id,
             place=number,
             inputs=take.inputs,
@@ -104,20 +129,22 @@ def request_of(frozen: Frozen, artifacts: Artifacts, output: Path) -> RenderRequ
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A finished render whose files are in their places."""
+class CollectedTake:
+    """A finished take whose files are among the artifacts."""
 
     take: StoredTake
     artifacts: tuple[Artifact, ...]
 
 
-def gather(frozen: Frozen, result: RenderResult, artifacts: Artifacts, now: float) -> Made:
-    """Puts a render's files among the artifacts, with a strip of pictures, and describes the take."""
-    thumbnail = result.clip.with_name("filmstrip.jpg")
-    write_filmstrip(result.clip, thumbnail)
+def collect_take(
+    frozen: FrozenRequest, result: RenderResult, artifacts: Artifacts, now: float
+) -> CollectedTake:
+    """Moves a render's files among the artifacts, with a filmstrip, and describes the take."""
+    filmstrip = result.clip.with_name("filmstrip.jpg")
+    write_filmstrip(result.clip, filmstrip)
     trace = RoutingTrace.load(result.trace)
-    files = [artifacts.put(file) for file in (result.clip, result.latents, result.trace, thumbnail)]
-    clip, latents, routing, pictures = (file.digest for file in files)
+    files = [artifacts.put(file) for file in (result.clip, result.latents, result.trace, filmstrip)]
+    clip, latents, routing, thumbnail = (file.digest for file in files)
     take = StoredTake(
         id=frozen.inputs.take_id,
         inputs=frozen.inputs,
@@ -134,42 +161,44 @@ def gather(frozen: Frozen, result: RenderResult, artifacts: Artifacts, now: floa
         clip=clip,
         latents=latents,
         trace=routing,
-        thumbnail=pictures,
+        thumbnail=thumbnail,
         created=now,
     )
-    return Made(take=take, artifacts=tuple(files))
+    return CollectedTake(take=take, artifacts=tuple(files))
 
 
-def commit(session: Session, claim: Claim, frozen: Frozen, made: Made | None, now: float) -> None:
-    """Keeps a finished take and ends the job; without `made` the take was there already.
+def commit_take(
+    session: Session, claim: RenderClaim, frozen: FrozenRequest, collected: CollectedTake | None
+) -> None:
+    """Stores a finished take and ends the job; without `collected` the take was stored before.
 
-    The take becomes the chosen one unless the shot or its choice was changed since the claim, or it was
-    ordered only to be looked at. Raises `LostClaim` where the job was taken away, and `RenderCancelled` where
-    somebody cancelled it; nothing is kept then.
+    The take becomes the chosen one unless the shot or its choice changed since the claim, or the order was
+    not to replace it. Raises `LostClaim` where the job was taken away, and `RenderCancelled` where somebody
+    cancelled it; nothing is stored then.
     """
-    if not queue.beat(session, claim, now):
+    if not claims.heartbeat(session, claim.claim):
         raise RenderCancelled("the render was cancelled")
-    take = frozen.inputs.take_id
-    if made is not None:
-        takes.keep_artifacts(session, made.artifacts, now)
-        takes.keep(session, claim.project, made.take)
-    projects.add_to_strip(session, claim.project, claim.order.shot, take, now)
+    take, shot, now = frozen.inputs.take_id, claim.order.shot, database_time(session)
+    if collected is not None:
+        takes.keep_artifacts(session, collected.artifacts, now)
+        takes.keep(session, claim.project, collected.take)
+    projects.add_to_strip(session, claim.project, shot, take, now)
     project = projects.project_of(session, claim.project)
-    untouched = _as_it_stands(project, claim.order.shot) == frozen.before
-    if untouched and (claim.order.replace or claim.order.shot not in project.chosen):
-        projects.choose(session, claim.project, claim.order.shot, take)
-    queue.finish(session, claim, take, now)
+    unchanged = _shot_and_choice(project, shot) == frozen.before
+    if unchanged and (claim.order.replace or shot not in project.chosen):
+        projects.choose(session, claim.project, shot, take)
+    claims.finish(session, claim.claim, take)
 
 
-def _as_it_stands(project: Project, shot: str) -> object:
+def _shot_and_choice(project: Project, shot: str) -> object:
     place = project.place(shot)
     if place is None:
         return None
     return project.board.shots[place], project.chosen.get(shot)
 
 
-def _numbers(places: list[int | None], own: int) -> list[int]:
-    """The numbers by which the engine knows the context's shots: their places, where these are in order."""
+def _context_numbers(places: list[int | None], own: int) -> list[int]:
+    """The numbers of the context's shots in the request: their places, where these ascend to the own one."""
     told = [place for place in places if place is not None]
     if len(told) == len(places) and told == sorted(set(told)) and all(place < own for place in told):
         return told

@@ -1,4 +1,4 @@
-"""What the engine is asked for, from a take's inputs and the takes it may look at."""
+"""The request to the engine, from the inputs of a take and its context."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from studio.store.documents import inputs_to_json
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A take that a render may look at: the place of its shot, what it was made from, its latents."""
+class ContextSource:
+    """A take of the context: the place of its shot, its inputs, its latents."""
 
     id: str
     place: int
@@ -24,9 +24,11 @@ class Seen:
     latents: Path
 
 
-def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], output: Path) -> RenderRequest:
-    """The request for the shot at `place`, which is later than all of its context."""
-    place_of = {seen.id: seen.place for seen in context}
+def request_for(
+    inputs: TakeInputs, *, place: int, context: Sequence[ContextSource], output: Path
+) -> RenderRequest:
+    """The request for the shot at `place`, which must be later than all of its context."""
+    place_of = {source.id: source.place for source in context}
     return RenderRequest(
         shot=place,
         caption=inputs.caption,
@@ -39,15 +41,15 @@ def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], outp
         output=output,
         context=tuple(
             ContextTake(
-                id=seen.id,
-                shot=seen.place,
-                latents=seen.latents,
-                caption=seen.inputs.caption,
-                global_caption=seen.inputs.global_caption,
-                cast=seen.inputs.cast,
-                seconds=seen.inputs.seconds,
+                id=source.id,
+                shot=source.place,
+                latents=source.latents,
+                caption=source.inputs.caption,
+                global_caption=source.inputs.global_caption,
+                cast=source.inputs.cast,
+                seconds=source.inputs.seconds,
             )
-            for seen in context
+            for source in context
         ),
         steering=Steering(
             pins=tuple(place_of[take] for take in inputs.pins if take in place_of),
@@ -66,7 +68,7 @@ def request_for(inputs: TakeInputs, *, place: int, context: Sequence[Seen], outp
 
 
 def _parts(names: Iterable[str], place_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:
-    """Of names of takes and of parts of takes, the parts: (place of the shot, part)."""
+    """The parts among names of takes and of their parts, as (place of the shot, part)."""
     found: dict[str, tuple[int, str]] = {}
     for name in names:
         take, part = target(name)

@@ -22,7 +22,7 @@ from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join
 from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.exchange.takes import FilmFolder, FilmRecord, Take, write_take
-from studio.jobs.requests import Seen, request_for
+from studio.jobs.requests import ContextSource, request_for
 from studio.store.documents import inputs_to_json
 from studio.store.os_errors import os_errors_as_studio_errors
 
@@ -169,7 +169,8 @@ def _shoot_one(
     take_id = shot.inputs.take_id
     with folder.new_take(shot.index, take_id) as part:
         seen = [
-            Seen(id=take.id, place=index, inputs=take.inputs, latents=take.latents) for index, take in context
+            ContextSource(id=take.id, place=index, inputs=take.inputs, latents=take.latents)
+            for index, take in context
         ]
         request = request_for(shot.inputs, place=shot.index, context=seen, output=part)
         rendering = renderer.render(request, cancel)

@@ -81,7 +81,7 @@ class Projects:
         with self._database.write() as session:
             projects.set_trashed(session, project, self._clock())
             for job in queue.jobs_of(session, project):
-                queue.cancel(session, job.id, self._clock())
+                queue.cancel(session, job.id)
 
     def recover(self, project: str) -> None:
         """Takes a project out of the bin."""

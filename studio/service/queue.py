@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import NotThere
 from studio.domain.project import Project
-from studio.jobs import queue
+from studio.jobs import claims, queue
 from studio.jobs.job import Job
 from studio.service.state import JobState, job_state, job_states, stamp_of
 from studio.store import projects, takes
@@ -35,9 +35,8 @@ class ProjectStatus:
 class Queue:
     """Shows the queue and changes it. Methods that name a job raise `NotThere` if it is gone."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     def state(self) -> QueueState:
         """All jobs that run or wait, and those that ended lately, of all projects."""
@@ -55,12 +54,12 @@ class Queue:
         with self._database.read() as session:
             there = [job for job in queue.jobs_of(session) if job.id in jobs]
             known = _projects_of(session, there)
-        return [job_state(job, known[job.project]) for job in there]
+        return [job_state(job, known.get(job.project)) for job in there]
 
     def cancel(self, job: int) -> None:
         """Cancels a job: at once if it waits, within a step if it runs."""
         with self._database.write() as session:
-            queue.cancel(session, job, self._clock())
+            queue.cancel(session, job)
 
     def retry(self, job: int) -> None:
         """Queues a job again that failed, was cancelled or parked."""
@@ -93,12 +92,17 @@ class Queue:
     def worker_died(self, worker: str) -> None:
         """Queues the jobs of a dead worker again, or parks them."""
         with self._database.write() as session:
-            queue.worker_died(session, worker, self._clock())
+            claims.worker_died(session, worker)
+
+    def worker_stopped(self, worker: str) -> None:
+        """Queues the jobs of a worker that was told to end again, as if it had not tried them."""
+        with self._database.write() as session:
+            claims.worker_stopped(session, worker)
 
     def worker_is_silent(self, worker: str) -> bool:
-        """Whether a worker holds a job and sent no heartbeat for longer than its lease."""
+        """Whether a worker has a job and sent no heartbeat for longer than its lease."""
         with self._database.read() as session:
-            return queue.is_silent(session, worker, self._clock())
+            return claims.is_silent(session, worker)
 
 
 def _state(session: Session) -> QueueState:
@@ -106,6 +110,7 @@ def _state(session: Session) -> QueueState:
     return QueueState(paused=queue.is_paused(session), jobs=job_states(jobs, _projects_of(session, jobs)))
 
 
-def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str, Project]:
+def _projects_of(session: Session, jobs: Iterable[Job]) -> dict[str | None, Project]:
     """The projects that jobs belong to, by id."""
-    return {name: projects.project_of(session, name) for name in {job.project for job in jobs}}
+    names = {job.project for job in jobs if job.project is not None}
+    return {name: projects.project_of(session, name) for name in names}

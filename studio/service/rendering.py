@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,7 +12,7 @@ from studio.domain.planner import ShotStatus
 from studio.domain.storyboard import MAX_SEED, Storyboard
 from studio.jobs import queue
 from studio.jobs.estimate import measured
-from studio.jobs.job import Order
+from studio.jobs.order import RenderOrder
 from studio.service.models import Models
 from studio.service.state import expected
 from studio.store import projects, takes
@@ -37,10 +37,9 @@ class PlannedRender:
 class Rendering:
     """Plans renders and queues them. Every method raises `NotThere` if the project is gone."""
 
-    def __init__(self, database: Database, models: Models, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, models: Models) -> None:
         self._database = database
         self._models = models
-        self._clock = clock
 
     def plan(self, project: str, scope: Scope | Collection[str] = "due") -> tuple[PlannedRender, ...]:
         """The shots that `render` would queue: those that are due, all, or shots by id.
@@ -65,13 +64,13 @@ class Rendering:
     def render(self, project: str, scope: Scope | Collection[str] = "due") -> list[int]:
         """Queues what `plan` lists; returns the jobs' ids. Raises `Refused` if there is nothing to render."""
         orders = [
-            Order(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
+            RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
             for item in self.plan(project, scope)
         ]
         with self._database.write() as session:
             if not orders:
                 raise Refused(_nothing(projects.project_of(session, project).board, scope))
-            return queue.enqueue(session, project, orders, self._clock())
+            return queue.enqueue(session, project, orders)
 
     def reroll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
         """Queues `count` takes of a shot with new seeds and the context of its chosen take.
@@ -87,7 +86,7 @@ class Rendering:
             raise Refused("this shot cannot be rendered: it is locked, skipped or without a caption")
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
         orders = [
-            Order(
+            RenderOrder(
                 shot=shot,
                 reason="another seed",
                 seconds=seconds[shot],
@@ -98,7 +97,7 @@ class Rendering:
             for own in seeds
         ]
         with self._database.write() as session:
-            return queue.enqueue(session, project, orders, self._clock())
+            return queue.enqueue(session, project, orders)
 
 
 def _wanted(status: ShotStatus, scope: Scope | Collection[str]) -> bool:

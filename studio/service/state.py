@@ -82,12 +82,16 @@ class CastState:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """A job in the queue. `place` is where its shot stands in its project, None where it is gone."""
+    """A job in the queue, of its kind. `place` is the index of its shot in the project, None if it is gone.
+
+    Jobs of some kinds have no shot, or no project: they have no `title` either.
+    """
 
     id: int
-    project: str
+    kind: str
+    project: str | None
     title: str
-    shot: str
+    shot: str | None
     place: int | None
     state: str
     reason: str
@@ -209,27 +213,29 @@ def expected(rates: Rates, status: ShotStatus) -> float:
     return rates.seconds(status.inputs)
 
 
-def job_states(jobs: Sequence[Job], titles: Mapping[str, Project]) -> tuple[JobState, ...]:
-    """The jobs that run or wait, and the last that ended; `titles` are the projects they belong to."""
+def job_states(jobs: Sequence[Job], projects: Mapping[str | None, Project]) -> tuple[JobState, ...]:
+    """The jobs that run or wait, and the last that ended; `projects` are those they belong to, by id."""
     waiting = [job for job in jobs if job.state not in FINISHED]
     ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: -(job.finished or 0.0))
-    shown = [*sorted(waiting, key=lambda job: (job.state != "running", job.place)), *ended[:_ENDED]]
-    return tuple(job_state(job, titles[job.project]) for job in shown if job.project in titles)
+    shown = [*sorted(waiting, key=lambda job: (job.state != "running", job.position)), *ended[:_ENDED]]
+    return tuple(job_state(job, projects.get(job.project)) for job in shown)
 
 
 _ENDED = 20
 """How many jobs that ended are shown."""
 
 
-def job_state(job: Job, project: Project) -> JobState:
-    """A job of a project."""
+def job_state(job: Job, project: Project | None) -> JobState:
+    """A job, of a project if any."""
+    shot = job.order.shot
     progress = job.progress
     return JobState(
         id=job.id,
+        kind=job.order.kind,
         project=job.project,
-        title=project.board.title,
-        shot=job.order.shot,
-        place=project.place(job.order.shot),
+        title="" if project is None else project.board.title,
+        shot=shot,
+        place=None if project is None or shot is None else project.place(shot),
         state=job.state,
         reason=job.order.reason,
         seconds=job.order.seconds,

@@ -7,7 +7,8 @@ so a log is used from that version on and a rollback journal before it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import OutputFailed
+from studio.store.clock import SQLITE_FUNCTION
 from studio.store.os_errors import disk_full_message
 
 SAFE_LOG: Final = (3, 51, 3)
@@ -35,11 +37,11 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
 
 
 class Database:
-    """An open database; each transaction is a `Session` of its own."""
+    """An open database; each transaction is a `Session` of its own. `clock` is what it tells the time by."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
-        self.engine = connect(path)
+        self.engine = connect(path, clock)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -72,7 +74,7 @@ def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
     return OutputFailed(f"{path} cannot be written: {error}")
 
 
-def connect(path: Path) -> Engine:
+def connect(path: Path, clock: Callable[[], float] = time.time) -> Engine:
     """An engine for a database file, made where there is none."""
     engine = create_engine(
         f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
@@ -81,6 +83,7 @@ def connect(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def settle(connection: Any, record: object) -> None:
         connection.isolation_level = None  # transactions begin where we say so
+        connection.create_function(SQLITE_FUNCTION, 0, clock)
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA journal_mode = {journal_mode()}")
         cursor.execute("PRAGMA synchronous = FULL")

@@ -132,6 +132,12 @@ def set_trashed(session: Session, project: str, now: float | None) -> None:
     _row(session, project).trashed = now
 
 
+def refuse_trashed(session: Session, project: str) -> None:
+    """Raises `Refused` where the project is in the bin, and `NotThere` where it is gone."""
+    if _row(session, project).trashed is not None:
+        raise Refused("the project is in the bin; take it out of the bin first")
+
+
 def remove(session: Session, project: str) -> None:
     """Deletes a project with all that belongs to it, for good."""
     session.delete(_row(session, project))

@@ -105,21 +105,23 @@ class StripRow(Table):
 
 
 class JobRow(Table):
-    """One shot to render. `place` orders the queue; `fence` counts claims and tells a late worker apart.
+    """A job of any kind; `project` and `shot` are null where the kind has none.
 
-    `asked` is what was ordered besides (seed, kept context), `claimed` what stood there at the claim. An id
-    is never given twice: a page or a worker may still speak of a job that was cleared away.
+    `position` orders the queue. `payload` holds the fields of the order that have no column, `result` is what
+    the job made, such as the id of a take. `fence` counts claims, to tell a worker that lost its claim.
+    An id is never given twice: a page or a worker may still name a job that was cleared away.
     """
 
     __tablename__ = "job"
-    __table_args__ = (Index("ix_job_state_place", "state", "place"), {"sqlite_autoincrement": True})
+    __table_args__ = (Index("ix_job_state_position", "state", "position"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
-    shot: Mapped[str]
-    place: Mapped[float]
+    project: Mapped[str | None] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(server_default="render")
+    shot: Mapped[str | None]
+    position: Mapped[float]
     state: Mapped[str]
-    asked: Mapped[Json]
+    payload: Mapped[Json]
     reason: Mapped[str]
     seconds: Mapped[float]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -127,10 +129,9 @@ class JobRow(Table):
     worker: Mapped[str | None]
     lease_until: Mapped[float | None]
     cancelled: Mapped[bool] = mapped_column(default=False)
-    claimed: Mapped[Json | None]
     progress: Mapped[Json | None]
     error: Mapped[str | None]
-    take: Mapped[str | None]
+    result: Mapped[str | None]
     created: Mapped[float]
     started: Mapped[float | None]
     finished: Mapped[float | None]

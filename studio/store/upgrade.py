@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,9 @@ _MARK = slice(68, 72)
 """Where the header of a database has its application id."""
 
 
-def open_database(root: Path, migrations: Path = MIGRATIONS) -> Database:
+def open_database(
+    root: Path, migrations: Path = MIGRATIONS, clock: Callable[[], float] = time.time
+) -> Database:
     """The database in the studio's folder, as this version of the program knows it.
 
     Raises `ForeignDatabase` for a file that is no database, another program's, or of a newer version of
@@ -44,7 +46,7 @@ def open_database(root: Path, migrations: Path = MIGRATIONS) -> Database:
             if known is not None:
                 back_up(path, root / "backups")
             _migrate(path, migrations)
-    return Database(path)
+    return Database(path, clock)
 
 
 def back_up(database: Path, folder: Path) -> Path:

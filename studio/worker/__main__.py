@@ -2,7 +2,7 @@
 
 import sys
 
-from studio.worker.worker import main
+from studio.worker.process import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,114 +3,127 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
+
+from moc_engine.processes import kill_with_children
+from studio.worker.parent import child_environment
 
 WORKER: Final = (sys.executable, "-m", "studio.worker")
 
-PARENT: Final = "MOC_STUDIO_PARENT"
-"""The variable that tells a worker whose it is: its parent may be gone before it can ask."""
-
 _LOOK: Final = 0.5
-_WAITS: Final = (0.0, 1.0, 5.0, 15.0)
+"""Seconds between two looks at a worker."""
+
+_RESTART_AFTER: Final = (0.0, 1.0, 5.0, 15.0)
 """Seconds before a worker that died is replaced: longer where one dies after the other."""
 
 _GRACE: Final = 10.0
 """Seconds in which a silent worker may be heard again: after a machine's sleep all of them are silent."""
 
-_UNTOLD: Final = 30.0
-"""Seconds of grace more where nobody can tell how a worker is: it may be frozen with the database in hand."""
+_UNKNOWN_GRACE: Final = 30.0
+"""Further seconds where the database cannot be asked: the worker may be frozen while it has it locked."""
 
 _LONG: Final = 60.0
-"""Seconds after which a death is no longer counted with those before it."""
+"""Seconds of life after which a death is no longer counted with those before it."""
 
 log = logging.getLogger(__name__)
 
 
-class Supervisor:
-    """Starts a worker, replaces it when it dies, stops it at the end; `died` is told the name of each.
+class WorkerRecords(Protocol):
+    """What is known of workers by name, and told of them."""
 
-    A worker that is told to stop has `patience` seconds to put its job back. One that `silent` says is
-    frozen, and still says `grace` seconds later, is killed; so is one of which nothing can be told, `untold`
-    seconds later still.
+    def worker_died(self, worker: str) -> None:
+        """The worker died at its job."""
+
+    def worker_stopped(self, worker: str) -> None:
+        """The worker was told to end and is gone."""
+
+    def worker_is_silent(self, worker: str) -> bool:
+        """Whether its job had no heartbeat within its lease."""
+
+
+class Supervisor:
+    """Starts a worker, replaces it when it dies, and stops it at the end.
+
+    A worker that is told to stop has `patience` seconds to hand its job back. One that is silent for `grace`
+    seconds beyond its lease is frozen and gets killed; so does one of which nothing can be known,
+    `unknown_grace` seconds later.
     """
 
     def __init__(
         self,
         root: Path,
-        died: Callable[[str], None],
+        records: WorkerRecords,
         command: Sequence[str] = WORKER,
         patience: float = 20.0,
         *,
-        silent: Callable[[str], bool] = lambda name: False,
         grace: float = _GRACE,
-        untold: float = _UNTOLD,
+        unknown_grace: float = _UNKNOWN_GRACE,
     ) -> None:
         self._root = root
-        self._died = died
+        self._records = records
         self._command = command
         self._patience = patience
-        self._silent = silent
         self._grace = grace
-        self._untold = untold
+        self._unknown_grace = unknown_grace
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Lets the worker put its job back and go; kills it if it does not."""
+        """Lets the worker hand its job back and end; kills it if it does not."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _watch(self) -> None:
         deaths = 0
-        while not self._over.wait(_WAITS[min(deaths, len(_WAITS) - 1)]):
+        while not self._over.wait(_RESTART_AFTER[min(deaths, len(_RESTART_AFTER) - 1)]):
             began = time.monotonic()
             try:
                 self._run_one(f"worker-{uuid.uuid4().hex[:8]}")
             except Exception:  # no memory for a process, a full disk: the next one may fare better
-                log.exception("the worker could not be looked after")
+                log.exception("the worker could not be supervised")
             deaths = 0 if time.monotonic() - began > _LONG else deaths + 1
 
     def _run_one(self, name: str) -> None:
-        """From a worker's start to its death."""
+        """From a worker's start to its end."""
         self.process = process = subprocess.Popen(
-            [*self._command, "--root", str(self._root), "--name", name],
-            env={**os.environ, PARENT: str(os.getpid())},
+            [*self._command, "--root", str(self._root), "--name", name], env=child_environment()
         )
         heard = time.monotonic()
         while process.poll() is None and not self._over.wait(_LOOK):
             silent = self._is_silent(name)
+            grace = self._grace + (self._unknown_grace if silent is None else 0.0)
             if silent is False:
                 heard = time.monotonic()
-            elif time.monotonic() - heard > self._grace + (self._untold if silent is None else 0.0):
+            elif time.monotonic() - heard > grace:
                 log.warning("%s is frozen", name)
-                process.kill()
-                process.wait()
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(self._patience)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._died(name)
+                kill_with_children(process)
+        if process.poll() is not None:
+            self._records.worker_died(name)
+            return
+        process.terminate()
+        try:
+            process.wait(self._patience)
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not end when it was told to", name)
+            kill_with_children(process)
+        self._records.worker_stopped(name)
 
     def _is_silent(self, name: str) -> bool | None:
-        """None where it cannot be told."""
+        """None where it cannot be known."""
         try:
-            return self._silent(name)
+            return self._records.worker_is_silent(name)
         except Exception as error:
-            log.warning("it cannot be told how %s is: %s", name, error)
+            log.warning("whether %s is silent cannot be known: %s", name, error)
             return None

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 from studio.domain.edits import SetCaption
-from studio.jobs import queue
+from studio.jobs import claims
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.upgrade import open_database
@@ -50,12 +50,12 @@ def claim_all(root: Path, name: str, told: Connection) -> None:
     database = open_database(root)
     while True:
         with database.write() as session:
-            claim = queue.claim(session, name, now=1.0)
+            claim = claims.claim(session, name)
         if claim is None:
             return
         told.send(claim.job)
         with database.write() as session:
-            queue.finish(session, claim, take="t", now=2.0)
+            claims.finish(session, claim, "t")
 
 
 def put_and_die(root: Path, file: Path, line: int, told: Connection) -> None:

@@ -29,7 +29,7 @@ BOARD = Storyboard(
 
 
 class Studio:
-    """`service` is its door, `renderer` what the worker draws with; the clock goes on by itself."""
+    """`service` is its door, `worker` renders with `renderer`; the service's clock goes on by itself."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Studio:
         self.database = database
         self.service = Service(root, database, clock=self._clock)
         make = make_renderer or (lambda model: self.renderer)
-        self._worker = Worker(root, make, database=database, name="w")
+        self.worker = Worker(root, make, database=database, name="w")
 
     def work(self) -> None:
         """Renders until nothing waits."""
-        while self._worker.work_once():
+        while self.worker.work_once():
             pass
 
     def rendered(self, board: Storyboard = BOARD) -> str:

@@ -100,7 +100,7 @@ def _serve(root: Path, port: int) -> None:
 
     service = Service(root, open_database(root))
     command = WORKER if os.environ.get(REAL) else (sys.executable, "-m", "tests.fakes.studio")
-    supervisor = Supervisor(root, service.queue.worker_died, command, silent=service.queue.worker_is_silent)
+    supervisor = Supervisor(root, service.queue, command)
     uvicorn.run(make_app(service, supervisor), host="127.0.0.1", port=port, log_level="error")
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     if args.port is not None:
         _serve(args.root, args.port)
         return
-    from studio.worker.worker import main as work
+    from studio.worker.process import main as work
 
     work(lambda model: _Renderer(float(os.environ.get(STEP, "0.05"))))
 

@@ -1,6 +1,6 @@
 from typing import get_args
 
-from studio.jobs.job import ATTEMPTS, BEAT, FINISHED, LEASE, RETRIED, State, after_loss
+from studio.jobs.job import ATTEMPTS, FINISHED, HEARTBEAT, LEASE, RETRIED, State, after_loss
 
 
 def test_a_job_is_parked_once_it_took_down_enough_workers() -> None:
@@ -13,4 +13,4 @@ def test_what_can_be_tried_again_has_ended() -> None:
 
 
 def test_a_lease_outlives_a_few_lost_beats() -> None:
-    assert LEASE >= 4 * BEAT
+    assert LEASE >= 4 * HEARTBEAT

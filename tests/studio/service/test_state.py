@@ -9,7 +9,8 @@ from studio.domain.edits import AddShot, Delete, Discard, Move, SetCast, SetFilm
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
 from studio.jobs.estimate import TYPICAL
-from studio.jobs.job import Job, Order, Progress
+from studio.jobs.job import Job, Progress
+from studio.jobs.order import RenderOrder, UnknownOrder
 from studio.service.state import ProjectState, ShotState, UnknownSpan, job_states
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
@@ -115,14 +116,14 @@ def job(number: int, state: str, **fields: object) -> Job:
     given = {
         "id": number,
         "project": "p",
-        "order": Order(shot="b", reason="test", seconds=2.0),
-        "place": float(number),
+        "order": RenderOrder(shot="b", reason="test", seconds=2.0),
+        "position": float(number),
         "state": state,
         "attempts": 1,
         "progress": None,
         "picture": 0,
         "error": None,
-        "take": None,
+        "result": None,
         "created": 0.0,
         "started": None,
         "finished": None,
@@ -136,9 +137,9 @@ PROJECT = Project(board=BOARD)
 def test_what_ended_comes_first_then_what_runs_then_what_waits() -> None:
     jobs = [
         job(1, "queued"),
-        job(2, "running", place=9.0),
+        job(2, "running", position=9.0),
         job(3, "done", finished=8.0),
-        job(4, "queued", place=0.5),
+        job(4, "queued", position=0.5),
         job(5, "failed", finished=7.0),
     ]
     assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == [2, 4, 1, 3, 5]
@@ -151,10 +152,23 @@ def test_only_the_last_that_ended_are_shown() -> None:
 
 def test_a_job_is_shown_with_its_progress_and_place() -> None:
     progress = Progress(stage="denoise", step=2, steps=4, seconds_left=1.5)
-    jobs = [job(1, "running", progress=progress, picture=3), job(2, "queued", project="unknown")]
+    jobs = [job(1, "running", progress=progress, picture=3)]
     (shown,) = job_states(jobs, {"p": PROJECT})
     assert (shown.stage, shown.step, shown.steps, shown.seconds_left) == ("denoise", 2, 4, 1.5)
     assert (shown.title, shown.shot, shown.place, shown.picture) == ("Test", "b", 1, 3)
-    gone = replace(jobs[0], order=Order(shot="gone", reason="test", seconds=2.0), progress=None)
+    gone = replace(jobs[0], order=RenderOrder(shot="gone", reason="test", seconds=2.0), progress=None)
     (shown,) = job_states([gone], {"p": PROJECT})
     assert (shown.place, shown.stage, shown.step, shown.seconds_left) == (None, None, 0, None)
+
+
+def test_a_job_without_a_project_is_shown_by_its_kind() -> None:
+    other = job(1, "failed", project=None, order=UnknownOrder(kind="hologram"), error="no")
+    (shown,) = job_states([other], {"p": PROJECT})
+    assert (shown.kind, shown.project, shown.title, shown.shot, shown.place, shown.error) == (
+        "hologram",
+        None,
+        "",
+        None,
+        None,
+        "no",
+    )

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from studio.domain.edits import SetFilm
 from studio.domain.errors import ForeignDatabase, OutputFailed
+from studio.jobs import queue
+from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
 from studio.store.database import APPLICATION, Database
 from studio.store.tables import Table
@@ -212,8 +215,8 @@ import os, signal, time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "next"
+down_revision = "{head}"
 
 
 def upgrade():
@@ -226,7 +229,8 @@ def upgrade():
 
 def migrations(folder: Path, ending: str = "") -> Path:
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0003_next.py").write_text(NEXT.format(ending=ending))
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    (folder / "versions" / "next.py").write_text(NEXT.format(ending=ending, head=head))
     return folder
 
 
@@ -272,6 +276,34 @@ def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
         take = takes.takes_of(session, "one")["take"]
     database.close()
     assert (take.share("x"), take.dependence("x"), take.caption_share, take.strongest) == (1.0, 1.0, None, {})
+
+
+def test_jobs_of_the_second_schema_are_renders_and_their_numbers_are_not_given_again(tmp_path: Path) -> None:
+    second = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, second, ignore=shutil.ignore_patterns("__pycache__", "000[3-9]*"))
+    open_database(tmp_path, second).close()
+    asked = '{"seed": 7, "keep_context": true, "replace": false}'
+    statement(
+        tmp_path / "studio.db",
+        "INSERT INTO project VALUES ('one', '{}', 0, 1.0, 1.0, 1.0, NULL)",
+        *(
+            "INSERT INTO job (id, project, shot, place, state, asked, reason, seconds, attempts, fence, "
+            f"cancelled, take, created) VALUES ({number}, 'one', 'a', {number}.5, '{state}', "
+            f"'{asked}', 'new', 2.0, 1, 3, 0, {take}, 1.0)"
+            for number, state, take in ((4, "done", "'t'"), (5, "queued", "NULL"), (9, "cancelled", "NULL"))
+        ),
+        "INSERT INTO preview VALUES (5, 2, x'00')",
+        "DELETE FROM job WHERE id = 9",
+    )
+    database = open_database(tmp_path)
+    with database.write() as session:
+        done, queued = queue.jobs_of(session)
+        (new,) = queue.enqueue(session, "one", [RenderOrder(shot="b", reason="test", seconds=1.0)])
+    database.close()
+    order = RenderOrder(shot="a", reason="new", seconds=2.0, seed=7, keep_context=True, replace=False)
+    assert (done.id, done.order, done.state, done.result) == (4, order, "done", "t")
+    assert (queued.id, queued.order, queued.position, queued.picture) == (5, order, 5.5, 2)
+    assert new == 10
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from studio.store.tables import JobRow
 from studio.store.upgrade import FILE
 from studio.worker.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
+from tests.fakes.waiting import until
 
 FREEZES = int(os.environ.get("SOAK_FREEZES", "2"))
 
@@ -32,7 +33,7 @@ RENDERS = (
     "-c",
     "import time\n"
     "from tests.fakes.renderer import FakeRenderer\n"
-    "from studio.worker.worker import main\n"
+    "from studio.worker.process import main\n"
     f"main(lambda model: FakeRenderer(lambda shot, step: time.sleep({STEP})))",
     "--lease",
     str(LEASE),
@@ -88,31 +89,24 @@ def worker(root: Path, name: str) -> Iterator[int]:
         process.wait()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("nth", range(FREEZES))
 def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Queue, nth: int) -> None:
     """Woken once the other is done, and, every second time, while the other is still at it."""
     with worker(waiting.root, "one") as one, worker(waiting.root, "two") as two:
-        wait_for(lambda: waiting.row().progress is not None)
+        until(lambda: waiting.row().progress is not None)
         frozen = one if waiting.row().worker == "one" else two
         time.sleep(random.Random(nth).uniform(0, 4 * STEP))
         waiting.freeze(frozen)
         stopped = time.monotonic()
-        wait_for(lambda: waiting.row().fence == 2)
+        until(lambda: waiting.row().fence == 2)
         taken_up = time.monotonic() - stopped
         assert LEASE / 2 < taken_up < 2 * LEASE
         if nth % 2:
             os.kill(frozen, signal.SIGCONT)
-        wait_for(lambda: waiting.row().state == "done")
+        until(lambda: waiting.row().state == "done")
         kept = waiting.kept()
         os.kill(frozen, signal.SIGCONT)
-        wait_for(lambda: f"job {waiting.job} went to another worker" in waiting.log)
+        until(lambda: f"job {waiting.job} went to another worker" in waiting.log)
         time.sleep(0.5)  # for whatever else it would do
         assert waiting.kept() == kept
     with waiting.database.read() as session:
@@ -123,18 +117,17 @@ def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Q
 def test_a_frozen_worker_is_replaced(waiting: Queue) -> None:
     supervisor = Supervisor(
         waiting.root,
-        waiting.service.queue.worker_died,
+        waiting.service.queue,
         command=RENDERS,
-        silent=waiting.service.queue.worker_is_silent,
         grace=1.0,
     )
     supervisor.start()
     try:
-        wait_for(lambda: waiting.row().progress is not None)
+        until(lambda: waiting.row().progress is not None)
         frozen = supervisor.process
         assert frozen is not None
         waiting.freeze(frozen.pid)
-        wait_for(lambda: waiting.row().state == "done")
+        until(lambda: waiting.row().state == "done")
         assert frozen.poll() == -signal.SIGKILL
         assert supervisor.process is not frozen
     finally:
@@ -155,18 +148,17 @@ HOLDS = (
 def test_a_worker_frozen_with_the_database_in_hand_is_killed(waiting: Queue) -> None:
     supervisor = Supervisor(
         waiting.root,
-        waiting.service.queue.worker_died,
+        waiting.service.queue,
         command=HOLDS,
-        silent=waiting.service.queue.worker_is_silent,
         grace=0.2,
-        untold=0.2,
+        unknown_grace=0.2,
     )
     supervisor.start()
     try:
-        wait_for((waiting.root / "held").exists)
+        until((waiting.root / "held").exists)
         holding = supervisor.process
         assert holding is not None
-        wait_for(lambda: holding.poll() == -signal.SIGKILL)
+        until(lambda: holding.poll() == -signal.SIGKILL)
     finally:
         supervisor.stop()
     assert waiting.row().state == "queued"

@@ -23,6 +23,7 @@ from tests.fakes.inline_studio import Studio
 from tests.fakes.models import tiny_animatic
 from tests.fakes.renderer import FakeRenderer
 from tests.fakes.staged import StagedRenderer
+from tests.fakes.waiting import until
 
 STEPS = 3
 BOARD = Storyboard(
@@ -127,14 +128,14 @@ def test_what_waits_is_cancelled_at_once(story: Story) -> None:
 
 
 def test_a_step_that_lasts_is_the_last_one(tmp_path: Path, database: Database) -> None:
-    """Each takes longer than the reports are apart, as with a large model."""
+    """It takes longer than the looks at the queue are apart, as with a large model."""
     steps: list[int] = []
 
     def step(shot: int, number: int) -> None:
         steps.append(number)
         if number == 1:
             studio.service.queue.cancel(job)
-        time.sleep(0.3)
+            until(lambda: studio.worker.job is not None and studio.worker.job.cancelled)
 
     studio = Studio(tmp_path, database, FakeRenderer(step))
     (job,) = studio.service.rendering.render(studio.service.projects.create(BOARD), ("a",))
@@ -169,13 +170,6 @@ def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database
         working.join()
     assert studio.service.queue.jobs((second,))[0].state == "done"
     assert made == [None]
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])

@@ -4,23 +4,29 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from moc_engine.processes import is_running
 from studio.domain.errors import StudioError
 from studio.jobs import queue
-from studio.jobs.job import Order
+from studio.jobs.job import ATTEMPTS
+from studio.jobs.order import RenderOrder
 from studio.service.state import JobState
 from studio.service.studio import Service
 from studio.store.database import Database
 from studio.worker.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
+from tests.fakes.waiting import until
+from tests.fakes.worker_records import FakeRecords
 
 RENDERS = """
 import time
 from tests.fakes.renderer import FakeRenderer
-from studio.worker.worker import main
+from studio.worker.process import main
 main(lambda model: FakeRenderer(lambda shot, step: time.sleep(0.3)))
 """
 DIES = (sys.executable, "-S", "-c", "")
@@ -29,8 +35,9 @@ IGNORES = (
     sys.executable,
     "-S",
     "-c",
-    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    "open(sys.argv[2] + '/ready', 'w').close(); time.sleep(60)",
+    "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)'])\n"
+    "open(sys.argv[2] + '/child', 'w').write(str(child.pid) + '\\n'); time.sleep(60)",
 )
 
 
@@ -44,20 +51,13 @@ def running(supervisor: Supervisor) -> Iterator[Supervisor]:
         assert supervisor.process is None or supervisor.process.poll() is not None
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_dead_workers_job_goes_on_and_a_stopped_ones_waits_again(
     database: Database, tmp_path: Path
 ) -> None:
     service = Service(tmp_path, database)
     project = service.projects.create(BOARD)
     with database.write() as session:
-        queue.enqueue(session, project, [Order(shot=s, reason="test", seconds=1.0) for s in "ab"], now=1.0)
+        queue.enqueue(session, project, [RenderOrder(shot=s, reason="test", seconds=1.0) for s in "ab"])
 
     def in_order() -> list[JobState]:
         return sorted(service.queue.state().jobs, key=lambda job: job.id)
@@ -65,59 +65,130 @@ def test_a_dead_workers_job_goes_on_and_a_stopped_ones_waits_again(
     def states() -> list[str]:
         return [job.state for job in in_order()]
 
-    supervisor = Supervisor(tmp_path, service.queue.worker_died, command=(sys.executable, "-c", RENDERS))
+    supervisor = Supervisor(tmp_path, service.queue, command=(sys.executable, "-c", RENDERS))
     with running(supervisor):
-        wait_for(lambda: states() == ["running", "queued"])
+        until(lambda: states() == ["running", "queued"])
         assert supervisor.process is not None
         os.kill(supervisor.process.pid, signal.SIGKILL)
-        wait_for(lambda: states() == ["done", "running"])
+        until(lambda: states() == ["done", "running"])
     first, second = in_order()
     assert (first.state, first.attempts) == ("done", 2)
     assert (second.state, second.attempts) == ("queued", 0)
 
 
 def test_each_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
-    died: list[str] = []
-    with running(Supervisor(tmp_path, died.append, command=DIES)):
-        wait_for(lambda: len(died) >= 2)
-    assert len(set(died)) == len(died)
-    assert all(name.startswith("worker-") for name in died)
+    records = FakeRecords()
+    with running(Supervisor(tmp_path, records, command=DIES)):
+        until(lambda: len(records.died) >= 2)
+    assert len(set(records.died)) == len(records.died)
+    assert all(name.startswith("worker-") for name in records.died)
 
 
 def test_trouble_with_a_worker_is_no_end_of_it(tmp_path: Path) -> None:
-    died: list[str] = []
+    class FullDisk(FakeRecords):
+        def worker_died(self, worker: str) -> None:
+            super().worker_died(worker)
+            raise StudioError("the disk is full")
 
-    def fail(name: str) -> None:
-        died.append(name)
-        raise StudioError("the disk is full")
-
-    with running(Supervisor(tmp_path, fail, command=DIES)):
-        wait_for(lambda: len(died) >= 2)
+    records = FullDisk()
+    with running(Supervisor(tmp_path, records, command=DIES)):
+        until(lambda: len(records.died) >= 2)
 
 
-def test_a_program_that_is_not_there_ends_nothing(tmp_path: Path) -> None:
-    with running(Supervisor(tmp_path, lambda name: None, command=("/no/such/program",))) as supervisor:
-        time.sleep(0.2)
+def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    records = FakeRecords()
+    with running(Supervisor(tmp_path, records, command=("/no/such/program",))) as supervisor:
+        until(lambda: len(caplog.records) >= 2)
         assert supervisor.process is None
+    assert {record.getMessage() for record in caplog.records} == {"the worker could not be supervised"}
+    assert records.died == records.stopped == []
 
 
 def test_stopping_ends_the_worker_at_once(tmp_path: Path) -> None:
-    died: list[str] = []
-    supervisor = Supervisor(tmp_path, died.append, command=STAYS)
+    records = FakeRecords()
+    supervisor = Supervisor(tmp_path, records, command=STAYS)
     with running(supervisor):
-        wait_for(lambda: supervisor.process is not None)
+        until(lambda: supervisor.process is not None)
         began = time.monotonic()
     assert time.monotonic() - began < 10
-    assert len(died) == 1
+    assert (len(records.stopped), records.died) == (1, [])
 
 
-def test_a_worker_that_does_not_listen_is_killed(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path, lambda name: None, command=IGNORES, patience=0.3)
+def test_a_worker_that_does_not_listen_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    """It was told to end, and so it did not die at its job."""
+    records = FakeRecords()
+    supervisor = Supervisor(tmp_path, records, command=IGNORES, patience=0.3)
+    child = tmp_path / "child"
     with running(supervisor):
-        wait_for((tmp_path / "ready").exists)
+        until(lambda: child.exists() and child.read_text().endswith("\n"))
+        number = int(child.read_text())
+        assert is_running(number)
     assert supervisor.process is not None
     assert supervisor.process.returncode == -signal.SIGKILL
+    assert (len(records.stopped), records.died) == (1, [])
+    until(lambda: not is_running(number))
 
 
 def test_what_never_began_can_be_stopped(tmp_path: Path) -> None:
-    Supervisor(tmp_path, lambda name: None).stop()
+    records = FakeRecords()
+    Supervisor(tmp_path, records).stop()
+    assert records.died == records.stopped == []
+
+
+BLOCKS = """
+import ctypes, sys
+from pathlib import Path
+from tests.fakes.renderer import FakeRenderer
+from studio.worker.process import main
+folder, how = Path(sys.argv.pop(1)), sys.argv.pop(1)
+def load(model):
+    (folder / "loading").touch()
+    library = ctypes.PyDLL(None) if how == "with the interpreter locked" else ctypes.CDLL(None)
+    while True:
+        library.sleep(60)
+class Blocks(FakeRenderer):
+    def render(self, request, cancel=None):
+        load(None)
+        yield from super().render(request, cancel)
+main(load if how == "before the render" else lambda model: Blocks())
+"""
+"""A worker whose model loads for ever in native code, outside Python's lock or holding it."""
+
+
+@pytest.mark.parametrize("how", ["before the render", "in native code", "with the interpreter locked"])
+def test_a_worker_stopped_while_it_loads_a_model_loses_no_attempt(
+    database: Database, tmp_path: Path, how: str
+) -> None:
+    """However often: the job is neither counted as tried nor parked."""
+    service = Service(tmp_path, database)
+    (job,) = service.rendering.render(service.projects.create(BOARD), ("a",))
+    command = (sys.executable, "-c", BLOCKS, str(tmp_path), how)
+    locked = how == "with the interpreter locked"
+    for _ in range(ATTEMPTS):
+        (tmp_path / "loading").unlink(missing_ok=True)
+        supervisor = Supervisor(tmp_path, service.queue, command, patience=1.0 if locked else 30.0)
+        with running(supervisor):
+            until((tmp_path / "loading").exists)
+            (loading,) = service.queue.jobs((job,))
+            assert (loading.state, loading.stage) == ("running", "load")
+        assert supervisor.process is not None
+        assert (supervisor.process.returncode == -signal.SIGKILL) == locked
+        (waiting,) = service.queue.jobs((job,))
+        assert (waiting.state, waiting.attempts, waiting.error) == ("queued", 0, None)
+
+
+def test_a_job_cancelled_while_native_code_loads_ends_and_the_next_one_begins(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its worker cannot go on, and is replaced."""
+    service = Service(tmp_path, database)
+    first, second = service.rendering.render(service.projects.create(BOARD), ("a", "b"))
+    command = (sys.executable, "-c", BLOCKS, str(tmp_path), "in native code")
+    with running(Supervisor(tmp_path, service.queue, command)):
+        until((tmp_path / "loading").exists)
+        service.queue.cancel(first)
+        until(lambda: service.queue.jobs((first,))[0].state == "cancelled")
+        until(lambda: service.queue.jobs((second,))[0].state == "running")
+    cancelled, after = service.queue.jobs((first, second))
+    assert (cancelled.state, cancelled.error) == ("cancelled", None)
+    assert (after.state, after.attempts) == ("queued", 0)

@@ -12,29 +12,30 @@ import pytest
 from moc_engine.errors import OutOfMemory
 from studio.domain.edits import SetCaption, Skip
 from studio.domain.planner import shot_statuses
-from studio.jobs import queue
-from studio.jobs.job import Order
+from studio.jobs import claims, queue
+from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.worker.worker import Worker
 from tests.fakes.projects import project
 from tests.fakes.renderer import FakeRenderer
+from tests.fakes.waiting import until
 
 SMALL = {"size": (64, 64), "fps": 8.0}
 
 
-def order(shot: str, **fields: object) -> Order:
-    return Order(**{"shot": shot, "reason": "test", "seconds": 1.0, **fields})  # type: ignore[arg-type]
+def order(shot: str, **fields: object) -> RenderOrder:
+    return RenderOrder(**{"shot": shot, "reason": "test", "seconds": 1.0, **fields})  # type: ignore[arg-type]
 
 
-def begun(database: Database, *shots: Order) -> str:
+def begun(database: Database, *shots: RenderOrder) -> str:
     """A project of three shots, with these orders in the queue."""
     with database.write() as session:
         name = projects.create(
             session, project("Mira waves", "Otto runs", "Mira and Otto dance", **SMALL), now=1.0
         )
-        queue.enqueue(session, name, shots, now=1.0)
+        queue.enqueue(session, name, shots)
     return name
 
 
@@ -82,11 +83,10 @@ def test_an_order_becomes_the_chosen_take(database: Database, tmp_path: Path) ->
 def test_the_same_inputs_are_not_rendered_twice(database: Database, tmp_path: Path) -> None:
     renderer = FakeRenderer()
     w = worker(database, tmp_path, renderer)
-    begun(database, order("a"))
+    name = begun(database, order("a"))
     w.work_once()
     with database.write() as session:
-        name = queue.jobs_of(session)[0].project
-        queue.enqueue(session, name, [order("a")], now=2.0)
+        queue.enqueue(session, name, [order("a")])
     w.work_once()
     assert len(renderer.requests) == 1
     assert states(database) == ["done", "done"]
@@ -114,7 +114,7 @@ def test_a_kept_context_is_that_of_the_chosen_take(database: Database, tmp_path:
         before = projects.load(session, name).project.chosen
         known = takes.takes_of(session, name)
         projects.apply(session, name, SetCaption(shot="a", caption="Mira runs"), known, base=0, now=2.0)
-        queue.enqueue(session, name, [order("a"), order("b", seed=9, keep_context=True)], now=2.0)
+        queue.enqueue(session, name, [order("a"), order("b", seed=9, keep_context=True)])
     while w.work_once():
         pass
     with database.read() as session:
@@ -128,7 +128,6 @@ def test_an_edit_in_mid_render_keeps_the_choice_and_the_take(database: Database,
     def edit(shot: int, step: int) -> None:
         if step == 1:
             with database.write() as session:
-                name = queue.jobs_of(session)[0].project
                 projects.apply(session, name, SetCaption(shot="a", caption="Mira sits"), {}, base=0, now=2.0)
 
     name = begun(database, order("a"))
@@ -142,13 +141,16 @@ def test_cancelling_in_mid_render_leaves_nothing(database: Database, tmp_path: P
     def cancel(shot: int, step: int) -> None:
         if step == 1:
             with database.write() as session:
-                queue.cancel(session, queue.jobs_of(session)[0].id, now=2.0)
-            time.sleep(0.3)  # so that the next report is due
+                queue.cancel(session, queue.jobs_of(session)[0].id)
+            until(lambda: w.job is not None and w.job.cancelled)
+        seen.append(step)
 
+    seen: list[int] = []
     begun(database, order("a"))
-    renderer = FakeRenderer(cancel)
-    worker(database, tmp_path, renderer).work_once()
+    w = worker(database, tmp_path, FakeRenderer(cancel))
+    w.work_once()
     assert states(database) == ["cancelled"]
+    assert seen == [0, 1]
     assert not list(tmp_path.glob("artifacts/*/*"))
 
 
@@ -165,7 +167,10 @@ def test_a_worker_told_to_stop_hands_its_job_back(database: Database, tmp_path: 
     ("error", "words"),
     [
         (OutOfMemory("a smaller size needs less"), "a smaller size needs less"),
-        (ValueError("size: odd"), "size: odd"),
+        (
+            ValueError("size: odd"),
+            "something unexpected happened (ValueError: size: odd); see logs/worker.log",
+        ),
         (KeyError("x"), "something unexpected happened (KeyError: 'x'); see logs/worker.log"),
     ],
 )
@@ -204,8 +209,8 @@ def test_a_lost_job_is_not_committed(database: Database, tmp_path: Path) -> None
     def lose(shot: int, step: int) -> None:
         if step == 3:
             with database.write() as session:
-                queue.worker_died(session, "w", now=2.0)
-                queue.claim(session, "another", now=time.time())
+                claims.worker_died(session, "w")
+                claims.claim(session, "another")
 
     name = begun(database, order("a"))
     worker(database, tmp_path, FakeRenderer(lose)).work_once()
@@ -217,7 +222,7 @@ def test_a_lost_job_is_not_committed(database: Database, tmp_path: Path) -> None
 WORKER = """
 import sys, time
 from tests.fakes.renderer import FakeRenderer
-from studio.worker.worker import main
+from studio.worker.process import main
 main(lambda model: FakeRenderer(lambda shot, step: time.sleep(0.2)))
 """
 
@@ -228,21 +233,15 @@ def test_a_killed_worker_process_loses_nothing(database: Database, tmp_path: Pat
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", WORKER, "--root", str(tmp_path), "--name", "w"])
 
-    def wait_for(state: list[str]) -> None:
-        end = time.monotonic() + 60
-        while states(database) != state:
-            assert time.monotonic() < end, states(database)
-            time.sleep(0.05)
-
     first = start()
-    wait_for(["running", "queued"])
+    until(lambda: states(database) == ["running", "queued"])
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     with database.write() as session:
-        assert len(queue.worker_died(session, "w", now=time.time())) == 1
+        assert len(claims.worker_died(session, "w")) == 1
     second = start()
     try:
-        wait_for(["done", "done"])
+        until(lambda: states(database) == ["done", "done"])
     finally:
         second.terminate()
         assert second.wait(timeout=30) == 0
@@ -255,6 +254,6 @@ def test_a_worker_whose_parent_is_gone_ends(database: Database, tmp_path: Path) 
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
     orphan = [sys.executable, "-c", WORKER, "--root", str(tmp_path)]
-    environment = {**os.environ, "MOC_STUDIO_PARENT": str(gone.pid)}
+    environment = {**os.environ, "MOC_STUDIO_PARENT": f"{gone.pid}:{time.time()}"}
     assert subprocess.run(orphan, env=environment, timeout=60, check=False).returncode == 0
     assert states(database) == ["queued"]

@@ -1,0 +1,196 @@
+"""The queue as workers see it: a job is claimed under a lease, kept by heartbeats, and ended.
+
+Each function is part of the caller's transaction; times are those of the database's clock. A worker whose
+lease ran out has a stale fence: nothing it reports of the job counts any longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Final
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from studio.domain.errors import LostClaim
+from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
+from studio.jobs.order import KINDS, Kind, UnknownOrder
+from studio.jobs.queue import is_paused
+from studio.jobs.rows import order_of, release
+from studio.store.clock import database_time
+from studio.store.tables import JobRow, PreviewRow, ProjectRow
+
+LOST: Final = (
+    "the renderer stopped twice while it worked on this; try again, or with fewer steps or a smaller size"
+)
+
+
+def claim(
+    session: Session, worker: str, lease: float = LEASE, kinds: Collection[Kind] = KINDS
+) -> Claim | None:
+    """The first waiting job of these kinds, which is the worker's then; None where the queue is paused too.
+
+    A shot is rendered with the takes of those before it as context. So of a project one render runs at a
+    time, besides those that keep the context of an earlier take. Jobs of projects in the bin are passed over.
+    Jobs that this version cannot read fail.
+    """
+    reclaim(session)
+    if is_paused(session):
+        return None
+    busy = select(JobRow.project).where(
+        JobRow.state == "running", JobRow.kind == "render", JobRow.project.is_not(None)
+    )
+    trashed = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
+    waiting = select(JobRow).where(
+        JobRow.state == "queued",
+        or_(JobRow.kind.in_(kinds), JobRow.kind.not_in(KINDS)),
+        or_(
+            JobRow.kind != "render",
+            JobRow.payload["keep_context"].as_boolean(),
+            JobRow.project.not_in(busy),
+        ),
+        or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
+    )
+    now = database_time(session)
+    for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id)):
+        order = order_of(row)
+        if isinstance(order, UnknownOrder):
+            row.state, row.error, row.finished = "failed", _unreadable(row.kind), now
+            continue
+        row.state = "running"
+        row.worker = worker
+        row.fence += 1
+        row.attempts += 1
+        row.lease_until = now + lease
+        row.started = now
+        row.progress = None
+        row.error = None
+        session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
+        return Claim(
+            job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
+        )
+    return None
+
+
+def reclaim(session: Session) -> list[int]:
+    """Takes jobs from workers without a heartbeat within their lease; returns the jobs."""
+    now = database_time(session)
+    lost = session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.lease_until < now))
+    return [_lose(session, row, now) for row in lost]
+
+
+def worker_died(session: Session, worker: str) -> list[int]:
+    """Takes the jobs of a worker that is known to be dead at once; returns the jobs."""
+    now = database_time(session)
+    return [_lose(session, row, now) for row in _running(session, worker)]
+
+
+def worker_stopped(session: Session, worker: str) -> list[int]:
+    """Queues the jobs of a worker that was told to end, as if it had not tried them; returns the jobs."""
+    now = database_time(session)
+    return [_hand_back(session, row, now) for row in _running(session, worker)]
+
+
+def is_silent(session: Session, worker: str) -> bool:
+    """Whether a worker has a job and gave no heartbeat within its lease."""
+    now = database_time(session)
+    lapsed = select(JobRow.id).where(
+        JobRow.state == "running", JobRow.worker == worker, JobRow.lease_until < now
+    )
+    return session.scalars(lapsed.limit(1)).first() is not None
+
+
+def heartbeat(session: Session, claim: Claim) -> bool:
+    """Renews the lease; returns whether the job is to go on, False once somebody cancelled it.
+
+    Raises `LostClaim`.
+    """
+    row = _claimed(session, claim)
+    loading = row.progress is not None and row.progress["stage"] == "load"
+    row.lease_until = database_time(session) + claim.lease * (LOADING_LEASES if loading else 1)
+    return not row.cancelled
+
+
+def goes_on(session: Session, claim: Claim) -> bool:
+    """Whether the job is to go on, without a heartbeat. Raises `LostClaim`."""
+    return not _claimed(session, claim).cancelled
+
+
+def report(session: Session, claim: Claim, progress: Progress, picture: bytes | None = None) -> bool:
+    """Notes the progress of a job, with a new preview (PNG) if any; returns and raises as `heartbeat`."""
+    row = _claimed(session, claim)
+    row.progress = asdict(progress)
+    if picture is not None:
+        preview = session.get(PreviewRow, claim.job)
+        if preview is None:
+            session.add(PreviewRow(job=claim.job, number=1, picture=picture))
+        else:
+            preview.number += 1
+            preview.picture = picture
+    return heartbeat(session, claim)
+
+
+def finish(session: Session, claim: Claim, result: str) -> None:
+    """Ends a job as done, with what it made. Raises `LostClaim`."""
+    _end(session, claim, "done", result=result)
+
+
+def fail(session: Session, claim: Claim, error: str) -> None:
+    """Ends a job as failed, for a reason that another attempt would not change. Raises `LostClaim`."""
+    _end(session, claim, "failed", error=error)
+
+
+def give_up(session: Session, claim: Claim) -> None:
+    """Ends a job that somebody cancelled. Raises `LostClaim`."""
+    _end(session, claim, "cancelled")
+
+
+def hand_back(session: Session, claim: Claim) -> None:
+    """Queues a job again as if it had not been tried: its worker ends, through no fault of the job.
+
+    One that somebody cancelled ends. Raises `LostClaim`.
+    """
+    _hand_back(session, _claimed(session, claim), database_time(session))
+
+
+def _unreadable(kind: str) -> str:
+    return f"this version of the program cannot carry out this job of kind '{kind}'"
+
+
+def _running(session: Session, worker: str) -> list[JobRow]:
+    return list(session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.worker == worker)))
+
+
+def _lose(session: Session, row: JobRow, now: float) -> int:
+    row.state = "cancelled" if row.cancelled else after_loss(row.attempts)
+    release(session, row)
+    if row.state != "queued":
+        row.finished = now
+        row.error = LOST if row.state == "parked" else None
+    return row.id
+
+
+def _hand_back(session: Session, row: JobRow, now: float) -> int:
+    if row.cancelled:
+        row.state, row.finished = "cancelled", now
+    else:
+        row.state = "queued"
+        row.attempts -= 1
+    release(session, row)
+    return row.id
+
+
+def _end(
+    session: Session, claim: Claim, state: State, *, result: str | None = None, error: str | None = None
+) -> None:
+    row = _claimed(session, claim)
+    row.state, row.result, row.error, row.finished = state, result, error, database_time(session)
+    release(session, row)
+
+
+def _claimed(session: Session, claim: Claim) -> JobRow:
+    row = session.get(JobRow, claim.job)
+    if row is None or (row.state, row.worker, row.fence) != ("running", claim.worker, claim.fence):
+        raise LostClaim(f"job {claim.job} is no longer this worker's")
+    return row

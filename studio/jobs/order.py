@@ -1,0 +1,76 @@
+"""What jobs are to do: one class for each kind of job, and how it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+Kind = Literal["render"]
+"""The kinds of jobs that a worker can carry out."""
+
+KINDS: Final[tuple[Kind, ...]] = ("render",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOrder:
+    """Render one shot: which, why, and the expected seconds of work.
+
+    `seed` replaces the shot's own. `keep_context` renders with the context of the chosen take instead of the
+    present one. Without `replace` the new take does not become the chosen one.
+    """
+
+    kind: ClassVar[Kind] = "render"
+    shot: str
+    reason: str
+    seconds: float
+    seed: int | None = None
+    keep_context: bool = False
+    replace: bool = True
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        """Equal for orders of which one is enough in the queue."""
+        return self.kind, self.shot, self.seed, self.keep_context
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownOrder:
+    """An order that this version of the program cannot read, with the kind that is stored."""
+
+    kind: str
+    shot: str | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        return self.kind, self.shot
+
+
+Order = RenderOrder | UnknownOrder
+
+_STORED: Final[Mapping[str, TypeAdapter[Any]]] = {"render": TypeAdapter(RenderOrder)}
+
+
+def order_to_json(order: RenderOrder) -> dict[str, Any]:
+    """The fields of an order that have no column of their own."""
+    return {name: value for name, value in asdict(order).items() if name not in ("shot", "reason", "seconds")}
+
+
+def order_from_json(
+    kind: str, fields: Mapping[str, Any], *, shot: str | None, reason: str, seconds: float
+) -> Order:
+    """The order of a stored job; `UnknownOrder` where the kind or its fields are of another version."""
+    unknown = UnknownOrder(kind=kind, shot=shot, reason=reason, seconds=seconds)
+    if kind not in _STORED:
+        return unknown
+    try:
+        order: Order = _STORED[kind].validate_python(
+            {**fields, "shot": shot, "reason": reason, "seconds": seconds}
+        )
+    except ValidationError:
+        return unknown
+    return order

@@ -1,0 +1,110 @@
+"""Renders one claimed shot.
+
+freeze the request ─► load the model ─► render ─► files among the artifacts ─► commit the take
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from moc_engine.contract import RenderResult
+from moc_engine.errors import RenderCancelled
+from moc_engine.files import scratch_folder
+from studio.jobs import renders
+from studio.jobs.job import Progress
+from studio.jobs.renders import FrozenRequest, RenderClaim
+from studio.store.artifacts import Artifacts
+from studio.store.clock import database_time
+from studio.store.database import Database
+from studio.store.model_identity import identify
+from studio.worker.renderers import MakeRenderer
+from studio.worker.running_job import RunningJob
+
+if TYPE_CHECKING:
+    from moc_engine.contract import Renderer
+
+_LOOK: Final = 0.25
+"""Seconds between two looks at whether a job that waits for its renderer is to end."""
+
+
+class RenderJobs:
+    """Carries out render jobs, one at a time; the renderer of the last model is kept."""
+
+    def __init__(self, database: Database, artifacts: Artifacts, scratch: Path, make: MakeRenderer) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._scratch = scratch
+        self._make = make
+        self._renderer: tuple[str | None, Future[Renderer]] | None = None
+        self._loader: threading.Thread | None = None
+        self._identities: dict[str | None, str] = {}
+
+    def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
+        """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
+        with self._database.read() as session:
+            model = renders.model_of(session, claim)
+        self._identify(model)  # may read for long, and so not while the database is locked
+        with self._database.write() as session:
+            frozen = renders.freeze_request(session, claim, self._identify)
+            if frozen.finished is not None:
+                renders.commit_take(session, claim, frozen, None)
+                return
+        with scratch_folder(self._scratch) as folder:
+            result = self._render(frozen, folder, job)
+            job.report(Progress(stage="keep"))
+            with self._database.read() as session:
+                now = database_time(session)
+            collected = renders.collect_take(frozen, result, self._artifacts, now)
+            with self._database.write() as session:
+                renders.commit_take(session, claim, frozen, collected)
+
+    def _render(self, frozen: FrozenRequest, folder: Path, job: RunningJob) -> RenderResult:
+        job.report(Progress(stage="load"))
+        request = renders.engine_request(frozen, self._artifacts, folder)
+        rendering = self._renderer_of(frozen.model, job).render(request, job.token)
+        while True:
+            try:
+                job.report_event(next(rendering))
+            except StopIteration as stop:
+                result: RenderResult = stop.value
+                return result
+
+    def _renderer_of(self, model: str | None, job: RunningJob) -> Renderer:
+        """The renderer of a model. A job that is to end does not wait for it; later jobs find it made."""
+        if self._renderer is None or self._renderer[0] != model:
+            self._renderer = model, self._begin_making(model)
+        making = self._renderer[1]
+        while not making.done():
+            if job.token.is_set():
+                raise RenderCancelled("the render was cancelled")
+            wait((making,), timeout=_LOOK)
+        try:
+            return making.result()
+        except BaseException:
+            self._renderer = None
+            raise
+
+    def _begin_making(self, model: str | None) -> Future[Renderer]:
+        """Makes a renderer in a thread that does not keep the process alive, after the one before it."""
+        future: Future[Renderer] = Future()
+        before = self._loader
+
+        def make() -> None:
+            if before is not None:
+                before.join()
+            try:
+                future.set_result(self._make(model))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._loader = threading.Thread(target=make, name="load", daemon=True)
+        self._loader.start()
+        return future
+
+    def _identify(self, model: str | None) -> str:
+        if model not in self._identities:
+            self._identities[model] = identify(model)
+        return self._identities[model]
