@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from moc_engine.config import RoutingConfig, SamplerConfig, Steering
     from moc_engine.memory.context import ContextMemory
     from moc_engine.ops.layout import ChunkLayout
-    from moc_engine.ops.registry import choose_backend, moc_attention
+    from moc_engine.ops.moc_attention import moc_attention
     from moc_engine.ops.routing import Selection, chunk_means, route
     from moc_engine.trace.record import RoutingTrace
 
@@ -24,9 +24,8 @@ _HOME = {
     "SamplerConfig": "config",
     "Selection": "ops.routing",
     "Steering": "config",
-    "choose_backend": "ops.registry",
     "chunk_means": "ops.routing",
-    "moc_attention": "ops.registry",
+    "moc_attention": "ops.moc_attention",
     "route": "ops.routing",
 }
 
@@ -38,7 +37,6 @@ __all__ = [
     "SamplerConfig",
     "Selection",
     "Steering",
-    "choose_backend",
     "chunk_means",
     "moc_attention",
     "route",

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import entry_points
 from typing import Any, Final, Literal
 
 Pooling = Literal["before", "after"]
@@ -13,7 +14,11 @@ Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
 """What decides which earlier chunks a shot sees: MoC, or one of those that evaluations hold against it."""
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
-Backend = Literal["auto", "naive", "grouped", "triton"]
+Backend = str
+"""The name of an attention backend, or "auto"."""
+
+BACKEND_ENTRY_POINTS: Final = "moc_studio.backends"
+BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "triton")
 
 GREATEST_BOOST: Final = 1e6
 """Beyond it a boost would swamp what scores tell in float32."""
@@ -61,7 +66,7 @@ class RoutingConfig:
             raise ValueError(f"drop_off: a share within 0–1, got {self.drop_off}")
         if not (self.drop_in >= 0.0 and math.isfinite(self.drop_in)):
             raise ValueError(f"drop_in: a mean of 0 or more, got {self.drop_in}")
-        if self.backend not in ("auto", "naive", "grouped", "triton"):
+        if self.backend not in BACKENDS and self.backend not in backend_names():
             raise ValueError(f"backend: unknown backend {self.backend!r}")
 
 
@@ -177,6 +182,11 @@ class SamplerChoice:
     def over(self, own: SamplerConfig) -> SamplerConfig:
         """The model's own settings with the choice over them; `ValueError` as `SamplerConfig` raises it."""
         return replace(own, **_chosen(self))
+
+
+def backend_names() -> tuple[str, ...]:
+    """The names of the built-in attention backends and of those that plug-ins add."""
+    return (*BACKENDS, *sorted(entry_points(group=BACKEND_ENTRY_POINTS).names))
 
 
 def _chosen(choice: RoutingChoice | SamplerChoice) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.ops.grouped import Mass
+from moc_engine.ops.backend import AttentionBackend, Mass, Need
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.union import Rotate
 
@@ -122,3 +122,16 @@ def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> 
     flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
     gathered = flat.view(*tokens_RLKN.shape, D)
     return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)
+
+
+def pays(need: Need) -> bool:
+    """Whether gathering is faster than grouping, as far as is known."""
+    work = need.work
+    return work is not None and is_small(
+        rows=work.rows, tokens=work.tokens, top_k=work.top_k, history_offsets=work.history_offsets
+    )
+
+
+GATHERED = AttentionBackend(
+    name="gathered", over_history=gathered_attention, several_shots=False, needs_history=True
+)

@@ -18,28 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from moc_engine.ops.backend import AttentionBackend, Mass
 from moc_engine.ops.layout import ChunkLayout, Ints
 from moc_engine.ops.routing import Selection
 from moc_engine.ops.union import Attended, Rotate, Span, attend
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mass:
-    """Shares of attention, detached; over all three, those of a query sum to 1.
-
-    `own` (B, H, L, 1), `pinned` (B, H, L, pins) and `routed` (B, H, L, K), which is aligned
-    with the indices and 0 where the index is -1.
-    """
-
-    own: Tensor
-    pinned: Tensor
-    routed: Tensor
 
 
 def grouped_attention(
@@ -166,3 +153,23 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         stop = last
     if stop > start:
         yield start, stop
+
+
+def _over_layout(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: ChunkLayout,
+    selection: Selection,
+    scale: float,
+    *,
+    mass: bool,
+) -> tuple[Tensor, Tensor | None]:
+    if mass:
+        return layout_attention_with_mass(q, k, v, layout, selection, scale)
+    return layout_attention(q, k, v, layout, selection, scale), None
+
+
+GROUPED = AttentionBackend(
+    name="grouped", over_layout=_over_layout, over_history=grouped_attention, far_history=True
+)

@@ -6,7 +6,7 @@ Shapes: B batch, H heads, L tokens of the shot, T tokens of the history, C chunk
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,18 +16,20 @@ from moc_engine.config import Pooling, RoutingConfig, Steering
 from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import apply_rotary
-from moc_engine.ops.gathered import gathered_attention, is_small
-from moc_engine.ops.grouped import Mass, grouped_attention
-from moc_engine.ops.layout import VIDEO, ChunkLayout
-from moc_engine.ops.registry import choose_backend as resolve_backend
-from moc_engine.ops.registry import moc_attention
-from moc_engine.ops.routing import QueryGroup, Selection, choose_chunks, eligible
+from moc_engine.ops.backend import AttentionBackend, Mass, Need, Work
+from moc_engine.ops.gathered import GATHERED
+from moc_engine.ops.layout import ChunkLayout
+from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.routing import choose_chunks, eligible
 from moc_engine.ops.union import Rotate
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
 SMALL_HISTORY: Final = 1 << 28
 """Bytes up to which a history is copied for a render, ready for all entries of the batch."""
+
+NO_CHUNKS: Final = np.zeros(1, dtype=np.int64)
+"""The chunk offsets of an empty history."""
 
 SCORES_AT_ONCE: Final = 1 << 24
 """Scores of queries against chunks that are held at a time."""
@@ -49,25 +51,28 @@ class AttentionContext:
         return ChunkLayout([0], [], []) if self.history is None else self.history.layout
 
 
-RenderBackend = Literal["naive", "grouped", "gathered"]
+def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> AttentionBackend:
+    """The attention backend of a whole render on `device` for `rows` entries of the batch.
 
-
-def choose_backend(context: AttentionContext, rows: int, device: torch.device) -> RenderBackend:
-    """The backend a render takes, once for all of it: "auto" gathers where that pays.
-
-    Gathering needs the history on the `device` of the render.
+    Raises `ValueError` where the backend asked for does not support the render.
     """
     k_NHTD = None if context.history is None else context.history.k_NHTD
-    heads = 0 if k_NHTD is None else k_NHTD.shape[1]
-    near = k_NHTD is None or k_NHTD.device.type == device.type
-    small = near and is_small(
-        rows=rows * heads,
-        tokens=context.grid.tokens,
-        top_k=context.routing.top_k,
-        history_offsets=context.past.offsets,
+    need = Need(
+        form="history",
+        device=device.type,
+        dtype=None if k_NHTD is None else k_NHTD.dtype,
+        history_device=None if k_NHTD is None else k_NHTD.device.type,
+        mass=True,
+        work=None
+        if k_NHTD is None
+        else Work(
+            rows=rows * k_NHTD.shape[1],
+            tokens=context.grid.tokens,
+            top_k=context.routing.top_k,
+            history_offsets=context.past.offsets,
+        ),
     )
-    wanted = context.routing.backend
-    return "gathered" if wanted == "auto" and small else resolve_backend(wanted)
+    return choose_backend(context.routing.backend, need)
 
 
 class DenoisingPass:
@@ -93,7 +98,10 @@ class DenoisingPass:
         self._shot = context.shot
         self._routing = context.routing
         self._steering = context.steering
-        self.backend = choose_backend(context, rows, device)
+        backend = choose_render_backend(context, rows, device)
+        assert backend.over_history is not None
+        self.backend = backend.name
+        self._attention = backend.over_history
         self._angles = angles(context.grid.positions_3T.to(device))
         rule = eligible(context.past, context.shot, context.steering)
         self._pins = np.flatnonzero(rule.pinned).tolist()
@@ -102,7 +110,7 @@ class DenoisingPass:
         self._history: PreparedHistory | None = None
         if context.history is not None:
             pooling = context.routing.pooling
-            shared = self.backend == "gathered"
+            shared = backend is GATHERED
             self._history = PreparedHistory(
                 context.history, angles, device, pooling, rows, small_history, shared=shared
             )
@@ -111,15 +119,18 @@ class DenoisingPass:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         turned_q, turned_k = (apply_rotary(x, *self._angles) for x in (q, k))
         if self._history is None:
-            out, mass = grouped_attention(turned_q, turned_k, v)
-            self._record(layer, mass, q.new_empty(*q.shape[1:3], 0, dtype=torch.int64))
+            nothing = v[:, :, :0]
+            indices = q.new_empty(*q.shape[:3], 0, dtype=torch.int64)
+            out, mass = self._attention(turned_q, turned_k, v, nothing, nothing, NO_CHUNKS, indices)
+            self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
         indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else turned_q)
-        look = self._look_naively if self.backend == "naive" else self._look
         outs = []
         for first in range(0, len(q), self._history.rows):
             rows = slice(first, first + self._history.rows)
-            out, mass = look(self._history, layer, turned_q[rows], turned_k[rows], v[rows], indices[rows])
+            out, mass = self._attend(
+                self._history, layer, turned_q[rows], turned_k[rows], v[rows], indices[rows]
+            )
             outs.append(out)
             if first == 0:
                 self._record(layer, mass, indices[0])
@@ -137,11 +148,10 @@ class DenoisingPass:
             chosen.append(choose_chunks(scores, self._candidates, self._routing, layout=history.layout))
         return torch.cat(chosen, dim=2)
 
-    def _look(
+    def _attend(
         self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
     ) -> tuple[Tensor, Mass]:
-        attention = gathered_attention if self.backend == "gathered" else grouped_attention
-        return attention(
+        return self._attention(
             q,
             k,
             v,
@@ -151,32 +161,6 @@ class DenoisingPass:
             indices,
             pinned=self._pins,
             rotate=history.rotate,
-        )
-
-    def _look_naively(
-        self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
-    ) -> tuple[Tensor, Mass]:
-        """The same by the oracle: all keys side by side, one masked softmax."""
-        past_k, past_v = (x[layer, : len(q)].to(q.device) for x in (history.k_NBHTD, history.v_NBHTD))
-        if history.rotate is not None:
-            past_k = history.rotate(past_k, torch.arange(history.layout.tokens, device=q.device))
-        keys, values = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)
-        layout, chunks = _with_own(history.layout, self._shot, k.shape[2]), history.layout.chunks
-        own, pinned = np.arange(chunks + 1) == chunks, np.isin(np.arange(chunks + 1), self._pins)
-        group = QueryGroup(
-            shot=self._shot,
-            start=0,
-            stop=q.shape[2],
-            own=own,
-            captions=np.zeros_like(own),
-            pinned=pinned,
-        )
-        selection = Selection(indices=indices, groups=(group,), layout=layout)
-        out, mass_BHLC = moc_attention(q, keys, values, layout, selection, "naive", return_mass=True)
-        return out, Mass(
-            own=mass_BHLC[..., chunks:],
-            pinned=mass_BHLC[..., self._pins],
-            routed=mass_BHLC.gather(-1, indices.clamp(min=0)).masked_fill(indices < 0, 0),
         )
 
     def _record(self, layer: int, mass: Mass, indices_HLK: Tensor) -> None:
@@ -229,13 +213,6 @@ class PreparedHistory:
     def _turned(self, k: Tensor, tokens: Tensor) -> Tensor:
         cos, sin = self._angles
         return apply_rotary(k, cos[tokens], sin[tokens])
-
-
-def _with_own(past: ChunkLayout, shot: int, tokens: int) -> ChunkLayout:
-    """The chunks of a history and, after them, a shot's own tokens as one."""
-    return ChunkLayout(
-        np.append(past.offsets, past.tokens + tokens), np.append(past.shot, shot), np.append(past.kind, VIDEO)
-    )
 
 
 def _means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:

@@ -34,7 +34,7 @@ from moc_engine.models.animatic.script import (
 from moc_engine.models.animatic.staging import stage
 from moc_engine.models.loading import load_backbone
 from moc_engine.ops.layout import by_length
-from moc_engine.ops.registry import moc_attention
+from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import route
 from moc_engine.render.prepare import of_finished, prepare
 from moc_engine.render.renderer import ShotRenderer

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from moc_engine.config import Backend, RoutingConfig, Steering
 from moc_engine.ops.grouped import grouped_attention
 from moc_engine.ops.layout import ChunkLayout, by_length
+from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.partial import (
     blocked_attention,
     blocked_gradients,
@@ -24,7 +25,6 @@ from moc_engine.ops.partial import (
     partial_attention,
     partial_gradients,
 )
-from moc_engine.ops.registry import choose_backend, moc_attention
 from moc_engine.ops.routing import QueryGroup, Selection, route
 from moc_engine.ops.tiles import WIDTHS, pack
 from tests.fakes.layouts import stories, story
@@ -404,18 +404,13 @@ def test_the_core_names_wrong_arguments() -> None:
         grouped_attention(q, q, q, learning, q, np.array([0, 3]), rotate=lambda keys, tokens: keys)
 
 
-def test_auto_says_what_it_chose() -> None:
-    assert choose_backend() == choose_backend("auto") == "grouped"
-    assert choose_backend("naive") == "naive"
-
-
 def test_wrong_arguments_are_named() -> None:
     layout = story([[2], [3]])
     q, k, v, _ = (x.detach() for x in inputs(layout, 1))
     selection = route(q, k, layout, 1)
     others = story([[1, 1], [3]]), story([[3], [2]])
     calls = {
-        "backend": lambda: moc_attention(q, k, v, layout, selection, "magic"),  # type: ignore[call-overload]
+        "backend": lambda: moc_attention(q, k, v, layout, selection, "magic"),
         "q": lambda: moc_attention(q[0], k, v, layout, selection),
         "k": lambda: moc_attention(q, k[:, :, 1:], v, layout, selection),
         "v": lambda: moc_attention(q, k, v.double(), layout, selection),

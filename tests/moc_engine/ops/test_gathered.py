@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from moc_engine.ops.backend import Mass
 from moc_engine.ops.gathered import gathered_attention, is_small
-from moc_engine.ops.grouped import Mass
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.naive import naive_attention
 from moc_engine.ops.routing import QueryGroup, Selection

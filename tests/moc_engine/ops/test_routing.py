@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moc_engine.config import Backend, RoutingConfig, Steering
 from moc_engine.ops.layout import ChunkLayout, by_length
-from moc_engine.ops.registry import moc_attention
+from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import Selection, choose_chunks, chunk_means, eligible, route
 from tests.fakes.layouts import stories, story
 

@@ -14,7 +14,7 @@ from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
-from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass, choose_backend
+from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass, choose_render_backend
 from moc_engine.render.memory_pass import MemoryPass
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -211,8 +211,8 @@ def test_auto_says_what_it_chose() -> None:
         routing=RoutingConfig(),
         steering=Steering(),
     )
-    assert choose_backend(far, 1, CPU) == "gathered"
-    assert choose_backend(far, 1, torch.device("cuda")) == "grouped"
+    assert choose_render_backend(far, 1, CPU).name == "gathered"
+    assert choose_render_backend(far, 1, torch.device("cuda")).name == "grouped"
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
     with pytest.raises(ValueError, match="backend"):

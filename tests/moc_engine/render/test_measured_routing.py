@@ -147,7 +147,7 @@ def columns_of(trace: RoutingTrace, shot: int, name: str | None = None) -> list[
 def test_a_banned_shot_gets_nothing_from_anyone(
     backbone: Backbone, context: tuple[ContextTake, ...], backend: str
 ) -> None:
-    told = {"routing": RoutingChoice(backend=backend), "sampler": SHORT}  # type: ignore[arg-type]
+    told = {"routing": RoutingChoice(backend=backend), "sampler": SHORT}
     free, _ = recorded(backbone, wanted(context, **told))
     trace, every = recorded(backbone, wanted(context, **told, steering=Steering(bans=(1,))))
     columns = columns_of(trace, 1)
@@ -163,7 +163,7 @@ def test_a_banned_shot_gets_nothing_from_anyone(
 def test_a_pinned_shot_is_among_the_keys_of_every_token(
     backbone: Backbone, context: tuple[ContextTake, ...], backend: str
 ) -> None:
-    told = {"routing": RoutingChoice(backend=backend, top_k=1), "sampler": SHORT}  # type: ignore[arg-type]
+    told = {"routing": RoutingChoice(backend=backend, top_k=1), "sampler": SHORT}
     free, _ = recorded(backbone, wanted(context, **told))
     trace, every = recorded(backbone, wanted(context, **told, steering=Steering(pins=(0,))))
     columns = columns_of(trace, 0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
 from moc_engine.ops.layout import by_frame, by_track
-from moc_engine.ops.registry import moc_attention
+from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import route
 from moc_engine.training.attention import StoryAttention, StoryRules
 
