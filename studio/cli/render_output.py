@@ -10,7 +10,8 @@ from typing import TextIO
 from studio.cli.progress import in_words
 from studio.domain.film_plan import BACK, PlannedShot
 from studio.domain.frame_rate import rate_to_json
-from studio.domain.storyboard import Storyboard, named, steering
+from studio.domain.names import mentioned
+from studio.domain.storyboard import Storyboard, steering
 from studio.exchange.takes import FilmFolder, Take
 from studio.jobs.estimate import Rates
 from studio.service.film import Film
@@ -86,7 +87,8 @@ def notes(
     seed that the storyboard does not have.
     """
     for shot in planned:
-        there = [name for name in board.names if named(board.shots[shot.index].caption, name)]
+        places = mentioned(board.shots[shot.index].caption, board.names)
+        there = [board.names[place] for place in sorted(places)]
         if most_cast is not None and len(there) > most_cast and shot.action != "skip":
             left_out = ", ".join(there[most_cast:])
             print(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from studio.domain.frame_rate import exact_rate, rate_to_json
-from studio.domain.storyboard import Steered, Storyboard, named, steering
+from studio.domain.names import mentioned
+from studio.domain.storyboard import Steered, Storyboard, steering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,8 @@ class TakeInputs:
     @property
     def places(self) -> dict[str, int]:
         """The cast members that the captions name, each with its place in the cast."""
-        return {
-            name: place
-            for place, name in enumerate(self.cast)
-            if named(self.caption, name) or named(self.global_caption, name)
-        }
+        places = mentioned(self.caption, self.cast) | mentioned(self.global_caption, self.cast)
+        return {self.cast[place]: place for place in sorted(places)}
 
     @property
     def take_id(self) -> str:

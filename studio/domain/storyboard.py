@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from typing import Final, Literal
 
 from studio.domain.errors import BadStoryboard
 from studio.domain.frame_rate import exact_rate
+from studio.domain.names import mentioned, words_of
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 8
@@ -34,8 +35,6 @@ Looks = Literal["first", "every"]
 _MAX_TEXT = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
-_WORD = re.compile(r"[^\W_]+")
-_POSSESSIVE = re.compile(r"[’']s?(?![^\W_])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +45,9 @@ class CastMember:
     look: str | None = None
 
     def __post_init__(self) -> None:
+        _compose(self, "name", "look")
         _text(self.name, "name", most=40)
-        if not _WORD.search(self.name):
+        if not words_of(self.name):
             raise BadStoryboard(f"needs a letter or digit, got {self.name!r}", ("name",))
         if self.name.endswith(("'s", "’s")):
             raise BadStoryboard(f"give {self.name} without the {self.name[-2:]}", ("name",))
@@ -76,6 +76,10 @@ class Shot:
     lock: bool = False
 
     def __post_init__(self) -> None:
+        _compose(self, "caption")
+        for steering in ("pins", "bans"):
+            object.__setattr__(self, steering, tuple(map(_composed, getattr(self, steering))))
+        object.__setattr__(self, "boosts", {_composed(name): x for name, x in self.boosts.items()})
         _id(self.id, "id")
         for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
             for name in names:
@@ -145,6 +149,7 @@ class Storyboard:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
+        _compose(self, "title", "style")
         _text(self.title, "title", most=200)
         if self.style:
             _text(self.style, "style", most=_MAX_TEXT)
@@ -166,7 +171,7 @@ class Storyboard:
             raise BadStoryboard(f"at most {MAX_CAST} cast members fit, got {len(self.cast)}", ("cast",))
         seen: dict[tuple[str, ...], str] = {}
         for index, member in enumerate(self.cast):
-            words = _words(member.name)
+            words = words_of(member.name)
             if words in seen:
                 raise BadStoryboard(
                     f"{member.name} cannot be told from {seen[words]} in a caption", ("cast", index, "name")
@@ -259,8 +264,9 @@ def compose_captions(board: Storyboard) -> tuple[str, ...]:
     for shot in board.shots:
         sentences = [shot.caption]
         if not shot.skip:
-            for member in board.cast:
-                if member.look and member.name not in introduced and named(shot.caption, member.name):
+            named = mentioned(shot.caption, board.names)
+            for nth, member in enumerate(board.cast):
+                if member.look and member.name not in introduced and nth in named:
                     sentences.append(f"{member.name} is {member.look.rstrip('. ')}")
                     if board.settings.looks == "first":
                         introduced.add(member.name)
@@ -276,22 +282,23 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def named(caption: str, name: str) -> bool:
-    """Whether the caption names somebody, in words of its own, in any case, or as "Mira's"."""
-    said, words = _words(name), _words(caption)
-    return any(words[at : at + len(said)] == said for at in range(len(words) - len(said) + 1))
-
-
-@lru_cache(maxsize=4096)
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(_WORD.findall(_POSSESSIVE.sub("", text.casefold())))
-
-
 def _as_sentences(parts: list[str]) -> str:
     """ "Mira waves", "Mira is red" -> "Mira waves. Mira is red."; a single part stays as it is."""
     if len(parts) == 1:
         return parts[0]
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
+
+
+def _compose(thing: object, *names: str) -> None:
+    """Writes letters and their accents as one character in the fields `names`, as all text here is kept."""
+    for name in names:
+        value = getattr(thing, name)
+        if value is not None:
+            object.__setattr__(thing, name, _composed(value))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _text(value: str, name: str, *, most: int) -> None:

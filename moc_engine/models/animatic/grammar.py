@@ -13,11 +13,13 @@ from typing import Final
 
 from moc_engine.models.animatic.lexicon import FILLERS, KINDS
 from moc_engine.models.animatic.scene import CAST_SIZE
+from moc_engine.names import longest_mentions
 
 CAST_TOKENS: Final = tuple(f"<cast{i + 1}>" for i in range(CAST_SIZE))
 
 _WORD = re.compile(r"[^\W_]+(?:[-’'][^\W_]+)*|[,;:.!?&]")
 _POSSESSIVE = re.compile(r"[’']s?$")
+_POSSESSIVE_ENDING = re.compile(r"[’']s(?![^\W_])")
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,14 @@ def read(caption: str, cast: Sequence[str] = ()) -> Iterator[Word]:
     A name of the cast wins over a known word, the longer phrase over the shorter. `meaning` is ""
     for a filler.
     """
-    tokens = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(caption)]
+    tokens, names = _tokens(caption, cast)
     folded = [_fold(text) for text, _, _ in tokens]
-    names = {tuple(_fold(w) for w in _WORD.findall(name)): i for i, name in enumerate(cast)}
-    span = max([_longest(), *(len(n) for n in names)])
+    span = max([_longest(), *(size for size, _ in names.values())])
     at = 0
     while at < len(tokens):
+        name_size, name = names.get(at, (0, ""))
         for size in range(min(span, len(tokens) - at), 0, -1):
-            phrase = tuple(folded[at : at + size])
-            if phrase in names:
-                meaning: str | None = CAST_TOKENS[names[phrase] % CAST_SIZE]
-            else:
-                meaning = _phrases().get(phrase)
+            meaning: str | None = name if size == name_size else _phrases().get(tuple(folded[at : at + size]))
             if meaning is not None:
                 break
         else:
@@ -77,6 +75,33 @@ def read(caption: str, cast: Sequence[str] = ()) -> Iterator[Word]:
         start, end = tokens[at][1], tokens[at + size - 1][2]
         yield Word(caption[start:end], start, end, meaning)
         at += size
+
+
+_Token = tuple[str, int, int]
+"""A piece of a caption, and where it begins and ends."""
+
+
+def _tokens(caption: str, cast: Sequence[str]) -> tuple[list[_Token], dict[int, tuple[int, str]]]:
+    """The pieces of a caption, and at which of them a name begins: how many pieces long it is, and its cast
+    token. A piece that a name is only a part of, as where a script writes no spaces, is cut at the name.
+    """
+    tokens: list[_Token] = []
+    names: dict[int, tuple[int, str]] = {}
+    read_to = 0
+    for mention in longest_mentions(caption, cast):
+        tokens += _pieces(caption, read_to, mention.start)
+        end = mention.end
+        if ending := _POSSESSIVE_ENDING.match(caption, end):
+            end = ending.end()
+        inside = _pieces(caption, mention.start, end)
+        names[len(tokens)] = len(inside), CAST_TOKENS[mention.name % CAST_SIZE]
+        tokens += inside
+        read_to = end
+    return [*tokens, *_pieces(caption, read_to, len(caption))], names
+
+
+def _pieces(caption: str, start: int, end: int) -> list[_Token]:
+    return [(found.group(), found.start(), found.end()) for found in _WORD.finditer(caption, start, end)]
 
 
 def normalise(caption: str, cast: Sequence[str] = ()) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from torch.nn.functional import interpolate
 from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.base import CaptionStates
+from moc_engine.names import longest_mentions
 
 TEXT_STATES: Final = 512
 """Wan was trained on captions padded with zeros to so many states, all of which it attends to."""
@@ -66,13 +66,11 @@ class WanFamily:
         before = self._read(_plain(global_caption)).input_ids.shape[1] if global_caption.strip() else 0
         words = _plain(caption)
         read = self._read(words)
-        longest_first = "|".join(re.escape(name) for name in sorted(cast, key=len, reverse=True))
-        names = {name.casefold(): name for name in cast}
         found: dict[str, set[int]] = {}
-        for place in re.finditer(rf"(?<!\w)(?:{longest_first})(?!\w)", words, re.IGNORECASE):
-            tokens = {read.char_to_token(at) for at in range(*place.span())} - {None}
+        for mention in longest_mentions(words, cast):
+            tokens = {read.char_to_token(at) for at in range(mention.start, mention.end)} - {None}
             at = {before + token for token in tokens}
-            found.setdefault(names[place[0].casefold()], set()).update(n for n in at if n < TEXT_STATES)
+            found.setdefault(cast[mention.name], set()).update(n for n in at if n < TEXT_STATES)
         return {name: sorted(found[name]) for name in cast if found.get(name)}
 
     def _read(self, words: str) -> Any:
