@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from studio.service.attention import Attention
+from studio.service.drift import Consistency
 from studio.service.editing import Editing
-from studio.service.inspector import Inspector
 from studio.service.models import Models
 from studio.service.project_files import ProjectFiles
 from studio.service.project_states import ProjectStates
 from studio.service.projects import Projects
 from studio.service.queue import Queue
 from studio.service.rendering import Rendering
+from studio.service.routing import Routing
+from studio.service.traces import Traces
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 
@@ -34,4 +37,7 @@ class Service:
         self.rendering = Rendering(database, models)
         self.queue = Queue(database)
         self.files = ProjectFiles(root, database, self.artifacts, clock)
-        self.routing = Inspector(database, self.artifacts)
+        traces = Traces(database, self.artifacts)
+        self.routing = Routing(traces)
+        self.attention = Attention(traces)
+        self.consistency = Consistency(traces)

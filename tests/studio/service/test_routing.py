@@ -1,4 +1,4 @@
-"""The routing inspector: each call, with a real database and takes of flat colours whose traces are known."""
+"""The routing service: each call, with a real database and takes of flat colours whose traces are known."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from moc_engine.trace.record import EMPTY
 from studio.domain.edits import Skip, Steer
 from studio.domain.errors import NotThere, WrongUse
 from studio.inspect.sources import NOBODY
-from studio.service.inspector import Choice, Inspector
+from studio.service.studio import Service
+from studio.service.traces import TraceSlice
 from studio.store.database import Database
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
 from tests.fakes.traces import third_shot
 
-ALL = Choice()
+ALL = TraceSlice()
 
 
 @pytest.fixture
@@ -32,13 +33,13 @@ def studio(tmp_path: Path, database: Database) -> Studio:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Inspector, str, list[str]]]:
-    """An inspector, a rendered project and its chosen takes, for tests that only look."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str, list[str]]]:
+    """A service, a rendered project and its chosen takes, for tests that only look."""
     root = tmp_path_factory.mktemp("shared")
     database = open_database(root)
     studio = Studio(root, database)
     project = studio.rendered()
-    yield studio.service.routing, project, takes_of(studio, project)
+    yield studio.service, project, takes_of(studio, project)
     database.close()
 
 
@@ -46,12 +47,12 @@ def takes_of(studio: Studio, project: str) -> list[str]:
     return [shot.take or "" for shot in studio.service.projects.state(project).shots]
 
 
-Shared = tuple[Inspector, str, list[str]]
+Shared = tuple[Service, str, list[str]]
 
 
 def test_the_story_map_is_what_takes_record(shared: Shared) -> None:
-    inspector, project, _ = shared
-    story = inspector.story(project)
+    service, project, _ = shared
+    story = service.routing.story(project)
     assert [row.caption for row in story.rows] == ["Mira waves", "Otto runs", "Mira and Otto dance"]
     assert story.rows[1].shares == pytest.approx((0.5, None, None), abs=1e-3)
     assert story.rows[2].shares == pytest.approx((0.25, 0.25, None), abs=1e-3)
@@ -60,8 +61,8 @@ def test_the_story_map_is_what_takes_record(shared: Shared) -> None:
 
 
 def test_the_chunk_map_has_a_row_per_part_and_sums_to_one(shared: Shared) -> None:
-    inspector, project, (first, second, third) = shared
-    found = inspector.chunks(project, third, ALL)
+    service, project, (first, second, third) = shared
+    found = service.routing.chunk_map(project, third, ALL)
     assert found.query == ("the set", "Mira", "Otto", "prop 1" + EMPTY)
     assert found.layers == ("layer 1", "layer 2")
     assert found.heads == ("head 1", "head 2")
@@ -69,17 +70,17 @@ def test_the_chunk_map_has_a_row_per_part_and_sums_to_one(shared: Shared) -> Non
     assert "Mira drew most from Mira in shot 1" in found.words
     (drawn,) = found.figure["data"]
     assert np.array(drawn["z"]).sum(axis=-1) == pytest.approx(1, abs=1e-3)
-    (only,) = inspector.chunks(project, third, ALL, source=second).figure["data"]
+    (only,) = service.routing.chunk_map(project, third, ALL, source=second).figure["data"]
     assert only["x"] == ["the set in shot 2", "Otto in shot 2", f"{NOBODY} in shot 2"]
     with pytest.raises(NotThere, match="could not look at that one"):
-        inspector.chunks(project, first, ALL, source=third)
+        service.routing.chunk_map(project, first, ALL, source=third)
 
 
 def test_layers_heads_and_steps_are_told_apart(shared: Shared) -> None:
-    inspector, project, takes = shared
+    service, project, takes = shared
 
     def kept(**choice: int) -> float:
-        return inspector.looked(project, takes[2], 1, Choice(**choice)).own
+        return service.attention.of_part(project, takes[2], 1, TraceSlice(**choice)).own
 
     assert kept() == pytest.approx(0.5, abs=1e-3)
     assert kept(layer=0) == pytest.approx(0.55, abs=1e-3)
@@ -92,20 +93,20 @@ def test_layers_heads_and_steps_are_told_apart(shared: Shared) -> None:
 @pytest.mark.parametrize("name", ["layer", "head", "group"])
 @pytest.mark.parametrize("value", [-1, 9])
 def test_what_there_is_not_of_layers_heads_and_steps_is_said(shared: Shared, name: str, value: int) -> None:
-    inspector, project, takes = shared
+    service, project, takes = shared
     size = {"layer": 2, "head": 2, "group": 4}[name]
-    calls: tuple[Callable[[Choice], Any], ...] = (
-        lambda choice: inspector.chunks(project, takes[2], choice),
-        lambda choice: inspector.looked(project, takes[2], 0, choice),
+    calls: tuple[Callable[[TraceSlice], Any], ...] = (
+        lambda choice: service.routing.chunk_map(project, takes[2], choice),
+        lambda choice: service.attention.of_part(project, takes[2], 0, choice),
     )
     for call in calls:
         with pytest.raises(WrongUse, match=f"{name}: this take has {size}, counted from 0, got {value}"):
-            call(Choice(**{name: value}))
+            call(TraceSlice(**{name: value}))
 
 
 def test_what_a_part_looked_at_is_listed_with_where_to_see_it(shared: Shared) -> None:
-    inspector, project, (first, second, third) = shared
-    looked = inspector.looked(project, third, 1, ALL)
+    service, project, (first, second, third) = shared
+    looked = service.attention.of_part(project, third, 1, ALL)
     assert (looked.part, looked.query, looked.box) == ("Mira", 1, None)
     assert looked.own == pytest.approx(0.5, abs=1e-3)
     best = looked.drawn[0]
@@ -128,35 +129,35 @@ def test_what_a_part_looked_at_is_listed_with_where_to_see_it(shared: Shared) ->
     assert all(item.picks == 2 * 2 * 4 * 2 for item in looked.drawn)  # layers, heads, steps, tokens
     for part in (-1, 4):
         with pytest.raises(NotThere, match="this take has 4 parts"):
-            inspector.looked(project, third, part, ALL)
+            service.attention.of_part(project, third, part, ALL)
 
 
 def test_pointing_finds_the_part_and_its_moment(shared: Shared) -> None:
-    inspector, project, (_, _, third) = shared
-    moment = inspector.moment(project, third, 0.2)
+    service, project, (_, _, third) = shared
+    moment = service.attention.parts_at(project, third, 0.2)
     assert [part.name for part in moment.parts] == ["the set", "Mira", "Otto"]
     assert moment.grid is None
-    assert inspector.looked_at(project, third, 0.2, 0.2, 0.5).part == "Mira"
-    assert inspector.looked_at(project, third, 0.2, 0.5, 0.5).part == "Otto"
-    everywhere = inspector.looked_at(project, third, 0.2, 0.95, 0.05)
+    assert service.attention.at_point(project, third, 0.2, 0.2, 0.5).part == "Mira"
+    assert service.attention.at_point(project, third, 0.2, 0.5, 0.5).part == "Otto"
+    everywhere = service.attention.at_point(project, third, 0.2, 0.95, 0.05)
     assert (everywhere.part, everywhere.box) == ("the set", (0, 0, 1, 1))
     with pytest.raises(NotThere, match="objects"):
-        inspector.heat(project, third, 0.2, 1)
+        service.attention.heat(project, third, 0.2, 1)
 
 
 def test_heads_tables_and_pages_tell_of_one_take(shared: Shared) -> None:
-    inspector, project, (_, _, third) = shared
-    assert len(inspector.heads(project, third)) == 4
-    assert inspector.table(project, third, "csv").startswith(b"layer,heads,")
-    with np.load(io.BytesIO(inspector.table(project, third, "npz"))) as read:
+    service, project, (_, _, third) = shared
+    assert len(service.routing.heads(project, third)) == 4
+    assert service.routing.table(project, third, "csv").startswith(b"layer,heads,")
+    with np.load(io.BytesIO(service.routing.table(project, third, "npz"))) as read:
         assert read["table"].shape == (2, 2, 4, 4, 7)
-    assert inspector.table(project, third, "parquet").startswith(b"PAR1")
+    assert service.routing.table(project, third, "parquet").startswith(b"PAR1")
     with pytest.raises(NotThere, match="no table of the kind exe"):
-        inspector.table(project, third, "exe")
-    page = inspector.page(project, third)
+        service.routing.table(project, third, "exe")
+    page = service.routing.page(project, third)
     assert "<h1>Test, shot 3</h1>" in page
     assert page.count("<h2>") == 6
-    assert inspector.page(project).count("<h2>") == 1
+    assert service.routing.page(project).count("<h2>") == 1
 
 
 def test_two_takes_are_compared(studio: Studio) -> None:
@@ -183,29 +184,29 @@ def test_a_shot_that_may_see_nothing_says_so(studio: Studio) -> None:
     studio.service.rendering.render(project, ("c",))
     studio.work()
     take = takes_of(studio, project)[2]
-    inspector = studio.service.routing
-    words = inspector.chunks(project, take, ALL).words
+    service = studio.service
+    words = service.routing.chunk_map(project, take, ALL).words
     assert words == "All that came before was banned: everything in it is its own."
-    looked = inspector.looked(project, take, 1, ALL)
+    looked = service.attention.of_part(project, take, 1, ALL)
     assert (looked.own, looked.drawn) == (1, ())
-    assert inspector.story(project).rows[2].shares == (0, 0, None)
-    assert len(inspector.heads(project, take)) == 4
+    assert service.routing.story(project).rows[2].shares == (0, 0, None)
+    assert len(service.routing.heads(project, take)) == 4
 
 
 def test_a_take_the_film_no_longer_shows_is_named_so(studio: Studio) -> None:
     project = studio.rendered()
     take = takes_of(studio, project)[2]
     studio.service.editing.edit(project, Skip(shots=("a",), on=True), base=0)
-    inspector = studio.service.routing
-    gone = [item for item in inspector.looked(project, take, 1, ALL).drawn if item.shot is None]
+    service = studio.service
+    gone = [item for item in service.attention.of_part(project, take, 1, ALL).drawn if item.shot is None]
     assert {item.label for item in gone} == {
         "the set in a take the film no longer shows",
         "Mira in a take the film no longer shows",
     }
     assert all(item.at is not None and item.box is not None for item in gone)  # its picture is still there
-    assert inspector.story(project).rows[2].elsewhere == pytest.approx(0.25, abs=1e-3)
-    assert set(inspector.shown(project)) == {1, 2}
-    assert len(inspector.captions(project)) == 3
+    assert service.routing.story(project).rows[2].elsewhere == pytest.approx(0.25, abs=1e-3)
+    assert set(service.routing.shown(project)) == {1, 2}
+    assert len(service.routing.captions(project)) == 3
 
 
 def trace_file(studio: Studio, project: str, take: str) -> Path:
@@ -240,25 +241,25 @@ def test_a_damaged_trace_is_told_and_the_rest_works(studio: Studio, damage: str)
     first, second, third = takes_of(studio, project)
     spoil, words = DAMAGES[damage]
     spoil(trace_file(studio, project, second))
-    inspector = studio.service.routing
+    service = studio.service
     calls: tuple[Callable[[], Any], ...] = (
-        lambda: inspector.chunks(project, second, ALL),
-        lambda: inspector.looked(project, second, 0, ALL),
-        lambda: inspector.looked_at(project, second, 0.0, 0.5, 0.5),
-        lambda: inspector.moment(project, second, 0.0),
-        lambda: inspector.heat(project, second, 0.0, 0),
-        lambda: inspector.heads(project, second),
-        lambda: inspector.compare(project, first, second),
-        lambda: inspector.table(project, second, "csv"),
-        lambda: inspector.page(project, second),
+        lambda: service.routing.chunk_map(project, second, ALL),
+        lambda: service.attention.of_part(project, second, 0, ALL),
+        lambda: service.attention.at_point(project, second, 0.0, 0.5, 0.5),
+        lambda: service.attention.parts_at(project, second, 0.0),
+        lambda: service.attention.heat(project, second, 0.0, 0),
+        lambda: service.routing.heads(project, second),
+        lambda: service.routing.compare(project, first, second),
+        lambda: service.routing.table(project, second, "csv"),
+        lambda: service.routing.page(project, second),
     )
     for call in calls:
         with pytest.raises(NotThere, match=words) as told:
             call()
         assert str(studio.service.artifacts.folder) not in str(told.value)
-    assert inspector.story(project).rows[2].shares == pytest.approx((0.25, 0.25, None), abs=1e-3)
-    assert inspector.page(project)
-    listed = {item.label: item for item in inspector.looked(project, third, 2, ALL).drawn}
+    assert service.routing.story(project).rows[2].shares == pytest.approx((0.25, 0.25, None), abs=1e-3)
+    assert service.routing.page(project)
+    listed = {item.label: item for item in service.attention.of_part(project, third, 2, ALL).drawn}
     assert listed["Otto in shot 2"].share == pytest.approx(0.25 * (0.75 + 0.25 / 2), abs=1e-3)
     lost = listed["Otto in shot 2"].at, listed["Otto in shot 2"].box
     assert lost == (None, None)  # no more than where in its picture
@@ -274,46 +275,46 @@ def test_a_grid_is_shown_as_heat(studio: Studio) -> None:
     trace = replace(trace, query=(replace(trace.query[0], tokens=3),), grid=(1, 3), moments=(0.0,))
     trace = replace(trace, table=trace.table[:, :, :, :1], picks=trace.picks[:, :, :, :1])
     trace.save(trace_file(studio, project, take))
-    inspector = studio.service.routing
-    assert inspector.moment(project, take, 0.0).grid == (1, 3)
-    assert inspector.heat(project, take, 0.0, 0) == [pytest.approx([0.5, 0.5, 0.8], abs=1e-3)]
-    assert inspector.looked_at(project, take, 0.0, 0.9, 0.5).part == "Mira"
+    service = studio.service
+    assert service.attention.parts_at(project, take, 0.0).grid == (1, 3)
+    assert service.attention.heat(project, take, 0.0, 0) == [pytest.approx([0.5, 0.5, 0.8], abs=1e-3)]
+    assert service.attention.at_point(project, take, 0.0, 0.9, 0.5).part == "Mira"
     with pytest.raises(NotThere, match="no chunk 99"):
-        inspector.heat(project, take, 0.0, 99)
+        service.attention.heat(project, take, 0.0, 99)
 
 
 def test_what_is_gone_is_said(shared: Shared) -> None:
-    inspector, project, (first, *_) = shared
+    service, project, (first, *_) = shared
     for call in (
-        lambda: inspector.story("x"),
-        lambda: inspector.page("x"),
-        lambda: inspector.page(project, "x"),
-        lambda: inspector.chunks("x", first, ALL),
-        lambda: inspector.chunks(project, "x", ALL),
-        lambda: inspector.looked(project, "x", 0, ALL),
-        lambda: inspector.looked_at(project, "x", 0, 0, 0),
-        lambda: inspector.moment(project, "x", 0),
-        lambda: inspector.heat(project, "x", 0, 0),
-        lambda: inspector.heads(project, "x"),
-        lambda: inspector.compare(project, first, "x"),
-        lambda: inspector.compare(project, "x", first),
-        lambda: inspector.table(project, "x", "csv"),
+        lambda: service.routing.story("x"),
+        lambda: service.routing.page("x"),
+        lambda: service.routing.page(project, "x"),
+        lambda: service.routing.chunk_map("x", first, ALL),
+        lambda: service.routing.chunk_map(project, "x", ALL),
+        lambda: service.attention.of_part(project, "x", 0, ALL),
+        lambda: service.attention.at_point(project, "x", 0, 0, 0),
+        lambda: service.attention.parts_at(project, "x", 0),
+        lambda: service.attention.heat(project, "x", 0, 0),
+        lambda: service.routing.heads(project, "x"),
+        lambda: service.routing.compare(project, first, "x"),
+        lambda: service.routing.compare(project, "x", first),
+        lambda: service.routing.table(project, "x", "csv"),
     ):
         with pytest.raises(NotThere):
             call()
 
 
 def test_a_first_shot_has_no_heads_to_look_back(shared: Shared) -> None:
-    inspector, project, (first, _, third) = shared
+    service, project, (first, _, third) = shared
     with pytest.raises(NotThere, match="saw no earlier shot"):
-        inspector.heads(project, first)
-    assert inspector.page(project, first).count("<h2>") == 2
-    assert inspector.page(project, third).count("<h2>") > 2
+        service.routing.heads(project, first)
+    assert service.routing.page(project, first).count("<h2>") == 2
+    assert service.routing.page(project, third).count("<h2>") > 2
 
 
 def test_nobody_drifts_who_remembers(shared: Shared) -> None:
-    inspector, project, _ = shared
-    found = inspector.consistency(project)
+    service, project, _ = shared
+    found = service.consistency.report(project)
     assert set(found.names) == {"the set", "Mira", "Otto"}
     assert (found.drifted, found.unseen) == ((), 0)
     assert [max(line["y"]) for line in found.figure["data"]] == [0.0] * 3
@@ -327,7 +328,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     service.editing.edit(project, ban, service.projects.state(project).revision)
     service.rendering.render(project)
     studio.work()
-    (drifted,) = service.routing.consistency(project).drifted
+    (drifted,) = service.consistency.report(project).drifted
     assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
     assert drifted.reason == "Mira in shot 1 is banned there"
@@ -336,13 +337,13 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     service.editing.edit(project, pin, service.projects.state(project).revision)
     service.rendering.render(project)
     studio.work()
-    assert service.routing.consistency(project).drifted == ()
+    assert service.consistency.report(project).drifted == ()
 
 
 def test_takes_that_tell_nothing_of_looks_are_counted(studio: Studio) -> None:
     project = studio.rendered()
     take = studio.service.projects.state(project).shots[1].take
     studio.service.files.media(project, take or "", "trace").write_bytes(b"torn")
-    found = studio.service.routing.consistency(project)
+    found = studio.service.consistency.report(project)
     assert found.unseen == 1
     assert "Mira" in found.names

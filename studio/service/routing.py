@@ -1,0 +1,135 @@
+"""The routing of a project as maps: shots to shots, and one take's parts to chunks; exports of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio.domain.errors import NotThere
+from studio.domain.file_names import slug
+from studio.inspect.difference import difference
+from studio.inspect.figures import (
+    Figure,
+    chunk_figure,
+    difference_figure,
+    head_figures,
+    standalone,
+    story_figure,
+    take_figures,
+)
+from studio.inspect.heads import head_names, heads_of, remembers, step_names
+from studio.inspect.sources import by_source, shot_name, sources_of
+from studio.inspect.story import StoryRow, story_of
+from studio.inspect.tables import FORMATS
+from studio.inspect.words import paragraph
+from studio.service.traces import Traces, TraceSlice
+from studio.store.takes import StoredTake
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoryRouting:
+    """The attention of shots to earlier shots, as rows and as a Plotly figure."""
+
+    rows: tuple[StoryRow, ...]
+    figure: Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkMap:
+    """A take's attention to chunks, and the names of its layers, heads and groups of steps."""
+
+    figure: Figure
+    words: str
+    query: tuple[str, ...]
+    layers: tuple[str, ...]
+    heads: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeComparison:
+    """How the attention of two takes differs; `shots` sums it up, the largest change first."""
+
+    figure: Figure
+    shots: tuple[tuple[str, float], ...]
+
+
+class Routing:
+    """Shows the routing of finished takes. Raises `NotThere` if a trace cannot be read, and says why."""
+
+    def __init__(self, traces: Traces) -> None:
+        self._traces = traces
+
+    def story(self, project: str) -> StoryRouting:
+        """The attention of shots to earlier shots, from the takes' records: no trace is read."""
+        known = self._traces.project(project)
+        rows = story_of(known.project, known.takes)
+        return StoryRouting(rows=rows, figure=story_figure(rows))
+
+    def shown(self, project: str) -> dict[int, StoredTake]:
+        """The takes that the film shows, by index of the shot."""
+        return self._traces.project(project).shown()
+
+    def captions(self, project: str) -> dict[str, str]:
+        """The captions of all takes by id, shown or not."""
+        return {name: take.caption for name, take in self._traces.project(project).takes.items()}
+
+    def chunk_map(
+        self, project: str, take: str, where: TraceSlice, *, log: bool = False, source: str | None = None
+    ) -> ChunkMap:
+        """The attention of a take's parts to all chunks, or to those of the take `source`."""
+        known = self._traces.project(project)
+        trace = self._traces.trace(known, take)
+        where.check(trace)
+        sources = [s for s in sources_of(trace, known.places) if source in (None, s.take)]
+        if not sources:
+            raise NotThere("this take could not look at that one")
+        shares = np.stack([where.shares(trace, query) for query in range(len(trace.query))])
+        query = tuple(chunk.name for chunk in trace.query)
+        return ChunkMap(
+            figure=chunk_figure(query, sources, by_source(shares, sources), log=log),
+            words=paragraph(trace, known.places),
+            query=query,
+            layers=tuple(f"layer {nth + 1}" for nth in range(len(trace.table))),
+            heads=head_names(trace),
+            groups=step_names(trace),
+        )
+
+    def heads(self, project: str, take: str) -> dict[str, Figure]:
+        """Layers, heads and steps of a take, by title."""
+        known = self._traces.project(project)
+        trace = self._traces.trace(known, take)
+        if not remembers(trace):
+            raise NotThere("it saw no earlier shot: none of its heads could look back")
+        return head_figures(heads_of(trace, known.places))
+
+    def compare(self, project: str, left: str, right: str) -> TakeComparison:
+        """One take's routing against another's."""
+        known = self._traces.project(project)
+        found = difference(self._traces.trace(known, left), self._traces.trace(known, right), known.places)
+        return TakeComparison(figure=difference_figure(found), shots=found.shots)
+
+    def table(self, project: str, take: str, kind: str) -> bytes:
+        """A take's trace as csv, npz or parquet."""
+        if kind not in FORMATS:
+            raise NotThere(f"there is no table of the kind {kind}")
+        return FORMATS[kind](self._traces.trace(self._traces.project(project), take))
+
+    def page(self, project: str, take: str | None = None) -> str:
+        """A standalone HTML page: the story map, and the maps of one take."""
+        known = self._traces.project(project)
+        figures = {"Which shot remembered which": story_figure(story_of(known.project, known.takes))}
+        title, words = known.project.board.title, ""
+        if take is not None:
+            trace = self._traces.trace(known, take)
+            figures |= take_figures(trace, known.places)
+            title, words = f"{title}, {shot_name(known.places.get(take))}", paragraph(trace, known.places)
+        return standalone(title, figures, words)
+
+    def file_name(self, project: str, take: str | None, ending: str) -> str:
+        """What a saved table or page is called: "the-red-kite-shot-3-routing.csv"."""
+        known = self._traces.project(project)
+        place = known.places.get(take or "")
+        shot = f"-shot-{place + 1}" if place is not None else f"-{take[:8]}" if take else ""
+        return f"{slug(known.project.board.title)}{shot}-routing.{ending}"

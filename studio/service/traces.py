@@ -1,0 +1,109 @@
+"""Reads the routing traces of a project's takes, and keeps those read last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from moc_engine.errors import TraceError
+from moc_engine.trace.drift import Sighting, sightings
+from moc_engine.trace.record import RoutingTrace
+from studio.domain.errors import NotThere, WrongUse
+from studio.domain.planner import chosen_take, first_places
+from studio.domain.project import Project
+from studio.store import projects, takes
+from studio.store.artifacts import Artifacts
+from studio.store.database import Database
+from studio.store.takes import StoredTake
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedProject:
+    """A project, its takes, and the index of the shot that shows each chosen take."""
+
+    project: Project
+    takes: Mapping[str, StoredTake]
+    places: Mapping[str, int]
+
+    def shown(self) -> dict[int, StoredTake]:
+        """The takes that the film shows, by index of the shot."""
+        return {
+            place: self.takes[take.id]
+            for place, shot in enumerate(self.project.board.shots)
+            if not shot.skip and (take := chosen_take(self.project, self.takes, shot.id)) is not None
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSlice:
+    """Which layer, group of heads and group of steps of a trace, from 0; None averages over them."""
+
+    layer: int | None = None
+    head: int | None = None
+    group: int | None = None
+
+    def check(self, trace: RoutingTrace) -> None:
+        """Raises `WrongUse` for what the trace does not have."""
+        sizes = trace.table.shape[:3]
+        for name, value, size in zip(
+            ("layer", "head", "group"), (self.layer, self.head, self.group), sizes, strict=True
+        ):
+            if value is not None and not 0 <= value < size:
+                raise WrongUse(f"{name}: this take has {size}, counted from 0, got {value}")
+
+    def shares(self, trace: RoutingTrace, query: int) -> Any:
+        """The share of a query chunk's attention that went to each chunk."""
+        return trace.shares(layer=self.layer, head=self.head, group=self.group, query=query)
+
+    def counts(self, trace: RoutingTrace, query: int) -> Any:
+        """How often a query chunk selected each chunk."""
+        return trace.counts(layer=self.layer, head=self.head, group=self.group, query=query)
+
+
+class Traces:
+    """The traces of finished takes."""
+
+    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+        self._database = database
+        self._artifacts = artifacts
+
+    def project(self, project: str) -> RenderedProject:
+        """A project with its takes. Raises `NotThere`."""
+        with self._database.read() as session:
+            stored = projects.load(session, project).project
+            known = takes.takes_of(session, project)
+        return RenderedProject(project=stored, takes=known, places=first_places(stored, known))
+
+    def trace(self, known: RenderedProject, take: str) -> RoutingTrace:
+        """The trace of a take. Raises `NotThere` if it cannot be read, and says why."""
+        if take not in known.takes:
+            raise NotThere("that take is not there any more")
+        path = self._path(known.takes[take])
+        try:
+            return _load(path)
+        except TraceError as error:
+            words = str(error).replace(str(path), "the routing trace of this take")
+            raise NotThere(words[:1].upper() + words[1:]) from error
+
+    def sightings(self, take: StoredTake) -> tuple[float, tuple[Sighting, ...]]:
+        """The threshold of visibility, and what the trace says of looks. Raises `TraceError`."""
+        return _sightings(self._path(take), take.inputs.cast)
+
+    def _path(self, take: StoredTake) -> Path:
+        return self._artifacts.path(take.trace, ".moc")
+
+
+@lru_cache(maxsize=1024)
+def _sightings(path: Path, cast: tuple[str, ...]) -> tuple[float, tuple[Sighting, ...]]:
+    """Small beside a trace: those of a whole film are kept."""
+    trace = RoutingTrace.load(path)
+    return trace.visible, sightings(trace, cast)
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path) -> RoutingTrace:
+    """Files are named by their content, so a trace never changes."""
+    return RoutingTrace.load(path)
