@@ -76,7 +76,7 @@ def _render_project(args: argparse.Namespace) -> int:
                     print(f"{shot.place + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
                 print(f"{len(planned)} of {len(shots)} shots to render", file=sys.stderr)
             return 0
-        done = work_off(args, service, service.rendering.render(project, scope))
+        done = work_off(service, service.rendering.render(project, scope), args.make_renderer)
         takes: dict[str | None, str | None] = {
             shot.id: shot.take for shot in service.projects.state(project).shots
         }

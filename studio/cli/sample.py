@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         print("Rendering the sample film, once; this takes a minute.", file=sys.stderr)
         project = service.projects.create(read_storyboard(_storyboard()))
-        done = work_off(args, service, service.rendering.render(project, "all"))
+        done = work_off(service, service.rendering.render(project, "all"), args.make_renderer)
         service.queue.clear()
     return 0 if all(job.state == "done" for job in done) else 1
 

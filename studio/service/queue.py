@@ -71,6 +71,10 @@ class Queue:
         with self._database.write() as session:
             queue.move(session, job, before)
 
+    def is_paused(self) -> bool:
+        with self._database.read() as session:
+            return queue.is_paused(session)
+
     def pause(self, paused: bool) -> None:
         """Pauses the queue, or resumes it. What runs goes on."""
         with self._database.write() as session:
