@@ -85,13 +85,19 @@ RenderEvent = StageEvent | StepEvent
 
 @dataclass(frozen=True, kw_only=True)
 class RenderResult:
-    """The files of a finished take, and the seconds each stage took."""
+    """The files of a finished take, what rendered it, and the seconds each stage took.
+
+    `device` is its kind, such as "cuda", and `dtype` that of the weights, such as "bfloat16": frames are
+    equal between workers that agree on both and on `backend`.
+    """
 
     clip: Path
     latents: Path
     trace: Path
     frames: int
     backend: str
+    device: str
+    dtype: str
     timings: Mapping[Stage, float]
 
 

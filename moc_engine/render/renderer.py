@@ -131,6 +131,8 @@ class ShotRenderer:
             trace=trace_file,
             frames=frames,
             backend=trace.backend,
+            device=backbone.device.type,
+            dtype=str(backbone.transformer.dtype).removeprefix("torch."),
             timings=clock.end(),
         )
 

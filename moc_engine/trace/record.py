@@ -21,7 +21,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -206,6 +206,16 @@ class RoutingTrace:
             if chunk.kind == "history" and name in (None, chunk.name):
                 found[chunk.take or ""] = found.get(chunk.take or "", 0.0) + share
         return found
+
+    def with_take_ids(self, names: Mapping[str, str]) -> RoutingTrace:
+        """The trace with takes under other ids, for those in `names`: ids may change after it was written."""
+        if not any(chunk.take in names for chunk in self.context):
+            return self
+        context = (
+            chunk if chunk.take is None else replace(chunk, take=names.get(chunk.take, chunk.take))
+            for chunk in self.context
+        )
+        return replace(self, context=tuple(context))
 
     def own_share(self) -> float:
         """The share of attention that stayed in the shot."""

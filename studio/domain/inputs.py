@@ -5,22 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
+from typing import Any, Final
 
 from studio.domain.frame_rate import exact_rate, rate_to_json
 from studio.domain.names import mentioned
 from studio.domain.storyboard import Steered, Storyboard, steering
+
+INPUTS_VERSION: Final = 2
+"""The version of `TakeInputs` records. A new field with a default does not change it; a field that changes
+its meaning does, and needs a migration of the stored takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TakeInputs:
     """Everything that decides a take's pixels.
 
-    `context` and the steering name takes, not shots, so that a take stays what it is when shots around it
+    `context` and the steering name takes, not shots, so that a take stays valid when shots around it
     move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the places of those that
-    the captions name decide anything. None leaves a choice to the model; `model` says which one, to the
-    weights.
+    the captions name decide anything. None leaves a choice to the model; `model` is the identity of the
+    model, which covers its weights. The program's version, the attention backend, the device and the dtype
+    are recorded beside a take and are not part of its inputs.
+
+    Fields are added with a default that stands for what was rendered before there was the field: a field
+    that has its default is not recorded and not part of the take's id, so that earlier takes keep theirs.
     """
 
     model: str
@@ -50,10 +59,45 @@ class TakeInputs:
 
     @property
     def take_id(self) -> str:
-        """Equal inputs give equal pixels, so the digest of what decides them names the take."""
-        decisive = {**vars(self), "cast": self.places, "fps": rate_to_json(self.fps)}
-        text = json.dumps(decisive, sort_keys=True, ensure_ascii=False)
+        """The id of the take: the digest of what decides its pixels, so equal inputs give equal ids."""
+        text = json.dumps({**self.record(), "cast": self.places}, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def record(self) -> dict[str, Any]:
+        """The inputs as JSON: the version of the record, and every field that has not its default."""
+        values = ((name, getattr(self, name), default) for name, default in _defaults(type(self)).items())
+        changed = {name: _as_json(value) for name, value, default in values if value != default}
+        return {"version": INPUTS_VERSION, **changed}
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Raises `ValueError` for a record of inputs that has parts which this version does not know."""
+    if record.get("version", INPUTS_VERSION) > INPUTS_VERSION:
+        raise ValueError(f"inputs of version {record['version']}; this program knows {INPUTS_VERSION}")
+    unknown = record.keys() - _defaults(TakeInputs).keys() - {"version"}
+    if unknown:
+        raise ValueError(f"inputs with unknown fields: {', '.join(sorted(unknown))}")
+
+
+def _defaults(kind: type[TakeInputs]) -> Mapping[str, Any]:
+    """The default of each field; `MISSING` for those that must be given."""
+    return {
+        part.name: part.default if part.default_factory is MISSING else part.default_factory()
+        for part in fields(kind)
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """A field's value as JSON has it."""
+    match value:
+        case tuple():
+            return list(value)
+        case Mapping():
+            return dict(value)
+        case Fraction():
+            return rate_to_json(value)
+        case _:
+            return value
 
 
 def inputs_of(

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from moc_engine.contract import RenderRequest, RenderResult
 from moc_engine.errors import RenderCancelled
 from moc_engine.trace.record import RoutingTrace
+from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
 from studio.domain.planner import shot_statuses
@@ -155,6 +156,9 @@ def collect_take(
         strongest=trace.strongest(),
         rolled_from=frozen.rolled_from,
         backend=result.backend,
+        program=f"moc-studio {__version__}",
+        device=result.device,
+        dtype=result.dtype,
         timings={str(stage): round(seconds, 4) for stage, seconds in result.timings.items()},
         own_share=trace.own_share(),
         caption_share=trace.caption_share(),

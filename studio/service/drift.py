@@ -69,7 +69,7 @@ class Consistency:
         scenes, unseen = [], 0
         for place, take in known.shown().items():
             try:
-                visible, seen = self._traces.sightings(take)
+                visible, seen = self._traces.sightings(known, take)
             except TraceError:
                 unseen += 1
                 continue

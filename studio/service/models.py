@@ -9,7 +9,7 @@ from moc_engine.errors import EngineError
 from studio.domain.planner import ShotStatus, shot_statuses
 from studio.domain.project import Project
 from studio.store.casting import with_inferred_cast
-from studio.store.model_identity import ANIMATIC, family, identify
+from studio.store.model_identity import ANIMATIC, ModelIdentities, family
 from studio.store.takes import StoredTake
 
 
@@ -22,20 +22,22 @@ class Model:
 
 
 class Models:
-    """Identities of models, remembered while the studio runs."""
+    """Identities of models, as far as their files have been read."""
 
-    def __init__(self) -> None:
-        self._models: dict[str | None, Model] = {}
+    def __init__(self, identities: ModelIdentities) -> None:
+        self._identities = identities
 
     def of(self, project: Project) -> Model:
-        """The project's model. One that is missing has its name as its identity: its takes stay valid."""
+        """The project's model. Its name is its identity if it is missing, or too large to be read here.
+
+        The worker reads the files of a large model before it renders.
+        """
         name = project.board.settings.model
-        if name not in self._models:
-            try:
-                self._models[name] = Model(identity=identify(name), known_words_only=family(name) == ANIMATIC)
-            except EngineError:
-                return Model(identity=str(name), known_words_only=False)
-        return self._models[name]
+        try:
+            identity = self._identities.known(name) or str(name)
+            return Model(identity=identity, known_words_only=family(name) == ANIMATIC)
+        except EngineError:
+            return Model(identity=str(name), known_words_only=False)
 
     def statuses(self, project: Project, takes: Mapping[str, StoredTake]) -> tuple[ShotStatus, ...]:
         """The status of each shot, with the project's model."""

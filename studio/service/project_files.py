@@ -22,7 +22,9 @@ from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
 from studio.store.documents import from_document, to_document
 from studio.store.filmstrip import HEIGHT
+from studio.store.model_identity import ModelIdentities
 from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.take_renaming import current_models, renamed_bundle
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
 
@@ -43,11 +45,17 @@ class ProjectFiles:
     """Reads and writes the files of projects. Raises `OutputFailed` if they cannot be written."""
 
     def __init__(
-        self, root: Path, database: Database, artifacts: Artifacts, clock: Callable[[], float]
+        self,
+        root: Path,
+        database: Database,
+        artifacts: Artifacts,
+        identities: ModelIdentities,
+        clock: Callable[[], float],
     ) -> None:
         self._root = root
         self._database = database
         self._artifacts = artifacts
+        self._identities = identities
         self._clock = clock
 
     def media(self, project: str, take: str, kind: str) -> Path:
@@ -99,7 +107,7 @@ class ProjectFiles:
         """Makes a project of a bundle; returns its id. Raises `BadBundle`."""
         with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
             record, files = read_bundle(bundle, folder)
-            project, known, strips = _from_record(record, {file.name for file in files})
+            project, known, strips = _from_record(record, {file.name for file in files}, self._identities)
             artifacts = [self._artifacts.put(file) for file in files]
         with self._database.write() as session:
             takes.keep_artifacts(session, artifacts, self._clock())
@@ -143,10 +151,12 @@ class ProjectFiles:
 
 
 def _from_record(
-    record: dict[str, Any], files: Collection[str]
+    record: dict[str, Any], files: Collection[str], identities: ModelIdentities
 ) -> tuple[Project, list[StoredTake], list[tuple[str, str, float]]]:
     """The project, takes and strips of a bundle. Raises `BadBundle` if they do not fit together."""
     try:
+        model = record["project"]["settings"].get("model")
+        record = renamed_bundle(record, current_models([model], identities))
         project = from_document(record["project"])
         known = [takes.take_from_record(take) for take in record["takes"]]
         strips = [(str(s["shot"]), str(s["take"]), float(s["added"])) for s in record["strips"]]

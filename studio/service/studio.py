@@ -19,6 +19,7 @@ from studio.service.routing import Routing
 from studio.service.traces import Traces
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
+from studio.store.model_identity import MODEL_CACHE, ModelIdentities
 
 
 class Service:
@@ -28,7 +29,8 @@ class Service:
     """
 
     def __init__(self, root: Path, database: Database, clock: Callable[[], float] = time.time) -> None:
-        models = Models()
+        identities = ModelIdentities(root / MODEL_CACHE)
+        models = Models(identities)
         states = ProjectStates(database, models)
         self.root = root
         self.artifacts = Artifacts(root)
@@ -36,7 +38,7 @@ class Service:
         self.editing = Editing(database, models, states, clock)
         self.rendering = Rendering(database, models)
         self.queue = Queue(database)
-        self.files = ProjectFiles(root, database, self.artifacts, clock)
+        self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
         traces = Traces(database, self.artifacts)
         self.routing = Routing(traces)
         self.attention = Attention(traces)

@@ -28,6 +28,11 @@ class RenderedProject:
     takes: Mapping[str, StoredTake]
     places: Mapping[str, int]
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Ids of today by the ids that takes had with earlier versions: traces may name them so."""
+        return {former: take.id for take in self.takes.values() for former in take.former_ids}
+
     def shown(self) -> dict[int, StoredTake]:
         """The takes that the film shows, by index of the shot."""
         return {
@@ -83,23 +88,25 @@ class Traces:
             raise NotThere("that take is not there any more")
         path = self._path(known.takes[take])
         try:
-            return _load(path)
+            return _load(path).with_take_ids(known.renamed)
         except TraceError as error:
             words = str(error).replace(str(path), "the routing trace of this take")
             raise NotThere(words[:1].upper() + words[1:]) from error
 
-    def sightings(self, take: StoredTake) -> tuple[float, tuple[Sighting, ...]]:
+    def sightings(self, known: RenderedProject, take: StoredTake) -> tuple[float, tuple[Sighting, ...]]:
         """The threshold of visibility, and what the trace says of looks. Raises `TraceError`."""
-        return _sightings(self._path(take), take.inputs.cast)
+        return _sightings(self._path(take), take.inputs.cast, tuple(known.renamed.items()))
 
     def _path(self, take: StoredTake) -> Path:
         return self._artifacts.path(take.trace, ".moc")
 
 
 @lru_cache(maxsize=1024)
-def _sightings(path: Path, cast: tuple[str, ...]) -> tuple[float, tuple[Sighting, ...]]:
+def _sightings(
+    path: Path, cast: tuple[str, ...], renamed: tuple[tuple[str, str], ...]
+) -> tuple[float, tuple[Sighting, ...]]:
     """Small beside a trace: those of a whole film are kept."""
-    trace = RoutingTrace.load(path)
+    trace = RoutingTrace.load(path).with_take_ids(dict(renamed))
     return trace.visible, sightings(trace, cast)
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.history import Document
-from studio.domain.inputs import TakeInputs
+from studio.domain.inputs import TakeInputs, check_record
 from studio.domain.project import Project
 from studio.domain.storyboard import Storyboard
 
@@ -53,11 +53,13 @@ def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def inputs_to_json(inputs: TakeInputs) -> dict[str, Any]:
-    return {**_plain(asdict(inputs)), "fps": rate_to_json(inputs.fps)}
+    return inputs.record()
 
 
 def inputs_from_json(data: dict[str, Any]) -> TakeInputs:
-    return _INPUTS.validate_python(data)
+    """Raises `ValueError` for what is no record of inputs, or one of a later version."""
+    check_record(data)
+    return _INPUTS.validate_python({name: value for name, value in data.items() if name != "version"})
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,9 @@ class ArtifactRow(Table):
 class TakeRow(Table):
     """A finished take of a project, named by its inputs. `links`: share of attention by context take;
     `strongest`: what in the picture drew most from each.
+
+    `former_ids` are ids that it had with earlier versions; traces may name it so. `program`, `backend`,
+    `device` and `dtype` say what rendered it, null where an earlier version did not record that.
     """
 
     __tablename__ = "take"
@@ -82,6 +85,10 @@ class TakeRow(Table):
     rolled_from: Mapped[int | None]
     frames: Mapped[int]
     backend: Mapped[str]
+    former_ids: Mapped[list[Any]] = mapped_column(server_default="[]")
+    program: Mapped[str | None]
+    device: Mapped[str | None]
+    dtype: Mapped[str | None]
     timings: Mapped[Json]
     clip: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
     latents: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)

@@ -19,9 +19,17 @@ from studio.store.tables import ArtifactRow, StripRow, TakeRow
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTake(FinishedTake):
-    """A take with its files (by digest), what drew it, and the seconds each stage took."""
+    """A take with its files (by digest), what rendered it, and the seconds each stage took.
+
+    `former_ids` are ids by which traces of earlier versions may name it. `program`, `device` and `dtype` are
+    None where an earlier version did not record them.
+    """
 
     backend: str
+    program: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    former_ids: tuple[str, ...] = ()
     timings: Mapping[str, float]
     own_share: float | None
     caption_share: float | None = None
@@ -133,6 +141,10 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
             rolled_from=take.rolled_from,
             frames=take.frames,
             backend=take.backend,
+            program=take.program,
+            device=take.device,
+            dtype=take.dtype,
+            former_ids=list(take.former_ids),
             timings=dict(take.timings),
             clip=take.clip,
             latents=take.latents,
@@ -154,6 +166,10 @@ def _take(row: TakeRow) -> StoredTake:
         links=row.links,
         rolled_from=row.rolled_from,
         backend=row.backend,
+        program=row.program,
+        device=row.device,
+        dtype=row.dtype,
+        former_ids=tuple(row.former_ids),
         timings=row.timings,
         strongest={name: (part, share) for name, (part, share) in row.strongest.items()},
         own_share=row.own_share,

@@ -72,6 +72,8 @@ class FakeRenderer:
             trace=trace,
             frames=frames,
             backend="fake",
+            device="cpu",
+            dtype="float32",
             timings={"denoise": denoised - began, "decode": time.monotonic() - denoised},
         )
 

@@ -9,7 +9,6 @@ import pytest
 from studio.domain.edits import SetFilm
 from studio.domain.errors import BadStoryboard
 from studio.domain.frame_rate import exact_rate, parse_rate, rate_in_words, rate_to_json
-from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import Storyboard
 from tests.fakes.projects import project
 
@@ -62,11 +61,3 @@ def test_an_edit_of_the_rate_means_the_exact_one() -> None:
 
 def test_a_stored_rate_stays_what_it_was() -> None:
     assert Storyboard(title="x", fps=23.976).fps == Fraction(2997, 125)  # type: ignore[arg-type]
-
-
-def test_take_ids_at_usual_rates_are_those_of_earlier_versions() -> None:
-    inputs = TakeInputs(
-        model="m", caption="Mira waves", global_caption="", cast=("Mira",), seconds=3.0,
-        fps=Fraction(24), size=(1280, 720), seed=7,
-    )  # fmt: skip
-    assert inputs.take_id == "6a8829e693fc927b"

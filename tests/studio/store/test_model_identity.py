@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import os
+import threading
+import time
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from moc_engine.errors import ModelNotFound
-from studio import __version__
-from studio.store.model_identity import ANIMATIC, family, identify
+from moc_engine.errors import ModelNotFound, RenderCancelled
+from studio.store.model_identity import (
+    ANIMATIC,
+    READ_AT_ONCE,
+    Hashing,
+    ModelIdentities,
+    family,
+    identify,
+)
 
 
 def model(folder: Path, weights: bytes) -> Path:
@@ -31,16 +41,71 @@ def test_notes_beside_the_weights_do_not_count(tmp_path: Path) -> None:
     assert identify(str(folder)) == before
 
 
-def test_both_ends_of_large_files_count(tmp_path: Path) -> None:
+def test_every_byte_of_a_large_file_counts(tmp_path: Path) -> None:
     folder = model(tmp_path / "model", b"x")
     weights = folder / "transformer" / "model.safetensors"
     with weights.open("wb") as file:
         file.truncate(70 * 2**20)
     before = identify(str(folder))
     with weights.open("r+b") as file:
-        file.seek(-1, 2)
+        file.seek(35 * 2**20)
         file.write(b"1")
     assert identify(str(folder)) != before
+
+
+def test_the_name_of_a_file_counts(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", b"one")
+    before = identify(str(folder))
+    weights = folder / "transformer" / "model.safetensors"
+    weights.rename(weights.with_name("other.safetensors"))
+    assert identify(str(folder)) != before
+
+
+def large_model(folder: Path) -> Path:
+    """A model that is too large to be read in a web request; its files were last changed a minute ago."""
+    model(folder, b"x")
+    weights = folder / "transformer" / "model.safetensors"
+    with weights.open("wb") as file:
+        file.truncate(READ_AT_ONCE + 2**20)
+    for file_path in folder.rglob("*"):
+        os.utime(file_path, (time.time() - 60, time.time() - 60))
+    return weights
+
+
+def finish(steps: Generator[Hashing, None, str]) -> tuple[list[Hashing], str]:
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as stop:
+            return told, stop.value
+
+
+def test_a_large_model_is_known_once_it_was_read_and_until_it_changes(tmp_path: Path) -> None:
+    weights = large_model(tmp_path / "model")
+    name, cache = str(tmp_path / "model"), tmp_path / "cache" / "digests.json"
+    page, worker = ModelIdentities(cache), ModelIdentities(cache)
+    assert page.known(name) is None
+    told, identity = finish(worker.compute(name))
+    assert told[-1].done == told[-1].total > READ_AT_ONCE
+    assert [step.done for step in told] == sorted(step.done for step in told)
+    assert page.known(name) == worker.known(name) == identity == identify(name)
+    assert ModelIdentities(cache).known(name) == identity  # after a restart
+    with weights.open("r+b") as file:
+        file.seek(100)
+        file.write(b"1")
+    assert page.known(name) is None
+    assert worker.known(name) is None
+
+
+def test_reading_a_large_model_can_be_cancelled(tmp_path: Path) -> None:
+    large_model(tmp_path / "model")
+    cancel = threading.Event()
+    steps = ModelIdentities(tmp_path / "digests.json").compute(str(tmp_path / "model"), cancel)
+    assert next(steps).done < READ_AT_ONCE
+    cancel.set()
+    with pytest.raises(RenderCancelled):
+        next(steps)
 
 
 def test_the_family_is_that_of_the_pipeline(tmp_path: Path) -> None:
@@ -62,7 +127,7 @@ def test_a_folder_without_a_model_is_not_read(tmp_path: Path, index: str | None)
 
 def test_a_hub_id_stands_for_itself() -> None:
     name = identify("Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
-    assert name == f"Wan-AI/Wan2.1-T2V-1.3B-Diffusers ({__version__})"
+    assert name == "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "/no/such/folder", "a/b/c", "~/models"])
@@ -70,3 +135,18 @@ def test_a_path_to_nothing_is_no_hub_id(model: str) -> None:
     with pytest.raises(ModelNotFound, match="there is no folder"):
         family(model)
     assert family("Wan-AI/Wan2.1-T2V-1.3B-Diffusers") is None
+
+
+@pytest.mark.parametrize("name", ["wan.safetensors", "wan.Q4_K_M.gguf", "WAN.SAFETENSORS"])
+def test_a_single_weights_file_is_told_as_such(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"weights")
+    with pytest.raises(ModelNotFound, match=f"{name} is a single weights file"):
+        family(str(file))
+
+
+def test_a_file_that_is_no_model_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("")
+    with pytest.raises(ModelNotFound, match="is not the folder of a model"):
+        family(str(file))

@@ -273,8 +273,9 @@ def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
     )
     database = open_database(tmp_path)
     with database.read() as session:
-        take = takes.takes_of(session, "one")["take"]
+        (take,) = takes.takes_of(session, "one").values()
     database.close()
+    assert (take.id, take.former_ids) == (take.inputs.take_id, ("take",))
     assert (take.share("x"), take.dependence("x"), take.caption_share, take.strongest) == (1.0, 1.0, None, {})
 
 
