@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from studio.domain.errors import BadStoryboard, NotThere, StaleRevision, StudioError, WrongUse
@@ -53,6 +54,10 @@ def answer_errors(app: FastAPI) -> None:
         first = error.errors()[0]
         field = first["loc"][1:]  # without "body" or "path"
         return _answer(422, f"{'.'.join(map(str, field))}: {first['msg']}", field)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(error.status_code, error.detail, None)
 
     @app.exception_handler(ClientDisconnect)
     def client_left(request: Request, error: ClientDisconnect) -> Response:

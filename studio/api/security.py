@@ -6,21 +6,24 @@ import base64
 import ipaddress
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.api.inline_scripts import InlineScripts
 from studio.domain.errors import WrongUse
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::[0-9]+)?", re.ASCII)
-_SCRIPT = re.compile(rb"<script(?=[\s>])", re.IGNORECASE)
 _HTML_CAP: Final = 8 * 2**20
+MOST_BODY: Final = 4 * 2**20
+"""Bytes of a request that is no upload."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Login:
 
 
 def parse_login(text: str) -> Login:
-    """ "user:password" as a login; raises `WrongUse`."""
+    """Parses "user:password". Raises `WrongUse`."""
     user, colon, password = text.partition(":")
     if not (colon and user and password):
         raise WrongUse("--auth: must be USER:PASSWORD")
@@ -40,8 +43,8 @@ def parse_login(text: str) -> Login:
 
 
 def check_host(host: str, login: Login | None) -> None:
-    """Raises `WrongUse` for a place that others can reach, without a password."""
-    if login is None and not _is_loopback(host):
+    """Raises `WrongUse` for an address that other machines can reach, if there is no password."""
+    if login is None and not is_loopback(host):
         raise WrongUse(
             f"--host {host} lets others in: give them a password with --auth USER:PASSWORD "
             "(or in MOC_STUDIO_AUTH), or leave --host out"
@@ -49,38 +52,51 @@ def check_host(host: str, login: Login | None) -> None:
 
 
 class Guard:
-    """Refuses what other sites send, asks for the password where there is one, and sets the headers.
+    """Refuses requests of other sites and requests that are too large, asks for the password, sets headers.
 
-    `hosts` are the names the studio goes by, besides loopback. A page's own scripts carry a nonce, so that
-    no other inline script runs.
+    `hosts` are the names of the studio besides those of loopback. `scripts` are the inline scripts that pages
+    may hold; browsers run no others. `uploads` are paths that check the size of their bodies themselves.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), login: Login | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = (),
+        login: Login | None = None,
+        *,
+        scripts: InlineScripts | None = None,
+        uploads: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         self._login = login
+        self._scripts = scripts or InlineScripts()
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = self._refusal(headers)
-        if refusal is not None:
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})
-            else:
-                await refusal(scope, receive, _with_headers(send, None))
-            return
+        refusal = self._refusal(scope)
         if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
+            if refusal is None:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
             return
-        await self._app(scope, receive, _with_headers(send, secrets.token_urlsafe(16)))
+        send = _with_headers(send, self._scripts)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif scope["path"] in self._uploads:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, _limited(receive), send)
 
-    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
-            return PlainTextResponse("This studio does not go by that name.", status_code=403)
+            return PlainTextResponse("This studio has another name; see --allow-host.", status_code=403)
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return PlainTextResponse("Other sites may not use this studio.", status_code=403)
@@ -92,11 +108,33 @@ class Guard:
                 status_code=401,
                 headers={"www-authenticate": 'Basic realm="moc-studio", charset="UTF-8"'},
             )
+        length = headers.get("content-length", "0")
+        if scope.get("path") not in self._uploads and not _is_small(length):
+            return PlainTextResponse("This request is too large.", status_code=413)
         return None
 
 
-def _with_headers(send: Send, nonce: str | None) -> Send:
-    """Sets the headers of an answer, and writes the nonce into the scripts of a page."""
+def _is_small(length: str) -> bool:
+    return not (length.isascii() and length.isdigit()) or (len(length) < 20 and int(length) <= MOST_BODY)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Ends a body of unknown length at `MOST_BODY`."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MOST_BODY:
+            raise HTTPException(413, "This request is too large.")
+        return message
+
+    return limited
+
+
+def _with_headers(send: Send, scripts: InlineScripts) -> Send:
+    """Sets the headers of an answer; a page is held back until the hashes of its scripts are known."""
     start: Message | None = None
     page = bytearray()
 
@@ -108,34 +146,32 @@ def _with_headers(send: Send, nonce: str | None) -> Send:
             headers["referrer-policy"] = "same-origin"
             headers["x-frame-options"] = "SAMEORIGIN"
             headers["cross-origin-resource-policy"] = "same-origin"
-            headers["content-security-policy"] = _policy(nonce)
-            if nonce is not None and headers.get("content-type", "").startswith("text/html"):
+            headers["content-security-policy"] = _policy(())
+            if headers.get("content-type", "").startswith("text/html"):
                 start = message
                 return
         elif start is not None and message["type"] == "http.response.body":
             page.extend(message.get("body", b""))
             if len(page) > _HTML_CAP:
-                raise ValueError("a page is larger than any of ours")
+                raise RuntimeError("a page is larger than any of ours")
             if message.get("more_body", False):
                 return
-            body = _SCRIPT.sub(b'<script nonce="%s"' % str(nonce).encode(), bytes(page))
             headers = MutableHeaders(scope=start)
-            headers["content-length"] = str(len(body))
+            headers["content-security-policy"] = _policy(scripts.hashes(page.decode(errors="replace")))
             await send(start)
             start = None
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.body", "body": bytes(page)})
             return
         await send(message)
 
     return guarded
 
 
-def _policy(nonce: str | None) -> str:
-    script = "'self' 'unsafe-eval'" + (f" 'nonce-{nonce}'" if nonce else "")
+def _policy(hashes: Iterable[str]) -> str:
     return "; ".join(
         (
             "default-src 'self'",
-            f"script-src {script}",
+            " ".join(("script-src 'self' 'unsafe-eval'", *hashes)),
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "media-src 'self' blob:",
@@ -156,7 +192,7 @@ def _name(host: str) -> str:
     return "" if match is None else (match[1] or match[2]).lower().rstrip(".")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -7,16 +7,22 @@ import errno
 import logging
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
 import webbrowser
+from pathlib import Path
 from typing import Any
 
 from studio.cli import root
 from studio.domain.errors import WrongUse
 
 PORT = 7860
+CLEAR_TEXT = (
+    "Warning: without TLS, passwords and films cross the network in clear text. Use --tls-cert and "
+    "--tls-key, or a reverse proxy that serves HTTPS."
+)
 
 
 def add_to(subparsers: Any) -> None:
@@ -35,6 +41,10 @@ def add_to(subparsers: Any) -> None:
         "--auth", metavar="USER:PASSWORD", help="ask for a password (default: $MOC_STUDIO_AUTH)"
     )
     parser.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
+    )
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's private key")
+    parser.add_argument(
         "--open", action=argparse.BooleanOptionalAction, default=False, help="open a browser window"
     )
     parser.add_argument("--offline", action="store_true", help="never ask the model hub")
@@ -42,11 +52,14 @@ def add_to(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from studio.api.security import check_host, parse_login
+    from studio.api.security import check_host, is_loopback, parse_login
 
     given = args.auth or os.environ.get("MOC_STUDIO_AUTH")
     login = parse_login(given) if given else None
     check_host(args.host, login)
+    _check_tls(args.tls_cert, args.tls_key)
+    if args.tls_cert is None and not is_loopback(args.host):
+        print(CLEAR_TEXT, file=sys.stderr)
     if not 0 <= args.port <= 65535:
         raise WrongUse(f"--port: must lie within 0–65535, got {args.port}")
     if args.offline:
@@ -64,10 +77,30 @@ def run(args: argparse.Namespace) -> int:
         supervisor = Supervisor(args.root, service.queue)
         hosts = (args.host, *args.allow_host)
         app = make_app(service, supervisor, hosts=hosts, login=login)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-        threading.Thread(target=_tell, args=(server, place, args.open), daemon=True).start()
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="on", ssl_certfile=args.tls_cert, ssl_keyfile=args.tls_key
+        )
+        server = uvicorn.Server(config)
+        threading.Thread(
+            target=_tell, args=(server, place, "https" if config.is_ssl else "http", args.open), daemon=True
+        ).start()
         server.run(sockets=[place])
     return 0
+
+
+def _check_tls(certificate: Path | None, key: Path | None) -> None:
+    """Raises `WrongUse` unless the files are a certificate and its key, or there are none."""
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise WrongUse("--tls-cert and --tls-key: give both or neither")
+    for option, file in (("--tls-cert", certificate), ("--tls-key", key)):
+        if not file.is_file():
+            raise WrongUse(f"{option}: there is no file {file}")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as error:
+        raise WrongUse(f"--tls-cert {certificate} --tls-key {key}: {error.strerror or error}") from error
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -86,14 +119,14 @@ def _listening(host: str, port: int) -> socket.socket:
     return place
 
 
-def _tell(server: Any, place: socket.socket, in_browser: bool) -> None:
+def _tell(server: Any, place: socket.socket, scheme: str, in_browser: bool) -> None:
     """Says where the studio is once it answers."""
     while not server.started:
         if server.should_exit:
             return
         time.sleep(0.05)
     host, port = place.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"MoC Studio is at {address} (Ctrl-C ends it; what it renders goes on next time)", file=sys.stderr)
     if in_browser:
         webbrowser.open(address)

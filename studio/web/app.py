@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Scope
 
 from studio import __version__
 from studio.api.error_answers import answer_errors
+from studio.api.inline_scripts import InlineScripts
 from studio.api.routes import routes
 from studio.api.security import Guard, Login
 from studio.service.studio import Service
@@ -58,7 +59,7 @@ def make_app(
     """The whole studio as one ASGI application; `supervisor` runs as long as it does."""
     import gradio as gr
 
-    from studio.web.window import BLOCKS, window
+    from studio.web.window import BLOCKS, page_template, window
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -73,13 +74,14 @@ def make_app(
     app = FastAPI(title="MoC Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.openapi_version = "3.0.3"  # what the bundled page of routes reads
     app.include_router(routes(service))
-    _document(app)
+    docs = _document(app)
     answer_errors(app)
     _offer_plotly(app)
     app.mount(ASSETS, _Fresh(directory=STATIC))
     options: dict[str, Any] = BLOCKS
     app = gr.mount_gradio_app(app, window(service), path="/", **options)
-    return Guard(app, hosts, login)
+    scripts = InlineScripts((page_template(), docs))
+    return Guard(app, hosts, login, scripts=scripts, uploads=("/api/projects/bundle",))
 
 
 def _offer_plotly(app: FastAPI) -> None:
@@ -94,18 +96,22 @@ def _offer_plotly(app: FastAPI) -> None:
         return FileResponse(script, media_type="text/javascript", headers={"cache-control": "no-cache"})
 
 
-def _document(app: FastAPI) -> None:
-    """The page of all routes at /docs, without asking anything from elsewhere."""
+def _document(app: FastAPI) -> str:
+    """Adds the page of all routes at /docs, which loads nothing from other sites; returns its HTML."""
     import swagger_ui_bundle
 
     app.mount(f"{ASSETS}/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
 
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="MoC Studio: routes",
+        swagger_js_url=f"{ASSETS}/swagger/swagger-ui-bundle.js",
+        swagger_css_url=f"{ASSETS}/swagger/swagger-ui.css",
+        swagger_favicon_url=f"{ASSETS}/icons.svg",
+    )
+
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="MoC Studio: routes",
-            swagger_js_url=f"{ASSETS}/swagger/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS}/swagger/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS}/icons.svg",
-        )
+        return page
+
+    return bytes(page.body).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -24,6 +25,12 @@ BLOCKS: Final[dict[str, Any]] = {
     "ssr_mode": False,
 }
 """What the page needs when it is mounted."""
+
+
+def page_template() -> str:
+    """The HTML template of Gradio's page, with Jinja's `{{ expressions }}`."""
+    (folder,) = gr.__path__
+    return (Path(folder) / "templates" / "frontend" / "index.html").read_text(encoding="utf-8")
 
 
 def window(service: Service) -> gr.Blocks:

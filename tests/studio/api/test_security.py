@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from studio.api.security import Guard, Login, check_host, parse_login
+from studio.api.inline_scripts import InlineScripts
+from studio.api.security import MOST_BODY, Guard, Login, check_host, parse_login
 from studio.domain.errors import WrongUse
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
@@ -181,42 +183,77 @@ def test_every_answer_has_its_headers(app: ASGIApp, every_route: list[tuple[str,
         assert_headers(answer)
 
 
-def nonce_of(answer: Answer) -> str:
-    found = re.search(r"script-src [^;]*'nonce-([\w-]{20,})'", answer.headers["content-security-policy"])
-    assert found is not None
-    return found[1]
+def hash_of(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def test_the_pages_scripts_carry_a_nonce_of_their_own(app: ASGIApp) -> None:
-    nonces = set()
-    for _ in range(3):
-        page = ask(app, "/")
-        assert page.status == 200
-        scripts = re.findall(r"<script\b[^>]*>", page.text)
-        assert len(scripts) >= 3
-        assert all(f'nonce="{nonce_of(page)}"' in script for script in scripts)
-        assert page.headers["content-length"] == str(len(page.body))
-        nonces.add(nonce_of(page))
-    assert len(nonces) == 3
+def allowed(answer: Answer) -> set[str]:
+    """The hashes of the inline scripts that may run."""
+    sources = answer.headers["content-security-policy"].split("script-src ")[1].split(";")[0].split()
+    assert "'unsafe-inline'" not in sources
+    assert not any(source.startswith("'nonce-") for source in sources)
+    return {source for source in sources if source.startswith("'sha256-")}
+
+
+def inline(page: str) -> list[str]:
+    found = re.findall(r"<script\b([^>]*)>(.*?)</script>", page, re.DOTALL)
+    return [script for attributes, script in found if "src=" not in attributes]
+
+
+@pytest.mark.parametrize(("path", "count"), [("/", 5), ("/docs", 1)])
+def test_all_inline_scripts_of_our_pages_may_run(app: ASGIApp, path: str, count: int) -> None:
+    page = ask(app, path)
+    assert page.status == 200
+    assert len(inline(page.text)) == count
+    assert allowed(page) == set(map(hash_of, inline(page.text)))
+    assert page.headers["content-length"] == str(len(page.body))
 
 
 def page_app(page: str, media_type: str = "text/html; charset=utf-8") -> ASGIApp:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await Response(page, media_type=media_type)(scope, receive, send)
 
-    return Guard(app)
+    return Guard(app, scripts=InlineScripts((TEMPLATE,)))
 
 
-def test_scripts_alone_get_a_nonce() -> None:
-    page = "<SCRIPT>1</SCRIPT><script src=x></script><scripts><p>script</p>é"
+START = "<script type=x>start()</script>"
+TEMPLATE = "<p>{{ title }}</p><script>config = {{ config | toorjson }};</script>" + START
+
+
+@pytest.mark.parametrize(
+    ("page", "scripts"),
+    [
+        (f"<script>config = {{}};</script>{START}", ["config = {};", "start()"]),
+        (f'<SCRIPT>config = {{"a": ["é"]}};</SCRIPT>{START}', ['config = {"a": ["é"]};', "start()"]),
+        (f"<script>alert(1)</script>{START}", ["start()"]),
+        (f"<img src=x onerror=alert(1)><script>start();</script>{START}", ["start()"]),
+        ("<script>config = alert(1);</script>", []),
+        ("<script>config = {}; alert(1);</script>", []),
+        ("<script>config = {};</script><script>config = {};alert(1);</script>", ["config = {};"]),
+        ("<script>config = {};</script><script>config = [];</script>", []),  # which is ours cannot be told
+        (f"{START}{START}", []),
+        ("<script src=x>start()</script>", []),
+        ('<script data-x="></script>">start()</script>', ["start()"]),
+        (f"<script>{'[' * 20_000}</script>", []),
+        (f"<script>config = {'[' * 200_000};</script>", []),
+        ("<scripts>start()</scripts><script >", []),
+    ],
+)
+def test_a_script_that_is_not_the_templates_may_not_run(page: str, scripts: list[str]) -> None:
     answer = ask(page_app(page), "/")
-    nonce = f'nonce="{nonce_of(answer)}"'
-    assert answer.text == (
-        f"<script {nonce}>1</SCRIPT><script {nonce} src=x></script><scripts><p>script</p>é"
-    )
-    assert answer.headers["content-length"] == str(len(answer.body))
-    plain = ask(page_app(page, "text/plain"), "/")
-    assert plain.text == page
+    assert allowed(answer) == set(map(hash_of, scripts))
+    assert answer.text == page
+
+
+def test_line_ends_are_hashed_as_browsers_read_them() -> None:
+    guard = Guard(page_app("<script>a\r\nb</script>"), scripts=InlineScripts(("<script>a\nb</script>",)))
+    assert hash_of("a\nb") in allowed(ask(guard, "/"))
+
+
+def test_no_other_answer_allows_inline_scripts(app: ASGIApp) -> None:
+    for path in ("/api/queue", "/config", "/openapi.json", "/studio-assets/js/keys.js", "/nowhere"):
+        assert allowed(ask(app, path)) == set()
+    assert allowed(ask(page_app(START, "text/plain"), "/")) == set()
 
 
 def test_a_page_in_pieces_is_sent_whole() -> None:
@@ -224,11 +261,29 @@ def test_a_page_in_pieces_is_sent_whole() -> None:
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]}
         )
-        for piece in (b"<scr", b"ipt>", b""):
+        for piece in (b"<scr", b"ipt>start()</script>", b""):
             await send({"type": "http.response.body", "body": piece, "more_body": piece != b""})
 
-    answer = ask(Guard(pieces), "/")
-    assert answer.text == f'<script nonce="{nonce_of(answer)}">'
+    answer = ask(Guard(pieces, scripts=InlineScripts((TEMPLATE,))), "/")
+    assert answer.text == "<script>start()</script>"
+    assert allowed(answer) == {hash_of("start()")}
+
+
+def test_a_request_that_is_no_upload_is_small(app: ASGIApp, every_route: list[tuple[str, str]]) -> None:
+    """Gradio would write what is sent to it to the system's temporary folder, however much it is."""
+    for method, path in every_route:
+        if method in ("POST", "PUT") and path != "/api/projects/bundle":
+            answer = ask(app, path, method, headers={"content-length": str(MOST_BODY + 1)})
+            assert (path, answer.status) == (path, 413)
+            assert_headers(answer)
+
+
+@pytest.mark.parametrize("path", ["/api/projects", "/api/projects/import", "/gradio_api/upload"])
+def test_a_body_of_unknown_length_ends_at_the_limit(app: ASGIApp, path: str) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x" if "upload" in path else "application/json"}
+    answer = ask(app, path, "POST", body=b" " * (MOST_BODY + 1), headers=headers)
+    assert answer.status in (400, 413)
+    assert_headers(answer)
 
 
 def basic(text: str, kind: str = "Basic") -> dict[str, str]:
