@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 from studio.api.error_answers import ERRORS
 from studio.api.requests import ProjectId, RenderRequest, RerollRequest
-from studio.service.rendering import PlannedRender, Scope
+from studio.domain.planner import Scope
+from studio.service.rendering import PlannedRender
 from studio.service.studio import Service
 
 

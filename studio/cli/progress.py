@@ -1,61 +1,98 @@
-"""How far a render is, on stderr: a bar with the time left on a terminal, a line a shot elsewhere."""
+"""The progress of a render on stderr: a bar with the time left, or a line for each shot."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Generator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from studio.domain.film_plan import PlannedShot
+from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderRequest, RenderResult
 from studio.jobs.estimate import Rates, time_left
-from studio.service.film import FilmEvent, ShotBegins, ShotEnds, ShotProgress
-
-T = TypeVar("T")
+from studio.service.rendering import PlannedShot
 
 
-def follow(events: Generator[FilmEvent, None, T], plan: Sequence[PlannedShot], rates: Rates) -> T:
-    """Runs `events` to the end, shows how far they are, and returns their value."""
-    console = Console(stderr=True, highlight=False)
-    inputs = {shot.index: shot.inputs for shot in plan if shot.action == "render"}
-    work = {index: rates.seconds(shot) for index, shot in inputs.items()}
-    total = sum(work.values())
-    behind = 0.0
-    began = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=40),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, left="")
+class ReportingRenderer:
+    """Renders as another renderer does, and passes on the position of each shot and what it reports."""
 
-        def show(done: float, text: str) -> None:
-            left = time_left(done, total, time.monotonic() - began)
-            bar.update(task, completed=done, description=text, left=f"{in_words(left)} left")
+    def __init__(self, inner: Renderer, report: Callable[[int, RenderEvent | None], None]) -> None:
+        self._inner = inner
+        self._report = report
 
+    def render(
+        self, request: RenderRequest, cancel: CancelToken | None = None
+    ) -> Generator[RenderEvent, None, RenderResult]:
+        self._report(request.shot, None)
+        rendering = self._inner.render(request, cancel)
         while True:
             try:
-                event = next(events)
+                event = next(rendering)
             except StopIteration as stop:
-                value: T = stop.value
-                return value
-            match event:
-                case ShotBegins(index=index):
-                    show(behind, f"shot {index + 1}: begins")
-                case ShotProgress(index=index, event=report):
-                    show(behind + rates.done(inputs[index], report), f"shot {index + 1}: {report.stage}")
-                case ShotEnds(index=index, take=take):
-                    behind += work[index]
-                    spent = sum(take.timings.values())
-                    left = time_left(behind, total, time.monotonic() - began)
-                    more = f", {in_words(left)} left" if behind < total else ""
-                    console.print(
-                        f"shot {index + 1} of {len(plan)} done in {spent:.1f} s{more}", markup=False
-                    )
+                result: RenderResult = stop.value
+                return result
+            self._report(request.shot, event)
+            yield event
+
+
+class RenderProgress:
+    """Shows how much of the planned shots is rendered; `rendered` are the positions of those begun."""
+
+    def __init__(self, planned: Collection[PlannedShot], rates: Rates) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._shots = len(planned)
+        self._inputs = {shot.place: shot.inputs for shot in planned if shot.action == "render"}
+        self._work = {place: rates.seconds(inputs) for place, inputs in self._inputs.items()}
+        self._total = sum(self._work.values())
+        self._rates = rates
+        self._done = 0.0
+        self._began = time.monotonic()
+        self._rendered: set[int] = set()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=40),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._bar = Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        )
+        self._task = self._bar.add_task("loading the model", total=self._total, left="")
+
+    @property
+    def rendered(self) -> frozenset[int]:
+        return frozenset(self._rendered)
+
+    def __enter__(self) -> RenderProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def report(self, place: int, event: RenderEvent | None) -> None:
+        """Shows what the renderer reports of the shot at `place`; None: it begins."""
+        self._rendered.add(place)
+        if event is None or place not in self._inputs:
+            self._show(self._done, f"shot {place + 1}: begins")
+        else:
+            done = self._rates.done(self._inputs[place], event)
+            self._show(self._done + done, f"shot {place + 1}: {event.stage}")
+
+    def finished(self, place: int, spent: float) -> None:
+        """Tells that a shot is finished, and that its take needed `spent` seconds."""
+        if place not in self._rendered:
+            return
+        self._done += self._work.get(place, 0.0)
+        more = f", {in_words(self._left(self._done))} left" if self._done < self._total else ""
+        self._console.print(f"shot {place + 1} of {self._shots} done in {spent:.1f} s{more}", markup=False)
+
+    def _show(self, done: float, text: str) -> None:
+        left = f"{in_words(self._left(done))} left"
+        self._bar.update(self._task, completed=done, description=text, left=left)
+
+    def _left(self, done: float) -> float:
+        return time_left(done, self._total, time.monotonic() - self._began)
 
 
 def in_words(seconds: float) -> str:

@@ -1,59 +1,51 @@
-"""What `moc-studio render` says: plans, exceptions, unknown words and the finished film."""
+"""The output of `moc-studio render FILE`: the plan, notes, unknown words and the finished film."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TextIO
 
 from studio.cli.progress import in_words
-from studio.domain.film_plan import BACK, PlannedShot
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.names import mentioned
 from studio.domain.storyboard import Storyboard, steering
-from studio.exchange.takes import FilmFolder, Take
-from studio.jobs.estimate import Rates
-from studio.service.film import Film
+from studio.service.film_folders import WrittenFilm
+from studio.service.rendering import PlannedShot
 from studio.service.unknown_words import UnknownWord
+from studio.store.takes import StoredTake
 
 
 def unknown_words(words: Sequence[UnknownWord], out: TextIO) -> None:
-    """Names each word where it stands, underlined."""
+    """Prints each unknown word with its field and its text, underlined."""
     for word in words:
-        place = _place(word)
         meant = f"; did you mean '{word.suggestion}'?" if word.suggestion else ""
-        print(f"{place}: the model does not know '{word.word}' (letter {word.start + 1}){meant}", file=out)
+        letter = f"(letter {word.start + 1})"
+        print(f"{_field(word)}: the model does not know '{word.word}' {letter}{meant}", file=out)
         print(f"    {word.text}\n    {' ' * word.start}{'^' * (word.end - word.start)}", file=out)
 
 
 def plan(
-    planned: Sequence[PlannedShot],
-    rates: Rates,
-    unknown: Sequence[UnknownWord],
-    out: TextIO,
-    *,
-    as_json: bool,
+    planned: Sequence[PlannedShot], unknown: Sequence[UnknownWord], out: TextIO, *, as_json: bool
 ) -> None:
-    """What would be rendered, and how long it should take."""
-    asked = [shot for shot in planned if shot.action == "render"]
-    seconds = sum(rates.seconds(shot.inputs) for shot in asked)
+    """Prints what would be rendered, and the expected time."""
+    seconds = sum(shot.seconds for shot in planned)
     if as_json:
         _write_json(
             {
                 "shots": [
                     {
-                        "number": shot.index + 1,
+                        "number": shot.place + 1,
                         "action": shot.action,
-                        "reason": shot.reason,
+                        "reason": _reason(shot),
                         "take": shot.take,
                         "caption": shot.inputs.caption,
                         "seconds": shot.inputs.seconds,
                         "seed": shot.inputs.seed,
-                        "context": [index + 1 for index, _ in shot.context],
-                        "estimated_seconds": round(rates.seconds(shot.inputs), 2)
-                        if shot.action == "render"
-                        else 0.0,
+                        "context": [place + 1 for place in shot.context],
+                        "estimated_seconds": round(shot.seconds, 2),
                     }
                     for shot in planned
                 ],
@@ -64,103 +56,80 @@ def plan(
         )
         return
     for shot in planned:
-        reason = f"  ({shot.reason})" if shot.reason else ""
+        reason = f"  ({_reason(shot)})" if _reason(shot) else ""
         length = f"{shot.inputs.seconds:g} s"
-        print(f"{shot.index + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
-    print(f"{len(asked)} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
+        print(f"{shot.place + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
+    count = sum(shot.action == "render" for shot in planned)
+    print(f"{count} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
 
 
 def notes(
     board: Storyboard,
     planned: Sequence[PlannedShot],
-    takes: Mapping[str, Take],
-    folder: FilmFolder,
+    takes: Mapping[int, StoredTake],
+    folder: Path,
     out: TextIO,
     *,
+    returned: Collection[str] = (),
     most_cast: int | None = None,
-    passing: bool = False,
+    other_seed: bool = False,
 ) -> None:
-    """What is not as one might expect.
+    """Prints what may be unexpected about each shot.
 
-    Takes kept though outdated, locks that hold nothing, shots left out, a cast that changed places,
-    dormant steering, more of the cast than `most_cast` in a shot, and with `passing` how to keep takes of a
-    seed that the storyboard does not have.
+    `takes` are the chosen ones by position, `returned` the ids of shots that are back at an earlier take.
+    `most_cast` is how many cast members the model can show in a shot. `other_seed`: tell how to keep takes of
+    a seed that is not in the storyboard.
     """
     for shot in planned:
-        places = mentioned(board.shots[shot.index].caption, board.names)
-        there = [board.names[place] for place in sorted(places)]
-        if most_cast is not None and len(there) > most_cast and shot.action != "skip":
-            left_out = ", ".join(there[most_cast:])
-            print(
-                f"shot {shot.index + 1} may show {most_cast} of its cast at most, without {left_out}",
-                file=out,
-            )
-        if passing and shot.action == "render":
-            seed = f"seed: {shot.inputs.seed}"
-            print(f"to keep the new take of shot {shot.index + 1}, write {seed} into the shot", file=out)
-        number = shot.index + 1
-        match shot.action, shot.reason:
-            case "keep", str(reason) if reason == BACK:
-                print(f"shot {number} is {reason}", file=out)
-            case "keep", str(reason) if reason:
-                print(f"shot {number} is {reason}: its take in {folder.root} is kept", file=out)
-            case "absent", _:
-                print(f"shot {number} is not rendered yet: the film goes without it", file=out)
-            case "render", str(reason) if board.shots[shot.index].lock:
-                print(f"shot {number} is {reason}: it is rendered", file=out)
-        if shot.action == "keep" and shot.take is not None:
-            for name in _displaced(takes[shot.take], board):
-                print(
-                    f"shot {number} shows {name} under another place in the cast than now: later shots may "
-                    "take somebody else's look from it",
-                    file=out,
-                )
-        for place in steering(board, shot.index).dormant:
-            if place is not None and not board.shots[shot.index].skip:
-                print(f"shot {number} is steered by shot {place + 1}, which is skipped", file=out)
+        for note in (
+            *_about_cast(board, shot, most_cast),
+            *_about_take(shot, folder, returned=shot.shot in returned, other_seed=other_seed),
+            *_about_order_of_cast(board, shot, takes.get(shot.place)),
+            *_about_steering(board, shot),
+        ):
+            print(f"shot {shot.place + 1} {note}", file=out)
 
 
 def film(
-    made: Film,
-    planned: Sequence[PlannedShot],
+    written: WrittenFilm,
+    rendered: Collection[int],
     unknown: Sequence[UnknownWord],
     out: TextIO,
     *,
     as_json: bool,
 ) -> None:
-    """The film's path, or with `as_json` everything there is to know about it."""
+    """Prints the film's path, or with `as_json` everything about it; `rendered` are positions of shots."""
     if not as_json:
-        print(made.path, file=out)
+        print(written.files.film, file=out)
         return
-    first = next(iter(made.takes.values())).inputs
-    rendered = {shot.index for shot in planned if shot.action == "render"}
+    first = written.clips[0][0].take.inputs
+    numbers = {clip.shot.id: clip.number for clip, _ in written.clips}
+    shown = {clip.take.id: clip.number for clip, _ in reversed(written.clips)}
     _write_json(
         {
-            "film": str(made.path),
-            "subtitles": str(made.subtitles),
-            "captions": str(made.captions),
-            "contact_sheet": str(made.contact_sheet),
-            "frames": made.frames,
-            "seconds": sum(float(take.frames / take.inputs.fps) for take in made.takes.values()),
+            "film": str(written.files.film),
+            "subtitles": str(written.files.subtitles),
+            "captions": str(written.files.captions),
+            "contact_sheet": str(written.files.contact_sheet),
+            "frames": sum(clip.frames for clip, _ in written.clips),
+            "seconds": float(sum(clip.seconds for clip, _ in written.clips)),
             "size": first.size,
             "fps": rate_to_json(first.fps),
             "shots": [
                 {
-                    "number": index + 1,
-                    "caption": take.inputs.caption,
-                    "rendered": index in rendered,
-                    "take": take.id,
-                    "seed": take.inputs.seed,
-                    "seconds": take.inputs.seconds,
-                    "frames": take.frames,
-                    "context": [shot + 1 for shot, _ in take.context],
-                    "clip": str(take.clip),
-                    "latents": str(take.latents),
-                    "trace": str(take.trace),
-                    "backend": take.backend,
-                    "timings": dict(take.timings),
+                    "number": clip.number,
+                    "caption": clip.take.inputs.caption,
+                    "rendered": clip.number - 1 in rendered,
+                    "take": clip.take.id,
+                    "seed": clip.take.inputs.seed,
+                    "seconds": clip.take.inputs.seconds,
+                    "frames": clip.take.frames,
+                    "context": [shown.get(take, numbers.get(shot)) for shot, take in clip.take.context],
+                    **{kind: str(path) for kind, path in files.items()},
+                    "backend": clip.take.backend,
+                    "timings": dict(clip.take.timings),
                 }
-                for index, take in made.takes.items()
+                for clip, files in written.clips
             ],
             "unknown_words": _as_data(unknown),
         },
@@ -168,18 +137,75 @@ def film(
     )
 
 
-def _displaced(take: Take, board: Storyboard) -> list[str]:
-    """Who in a take had another place in the cast, or one that is somebody else's now."""
+def _reason(shot: PlannedShot) -> str:
+    """Why a shot is rendered, or what is to be known of one that is not."""
+    match shot.action:
+        case "skip":
+            return "skipped"
+        case "absent":
+            return "not rendered yet"
+        case "render" if shot.locked:
+            return "locked, but has no take of this caption yet"
+        case "keep" if shot.locked:
+            return "locked, though outdated" if shot.state == "outdated" else "locked"
+        case _:
+            return "; ".join(shot.reasons)
+
+
+def _about_cast(board: Storyboard, shot: PlannedShot, most: int | None) -> list[str]:
+    places = mentioned(board.shots[shot.place].caption, board.names)
+    named_here = [board.names[place] for place in sorted(places)]
+    if most is None or len(named_here) <= most or shot.action == "skip":
+        return []
+    return [f"may show {most} of its cast at most, without {', '.join(named_here[most:])}"]
+
+
+def _about_take(shot: PlannedShot, folder: Path, *, returned: bool, other_seed: bool) -> list[str]:
+    match shot.action:
+        case "render":
+            notes = ["is locked, but has no take of this caption yet: it is rendered"] if shot.locked else []
+            if other_seed:
+                seed = f"seed: {shot.inputs.seed}"
+                notes.append(f"is rendered with another seed: to keep the take, write {seed} into the shot")
+            return notes
+        case "absent":
+            return ["is not rendered yet: the film goes without it"]
+        case "keep" if returned:
+            return ["is back at an earlier take, the one these settings ask for"]
+        case "keep" if shot.locked or shot.state == "outdated":
+            state = "locked" if shot.locked else "outdated"
+            though = ", though outdated" if shot.locked and shot.state == "outdated" else ""
+            return [f"is {state}{though}: its take in {folder} is kept"]
+        case _:
+            return []
+
+
+def _about_order_of_cast(board: Storyboard, shot: PlannedShot, take: StoredTake | None) -> list[str]:
+    """Cast members in a kept take who had another place in the cast, or one that is another's now."""
+    if shot.action != "keep" or take is None:
+        return []
     now = {name.casefold(): place for place, name in enumerate(board.names)}
-    return [
+    displaced = [
         name
         for name, place in take.inputs.places.items()
         if now.get(name.casefold(), place) != place
         or (name.casefold() not in now and place < len(board.names))
     ]
+    return [
+        f"shows {name} under another place in the cast than now: later shots may take somebody else's look "
+        "from it"
+        for name in displaced
+    ]
 
 
-def _place(word: UnknownWord) -> str:
+def _about_steering(board: Storyboard, shot: PlannedShot) -> list[str]:
+    if board.shots[shot.place].skip:
+        return []
+    dormant = [place for place in steering(board, shot.place).dormant if place is not None]
+    return [f"is steered by shot {place + 1}, which is skipped" for place in dormant]
+
+
+def _field(word: UnknownWord) -> str:
     match word.field:
         case ("shots", int(index), _):
             return f"shot {index + 1}"
@@ -190,7 +216,7 @@ def _place(word: UnknownWord) -> str:
 
 
 def _as_data(words: Sequence[UnknownWord]) -> list[dict[str, object]]:
-    return [{**asdict(word), "where": _place(word)} for word in words]
+    return [{**asdict(word), "where": _field(word)} for word in words]
 
 
 def _write_json(document: object, out: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""The studio's folder, as commands are told of it."""
+"""The option `--root`: the folder of the studio that a command works on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,30 @@ def add_to(parser: Any) -> None:
     parser.add_argument(
         "--root",
         type=Path,
+        action=_Root,
         default=Path(os.environ.get("MOC_STUDIO_ROOT") or "projects"),
         metavar="DIR",
         help="the studio's folder (default: $MOC_STUDIO_ROOT, else projects)",
     )
+
+
+def is_given(args: argparse.Namespace) -> bool:
+    """Whether `--root` is among the arguments, rather than its default."""
+    return getattr(args, "root_is_given", False)
+
+
+class _Root(argparse.Action):
+    """Stores the folder, and that it was given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.root = values
+        namespace.root_is_given = True
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from studio.cli import root
 if TYPE_CHECKING:
     from studio.domain.inputs import TakeInputs
     from studio.inspect.words import ToldLink
+    from studio.service.studio import Service
 
 FORMATS = ("words", "json", "csv", "npz", "parquet", "html")
 
@@ -30,20 +32,27 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("film", metavar="DIR|PROJECT", help="a folder that 'render' made, or a project")
     root.add_to(parser)
     parser.add_argument("--shot", type=int, metavar="N", help="only this shot, counted from 1")
-    parser.add_argument("--format", choices=FORMATS, default="words", help="default: words")
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="--format json")
+    parser.add_argument("--format", choices=FORMATS, help="default: words")
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument(
-        "--out", type=Path, default=Path(), metavar="DIR", help="where tables and pages go (default: here)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="the folder for csv, npz, parquet and html files (default: here)",
     )
     parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """The takes a film shows by place, and the captions of all takes by id, shown or not."""
+    """The takes a film shows by position of the shot, and the captions of all takes by id, shown or not.
+
+    `renamed` are ids of takes by former ones.
+    """
 
     takes: Mapping[int, Shown]
     captions: Mapping[str, str]
+    renamed: Mapping[str, str]
 
     @property
     def places(self) -> dict[str, int]:
@@ -62,11 +71,17 @@ class Shown:
 
 
 def run(args: argparse.Namespace) -> int:
+    kind = _format(args)
+    with _opened(args) as film:
+        return _tell(film, kind, args)
+
+
+def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
+    """Prints or writes what the traces say; returns the exit code."""
     from moc_engine.errors import TraceError
     from moc_engine.trace.record import RoutingTrace
     from studio.domain.errors import Refused, WrongUse
 
-    film = _of_folder(Path(args.film)) if Path(args.film).is_dir() else _of_project(args)
     if args.shot is not None and args.shot - 1 not in film.takes:
         raise WrongUse(f"--shot: {args.film} holds no take of shot {args.shot}")
     if not film.takes:
@@ -77,56 +92,71 @@ def run(args: argparse.Namespace) -> int:
         if args.shot not in (None, place + 1):
             continue
         try:
-            trace = RoutingTrace.load(take.trace)
+            trace = RoutingTrace.load(take.trace).with_take_ids(film.renamed)
         except TraceError as error:
             failed = True
             print(f"moc-studio: shot {place + 1}: {error}", file=sys.stderr)
             continue
-        match args.format:
+        match kind:
             case "words":
                 _print_words(trace, place, take, film)
             case "json":
                 told.append(_as_data(trace, place, take, film))
-            case kind:
-                print(_written(trace, place, kind, film, args.out))
-    if args.format == "json":
+            case _:
+                print(_written(trace, place, kind, film, args.out or Path()))
+    if kind == "json":
         print(json.dumps({"shots": told}, indent=2, ensure_ascii=False))
     return 1 if failed else 0
 
 
-def _of_folder(path: Path) -> Film:
-    from studio.domain.errors import DamagedFolder
-    from studio.exchange.takes import FilmFolder
+def _format(args: argparse.Namespace) -> str:
+    """The format asked for. Raises `WrongUse` for options that would be ignored."""
+    from studio.domain.errors import WrongUse
 
-    folder = FilmFolder(path)
-    record, takes = folder.record(), folder.takes()
-    if record is None:
-        raise DamagedFolder(f"{path} holds no film (no film.json in it)")
-    kept = {
-        place: takes[choice.take]
-        for place, choice in enumerate(record.shots)
-        if choice.take in takes and not choice.skipped
-    }
+    if args.json and args.format not in (None, "json"):
+        raise WrongUse(f"--json and --format {args.format} contradict each other")
+    kind = "json" if args.json else args.format or "words"
+    if args.out is not None and kind in ("words", "json"):
+        raise WrongUse(f"--out is for files; {kind} go to stdout: choose a --format such as csv or html")
+    if root.is_given(args) and Path(args.film).is_dir():
+        raise WrongUse(f"--root is for projects, and {args.film} is a folder")
+    return kind
+
+
+@contextmanager
+def _opened(args: argparse.Namespace) -> Iterator[Film]:
+    """The film in a folder, or a project of the studio."""
+    from studio.cli import film_studio
+    from studio.domain.errors import DamagedFolder, Refused
+
+    folder = Path(args.film)
+    if not folder.is_dir():
+        with root.opened(args) as service:
+            yield _film(service, root.find(service, args.film))
+        return
+    if not film_studio.holds_film(folder):
+        raise DamagedFolder(f"{folder} holds no film: moc-studio render FILE --out {folder} makes one")
+    with film_studio.opened(folder, change=False) as studio:
+        if studio.project is None:
+            raise Refused(f"{folder}: no shot is rendered yet")
+        yield _film(studio.service, studio.project)
+
+
+def _film(service: Service, project: str) -> Film:
     shown = {
-        place: Shown(id=take.id, caption=take.caption, inputs=take.inputs, trace=take.trace)
-        for place, take in kept.items()
+        place: Shown(
+            id=take.id,
+            caption=take.caption,
+            inputs=take.inputs,
+            trace=service.artifacts.path(take.trace, ".moc"),
+        )
+        for place, take in service.routing.shown(project).items()
     }
-    return Film(takes=shown, captions={take.id: take.caption for take in takes.values()})
-
-
-def _of_project(args: argparse.Namespace) -> Film:
-    with root.opened(args) as service:
-        project = root.find(service, args.film)
-        shown = {
-            place: Shown(
-                id=take.id,
-                caption=take.caption,
-                inputs=take.inputs,
-                trace=service.artifacts.path(take.trace, ".moc"),
-            )
-            for place, take in service.routing.shown(project).items()
-        }
-        return Film(takes=shown, captions=service.routing.captions(project))
+    return Film(
+        takes=shown,
+        captions=service.routing.captions(project),
+        renamed=service.routing.renamed(project),
+    )
 
 
 def _print_words(trace: Any, place: int, take: Shown, film: Film) -> None:

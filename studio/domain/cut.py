@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -59,6 +59,15 @@ def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], .
         raise Refused("there is nothing to export yet")
     _check_formats(clips)
     return tuple(clips)
+
+
+def without_missing(project: Project, takes: Mapping[str, FinishedTake]) -> Project:
+    """The project with its shots that have no take marked as skipped, so that the others can be cut."""
+    shots = tuple(
+        replace(shot, skip=True) if chosen_take(project, takes, shot.id) is None else shot
+        for shot in project.board.shots
+    )
+    return replace(project, board=replace(project.board, shots=shots))
 
 
 def shown_frames(shot: Shot, frames: int, fps: Fraction) -> tuple[int, int]:

@@ -144,6 +144,22 @@ def with_existing_takes(project: Project, takes: Mapping[str, FinishedTake], mod
     return project
 
 
+def after_rendering(
+    project: Project, takes: Mapping[str, FinishedTake], model: str, shots: Collection[str]
+) -> tuple[Project, Mapping[str, FinishedTake]]:
+    """The project once these shots are rendered, and its takes with placeholders for the new ones."""
+    captions = compose_captions(project.board)
+    known = dict(takes)
+    for place, shot in enumerate(project.board.shots):
+        if shot.id in shots:
+            inputs = _status(project, known, model, place, captions[place], {}).inputs
+            frames = max(1, round(inputs.seconds * inputs.fps))
+            take = FinishedTake(id=inputs.take_id, inputs=inputs, caption=shot.caption, frames=frames)
+            known.setdefault(take.id, take)
+            project = project.choosing(shot.id, take.id)
+    return project, known
+
+
 def _status(
     project: Project,
     takes: Mapping[str, FinishedTake],

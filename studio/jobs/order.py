@@ -19,7 +19,8 @@ class RenderOrder:
     """Render one shot: which, why, and the expected seconds of work.
 
     `seed` replaces the shot's own. `keep_context` renders with the context of the chosen take instead of the
-    present one. Without `replace` the new take does not become the chosen one.
+    present one. Without `replace` the new take does not become the chosen one. `again` renders even if a take
+    with the same inputs exists, whose files are then replaced.
     """
 
     kind: ClassVar[Kind] = "render"
@@ -29,6 +30,7 @@ class RenderOrder:
     seed: int | None = None
     keep_context: bool = False
     replace: bool = True
+    again: bool = False
 
     @property
     def wish(self) -> tuple[object, ...]:

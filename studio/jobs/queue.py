@@ -115,6 +115,11 @@ def clear(session: Session, project: str | None = None) -> None:
     session.execute(finished if project is None else finished.where(JobRow.project == project))
 
 
+def remove_all(session: Session) -> None:
+    """Removes all jobs. A worker that holds one loses it."""
+    session.execute(delete(JobRow))
+
+
 def set_paused(session: Session, paused: bool) -> None:
     """While the queue is paused no job starts; running ones go on."""
     row = session.get(SettingRow, _PAUSED)

@@ -19,7 +19,7 @@ from moc_engine.trace.record import RoutingTrace
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
-from studio.domain.planner import shot_statuses
+from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import shot_seed
 from studio.jobs import claims
@@ -80,7 +80,8 @@ def freeze_request(
     if place is None:
         raise Refused("the shot was deleted")
     shot = project.board.shots[place]
-    for word, hinders in (("locked", shot.lock), ("skipped", shot.skip)):
+    locked = shot.lock and chosen_take(project, known, shot.id) is not None
+    for word, hinders in (("locked", locked), ("skipped", shot.skip)):
         if hinders:
             raise Refused(f"the shot is {word}")
     if not shot.caption:
@@ -110,7 +111,7 @@ def freeze_request(
         ),
         before=_shot_and_choice(stored.project, claim.order.shot),
         rolled_from=None if inputs.seed == own_seed else own_seed,
-        finished=inputs.take_id if inputs.take_id in known else None,
+        finished=inputs.take_id if inputs.take_id in known and not claim.order.again else None,
         model=project.board.settings.model,
     )
 

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from studio.domain.edits import Edit
 from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
+from studio.domain.replacement import ReplaceStoryboard
+from studio.domain.storyboard import Storyboard
 from studio.service.models import Models
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState, UnknownSpan, unknown_spans
@@ -45,6 +47,26 @@ class Editing:
                 session, project, edit, known, base=base, now=self._clock()
             ),
         )
+
+    def replace_storyboard(self, project: str, board: Storyboard) -> frozenset[str]:
+        """Replaces the storyboard; its shots keep the takes of the shots they match.
+
+        Shots whose settings ask for another existing take get that one; returns the ids of those.
+        """
+        with self._database.write() as session:
+            stored, known = projects.load(session, project), takes.takes_of(session, project)
+            edit, now = ReplaceStoryboard(board=board), self._clock()
+            projects.apply(session, project, edit, known, base=stored.revision, now=now)
+            replaced = projects.project_of(session, project)
+            chosen = self._models.with_existing_takes(replaced, known)
+            returned = {
+                shot: take for shot, take in chosen.items() if replaced.chosen.get(shot) not in (None, take)
+            }
+            for shot, take in chosen.items():
+                if replaced.chosen.get(shot) != take:
+                    projects.choose(session, project, shot, take)
+                projects.add_to_strip(session, project, shot, take, now)
+        return frozenset(returned)
 
     def undo(self, project: str, base: int) -> ProjectState:
         """Undoes the last edit. Raises as `edit` does, and `Refused` if there is none."""

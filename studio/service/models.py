@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from moc_engine.errors import EngineError
-from studio.domain.planner import ShotStatus, shot_statuses
+from studio.domain.planner import (
+    FinishedTake,
+    ShotStatus,
+    after_rendering,
+    shot_statuses,
+    with_existing_takes,
+)
 from studio.domain.project import Project
 from studio.store.casting import with_inferred_cast
 from studio.store.model_identity import ANIMATIC, ModelIdentities, family
@@ -39,6 +45,21 @@ class Models:
         except EngineError:
             return Model(identity=str(name), known_words_only=False)
 
+    def read(self, model: str | None) -> None:
+        """Reads the files of a model, however large, so that its identity is known."""
+        for _ in self._identities.compute(model):
+            pass
+
     def statuses(self, project: Project, takes: Mapping[str, StoredTake]) -> tuple[ShotStatus, ...]:
         """The status of each shot, with the project's model."""
         return shot_statuses(with_inferred_cast(project), takes, self.of(project).identity)
+
+    def after_rendering(
+        self, project: Project, takes: Mapping[str, StoredTake], shots: Collection[str]
+    ) -> tuple[Project, Mapping[str, FinishedTake]]:
+        """The project once these shots are rendered, and its takes with placeholders for the new ones."""
+        return after_rendering(with_inferred_cast(project), takes, self.of(project).identity, shots)
+
+    def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
+        """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
+        return with_existing_takes(with_inferred_cast(project), takes, self.of(project).identity).chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,8 +107,15 @@ class ProjectFiles:
         """Makes a project of a bundle; returns its id. Raises `BadBundle`."""
         with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
             record, files = read_bundle(bundle, folder)
-            project, known, strips = _from_record(record, {file.name for file in files}, self._identities)
-            artifacts = [self._artifacts.put(file) for file in files]
+            return self.import_record(record, {file.name: file for file in files})
+
+    def import_record(self, record: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+        """Makes a project of the record of a bundle and its files by "DIGEST.suffix"; returns its id.
+
+        Raises `BadBundle` if they do not fit together.
+        """
+        project, known, strips = _from_record(record, files, self._identities)
+        artifacts = [self._artifacts.put(file) for file in files.values()]
         with self._database.write() as session:
             takes.keep_artifacts(session, artifacts, self._clock())
             name = projects.create(session, project, self._clock())
@@ -151,7 +158,7 @@ class ProjectFiles:
 
 
 def _from_record(
-    record: dict[str, Any], files: Collection[str], identities: ModelIdentities
+    record: Mapping[str, Any], files: Collection[str], identities: ModelIdentities
 ) -> tuple[Project, list[StoredTake], list[tuple[str, str, float]]]:
     """The project, takes and strips of a bundle. Raises `BadBundle` if they do not fit together."""
     try:

@@ -85,6 +85,11 @@ class Queue:
         with self._database.write() as session:
             queue.clear(session)
 
+    def remove_all(self) -> None:
+        """Removes all jobs, also those that a worker still holds."""
+        with self._database.write() as session:
+            queue.remove_all(session)
+
     def preview(self, job: int) -> bytes:
         """The latest preview picture of a running job, PNG."""
         with self._database.read() as session:

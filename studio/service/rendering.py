@@ -7,18 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import Refused
-from studio.domain.planner import ShotStatus
+from studio.domain.inputs import TakeInputs
+from studio.domain.planner import Scope, State, shot_statuses, shots_to_render
 from studio.domain.storyboard import MAX_SEED, Storyboard
 from studio.jobs import queue
-from studio.jobs.estimate import measured
+from studio.jobs.estimate import Rates, measured
 from studio.jobs.order import RenderOrder
 from studio.service.models import Models
 from studio.service.state import expected
 from studio.store import projects, takes
 from studio.store.database import Database
-
-Scope = Literal["due", "all"]
 
 MOST_VARIATIONS: Final = 8
 """Takes with new seeds that may be asked for at once."""
@@ -34,6 +34,30 @@ class PlannedRender:
     seconds: float
 
 
+Action = Literal["render", "keep", "absent", "skip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShot:
+    """What a render does with one shot.
+
+    `keep`: an existing take stays or is chosen. `absent`: it has no take, and none was asked for. `state` and
+    `reasons` are those before the render, `take`, `inputs` and `context` (places of shots) those afterwards.
+    `seconds` are expected, 0 if the shot is not rendered.
+    """
+
+    shot: str
+    place: int
+    action: Action
+    state: State
+    locked: bool
+    reasons: tuple[str, ...]
+    seconds: float
+    take: str | None
+    inputs: TakeInputs
+    context: tuple[int, ...]
+
+
 class Rendering:
     """Plans renders and queues them. Every method raises `NotThere` if the project is gone."""
 
@@ -42,14 +66,14 @@ class Rendering:
         self._models = models
 
     def plan(self, project: str, scope: Scope | Collection[str] = "due") -> tuple[PlannedRender, ...]:
-        """The shots that `render` would queue: those that are due, all, or shots by id.
+        """The shots that `render` would queue, of a scope or by id.
 
-        Locked and skipped shots, and those without a caption, are never among them.
+        Skipped shots, those without a caption and locked ones that have a take are never among them.
         """
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         rates = measured(known.values())
-        statuses = self._models.statuses(found, known)
+        planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
         return tuple(
             PlannedRender(
                 shot=status.shot,
@@ -57,14 +81,64 @@ class Rendering:
                 reasons=status.reasons or ("asked for",),
                 seconds=expected(rates, status),
             )
-            for status, shot in zip(statuses, found.board.shots, strict=True)
-            if shot.caption and not shot.lock and not shot.skip and _wanted(status, scope)
+            for status in planned
         )
 
-    def render(self, project: str, scope: Scope | Collection[str] = "due") -> list[int]:
-        """Queues what `plan` lists; returns the jobs' ids. Raises `Refused` if there is nothing to render."""
+    def outline(
+        self, project: str, scope: Scope | Collection[str] = "due", *, again: bool = False
+    ) -> tuple[PlannedShot, ...]:
+        """What `render` would do with each shot. Raises `Refused` if its takes would differ in format."""
+        with self._database.read() as session:
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        before = self._models.statuses(found, known)
+        asked = {status.shot for status in shots_to_render(found.board, before, scope)}
+        rendered, planned = self._models.after_rendering(found, known, asked)
+        cut_of(without_missing(rendered, planned), planned)
+        after = shot_statuses(rendered, planned, self._models.of(found).identity)
+        rates = measured(known.values())
+        shots: list[PlannedShot] = []
+        for old, new, shot in zip(before, after, found.board.shots, strict=True):
+            made = shot.id in asked and (again or new.take not in known)
+            action: Action = (
+                "skip" if shot.skip else "render" if made else "absent" if new.take is None else "keep"
+            )
+            shots.append(
+                PlannedShot(
+                    shot=shot.id,
+                    place=new.place,
+                    action=action,
+                    state=old.state,
+                    locked=shot.lock,
+                    reasons=old.reasons,
+                    seconds=expected(rates, new) if made else 0.0,
+                    take=new.take,
+                    inputs=new.inputs,
+                    context=tuple(other.place for other in shots if other.action in ("render", "keep")),
+                )
+            )
+        return tuple(shots)
+
+    def read_model(self, model: str | None) -> None:
+        """Reads the files of a model, so that takes of other weights are known to be outdated.
+
+        The first time this takes a while for a large model. Raises `EngineError` if there is no such model.
+        """
+        self._models.read(model)
+
+    def rates(self, project: str) -> Rates:
+        """How fast the project's takes were rendered."""
+        with self._database.read() as session:
+            return measured(takes.takes_of(session, project).values())
+
+    def render(
+        self, project: str, scope: Scope | Collection[str] = "due", *, again: bool = False
+    ) -> list[int]:
+        """Queues what `plan` lists; returns the jobs' ids. Raises `Refused` if there is nothing to render.
+
+        `again`: shots are rendered even if a take with the same inputs exists, whose files are replaced.
+        """
         orders = [
-            RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds)
+            RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds, again=again)
             for item in self.plan(project, scope)
         ]
         with self._database.write() as session:
@@ -100,15 +174,9 @@ class Rendering:
             return queue.enqueue(session, project, orders)
 
 
-def _wanted(status: ShotStatus, scope: Scope | Collection[str]) -> bool:
-    if scope == "due":
-        return status.due
-    return scope == "all" or status.shot in scope
-
-
 def _nothing(board: Storyboard, scope: Scope | Collection[str]) -> str:
     if not board.shots:
         return "there are no shots yet"
-    if scope == "due":
+    if scope in ("due", "outdated"):
         return "no shot needs rendering: all are up to date"
     return "nothing can be rendered: what is left is locked, skipped or without a caption"

@@ -71,6 +71,10 @@ class Routing:
         """The takes that the film shows, by index of the shot."""
         return self._traces.project(project).shown()
 
+    def renamed(self, project: str) -> dict[str, str]:
+        """The ids of takes by the ids they had with earlier versions, by which traces may name them."""
+        return self._traces.project(project).renamed
+
     def captions(self, project: str) -> dict[str, str]:
         """The captions of all takes by id, shown or not."""
         return {name: take.caption for name, take in self._traces.project(project).takes.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from studio.service.attention import Attention
 from studio.service.drift import Consistency
 from studio.service.editing import Editing
+from studio.service.film_folders import FilmFolders
 from studio.service.models import Models
 from studio.service.project_files import ProjectFiles
 from studio.service.project_states import ProjectStates
@@ -39,6 +40,7 @@ class Service:
         self.rendering = Rendering(database, models)
         self.queue = Queue(database)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
+        self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
         traces = Traces(database, self.artifacts)
         self.routing = Routing(traces)
         self.attention = Attention(traces)

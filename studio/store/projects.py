@@ -18,6 +18,7 @@ from studio.domain.errors import NotThere, Refused, StaleRevision
 from studio.domain.history import Change, difference
 from studio.domain.planner import FinishedTake
 from studio.domain.project import Project, ProjectSummary
+from studio.domain.replacement import ReplaceStoryboard
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
 
@@ -82,7 +83,13 @@ def project_of(session: Session, project: str) -> Project:
 
 
 def apply(
-    session: Session, project: str, edit: Edit, takes: Mapping[str, FinishedTake], *, base: int, now: float
+    session: Session,
+    project: str,
+    edit: Edit | ReplaceStoryboard,
+    takes: Mapping[str, FinishedTake],
+    *,
+    base: int,
+    now: float,
 ) -> Change:
     """Carries out an edit that was made at revision `base`; what was undone before it is forgotten.
 

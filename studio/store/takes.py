@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from studio.domain.planner import FinishedTake
-from studio.store.artifacts import Artifact
+from studio.store.artifacts import Artifact, Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow
 
@@ -108,6 +108,35 @@ def keep_artifacts(session: Session, artifacts: Sequence[Artifact], now: float) 
     session.flush()
 
 
+def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list[str]:
+    """Removes the takes whose files are missing or of another size than they were; returns their ids."""
+    sizes = {row.digest: row.bytes for row in session.scalars(select(ArtifactRow))}
+
+    def is_whole(digest: str, suffix: str) -> bool:
+        try:
+            return artifacts.path(digest, suffix).stat().st_size == sizes.get(digest)
+        except OSError:
+            return False
+
+    damaged = [
+        row
+        for row in session.scalars(select(TakeRow).where(TakeRow.project == project))
+        if not all(
+            is_whole(digest, suffix)
+            for digest, suffix in (
+                (row.clip, ".mp4"),
+                (row.latents, ".safetensors"),
+                (row.trace, ".moc"),
+                (row.thumbnail, ".jpg"),
+            )
+        )
+    ]
+    for row in damaged:
+        session.delete(row)
+    session.flush()
+    return [row.id for row in damaged]
+
+
 def artifacts_in_use(session: Session) -> set[str]:
     """The digests of all files that a take has."""
     columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
@@ -124,8 +153,13 @@ def forget_artifacts(session: Session) -> None:
 
 
 def keep(session: Session, project: str, take: StoredTake) -> None:
-    """Adds a take whose artifacts are noted; the same take again changes nothing."""
-    if session.get(TakeRow, (project, take.id)) is not None:
+    """Adds a take whose artifacts are noted; if it exists, it gets the files and figures of this render."""
+    row = session.get(TakeRow, (project, take.id))
+    if row is not None:
+        row.clip, row.latents, row.trace, row.thumbnail = take.clip, take.latents, take.trace, take.thumbnail
+        row.backend, row.timings, row.frames = take.backend, dict(take.timings), take.frames
+        row.program, row.device, row.dtype = take.program, take.device, take.dtype
+        session.flush()
         return
     session.add(
         TakeRow(

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from moc_engine.trace.record import RoutingTrace
 from studio.cli.main import main
 from studio.exchange.mp4 import read_recipe
-from studio.exchange.takes import FilmFolder
 from studio.store.model_identity import EMBEDDED
 from tests.fakes.pictures import read_picture
 
@@ -49,17 +48,17 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(story: Path) -> FilmFolder:
+def folder(story: Path) -> Path:
     """The folder of a film that was rendered without a break."""
     assert (EMBEDDED / "model_index.json").is_file(), f"the embedded model is missing from {EMBEDDED}"
     out = story.parent / "film"
     assert main(["render", str(story), "--out", str(out)]) == 0
-    return FilmFolder(out)
+    return out
 
 
 @pytest.fixture(scope="module")
-def frames(folder: FilmFolder) -> list[Picture]:
-    return decoded(folder.root / "a-small-film.mp4")
+def frames(folder: Path) -> list[Picture]:
+    return decoded(folder / "a-small-film.mp4")
 
 
 def decoded(film: Path) -> list[Picture]:
@@ -76,10 +75,10 @@ def per_shot(frames: list[Picture]) -> list[list[Picture]]:
     return [frames[a:b] for a, b in pairwise(starts)]
 
 
-def test_the_film_has_the_length_size_and_rate_asked_for(folder: FilmFolder, frames: list[Picture]) -> None:
+def test_the_film_has_the_length_size_and_rate_asked_for(folder: Path, frames: list[Picture]) -> None:
     assert len(frames) == sum(LENGTHS)
     assert {frame.shape for frame in frames} == {(180, 320, 3)}
-    with av.open(folder.root / "a-small-film.mp4") as container:
+    with av.open(folder / "a-small-film.mp4") as container:
         track = container.streams.video[0]
         assert (track.average_rate, track.codec_context.name, track.codec_context.pix_fmt) == (
             12,
@@ -102,27 +101,25 @@ def test_shots_differ(frames: list[Picture]) -> None:
     assert np.abs(stills[1] - stills[2]).mean() > 12
 
 
-def test_the_recipe_is_in_the_comment(folder: FilmFolder) -> None:
-    recipe = read_recipe(folder.root / "a-small-film.mp4")
-    assert recipe["storyboard"]["shots"][1]["caption"] == "Otto jumps in the forest, medium shot"
-    record = folder.record()
-    assert record is not None
-    assert [shot["take"] for shot in recipe["shots"]] == [choice.take for choice in record.shots]
+def test_the_recipe_is_in_the_comment(folder: Path) -> None:
+    recipe = read_recipe(folder / "a-small-film.mp4")
+    assert recipe["shots"][1]["caption"] == "Otto jumps in the forest, medium shot"
+    taken = [path.name for path in sorted((folder / "takes").iterdir())]
+    assert [f"{shot['number']:02d}-{shot['take']}" for shot in recipe["shots"]] == taken
     assert recipe["shots"][0]["model"].startswith("animatic@")
 
 
-def test_each_take_has_its_clip_and_a_contact_sheet_shows_them_all(folder: FilmFolder) -> None:
-    takes = sorted(folder.takes().values(), key=lambda take: take.shot)
-    assert [len(decoded(take.clip)) for take in takes] == list(LENGTHS)
-    sheet = read_picture(folder.root / "a-small-film-contact-sheet.png")
+def test_each_take_has_its_clip_and_a_contact_sheet_shows_them_all(folder: Path) -> None:
+    clips = sorted(folder.glob("takes/*/clip.mp4"))
+    assert [len(decoded(clip)) for clip in clips] == list(LENGTHS)
+    sheet = read_picture(folder / "a-small-film-contact-sheet.png")
     assert sheet.shape[1] > 800
-    assert (folder.root / "a-small-film.srt").read_text().count("-->") == 3
+    assert (folder / "a-small-film.srt").read_text().count("-->") == 3
 
 
-def test_traces_add_up_and_a_banned_shot_got_nothing(folder: FilmFolder) -> None:
-    takes = {take.shot: take for take in folder.takes().values()}
-    traces = {shot: RoutingTrace.load(take.trace) for shot, take in takes.items()}
-    for trace in traces.values():
+def test_traces_add_up_and_a_banned_shot_got_nothing(folder: Path) -> None:
+    traces = [RoutingTrace.load(trace) for trace in sorted(folder.glob("takes/*/trace.moc"))]
+    for trace in traces:
         total = trace.own_share() + sum(trace.shot_shares().values()) + (trace.caption_share() or 0.0)
         assert total == pytest.approx(1, abs=1e-3)
     assert [link.source for link in traces[1].links()] == [0]
@@ -130,12 +127,12 @@ def test_traces_add_up_and_a_banned_shot_got_nothing(folder: FilmFolder) -> None
     assert traces[2].shot_shares()[0] > 0.0
 
 
-def test_routing_is_told_in_words(folder: FilmFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["routing", str(folder.root)]) == 0
+def test_routing_is_told_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routing", str(folder)]) == 0
     told = capsys.readouterr().out
     assert "Shot 3: Mira and Otto dance on the beach, zoom in" in told
     assert "went to shot 1: Mira walks right on the beach" in told
-    assert main(["routing", str(folder.root), "--json"]) == 0
+    assert main(["routing", str(folder), "--json"]) == 0
     shots = json.loads(capsys.readouterr().out)["shots"]
     assert [[link["shot"] for link in shot["links"]] for shot in shots] == [[], [1], [1]]
 
@@ -153,7 +150,7 @@ def test_a_kill_loses_no_finished_shot_and_the_resumed_film_is_the_same(
         time.sleep(0.01)
     process.kill()
     process.wait()
-    finished = {take.shot for take in FilmFolder(out).takes().values()}
+    finished = {int(take.name[:2]) - 1 for take in (out / "takes").glob("[0-9]*")}
     assert 0 in finished
     assert not list(out.glob("*.mp4"))
 

@@ -67,7 +67,7 @@ def test_prints_the_films_path_and_nothing_else(run: Run, tmp_path: Path) -> Non
     assert (code, out) == (0, f"{film}\n")
     with av.open(film) as container:
         assert len(list(container.decode(video=0))) == 24
-    assert read_recipe(film)["storyboard"]["title"] == "A test"
+    assert [shot["number"] for shot in read_recipe(film)["shots"]] == [1, 2, 3]
     assert "shot 3 of 3 done" in err
 
 
@@ -96,8 +96,8 @@ def test_says_who_does_not_fit_into_a_shot(run: Run, story: Path) -> None:
 def test_a_take_of_another_seed_says_how_to_keep_it_and_when_it_is_left(run: Run) -> None:
     run()
     again = run("--shots", "3", "--seed", "9")[2]
-    seed = re.search(r"to keep the new take of shot 3, write seed: (\d+) into the shot", again)
-    assert seed is not None
+    told = r"shot 3 is rendered with another seed: to keep the take, write seed: (\d+) into the shot"
+    assert re.search(told, again) is not None
     assert "to keep" not in run("--resume")[2]
     run("--shots", "3", "--seed", "9")
     assert "shot 3 is back at an earlier take" in run("--resume")[2]
@@ -313,8 +313,8 @@ def test_a_kept_take_of_a_cast_in_other_places_is_told(run: Run, story: Path) ->
     assert "another place" not in run()[2]
 
 
-def test_a_damaged_record_is_one_clear_line(run: Run, tmp_path: Path) -> None:
-    run()
+def test_a_damaged_record_of_an_earlier_version_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
     (tmp_path / "film" / "film.json").write_text('{"format": 1, "shots": [{"number": 1}]}')
     code, out, err = run()
     assert (code, out) == (1, "")
@@ -356,7 +356,7 @@ def test_an_interrupt_leaves_finished_shots_and_nothing_half_done(
     process.send_signal(number)
     began = time.monotonic()
     told_out, told_err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert (process.returncode, told_out) == (130, "")
     assert told_err.splitlines()[-1].startswith("moc-studio: interrupted; ")
     assert [path.name[:2] for path in (out / "takes").iterdir()] == ["01"]

@@ -122,14 +122,16 @@ def test_a_shot_that_is_not_there(film: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_folder_without_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["routing", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"moc-studio: {tmp_path} holds no film (no film.json in it)\n"
+    assert capsys.readouterr().err.startswith(f"moc-studio: {tmp_path} holds no film: ")
 
 
 def test_a_damaged_trace_is_told_and_the_others_are_shown(
     film: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (trace,) = film.glob("takes/02-*/trace.moc")
-    trace.write_bytes(b"x" * trace.stat().st_size)
+    (copy,) = film.glob("takes/02-*/trace.moc")
+    for trace in film.glob(".studio/artifacts/*/*.moc"):
+        if trace.read_bytes() == copy.read_bytes():
+            trace.write_bytes(b"x" * copy.stat().st_size)
     assert main(["routing", str(film)]) == 1
     told = capsys.readouterr()
     assert told.err.startswith("moc-studio: shot 2: ")

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from moc_engine.contract import StageEvent, StepEvent
 from studio.domain.inputs import TakeInputs
-from studio.exchange.takes import Take
 from studio.jobs.estimate import TYPICAL, Rates, measured, time_left
 
 INPUTS = TakeInputs(
@@ -24,20 +24,15 @@ INPUTS = TakeInputs(
 )
 
 
+@dataclass(frozen=True)
+class Take:
+    inputs: TakeInputs
+    frames: int
+    timings: Mapping[str, float]
+
+
 def take(**timings: float) -> Take:
-    return Take(
-        folder=Path(),
-        inputs=INPUTS,
-        shot=0,
-        caption="x",
-        context=(),
-        clip=Path(),
-        latents=Path(),
-        trace=Path(),
-        frames=20,
-        backend="",
-        timings=timings,
-    )
+    return Take(inputs=INPUTS, frames=20, timings=timings)
 
 
 def test_rates_are_learnt_from_takes() -> None:

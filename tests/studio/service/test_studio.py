@@ -190,11 +190,14 @@ def test_what_is_worth_it_is_planned_and_rendered(studio: Studio) -> None:
 
 def test_what_is_locked_skipped_or_unwritten_is_never_rendered(studio: Studio) -> None:
     shots = (
-        Shot(id="locked", caption="Mira waves", lock=True),
+        Shot(id="locked", caption="Mira waves"),
         Shot(id="skipped", caption="Mira waves", skip=True),
         Shot(id="unwritten", caption=""),
     )
     project = studio.service.projects.create(replace(BOARD, shots=shots))
+    studio.service.rendering.render(project)
+    studio.work()
+    studio.service.editing.edit(project, Lock(shots=("locked",), on=True), base=0)
     for scope in ("all", ("locked", "skipped", "unwritten")):
         assert studio.service.rendering.plan(project, scope) == ()
         with pytest.raises(Refused, match="what is left is locked, skipped or without a caption"):
@@ -350,9 +353,20 @@ def test_takes_have_their_files(studio: Studio) -> None:
         studio.service.files.media(project, take, "clip")
 
 
+def test_a_locked_shot_without_a_take_is_rendered(studio: Studio) -> None:
+    shot = Shot(id="locked", caption="Mira waves", lock=True)
+    project = studio.service.projects.create(replace(BOARD, shots=(shot,)))
+    studio.service.rendering.render(project)
+    studio.work()
+    assert [shot.state for shot in studio.service.projects.state(project).shots] == ["fresh"]
+
+
 def test_locked_and_skipped_while_it_waits(studio: Studio) -> None:
     project = studio.service.projects.create(BOARD)
     studio.service.rendering.render(project)
+    studio.work()
+    studio.service.queue.clear()
+    studio.service.rendering.render(project, "all")
     studio.service.editing.edit(project, Lock(shots=("a",), on=True), base=0)
     studio.service.editing.edit(project, Skip(shots=("b",), on=True), base=1)
     studio.work()

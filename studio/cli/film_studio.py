@@ -1,0 +1,95 @@
+"""The studio within a film's folder, which renders storyboard files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from moc_engine.files import remove_abandoned
+from studio.domain.storyboard import Storyboard
+from studio.exchange.film_folder import STUDIO
+from studio.exchange.old_film_folder import is_old_film_folder
+from studio.service.studio import Service
+from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.upgrade import FILE, back_up, open_database
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmStudio:
+    """The studio of a film's folder; `project` is the film's, None if nothing was rendered there yet."""
+
+    service: Service
+    project: str | None
+
+    def put(self, board: Storyboard) -> tuple[str, frozenset[str]]:
+        """Makes the storyboard that of the film's project; its shots keep the takes of those they match.
+
+        Returns the project, and the ids of shots that are back at an earlier take of theirs.
+        """
+        if self.project is None:
+            return self.service.projects.create(board), frozenset()
+        self.service.film_folders.remove_damaged_takes(self.project)
+        return self.project, self.service.editing.replace_storyboard(self.project, board)
+
+
+def holds_film(folder: Path) -> bool:
+    """Whether a folder was filled by `moc-studio render FILE`, of this version or the one before."""
+    return (folder / STUDIO / FILE).is_file() or is_old_film_folder(folder)
+
+
+@contextmanager
+def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
+    """The studio of a film's folder, a new one if there is none; it holds what version 0.1 rendered there.
+
+    Without `change` the folder stays as it is: the studio is a copy that is thrown away. A new studio is
+    removed again if nothing was rendered.
+    """
+    root = folder / STUDIO
+    new = not (root / FILE).is_file()
+    with _scratch() as scratch:
+        if not change:
+            if not new:
+                with os_errors_as_studio_errors(scratch):
+                    back_up(root / FILE, scratch).rename(scratch / FILE)
+            with _service(scratch, artifacts=scratch if new else root) as service:
+                yield _film(service, folder, new=new)
+            return
+        for left in (root / "scratch", folder, *(folder / "takes").glob("*")):
+            remove_abandoned(left)
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            with _service(root, artifacts=root) as service:
+                yield _film(service, folder, new=new)
+        finally:
+            if new and not any((root / "artifacts").glob("??/*")):
+                shutil.rmtree(root, ignore_errors=True)
+                with suppress(OSError):  # not empty
+                    for path in missing:
+                        path.rmdir()
+
+
+def _film(service: Service, folder: Path, *, new: bool) -> FilmStudio:
+    if not new:
+        projects = [project for project in service.projects.all() if project.trashed is None]
+        return FilmStudio(service=service, project=projects[-1].id if projects else None)
+    imported = service.film_folders.import_old(folder) if is_old_film_folder(folder) else None
+    return FilmStudio(service=service, project=imported)
+
+
+@contextmanager
+def _service(database: Path, *, artifacts: Path) -> Iterator[Service]:
+    opened = open_database(database)
+    try:
+        yield Service(artifacts, opened)
+    finally:
+        opened.close()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="moc-studio-") as folder:
+        yield Path(folder)
