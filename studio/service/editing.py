@@ -26,7 +26,7 @@ MOST_TEXT: Final = 2000
 
 
 class Editing:
-    """Changes projects. Every method raises `NotThere` if the project is gone."""
+    """Changes projects. Raises `NotThere` if the project is gone, and `Refused` if it is in the bin."""
 
     def __init__(
         self, database: Database, models: Models, states: ProjectStates, clock: Callable[[], float]
@@ -93,6 +93,7 @@ class Editing:
     ) -> ProjectState:
         """The project after a change."""
         with self._database.write() as session:
+            projects.refuse_trashed(session, project)
             before, known = projects.project_of(session, project), takes.takes_of(session, project)
             change(session, known)
             stored, statuses = self._choose_earlier_takes(session, project, before, known)

@@ -1,6 +1,7 @@
 """The one door: every method, with a real database and a worker that draws flat colours."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,27 @@ def test_the_bin_ends_what_waits_and_gives_back_what_is_in_it(studio: Studio) ->
     assert states == {(project, "cancelled"), (other, "done")}
     studio.service.projects.recover(project)
     assert not any(p.trashed for p in studio.service.projects.all())
+
+
+def test_a_project_in_the_bin_is_neither_edited_nor_rendered(studio: Studio) -> None:
+    service, project = studio.service, studio.rendered()
+    revision = service.editing.edit(project, SetCaption(shot="a", caption="Mira sits"), base=0).revision
+    (job,) = service.rendering.render(project, ("a",))
+    service.projects.trash(project)
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: service.editing.edit(project, SetCaption(shot="a", caption="Mira runs"), revision),
+        lambda: service.editing.undo(project, revision),
+        lambda: service.editing.redo(project, revision),
+        lambda: service.rendering.render(project, "all"),
+        lambda: service.rendering.reroll(project, "a"),
+        lambda: service.queue.retry(job),
+    )
+    for change in changes:
+        with pytest.raises(Refused, match="the project is in the bin; take it out of the bin first"):
+            change()
+    assert service.projects.state(project).revision == revision
+    service.projects.recover(project)
+    assert service.editing.undo(project, revision).shots[0].caption == "Mira waves"
 
 
 def test_what_is_gone_is_said(studio: Studio) -> None:
