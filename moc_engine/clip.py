@@ -1,4 +1,4 @@
-"""Frames to an H.264 clip, one frame at a time."""
+"""Writes frames as an H.264 clip, one at a time."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from moc_engine.frame_rate import exact_rate
+
 Frame = NDArray[np.uint8]
 """(height, width, 3), RGB."""
 
 PRESET: Final = "veryfast"
 QUALITY: Final = "18"
 LONGEST_SIDE: Final = 8192
-"""Of a frame, in pixels, as of the pictures that the embedded model decodes."""
+"""The longest side of a frame, in pixels; the embedded model's decoder has the same limit."""
 
 REPEATABLE: Final = "no-mbtree=1"
-"""With its macroblock tree, x264 encodes equal frames differently now and then: clips must repeat."""
+"""x264's macroblock tree sometimes encodes equal frames differently; clips must be reproducible."""
 
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
 
 
-def check_format(size: tuple[int, int], fps: float) -> None:
+def check_format(size: tuple[int, int], fps: Fraction | float) -> None:
     """Raises `ValueError` for a size or rate that cannot be encoded."""
     width, height = size
     if min(size) < 16 or max(size) > LONGEST_SIDE or width % 2 or height % 2:
         raise ValueError(
             f"size: width and height must be even and within 16–{LONGEST_SIDE}, got {width}×{height}"
         )
-    if not 0 < fps <= 240:
-        raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
+    exact_rate(fps)
 
 
 class ClipWriter:
@@ -46,12 +47,12 @@ class ClipWriter:
     A context manager; a block that fails leaves no file. `size` is (width, height), both even.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, comment: str = "") -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: Fraction | float, comment: str = "") -> None:
         check_format(size, fps)
         self.frames = 0
         self._path = path
         self._size = size
-        self._rate = Fraction(fps).limit_denominator(1001)
+        self._rate = exact_rate(fps)
         self._comment = comment
 
     def __enter__(self) -> Self:
@@ -82,7 +83,7 @@ class ClipWriter:
         self.write_picture(picture)
 
     def write_picture(self, picture: av.VideoFrame) -> None:
-        """Adds one frame as another clip of ours decodes it, without converting its colours."""
+        """Adds a frame decoded from another clip of this kind, without converting its colours."""
         picture.pict_type = PictureType.NONE
         picture.pts = self.frames
         picture.time_base = 1 / self._rate

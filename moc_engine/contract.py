@@ -1,16 +1,17 @@
-"""What the studio asks of a renderer and what it gets back. No torch.
+"""The contract between the studio and a renderer: requests, events, results. No torch.
 
     request ─► Renderer.render ─► StageEvent | StepEvent … ─► RenderResult
 
 A renderer yields events and returns the result as the generator's value. A caller cancels by
-setting the `CancelToken` it passed; the render then raises `RenderCancelled` within one step and
-leaves no files behind.
+setting the `CancelToken` it passed; the render then raises `RenderCancelled` within one step (while
+a model loads, within a fraction of a second) and leaves no files behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -21,7 +22,7 @@ Stage = Literal["load", "memory", "denoise", "decode", "write"]
 
 @dataclass(frozen=True, kw_only=True)
 class ContextTake:
-    """A finished take that the render may look at: which one, of which shot, and its latents.
+    """A finished take that the render may attend to: its id, its shot, and its latents.
 
     `caption`, `global_caption` and `cast` are the ones it was rendered with; `seconds` its length.
     """
@@ -40,9 +41,9 @@ class RenderRequest:
     """One shot to render: everything that decides its pixels.
 
     `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`. `cast`
-    lists the names in order: a name's place is its cast token. `size` is (width, height) in pixels.
-    `steering` speaks of whole shots, `parts` of single chunks by name. `output` is the folder that
-    receives clip, latents and trace.
+    lists the names in order: a name's index is its cast token. `fps` is a fraction, or a number that
+    `frame_rate.exact_rate` reads. `size` is (width, height) in pixels. `steering` speaks of whole shots,
+    `parts` of single chunks by name. `output` is the folder that receives clip, latents and trace.
     """
 
     shot: int
@@ -50,7 +51,7 @@ class RenderRequest:
     global_caption: str
     cast: tuple[str, ...]
     seconds: float
-    fps: float
+    fps: Fraction | float
     size: tuple[int, int]
     seed: int
     output: Path
@@ -71,12 +72,16 @@ class StageEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class StepEvent:
-    """Step `step` of `steps` within a stage is done; `preview` is a PNG when there is a new one."""
+    """`step` of `steps` steps of a stage are done; `preview` is a PNG when there is a new one.
+
+    The steps are parts of the model loaded, context takes read, denoising steps, and frames decoded.
+    `seconds_left` is None where it is not known yet.
+    """
 
     stage: Stage
     step: int
     steps: int
-    seconds_left: float
+    seconds_left: float | None
     preview: bytes | None = None
 
 
@@ -116,7 +121,7 @@ class Renderer(Protocol):
 
 
 def finish(renderer: Renderer, request: RenderRequest) -> RenderResult:
-    """A render to its end, whose events nobody hears."""
+    """Renders to the end and ignores the events."""
     rendering = renderer.render(request)
     while True:
         try:

@@ -23,12 +23,18 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Denoised:
-    """The latents after step `step` (from 1) of `steps`, and what the model takes the result to be."""
+    """The latents after step `step` (from 1) of `steps`, and the model's estimate of the result (x0)."""
 
     step: int
     steps: int
     latents: Tensor
     estimate: Tensor
+
+
+def stop_if_cancelled(cancel: CancelToken | None) -> None:
+    """Raises `RenderCancelled` where the token is set."""
+    if cancel is not None and cancel.is_set():
+        raise RenderCancelled("the render was cancelled")
 
 
 def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
@@ -75,8 +81,7 @@ def denoise(
     scheduler.set_timesteps(sigmas=noise_levels(steps), device=noise.device)
     latents = noise
     for nth, timestep in enumerate(scheduler.timesteps):
-        if cancel is not None and cancel.is_set():
-            raise RenderCancelled("the render was cancelled")
+        stop_if_cancelled(cancel)
         with torch.no_grad():
             predicted = velocity(latents, timestep.expand(len(latents))).float()
         estimate = latents - scheduler.sigmas[nth] * predicted

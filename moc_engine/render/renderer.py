@@ -1,26 +1,22 @@
-"""A request in, a finished take out: model, memories, denoising, frames, files.
+"""Renders one shot: loads the model, reads memories, denoises, decodes, and writes the files of the take.
 
-    load ─► memory: each context take read once ─► denoise ─► decode into the clip ─► write latents, trace
+    load the model ─► memories of the context takes ─► denoise ─► decode the clip ─► write latents, trace
 
-Everything a render needs besides the model and the memories it keeps lives in that render.
+Between renders only the model and the memories of takes are kept.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import cv2
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from moc_engine.clip import ClipWriter, Frame
 from moc_engine.contract import (
     CancelToken,
     RenderEvent,
@@ -30,38 +26,37 @@ from moc_engine.contract import (
     StageEvent,
     StepEvent,
 )
-from moc_engine.errors import OutOfMemory, RenderCancelled
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import stacked
-from moc_engine.models.loading import load_backbone
-from moc_engine.render.denoise import denoise, draw_noise, guided
+from moc_engine.models.loading import load_parts
+from moc_engine.render.decode import decode_clip, png
+from moc_engine.render.denoise import denoise, draw_noise, guided, stop_if_cancelled
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.model_loading import LoadParts, ModelLoading
+from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.prepare import Job, of_finished, prepare, read_memory, recorder, steering_of
+from moc_engine.render.prepare import PreparedRender, prepare, steering_of, take_memory
+from moc_engine.render.tracing import finished_trace, trace_recorder
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
 PREVIEWS: Final = 4
-"""Previews of one render."""
-
-EVENT_EVERY: Final = 0.2
-"""Seconds between two events while frames are painted."""
-
+"""Number of previews per render."""
 
 SMALL_MODEL: Final = 20_000_000
-"""Parameters below which a second thread slows a render: by 20 times on two cores that others use too."""
+"""Parameters below which several threads slow a render: on two busy cores by 20 times."""
 
 
 class ShotRenderer:
     """Renders one shot at a time with one model, a folder or a hub id (the embedded one where None).
 
-    The model is loaded with the first request. Memories of finished takes are kept between requests
-    within `memory_budget` bytes (a quarter of the device's memory where None); beyond that they are
-    written to the folder `spill`, or read anew from their takes where it is None. `recorder` is what records
-    the routing.
+    The model is loaded by the first request, as the stage "load" of that render, part by part by `load`.
+    Memories of finished takes are kept between requests within `memory_budget` bytes (a quarter of the
+    device's memory where None); beyond that they are written to the folder `spill`, or computed again from
+    their takes where it is None. `recorder` records the routing.
     """
 
     def __init__(
@@ -72,9 +67,9 @@ class ShotRenderer:
         memory_budget: int | None = None,
         spill: Path | None = None,
         recorder: type[TraceRecorder] = TraceRecorder,
+        load: LoadParts = load_parts,
     ) -> None:
-        self._model = model
-        self._device = device
+        self._loading = ModelLoading(load, model, device)
         self._budget = memory_budget
         self._spill = spill
         self._recorder = recorder
@@ -102,29 +97,29 @@ class ShotRenderer:
         self, request: RenderRequest, cancel: CancelToken | None
     ) -> Generator[RenderEvent, None, RenderResult]:
         clock = StageClock()
-        with _out_of_memory_told(clock):
+        with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))
-            backbone, memory = self._load()
-            job = prepare(request, backbone)
-            _stop_if(cancel)
+            backbone, memory = yield from self._load(cancel)
+            prepared = prepare(request, backbone)
+            stop_if_cancelled(cancel)
 
             yield StageEvent(stage=clock.begin("memory"))
-            history = yield from self._remember(job, backbone, memory, cancel)
+            history = yield from self._gather_history(prepared, backbone, memory, cancel)
 
             yield StageEvent(stage=clock.begin("denoise"))
-            latents, trace = yield from self._denoise(job, backbone, history, cancel)
+            latents, trace = yield from self._denoise(prepared, backbone, history, cancel)
 
             clip, latents_file, trace_file = (
                 request.output / name for name in ("clip.mp4", "latents.safetensors", "trace.moc")
             )
             with atomic_files(clip, latents_file, trace_file) as parts:
                 yield StageEvent(stage=clock.begin("decode"))
-                frames = yield from self._decode(job, backbone, latents, parts[0], cancel)
+                frames = yield from self._decode(prepared, backbone, latents, parts[0], cancel)
 
                 yield StageEvent(stage=clock.begin("write"))
                 parts[1].write_bytes(save({"latents": latents.contiguous()}))
                 trace.save(parts[2])
-                _stop_if(cancel)
+                stop_if_cancelled(cancel)
         return RenderResult(
             clip=clip,
             latents=latents_file,
@@ -136,32 +131,34 @@ class ShotRenderer:
             timings=clock.end(),
         )
 
-    def _load(self) -> tuple[Backbone, ContextMemory]:
+    def _load(
+        self, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, tuple[Backbone, ContextMemory]]:
         if self._loaded is None:
-            backbone = load_backbone(self._model, self._device)
+            backbone = yield from self._loading.events(cancel)
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
             memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
         return self._loaded
 
-    def _remember(
-        self, job: Job, backbone: Backbone, memory: ContextMemory, cancel: CancelToken | None
+    def _gather_history(
+        self, prepared: PreparedRender, backbone: Backbone, memory: ContextMemory, cancel: CancelToken | None
     ) -> Generator[RenderEvent, None, History | None]:
-        """The history of the context takes; those not at hand are read, each alone."""
-        takes = [take.memory for take in job.context]
-        memory.forget_absent(takes)
-        ids = {take.told.id for take in job.context}
+        """The history of the context takes; memories that are not kept are computed, each take by itself."""
+        keys = [take.memory for take in prepared.context]
+        memory.forget_absent(keys)
+        ids = {take.source.id for take in prepared.context}
         for known in memory.takes:
-            if known not in takes and known.rpartition(":")[0] in ids:  # the take has changed
+            if known not in keys and known.rpartition(":")[0] in ids:  # the take has changed
                 memory.drop(known)
-        for take in job.context:
+        for take in prepared.context:
             if take.memory not in memory.takes:
-                compute = partial(read_memory, take, job.routing, job.sampler, backbone)
+                compute = partial(take_memory, take, prepared.routing, prepared.sampler, backbone)
                 memory.add(take.memory, take.grid.extent, compute)
-        gathering = memory.gather(takes, [take.told.shot for take in job.context])
+        gathering = memory.gather(keys, [take.source.shot for take in prepared.context])
         done = 0
         while True:
-            _stop_if(cancel)
+            stop_if_cancelled(cancel)
             try:
                 with self._pace.measured("memory"):
                     next(gathering)
@@ -169,13 +166,17 @@ class ShotRenderer:
                 history: History | None = stop.value
                 return history
             done += 1
-            yield self._step(job, "memory", done, len(takes))
+            yield self._step(prepared, "memory", done, len(keys))
 
     def _denoise(
-        self, job: Job, backbone: Backbone, history: History | None, cancel: CancelToken | None
+        self,
+        prepared: PreparedRender,
+        backbone: Backbone,
+        history: History | None,
+        cancel: CancelToken | None,
     ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
-        """The latents (C, F, H, W) on the CPU, and what the conditional branch looked at."""
-        request, sampler, family = job.request, job.sampler, backbone.family
+        """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
+        request, sampler, family = prepared.request, prepared.sampler, backbone.family
         captions = family.captions(request.global_caption, request.caption, request.cast)
         guides = sampler.guidance != 1.0
         if guides:
@@ -183,22 +184,22 @@ class ShotRenderer:
         attention = DenoisingPass(
             AttentionContext(
                 shot=request.shot,
-                grid=job.grid,
+                grid=prepared.grid,
                 history=history,
-                routing=job.routing,
-                steering=steering_of(job, backbone),
+                routing=prepared.routing,
+                steering=steering_of(prepared, backbone),
             ),
             backbone.angles,
             backbone.device,
             rows=2 if guides else 1,
         )
-        attention.recorder = recorder(job, backbone, attention.backend, self._recorder)
+        attention.recorder = trace_recorder(prepared, backbone, attention.backend, self._recorder)
 
         def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
             return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
 
         train_timesteps = backbone.scheduler.config.num_train_timesteps
-        latents = draw_noise((1, *job.shape), request.seed).to(backbone.device)
+        latents = draw_noise((1, *prepared.shape), request.seed).to(backbone.device)
         steps = denoise(
             guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps, cancel
         )
@@ -209,37 +210,37 @@ class ShotRenderer:
             latents = done.latents
             preview = None
             if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
-                preview = _png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
-            yield self._step(job, "denoise", done.step, done.steps, preview)
-        _stop_if(cancel)
+                preview = png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
+            yield self._step(prepared, "denoise", done.step, done.steps, preview)
+        stop_if_cancelled(cancel)
         final = latents[0].float().cpu()
-        return final, of_finished(attention.recorder.finish(), final, job, backbone)
+        return final, finished_trace(attention.recorder.finish(), final, prepared, backbone)
 
     def _decode(
-        self, job: Job, backbone: Backbone, latents: Tensor, clip: Path, cancel: CancelToken | None
+        self,
+        prepared: PreparedRender,
+        backbone: Backbone,
+        latents: Tensor,
+        clip: Path,
+        cancel: CancelToken | None,
     ) -> Generator[RenderEvent, None, int]:
-        """Paints frame after frame into the clip; returns how many there are."""
-        request = job.request
-        comment = json.dumps(dict(request.recipe), ensure_ascii=False, sort_keys=True)
-        frames = backbone.family.frames(latents, seconds=request.seconds, fps=request.fps, size=request.size)
-        told = time.perf_counter()
-        with (
-            self._pace.measured("decode", job.megapixels),
-            ClipWriter(clip, request.size, request.fps, comment) as writer,
-        ):
-            for frame in frames:
-                _stop_if(cancel)
-                writer.write(frame)
-                if time.perf_counter() - told >= EVENT_EVERY or writer.frames == job.frames:
-                    yield self._step(job, "decode", writer.frames, job.frames)
-                    told = time.perf_counter()
-        return writer.frames
+        decoding = decode_clip(prepared, backbone.family, latents, clip, cancel)
+        with self._pace.measured("decode", prepared.megapixels), closing(decoding):
+            while True:
+                try:
+                    written = next(decoding)
+                except StopIteration as stop:
+                    frames: int = stop.value
+                    return frames
+                yield self._step(prepared, "decode", written, prepared.frames)
 
-    def _step(self, job: Job, stage: Stage, step: int, steps: int, preview: bytes | None = None) -> StepEvent:
+    def _step(
+        self, prepared: PreparedRender, stage: Stage, step: int, steps: int, preview: bytes | None = None
+    ) -> StepEvent:
         ahead: dict[Stage, float] = {
-            "memory": len(job.context),
-            "denoise": job.sampler.steps,
-            "decode": job.megapixels,
+            "memory": len(prepared.context),
+            "denoise": prepared.sampler.steps,
+            "decode": prepared.megapixels,
         }
         for passed in list(ahead):
             if passed == stage:
@@ -251,20 +252,9 @@ class ShotRenderer:
         )
 
 
-def _stop_if(cancel: CancelToken | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise RenderCancelled("the render was cancelled")
-
-
-def _png(frame: Frame) -> bytes:
-    written, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    assert written
-    return data.tobytes()
-
-
 @contextmanager
 def _threads_for(loaded: tuple[Backbone, ContextMemory] | None) -> Iterator[None]:
-    """One thread inside for a small model on the CPU: sharing out such work costs more than it saves."""
+    """A single thread for a small model on the CPU, where sharing the work costs more than it saves."""
     before = torch.get_num_threads()
     small = loaded is not None and loaded[0].device.type == "cpu" and loaded[0].parameters < SMALL_MODEL
     try:
@@ -273,31 +263,3 @@ def _threads_for(loaded: tuple[Backbone, ContextMemory] | None) -> Iterator[None
         yield
     finally:
         torch.set_num_threads(before)
-
-
-_LOWER: Final[dict[Stage, str]] = {
-    "load": "choose a smaller model",
-    "memory": "shorten the earlier shots, or leave some of them out",
-    "denoise": "shorten the shot, choose a smaller size, or lower top-k",
-    "decode": "choose a smaller size, or shorten the shot",
-    "write": "choose a smaller size, or shorten the shot",
-}
-
-
-@contextmanager
-def _out_of_memory_told(clock: StageClock) -> Iterator[None]:
-    """Turns what runs out of memory inside into an `OutOfMemory` that says what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        message = f"out of memory in stage “{clock.stage}”: {_LOWER[clock.stage]}"
-    else:
-        return
-    raise OutOfMemory(message)  # outside, so that the failed stage's tensors are let go
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """A CPU's allocator raises a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

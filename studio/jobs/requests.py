@@ -35,7 +35,7 @@ def request_for(
         global_caption=inputs.global_caption,
         cast=inputs.cast,
         seconds=inputs.seconds,
-        fps=float(inputs.fps),
+        fps=inputs.fps,
         size=inputs.size,
         seed=inputs.seed,
         output=output,

@@ -16,7 +16,8 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import stacked
 from moc_engine.render.denoise import denoise, draw_noise, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
-from moc_engine.render.prepare import Job, chunk_names, prepare, read_memory, recorder, steering_of
+from moc_engine.render.prepare import PreparedRender, chunk_names, prepare, steering_of, take_memory
+from moc_engine.render.tracing import trace_recorder
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -27,10 +28,18 @@ class EveryShare:
     `shares` and `picks` (layers, steps, heads, tokens, context chunks) are what it was told, one by one.
     """
 
-    def __init__(self, inner: TraceRecorder, job: Job, backbone: Backbone, chunks: int) -> None:
+    def __init__(
+        self, inner: TraceRecorder, prepared: PreparedRender, backbone: Backbone, chunks: int
+    ) -> None:
         self._inner = inner
         config = backbone.transformer.config
-        shape = (config.num_layers, job.sampler.steps, config.num_attention_heads, job.grid.tokens, chunks)
+        shape = (
+            config.num_layers,
+            prepared.sampler.steps,
+            config.num_attention_heads,
+            prepared.grid.tokens,
+            chunks,
+        )
         self.shares = np.zeros(shape)
         self.picks = np.zeros(shape, dtype=np.int64)
 
@@ -62,12 +71,14 @@ class EveryShare:
 @torch.no_grad()
 def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, EveryShare]:
     """The trace of a render as `ShotRenderer` makes it, and every share that went into it."""
-    job = prepare(request, backbone)
+    prepared = prepare(request, backbone)
     memory = ContextMemory(budget=1 << 30, spill=None, device=backbone.device)
-    for take in job.context:
-        read = read_memory(take, job.routing, job.sampler, backbone)
+    for take in prepared.context:
+        read = take_memory(take, prepared.routing, prepared.sampler, backbone)
         memory.add(take.memory, take.grid.extent, lambda read=read: read)  # type: ignore[misc]
-    gathering = memory.gather([take.memory for take in job.context], [take.told.shot for take in job.context])
+    gathering = memory.gather(
+        [take.memory for take in prepared.context], [take.source.shot for take in prepared.context]
+    )
     history = None
     while True:
         try:
@@ -81,30 +92,30 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
     attention = DenoisingPass(
         AttentionContext(
             shot=request.shot,
-            grid=job.grid,
+            grid=prepared.grid,
             history=history,
-            routing=job.routing,
-            steering=steering_of(job, backbone),
+            routing=prepared.routing,
+            steering=steering_of(prepared, backbone),
         ),
         backbone.angles,
         backbone.device,
         rows=2,
     )
-    inner = recorder(job, backbone, attention.backend)
-    chunks = 1 + sum(take.grid.extent.chunks for take in job.context)
-    every = EveryShare(inner, job, backbone, chunks)
+    inner = trace_recorder(prepared, backbone, attention.backend)
+    chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)
+    every = EveryShare(inner, prepared, backbone, chunks)
     attention.recorder = every  # type: ignore[assignment]
 
     def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
         return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
 
-    noise = draw_noise((1, *job.shape), request.seed)
-    guide = guided(velocity, job.sampler, backbone.scheduler.config.num_train_timesteps)
-    steps = denoise(guide, noise, backbone.scheduler, job.sampler.steps, None)
-    for step in range(job.sampler.steps):
+    noise = draw_noise((1, *prepared.shape), request.seed)
+    guide = guided(velocity, prepared.sampler, backbone.scheduler.config.num_train_timesteps)
+    steps = denoise(guide, noise, backbone.scheduler, prepared.sampler.steps, None)
+    for step in range(prepared.sampler.steps):
         attention.step = step
         latents = next(steps).latents
     trace = inner.finish()
-    names = chunk_names(latents[0], job.grid, request.cast, backbone)
+    names = chunk_names(latents[0], prepared.grid, request.cast, backbone)
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
     return replace(trace, query=tuple(query)), every

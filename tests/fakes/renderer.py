@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from moc_engine.clip import ClipWriter
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
 from moc_engine.errors import RenderCancelled
+from moc_engine.frame_rate import exact_rate
 from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -62,7 +63,7 @@ class FakeRenderer:
             clip,
             colour_of(request.seed),
             seconds=request.seconds,
-            fps=request.fps,
+            fps=float(exact_rate(request.fps)),
             size=request.size,
             comment=json.dumps(dict(request.recipe)),
         )

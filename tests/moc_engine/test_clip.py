@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from moc_engine.clip import ClipWriter, Frame
+from moc_engine.frame_rate import exact_rate
 
 COLOURS = ((200, 60, 40), (30, 160, 90), (240, 240, 240), (10, 20, 120))
 
@@ -41,7 +42,7 @@ def test_the_clip_is_what_players_want(tmp_path: Path, fps: float) -> None:
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
         assert (context.width, context.height) == (96, 64)
         assert (int(context.colorspace), int(context.color_range)) == (1, 1)
-        assert video.average_rate == Fraction(fps).limit_denominator(1001)
+        assert video.average_rate == exact_rate(fps)
         assert video.frames == len(COLOURS)
         assert video.duration is not None
         assert video.time_base is not None

@@ -36,8 +36,9 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.ops.layout import by_length
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import route
-from moc_engine.render.prepare import of_finished, prepare
+from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
+from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -207,7 +208,7 @@ def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repe
         (
             _timed(lambda: finish(full, wanted)),
             _timed(lambda: finish(least, wanted)),
-            _timed(lambda: of_finished(trace, latents, job, backbone)),
+            _timed(lambda: finished_trace(trace, latents, job, backbone)),
         )
         for _ in range(repeats)
     ]

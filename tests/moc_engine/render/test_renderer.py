@@ -23,7 +23,7 @@ from moc_engine.contract import ContextTake, RenderEvent, RenderRequest, RenderR
 from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory, RenderCancelled
 from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
-from moc_engine.render.prepare import Job, Take
+from moc_engine.render.prepare import PreparedRender, PreparedTake
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic
@@ -135,7 +135,7 @@ def test_events_tell_each_stage_and_step(renderer: ShotRenderer, tmp_path: Path)
     assert [(event.step, event.steps) for event in steps["memory"]] == [(1, 2), (2, 2)]
     assert [(event.step, event.steps) for event in steps["denoise"]] == [(n + 1, STEPS) for n in range(STEPS)]
     assert (steps["decode"][-1].step, steps["decode"][-1].steps) == (4, 4)
-    assert all(event.seconds_left >= 0 for events in steps.values() for event in events)
+    assert all((event.seconds_left or 0) >= 0 for events in steps.values() for event in events)
     assert steps["decode"][-1].seconds_left == 0
     previews = [event.preview for event in steps["denoise"] if event.preview]
     assert len(previews) == 4
@@ -210,8 +210,8 @@ def test_takes_of_one_render_do_not_push_each_other_out(renderer: ShotRenderer, 
 def test_a_render_leaves_nothing_but_memories(renderer: ShotRenderer, tmp_path: Path) -> None:
     rendered_story(renderer, tmp_path / "story", 4)
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if type(thing) is Job]
-    assert sum(type(thing) is Take for thing in gc.get_objects()) <= 3
+    assert not [thing for thing in gc.get_objects() if type(thing) is PreparedRender]
+    assert sum(type(thing) is PreparedTake for thing in gc.get_objects()) <= 3
 
 
 def test_a_take_that_is_neither_held_nor_in_sight_is_forgotten(model: Path, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_take_that_is_neither_held_nor_in_sight_is_forgotten(model: Path, tmp_
     context = rendered_story(renderer, tmp_path / "story", 3)
     finish(renderer, request(tmp_path / "new", context[:1]))
     gc.collect()
-    assert sum(type(thing) is Take for thing in gc.get_objects()) <= 1
+    assert sum(type(thing) is PreparedTake for thing in gc.get_objects()) <= 1
 
 
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""Traces a render: the recorder of its attention, and what the finished latents add to the trace."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moc_engine.config import PartSteering
+from moc_engine.memory.grid import TokenGrid
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import ComparesLooks, LocatesSlots
+from moc_engine.render.portraits import VISIBLE, portraits
+from moc_engine.render.prepare import PreparedRender, chunk_names
+from moc_engine.trace.record import ContextChunk, Portraits, QueryChunk, RoutingTrace
+from moc_engine.trace.recorder import TraceRecorder
+
+
+def trace_recorder(
+    prepared: PreparedRender, backbone: Backbone, backend: str, kind: type[TraceRecorder] = TraceRecorder
+) -> TraceRecorder:
+    """A recorder of a render's attention. The shot's own chunks get their names once it is finished."""
+    request, config = prepared.request, backbone.transformer.config
+    lengths = np.diff(prepared.grid.extent.offsets).tolist()
+    spans = _latent_spans(prepared.grid, backbone)
+    context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, prepared.shape[1]))]
+    for take in prepared.context:
+        names = chunk_names(take.latents, take.grid, take.source.cast, backbone)
+        context += [
+            ContextChunk(kind="history", name=name, shot=take.source.shot, take=take.source.id, frames=span)
+            for name, span in zip(names, _latent_spans(take.grid, backbone), strict=True)
+        ]
+    return kind(
+        shot=request.shot,
+        model=backbone.name,
+        backend=backend,
+        routing=asdict(prepared.routing),
+        steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
+        query=[
+            QueryChunk(name=str(nth + 1), frames=span, tokens=tokens)
+            for nth, (span, tokens) in enumerate(zip(spans, lengths, strict=True))
+        ],
+        context=context,
+        layers=config.num_layers,
+        heads=config.num_attention_heads,
+        steps=prepared.sampler.steps,
+    )
+
+
+def finished_trace(
+    trace: RoutingTrace, latents: Tensor, prepared: PreparedRender, backbone: Backbone
+) -> RoutingTrace:
+    """The trace with what only the finished latents tell: chunk names, boxes, looks, and portraits."""
+    family, grid = backbone.family, prepared.grid
+    names = chunk_names(latents, grid, prepared.request.cast, backbone)
+    query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
+    tracks = grid.chunking == "track"
+    boxes = family.boxes(latents, prepared.request.size) if isinstance(family, LocatesSlots) else None
+    looks = family.looks(latents) if tracks and isinstance(family, ComparesLooks) else None
+    seen = None if looks is not None else _portraits(trace, latents, prepared, backbone)
+    return replace(
+        trace,
+        query=tuple(query),
+        moments=tuple(family.moments(latents.shape[1])),
+        boxes=boxes if tracks else None,
+        grid=(grid.height, grid.width) if boxes is None else None,
+        looks=None if looks is None else looks.vectors,
+        visible=VISIBLE if looks is None else looks.visible,
+        portraits=seen,
+    )
+
+
+def _portraits(
+    trace: RoutingTrace, latents: Tensor, prepared: PreparedRender, backbone: Backbone
+) -> Portraits | None:
+    """Portraits of the cast, with what their tokens attended to.
+
+    None where the caption names nobody, or where there is not enough memory for the pass it takes.
+    """
+    request = prepared.request
+    try:
+        found = portraits(
+            backbone,
+            latents,
+            global_caption=request.global_caption,
+            caption=request.caption,
+            cast=request.cast,
+        )
+    except (MemoryError, torch.OutOfMemoryError):  # the take must not be lost for its portraits
+        return None
+    if not found:
+        return None
+    weights = [prepared.grid.to_chunks(portrait.weights, dim=0).double().numpy() for portrait in found]
+    return Portraits(
+        names=tuple(portrait.name for portrait in found),
+        vectors=np.stack([portrait.vector.double().numpy() for portrait in found]),
+        shares=np.stack([trace.looked_at(those) for those in weights]),
+    )
+
+
+def _parts_to_json(parts: PartSteering) -> dict[str, object]:
+    """Steering of parts as JSON can hold it: "2/Mira" is the part Mira of shot 2."""
+    return {
+        "pins": [f"{shot}/{name}" for shot, name in parts.pins],
+        "bans": [f"{shot}/{name}" for shot, name in parts.bans],
+        "boosts": {f"{shot}/{name}": boost for (shot, name), boost in parts.boosts.items()},
+    }
+
+
+def _latent_spans(grid: TokenGrid, backbone: Backbone) -> list[tuple[int, int]]:
+    """The latent frames first:stop of each chunk."""
+    patch = backbone.transformer.config.patch_size[0]
+    return [(first * patch, stop * patch) for first, stop in grid.chunk_frames()]
