@@ -1,14 +1,19 @@
 # One command each: studio, film, test, check. What is missing is set up in .venv first; a second run is quick.
 #
 #   PYTHON    the interpreter .venv is made with
-#   PIP_ARGS  handed to pip, for example for the small CPU build of torch (see README.md)
+#   TORCH     the build of torch, from TORCH_INDEX: cpu is small; cu126 and others are for GPUs. Empty: PyPI's
+#   PIP_ARGS  further arguments for pip
 
-PYTHON   ?= python3
-PIP_ARGS ?=
-TESTS    ?= tests
+PYTHON      ?= python3
+TORCH       ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl
+PIP_ARGS    ?=
+TESTS       ?= tests
 
 VENV := .venv
 BIN  := $(VENV)/bin
+
+TORCH_VERSION = $(shell sed -n 's/^ *"\(torch[<>=].*\)",$$/\1/p' pyproject.toml)
 
 NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
 
@@ -64,9 +69,11 @@ $(VENV)/.installed: pyproject.toml
 	    { echo "No '$(PYTHON)' here; Python 3.11 or newer is needed (make PYTHON=... names another)."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed, '$(PYTHON)' is $$($(PYTHON) -V); make PYTHON=... names another."; exit 1; }
-	@$(PYTHON) -m studio.cli.installation
+	@$(PYTHON) -m studio.cli.installation $(if $(TORCH),$(TORCH_INDEX)/$(TORCH))
 	@echo "Setting up $(VENV); the first time takes a few minutes, most of them for torch."
 	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made in $(VENV); see above."; exit 1; }
+	@$(if $(TORCH),$(BIN)/python -m pip install --timeout 15 --retries 1 --index-url $(TORCH_INDEX)/$(TORCH) \
+	    "$(TORCH_VERSION)" || { $(NO_PIP); exit 1; })
 	@$(BIN)/python -m pip install $(PIP_ARGS) --editable . || { $(NO_PIP); exit 1; }
 	@touch $@
 

@@ -1,6 +1,6 @@
-"""Checks the installation piece by piece and says how to get what is missing.
+"""Checks the parts of the installation, and says how to get what is missing.
 
-Imports the standard library alone, so that `python -m studio.cli.installation` can check a bare machine
+Only the standard library is imported here, so that `python -m studio.cli.installation` can check a machine
 before anything is installed.
 """
 
@@ -13,7 +13,8 @@ import importlib.util
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -40,12 +41,13 @@ _LOADED = ("skia", "cv2", "av", "torch")  # those that link to libraries outside
 _FILMS_GB = 0.5  # what a day's films take
 _SETUP_GB = 2.5  # a .venv with the CPU build of torch takes 2.1
 _CUDA_SETUP_GB = 8.0
-_CPU_BUILD = 'make film PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"'
+_CPU_BUILD = "make film TORCH=cpu"
+_REACHED_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One piece: `note` is worth knowing, `missing` must be mended, as `remedy` says."""
+    """One part: with `missing` the studio does not work until `remedy` is done; `note` is for information."""
 
     name: str
     state: Literal["ok", "note", "missing"]
@@ -54,7 +56,7 @@ class Check:
 
 
 def examine(here: Path) -> Iterator[Check]:
-    """Every check, one after the other; `here` is where films would be written."""
+    """All checks, one after the other; `here` is where films would be written."""
     yield from examine_system()
     free = shutil.disk_usage(here).free / 1e9
     yield Check(
@@ -71,7 +73,7 @@ def examine(here: Path) -> Iterator[Check]:
 
 
 def examine_system() -> Iterator[Check]:
-    """What must be there before anything is installed."""
+    """Checks what must be there before anything is installed."""
     yield Check(name="Python", state="ok", found=platform.python_version())
     yield _venv()
     if sys.platform == "linux":
@@ -79,19 +81,35 @@ def examine_system() -> Iterator[Check]:
         yield examine_library("libEGL.so.1")
 
 
-def examine_room(free: float) -> Check:
-    """Whether `free` gigabytes are enough to set everything up."""
+def examine_room(free: float, *, cpu_build: bool = False) -> Check:
+    """Whether `free` gigabytes are enough to install everything, with the CPU build of torch or PyPI's."""
     found = f"{free:.1f} GB free"
     if free < _SETUP_GB:
         remedy = f"Setting up takes {_SETUP_GB:g} GB, and that with the CPU build of torch: {_CPU_BUILD}"
         return Check(name="disk", state="missing", found=found, remedy=remedy)
-    if free < _CUDA_SETUP_GB and sys.platform == "linux":
+    if free < _CUDA_SETUP_GB and sys.platform == "linux" and not cpu_build:
         remedy = (
             f"That is enough for the CPU build of torch: {_CPU_BUILD}. The CUDA build, which pip takes "
             f"otherwise, needs about {_CUDA_SETUP_GB:g} GB"
         )
         return Check(name="disk", state="note", found=found, remedy=remedy)
     return Check(name="disk", state="ok", found=found)
+
+
+def examine_index(url: str, timeout: float = _REACHED_WITHIN) -> Check:
+    """Whether an index of packages can be reached: pip would retry for minutes before it says so."""
+    name = "torch index"
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/torch/", timeout=timeout):
+            return Check(name=name, state="ok", found=url)
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        reason = getattr(error, "reason", None) or error
+        return Check(
+            name=name,
+            state="missing",
+            found=f"{url} cannot be reached ({reason})",
+            remedy="Leave out TORCH to install the build that PyPI has, or name a mirror by TORCH_INDEX",
+        )
 
 
 def _venv() -> Check:
@@ -171,9 +189,14 @@ def _gpu() -> Check:
     return Check(name="GPU", state="note", found="none; the embedded model does not need one")
 
 
-def main() -> int:
-    """Names what a bare machine lacks before setting up, on stderr; 1 where something is missing."""
-    checks = [*examine_system(), examine_room(shutil.disk_usage(Path()).free / 1e9)]
+def main(arguments: Sequence[str]) -> int:
+    """Prints on stderr what a bare machine lacks for the installation; returns 1 if something is missing.
+
+    An argument is the index that torch is to be installed from.
+    """
+    free = shutil.disk_usage(Path()).free / 1e9
+    checks = [*examine_system(), examine_room(free, cpu_build=any(url.endswith("/cpu") for url in arguments))]
+    checks += [examine_index(url) for url in arguments]
     for check in checks:
         if check.state != "ok":
             print(f"{check.name}: {check.found}. {check.remedy}", file=sys.stderr)
@@ -181,4 +204,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

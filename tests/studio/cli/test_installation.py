@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from studio.cli.installation import (
     APT_LINE,
     examine,
+    examine_index,
     examine_library,
     examine_package,
     examine_room,
@@ -64,14 +70,50 @@ def test_a_package_that_does_not_load(tmp_path: Path, raises: str, remedy: str) 
 def test_room_is_told_by_the_build_of_torch(free: float, state: str) -> None:
     check = examine_room(free)
     assert check.state == state
-    assert ("download.pytorch.org/whl/cpu" in check.remedy) == (state != "ok")
+    assert ("TORCH=cpu" in check.remedy) == (state != "ok")
+    assert examine_room(free, cpu_build=True).state == ("missing" if free < 2 else "ok")
+
+
+def test_an_index_of_torch_that_cannot_be_reached_is_told_within_seconds() -> None:
+    with socket.socket() as silent:  # accepts connections and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/whl/cpu"
+        began = time.monotonic()
+        check = examine_index(url, timeout=0.2)
+        assert time.monotonic() - began < 5
+    assert (check.state, f"{url} cannot be reached" in check.found) == ("missing", True)
+    assert "Leave out TORCH" in check.remedy
+    assert examine_index("nonsense").state == "missing"
+
+
+def test_an_index_of_torch_that_can_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "index.html").touch()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        check = examine_index(f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    assert check.state == "ok"
+
+
+def test_make_checks_the_index_before_it_installs_anything(tmp_path: Path) -> None:
+    command = ["make", "-n", "film", f"VENV={tmp_path / 'new'}", "TORCH=cpu", "TORCH_INDEX=http://mirror/whl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "-m studio.cli.installation http://mirror/whl/cpu" in done.stdout
+    assert "--index-url http://mirror/whl/cpu" in done.stdout
+    assert '"torch>=' in done.stdout
+    without = [*command[:-2], "TORCH="]
+    done = subprocess.run(without, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "--index-url" not in done.stdout
 
 
 def test_the_system_is_checked_before_anything_is_installed() -> None:
     assert next(examine_system()).name == "Python"
     bare = [sys.executable, "-I", "-S", "-c"]
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    code += "from studio.cli.installation import main; sys.exit(main())"
+    code += "from studio.cli.installation import main; sys.exit(main([]))"
     done = subprocess.run([*bare, code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
