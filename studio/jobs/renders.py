@@ -7,7 +7,6 @@ Functions with a session are part of the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,12 +65,10 @@ def model_of(session: Session, claim: RenderClaim) -> str | None:
     return projects.project_of(session, claim.project).board.settings.model
 
 
-def freeze_request(
-    session: Session, claim: RenderClaim, identify: Callable[[str | None], str]
-) -> FrozenRequest:
+def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRequest:
     """Fixes what the claimed job renders. Raises `Refused` where nothing is to be rendered.
 
-    `identify` gives the identity of a model's weights.
+    `model` is the identity of the project's model.
     """
     projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
@@ -86,7 +83,7 @@ def freeze_request(
             raise Refused(f"the shot is {word}")
     if not shot.caption:
         raise Refused("the shot has no caption yet")
-    status = shot_statuses(project, known, identify(project.board.settings.model))[place]
+    status = shot_statuses(project, known, model)[place]
     inputs, pairs = status.inputs, status.context
     chosen = known.get(status.take or "")
     if claim.order.keep_context and chosen is not None:

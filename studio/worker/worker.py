@@ -20,7 +20,6 @@ from studio.jobs import claims
 from studio.jobs.job import LEASE, Claim
 from studio.jobs.order import RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
-from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.worker.failures import explain, is_expected
 from studio.worker.render_job import RenderJobs
@@ -50,7 +49,7 @@ class Worker:
         self.job: RunningJob | None = None
         self._database = database
         self._scratch = root / "scratch"
-        self._renders = RenderJobs(database, Artifacts(root), self._scratch, make_renderer)
+        self._renders = RenderJobs(database, root, make_renderer)
         self._lease = lease
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
