@@ -1,11 +1,13 @@
 // The bar above everything: project, undo and redo, render, queue, export; and the notices that come and go.
 
 import { button, duration, h, icon } from "./dom.js";
+import { acceptDrops } from "./importing.js";
 import { jobOf, on, redo, render, shots, start, undo, view } from "./store.js";
 
 let bar;
 
 export function mount(element) {
+  acceptDrops();
   const project = menu("Project", "project-name", "projectItems");
   const undoButton = button("Undo", undo, { text: false, shape: "undo" });
   const redoButton = button("Redo", redo, { text: false, shape: "redo" });

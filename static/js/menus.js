@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { duration, h } from "./dom.js";
+import { ACCEPTED, importFile } from "./importing.js";
 import { isOpen, listProjects, notify, open, openMade, render, view } from "./store.js";
 
 const item = (label, work, note = null) => h("button", { type: "button", class: "menu-item", role: "menuitem", onclick: work }, h("span", {}, label), note && h("span", { class: "quiet" }, note));
@@ -23,13 +24,13 @@ export async function projectItems(close) {
   const act = (work) => saying(close, work);
   const shown = listed.filter((project) => project.trashed === null);
   const binned = listed.filter((project) => project.trashed !== null);
-  const file = h("input", { type: "file", accept: ".yaml,.yml,.mocz", hidden: true, onchange: act(() => openMade(() => importFile(file.files[0]))) });
+  const file = h("input", { type: "file", accept: ACCEPTED, hidden: true, onchange: act(() => openMade(() => importFile(file.files[0]))) });
   return [
     ...shown.map((project) => item(project.title, act(() => open(project.id)), told(project, id))),
     h("hr"),
     item("New project", act(() => openMade(() => post("/projects", { title: "Untitled" })))),
     item("Duplicate", act(() => openMade(() => post(`/projects/${id}/duplicate`)))),
-    item("Import…", () => file.click(), "YAML or bundle"),
+    item("Import…", () => file.click(), "YAML, bundle or film"),
     file,
     item("Move to bin", act(async () => {
       await post(`/projects/${id}/trash`);
@@ -48,11 +49,6 @@ function told(project, shown) {
   const today = when.toDateString() === new Date().toDateString();
   const words = today ? when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : when.toLocaleDateString([], { day: "numeric", month: "short" });
   return `${project.shots} ${project.shots === 1 ? "shot" : "shots"} · ${project.id === shown ? "open" : `changed ${words}`}`;
-}
-
-async function importFile(file) {
-  if (file.name.endsWith(".mocz")) return post("/projects/bundle", file);
-  return post(`/projects/import?name=${encodeURIComponent(file.name.slice(0, 200))}`, await file.text());
 }
 
 export async function planItems(close) {

@@ -47,6 +47,13 @@ def project_routes(service: Service) -> APIRouter:
             project = await run_in_threadpool(service.files.import_bundle, bundle)
         return await run_in_threadpool(projects.state, project)
 
+    @router.post("/film", status_code=201, summary="Import a film")
+    async def import_film(request: Request) -> ProjectState:
+        """Makes a project of the recipe in a film (.mp4) of a studio, the body of the request."""
+        async with uploaded_file(request, service.files) as film:
+            project = await run_in_threadpool(service.files.import_film, film)
+        return await run_in_threadpool(projects.state, project)
+
     @router.get("/{project}", summary="Read a project")
     def read_project(project: ProjectId) -> ProjectState:
         """The project with its shots, takes, reasons to render, and revision."""

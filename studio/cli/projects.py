@@ -30,11 +30,12 @@ def add_to(subparsers: Any) -> None:
 
     bring = subparsers.add_parser(
         "import",
-        help="make a project of a storyboard or a bundle",
-        description="Makes a project of a storyboard (YAML) or a bundle (.mocz) and prints its id.",
+        help="make a project of a storyboard, a bundle or a film",
+        description="Makes a project of a storyboard (YAML), a bundle (.mocz) or a film that moc-studio made "
+        "(.mp4), by the recipe in it, and prints its id.",
     )
     root.add_to(bring)
-    bring.add_argument("file", type=Path, metavar="FILE", help="FILE.yaml or FILE.mocz")
+    bring.add_argument("file", type=Path, metavar="FILE", help="FILE.yaml, FILE.mocz or FILE.mp4")
     bring.set_defaults(run=run_import)
 
     export = subparsers.add_parser(
@@ -87,12 +88,17 @@ def run_new(args: argparse.Namespace) -> int:
     return 0
 
 
+FILM_SUFFIXES = (".mp4", ".m4v", ".mov")
+
+
 def run_import(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise WrongUse(f"there is no file {args.file}")
     with root.opened(args, new=True) as service:
-        if args.file.suffix == ".mocz":
+        if args.file.suffix.lower() == ".mocz":
             print(service.files.import_bundle(args.file))
+        elif args.file.suffix.lower() in FILM_SUFFIXES:
+            print(service.files.import_film(args.file))
         else:
             from studio.exchange.yaml import read_storyboard
 
@@ -111,6 +117,7 @@ _KINDS = {
 
 def run_export(args: argparse.Namespace) -> int:
     from moc_engine.files import write_text
+    from studio.exchange.mp4 import recipe_in
 
     ending = args.file.suffix.lower()
     if ending not in (*_KINDS, ".yaml", ".yml"):
@@ -119,6 +126,8 @@ def run_export(args: argparse.Namespace) -> int:
         project = root.find(service, args.project)
         if ending in _KINDS:
             made = service.files.export(project, _KINDS[ending])
+            if ending == ".mp4" and (names := recipe_in(made).get("encoded_again")):
+                print(f"{', '.join(names)} encoded again to fit the others", file=sys.stderr)
             try:
                 shutil.copyfile(made, args.file)
             except OSError as error:

@@ -9,6 +9,7 @@
     ├── Interrupted         the person asked for an end (exit code 130)
     └── WrongUse            what was asked for makes no sense (exit code 2)
         ├── BadBundle           a bundle that is damaged, hostile or of another version
+        ├── BadRecipe       a film without a recipe, or with one that cannot be read
         ├── NotThere        a project, shot, take or job that is gone
         ├── StaleRevision   an edit of something that was changed meanwhile
         ├── Refused         an edit or order that cannot be carried out as things stand
@@ -62,6 +63,10 @@ class WrongUse(StudioError):
 
 class BadBundle(WrongUse):
     """A bundle that cannot be opened. The message says what is wrong with "it"."""
+
+
+class BadRecipe(WrongUse):
+    """A film of which no project can be made."""
 
 
 class NotThere(WrongUse):

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from moc_engine.files import write_text
-from studio import __version__
 from studio.domain.cut import Clip
+from studio.domain.project import Project
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join
+from studio.exchange.recipe import recipe_of
 from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.store.artifacts import Artifacts
-from studio.store.documents import inputs_to_json
 from studio.store.takes import StoredTake
 
 EXPORTS: Final = ("film.mp4", "subtitles.srt", "captions.vtt", "contact-sheet.png")
@@ -21,16 +21,17 @@ CutClip = Clip[StoredTake]
 
 
 def write_export(
-    kind: str, title: str, clips: tuple[CutClip, ...], artifacts: Artifacts, target: Path
+    kind: str, project: Project, clips: tuple[CutClip, ...], artifacts: Artifacts, target: Path
 ) -> None:
-    """Writes one of `EXPORTS`."""
+    """Writes one of `EXPORTS` of a project's cut."""
+    title = project.board.title
     match kind:
         case "film.mp4":
             pieces = [
                 Piece(clip=_file(clip, artifacts), first=clip.first, frames=clip.frames, name=_name(clip))
                 for clip in clips
             ]
-            join(pieces, target, title=title, recipe=_recipe(title, clips))
+            join(pieces, target, title=title, recipe=recipe_of(project, clips))
         case "contact-sheet.png":
             panels = [
                 Panel(
@@ -54,22 +55,3 @@ def _file(clip: CutClip, artifacts: Artifacts) -> Path:
 
 def _name(clip: CutClip) -> str:
     return f"shot {clip.number}"
-
-
-def _recipe(title: str, clips: tuple[CutClip, ...]) -> dict[str, object]:
-    """Everything needed to make the film again."""
-    return {
-        "program": f"moc-studio {__version__}",
-        "title": title,
-        "shots": [
-            {
-                "number": clip.number,
-                "take": clip.take.id,
-                "backend": clip.take.backend,
-                "first_frame": clip.first,
-                "frames": clip.frames,
-                **inputs_to_json(clip.take.inputs),
-            }
-            for clip in clips
-        ],
-    }

@@ -16,6 +16,7 @@ from typing import Final
 
 from moc_engine.files import atomic_file
 from studio.domain.file_names import slug
+from studio.domain.project import Project
 from studio.exchange.exports import CutClip, write_export
 from studio.store.artifacts import Artifacts
 from studio.store.takes import StoredTake
@@ -55,11 +56,11 @@ def film_files(folder: Path, title: str) -> FilmFiles:
     )
 
 
-def write_film(folder: Path, title: str, clips: tuple[CutClip, ...], artifacts: Artifacts) -> FilmFiles:
-    """Writes the film of a cut, its subtitles and its contact sheet."""
-    files = film_files(folder, title)
+def write_film(folder: Path, project: Project, clips: tuple[CutClip, ...], artifacts: Artifacts) -> FilmFiles:
+    """Writes the film of a project's cut, its subtitles and its contact sheet."""
+    files = film_files(folder, project.board.title)
     for kind, path in files:
-        write_export(kind, title, clips, artifacts, path)
+        write_export(kind, project, clips, artifacts, path)
     return files
 
 

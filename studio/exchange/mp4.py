@@ -1,4 +1,7 @@
-"""Joins clips into one MP4, and keeps the recipe in its comment tag.
+"""Joins clips into one MP4, and keeps the film's recipe in it.
+
+The recipe stands in the comment tag, which survives most rewrapping, and whole in a box of its own. A
+recipe that is too long for the tag leaves its settings and the digest of the whole there.
 
 Whole clips of one encoding are copied packet by packet. Of trimmed ones the part that shows is encoded
 again; so is what another encoder, or another version of it, wrote.
@@ -6,6 +9,7 @@ again; so is what another encoder, or another version of it, wrote.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -21,7 +25,9 @@ from av.video.stream import VideoStream
 
 from moc_engine.clip import ClipWriter
 from moc_engine.files import atomic_file
-from studio.domain.errors import Refused
+from studio.domain.errors import BadRecipe, Refused
+from studio.exchange.mp4_box import append_box, read_box
+from studio.exchange.recipe import without_shots
 from studio.store.clip_file import frame_count, frame_rate, open_clip
 
 
@@ -55,17 +61,51 @@ def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str
         changed = _encode_alike(parts, Path(folder))
         names = tuple(pieces[number].name for number in changed)
         told = {**recipe, **({"encoded_again": list(names)} if names else {})}
-        frames = _write(parts, film, title=title, comment=json.dumps(told, ensure_ascii=False))
+        frames = _write(parts, film, title=title, recipe=told)
     return JoinedFilm(frames=frames, encoded_again=names)
 
 
-def read_recipe(film: Path) -> dict[str, Any]:
-    """The recipe in a film's comment tag; `ValueError` where there is none."""
+def recipe_in(film: Path) -> dict[str, Any]:
+    """The recipe in a film, as JSON. Raises `BadRecipe` where there is none, or not the whole of it."""
     with open_clip(film) as (container, _):
-        recipe = json.loads(container.metadata.get("comment", "null"))
-    if not isinstance(recipe, dict):
-        raise ValueError(f"film: {film} carries no recipe")
-    return recipe
+        tag = _parsed(container.metadata.get("comment", ""))
+    whole = read_box(film)
+    attached = None if whole is None else _parsed(whole.decode(errors="replace"))
+    if tag is None and attached is None:
+        raise BadRecipe(
+            "the film carries no recipe: moc-studio did not make it, or another program dropped it"
+        )
+    if tag is None or _digest(whole or b"") == tag.get(_ATTACHED):
+        return attached or {}
+    if _ATTACHED in tag:
+        raise BadRecipe("the film's recipe did not fit into its comment tag, and the attached whole is lost")
+    return tag
+
+
+MOST_TAG: Final = 60_000
+"""Bytes of a recipe in the comment tag; QuickTime files keep 65,535."""
+
+_ATTACHED: Final = "attached_sha256"
+
+
+def _tag(recipe: Mapping[str, object], whole: bytes) -> str:
+    """What stands in the comment tag: the recipe, or its settings and the digest of the attached whole."""
+    if len(whole) <= MOST_TAG:
+        return whole.decode()
+    short = {**without_shots(recipe), _ATTACHED: _digest(whole)}
+    return json.dumps(short, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(whole: bytes) -> str:
+    return hashlib.sha256(whole).hexdigest()
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def _shown(piece: Piece, part: Path) -> Path:
@@ -137,9 +177,17 @@ def _encoding(clip: Path) -> tuple[object, ...]:
         return context.name, context.pix_fmt, context.extradata, track.time_base
 
 
-def _write(parts: Sequence[Path], film: Path, *, title: str, comment: str) -> int:
-    with atomic_file(film) as part, av.open(part, "w", options={"movflags": "+faststart"}) as output:
-        output.metadata.update({"title": title, "comment": comment})
+def _write(parts: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:
+    whole = json.dumps(recipe, ensure_ascii=False, separators=(",", ":")).encode()
+    with atomic_file(film) as part:
+        frames = _write_video(parts, part, {"title": title, "comment": _tag(recipe, whole)})
+        append_box(part, whole)
+    return frames
+
+
+def _write_video(parts: Sequence[Path], film: Path, tags: Mapping[str, str]) -> int:
+    with av.open(film, "w", options={"movflags": "+faststart"}) as output:
+        output.metadata.update(tags)
         stream: VideoStream | None = None
         frames = 0
         for clip in parts:

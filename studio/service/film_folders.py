@@ -61,7 +61,7 @@ class FilmFolders:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         clips = cut_of(without_missing(found, known), known)
         with os_errors_as_studio_errors(folder):
-            files = write_film(folder, found.board.title, clips, self._artifacts)
+            files = write_film(folder, found, clips, self._artifacts)
             written = tuple(
                 (clip, write_take(folder, clip.number, clip.take, self._artifacts)) for clip in clips
             )

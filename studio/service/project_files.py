@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from studio.domain.file_names import slug
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.exports import EXPORTS, write_export
+from studio.exchange.mp4 import recipe_in
+from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
@@ -93,7 +96,7 @@ class ProjectFiles:
                 write_bundle(target, record, self._files(known.values()))
             else:
                 clips = cut_of(stored.project, known)
-                write_export(kind, board.title, clips, self._artifacts, target)
+                write_export(kind, stored.project, clips, self._artifacts, target)
         return target
 
     def receive(self, declared: int | None) -> Upload:
@@ -123,6 +126,23 @@ class ProjectFiles:
                 takes.keep(session, name, take)
             for shot, take_id, added in strips:
                 projects.add_to_strip(session, name, shot, take_id, added)
+        return name
+
+    def import_film(self, film: Path) -> str:
+        """Makes a project of the recipe in a film; returns its id. Raises `BadRecipe` and `DamagedClip`.
+
+        Takes of the film that this studio has, in any project, stand for their shots again.
+        """
+        project = read_recipe(recipe_in(film)).project
+        with self._database.write() as session:
+            known = {take: takes.find_take(session, take) for take in project.chosen.values()}
+            chosen = {shot: take for shot, take in project.chosen.items() if known[take] is not None}
+            name = projects.create(session, replace(project, chosen=chosen), self._clock())
+            for shot, take_id in chosen.items():
+                take = known[take_id]
+                if take is not None:
+                    takes.keep(session, name, take)
+                projects.add_to_strip(session, name, shot, take_id, self._clock())
         return name
 
     def back_up(self) -> Path:

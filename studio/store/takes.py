@@ -55,6 +55,12 @@ def take_of(session: Session, project: str, take: str) -> StoredTake | None:
     return None if row is None else _take(row)
 
 
+def find_take(session: Session, take: str) -> StoredTake | None:
+    """A take of any project; takes of the same id are the same."""
+    row = session.scalars(select(TakeRow).where(TakeRow.id == take).limit(1)).first()
+    return None if row is None else _take(row)
+
+
 def record_of(session: Session, project: str) -> dict[str, Any]:
     """The takes and strips of a project as JSON, for a bundle."""
     takes = session.scalars(select(TakeRow).where(TakeRow.project == project).order_by(TakeRow.id))

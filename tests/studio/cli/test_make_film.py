@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from moc_engine.trace.record import RoutingTrace
 from studio.cli.main import main
-from studio.exchange.mp4 import read_recipe
+from studio.exchange.mp4 import recipe_in
 from studio.store.model_identity import EMBEDDED
 from tests.fakes.pictures import read_picture
 
@@ -102,11 +102,11 @@ def test_shots_differ(frames: list[Picture]) -> None:
 
 
 def test_the_recipe_is_in_the_comment(folder: Path) -> None:
-    recipe = read_recipe(folder / "a-small-film.mp4")
-    assert recipe["shots"][1]["caption"] == "Otto jumps in the forest, medium shot"
+    recipe = recipe_in(folder / "a-small-film.mp4")
+    assert recipe["storyboard"]["shots"][1]["caption"] == "Otto jumps in the forest, medium shot"
     taken = [path.name for path in sorted((folder / "takes").iterdir())]
-    assert [f"{shot['number']:02d}-{shot['take']}" for shot in recipe["shots"]] == taken
-    assert recipe["shots"][0]["model"].startswith("animatic@")
+    assert [f"{place:02d}-{take['take']}" for place, take in enumerate(recipe["takes"], 1)] == taken
+    assert recipe["common"]["model"].startswith("animatic@")
 
 
 def test_each_take_has_its_clip_and_a_contact_sheet_shows_them_all(folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from moc_engine.contract import Renderer
 from moc_engine.errors import ModelNotFound, OutOfMemory
 from studio.cli.main import main
-from studio.exchange.mp4 import read_recipe
+from studio.exchange.mp4 import recipe_in
 from tests.fakes.renderer import FakeRenderer
 
 ROOT = Path(__file__).parents[3]
@@ -67,7 +67,9 @@ def test_prints_the_films_path_and_nothing_else(run: Run, tmp_path: Path) -> Non
     assert (code, out) == (0, f"{film}\n")
     with av.open(film) as container:
         assert len(list(container.decode(video=0))) == 24
-    assert [shot["number"] for shot in read_recipe(film)["shots"]] == [1, 2, 3]
+    recipe = recipe_in(film)
+    assert recipe["storyboard"]["title"] == "A test"
+    assert len(recipe["takes"]) == 3
     assert "shot 3 of 3 done" in err
 
 

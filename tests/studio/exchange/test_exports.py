@@ -12,7 +12,8 @@ from studio.domain.cut import cut_of
 from studio.domain.edits import Skip, Split, Trim
 from studio.domain.project import Project
 from studio.exchange.exports import write_export
-from studio.exchange.mp4 import read_recipe
+from studio.exchange.mp4 import recipe_in
+from studio.exchange.recipe import read_recipe
 from studio.store.artifacts import Artifacts
 from studio.store.takes import StoredTake
 from tests.fakes.pictures import read_picture
@@ -61,16 +62,17 @@ def test_the_cut_is_what_shows(
         (4, 2, 6),
     ]
     film = tmp_path / "film.mp4"
-    write_export("film.mp4", "A film", clips, artifacts, film)
+    write_export("film.mp4", edited, clips, artifacts, film)
     with av.open(film) as container:
         frames = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in container.decode(video=0)]
     assert [int(colour.argmax()) for colour in frames] == [1] * 12 + [2] * 6
-    shots = read_recipe(film)["shots"]
-    assert [(shot["number"], shot["first_frame"], shot["frames"]) for shot in shots] == [
-        (2, 0, 4),
-        (3, 4, 8),
-        (4, 2, 6),
+    recipe = read_recipe(recipe_in(film))
+    assert [(take.shot, take.first, take.frames) for take in recipe.takes] == [
+        ("b", 0, 4),
+        ("b2", 4, 8),
+        ("c", 2, 6),
     ]
+    assert recipe.board == edited.board
 
 
 def test_subtitles_follow_the_cut(
@@ -78,11 +80,11 @@ def test_subtitles_follow_the_cut(
 ) -> None:
     done, takes, artifacts = told
     clips = cut_of(Trim(shot="a", trim=0.0, seconds=1.0).apply(done, takes), takes)
-    write_export("subtitles.srt", "A film", clips, artifacts, tmp_path / "x.srt")
+    write_export("subtitles.srt", done, clips, artifacts, tmp_path / "x.srt")
     assert "00:00:01,000 --> 00:00:04,000\nOtto runs" in (tmp_path / "x.srt").read_text()
-    write_export("captions.vtt", "A film", clips, artifacts, tmp_path / "x.vtt")
+    write_export("captions.vtt", done, clips, artifacts, tmp_path / "x.vtt")
     assert (tmp_path / "x.vtt").read_text().startswith("WEBVTT")
-    write_export("contact-sheet.png", "A film", clips, artifacts, tmp_path / "x.png")
+    write_export("contact-sheet.png", done, clips, artifacts, tmp_path / "x.png")
     assert read_picture(tmp_path / "x.png").size
 
 
@@ -92,7 +94,7 @@ def test_both_halves_of_a_split_have_stills_of_their_own(
     """The bar moves to the right through a clip: where it stands says which frame is drawn."""
     done, takes, artifacts = told
     clips = cut_of(Split(shot="a", at=1.0, id="a2").apply(done, takes), takes)
-    write_export("contact-sheet.png", "A film", clips, artifacts, tmp_path / "x.png")
+    write_export("contact-sheet.png", done, clips, artifacts, tmp_path / "x.png")
     sheet = read_picture(tmp_path / "x.png")
     row = sheet[128 + 200, :, :].min(axis=1)  # through the first two stills, 400 pixels wide
     first, second = (float(np.nonzero(row[left : left + 400] > 200)[0].mean()) for left in (32, 456))

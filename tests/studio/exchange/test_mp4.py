@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
-from studio.domain.errors import Refused
+from studio.domain.errors import BadRecipe, Refused
 from studio.exchange import mp4
-from studio.exchange.mp4 import JoinedFilm, Piece, read_recipe
+from studio.exchange.mp4 import JoinedFilm, Piece, recipe_in
 from tests.fakes.renderer import write_clip
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
@@ -83,18 +83,18 @@ def test_the_index_stands_before_the_pictures(tmp_path: Path) -> None:
 
 
 def test_the_recipe_comes_back_whole(tmp_path: Path) -> None:
-    recipe = {"captions": ["“Żółw” 世界 🐢 <b>&amp;</b>", '"quotes" \\ and\nlines'] * 2000, "seed": 2**62}
+    recipe = {"captions": ["“Żółw” 世界 🐢 <b>&amp;</b>", '"quotes" \\ and\nlines'] * 500, "seed": 2**62}
     film = tmp_path / "film.mp4"
     join(clips(tmp_path, 0.5), film, title="Żółw", recipe=recipe)
-    assert read_recipe(film) == recipe
+    assert recipe_in(film) == recipe
     with av.open(film) as container:
         assert container.metadata["title"] == "Żółw"
         assert json.loads(container.metadata["comment"]) == recipe
 
 
 def test_a_film_without_a_recipe(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="carries no recipe"):
-        read_recipe(clips(tmp_path, 0.5)[0])
+    with pytest.raises(BadRecipe, match="carries no recipe"):
+        recipe_in(clips(tmp_path, 0.5)[0])
 
 
 @pytest.mark.parametrize(("size", "fps"), [((128, 64), 24.0), ((96, 64), 12.0)])
@@ -147,7 +147,7 @@ def test_what_another_encoder_wrote_is_encoded_again(tmp_path: Path, options: di
     film = tmp_path / "film.mp4"
     joined = join(parts, film, title="x", recipe={"seed": 1})
     assert joined == JoinedFilm(frames=36, encoded_again=("other",))
-    assert read_recipe(film) == {"seed": 1, "encoded_again": ["other"]}
+    assert recipe_in(film) == {"seed": 1, "encoded_again": ["other"]}
     frames, times = decoded(film)
     assert [int(frame.mean(axis=(0, 1)).argmax()) for frame in frames] == [0] * 12 + [1] * 12 + [2] * 12
     assert np.allclose(times, np.arange(36) / 24, atol=2e-3)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import av
 import pytest
 
-from studio.exchange.mp4 import read_recipe
+from studio.exchange.mp4 import recipe_in
 from studio.service.state import ProjectState
 from studio.service.studio import Service
 from studio.service.traces import TraceSlice
@@ -103,5 +104,15 @@ def test_a_film_carries_its_recipe() -> None:
     film = OLD / "an-old-story.mp4"
     with av.open(film) as container:
         assert sum(1 for _ in container.decode(video=0)) == 36
-    recipe = read_recipe(film)
+    recipe = recipe_in(film)
     assert [shot["take"] for shot in recipe["shots"]] == list(OLD_IDS)
+
+
+def test_a_film_becomes_a_project(tmp_path: Path) -> None:
+    with closing(open_database(tmp_path)) as database:
+        service = Service(tmp_path, database)
+        project = service.files.import_film(OLD / "an-old-story.mp4")
+        board = service.projects.storyboard(project)
+    assert (board.title, board.fps, board.size) == ("An old story", 12, (160, 90))
+    assert [shot.seed for shot in board.shots][:1] == [3336991624]
+    assert board.shots[0].caption.startswith("Mira walks right on the beach.")
