@@ -67,7 +67,7 @@ def test_a_name_is_found(caption: str, name: str) -> None:
     (composed,) = compose_captions(board)
     assert composed.endswith(f"{board.cast[0].name} is red.")
     inputs = inputs_of(board, "m", 0, caption=board.shots[0].caption, context=(), seed=1)
-    assert inputs.places == {board.cast[0].name: 0}
+    assert inputs.cast_indices == {board.cast[0].name: 0}
     assert "<cast1>" in normalise(caption, (name,)).split()
 
 

@@ -31,12 +31,12 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A shot of the film as it shows: its place and take, what its trace saw, and whose looks its caption
+    """A shot of the film as it shows: its index and take, what its trace saw, and whose looks its caption
     tells. Looks that lie `visible` apart look different. Features are those of one `model`, and cannot be
     held against another's.
     """
 
-    place: int
+    index: int
     take: str
     visible: float
     seen: tuple[Sighting, ...]
@@ -49,12 +49,12 @@ class Appearance:
     """Somebody or something in one shot.
 
     `distance` is how far its look is from what it should be, in units of what one sees at a glance (1 and
-    more looks different), None at an appearance that decides the look. `anchor` is the place of the shot that
+    more looks different), None at an appearance that decides the look. `anchor` is the index of the shot that
     decides it, `share` what it drew from there of all it drew from the past; None where it cannot have.
     `part` as in `Sighting`.
     """
 
-    place: int
+    index: int
     take: str
     distance: float | None
     anchor: int
@@ -74,14 +74,14 @@ class Drift:
     appearances: tuple[Appearance, ...]
 
     def misleading(self, seen: Appearance) -> tuple[int, ...]:
-        """The places of the earlier appearances that do not decide the look of one, each once.
+        """The indices of the earlier appearances that do not decide the look of one, each once.
 
         To remember the deciding one alone, with these banned and it pinned, is what mends a look that
         drifted; how often, `moc-studio eval remedy` measures.
         """
-        (right,) = {other.take for other in self.appearances if other.place == seen.anchor}
-        earlier = (other for other in self.appearances if other.place < seen.place)
-        return tuple(other.place for other in earlier if other.take != right)  # a split take stands twice
+        (right,) = {other.take for other in self.appearances if other.index == seen.anchor}
+        earlier = (other for other in self.appearances if other.index < seen.index)
+        return tuple(other.index for other in earlier if other.take != right)  # a split take stands twice
 
 
 def sightings(trace: RoutingTrace, cast: Sequence[str]) -> tuple[Sighting, ...]:
@@ -115,10 +115,10 @@ def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
                 share = seen.drew.get(known[0].take)
             found.setdefault(key, []).append(
                 Appearance(
-                    place=scene.place,
+                    index=scene.index,
                     take=scene.take,
                     distance=distance,
-                    anchor=anchors[key][0].place,
+                    anchor=anchors[key][0].index,
                     share=share,
                     part=seen.part,
                 )

@@ -82,7 +82,7 @@ async function story() {
     if (shotAt(view.playhead) !== shot && !shot.skip) seek(shot.begins + shot.seconds / 2); // the picture follows
     redraw();
   };
-  const strongest = rows.flatMap((row) => row.shares.map((share, place) => [share ?? 0, row.place, place])).sort((a, b) => b[0] - a[0]).slice(0, 3).filter(([share]) => share > 0);
+  const strongest = rows.flatMap((row) => row.shares.map((share, place) => [share ?? 0, row.index, place])).sort((a, b) => b[0] - a[0]).slice(0, 3).filter(([share]) => share > 0);
   return {
     elements: [
       h("p", { class: "quiet" }, "How much of its attention each shot gave to earlier ones. Click a square to see what was looked at."),
@@ -162,7 +162,7 @@ function drifted(item, helped) {
   return h(
     "div",
     { class: "drifted" },
-    h("button", { type: "button", class: "link", onclick: () => select([item.shot]) }, `Shot ${item.place + 1}: ${item.name} looks different`),
+    h("button", { type: "button", class: "link", onclick: () => select([item.shot]) }, `Shot ${item.index + 1}: ${item.name} looks different`),
     h("span", { class: "quiet" }, item.reason),
     item.pin && shot && !shot.lock
       ? h("span", { class: "row" }, button("Mend and compare", () => (select([item.shot]), alternative(shot, mending(shot, item))), { title: `Let it remember the right look ${item.pin.includes("/") ? "alone (pin that, ban its others)" : "(pin that whole shot)"}, render this shot at the same seed, and show both takes` }), h("span", { class: "quiet" }, odds))

@@ -58,7 +58,7 @@ export async function planItems(close) {
   const seconds = (list) => duration(list.reduce((sum, shot) => sum + shot.seconds, 0));
   return [
     line(planned.length ? "Shots to render, in this order:" : "Every shot is up to date."),
-    h("ol", { class: "plan" }, planned.map((shot) => h("li", {}, h("strong", {}, `Shot ${shot.place + 1}`), ` ${shot.reasons.join("; ")} · ~${duration(shot.seconds)}`))),
+    h("ol", { class: "plan" }, planned.map((shot) => h("li", {}, h("strong", {}, `Shot ${shot.index + 1}`), ` ${shot.reasons.join("; ")} · ~${duration(shot.seconds)}`))),
     ...(planned.length ? [item(`Render these ${planned.length}`, () => (close(), render({ scope: "due" }, id)), `~${seconds(planned)}`)] : []),
     item("Render everything again", () => (close(), render({ scope: "all" }, id)), `${all.length} shots · ~${seconds(all)}`),
   ];

@@ -33,7 +33,7 @@ function updateJob(box, job) {
   const progress = job.state === "running" ? ` · ${job.stage ?? "begins"}${job.steps ? ` ${job.step}/${job.steps}` : ""}${left}` : job.state === "queued" ? ` · about ${duration(job.seconds)}` : "";
   box.className = `job is-${job.state}`;
   box.replaceChildren(
-    h("button", { type: "button", class: "job-name", onclick: () => here && select([job.shot]) }, `${here ? "" : `${job.title}: `}${job.place === null ? "a deleted shot" : `shot ${job.place + 1}`}`),
+    h("button", { type: "button", class: "job-name", onclick: () => here && select([job.shot]) }, `${here ? "" : `${job.title}: `}${job.index === null ? "a deleted shot" : `shot ${job.index + 1}`}`),
     h("span", { class: "job-state" }, `${STATES[job.state]}${progress}`),
     h("span", { class: "quiet" }, job.error ?? job.reason),
     job.state === "running" && job.steps ? h("progress", { max: job.steps, value: job.step }) : "",

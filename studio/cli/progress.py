@@ -41,8 +41,8 @@ class RenderProgress:
     def __init__(self, planned: Collection[PlannedShot], rates: Rates) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._shots = len(planned)
-        self._inputs = {shot.place: shot.inputs for shot in planned if shot.action == "render"}
-        self._work = {place: rates.seconds(inputs) for place, inputs in self._inputs.items()}
+        self._inputs = {shot.index: shot.inputs for shot in planned if shot.action == "render"}
+        self._work = {index: rates.seconds(inputs) for index, inputs in self._inputs.items()}
         self._total = sum(self._work.values())
         self._rates = rates
         self._done = 0.0
@@ -70,22 +70,22 @@ class RenderProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def report(self, place: int, event: RenderEvent | None) -> None:
-        """Shows what the renderer reports of the shot at `place`; None: it begins."""
-        self._rendered.add(place)
-        if event is None or place not in self._inputs:
-            self._show(self._done, f"shot {place + 1}: begins")
+    def report(self, index: int, event: RenderEvent | None) -> None:
+        """Shows what the renderer reports of the shot at `index`; None: it begins."""
+        self._rendered.add(index)
+        if event is None or index not in self._inputs:
+            self._show(self._done, f"shot {index + 1}: begins")
         else:
-            done = self._rates.done(self._inputs[place], event)
-            self._show(self._done + done, f"shot {place + 1}: {event.stage}")
+            done = self._rates.done(self._inputs[index], event)
+            self._show(self._done + done, f"shot {index + 1}: {event.stage}")
 
-    def finished(self, place: int, spent: float) -> None:
+    def finished(self, index: int, spent: float) -> None:
         """Tells that a shot is finished, and that its take needed `spent` seconds."""
-        if place not in self._rendered:
+        if index not in self._rendered:
             return
-        self._done += self._work.get(place, 0.0)
+        self._done += self._work.get(index, 0.0)
         more = f", {in_words(self._left(self._done))} left" if self._done < self._total else ""
-        self._console.print(f"shot {place + 1} of {self._shots} done in {spent:.1f} s{more}", markup=False)
+        self._console.print(f"shot {index + 1} of {self._shots} done in {spent:.1f} s{more}", markup=False)
 
     def _show(self, done: float, text: str) -> None:
         left = f"{in_words(self._left(done))} left"

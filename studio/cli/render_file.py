@@ -73,7 +73,7 @@ def _render(
     folder: Path,
     args: argparse.Namespace,
 ) -> frozenset[int]:
-    """Renders the planned shots and writes each take into the folder; returns the shots' places."""
+    """Renders the planned shots and writes each take into the folder; returns the shots' indices."""
     if not any(shot.action == "render" for shot in planned):
         return frozenset()
     service.queue.remove_all()  # of a process that was killed
@@ -83,10 +83,10 @@ def _render(
     def finished(job: JobState) -> None:
         if job.state != "done":
             raise StudioError(job.error or f"the render was {job.state}")
-        if job.place is not None:
-            take = service.routing.shown(project)[job.place]
-            service.film_folders.write_take(project, job.place + 1, take.id, folder)
-            progress.finished(job.place, sum(take.timings.values()))
+        if job.index is not None:
+            take = service.routing.shown(project)[job.index]
+            service.film_folders.write_take(project, job.index + 1, take.id, folder)
+            progress.finished(job.index, sum(take.timings.values()))
 
     try:
         with progress:

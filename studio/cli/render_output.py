@@ -37,14 +37,14 @@ def plan(
             {
                 "shots": [
                     {
-                        "number": shot.place + 1,
+                        "number": shot.index + 1,
                         "action": shot.action,
                         "reason": _reason(shot),
                         "take": shot.take,
                         "caption": shot.inputs.caption,
                         "seconds": shot.inputs.seconds,
                         "seed": shot.inputs.seed,
-                        "context": [place + 1 for place in shot.context],
+                        "context": [index + 1 for index in shot.context],
                         "estimated_seconds": round(shot.seconds, 2),
                     }
                     for shot in planned
@@ -58,7 +58,7 @@ def plan(
     for shot in planned:
         reason = f"  ({_reason(shot)})" if _reason(shot) else ""
         length = f"{shot.inputs.seconds:g} s"
-        print(f"{shot.place + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
+        print(f"{shot.index + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
     count = sum(shot.action == "render" for shot in planned)
     print(f"{count} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
 
@@ -84,10 +84,10 @@ def notes(
         for note in (
             *_about_cast(board, shot, most_cast),
             *_about_take(shot, folder, returned=shot.shot in returned, other_seed=other_seed),
-            *_about_order_of_cast(board, shot, takes.get(shot.place)),
+            *_about_order_of_cast(board, shot, takes.get(shot.index)),
             *_about_steering(board, shot),
         ):
-            print(f"shot {shot.place + 1} {note}", file=out)
+            print(f"shot {shot.index + 1} {note}", file=out)
 
 
 def film(
@@ -153,8 +153,8 @@ def _reason(shot: PlannedShot) -> str:
 
 
 def _about_cast(board: Storyboard, shot: PlannedShot, most: int | None) -> list[str]:
-    places = mentioned(board.shots[shot.place].caption, board.names)
-    named_here = [board.names[place] for place in sorted(places)]
+    indices = mentioned(board.shots[shot.index].caption, board.names)
+    named_here = [board.names[index] for index in sorted(indices)]
     if most is None or len(named_here) <= most or shot.action == "skip":
         return []
     return [f"may show {most} of its cast at most, without {', '.join(named_here[most:])}"]
@@ -181,28 +181,28 @@ def _about_take(shot: PlannedShot, folder: Path, *, returned: bool, other_seed: 
 
 
 def _about_order_of_cast(board: Storyboard, shot: PlannedShot, take: StoredTake | None) -> list[str]:
-    """Cast members in a kept take who had another place in the cast, or one that is another's now."""
+    """Cast members in a kept take who had another index in the cast, or one that is another's now."""
     if shot.action != "keep" or take is None:
         return []
-    now = {name.casefold(): place for place, name in enumerate(board.names)}
+    now = {name.casefold(): index for index, name in enumerate(board.names)}
     displaced = [
         name
-        for name, place in take.inputs.places.items()
-        if now.get(name.casefold(), place) != place
-        or (name.casefold() not in now and place < len(board.names))
+        for name, index in take.inputs.cast_indices.items()
+        if now.get(name.casefold(), index) != index
+        or (name.casefold() not in now and index < len(board.names))
     ]
     return [
-        f"shows {name} under another place in the cast than now: later shots may take somebody else's look "
+        f"shows {name} at another position in the cast than now: later shots may take somebody else's look "
         "from it"
         for name in displaced
     ]
 
 
 def _about_steering(board: Storyboard, shot: PlannedShot) -> list[str]:
-    if board.shots[shot.place].skip:
+    if board.shots[shot.index].skip:
         return []
-    dormant = [place for place in steering(board, shot.place).dormant if place is not None]
-    return [f"is steered by shot {place + 1}, which is skipped" for place in dormant]
+    dormant = [index for index in steering(board, shot.index).dormant if index is not None]
+    return [f"is steered by shot {index + 1}, which is skipped" for index in dormant]
 
 
 def _field(word: UnknownWord) -> str:

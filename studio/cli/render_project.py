@@ -26,7 +26,7 @@ def render_project(args: argparse.Namespace) -> int:
                 print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
             else:
                 for shot in planned:
-                    print(f"{shot.place + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
+                    print(f"{shot.index + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
                 print(f"{len(planned)} of {len(board.shots)} shots to render", file=sys.stderr)
             return 0
         jobs = service.rendering.render(project, scope)
@@ -36,6 +36,6 @@ def render_project(args: argparse.Namespace) -> int:
         print(json.dumps([asdict(job) for job in done], indent=2, ensure_ascii=False))
     else:
         for job in done:
-            number = "" if job.place is None else job.place + 1
+            number = "" if job.index is None else job.index + 1
             print(f"{number}\t{job.state}\t{takes.get(job.shot or '') or ''}")
     return 0 if all(job.state == "done" for job in done) else 1

@@ -45,7 +45,7 @@ def add_to(subparsers: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """The takes a film shows by position of the shot, and the captions of all takes by id, shown or not.
+    """The takes a film shows by index of the shot, and the captions of all takes by id, shown or not.
 
     `renamed` are ids of takes by former ones.
     """
@@ -55,9 +55,9 @@ class Film:
     renamed: Mapping[str, str]
 
     @property
-    def places(self) -> dict[str, int]:
-        """Where each take stands; the first place of one that several shots show."""
-        return {take.id: place for place, take in sorted(self.takes.items(), reverse=True)}
+    def indices(self) -> dict[str, int]:
+        """The index of the first shot that shows each take, by the take's id."""
+        return {take.id: index for index, take in sorted(self.takes.items(), reverse=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +88,22 @@ def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
         raise Refused(f"{args.film}: no shot is rendered yet")
     failed = False
     told: list[dict[str, object]] = []
-    for place, take in sorted(film.takes.items()):
-        if args.shot not in (None, place + 1):
+    for index, take in sorted(film.takes.items()):
+        if args.shot not in (None, index + 1):
             continue
         try:
             trace = RoutingTrace.load(take.trace).with_take_ids(film.renamed)
         except TraceError as error:
             failed = True
-            print(f"moc-studio: shot {place + 1}: {error}", file=sys.stderr)
+            print(f"moc-studio: shot {index + 1}: {error}", file=sys.stderr)
             continue
         match kind:
             case "words":
-                _print_words(trace, place, take, film)
+                _print_words(trace, index, take, film)
             case "json":
-                told.append(_as_data(trace, place, take, film))
+                told.append(_as_data(trace, index, take, film))
             case _:
-                print(_written(trace, place, kind, film, args.out or Path()))
+                print(_written(trace, index, kind, film, args.out or Path()))
     if kind == "json":
         print(json.dumps({"shots": told}, indent=2, ensure_ascii=False))
     return 1 if failed else 0
@@ -144,13 +144,13 @@ def _opened(args: argparse.Namespace) -> Iterator[Film]:
 
 def _film(service: Service, project: str) -> Film:
     shown = {
-        place: Shown(
+        index: Shown(
             id=take.id,
             caption=take.caption,
             inputs=take.inputs,
             trace=service.artifacts.path(take.trace, ".moc"),
         )
-        for place, take in service.routing.shown(project).items()
+        for index, take in service.routing.shown(project).items()
     }
     return Film(
         takes=shown,
@@ -159,25 +159,25 @@ def _film(service: Service, project: str) -> Film:
     )
 
 
-def _print_words(trace: Any, place: int, take: Shown, film: Film) -> None:
+def _print_words(trace: Any, index: int, take: Shown, film: Film) -> None:
     from studio.inspect.words import in_words
 
-    print(f"Shot {place + 1}: {take.caption}")
-    for line in in_words(trace, take.inputs, film.places, film.captions):
+    print(f"Shot {index + 1}: {take.caption}")
+    for line in in_words(trace, take.inputs, film.indices, film.captions):
         print(f"  {line}")
 
 
-def _as_data(trace: Any, place: int, take: Shown, film: Film) -> dict[str, object]:
+def _as_data(trace: Any, index: int, take: Shown, film: Film) -> dict[str, object]:
     from studio.inspect.words import paragraph, told_links
 
     return {
-        "number": place + 1,
+        "number": index + 1,
         "caption": take.caption,
         "take": take.id,
-        "words": paragraph(trace, film.places),
+        "words": paragraph(trace, film.indices),
         "own": trace.own_share(),
         "captions": trace.caption_share(),
-        "links": [_link(link) for link in told_links(trace, film.places)],
+        "links": [_link(link) for link in told_links(trace, film.indices)],
     }
 
 
@@ -185,7 +185,7 @@ def _link(link: ToldLink) -> dict[str, object]:
     return {**asdict(link), "shot": None if link.shot is None else link.shot + 1}
 
 
-def _written(trace: Any, place: int, kind: str, film: Film, out: Path) -> Path:
+def _written(trace: Any, index: int, kind: str, film: Film, out: Path) -> Path:
     """Writes one shot's table or page; returns its path."""
     from studio.inspect.figures import take_page
     from studio.inspect.tables import FORMATS as TABLES
@@ -193,9 +193,9 @@ def _written(trace: Any, place: int, kind: str, film: Film, out: Path) -> Path:
 
     with os_errors_as_studio_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        path = out / f"shot-{place + 1:02}.{kind}"
+        path = out / f"shot-{index + 1:02}.{kind}"
         if kind == "html":
-            path.write_text(take_page(f"Shot {place + 1}", trace, film.places))
+            path.write_text(take_page(f"Shot {index + 1}", trace, film.indices))
         else:
             path.write_bytes(TABLES[kind](trace))
     return path

@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
 def _storyboard() -> Path:
     """Beside the packages in a clone, among them where they were installed."""
     here = Path(__file__).parents[1]
-    places = (here / "examples" / NAME, here.parent / "projects" / "examples" / NAME)
-    return next(place for place in places if place.is_file())
+    candidates = (here / "examples" / NAME, here.parent / "projects" / "examples" / NAME)
+    return next(path for path in candidates if path.is_file())

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if args.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    place = _listening(args.host, args.port)
-    with place, root.opened(args, new=True) as service:
+    listener = _listening(args.host, args.port)
+    with listener, root.opened(args, new=True) as service:
         import uvicorn
 
         from studio.web.app import make_app
@@ -82,9 +82,11 @@ def run(args: argparse.Namespace) -> int:
         )
         server = uvicorn.Server(config)
         threading.Thread(
-            target=_tell, args=(server, place, "https" if config.is_ssl else "http", args.open), daemon=True
+            target=_tell,
+            args=(server, listener, "https" if config.is_ssl else "http", args.open),
+            daemon=True,
         ).start()
-        server.run(sockets=[place])
+        server.run(sockets=[listener])
     return 0
 
 
@@ -105,27 +107,27 @@ def _check_tls(certificate: Path | None, key: Path | None) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    place = socket.socket(family)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        place.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        place.close()
+        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise WrongUse(
                 f"--port {port} is taken: is the studio open already? Choose another with --port"
             ) from error
         raise WrongUse(f"--host {host} --port {port}: {error.strerror}") from error
-    return place
+    return listener
 
 
-def _tell(server: Any, place: socket.socket, scheme: str, in_browser: bool) -> None:
+def _tell(server: Any, listener: socket.socket, scheme: str, in_browser: bool) -> None:
     """Says where the studio is once it answers."""
     while not server.started:
         if server.should_exit:
             return
         time.sleep(0.05)
-    host, port = place.getsockname()[:2]
+    host, port = listener.getsockname()[:2]
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     print(f"MoC Studio is at {address} (Ctrl-C ends it; what it renders goes on next time)", file=sys.stderr)
     if in_browser:

@@ -19,8 +19,8 @@ IDLE: Final = 0.2
 
 def print_end(job: JobState) -> None:
     """Says on stderr how a job ended."""
-    place = "a deleted shot" if job.place is None else f"shot {job.place + 1}"
-    print(f"{place}: {job.state}" + (f", {job.error}" if job.error else ""), file=sys.stderr)
+    index = "a deleted shot" if job.index is None else f"shot {job.index + 1}"
+    print(f"{index}: {job.state}" + (f", {job.error}" if job.error else ""), file=sys.stderr)
 
 
 def print_notice(notice: str) -> None:
@@ -146,7 +146,7 @@ def _unseen(number: int) -> JobState:
         project=None,
         title="",
         shot=None,
-        place=None,
+        index=None,
         state="cleared",
         reason="",
         seconds=0.0,

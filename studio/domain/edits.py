@@ -81,7 +81,7 @@ class SetCast:
 
 @dataclass(frozen=True, kw_only=True)
 class AddShot:
-    """A new shot before place `at`, counted from 0; at the end where None."""
+    """A new shot before index `at`; at the end if None."""
 
     caption: str = ""
     seconds: float = 3.0
@@ -155,27 +155,27 @@ class Split:
     op: Literal["split"] = "split"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        place = _place(project, self.shot)
-        whole = project.board.shots[place]
+        index = _index_of(project, self.shot)
+        whole = project.board.shots[index]
         least = SECONDS[0]
         if not least <= self.at <= whole.seconds - least:
             raise Refused(
-                f"shot {place + 1} cannot be split there: both parts must be at least {least:g} s long"
+                f"shot {index + 1} cannot be split there: both parts must be at least {least:g} s long"
             )
         take = takes.get(project.chosen.get(self.shot, ""))
         first = replace(whole, seconds=round(self.at, 6))
         second = _shot(
-            place + 1,
+            index + 1,
             lambda: replace(
                 whole,
                 id=self.id,
                 trim=round(whole.trim + self.at, 6),
                 seconds=round(whole.seconds - self.at, 6),
-                seed=wanted_seed(project.board, place, take),
+                seed=wanted_seed(project.board, index, take),
             ),
         )
         shots = project.board.shots
-        made = project.with_shots((*shots[:place], first, second, *shots[place + 1 :]))
+        made = project.with_shots((*shots[:index], first, second, *shots[index + 1 :]))
         return made.choosing(self.id, project.chosen.get(self.shot))
 
     def words(self, project: Project) -> str:
@@ -225,7 +225,7 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """Shots, in the order they stand in, to before the place `to` (counted from 0, before the move)."""
+    """Shots, in the order they stand in, to before index `to` (as counted before the move)."""
 
     shots: tuple[str, ...]
     to: int
@@ -306,7 +306,7 @@ class Choose:
     op: Literal["choose"] = "choose"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        _place(project, self.shot)
+        _index_of(project, self.shot)
         if self.take not in takes or self.take in project.discarded:
             raise Refused("that take is not there any more")
         return project.choosing(self.shot, self.take)
@@ -377,26 +377,26 @@ Edit = (
 )
 
 
-def _place(project: Project, shot: str) -> int:
-    place = project.place(shot)
-    if place is None:
+def _index_of(project: Project, shot: str) -> int:
+    index = project.index_of(shot)
+    if index is None:
         raise Refused("that shot is not there any more")
-    return place
+    return index
 
 
 def _all_there(project: Project, shots: Sequence[str]) -> frozenset[str]:
     for shot in shots:
-        _place(project, shot)
+        _index_of(project, shot)
     if not shots:
         raise Refused("no shot is selected")
     return frozenset(shots)
 
 
 def _changed(project: Project, shot: str, **fields: object) -> Project:
-    place = _place(project, shot)
+    index = _index_of(project, shot)
     shots = project.board.shots
-    new = _shot(place, lambda: replace(shots[place], **fields))  # type: ignore[arg-type]
-    return project.with_shots((*shots[:place], new, *shots[place + 1 :]))
+    new = _shot(index, lambda: replace(shots[index], **fields))  # type: ignore[arg-type]
+    return project.with_shots((*shots[:index], new, *shots[index + 1 :]))
 
 
 def _line(text: str) -> str:
@@ -414,22 +414,22 @@ def _flagged(project: Project, wanted: Collection[str], **flag: bool) -> Project
     )
 
 
-def _shot(place: int, make: Callable[[], Shot]) -> Shot:
-    """The shot that `make` makes; what is wrong with it is told of the shot at `place`."""
+def _shot(index: int, make: Callable[[], Shot]) -> Shot:
+    """The shot that `make` makes; errors name the shot at `index`."""
     try:
         return make()
     except BadStoryboard as error:
-        outer: StoryField = ("shots", place)
+        outer: StoryField = ("shots", index)
         raise error.within(*outer) from error
 
 
 def _numbers(project: Project, shots: Sequence[str]) -> str:
     """ "shot 3", "shots 3 and 4", "12 shots"."""
-    places = sorted(place + 1 for shot in shots if (place := project.place(shot)) is not None)
-    match places:
+    indices = sorted(index + 1 for shot in shots if (index := project.index_of(shot)) is not None)
+    match indices:
         case [one]:
             return f"shot {one}"
         case [*some, last] if 0 < len(some) < 4:
             return f"shots {', '.join(map(str, some))} and {last}"
         case _:
-            return f"{len(places)} shots"
+            return f"{len(indices)} shots"

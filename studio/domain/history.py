@@ -1,7 +1,7 @@
 """Undo and redo: what an edit changed, kept so that it can be taken back exactly.
 
-A project is laid out flat, one value per place: "title", "settings", "order", "shots/ID", "chosen/ID", …
-A change holds the values of those places alone that differ, before and after.
+A project is laid out flat, one value per path: "title", "settings", "order", "shots/ID", "chosen/ID", …
+A change holds the values of those paths alone that differ, before and after.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 Document = Mapping[str, Any]
 """A project as JSON: a mapping of parts, of which `shots`, `chosen` and `discarded` are mappings by id."""
 
-Places = Mapping[str, Any]
+Values = Mapping[str, Any]
 
 _BY_ID = ("shots", "chosen", "discarded")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """The places an edit touched, with what stood there before and after it; None: nothing."""
+    """The paths an edit changed, with their values before and after it; None for no value."""
 
-    before: Places
-    after: Places
+    before: Values
+    after: Values
 
     def __bool__(self) -> bool:
         return bool(self.after)
@@ -40,10 +40,10 @@ class Change:
 def difference(old: Document, new: Document) -> Change:
     """What leads from one document to the other."""
     before, after = _flat(old), _flat(new)
-    places = [place for place in {**before, **after} if before.get(place) != after.get(place)]
+    paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
     return Change(
-        before={place: before.get(place) for place in places},
-        after={place: after.get(place) for place in places},
+        before={path: before.get(path) for path in paths},
+        after={path: after.get(path) for path in paths},
     )
 
 
@@ -54,10 +54,10 @@ def _flat(document: Document) -> dict[str, Any]:
     return flat
 
 
-def _nested(flat: Places) -> Document:
+def _nested(flat: Values) -> Document:
     document: dict[str, Any] = {part: {} for part in _BY_ID}
-    for place, value in flat.items():
-        part, slash, name = place.partition("/")
+    for path, value in flat.items():
+        part, slash, name = path.partition("/")
         if slash and value is not None:
             document[part][name] = value
         elif not slash:

@@ -23,7 +23,7 @@ class TakeInputs:
     """Everything that decides a take's pixels.
 
     `context` and the steering name takes, not shots, so that a take stays valid when shots around it
-    move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the places of those that
+    move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the indices of those that
     the captions name decide anything. None leaves a choice to the model; `model` is the identity of the
     model, which covers its weights. The program's version, the attention backend, the device and the dtype
     are recorded beside a take and are not part of its inputs.
@@ -52,15 +52,15 @@ class TakeInputs:
         object.__setattr__(self, "fps", exact_rate(self.fps))
 
     @property
-    def places(self) -> dict[str, int]:
-        """The cast members that the captions name, each with its place in the cast."""
-        places = mentioned(self.caption, self.cast) | mentioned(self.global_caption, self.cast)
-        return {self.cast[place]: place for place in sorted(places)}
+    def cast_indices(self) -> dict[str, int]:
+        """The cast members that the captions name, with their indices in the cast."""
+        indices = mentioned(self.caption, self.cast) | mentioned(self.global_caption, self.cast)
+        return {self.cast[number]: number for number in sorted(indices)}
 
     @property
     def take_id(self) -> str:
         """The id of the take: the digest of what decides its pixels, so equal inputs give equal ids."""
-        text = json.dumps({**self.record(), "cast": self.places}, sort_keys=True, ensure_ascii=False)
+        text = json.dumps({**self.record(), "cast": self.cast_indices}, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def record(self) -> dict[str, Any]:
@@ -109,9 +109,9 @@ def inputs_of(
     context: Sequence[tuple[int, str]],
     seed: int,
 ) -> TakeInputs:
-    """What shot `index` is rendered from: its composed caption, and (place, take id) of what it may look at.
+    """The inputs of shot `index`. `caption` is its composed one; `context` is (index of the shot, take id).
 
-    A take may stand at several places. One that is banned at any of them is banned, whatever pins it.
+    Several shots may show one take. It is banned if any of them is, even if another is pinned.
     """
     steered = steering(board, index)
     take_of = dict(context)
@@ -120,9 +120,9 @@ def inputs_of(
     def names(targets: Iterable[Steered]) -> dict[Steered, str]:
         """As takes; those of shots that have none are left out."""
         return {
-            (place, part): take_of[place] if part is None else f"{take_of[place]}/{part}"
-            for place, part in targets
-            if place in take_of
+            (other, part): take_of[other] if part is None else f"{take_of[other]}/{part}"
+            for other, part in targets
+            if other in take_of
         }
 
     bans = tuple(dict.fromkeys(names(steered.bans).values()))

@@ -67,7 +67,7 @@ class ShotStatus:
     """
 
     shot: str
-    place: int
+    index: int
     state: State
     take: str | None
     reasons: tuple[str, ...]
@@ -89,8 +89,8 @@ def shot_statuses(project: Project, takes: Mapping[str, FinishedTake], model: st
     captions = compose_captions(project.board)
     replaced: dict[str, float] = {}  # the influence of each chosen take that is due
     statuses: list[ShotStatus] = []
-    for place in range(len(project.board.shots)):
-        status = _status(project, takes, model, place, captions[place], replaced)
+    for index in range(len(project.board.shots)):
+        status = _status(project, takes, model, index, captions[index], replaced)
         if status.due and status.take is not None:
             replaced[status.take] = status.influence
         statuses.append(status)
@@ -134,8 +134,8 @@ def with_existing_takes(project: Project, takes: Mapping[str, FinishedTake], mod
     Shots for which no such take exists keep the one they have.
     """
     captions = compose_captions(project.board)
-    for place, shot in enumerate(project.board.shots):
-        status = _status(project, takes, model, place, captions[place], {})
+    for index, shot in enumerate(project.board.shots):
+        status = _status(project, takes, model, index, captions[index], {})
         wanted = status.inputs.take_id
         exists = wanted in takes and wanted not in project.discarded
         held = shot.lock and status.take is not None
@@ -150,9 +150,9 @@ def after_rendering(
     """The project once these shots are rendered, and its takes with placeholders for the new ones."""
     captions = compose_captions(project.board)
     known = dict(takes)
-    for place, shot in enumerate(project.board.shots):
+    for index, shot in enumerate(project.board.shots):
         if shot.id in shots:
-            inputs = _status(project, known, model, place, captions[place], {}).inputs
+            inputs = _status(project, known, model, index, captions[index], {}).inputs
             frames = max(1, round(inputs.seconds * inputs.fps))
             take = FinishedTake(id=inputs.take_id, inputs=inputs, caption=shot.caption, frames=frames)
             known.setdefault(take.id, take)
@@ -164,22 +164,22 @@ def _status(
     project: Project,
     takes: Mapping[str, FinishedTake],
     model: str,
-    place: int,
+    index: int,
     caption: str,
     replaced: Mapping[str, float],
 ) -> ShotStatus:
     """The status of one shot; `caption` is its composed one, `replaced` the earlier takes that are due."""
     board = project.board
-    shot = board.shots[place]
+    shot = board.shots[index]
     take = chosen_take(project, takes, shot.id)
-    context = context_of(project, takes, place)
+    context = context_of(project, takes, index)
     inputs = inputs_of(
         board,
         model,
-        place,
+        index,
         caption=caption,
         context=[(index, name) for index, _, name in context],
-        seed=wanted_seed(board, place, take),
+        seed=wanted_seed(board, index, take),
     )
     named_context = each_once(context)
     threshold = board.settings.rerender_threshold - ROUNDED
@@ -190,8 +190,8 @@ def _status(
     else:
         others = tuple(pair for pair in named_context if pair[1] != take.id)  # both halves of a split
         changed = [
-            *_own_reasons(board, place, take, inputs, named_context),
-            *_context_reasons(project, place, take, others),
+            *_own_reasons(board, index, take, inputs, named_context),
+            *_context_reasons(project, index, take, others),
         ]
         coming = list(_coming(project, take, dict(named_context), replaced))
         state = "outdated" if changed else "fresh"
@@ -203,7 +203,7 @@ def _status(
     enough = influence > 0 and influence >= threshold
     return ShotStatus(
         shot=shot.id,
-        place=place,
+        index=index,
         state=state,
         take=None if take is None else take.id,
         reasons=reasons,
@@ -220,23 +220,25 @@ def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) 
     return None if name is None or name in project.discarded else takes.get(name)
 
 
-def first_places(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:
-    """Where each take that the film shows stands, by its id: the first place where several shots show it."""
-    places: dict[str, int] = {}
-    for place, shot in enumerate(project.board.shots):
+def first_indices(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:
+    """The index of the first shot that shows each take of the film, by the take's id."""
+    indices: dict[str, int] = {}
+    for index, shot in enumerate(project.board.shots):
         if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
-            places.setdefault(take.id, place)
-    return places
+            indices.setdefault(take.id, index)
+    return indices
 
 
-def context_of(project: Project, takes: Mapping[str, FinishedTake], place: int) -> list[tuple[int, str, str]]:
-    """(place, shot id, take id) of what a shot may look at: the chosen takes of earlier unskipped shots.
+def context_of(
+    project: Project, takes: Mapping[str, FinishedTake], before: int
+) -> list[tuple[int, str, str]]:
+    """The context of the shot at `before`: the chosen takes of unskipped earlier shots.
 
-    A take that several shots share is there for each of them.
+    Entries are (index, shot id, take id). A take that several shots share is listed for each of them.
     """
     return [
         (index, shot.id, take.id)
-        for index, shot in enumerate(project.board.shots[:place])
+        for index, shot in enumerate(project.board.shots[:before])
         if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None
     ]
 
@@ -249,9 +251,9 @@ def each_once(context: Collection[tuple[int, str, str]]) -> tuple[tuple[str, str
     return tuple((shot, take) for take, shot in first.items())
 
 
-def wanted_seed(board: Storyboard, place: int, take: FinishedTake | None) -> int:
+def wanted_seed(board: Storyboard, index: int, take: FinishedTake | None) -> int:
     """The seed a shot asks for: its own, or that of its chosen take where that was rolled in its stead."""
-    asked = shot_seed(board, place)
+    asked = shot_seed(board, index)
     return take.inputs.seed if take is not None and take.rolled_from == asked else asked
 
 
@@ -263,24 +265,24 @@ class _Reason:
 
 def _own_reasons(
     board: Storyboard,
-    place: int,
+    index: int,
     take: FinishedTake,
     now: TakeInputs,
     context: Collection[tuple[str, str]],
 ) -> Iterator[_Reason]:
     """What differs of the shot's own."""
     then = take.inputs
-    same_caption = take.caption == board.shots[place].caption
+    same_caption = take.caption == board.shots[index].caption
     same_words = then.caption == now.caption and then.global_caption == now.global_caption
-    places_then, places_now = then.places, now.places
-    common = places_then.keys() & places_now.keys()
+    cast_then, cast_now = then.cast_indices, now.cast_indices
+    common = cast_then.keys() & cast_now.keys()
     differs = {
         "model changed": then.model != now.model,
         "caption changed": not same_caption,
         "a look in its caption changed": same_caption and then.caption != now.caption,
         "style changed": then.global_caption != now.global_caption,
-        "cast changed": (same_words and places_then != places_now)
-        or any(places_then[name] != places_now[name] for name in common),
+        "cast changed": (same_words and cast_then != cast_now)
+        or any(cast_then[name] != cast_now[name] for name in common),
         "longer than its take": round(now.seconds * then.fps) > take.frames,
         "frame rate changed": then.fps != now.fps,
         "size changed": then.size != now.size,
@@ -320,7 +322,7 @@ def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
 def _context_reasons(
     project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
 ) -> Iterator[_Reason]:
-    """What differs of what the take of the shot at place `own` could look at."""
+    """What differs in the context of the take of the shot with index `own`."""
     then, now = dict(take.context), dict(context)
     if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
         return
@@ -351,20 +353,20 @@ def _coming(
 
 
 def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
-    place = project.place(shot)
+    index = project.index_of(shot)
     name = _name(project, shot)
     if shot in now:
         return f"{name} has a new take"
-    if place is None:
+    if index is None:
         return "a shot before it was deleted"
-    if project.board.shots[place].skip:
+    if project.board.shots[index].skip:
         return f"{name} is skipped"
-    return f"{name} no longer comes before it" if place >= own else f"{name} has no take any more"
+    return f"{name} no longer comes before it" if index >= own else f"{name} has no take any more"
 
 
 def _name(project: Project, shot: str) -> str:
-    place = project.place(shot)
-    return "a deleted shot" if place is None else f"shot {place + 1}"
+    index = project.index_of(shot)
+    return "a deleted shot" if index is None else f"shot {index + 1}"
 
 
 def _gave(take: FinishedTake, seen: str) -> str:

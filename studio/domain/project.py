@@ -16,9 +16,9 @@ class Project:
     chosen: Mapping[str, str] = field(default_factory=dict)
     discarded: frozenset[str] = frozenset()
 
-    def place(self, shot: str) -> int | None:
-        """Where the shot with this id stands, from 0; None where it is gone."""
-        return next((place for place, other in enumerate(self.board.shots) if other.id == shot), None)
+    def index_of(self, shot: str) -> int | None:
+        """The index of the shot with this id; None if it is gone."""
+        return next((index for index, other in enumerate(self.board.shots) if other.id == shot), None)
 
     def with_shots(self, shots: tuple[Shot, ...]) -> Project:
         """The project with these shots; what had been chosen for others is forgotten."""

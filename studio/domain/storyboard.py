@@ -201,14 +201,14 @@ def check_ready(board: Storyboard) -> None:
 
 
 Steered = tuple[int, str | None]
-"""A shot by its place, and a part of it by name; None for all of it."""
+"""A shot by its index, and a part of it by name; None for the whole shot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShotSteering:
-    """A shot's steering by place in the story, counted from 0, and by part: None for all of a shot.
+    """A shot's steering by the indices of shots and by part, None for a whole shot.
 
-    `dormant` are the places of steered shots that are skipped or no longer earlier; None stands for
+    `dormant` are the indices of steered shots that are skipped or no longer earlier; None stands for
     a shot that is gone.
     """
 
@@ -220,17 +220,17 @@ class ShotSteering:
 
 def steering(board: Storyboard, index: int) -> ShotSteering:
     """What shot `index` is told about earlier shots, as far as it can take effect."""
-    places = {shot.id: place for place, shot in enumerate(board.shots)}
+    indices = {shot.id: number for number, shot in enumerate(board.shots)}
     shot = board.shots[index]
     awake: dict[str, Steered] = {}
     dormant: list[int | None] = []
     for name in dict.fromkeys((*shot.pins, *shot.bans, *shot.boosts)):
         other, part = target(name)
-        place = places.get(other)
-        if place is not None and place < index and not board.shots[place].skip:
-            awake[name] = place, part
+        at = indices.get(other)
+        if at is not None and at < index and not board.shots[at].skip:
+            awake[name] = at, part
         else:
-            dormant.append(place)
+            dormant.append(at)
     return ShotSteering(
         pins=tuple(awake[name] for name in shot.pins if name in awake),
         bans=tuple(awake[name] for name in shot.bans if name in awake),

@@ -28,7 +28,7 @@ class Difference:
     shots: tuple[tuple[str, float], ...]
 
 
-def difference(left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int]) -> Difference:
+def difference(left: RoutingTrace, right: RoutingTrace, indices: Mapping[str, int]) -> Difference:
     """Parts and sources are matched by name, sources by where their take stands too; those of one name in
     order.
     """
@@ -36,7 +36,7 @@ def difference(left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int
     sources: dict[tuple[Hashable, int], Source] = {}
     parts: dict[tuple[Hashable, int], str] = {}
     for trace in (left, right):
-        own = sources_of(trace, places)
+        own = sources_of(trace, indices)
         columns = _numbered([_key(source) for source in own])
         rows = _numbered([chunk.name for chunk in trace.query])
         for column, source in zip(columns, own, strict=True):
@@ -54,18 +54,18 @@ def difference(left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int
         query=tuple(parts.values()),
         sources=tuple(sources.values()),
         table=after - before,
-        shots=_by_shot(left, right, places),
+        shots=_by_shot(left, right, indices),
     )
 
 
 def _key(source: Source) -> Hashable:
-    return source.kind, source.take if source.place is None else source.place, source.name
+    return source.kind, source.take if source.index is None else source.index, source.name
 
 
 def _order(source: Source) -> tuple[int, float]:
     """As in a trace: the shot itself, earlier ones as the film shows them, captions."""
     kind = ("own", "history", "caption").index(source.kind)
-    return kind, float("inf") if source.place is None else source.place
+    return kind, float("inf") if source.index is None else source.index
 
 
 def _numbered(keys: Sequence[Hashable]) -> list[tuple[Hashable, int]]:
@@ -74,12 +74,12 @@ def _numbered(keys: Sequence[Hashable]) -> list[tuple[Hashable, int]]:
 
 
 def _by_shot(
-    left: RoutingTrace, right: RoutingTrace, places: Mapping[str, int]
+    left: RoutingTrace, right: RoutingTrace, indices: Mapping[str, int]
 ) -> tuple[tuple[str, float], ...]:
     changes: dict[str, float] = {}
     for trace, sign in ((left, -1.0), (right, 1.0)):
         for link in trace.links():
-            name = shot_name(places.get(link.take or ""))
+            name = shot_name(indices.get(link.take or ""))
             changes[name] = changes.get(name, 0.0) + sign * link.share
         changes["the shot itself"] = changes.get("the shot itself", 0.0) + sign * trace.own_share()
     return tuple(sorted(changes.items(), key=lambda change: -abs(change[1])))

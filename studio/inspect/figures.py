@@ -54,7 +54,7 @@ _PAPER: Final[dict[str, Any]] = {
 
 def story_figure(rows: Sequence[StoryRow]) -> Figure:
     """Shots × shots; beside it what stayed in the shot, and what went to takes no longer shown."""
-    names = [str(row.place + 1) for row in rows]
+    names = [str(row.index + 1) for row in rows]
     beside = {
         "own": ([row.own for row in rows], "Shot %{y} kept %{z:.1%} to itself"),
         "caption": ([row.captions for row in rows], "Shot %{y} gave %{z:.1%} to captions"),
@@ -209,7 +209,7 @@ def drift_figure(drifts: Sequence[Drift], shots: int) -> Figure:
             "type": "scatter",
             "mode": "lines+markers",
             "name": _plain(drift.name),
-            "x": [appearance.place + 1 for appearance in drift.appearances],
+            "x": [appearance.index + 1 for appearance in drift.appearances],
             "y": [round(appearance.distance or 0.0, 4) for appearance in drift.appearances],
             "hovertemplate": "%{fullData.name} in shot %{x}: %{y:.2f}<extra></extra>",
         }
@@ -226,19 +226,19 @@ def drift_figure(drifts: Sequence[Drift], shots: int) -> Figure:
     return {"data": lines, "layout": layout}
 
 
-def take_figures(trace: RoutingTrace, places: Mapping[str, int]) -> dict[str, Figure]:
-    """All figures of one take by title; `places` says where in the film each take stands."""
-    sources = sources_of(trace, places)
+def take_figures(trace: RoutingTrace, indices: Mapping[str, int]) -> dict[str, Figure]:
+    """All figures of one take by title; `indices` are those of the shots that show each take."""
+    sources = sources_of(trace, indices)
     shares = by_source(trace.by_query(), sources)
     names = [chunk.name for chunk in trace.query]
     chunks = chunk_figure(names, sources, shares, log=True)
-    heads = head_figures(heads_of(trace, places)) if remembers(trace) else {}
+    heads = head_figures(heads_of(trace, indices)) if remembers(trace) else {}
     return {"What each part looked at": chunks, **heads}
 
 
-def take_page(title: str, trace: RoutingTrace, places: Mapping[str, int]) -> str:
+def take_page(title: str, trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     """One take as a standalone page."""
-    return standalone(title, take_figures(trace, places), paragraph(trace, places))
+    return standalone(title, take_figures(trace, indices), paragraph(trace, indices))
 
 
 def standalone(title: str, figures: Mapping[str, Figure], words: str = "") -> str:
@@ -314,7 +314,7 @@ def _starts(sources: Sequence[Source]) -> dict[int, str]:
     found: dict[str, int] = {}
     for at, source in enumerate(sources):
         if source.kind == "history":
-            found.setdefault("–" if source.place is None else str(source.place + 1), at)
+            found.setdefault("–" if source.index is None else str(source.index + 1), at)
         else:
             found.setdefault("own" if source.kind == "own" else "caption", at)
     every = max(1, -(-len(found) // _MOST_TICKS))

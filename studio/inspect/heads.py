@@ -34,8 +34,8 @@ class Heads:
     step_groups: tuple[str, ...]
 
 
-def heads_of(trace: RoutingTrace, places: Mapping[str, int]) -> Heads:
-    """What a trace says of its heads; `places` says where in the film each take stands."""
+def heads_of(trace: RoutingTrace, indices: Mapping[str, int]) -> Heads:
+    """What a trace says of its heads; `indices` are those of the shots that show each take."""
     tokens = [chunk.tokens for chunk in trace.query]
     shares = trace.table / ONE  # (N, H, G, Q, C)
     history = np.array([chunk.kind == "history" for chunk in trace.context])
@@ -60,7 +60,7 @@ def heads_of(trace: RoutingTrace, places: Mapping[str, int]) -> Heads:
         reach=reach,
         spread=spread,
         steps=np.stack(steps, axis=1) if steps else by_group[:, :0],
-        shots=tuple(shot_name(places.get(takes[shot])) for shot in shots),
+        shots=tuple(shot_name(indices.get(takes[shot])) for shot in shots),
         heads=head_names(trace),
         step_groups=step_names(trace),
     )

@@ -21,13 +21,13 @@ NOBODY: Final = "empty places"
 class Source:
     """Something a shot could look at: one chunk, or the empty ones of a shot together.
 
-    `place` is where its take stands in the film now, None where the film no longer shows it; `frames` are
+    `index` is that of the shot that shows its take now, None if the film no longer shows it; `frames` are
     latent frames first:stop of that take; `columns` those of the trace.
     """
 
     kind: Literal["own", "history", "caption"]
     name: str
-    place: int | None
+    index: int | None
     take: str | None
     frames: tuple[int, int] | None
     columns: tuple[int, ...]
@@ -41,7 +41,7 @@ class Source:
             case "caption":
                 return self.name
             case _:
-                return f"{self.name} in {shot_name(self.place)}"
+                return f"{self.name} in {shot_name(self.index)}"
 
     @property
     def steerable(self) -> bool:
@@ -49,13 +49,13 @@ class Source:
         return self.kind == "history" and self.name != NOBODY
 
 
-def shot_name(place: int | None) -> str:
-    """ "shot 3", for the place 2."""
-    return "a take the film no longer shows" if place is None else f"shot {place + 1}"
+def shot_name(index: int | None) -> str:
+    """ "shot 3", for index 2."""
+    return "a take the film no longer shows" if index is None else f"shot {index + 1}"
 
 
-def sources_of(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[Source, ...]:
-    """The sources of a trace in its order; `places` says where in the film each take stands."""
+def sources_of(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[Source, ...]:
+    """The sources of a trace in its order; `indices` are those of the shots that show each take."""
     found: dict[tuple[object, ...], Source] = {}
     for column, chunk in enumerate(trace.context):
         empty = chunk.kind == "history" and chunk.name.endswith(EMPTY)
@@ -64,7 +64,7 @@ def sources_of(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[Source, 
         found[key] = Source(
             kind=chunk.kind,
             name=NOBODY if empty else chunk.name,
-            place=places.get(chunk.take or ""),
+            index=indices.get(chunk.take or ""),
             take=chunk.take,
             frames=chunk.frames,
             columns=(*(before.columns if before else ()), column),

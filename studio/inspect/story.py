@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from studio.domain.planner import chosen_take, first_places
+from studio.domain.planner import chosen_take, first_indices
 from studio.domain.project import Project
 from studio.store.takes import StoredTake
 
@@ -20,7 +20,7 @@ class StoryRow:
     """
 
     shot: str
-    place: int
+    index: int
     caption: str
     take: str | None
     own: float | None
@@ -31,12 +31,12 @@ class StoryRow:
 
 def story_of(project: Project, takes: Mapping[str, StoredTake]) -> tuple[StoryRow, ...]:
     """A row per shot, in order. A take that several shots share counts for the first that shows it."""
-    shown = first_places(project, takes)
-    return tuple(_row(project, takes, shown, place) for place in range(len(project.board.shots)))
+    shown = first_indices(project, takes)
+    return tuple(_row(project, takes, shown, index) for index in range(len(project.board.shots)))
 
 
-def _row(project: Project, takes: Mapping[str, StoredTake], shown: Mapping[str, int], place: int) -> StoryRow:
-    shot = project.board.shots[place]
+def _row(project: Project, takes: Mapping[str, StoredTake], shown: Mapping[str, int], index: int) -> StoryRow:
+    shot = project.board.shots[index]
     chosen = chosen_take(project, takes, shot.id)
     take = None if chosen is None else takes[chosen.id]
     shares: list[float | None] = [None] * len(project.board.shots)
@@ -49,7 +49,7 @@ def _row(project: Project, takes: Mapping[str, StoredTake], shown: Mapping[str, 
                 elsewhere += take.links.get(seen, 0.0)
     return StoryRow(
         shot=shot.id,
-        place=place,
+        index=index,
         caption=shot.caption,
         take=None if take is None else take.id,
         own=None if take is None else take.own_share,

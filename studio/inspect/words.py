@@ -45,15 +45,15 @@ class ToldLink:
     pairs: tuple[Pair, ...]
 
 
-def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink, ...]:
-    """The links of a trace, the strongest first; `places` says where in the film each take stands.
+def told_links(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[ToldLink, ...]:
+    """The links of a trace, the strongest first; `indices` are those of the shots that show each take.
 
     The trace itself counts shots as they were when it was recorded.
     """
     by_query = trace.by_query()
     return tuple(
         ToldLink(
-            shot=places.get(link.take or ""),
+            shot=indices.get(link.take or ""),
             take=link.take,
             share=link.share,
             pairs=_pairs(trace, by_query, link.source),
@@ -63,32 +63,32 @@ def told_links(trace: RoutingTrace, places: Mapping[str, int]) -> tuple[ToldLink
 
 
 def in_words(
-    trace: RoutingTrace, inputs: TakeInputs, places: Mapping[str, int], captions: Mapping[str, str]
+    trace: RoutingTrace, inputs: TakeInputs, indices: Mapping[str, int], captions: Mapping[str, str]
 ) -> list[str]:
     """A few lines on one take: a paragraph, then earlier takes with their strongest pairs, then its steering.
 
-    `places` says where in the film each take stands; `captions` are those of all takes by id, shown or not.
+    `indices` are those of the shots that show each take; `captions` are those of all takes by id.
     """
-    lines = textwrap.wrap(paragraph(trace, places), width=100)
-    for link in told_links(trace, places):
+    lines = textwrap.wrap(paragraph(trace, indices), width=100)
+    for link in told_links(trace, indices):
         caption = captions.get(link.take or "")
         told = f": {caption}" if caption else ""
         lines.append(f"{_percent(link.share)} went to {shot_name(link.shot)}{told}")
         lines += [
             f"      {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
         ]
-    lines += _steered("pinned", inputs.pins, places)
-    lines += _steered("banned", inputs.bans, places)
-    return lines + _steered("boosted", tuple(inputs.boosts), places)
+    lines += _steered("pinned", inputs.pins, indices)
+    lines += _steered("banned", inputs.bans, indices)
+    return lines + _steered("boosted", tuple(inputs.boosts), indices)
 
 
-def paragraph(trace: RoutingTrace, places: Mapping[str, int]) -> str:
-    """What a shot remembered, in one paragraph; `places` says where in the film each take stands."""
-    return " ".join((*_remembered(trace, places), *_idle(trace, places)))
+def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
+    """What a shot remembered, in one paragraph; `indices` are those of the shots that show each take."""
+    return " ".join((*_remembered(trace, indices), *_idle(trace, indices)))
 
 
-def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]:
-    sources = sources_of(trace, places)
+def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str]:
+    sources = sources_of(trace, indices)
     own = trace.own_share()
     past = sum(trace.shot_shares().values())
     if not remembers(trace):
@@ -101,26 +101,26 @@ def _remembered(trace: RoutingTrace, places: Mapping[str, int]) -> Sequence[str]
     told = "" if captions is None else f", {captions:.0%} went to captions"
     sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
     if trace.portraits is not None:
-        sentences += _portrayed(trace, trace.portraits, places)
+        sentences += _portrayed(trace, trace.portraits, indices)
     for query, chunk in enumerate(trace.query):
         if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
             sentences += _drawn_from(trace, sources, query)
     return sentences
 
 
-def _portrayed(trace: RoutingTrace, portraits: Portraits, places: Mapping[str, int]) -> Iterator[str]:
+def _portrayed(trace: RoutingTrace, portraits: Portraits, indices: Mapping[str, int]) -> Iterator[str]:
     """A sentence on where the tokens that show somebody looked most."""
     for name, shares in zip(portraits.names, portraits.shares, strict=True):
         drew = trace.by_take(shares)
         total, best = sum(drew.values()), max(drew, key=lambda take: drew[take])
         if total >= FAINT:
             yield (
-                f"{name} drew most from {shot_name(places.get(best))}: {drew[best] / total:.0%} of what it "
+                f"{name} drew most from {shot_name(indices.get(best))}: {drew[best] / total:.0%} of what it "
                 "took from earlier shots."
             )
 
 
-def _idle(trace: RoutingTrace, places: Mapping[str, int]) -> Iterator[str]:
+def _idle(trace: RoutingTrace, indices: Mapping[str, int]) -> Iterator[str]:
     """A sentence on each part that was to be pinned, banned or boosted, and that its shot does not show."""
     held = {f"{chunk.shot}/{chunk.name}" for chunk in trace.context if chunk.kind == "history"}
     takes = {str(chunk.shot): chunk.take for chunk in trace.context if chunk.kind == "history"}
@@ -129,7 +129,7 @@ def _idle(trace: RoutingTrace, places: Mapping[str, int]) -> Iterator[str]:
         for name in parts.get(kind, ()):
             shot, part = target(name)
             if name not in held and shot in takes:
-                where = shot_name(places.get(takes[shot] or ""))
+                where = shot_name(indices.get(takes[shot] or ""))
                 why = "that take shows no such part" if trace.grid is None else "this model knows no parts"
                 yield f"The {word} of {part} in {where} did nothing: {why}."
 
@@ -183,13 +183,13 @@ def _pairs(trace: RoutingTrace, by_query: Floats, shot: int) -> tuple[Pair, ...]
     return tuple(pair for pair in strongest if pair.share > 0)
 
 
-def _steered(word: str, takes: Sequence[str], places: Mapping[str, int]) -> list[str]:
+def _steered(word: str, takes: Sequence[str], indices: Mapping[str, int]) -> list[str]:
     if not takes:
         return []
     told = []
     for name in takes:
         take, part = target(name)
-        shot = shot_name(places.get(take))
+        shot = shot_name(indices.get(take))
         told.append(shot if part is None else f"{part} in {shot}")
     return [f"{word}: {', '.join(dict.fromkeys(told))}"]
 

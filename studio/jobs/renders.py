@@ -44,7 +44,7 @@ class RenderClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenRequest:
-    """What a job renders: its inputs, and the takes of its context as (place, shot id, take).
+    """What a job renders: its inputs, and the takes of its context as (index, shot id, take).
 
     `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
     already, if any.
@@ -52,7 +52,7 @@ class FrozenRequest:
 
     inputs: TakeInputs
     caption: str
-    place: int
+    index: int
     context: tuple[tuple[int, str, StoredTake], ...]
     before: object
     rolled_from: int | None
@@ -73,17 +73,17 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
     projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
     project, known = with_inferred_cast(stored.project), takes.takes_of(session, claim.project)
-    place = project.place(claim.order.shot)
-    if place is None:
+    index = project.index_of(claim.order.shot)
+    if index is None:
         raise Refused("the shot was deleted")
-    shot = project.board.shots[place]
+    shot = project.board.shots[index]
     locked = shot.lock and chosen_take(project, known, shot.id) is not None
     for word, hinders in (("locked", locked), ("skipped", shot.skip)):
         if hinders:
             raise Refused(f"the shot is {word}")
     if not shot.caption:
         raise Refused("the shot has no caption yet")
-    status = shot_statuses(project, known, model)[place]
+    status = shot_statuses(project, known, model)[index]
     inputs, pairs = status.inputs, status.context
     chosen = known.get(status.take or "")
     if claim.order.keep_context and chosen is not None:
@@ -97,12 +97,12 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)
-    own_seed = shot_seed(project.board, place)
-    numbers = _context_numbers([project.place(shot_id) for shot_id, _ in pairs], place)
+    own_seed = shot_seed(project.board, index)
+    numbers = _context_numbers([project.index_of(shot_id) for shot_id, _ in pairs], index)
     return FrozenRequest(
         inputs=inputs,
         caption=shot.caption,
-        place=max([place, *(number + 1 for number in numbers)]),
+        index=max([index, *(number + 1 for number in numbers)]),
         context=tuple(
             (number, shot_id, known[take]) for number, (shot_id, take) in zip(numbers, pairs, strict=True)
         ),
@@ -118,13 +118,13 @@ def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) ->
     context = [
         ContextSource(
             id=take.id,
-            place=number,
+            index=number,
             inputs=take.inputs,
             latents=artifacts.path(take.latents, ".safetensors"),
         )
         for number, _, take in frozen.context
     ]
-    return request_for(frozen.inputs, place=frozen.place, context=context, output=output)
+    return request_for(frozen.inputs, index=frozen.index, context=context, output=output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,15 +193,15 @@ def commit_take(
 
 
 def _shot_and_choice(project: Project, shot: str) -> object:
-    place = project.place(shot)
-    if place is None:
+    index = project.index_of(shot)
+    if index is None:
         return None
-    return project.board.shots[place], project.chosen.get(shot)
+    return project.board.shots[index], project.chosen.get(shot)
 
 
-def _context_numbers(places: list[int | None], own: int) -> list[int]:
-    """The numbers of the context's shots in the request: their places, where these ascend to the own one."""
-    told = [place for place in places if place is not None]
-    if len(told) == len(places) and told == sorted(set(told)) and all(place < own for place in told):
+def _context_numbers(indices: list[int | None], own: int) -> list[int]:
+    """The numbers of the context's shots in the request: their indices, where these ascend to the own one."""
+    told = [index for index in indices if index is not None]
+    if len(told) == len(indices) and told == sorted(set(told)) and all(index < own for index in told):
         return told
-    return list(range(len(places)))
+    return list(range(len(indices)))

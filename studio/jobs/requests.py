@@ -16,21 +16,21 @@ from studio.store.documents import inputs_to_json
 
 @dataclass(frozen=True, kw_only=True)
 class ContextSource:
-    """A take of the context: the place of its shot, its inputs, its latents."""
+    """A take of the context: the index of its shot, its inputs, its latents."""
 
     id: str
-    place: int
+    index: int
     inputs: TakeInputs
     latents: Path
 
 
 def request_for(
-    inputs: TakeInputs, *, place: int, context: Sequence[ContextSource], output: Path
+    inputs: TakeInputs, *, index: int, context: Sequence[ContextSource], output: Path
 ) -> RenderRequest:
-    """The request for the shot at `place`, which must be later than all of its context."""
-    place_of = {source.id: source.place for source in context}
+    """The request for the shot at `index`, which must be later than all of its context."""
+    index_of = {source.id: source.index for source in context}
     return RenderRequest(
-        shot=place,
+        shot=index,
         caption=inputs.caption,
         global_caption=inputs.global_caption,
         cast=inputs.cast,
@@ -42,7 +42,7 @@ def request_for(
         context=tuple(
             ContextTake(
                 id=source.id,
-                shot=source.place,
+                shot=source.index,
                 latents=source.latents,
                 caption=source.inputs.caption,
                 global_caption=source.inputs.global_caption,
@@ -52,14 +52,14 @@ def request_for(
             for source in context
         ),
         steering=Steering(
-            pins=tuple(place_of[take] for take in inputs.pins if take in place_of),
-            bans=tuple(place_of[take] for take in inputs.bans if take in place_of),
-            boosts={place_of[take]: boost for take, boost in inputs.boosts.items() if take in place_of},
+            pins=tuple(index_of[take] for take in inputs.pins if take in index_of),
+            bans=tuple(index_of[take] for take in inputs.bans if take in index_of),
+            boosts={index_of[take]: boost for take, boost in inputs.boosts.items() if take in index_of},
         ),
         parts=PartSteering(
-            pins=tuple(_parts(inputs.pins, place_of).values()),
-            bans=tuple(_parts(inputs.bans, place_of).values()),
-            boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, place_of).items()},
+            pins=tuple(_parts(inputs.pins, index_of).values()),
+            bans=tuple(_parts(inputs.bans, index_of).values()),
+            boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, index_of).items()},
         ),
         routing=RoutingChoice(top_k=inputs.top_k),
         sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
@@ -67,11 +67,11 @@ def request_for(
     )
 
 
-def _parts(names: Iterable[str], place_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:
-    """The parts among names of takes and of their parts, as (place of the shot, part)."""
+def _parts(names: Iterable[str], index_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:
+    """The parts among names of takes and of their parts, as (index of the shot, part)."""
     found: dict[str, tuple[int, str]] = {}
     for name in names:
         take, part = target(name)
-        if part is not None and take in place_of:
-            found[name] = place_of[take], part
+        if part is not None and take in index_of:
+            found[name] = index_of[take], part
     return found

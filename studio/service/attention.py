@@ -27,7 +27,7 @@ class AttendedSource:
     kind: str
     name: str
     shot: str | None
-    place: int | None
+    index: int | None
     take: str | None
     share: float
     picks: int
@@ -73,7 +73,7 @@ class Attention:
         drawn = ranked(
             where.shares(trace, query),
             where.counts(trace, query),
-            sources_of(trace, known.places),
+            sources_of(trace, known.indices),
         )
         return self._part_attention(known, trace.query[query].name, query, None, drawn)
 
@@ -87,7 +87,7 @@ class Attention:
         drawn = ranked(
             trace.token_map()[part.row],
             trace.counts(query=part.query),
-            sources_of(trace, known.places),
+            sources_of(trace, known.indices),
         )
         return self._part_attention(known, part.name, part.query, part.box, drawn)
 
@@ -102,7 +102,7 @@ class Attention:
         trace = self._traces.trace(known, take)
         if trace.grid is None:
             raise NotThere("this take's tokens are objects, not a grid over the picture: there is no heat")
-        columns = next((s.columns for s in sources_of(trace, known.places) if column in s.columns), None)
+        columns = next((s.columns for s in sources_of(trace, known.indices) if column in s.columns), None)
         if columns is None:
             raise NotThere(f"there is no chunk {column} in the trace of this take")
         return [[float(share) for share in row] for row in heat(trace, seconds, columns)]
@@ -132,13 +132,13 @@ class Attention:
                 box = box_of(trace, source.name, frame)
             except NotThere:
                 pass  # the list stands without the picture's details
-        shot = None if source.place is None else known.project.board.shots[source.place].id
+        shot = None if source.index is None else known.project.board.shots[source.index].id
         return AttendedSource(
             label=source.label,
             kind=source.kind,
             name=source.name,
             shot=shot,
-            place=source.place,
+            index=source.index,
             take=source.take,
             share=item.share,
             picks=item.picks,

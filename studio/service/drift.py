@@ -33,7 +33,7 @@ class DriftedAppearance:
     """
 
     shot: str
-    place: int
+    index: int
     name: str
     distance: float
     reason: str
@@ -67,7 +67,7 @@ class Consistency:
         """How far cast members and sets are from the look they should have, shot by shot."""
         known = self._traces.project(project)
         scenes, unseen = [], 0
-        for place, take in known.shown().items():
+        for index, take in known.shown().items():
             try:
                 visible, seen = self._traces.sightings(known, take)
             except TraceError:
@@ -77,7 +77,7 @@ class Consistency:
             told = frozenset(looks_told(take.caption, take.inputs.cast))
             scenes.append(
                 Scene(
-                    place=place,
+                    index=index,
                     take=take.id,
                     visible=visible,
                     seen=seen,
@@ -92,8 +92,8 @@ class Consistency:
             names=tuple(drift.name for drift in drifts),
             drifted=tuple(
                 DriftedAppearance(
-                    shot=shots[seen.place].id,
-                    place=seen.place,
+                    shot=shots[seen.index].id,
+                    index=seen.index,
                     name=drift.name,
                     distance=seen.distance or 0.0,
                     reason=reason(
@@ -103,8 +103,8 @@ class Consistency:
                     ),
                     pin=None if seen.share is None else _steered(shots[seen.anchor], drift.name, seen),
                     bans=tuple(
-                        _steered(shots[place], drift.name, seen)
-                        for place in (drift.misleading(seen) if seen.part else ())
+                        _steered(shots[index], drift.name, seen)
+                        for index in (drift.misleading(seen) if seen.part else ())
                     ),
                 )
                 for drift in drifts
@@ -119,7 +119,7 @@ class Consistency:
 
 def _banned(take: StoredTake, drift: Drift, seen: Appearance) -> bool:
     """Whether the take was banned from the appearance that decides the look."""
-    right = {other.take for other in drift.appearances if other.place == seen.anchor}
+    right = {other.take for other in drift.appearances if other.index == seen.anchor}
     return any(name in take.inputs.bans for other in right for name in (other, f"{other}/{drift.name}"))
 
 

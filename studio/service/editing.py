@@ -122,7 +122,7 @@ def _existing_takes(
 ) -> Iterator[tuple[str, str]]:
     """Shots whose chosen take does not match their settings, and the existing take that does."""
     for status in statuses:
-        if status.state in ("outdated", "missing") and not project.board.shots[status.place].lock:
+        if status.state in ("outdated", "missing") and not project.board.shots[status.index].lock:
             wanted = status.inputs.take_id
             if wanted in known and wanted != status.take and wanted not in project.discarded:
                 yield status.shot, wanted

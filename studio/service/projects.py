@@ -53,8 +53,8 @@ class Projects:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         shots = [
-            replace(shot, seed=seed) if (seed := _rerolled_seed(found, known, place)) is not None else shot
-            for place, shot in enumerate(found.board.shots)
+            replace(shot, seed=seed) if (seed := _rerolled_seed(found, known, index)) is not None else shot
+            for index, shot in enumerate(found.board.shots)
         ]
         return write_storyboard(replace(found.board, shots=tuple(shots)))
 
@@ -89,8 +89,8 @@ class Projects:
             projects.set_trashed(session, project, None)
 
 
-def _rerolled_seed(project: Project, known: Mapping[str, StoredTake], place: int) -> int | None:
+def _rerolled_seed(project: Project, known: Mapping[str, StoredTake], index: int) -> int | None:
     """The seed of a shot's chosen take; None where it is the one that the shot asks for."""
-    take = chosen_take(project, known, project.board.shots[place].id)
-    seed = wanted_seed(project.board, place, take)
-    return None if seed == wanted_seed(project.board, place, None) else seed
+    take = chosen_take(project, known, project.board.shots[index].id)
+    seed = wanted_seed(project.board, index, take)
+    return None if seed == wanted_seed(project.board, index, None) else seed

@@ -29,7 +29,7 @@ class PlannedRender:
     """A shot that would be rendered: the reasons, and the expected seconds."""
 
     shot: str
-    place: int
+    index: int
     reasons: tuple[str, ...]
     seconds: float
 
@@ -42,12 +42,12 @@ class PlannedShot:
     """What a render does with one shot.
 
     `keep`: an existing take stays or is chosen. `absent`: it has no take, and none was asked for. `state` and
-    `reasons` are those before the render, `take`, `inputs` and `context` (places of shots) those afterwards.
+    `reasons` are those before the render, `take`, `inputs` and `context` (indices of shots) those afterwards.
     `seconds` are expected, 0 if the shot is not rendered.
     """
 
     shot: str
-    place: int
+    index: int
     action: Action
     state: State
     locked: bool
@@ -77,7 +77,7 @@ class Rendering:
         return tuple(
             PlannedRender(
                 shot=status.shot,
-                place=status.place,
+                index=status.index,
                 reasons=status.reasons or ("asked for",),
                 seconds=expected(rates, status),
             )
@@ -105,7 +105,7 @@ class Rendering:
             shots.append(
                 PlannedShot(
                     shot=shot.id,
-                    place=new.place,
+                    index=new.index,
                     action=action,
                     state=old.state,
                     locked=shot.lock,
@@ -113,7 +113,7 @@ class Rendering:
                     seconds=expected(rates, new) if made else 0.0,
                     take=new.take,
                     inputs=new.inputs,
-                    context=tuple(other.place for other in shots if other.action in ("render", "keep")),
+                    context=tuple(other.index for other in shots if other.action in ("render", "keep")),
                 )
             )
         return tuple(shots)

@@ -86,14 +86,14 @@ class Routing:
         known = self._traces.project(project)
         trace = self._traces.trace(known, take)
         where.check(trace)
-        sources = [s for s in sources_of(trace, known.places) if source in (None, s.take)]
+        sources = [s for s in sources_of(trace, known.indices) if source in (None, s.take)]
         if not sources:
             raise NotThere("this take could not look at that one")
         shares = np.stack([where.shares(trace, query) for query in range(len(trace.query))])
         query = tuple(chunk.name for chunk in trace.query)
         return ChunkMap(
             figure=chunk_figure(query, sources, by_source(shares, sources), log=log),
-            words=paragraph(trace, known.places),
+            words=paragraph(trace, known.indices),
             query=query,
             layers=tuple(f"layer {nth + 1}" for nth in range(len(trace.table))),
             heads=head_names(trace),
@@ -106,12 +106,12 @@ class Routing:
         trace = self._traces.trace(known, take)
         if not remembers(trace):
             raise NotThere("it saw no earlier shot: none of its heads could look back")
-        return head_figures(heads_of(trace, known.places))
+        return head_figures(heads_of(trace, known.indices))
 
     def compare(self, project: str, left: str, right: str) -> TakeComparison:
         """One take's routing against another's."""
         known = self._traces.project(project)
-        found = difference(self._traces.trace(known, left), self._traces.trace(known, right), known.places)
+        found = difference(self._traces.trace(known, left), self._traces.trace(known, right), known.indices)
         return TakeComparison(figure=difference_figure(found), shots=found.shots)
 
     def table(self, project: str, take: str, kind: str) -> bytes:
@@ -127,13 +127,13 @@ class Routing:
         title, words = known.project.board.title, ""
         if take is not None:
             trace = self._traces.trace(known, take)
-            figures |= take_figures(trace, known.places)
-            title, words = f"{title}, {shot_name(known.places.get(take))}", paragraph(trace, known.places)
+            figures |= take_figures(trace, known.indices)
+            title, words = f"{title}, {shot_name(known.indices.get(take))}", paragraph(trace, known.indices)
         return standalone(title, figures, words)
 
     def file_name(self, project: str, take: str | None, ending: str) -> str:
         """What a saved table or page is called: "the-red-kite-shot-3-routing.csv"."""
         known = self._traces.project(project)
-        place = known.places.get(take or "")
-        shot = f"-shot-{place + 1}" if place is not None else f"-{take[:8]}" if take else ""
+        index = known.indices.get(take or "")
+        shot = f"-shot-{index + 1}" if index is not None else f"-{take[:8]}" if take else ""
         return f"{slug(known.project.board.title)}{shot}-routing.{ending}"

@@ -1,4 +1,4 @@
-"""What a view shows of a project, as plain data: every time in seconds, every place counted from 0."""
+"""What a view shows of a project, as plain data: every time in seconds, every index counted from 0."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UnknownSpan:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeState:
-    """A take in a shot's strip. `context` are (place of the shot that shows it now or None, share)."""
+    """A take in a shot's strip. `context` are (index of the shot that shows it now or None, share)."""
 
     id: str
     seed: int
@@ -48,7 +48,7 @@ class TakeState:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotState:
-    """A shot on the timeline. `begins` is its place in the cut; skipped shots take no time there."""
+    """A shot on the timeline. `begins` is when it begins in the cut, in which skipped shots take no time."""
 
     id: str
     caption: str
@@ -82,7 +82,7 @@ class CastState:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """A job in the queue, of its kind. `place` is the index of its shot in the project, None if it is gone.
+    """A job in the queue, of its kind. `index` is the index of its shot in the project, None if it is gone.
 
     Jobs of some kinds have no shot, or no project: they have no `title` either.
     """
@@ -92,7 +92,7 @@ class JobState:
     project: str | None
     title: str
     shot: str | None
-    place: int | None
+    index: int | None
     state: str
     reason: str
     seconds: float
@@ -140,12 +140,12 @@ def project_state(
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if knows_words else {}
     rates = measured(takes.values())
-    places = {take: project.place(shot) for shot, take in project.chosen.items()}
+    indices = {take: project.index_of(shot) for shot, take in project.chosen.items()}
     due = [status for status in statuses if status.due]
     shots = []
     begins = 0.0
     for status, shot in zip(statuses, board.shots, strict=True):
-        steered: ShotSteering = steering(board, status.place)
+        steered: ShotSteering = steering(board, status.index)
         shots.append(
             ShotState(
                 id=shot.id,
@@ -165,8 +165,8 @@ def project_state(
                 reasons=status.reasons,
                 influence=status.influence,
                 take=status.take,
-                takes=_strip(project, takes, strips.get(shot.id, ()), status, places),
-                unknown=unknown.get(("shots", status.place, "caption"), ()),
+                takes=_strip(project, takes, strips.get(shot.id, ()), status, indices),
+                unknown=unknown.get(("shots", status.index, "caption"), ()),
             )
         )
         begins += 0.0 if shot.skip else shot.seconds
@@ -235,7 +235,7 @@ def job_state(job: Job, project: Project | None) -> JobState:
         project=job.project,
         title="" if project is None else project.board.title,
         shot=shot,
-        place=None if project is None or shot is None else project.place(shot),
+        index=None if project is None or shot is None else project.index_of(shot),
         state=job.state,
         reason=job.order.reason,
         seconds=job.order.seconds,
@@ -254,7 +254,7 @@ def _strip(
     takes: Mapping[str, StoredTake],
     strip: Sequence[str],
     status: ShotStatus,
-    places: Mapping[str, int | None],
+    indices: Mapping[str, int | None],
 ) -> tuple[TakeState, ...]:
     names = dict.fromkeys((*strip, *([status.take] if status.take else [])))
     return tuple(
@@ -270,7 +270,7 @@ def _strip(
             spent=sum(take.timings.values()),
             backend=take.backend,
             own_share=take.own_share,
-            context=tuple((places.get(seen), take.share(seen)) for _, seen in take.context),
+            context=tuple((indices.get(seen), take.share(seen)) for _, seen in take.context),
             chosen=take.id == status.take,
             discarded=take.id in project.discarded,
         )

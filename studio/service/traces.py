@@ -12,7 +12,7 @@ from moc_engine.errors import TraceError
 from moc_engine.trace.drift import Sighting, sightings
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import NotThere, WrongUse
-from studio.domain.planner import chosen_take, first_places
+from studio.domain.planner import chosen_take, first_indices
 from studio.domain.project import Project
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
@@ -26,7 +26,7 @@ class RenderedProject:
 
     project: Project
     takes: Mapping[str, StoredTake]
-    places: Mapping[str, int]
+    indices: Mapping[str, int]
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -36,8 +36,8 @@ class RenderedProject:
     def shown(self) -> dict[int, StoredTake]:
         """The takes that the film shows, by index of the shot."""
         return {
-            place: self.takes[take.id]
-            for place, shot in enumerate(self.project.board.shots)
+            index: self.takes[take.id]
+            for index, shot in enumerate(self.project.board.shots)
             if not shot.skip and (take := chosen_take(self.project, self.takes, shot.id)) is not None
         }
 
@@ -80,7 +80,7 @@ class Traces:
         with self._database.read() as session:
             stored = projects.load(session, project).project
             known = takes.takes_of(session, project)
-        return RenderedProject(project=stored, takes=known, places=first_places(stored, known))
+        return RenderedProject(project=stored, takes=known, indices=first_indices(stored, known))
 
     def trace(self, known: RenderedProject, take: str) -> RoutingTrace:
         """The trace of a take. Raises `NotThere` if it cannot be read, and says why."""

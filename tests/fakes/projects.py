@@ -28,9 +28,9 @@ def rendered(
     for shot in start.board.shots:
         if shot.skip or not shot.caption or only not in (None, shot.id):
             continue
-        place = start.place(shot.id)
-        assert place is not None
-        status = shot_statuses(start, known, MODEL)[place]
+        index = start.index_of(shot.id)
+        assert index is not None
+        status = shot_statuses(start, known, MODEL)[index]
         take = take_of(status, shot.caption)
         known[take.id] = take
         start = start.choosing(shot.id, take.id)

@@ -71,25 +71,25 @@ def _rendered(
     renderer: Renderer, story: Story, examination: Examination, number: int, folder: Path
 ) -> Iterator[_Shown]:
     takes: list[ContextTake] = []
-    for place, shot in enumerate(story.shots):
+    for index, shot in enumerate(story.shots):
         wanted = RenderRequest(
-            shot=place,
+            shot=index,
             caption=shot.caption,
             global_caption=story.global_caption,
             cast=story.cast,
             seconds=examination.tokens / 2,
             fps=1.0,
             size=GLANCE,
-            seed=noise_seed(examination.playback.seed, number, place),
-            output=folder / str(place),
+            seed=noise_seed(examination.playback.seed, number, index),
+            output=folder / str(index),
             context=tuple(takes),
         )
         wanted.output.mkdir()
         result = finish(renderer, wanted)
         takes.append(
             ContextTake(
-                id=str(place),
-                shot=place,
+                id=str(index),
+                shot=index,
                 latents=result.latents,
                 caption=wanted.caption,
                 global_caption=wanted.global_caption,
@@ -114,20 +114,20 @@ def _remedied(renderer: Renderer, shown: list[_Shown]) -> Remedy:
 def _mended(renderer: Renderer, shown: list[_Shown], drift: Drift, seen: Appearance) -> bool:
     """Whether it looks as it should once it remembers the right look alone."""
     name = drift.name
-    before = shown[seen.place].wanted
+    before = shown[seen.index].wanted
     wanted = replace(
         before,
         parts=PartSteering(
-            pins=((seen.anchor, name),), bans=tuple((place, name) for place in drift.misleading(seen))
+            pins=((seen.anchor, name),), bans=tuple((index, name) for index in drift.misleading(seen))
         ),
         output=before.output.with_name(f"{before.output.name} again"),
     )
     wanted.output.mkdir(exist_ok=True)
     again = _scene(wanted, finish(renderer, wanted))
-    scenes = [again if shot.scene.place == seen.place else shot.scene for shot in shown]
+    scenes = [again if shot.scene.index == seen.index else shot.scene for shot in shown]
     for found in drift_of(scenes):
         for appearance in found.appearances:
-            if found.name == name and appearance.place == seen.place:
+            if found.name == name and appearance.index == seen.index:
                 return not appearance.drifted
     return False  # it is not there any more
 
@@ -135,7 +135,7 @@ def _mended(renderer: Renderer, shown: list[_Shown], drift: Drift, seen: Appeara
 def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
     trace = RoutingTrace.load(result.trace)
     return Scene(
-        place=wanted.shot,
+        index=wanted.shot,
         take=str(wanted.shot),
         visible=trace.visible,
         seen=sightings(trace, wanted.cast),

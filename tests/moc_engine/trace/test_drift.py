@@ -16,7 +16,7 @@ CAST = ("Mira", "Otto")
 SOURCES = ("Mira", "Otto", "beach")
 
 
-def shot(place: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | None) -> Scene:
+def shot(index: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | None) -> Scene:
     """A shot that shows these looks; each part drew 30% of its past from Mira in shot 1, 70% from Otto."""
     names = tuple(looks)
     query = [QueryChunk(name=name, frames=(0, 6), tokens=1) for name in names]
@@ -29,15 +29,15 @@ def shot(place: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | 
         shares,
         query=query,
         context=context,
-        shot=place,
+        shot=index,
         looks=vectors,
         visible=0.5,
         moments=(0.5,),
         boxes=boxes,
     )
     return Scene(
-        place=place,
-        take=f"take-{place}",
+        index=index,
+        take=f"take-{index}",
         visible=0.5,
         seen=sightings(trace, CAST),
         told=frozenset(told),
@@ -52,7 +52,7 @@ def test_a_look_is_measured_against_the_first_appearance() -> None:
     found = drift_of([shot(0, Mira=(0, 0)), shot(2, Mira=(0.3, 0.4)), shot(3, Mira=(0, 0.1))])
     first, far, near = of("Mira", found).appearances
     assert (first.distance, first.share, first.anchor) == (None, None, 0)
-    assert (far.distance, far.drifted, far.place) == (pytest.approx(1.0), True, 2)
+    assert (far.distance, far.drifted, far.index) == (pytest.approx(1.0), True, 2)
     assert (near.distance, near.drifted) == (pytest.approx(0.2), False)
     assert far.share == pytest.approx(0.3, abs=1e-3)
 
@@ -118,19 +118,19 @@ def test_who_is_there_twice_is_seen_once() -> None:
 
 def test_the_other_half_of_a_split_take_misleads_nobody() -> None:
     first = shot(0, Mira=(0, 0))
-    halves = [first, replace(first, place=1), shot(2, Mira=(9, 9))]
+    halves = [first, replace(first, index=1), shot(2, Mira=(9, 9))]
     (drift,) = drift_of(halves)
     assert drift.misleading(drift.appearances[2]) == ()
 
 
-def portrayed(place: int, model: str, vector: tuple[float, float], drew: tuple[float, float]) -> Scene:
+def portrayed(index: int, model: str, vector: tuple[float, float], drew: tuple[float, float]) -> Scene:
     """A shot in which a model's own features see Mira, who drew so much from shots 1 and 2."""
     frame = QueryChunk(name="frame 1", frames=(0, 1), tokens=1)
     context = [OWN, seen("frame 1", 0), seen("frame 1", 1)]
     told = Portraits(names=("Mira",), vectors=np.array([vector]), shares=np.array([[0.5, *drew]]))
     trace = made(np.full((1, 1, 1, 1, 3), 1 / 3), query=[frame], context=context, portraits=told)
     found = sightings(trace, CAST)
-    return Scene(place=place, take=f"take-{place}", visible=0.5, seen=found, told=frozenset(), model=model)
+    return Scene(index=index, take=f"take-{index}", visible=0.5, seen=found, told=frozenset(), model=model)
 
 
 def test_portraits_are_held_against_those_of_the_same_model() -> None:

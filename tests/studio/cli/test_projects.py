@@ -87,7 +87,7 @@ def test_only_what_is_asked_for_is_rendered(run: Run, project: str) -> None:
     assert run("render", "--project", project, "--shots", "2", renderer=renderer)[0] == 0
     assert [request.shot for request in renderer.requests] == [1]
     planned = json.loads(run("render", "--project", project, "--dry-run", "--json")[1])
-    assert [shot["place"] for shot in planned] == [0]
+    assert [shot["index"] for shot in planned] == [0]
     assert len(renderer.requests) == 1
 
 

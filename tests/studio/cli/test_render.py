@@ -310,9 +310,9 @@ def test_a_kept_take_of_a_cast_in_other_places_is_told(run: Run, story: Path) ->
     story.write_text(locked.replace("cast: [", "cast: [{name: Zoe}, "))
     code, _, err = run()
     assert code == 0
-    assert "shot 1 shows Mira under another place in the cast than now" in err
+    assert "shot 1 shows Mira at another position in the cast than now" in err
     story.write_text(locked.replace("name: Otto}", "name: Otto}, {name: Zoe}"))
-    assert "another place" not in run()[2]
+    assert "another position" not in run()[2]
 
 
 def test_a_damaged_record_of_an_earlier_version_is_one_clear_line(run: Run, tmp_path: Path) -> None:

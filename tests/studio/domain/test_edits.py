@@ -45,7 +45,7 @@ def order(now: Project) -> str:
 
 
 def shot_of(now: Project, name: str) -> Shot:
-    place = now.place(name)
+    place = now.index_of(name)
     assert place is not None
     return now.board.shots[place]
 

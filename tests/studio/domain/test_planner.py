@@ -240,7 +240,7 @@ def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) ->
             wanted = replace(wanted, seconds=take.inputs.seconds)
         others = tuple(name for name in wanted.context if name != take.id)  # a half's other half shows it too
         wanted = replace(wanted, context=others)
-        caption = now.board.shots[status.place].caption
+        caption = now.board.shots[status.index].caption
         assert (status.state == "outdated") == (wanted.take_id != take.id or caption != take.caption), status
 
 

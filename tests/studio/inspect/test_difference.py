@@ -48,7 +48,7 @@ def test_parts_that_only_one_take_has_stand_by_themselves() -> None:
 
 def test_sources_stand_as_the_film_shows_them() -> None:
     found = difference(one("Mira", {"take-1": 0.5}), one("Mira", {"take-0": 0.5}), PLACES)
-    assert [source.place for source in found.sources] == [None, 0, 1]
+    assert [source.index for source in found.sources] == [None, 0, 1]
 
 
 def test_two_of_one_name_are_both_counted() -> None:

@@ -36,7 +36,7 @@ from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, t
 def row(place: int, shares: tuple[float | None, ...], own: float | None, elsewhere: float = 0.0) -> StoryRow:
     return StoryRow(
         shot="abc"[place],
-        place=place,
+        index=place,
         caption="",
         take="t",
         own=own,
@@ -145,7 +145,7 @@ def test_names_are_shown_as_they_are() -> None:
         [*take_figures(trace, PLACES).values(), difference_figure(difference(trace, trace, PLACES))]
     )
     assert "<a" not in told
-    seen_twice = [Appearance(place=n, take="t", distance=0.5, anchor=0, share=None) for n in (0, 1)]
+    seen_twice = [Appearance(index=n, take="t", distance=0.5, anchor=0, share=None) for n in (0, 1)]
     (line,) = drift_figure([Drift(name=hostile, appearances=tuple(seen_twice))], 2)["data"]
     assert "<a" not in json.dumps(line)
     assert "%{y}" not in line["hovertemplate"].replace("%{y:.2f}", "").replace("%{fullData.name}", "")

@@ -39,7 +39,7 @@ def test_each_row_has_a_share_for_every_shot_it_could_see() -> None:
     rows = story_of(three, stored(takes))
     assert [row.shares for row in rows] == [(None, None, None), (0.6, None, None), (0.3, 0.3, None)]
     assert [row.own for row in rows] == pytest.approx([1.0, 0.4, 0.4])
-    assert [(row.place, row.caption, row.elsewhere) for row in rows] == [
+    assert [(row.index, row.caption, row.elsewhere) for row in rows] == [
         (0, "a", 0),
         (1, "b", 0),
         (2, "c", 0),

@@ -110,7 +110,7 @@ def test_what_a_part_looked_at_is_listed_with_where_to_see_it(shared: Shared) ->
     assert (looked.part, looked.query, looked.box) == ("Mira", 1, None)
     assert looked.own == pytest.approx(0.5, abs=1e-3)
     best = looked.drawn[0]
-    assert (best.label, best.name, best.shot, best.place, best.take) == (
+    assert (best.label, best.name, best.shot, best.index, best.take) == (
         "Mira in shot 1",
         "Mira",
         "a",
@@ -329,7 +329,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
     service.rendering.render(project)
     studio.work()
     (drifted,) = service.consistency.report(project).drifted
-    assert (drifted.name, drifted.place, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
+    assert (drifted.name, drifted.index, drifted.pin, drifted.bans) == ("Mira", 2, f"{first.id}/Mira", ())
     assert drifted.distance == pytest.approx(2.0)
     assert drifted.reason == "Mira in shot 1 is banned there"
     assert drifted.pin is not None

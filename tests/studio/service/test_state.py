@@ -59,13 +59,13 @@ def test_a_take_tells_where_it_looked(studio: Studio) -> None:
     assert take.backend == "fake"
     assert take.spent > 0
     assert take.own_share == pytest.approx(0.5, abs=1e-3)
-    assert [place for place, _ in take.context] == [0, 1]
+    assert [index for index, _ in take.context] == [0, 1]
     assert [share for _, share in take.context] == pytest.approx([0.5, 0.5], abs=1e-3)
     assert (state.due, state.due_seconds) == (0, 0)
     moved = studio.service.editing.edit(project, Move(shots=("a",), to=3), base=0)
-    assert [place for place, _ in shot(moved, "c").takes[0].context] == [2, 0]
+    assert [index for index, _ in shot(moved, "c").takes[0].context] == [2, 0]
     gone = studio.service.editing.edit(project, Delete(shots=("a",)), base=1)
-    assert [place for place, _ in shot(gone, "c").takes[0].context] == [None, 0]
+    assert [index for index, _ in shot(gone, "c").takes[0].context] == [None, 0]
 
 
 def test_a_discarded_take_stays_in_the_strip(studio: Studio) -> None:
@@ -155,16 +155,16 @@ def test_a_job_is_shown_with_its_progress_and_place() -> None:
     jobs = [job(1, "running", progress=progress, picture=3)]
     (shown,) = job_states(jobs, {"p": PROJECT})
     assert (shown.stage, shown.step, shown.steps, shown.seconds_left) == ("denoise", 2, 4, 1.5)
-    assert (shown.title, shown.shot, shown.place, shown.picture) == ("Test", "b", 1, 3)
+    assert (shown.title, shown.shot, shown.index, shown.picture) == ("Test", "b", 1, 3)
     gone = replace(jobs[0], order=RenderOrder(shot="gone", reason="test", seconds=2.0), progress=None)
     (shown,) = job_states([gone], {"p": PROJECT})
-    assert (shown.place, shown.stage, shown.step, shown.seconds_left) == (None, None, 0, None)
+    assert (shown.index, shown.stage, shown.step, shown.seconds_left) == (None, None, 0, None)
 
 
 def test_a_job_without_a_project_is_shown_by_its_kind() -> None:
     other = job(1, "failed", project=None, order=UnknownOrder(kind="hologram"), error="no")
     (shown,) = job_states([other], {"p": PROJECT})
-    assert (shown.kind, shown.project, shown.title, shown.shot, shown.place, shown.error) == (
+    assert (shown.kind, shown.project, shown.title, shown.shot, shown.index, shown.error) == (
         "hologram",
         None,
         "",

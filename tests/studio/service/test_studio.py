@@ -194,8 +194,8 @@ def test_another_take_is_chosen_by_an_edit(studio: Studio) -> None:
 def test_what_is_worth_it_is_planned_and_rendered(studio: Studio) -> None:
     project = studio.service.projects.create(BOARD)
     plan = studio.service.rendering.plan(project)
-    assert [(item.shot, item.place, item.reasons) for item in plan] == [
-        (name, place, ("not rendered yet",)) for place, name in enumerate("abc")
+    assert [(item.shot, item.index, item.reasons) for item in plan] == [
+        (name, index, ("not rendered yet",)) for index, name in enumerate("abc")
     ]
     assert all(item.seconds > 0 for item in plan)
     assert len(studio.service.rendering.render(project)) == 3
@@ -319,7 +319,7 @@ def test_a_failed_job_tells_why(tmp_path: Path, database: Database) -> None:
     studio.service.rendering.render(project, ("a",))
     studio.work()
     (job,) = studio.service.queue.state().jobs
-    assert (job.state, job.error, job.place, job.title) == ("failed", "a smaller size needs less", 0, "Test")
+    assert (job.state, job.error, job.index, job.title) == ("failed", "a smaller size needs less", 0, "Test")
 
 
 def test_a_dead_workers_job_waits_again(tmp_path: Path, database: Database) -> None:
