@@ -11,7 +11,7 @@ from moc_engine.training.recipes import Recipe
 def write_card(
     plan: Recipe, *, step: int, seconds: float, processes: int, origin: str | None, history: History
 ) -> str:
-    """The card as Markdown; recall is that of the last examination."""
+    """The card as Markdown; recall is that of the last evaluation."""
     facts = {
         "recipe": f"`{plan.name}`",
         "seed": str(plan.seed),
@@ -52,8 +52,8 @@ def write_card(
             "",
             "## Figures",
             "",
-            f"After {examined} steps, a quick look at {plan.examined_stories} held-out stories of "
-            f"{plan.examined_shots} shots: {plan.examined_steps} denoising steps, no guidance.",
+            f"After {examined} steps, a quick look at {plan.evaluation_stories} held-out stories of "
+            f"{plan.evaluation_shots} shots: {plan.evaluation_steps} denoising steps, no guidance.",
             "",
             *_table(("what", "mean"), recalled.items()),
             "",

@@ -23,9 +23,9 @@ FREE: Final = frozenset(
         "workers",
         "checkpoint_minutes",
         "evaluation_minutes",
-        "examined_stories",
-        "examined_shots",
-        "examined_steps",
+        "evaluation_stories",
+        "evaluation_shots",
+        "evaluation_steps",
         "piece_minutes",
     }
 )

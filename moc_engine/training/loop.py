@@ -35,7 +35,7 @@ from moc_engine.training.checkpoint import Checkpoint, decisive
 from moc_engine.training.curve import History, draw
 from moc_engine.training.data.stories import StoryBatch, StoryStream, loader
 from moc_engine.training.denoiser import StoryDenoiser
-from moc_engine.training.examiner import Examiner
+from moc_engine.training.evaluator import Evaluator
 from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
 from moc_engine.training.options import CHECKPOINT, TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
@@ -43,22 +43,22 @@ from moc_engine.training.sampling import draw_rules, draw_starts
 from moc_engine.training.schedule import rate_at
 
 
-def train(options: TrainingOptions, examiner: Examiner) -> None:
+def train(options: TrainingOptions, evaluator: Evaluator) -> None:
     """Trains by a recipe into a folder; prints what it does.
 
     Raises `CheckpointError` where a run cannot be resumed, and `OSError` where it cannot be written.
     """
     options.out.mkdir(parents=True, exist_ok=True)
-    Run(recipe(options), options.out, examiner, options.origin).go(resume=options.resume)
+    Run(recipe(options), options.out, evaluator, options.origin).go(resume=options.resume)
 
 
 class Run:
     """One process's part of a training run."""
 
-    def __init__(self, plan: Recipe, out: Path, examiner: Examiner, origin: Path | None = None) -> None:
+    def __init__(self, plan: Recipe, out: Path, evaluator: Evaluator, origin: Path | None = None) -> None:
         self.plan = plan
         self.out = out
-        self.examiner = examiner
+        self.evaluator = evaluator
         self.accelerator = Accelerator(
             cpu=plan.on_cpu or not torch.cuda.is_available(),
             mixed_precision=plan.precision,
@@ -160,11 +160,11 @@ class Run:
         return float(loss.detach())
 
     def _evaluate(self) -> None:
-        """One small held-out examination with the averaged weights, by the main process."""
+        """One small held-out evaluation with the averaged weights, by the main process."""
         if self.accelerator.is_main_process:
             self.average.store(self.parameters)
             self.average.copy_to(self.parameters)
-            found = self.examiner.examine(self.pipeline, self.plan)
+            found = self.evaluator.evaluate(self.pipeline, self.plan)
             self.average.restore(self.parameters)
             self.history.add_recall(self.step, found)
         self.accelerator.wait_for_everyone()
@@ -189,7 +189,7 @@ class Run:
             self.average.restore(self.parameters)
             with atomic_file(self.out / "history.json") as part:
                 part.write_text(json.dumps(asdict(self.history)))
-            draw(self.history, self.out / "curve.png", self.examiner.panels)
+            draw(self.history, self.out / "curve.png", self.evaluator.panels)
         self.accelerator.wait_for_everyone()
 
     def _save_model(self) -> None:

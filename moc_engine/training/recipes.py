@@ -47,9 +47,9 @@ class Recipe:
     on_cpu: bool = False
     checkpoint_minutes: float = 3.0
     evaluation_minutes: float = 5.0
-    examined_stories: int = 12
-    examined_shots: int = 6
-    examined_steps: int = 8
+    evaluation_stories: int = 12
+    evaluation_shots: int = 6
+    evaluation_steps: int = 8
     piece_minutes: float | None = None
     without: tuple[str, ...] = ()
 
@@ -123,8 +123,8 @@ def smoke() -> Recipe:
         warm_up=2,
         workers=0,
         precision="no",
-        examined_stories=2,
-        examined_shots=2,
+        evaluation_stories=2,
+        evaluation_shots=2,
     )
 
 

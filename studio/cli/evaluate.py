@@ -1,4 +1,4 @@
-"""`moc-studio eval`: measures what the embedded model remembers, and how fast everything is."""
+"""`moc-studio eval`: measures the memory, caption following and speed of the embedded model."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from studio.cli import identity, influence, remedy, report
+from studio.cli.evaluation import add_json, add_model, add_stories, print_settings, progress
 from studio.domain.errors import wrong_option
 
 if TYPE_CHECKING:
-    from moc_engine.evaluation.examination import Examination
-    from moc_engine.evaluation.measures.outcomes import Figure
+    from moc_engine.evaluation.generation.settings import EvaluationSettings
+    from moc_engine.evaluation.measures.scores import Summary
 
 
 def add_to(subparsers: Any) -> None:
-    parser = subparsers.add_parser("eval", help="measure what the embedded model remembers, shows and costs")
+    parser = subparsers.add_parser(
+        "eval", help="measure the memory, caption following and speed of the model"
+    )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    _add_examination(
+    _add_scores(
         kinds,
         "memory",
-        help="what captions leave unsaid, on held-out stories",
-        description="Generates held-out stories shot by shot from captions alone, with the model's own "
-        "earlier takes as context, and compares what captions left unsaid with what the takes before showed. "
-        "What is not set is as in a render.",
+        help="how much of what captions leave undescribed is remembered",
+        description="Generates held-out stories shot by shot from their captions, with the model's own "
+        "earlier takes as context, and compares what captions leave undescribed with the earlier takes. "
+        "Options that are not given have the same defaults as a render.",
     )
-    _add_examination(
+    _add_scores(
         kinds,
         "following",
-        help="what captions say, on held-out stories",
-        description="Generates the same stories and looks whether they show what their captions say. What is "
-        "not set is as in a render.",
+        help="whether takes show what their captions say",
+        description="Generates the same stories and checks whether they show what their captions say. "
+        "Options that are not given have the same defaults as a render.",
     )
     _add_speed(kinds)
     influence.add_to(kinds)
@@ -41,102 +44,85 @@ def add_to(subparsers: Any) -> None:
     report.add_to(kinds)
 
 
-def _add_examination(kinds: Any, name: str, *, help: str, description: str) -> None:
+def _add_scores(kinds: Any, name: str, *, help: str, description: str) -> None:
     from moc_engine.config import Router
 
     parser = kinds.add_parser(name, help=help, description=description)
-    _add_common(parser)
-    parser.add_argument("--stories", type=int, default=200, metavar="N", help="default: 200")
-    parser.add_argument("--shots", type=int, default=8, metavar="N", help="shots of a story (default: 8)")
-    parser.add_argument("--cast", type=int, default=4, metavar="N", help="cast of a story (default: 4)")
-    parser.add_argument(
-        "--tokens", type=int, default=6, metavar="N", help="length of a shot in half seconds (default: 6)"
-    )
+    add_model(parser)
+    add_stories(parser, stories=200)
     parser.add_argument(
         "--router",
         choices=get_args(Router),
         default="moc",
-        help="what a shot looks at: what MoC picks, all before it (dense), nothing (own), or as much as MoC, "
-        "but the latest (window), ever less of what lies further back (radial), anything (random), or all of "
-        "it averaged to few tokens (packed)",
+        help="what a shot attends to: what MoC selects, all earlier shots (dense), none (own), or as much as "
+        "MoC, but the latest shots (window), less of older shots (radial), random chunks (random), or "
+        "everything averaged to few tokens (packed); default: moc",
     )
-    parser.add_argument("--top-k", type=int, metavar="K", help="chunks a token may pick")
+    parser.add_argument("--top-k", type=int, metavar="K", help="chunks that a token selects")
     parser.add_argument("--chunks", choices=["track", "frame"], help="what a chunk is")
     parser.add_argument("--pooling", choices=["before", "after"], help="chunk means before or after rotation")
-    parser.add_argument("--memory-noise", type=float, metavar="X", help="noise level at which takes are read")
-    parser.add_argument("--no-own-link", action="store_true", help="tokens do not see the rest of their shot")
+    parser.add_argument("--memory-noise", type=float, metavar="X", help="noise level when reading takes")
+    parser.add_argument(
+        "--no-own-link", action="store_true", help="tokens attend only to their own chunk of their shot"
+    )
     parser.add_argument("--no-caption-link", action="store_true", help="captions are not read")
     parser.add_argument("--steps", type=int, metavar="N", help="denoising steps")
-    parser.add_argument("--guidance", type=float, metavar="X", help="how strongly captions pull; 1 is plain")
-    parser.add_argument("--guidance-floor", type=float, metavar="X", help="noise level where guidance ends")
     parser.add_argument(
-        "--seed", type=int, default=10_000, metavar="N", help="which stories (default: 10000)"
+        "--guidance", type=float, metavar="X", help="classifier-free guidance scale; 1 is off"
     )
-    parser.set_defaults(run=run_examination, kind=name)
+    parser.add_argument("--guidance-floor", type=float, metavar="X", help="noise level where guidance ends")
+    add_json(parser)
+    parser.set_defaults(run=run_scores, kind=name)
 
 
 def _add_speed(kinds: Any) -> None:
     parser = kinds.add_parser(
         "speed",
-        help="painting, attention, and the cost of a late shot and of traces",
-        description="CPU time on one core: painting frames, MoC against dense attention, and denoising "
-        "shot 32 of a story against shot 2.",
+        help="time to paint frames, for attention, late shots and traces",
+        description="Measures CPU time on one core: painting frames, MoC compared with dense attention, shot "
+        "32 of a story compared with shot 2, and recording traces.",
     )
-    _add_common(parser)
+    add_model(parser)
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and few repeats, to check that everything runs"
+    )
+    add_json(parser)
     parser.set_defaults(run=run_speed)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-
-
-def run_examination(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from moc_engine.evaluation.examination import Examiners
+def run_scores(args: argparse.Namespace) -> int:
+    from moc_engine.evaluation.evaluate import EvaluationPool
     from moc_engine.evaluation.questions import following, motion, pixels, recall
     from moc_engine.machine import cores
     from studio.store.model_identity import EMBEDDED, identify
 
-    examination = _examination(args)
-    settings = {"model": identify(args.model and str(args.model)), **_settings(examination)}
-    console = Console(stderr=True)
-    with (
-        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-        Examiners(cores()) as examiners,
-    ):
-        task = bar.add_task("stories", total=examination.stories)
-        found = examiners.examine(
-            args.model or EMBEDDED,
-            examination,
-            report=lambda examined: bar.update(task, completed=examined),
-        )
+    evaluation = _evaluation(args)
+    settings = {"model": identify(args.model and str(args.model)), **_settings(evaluation)}
+    with progress(evaluation.stories) as report_done, EvaluationPool(cores()) as pool:
+        scores = pool.evaluate(args.model or EMBEDDED, evaluation, report=report_done)
     memory = args.kind == "memory"
     of_kind = (*recall.METRICS, *pixels.METRICS) if memory else (*following.METRICS, *motion.METRICS)
-    metrics, figures = (*of_kind, "pruned"), found.figures()
+    metrics, summaries = (*of_kind, "pruned"), scores.summaries()
     if args.json:
-        told = {name: asdict(figures[name]) if name in figures else None for name in metrics}
-        print(json.dumps({"settings": settings, "figures": told}, indent=2))
+        figures = {name: asdict(summaries[name]) if name in summaries else None for name in metrics}
+        print(json.dumps({"settings": settings, "figures": figures}, indent=2))
         return 0
-    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items()))
+    print_settings(settings)
     for name in metrics:
-        if name in figures:
-            print(_in_words(name, figures[name]))
+        if name in summaries:
+            print(_line(name, summaries[name]))
     return 0
 
 
-def _in_words(name: str, figure: Figure) -> str:
+def _line(name: str, summary: Summary) -> str:
     """ "shape          0.993  (0.978–1.000, 140 cases)"."""
-    interval = f"{figure.low:.3f}–{figure.high:.3f}"
-    return f"{name.replace('_', ' '):22} {figure.mean:.3f}  ({interval}, {figure.count} cases)"
+    interval = f"{summary.low:.3f}–{summary.high:.3f}"
+    return f"{name.replace('_', ' '):22} {summary.mean:.3f}  ({interval}, {summary.count} cases)"
 
 
-def _examination(args: argparse.Namespace) -> Examination:
+def _evaluation(args: argparse.Namespace) -> EvaluationSettings:
     from moc_engine.config import RoutingChoice, SamplerChoice
-    from moc_engine.evaluation.examination import Examination
-    from moc_engine.evaluation.playback import Playback
+    from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
     from moc_engine.models.animatic.family import AnimaticFamily
 
     routing = RoutingChoice(top_k=args.top_k, pooling=args.pooling, chunking=args.chunks)
@@ -147,12 +133,12 @@ def _examination(args: argparse.Namespace) -> Examination:
         memory_noise=args.memory_noise,
     )
     try:
-        return Examination(
+        return EvaluationSettings(
             stories=args.stories,
             shots=args.shots,
             cast=args.cast,
             tokens=args.tokens,
-            playback=Playback(
+            generation=GenerationSettings(
                 router=args.router,
                 routing=routing.over(AnimaticFamily.routing),
                 sampler=sampler.over(AnimaticFamily.sampler),
@@ -167,26 +153,26 @@ def _examination(args: argparse.Namespace) -> Examination:
         raise wrong_option(error, own_link="no_own_link") from error
 
 
-def _settings(examination: Examination) -> dict[str, object]:
-    """All that decides the figures, beside the model."""
-    playback = examination.playback
-    chooses = playback.router not in ("dense", "own")
-    guidance = {name: getattr(playback.sampler, name) for name in ("guidance", "guidance_floor")}
+def _settings(evaluation: EvaluationSettings) -> dict[str, object]:
+    """All settings that the figures depend on, but for the model."""
+    generation = evaluation.generation
+    budgeted = generation.router not in ("dense", "own")
+    guidance = {name: getattr(generation.sampler, name) for name in ("guidance", "guidance_floor")}
     return {
-        "stories": examination.stories,
-        "shots": examination.shots,
-        "cast": examination.cast,
-        "tokens": examination.tokens,
-        "router": playback.router,
-        **({"top_k": playback.routing.top_k} if chooses else {}),
-        **({"chunks": playback.routing.chunking} if chooses or not playback.own_link else {}),
-        **({"pooling": playback.routing.pooling} if playback.router == "moc" else {}),
-        **({} if playback.own_link else {"own_link": "removed"}),
-        **({} if playback.caption_link else {"caption_link": "removed"}),
-        "steps": playback.sampler.steps,
-        **(guidance if playback.caption_link else {}),
-        "memory_noise": playback.sampler.memory_noise,
-        "seed": examination.seed,
+        "stories": evaluation.stories,
+        "shots": evaluation.shots,
+        "cast": evaluation.cast,
+        "tokens": evaluation.tokens,
+        "router": generation.router,
+        **({"top_k": generation.routing.top_k} if budgeted else {}),
+        **({"chunks": generation.routing.chunking} if budgeted or not generation.own_link else {}),
+        **({"pooling": generation.routing.pooling} if generation.router == "moc" else {}),
+        **({} if generation.own_link else {"own_link": "removed"}),
+        **({} if generation.caption_link else {"caption_link": "removed"}),
+        "steps": generation.sampler.steps,
+        **(guidance if generation.caption_link else {}),
+        "memory_noise": generation.sampler.memory_noise,
+        "seed": evaluation.seed,
     }
 
 
@@ -200,11 +186,18 @@ def run_speed(args: argparse.Namespace) -> int:
         time_tracing,
     )
 
-    frames = list(time_frames())
-    attention = time_attention()
-    with TemporaryDirectory() as folder:
-        late = time_late_shot(Path(folder) / "late", model=args.model)
-        tracing = time_tracing(Path(folder) / "traced", model=args.model)
+    with TemporaryDirectory() as name:
+        folder, model = Path(name), args.model
+        if args.quick:
+            frames = list(time_frames(1))
+            attention = time_attention(context=2048, queries=512, repeats=1)
+            late = time_late_shot(folder / "late", model=model, late=3, repeats=1)
+            tracing = time_tracing(folder / "traced", model=model, shot=2, size=(320, 180), repeats=1)
+        else:
+            frames = list(time_frames())
+            attention = time_attention()
+            late = time_late_shot(folder / "late", model=model)
+            tracing = time_tracing(folder / "traced", model=model)
     if args.json:
         figures = {"frames": [asdict(timed) for timed in frames], "attention": asdict(attention)}
         figures |= {"late_shot": asdict(late), "tracing": asdict(tracing)}
@@ -213,8 +206,8 @@ def run_speed(args: argparse.Namespace) -> int:
     for timed in frames:
         width, height = timed.size
         print(
-            f"painting {width}x{height}, {timed.scene}: {timed.median:.1f} ms a frame, "
-            f"{timed.slowest:.1f} ms the slowest, {timed.first:.0f} ms the first with its plates"
+            f"painting {width}x{height}, {timed.scene}: median {timed.median:.1f} ms per frame, "
+            f"slowest {timed.slowest:.1f} ms, first frame with its plates {timed.first:.0f} ms"
         )
     print(
         f"attention over {attention.context} tokens, {attention.queries} queries: "
@@ -222,11 +215,11 @@ def run_speed(args: argparse.Namespace) -> int:
         f"(efficiency {attention.efficiency:.2f})"
     )
     print(
-        f"denoising shot {late.late} costs {late.ratio:.2f} times shot {late.early} "
-        f"({late.late_seconds:.2f} s against {late.early_seconds:.2f} s)"
+        f"denoising shot {late.late} takes {late.ratio:.2f} times as long as shot {late.early} "
+        f"({late.late_seconds:.2f} s and {late.early_seconds:.2f} s)"
     )
     print(
-        f"recording its routing takes {tracing.share:.1%} of the {tracing.seconds:.2f} s in which shot "
-        f"{tracing.shot} renders"
+        f"recording the routing takes {tracing.share:.1%} of the {tracing.seconds:.2f} s that shot "
+        f"{tracing.shot} takes to render"
     )
     return 0

@@ -1,4 +1,5 @@
-"""`moc-studio eval remedy`: how often a drifted look is mended by remembering the right one alone."""
+"""`moc-studio eval remedy`: how often a drifted look is corrected by attending to the right appearance
+only."""
 
 from __future__ import annotations
 
@@ -8,56 +9,42 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from studio.cli.evaluation import add_json, add_model, add_stories, progress
 from studio.domain.errors import wrong_option
 
 
 def add_to(kinds: Any) -> None:
     parser = kinds.add_parser(
         "remedy",
-        help="how often a drifted look is mended by remembering the right one alone",
-        description="Renders long held-out stories shot by shot; wherever somebody looks different from what "
-        "they should, pins the appearance that decides their look, bans their other ones, and renders the "
-        "shot again at the same seed. A story of 32 shots takes about a minute.",
+        help="how often a drifted look is corrected by attending to the right appearance only",
+        description="Renders long held-out stories shot by shot. Where a character or set looks different "
+        "from what it should, pins the appearance that determines its look, bans its other appearances, and "
+        "renders the shot again with the same seed. A story of 32 shots takes about a minute.",
     )
-    parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
-    parser.add_argument("--stories", type=int, default=12, metavar="N", help="default: 12")
-    parser.add_argument("--shots", type=int, default=32, metavar="N", help="shots of a story (default: 32)")
-    parser.add_argument("--cast", type=int, default=6, metavar="N", help="cast of a story (default: 6)")
+    add_model(parser)
+    add_stories(parser, stories=12, shots=32, cast=6, tokens=4)
+    add_json(parser)
     parser.add_argument(
-        "--tokens", type=int, default=4, metavar="N", help="length of a shot in half seconds (default: 4)"
-    )
-    parser.add_argument("--seed", type=int, default=10_000, metavar="N", help="which stories")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="write it as JSON, for the studio to show beside its remedy"
+        "--save", type=Path, metavar="FILE", help="write the result as JSON, which the studio shows to users"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from moc_engine.evaluation.examination import Examination
+    from moc_engine.evaluation.generation.settings import EvaluationSettings
     from moc_engine.evaluation.questions.remedy import measure
     from moc_engine.render.renderer import ShotRenderer
     from studio.store.model_identity import identify
     from studio.store.os_errors import os_errors_as_studio_errors
 
     try:
-        examination = Examination(
+        evaluation = EvaluationSettings(
             stories=args.stories, shots=args.shots, cast=args.cast, tokens=args.tokens, seed=args.seed
         )
     except ValueError as error:
         raise wrong_option(error) from error
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("stories", total=examination.stories)
-        found = measure(
-            ShotRenderer(args.model),
-            examination,
-            report=lambda examined: bar.update(task, completed=examined),
-        )
+    with progress(evaluation.stories) as report:
+        found = measure(ShotRenderer(args.model), evaluation, report=report)
     model = identify(args.model and str(args.model))
     figures = json.dumps({"model": model, **asdict(found)}, indent=2)
     if args.save is not None:
@@ -67,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         print(figures)
     else:
         print(
-            f"{found.appearances} appearances with a look to keep, {found.drifted} looked different; "
-            f"of {found.tried} that could see the right look {found.helped} were mended"
+            f"{found.appearances} appearances with a look to keep, {found.drifted} drifted; the remedy was "
+            f"tried on {found.tried} and corrected {found.helped}"
         )
     return 0

@@ -1,4 +1,4 @@
-"""`moc-studio eval report`: every experiment on the model's memory, as plots and a page."""
+"""`moc-studio eval report`: all experiments on the model's memory, as plots and a page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.cli.evaluation import add_model
 from studio.domain.errors import DamagedFolder, StudioError, WrongUse, wrong_option
 
 if TYPE_CHECKING:
-    from moc_engine.evaluation.experiments import Experiment
+    from moc_engine.evaluation.reports.experiments import Experiment
     from moc_engine.evaluation.reports.report import Result
 
 GROUPS = ("budget", "absence", "ablation", "retrained")
@@ -27,25 +28,25 @@ def add_to(kinds: Any) -> None:
     parser = kinds.add_parser(
         "report",
         help="routers, budgets, absences and ablations as plots and a page",
-        description="Runs the experiments that DIR does not hold as they are asked for, and draws them: "
-        "report.html, by-budget.png, by-absence.png. It may be stopped and started again; what other "
-        "weights or another version of the program gave is examined anew.",
+        description="Runs the experiments whose results are not yet in DIR and draws all of them: "
+        "report.html, by-budget.png, by-absence.png. It can be stopped and started again. Results of other "
+        "weights or of another version of the program are not reused.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="another model than the embedded one")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    add_model(parser)
     parser.add_argument(
-        "--stories", type=int, default=40, metavar="N", help="stories an experiment (default: 40)"
+        "--stories", type=int, default=40, metavar="N", help="stories per experiment (default: 40)"
     )
     parser.add_argument(
         "--long-stories", type=int, default=10, metavar="N", help="stories of 32 shots (default: 10)"
     )
-    parser.add_argument("--only", choices=GROUPS, help="these experiments alone")
+    parser.add_argument("--only", choices=GROUPS, help="run only these experiments")
     parser.add_argument(
         "--also",
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a model trained otherwise, to be set beside it; may be given several times",
+        help="another model to compare with; may be given several times",
     )
     parser.set_defaults(run=run)
 
@@ -69,26 +70,28 @@ def run(args: argparse.Namespace) -> int:
             for experiment, key in keyed
             if args.only in (None, experiment.group) and key not in found
         }
-        for key, figures in _examined(missing, args.model):
+        for key, figures in _evaluated(missing, args.model):
             found[key] = figures
             _write(store, found)
         left = len(found.keys() - {key for _, key in keyed})
         if left:
-            print(f"{left} results in {store} are of other settings, weights or programs", file=sys.stderr)
-        results = [_result(experiment, key, found[key]) for experiment, key in keyed if key in found]
+            print(
+                f"{left} results in {store} are not used: other settings, weights or program", file=sys.stderr
+            )
+        results = [_result(experiment, found[key]) for experiment, key in keyed if key in found]
         print(write(results, args.out, model=model))
     return 0
 
 
 def _experiments(args: argparse.Namespace) -> list[Experiment]:
-    from moc_engine.evaluation.experiments import experiments
+    from moc_engine.evaluation.reports.experiments import experiments
     from moc_engine.models.animatic.family import AnimaticFamily
 
     retrained: dict[str, Path] = {}
     for text in args.also:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise WrongUse(f"--also: NAME=DIR is wanted, got '{text}'")
+            raise WrongUse(f"--also: expected NAME=DIR, got '{text}'")
         retrained[name] = Path(folder)
     try:
         return list(
@@ -105,12 +108,12 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
 
 
 def _key(experiment: Experiment, model: Path | None) -> str:
-    """All that decides an experiment's figures, the program included, as a JSON document."""
+    """Everything an experiment's results depend on, including the program, as a JSON document."""
     from studio.store.model_identity import identify
 
     folder = experiment.model or model
     name = None if folder is None else str(folder)
-    settings = {**asdict(experiment.examination), "model": identify(name), "program": _program()}
+    settings = {**asdict(experiment.settings), "model": identify(name), "program": _program()}
     return json.dumps(settings, sort_keys=True)
 
 
@@ -125,36 +128,39 @@ def _program() -> str:
     return digest.hexdigest()[:12]
 
 
-def _examined(
+def _evaluated(
     experiments: Mapping[str, Experiment], model: Path | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The experiments one after the other: the key of each, with its figures."""
-    from moc_engine.evaluation.examination import Examiners
+    """Runs the experiments one after the other; yields each key with its results."""
+    from moc_engine.evaluation.evaluate import EvaluationPool
     from moc_engine.machine import cores
     from studio.store.model_identity import EMBEDDED
 
-    with _progress(len(experiments)) as step, Examiners(cores()) as examiners:
+    with _progress(len(experiments)) as step, EvaluationPool(cores()) as pool:
         for key, experiment in experiments.items():
             folder = experiment.model or model or EMBEDDED
-            found = examiners.examine(folder, experiment.examination, report=step(experiment))
-            yield key, {name: asdict(figure) for name, figure in found.figures().items()}
+            scores = pool.evaluate(folder, experiment.settings, report=step(experiment))
+            yield key, {name: asdict(summary) for name, summary in scores.summaries().items()}
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[Experiment], Callable[[int], None]]]:
-    """A bar for all experiments; what it yields begins the next one and tells how to report on it."""
+    """A progress bar for all experiments.
+
+    Yields a function that starts the next one and returns the function to report its finished stories to.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("experiments", total=total)
-        begun = 0
+        started = 0
 
         def step(experiment: Experiment) -> Callable[[int], None]:
-            nonlocal begun
-            before, stories = begun, experiment.examination.stories
-            begun += 1
+            nonlocal started
+            before, stories = started, experiment.settings.stories
+            started += 1
             bar.update(task, description=experiment.title)
             return lambda done: bar.update(task, completed=before + done / stories)
 
@@ -162,7 +168,7 @@ def _progress(total: int) -> Iterator[Callable[[Experiment], Callable[[int], Non
 
 
 def _read(store: Path) -> dict[str, Any]:
-    """The figures found so far, by key; `DamagedFolder` where the file cannot be read."""
+    """The results so far, by key; raises `DamagedFolder` if the file cannot be read."""
     try:
         results = json.loads(store.read_bytes())["results"]
         found = {json.dumps(result["settings"], sort_keys=True): result["figures"] for result in results}
@@ -182,12 +188,12 @@ def _write(store: Path, found: Mapping[str, Any]) -> None:
     write_text(store, json.dumps({"results": results}, indent=1) + "\n")
 
 
-def _result(experiment: Experiment, key: str, found: Mapping[str, Any]) -> Result:
-    from moc_engine.evaluation.measures.outcomes import Figure
+def _result(experiment: Experiment, found: Mapping[str, Any]) -> Result:
+    from moc_engine.evaluation.measures.scores import Summary
     from moc_engine.evaluation.reports.report import Result
 
     figures = {}
     for name, figure in found.items():
         distances = {int(d): (float(mean), int(n)) for d, (mean, n) in figure["by_distance"].items()}
-        figures[name] = Figure(**{**figure, "by_distance": distances})
-    return Result(group=experiment.group, name=experiment.name, settings=json.loads(key), figures=figures)
+        figures[name] = Summary(**{**figure, "by_distance": distances})
+    return Result(experiment=experiment, figures=figures)

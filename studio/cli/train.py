@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from studio.domain.errors import Interrupted, StudioError, WrongUse
 
-TRAINING: Final = "moc_engine.evaluation.examined_training"
+TRAINING: Final = "moc_engine.evaluation.training_run"
 """The module that each training process runs. It is not imported here, so that mistakes are told at once."""
 
 

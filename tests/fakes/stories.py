@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.measures.scores import Scores
 from moc_engine.models.animatic.scene import Scene
 from moc_engine.models.animatic.timeline import Timeline
 from moc_engine.models.animatic.world import Story, sample_story
@@ -15,20 +15,20 @@ def story(seed: int, *, tokens: int = 3) -> Story:
 
 
 def means(
-    examine: Callable[[Story, Sequence[Scene], Outcomes], None],
+    score: Callable[[Story, Sequence[Scene], Scores], None],
     spoil: Callable[[Scene], None] = lambda take: None,
     *,
     stories: int,
 ) -> dict[str, float]:
     """What an examination finds in the world's own scenes, each spoilt first."""
-    found = Outcomes()
+    found = Scores()
     for seed in range(stories):
         told = story(seed, tokens=5)
         takes = true_takes(told)
         for take in takes:
             spoil(take)
-        examine(told, [Timeline(take).drawn() for take in takes], found)
-    return found.headline()
+        score(told, [Timeline(take).drawn() for take in takes], found)
+    return found.means()
 
 
 def true_takes(told: Story) -> list[Scene]:

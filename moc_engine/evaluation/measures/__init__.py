@@ -1,1 +1,1 @@
-"""Measures that several questions share."""
+"""Measures that several questions share: reading takes, comparing them, and statistics."""

@@ -1,19 +1,18 @@
-"""How much one take differs from another of the same shot: in the world's own numbers, and in the picture.
+"""How much two takes of the same shot differ, in the scene's parameters and in the picture.
 
-Scenes are compared as the codec draws them (`Timeline.drawn`), characters by who they are. `PARTS` says what
-is compared, and how much of it is visible:
+Scenes are compared as the codec draws them (`Timeline.drawn`), characters by cast member. `PARTS` lists what
+is compared and the size of a visible difference:
 
-    cast, shape, accessory, set, things   how many are other ones: 1 is visible
+    cast, shape, accessory, set, things   number of differing ones: 1 is visible
     colour       of body and accent, mean absolute difference of linear channels (0–1), the worst character's
     growth       log2 of the size, the worst character's
-    tint         OKLab a and b, mean absolute difference; .02 is about what the eye just tells apart
+    tint         OKLab a and b, mean absolute difference; .02 is about a just noticeable difference
     layout       mean absolute difference of numbers within ±1: 5% of their range
     position     feet along the stage and above it, mean absolute difference in half frame widths, the worst
                  character's: 5% of a wide frame's width
-    camera       mean absolute difference of latents of place and zoom; .12 is 1.5% of a wide frame's width
+    camera       mean absolute difference of position and zoom in latent units; .12 is 1.5% of a wide frame
 
-The picture is a few small frames, compared channel by channel in sRGB, which is near to even steps for the
-eye.
+Pictures are a few small frames, compared channel by channel in sRGB, which is roughly perceptually uniform.
 """
 
 from __future__ import annotations
@@ -25,8 +24,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from moc_engine.evaluation.measures.reading import SAME_FILM, Values, cast_of, look, place, things
-from moc_engine.evaluation.questions.recall import SAME_COLOUR, SAME_GROWTH
+from moc_engine.evaluation.measures.reading import (
+    CAMERA_TOLERANCE,
+    COLOUR_TOLERANCE,
+    GROWTH_TOLERANCE,
+    Values,
+    cast_of,
+    look,
+    place,
+    props,
+)
 from moc_engine.models.animatic.codec import AnimaticCodec
 from moc_engine.models.animatic.scene import SLOT_FIELDS, Scene, Track
 from moc_engine.models.animatic.timeline import Timeline
@@ -35,42 +42,41 @@ PARTS: Final[Mapping[str, float]] = {
     "cast": 1.0,
     "shape": 1.0,
     "accessory": 1.0,
-    "colour": SAME_COLOUR,
-    "growth": SAME_GROWTH,
+    "colour": COLOUR_TOLERANCE,
+    "growth": GROWTH_TOLERANCE,
     "set": 1.0,
     "tint": 0.02,
     "layout": 0.1,
     "things": 1.0,
     "position": 0.1,
-    "camera": SAME_FILM,
+    "camera": CAMERA_TOLERANCE,
 }
-"""What is compared of two scenes, and from how much on it counts as visible."""
+"""What is compared of two scenes, with the least difference that counts as visible."""
 
-STEP: Final = 0.1
-"""A pixel of which a channel changes by less is as it was: light that shifts a little touches every pixel,
-and nobody sees it."""
+CHANNEL_CHANGE: Final = 0.1
+"""Smaller changes of a channel are ignored: a slight shift of the light changes every pixel, invisibly."""
 
 VISIBLE_AREA: Final = 0.01
-"""From what part of the picture on a change counts as visible: about what a character's loss of what it wears
-changes, the least thing that the world has a word for. Over the world's own held-out scenes that is .015 in
-the median, and .010 or more in three of four."""
+"""The least changed area of the picture that counts as visible: about the area that changes when a character
+loses its accessory, the smallest change that a caption can name. Over the world's own held-out scenes the
+median of that area is .015, and three of four are .010 or more."""
 
 SIZE: Final = (160, 90)
 BLOCK: Final = 5
-"""Pixels are averaged over blocks of this side: an outline that moved by a pixel is no change."""
+"""Pixels are averaged over blocks of this side, so that outlines moved by a pixel do not count."""
 
 INSTANTS: Final = (0.25, 0.75)
-"""Which frames are compared, in parts of the shot."""
+"""The frames that are compared, as fractions of the shot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """From one take to another.
+    """The difference between two takes.
 
-    `scene` is the mean absolute difference of the scenes' numbers as latents, which weigh them by how much
-    they show, over camera, set, and the characters and things that either shows; `parts` are those of
-    `PARTS`. `pixels` is the mean absolute difference of sRGB channels, 0–1, `area` the part of the picture
-    with a channel that changed by `STEP` or more.
+    `scene` is the mean absolute difference of the scenes' parameters in latent units, which weigh them by how
+    visible they are, over camera, set, and the characters and props of either take. `parts` has those of
+    `PARTS`. `pixels` is the mean absolute difference of sRGB channels, 0–1; `area` is the share of the
+    picture with a channel that changed by `CHANNEL_CHANGE` or more.
     """
 
     scene: float
@@ -89,12 +95,12 @@ class Change:
 
     @property
     def visible(self) -> bool:
-        """In either: an accessory may be few pixels, and a pose is no part."""
+        """In scene or pixels: an accessory may be few pixels, and poses are not in `PARTS`."""
         return self.seen_in_scene or self.seen_in_pixels
 
 
 class Comparison:
-    """Compares takes with one of their shot, which is cleaned and painted once."""
+    """Compares one take with others of the same shot; it is painted once."""
 
     def __init__(self, take: Scene) -> None:
         self._codec = AnimaticCodec(SIZE, 6.0)
@@ -102,13 +108,13 @@ class Comparison:
         self._pictures = self._paint(take)
 
     def with_take(self, other: Scene) -> Change:
-        """The change to another take, as long as this one."""
+        """The change to another take of the same length."""
         drawn = Timeline(other).drawn()
         difference = np.abs(self._pictures - self._paint(other))
         return Change(
             scene=_numbers(self._drawn, drawn),
             pixels=float(difference.mean()),
-            area=float((difference.max(axis=-1) >= STEP).mean()),
+            area=float((difference.max(axis=-1) >= CHANNEL_CHANGE).mean()),
             parts=compare(self._drawn, drawn),
         )
 
@@ -123,13 +129,13 @@ class Comparison:
 
 
 def compare(one: Scene, other: Scene) -> dict[str, float]:
-    """The parts of `PARTS`, of scenes as they are drawn."""
+    """The differences listed in `PARTS`, of drawn scenes."""
     ones, others = cast_of(one), cast_of(other)
     looks = [(look(ones[cast]), look(others[cast])) for cast in ones.keys() & others.keys()]
     tracks = [(ones[cast], others[cast]) for cast in ones.keys() & others.keys()]
     (kind, tint, layout), (other_kind, other_tint, other_layout) = place(one), place(other)
     gain = {field.name: field.gain for field in one.set.fields}
-    held, other_held = (sorted(kind for kind, _ in things(scene)) for scene in (one, other))
+    held, other_held = (sorted(kind for kind, _ in props(scene)) for scene in (one, other))
     return {
         "cast": float(len(ones.keys() ^ others.keys())),
         "shape": float(sum(a.shape != b.shape for a, b in looks)),
@@ -154,21 +160,21 @@ def _camera(one: Track, other: Track) -> float:
 
 
 def _unmatched(one: list[int], other: list[int]) -> int:
-    """How many of either list the other does not hold."""
+    """The number of entries of either list without a match in the other."""
     kinds = {*one, *other}
     return sum(abs(one.count(kind) - other.count(kind)) for kind in kinds)
 
 
 def _numbers(one: Scene, other: Scene) -> float:
-    """Mean absolute difference as latents, of all that is there in either."""
+    """Mean absolute difference in latent units, over everything present in either scene."""
     pairs = [(one.camera, other.camera), (one.set, other.set)]
     ones, others = cast_of(one), cast_of(other)
-    nobody = Scene.empty(len(one))
+    absent = Scene.empty(len(one))
     for cast in ones.keys() | others.keys():
         here, there = ones.get(cast), others.get(cast)
         known = here or there
         assert known is not None
-        pairs.append((here or nobody.track(known.slot), there or nobody.track(known.slot)))
+        pairs.append((here or absent.track(known.slot), there or absent.track(known.slot)))
     for prop, other_prop in zip(one.props, other.props, strict=True):
         if max(prop["presence"].max(), other_prop["presence"].max()) > 0.5:
             pairs.append((prop, other_prop))

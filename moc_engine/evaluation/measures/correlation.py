@@ -1,9 +1,9 @@
-"""How well one number foretells another: rank correlation and the area under the ROC curve, story by story.
+"""How well one number predicts another: rank correlation and area under the ROC curve, with intervals.
 
-Intervals are 95%, by a bootstrap over whole stories, whose findings are not independent. A resample is a
-weight for each finding, so that all of them are one product of matrices.
+Intervals are 95%, by a bootstrap over whole stories, since the values of a story are not independent. A
+resample is a weight for each value, so that all resamples are computed as one matrix product.
 
-Shapes: P findings, R resamples.
+Shapes: P values, R resamples.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from moc_engine.evaluation.measures.outcomes import RESAMPLES
+from moc_engine.evaluation.measures.scores import RESAMPLES
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure with its 95% interval; NaN where there is nothing to tell it from."""
+    """A value with its 95% interval; NaN without data."""
 
     value: float
     low: float
@@ -29,26 +29,24 @@ class Estimate:
 
 
 def spearman(one: ArrayLike, other: ArrayLike) -> float:
-    """Spearman's rank correlation, ties at their mean rank; NaN where either is constant."""
+    """Spearman's rank correlation, ties at their mean rank; NaN if either is constant."""
     return float(_spearman(np.asarray(one, float), np.asarray(other, float), np.ones((1, np.size(one))))[0])
 
 
 def auc(scores: ArrayLike, positive: ArrayLike) -> float:
-    """How often a positive scores above a negative, ties half: 1 tells all apart, .5 none; NaN for want of
-    either."""
+    """The share of pairs in which a positive scores above a negative, ties count half; NaN without both."""
     positive = np.asarray(positive, bool)
     return float(_auc(np.asarray(scores, float), positive, np.ones((1, positive.size)))[0])
 
 
 def over_stories(one: ArrayLike, other: ArrayLike, stories: ArrayLike) -> Estimate:
-    """Spearman's correlation over all findings; `stories` (P,) says whose they are, as in
-    `story_weights`."""
+    """Spearman's correlation over all values; `stories` (P,) are their stories, as in `story_weights`."""
     one, other = np.asarray(one, float), np.asarray(other, float)
     return _estimate(*(_spearman(one, other, weights) for weights in story_weights(stories)))
 
 
 def auc_over_stories(scores: ArrayLike, positive: ArrayLike, stories: ArrayLike) -> Estimate:
-    """As `auc`, with its interval."""
+    """`auc` with its interval."""
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
     return _estimate(*(_auc(scores, positive, weights) for weights in story_weights(stories)))
 
@@ -56,7 +54,7 @@ def auc_over_stories(scores: ArrayLike, positive: ArrayLike, stories: ArrayLike)
 def within_groups(one: ArrayLike, other: ArrayLike, groups: ArrayLike, stories: ArrayLike) -> Estimate:
     """The mean of Spearman's correlations within each group, such as the pairs of one shot.
 
-    Groups of fewer than three findings, or that are constant, tell nothing and are left out.
+    Groups of fewer than three values and constant groups are left out.
     """
     one, other = np.asarray(one, float), np.asarray(other, float)
     groups, stories = np.asarray(groups), np.asarray(stories)
@@ -79,7 +77,7 @@ def mean_over_stories(values: Sequence[float], stories: ArrayLike) -> Estimate:
 
 
 def ratio_over_stories(part: ArrayLike, whole: ArrayLike, stories: ArrayLike) -> Estimate:
-    """What share of the findings that are `whole` are `part` too; NaN where none is."""
+    """The share of `part` among the values that are `whole`; NaN if none is."""
     whole = np.asarray(whole, float)
     both = np.asarray(part, float) * whole
     with np.errstate(invalid="ignore"):
@@ -87,9 +85,9 @@ def ratio_over_stories(part: ArrayLike, whole: ArrayLike, stories: ArrayLike) ->
 
 
 def story_weights(stories: ArrayLike) -> tuple[Floats, Floats]:
-    """Weights of findings (1, P) as they are, and (R, P) with stories drawn anew; the same every time.
+    """Weights of the values: (1, P) unchanged, and (R, P) with resampled stories, by a fixed seed.
 
-    Findings about two things, `stories` (P, 2), count as often as both of their stories are drawn.
+    A value about two stories, `stories` (P, 2), is weighted by how often both are drawn.
     """
     names = np.asarray(stories)
     if not names.size:
@@ -125,7 +123,7 @@ def _spearman(one: Floats, other: Floats, weights_RP: Floats) -> Floats:
 
 
 def _ranks(values: Floats, weights_RP: Floats) -> Floats:
-    """(R, P): the weight below a value, and half of that at it."""
+    """(R, P): the weight below each value, plus half of the weight equal to it."""
     _, group = np.unique(values, return_inverse=True)
     order = np.argsort(group, kind="stable")
     first = np.flatnonzero(np.diff(group[order], prepend=-1))
@@ -135,7 +133,7 @@ def _ranks(values: Floats, weights_RP: Floats) -> Floats:
 
 
 def _auc(scores: Floats, positive: NDArray[np.bool_], weights_RP: Floats) -> Floats:
-    """(R,): Mann and Whitney's U over all pairs, by the positives' ranks."""
+    """(R,): the Mann–Whitney U over all pairs, from the ranks of the positives."""
     if not scores.size:
         return np.full(len(weights_RP), np.nan)
     of_positive = weights_RP * positive

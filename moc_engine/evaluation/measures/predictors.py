@@ -1,7 +1,7 @@
-"""Numbers of a routing trace that may tell how much a shot would change without one of its context takes.
+"""Values of a routing trace that may predict how much a shot changes without one of its context takes.
 
-Each maps the numbers of the context shots to a value, more meaning more; what they are worth is measured by
-`influence`.
+Each maps the numbers of the context shots to a value, larger meaning more; `influence` measures how well each
+predicts.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ import numpy as np
 from moc_engine.trace.record import EMPTY, ONE, Floats, RoutingTrace
 
 CONTEXT_SHARE: Final = "share of context"
-"""The share of a take in what the shot drew from all it could look at."""
+"""A take's share of the attention that a shot gave to its context."""
 
-LARGEST_SHOWN: Final = "largest share of a shown query chunk"
-"""What foretells best, and the studio goes by: the most that any one thing in the picture drew from a take,
-of what it drew from the context. A mean over all places dilutes it with those that show nothing. Over 1,400
-pairs its AUC of telling visible changes is .91, that of the share of context .79 (`moc-studio eval
-influence`)."""
+LARGEST_SHOWN: Final = (
+    "largest share of a shown query chunk"
+    """The best predictor, and the one the studio
+uses: the largest share of a take in the context attention of any one character, prop or set in the picture. A
+mean over the whole picture is diluted by empty slots. See `evaluation/RESULTS.md` for how well it
+predicts."""
+)
 
 
 def predictors(trace: RoutingTrace) -> dict[str, dict[int, float]]:
     """By name and context shot.
 
-    share of context       of a take, in what the shot drew from all it could look at
-    share of all attention the same with what stayed in the shot in the denominator
+    share of context       a take's share of the attention given to the context
+    share of all attention the same, with attention to the own shot in the denominator
     first, last steps      share of context in the first and in the last recorded group of steps
     layer n                share of context in one layer
-    shown chunks           share of context among query and context chunks that show something
+    shown chunks           share of context among query and context chunks that are not empty
     largest chunk          the share of a take's strongest chunk instead of the sum of its chunks
-    largest … query chunk  the largest share of context of any one query chunk, or of one that shows something
+    largest … query chunk  the largest share of context of any one query chunk, or of any that is not empty
     largest head           the largest share of context of any one head
-    times chosen           the share of a take's chunks in all that was chosen, whatever weight it then got
+    times chosen           the share of a take's chunks among all selected chunks, whatever their attention
     """
     history = np.array([chunk.kind == "history" for chunk in trace.context])
     shots = np.array([chunk.shot for chunk in trace.context])[history]
-    there = np.array([not chunk.name.endswith(EMPTY) for chunk in trace.context])[history]
-    asking = np.array([not chunk.name.endswith(EMPTY) for chunk in trace.query])
+    nonempty = np.array([not chunk.name.endswith(EMPTY) for chunk in trace.context])[history]
+    shown = np.array([not chunk.name.endswith(EMPTY) for chunk in trace.query])
     tokens = np.array([chunk.tokens for chunk in trace.query], dtype=float)
     numbers = np.unique(shots)
     member = (shots[:, None] == numbers).astype(float)  # (C, shots)
@@ -50,7 +52,7 @@ def predictors(trace: RoutingTrace) -> dict[str, dict[int, float]]:
     by_head = np.average(trace.table / ONE, axis=2, weights=trace.weights)
     by_head = np.average(by_head, axis=2, weights=tokens)[..., history].reshape(-1, len(shots))
     last = len(trace.step_groups) - 1
-    of_shown = np.average(by_query, axis=0, weights=tokens * asking) if asking.any() else shares
+    of_shown = np.average(by_query, axis=0, weights=tokens * shown) if shown.any() else shares
     found: dict[str, Floats] = {
         CONTEXT_SHARE: _parts(shares @ member),
         "share of all attention": shares @ member,
@@ -59,10 +61,10 @@ def predictors(trace: RoutingTrace) -> dict[str, dict[int, float]]:
         **{
             f"share of context, layer {layer + 1}": _parts(row @ member) for layer, row in enumerate(by_layer)
         },
-        "share of context, shown chunks": _parts((of_shown * there) @ member),
+        "share of context, shown chunks": _parts((of_shown * nonempty) @ member),
         "largest chunk": (shares[:, None] * member).max(axis=0) / max(shares.sum(), 1e-12),
         "largest share of a query chunk": _parts(by_query @ member).max(axis=0),
-        LARGEST_SHOWN: _parts((by_query[asking] * there) @ member).max(axis=0, initial=0.0),
+        LARGEST_SHOWN: _parts((by_query[shown] * nonempty) @ member).max(axis=0, initial=0.0),
         "largest share of a head": _parts(by_head @ member).max(axis=0),
         "times chosen": _parts(trace.counts()[history] @ member),
     }
@@ -70,9 +72,9 @@ def predictors(trace: RoutingTrace) -> dict[str, dict[int, float]]:
 
 
 def baselines(shot: int, common: Mapping[int, int]) -> dict[str, dict[int, float]]:
-    """What could be told without a trace: how near a context shot is, and how much it has in common.
+    """Predictors that need no trace: how near a context shot is, and how much it has in common.
 
-    `common` counts, for each context shot, the cast members and the set that it shares with the shot.
+    `common` counts, for each context shot, the cast members and sets it shares with the shot.
     """
     return {
         "nearness (no trace)": {source: float(source - shot) for source in common},
@@ -81,7 +83,7 @@ def baselines(shot: int, common: Mapping[int, int]) -> dict[str, dict[int, float
 
 
 def _parts(amounts: Floats) -> Floats:
-    """As parts of their sum along the last axis; nothing of nothing is nothing."""
+    """Shares of their sum along the last axis; zero if the sum is zero."""
     total = amounts.sum(axis=-1, keepdims=True)
     parts: Floats = np.divide(amounts, total, out=np.zeros_like(amounts), where=total > 0)
     return parts

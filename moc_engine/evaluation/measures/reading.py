@@ -1,8 +1,8 @@
-"""Reads a take back: who is in it, how they look, what they do and how the camera moves.
+"""Reads a take: who is in it, how they look, what they do and how the camera moves.
 
-Takes are scenes as the codec draws them (`Timeline.drawn`); looks and places are read straight from them.
-What somebody does, how they feel and what the camera does is that of the world's own scenes which comes
-nearest: each of them is played as the world plays it and compared frame by frame.
+Takes are scenes as the codec draws them (`Timeline.drawn`). Looks and sets are read directly. Actions,
+expressions and camera moves are classified: each candidate is staged as the world stages it, and the one
+nearest to the take, frame by frame, is the result.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ from moc_engine.models.animatic.timeline import Timeline
 Values = NDArray[np.float64]
 
 GREY: Final = np.array([0.7, 0.0, 0.0])
-"""What colours are stored relative to, in OKLab."""
+"""The OKLab colour that stored colours are relative to."""
 
-SAME_FILM: Final = 0.12
-"""Camera moves that differ by no more, as latents, look the same: 1.5% of a wide frame's width."""
+COLOUR_TOLERANCE: Final = 0.1
+"""Colours that differ by less look the same: mean absolute difference of linear channels, 0–1."""
+
+GROWTH_TOLERANCE: Final = 0.25
+"""Sizes that differ by less look the same, in log2."""
+
+CAMERA_TOLERANCE: Final = 0.12
+"""Camera moves that differ by no more look the same, in latent units: 1.5% of a wide frame's width."""
 
 _MOTION: Final = {
     "near_hand": 1.0,
@@ -45,17 +51,17 @@ _MOTION: Final = {
     "tuck": 1.0,
     "doze": 1.0,
 }
-"""The fields that tell actions apart, with their weights; the way along the stage comes beside them."""
+"""The fields that distinguish actions, with their weights; the position along the stage is added to them."""
 
-_NOBODY: Final = Look(
+_PLACEHOLDER: Final = Look(
     shape=0, accessory=None, body=(0.0, 0.0, 0.0), body_name="red", accent=(0.0, 0.0, 0.0), accent_name="blue"
 )
-_NOWHERE: Final = Place(kind=0, tint=(0.0, 0.0), layout=(0.0,) * 6)
+_EMPTY_SET: Final = Place(kind=0, tint=(0.0, 0.0), layout=(0.0,) * 6)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a take shows of a character: shape, what it wears, linear colours, log2 of its size."""
+class ObservedLook:
+    """A character's look in a take: shape, accessories, linear colours, log2 of its size."""
 
     shape: int
     accessory: frozenset[int]
@@ -65,16 +71,16 @@ class Seen:
 
 
 def cast_of(take: Scene) -> dict[int, Track]:
-    """The track that shows each cast member in a take; the first, should two show the same."""
+    """The track of each cast member in a take; the first one if two tracks show the same member."""
     found: dict[int, Track] = {}
     for track in _present(take):
         found.setdefault(int(_end(track, "cast").argmax()), track)
     return found
 
 
-def look(track: Track) -> Seen:
-    """How a character looks at the end of a take."""
-    return Seen(
+def look(track: Track) -> ObservedLook:
+    """A character's look at the end of a take."""
+    return ObservedLook(
         shape=int(_end(track, "shape").argmax()),
         accessory=frozenset(np.flatnonzero(_end(track, "accessory") > 0.5).tolist()),
         body=linear_from_lab(_end(track, "body") + GREY),
@@ -84,19 +90,19 @@ def look(track: Track) -> Seen:
 
 
 def count(take: Scene) -> int:
-    """How many characters a take shows, whoever they are."""
+    """The number of characters in a take."""
     return len(_present(take))
 
 
-def things(take: Scene) -> Iterator[tuple[int, Track]]:
-    """The props in a take, by kind."""
+def props(take: Scene) -> Iterator[tuple[int, Track]]:
+    """The props in a take: kind and track."""
     for track in take.props:
         if _end(track, "presence")[0] > 0.5:
             yield int(_end(track, "kind").argmax()), track
 
 
 def place(take: Scene) -> tuple[int, Values, Values]:
-    """A take's set, its tint and its layout, the latter two as latent numbers."""
+    """The kind of a take's set, its tint and its layout, the latter two in latent units."""
     gains = {f.name: f.gain for f in take.set.fields}
     kind = int(take.set["kind"].mean(axis=0).argmax())
     tint, layout = (
@@ -106,21 +112,21 @@ def place(take: Scene) -> tuple[int, Values, Values]:
 
 
 def colour_name(linear: Values) -> str:
-    """The named colour nearest to linear channels, by the distance in OKLab."""
+    """The named colour nearest to linear channels, by distance in OKLab."""
     shown = lab_from_linear(linear)
     return min(NAMED, key=lambda name: float(((_named(name) - shown) ** 2).sum()))
 
 
 @lru_cache
 def _named(name: str) -> Values:
-    """A named colour in OKLab, brought into the gamut as what is shown."""
+    """A named colour in OKLab, clipped to the gamut as shown colours are."""
     return lab_from_linear(linear_from_lab(lab_from_lch(NAMED[name])))
 
 
 def action(track: Track, script: ShotScript, index: int) -> tuple[str, int]:
-    """What actor `index` of a script does on a track, and which way it goes or faces (-1 left, +1 right)."""
+    """The action of actor `index` of a script on a track, and its direction (-1 left, +1 right)."""
     shown = motion(track)
-    part = _Part(
+    role = _Role(
         slot=CHARACTER_SLOTS.index(track.slot),
         actors=len(script.actors),
         frames=len(shown),
@@ -128,13 +134,13 @@ def action(track: Track, script: ShotScript, index: int) -> tuple[str, int]:
         framing=script.framing,
         held=next((p.kind for p in script.props if p.actor == index and p.manner == "held"), None),
     )
-    played = {(name, facing): _played(name, facing, part) for name in ACTIONS for facing in (-1, 1)}
-    return min(played, key=lambda key: float(((shown - played[key]) ** 2).sum()))
+    candidates = {(name, facing): _staged(name, facing, role) for name in ACTIONS for facing in (-1, 1)}
+    return min(candidates, key=lambda key: float(((shown - candidates[key]) ** 2).sum()))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
-    """What beside the action decides how a character moves."""
+class _Role:
+    """What else than the action determines how a character moves."""
 
     slot: int
     actors: int
@@ -145,17 +151,17 @@ class _Part:
 
 
 @lru_cache(maxsize=4096)
-def _played(name: str, facing: int, part: _Part) -> Values:
-    """The motion of an action as the world plays it."""
-    actor = Actor(cast=0, action=name, direction=facing, look=replace(_NOBODY, growth=part.growth))
+def _staged(name: str, facing: int, role: _Role) -> Values:
+    """The motion of an action as the world stages it."""
+    actor = Actor(cast=0, action=name, direction=facing, look=replace(_PLACEHOLDER, growth=role.growth))
     script = ShotScript(
-        place=_NOWHERE,
-        actors=(actor,) * max(part.actors, part.slot + 1),
-        props=() if part.held is None else (_in_hand(part.held, part.slot),),
-        framing=part.framing,
+        place=_EMPTY_SET,
+        actors=(actor,) * max(role.actors, role.slot + 1),
+        props=() if role.held is None else (_in_hand(role.held, role.slot),),
+        framing=role.framing,
     )
-    scene = stage(script, part.frames, np.random.default_rng(0))
-    return motion(Timeline(scene).drawn().characters[part.slot])
+    scene = stage(script, role.frames, np.random.default_rng(0))
+    return motion(Timeline(scene).drawn().characters[role.slot])
 
 
 def _in_hand(kind: int, actor: int) -> PropUse:
@@ -163,7 +169,7 @@ def _in_hand(kind: int, actor: int) -> PropUse:
 
 
 def motion(track: Track) -> Values:
-    """(F, M), frame by frame: the fields of `_MOTION`, and the way along the stage in body heights."""
+    """(F, M): the fields of `_MOTION` and the position along the stage in body heights, frame by frame."""
     columns = [
         track[name].astype(np.float64).reshape(len(track[name]), -1) * weight
         for name, weight in _MOTION.items()
@@ -173,7 +179,7 @@ def motion(track: Track) -> Values:
 
 
 def expression(track: Track) -> str:
-    """Which of the expressions a caption can ask for a face shows."""
+    """The expression that a face shows, of those that captions can name."""
     gains = {f.name: f.gain for f in track.fields}
     return min(
         EXPRESSIONS,
@@ -184,18 +190,18 @@ def expression(track: Track) -> str:
 
 
 def camera(take: Scene, script: ShotScript) -> frozenset[str]:
-    """The camera move a take is nearest to, with all that its characters make the same to the eye.
+    """The camera move nearest to a take, and all moves that look the same with these characters.
 
-    Who follows somebody that hardly moves holds still.
+    Following a character that hardly moves looks like a static camera.
     """
-    shown = _filmed(take)
-    moves = {name: _filmed(_refilmed(take, script, name)) for name in CAMERAS}
+    shown = _camera_path(take)
+    moves = {name: _camera_path(_with_camera(take, script, name)) for name in CAMERAS}
     nearest = min(moves.values(), key=lambda move: float(((shown - move) ** 2).mean()))
-    return frozenset(name for name, move in moves.items() if np.abs(move - nearest).max() <= SAME_FILM)
+    return frozenset(name for name, move in moves.items() if np.abs(move - nearest).max() <= CAMERA_TOLERANCE)
 
 
-def _refilmed(take: Scene, script: ShotScript, move: str) -> Scene:
-    """The script's characters, wherever they are, filmed as the world does."""
+def _with_camera(take: Scene, script: ShotScript, move: str) -> Scene:
+    """The take's scene with the camera that the world gives the script, following the take's characters."""
     scene = Scene(take.values.copy())
     shown = cast_of(take)
     for index, actor in enumerate(script.actors):
@@ -205,8 +211,8 @@ def _refilmed(take: Scene, script: ShotScript, move: str) -> Scene:
     return scene
 
 
-def _filmed(take: Scene) -> Values:
-    """(F, 5): the camera's own numbers as latents, zoom from its mean."""
+def _camera_path(take: Scene) -> Values:
+    """(F, 5): the camera's values in latent units, zoom relative to its mean."""
     track = take.camera
     gains = {f.name: f.gain for f in track.fields}
     columns = {
@@ -217,17 +223,17 @@ def _filmed(take: Scene) -> Values:
 
 
 def framing(take: Scene, script: ShotScript) -> frozenset[str]:
-    """The framings a take's mean zoom is nearest to; several where so many actors leave no choice."""
+    """The framings nearest to a take's mean zoom; several if the number of actors makes them equal."""
     zooms: dict[str, float] = {}
     for name in FRAMINGS:
-        scene = _refilmed(take, replace(script, framing=name), script.camera or "static")
+        scene = _with_camera(take, replace(script, framing=name), script.camera or "static")
         zooms[name] = abs(float(scene.camera["zoom"].mean()) - float(take.camera["zoom"].mean()))
     least = min(zooms.values())
     return frozenset(name for name, distance in zooms.items() if distance <= least + 1e-6)
 
 
-def goes_right(wanted: Actor, shown: tuple[str, int]) -> bool:
-    """Whether a shown action and direction are those wanted; only walkers and runners go somewhere."""
+def matches_action(wanted: Actor, shown: tuple[str, int]) -> bool:
+    """Whether an action and its direction are as scripted; only walking and running have a direction."""
     name, facing = shown
     return name == wanted.action and (
         name not in MOVING or not wanted.direction or facing == wanted.direction
@@ -239,7 +245,7 @@ def _present(take: Scene) -> list[Track]:
 
 
 def _end(track: Track, name: str) -> Values:
-    """A field's mean over the last third of the take, when an event in it is over."""
+    """A field's mean over the last third of the take, after any event in it."""
     values = track[name].astype(np.float64).reshape(len(track[name]), -1)
     mean: Values = values[-max(1, len(values) // 3) :].mean(axis=0)
     return mean

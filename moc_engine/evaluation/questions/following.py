@@ -1,10 +1,10 @@
-"""Does the film show what its captions say? Each finding is 1 (shown) or 0 (not shown).
+"""Does the film show what its captions say? Each score is 1 (shown) or 0 (not shown).
 
-`METRICS`: present (a named character is there), count (so many characters and no more), setting, described
-(a described part of a look), event (what an event changes, once it is over), action (with the direction of
-those who go somewhere), expression, prop (a thing that is held, thrown or lies there), camera and framing.
-What a caption does not say is not examined, but for the set, which then stays that of the take before.
-Distances are those of the character in question; for what concerns the whole picture, the longest of all.
+`METRICS`: present (a named character is there), count (the right number of characters), setting, described (a
+described part of a look), event (the change that an event makes, once it is over), action (with its direction
+for walking and running), expression, prop (held, thrown or lying), camera and framing. Only what the caption
+says is scored, but for the set: without a mention it stays that of the previous take. Distances are those of
+the character in question, or the longest of all for what concerns the whole picture.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from moc_engine.evaluation.measures import reading
-from moc_engine.evaluation.measures.outcomes import Outcomes
-from moc_engine.evaluation.measures.reading import Seen
+from moc_engine.evaluation.measures.reading import ObservedLook
+from moc_engine.evaluation.measures.scores import Scores
 from moc_engine.models.animatic.scene import Scene, Track
 from moc_engine.models.animatic.script import GROWN, Actor, Event, Look
 from moc_engine.models.animatic.world import Story, StoryShot
@@ -33,10 +33,10 @@ METRICS: Final = (
 )
 
 
-def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
-    """Adds to `found` what the takes of one story show of what its captions say."""
-    before: int | None = None  # the set of the take before
-    last: dict[int, int] = {}  # the shot in which each cast member was seen last
+def score(story: Story, takes: Sequence[Scene], scores: Scores) -> None:
+    """Adds to `scores` how the takes of one story follow its captions."""
+    before: int | None = None  # the set of the previous take
+    last: dict[int, int] = {}  # the last shot of each cast member
     for number, (shot, take) in enumerate(zip(story.shots, takes, strict=True)):
         script = shot.script
         away = {a.cast: number - last[a.cast] for a in script.actors if a.cast in last}
@@ -45,53 +45,53 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
         place = reading.place(take)[0]
         wanted = script.place.kind if shot.place_told else before
         if wanted is not None:
-            found.add("setting", place == wanted, shot.place_absence)
+            scores.add("setting", place == wanted, shot.place_absence)
         before = place
-        found.add("count", reading.count(take) == len(script.actors), longest)
+        scores.add("count", reading.count(take) == len(script.actors), longest)
         for index, actor in enumerate(script.actors):
             track, absence = shown.get(actor.cast), away.get(actor.cast)
-            found.add("present", track is not None, absence)
-            _examine_look(shot, actor, None if track is None else reading.look(track), absence, found)
-            _examine_play(shot, index, track, absence, found)
+            scores.add("present", track is not None, absence)
+            _score_look(shot, actor, None if track is None else reading.look(track), absence, scores)
+            _score_acting(shot, index, track, absence, scores)
             last[actor.cast] = number
-        things = [kind for kind, _ in reading.things(take)]
+        shown_props = [kind for kind, _ in reading.props(take)]
         for prop in script.props:
-            found.add("prop", prop.kind in things, longest)
+            scores.add("prop", prop.kind in shown_props, longest)
         if script.camera:
-            found.add("camera", script.camera in reading.camera(take, script), longest)
+            scores.add("camera", script.camera in reading.camera(take, script), longest)
         if script.framing:
-            found.add("framing", script.framing in reading.framing(take, script), longest)
+            scores.add("framing", script.framing in reading.framing(take, script), longest)
 
 
-def _examine_look(
-    shot: StoryShot, actor: Actor, seen: Seen | None, absence: int | None, found: Outcomes
+def _score_look(
+    shot: StoryShot, actor: Actor, seen: ObservedLook | None, absence: int | None, scores: Scores
 ) -> None:
     for part in shot.told.get(actor.cast, ()):
         if actor.event is None or part != actor.event.part:
-            found.add("described", seen is not None and _shows(part, actor.look, seen), absence)
+            scores.add("described", seen is not None and _shows(part, actor.look, seen), absence)
     if actor.event is not None:
-        found.add("event", seen is not None and _has_happened(actor.event, seen), absence)
+        scores.add("event", seen is not None and _has_happened(actor.event, seen), absence)
 
 
-def _examine_play(
-    shot: StoryShot, index: int, track: Track | None, absence: int | None, found: Outcomes
+def _score_acting(
+    shot: StoryShot, index: int, track: Track | None, absence: int | None, scores: Scores
 ) -> None:
-    """Action and expression; those in an event or a throw move by its rules, and smile or cry.
+    """Action and expression. During an event or a throw the character moves by its rules, so only then not.
 
-    Who is only said to be there, or to be sad, need not stand still for it.
+    A character that is only named, or only said to be sad, need not stand still.
     """
     script, actor = shot.script, shot.script.actors[index]
-    busy = any(p.actor == index and p.manner == "thrown" for p in script.props)
-    unsaid = actor.action == "stand" and " stands" not in shot.caption
-    if actor.event is None and not busy and not unsaid:
-        right = track is not None and reading.goes_right(actor, reading.action(track, script, index))
-        found.add("action", right, absence)
+    throwing = any(p.actor == index and p.manner == "thrown" for p in script.props)
+    implied = actor.action == "stand" and " stands" not in shot.caption
+    if actor.event is None and not throwing and not implied:
+        right = track is not None and reading.matches_action(actor, reading.action(track, script, index))
+        scores.add("action", right, absence)
     if actor.expression is not None:
         shows = track is not None and reading.expression(track) == actor.expression
-        found.add("expression", shows, absence)
+        scores.add("expression", shows, absence)
 
 
-def _shows(part: str, look: Look, seen: Seen) -> bool:
+def _shows(part: str, look: Look, seen: ObservedLook) -> bool:
     match part:
         case "shape":
             return seen.shape == look.shape
@@ -103,7 +103,7 @@ def _shows(part: str, look: Look, seen: Seen) -> bool:
             return reading.colour_name(seen.accent) == look.accent_name
 
 
-def _has_happened(event: Event, seen: Seen) -> bool:
+def _has_happened(event: Event, seen: ObservedLook) -> bool:
     match event.kind:
         case "gains":
             return seen.accessory == {event.accessory}

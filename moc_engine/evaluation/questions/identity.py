@@ -1,17 +1,17 @@
-"""Do the model's own features tell who looks alike? Held against the world's truth, layer by layer.
+"""Do the model's own features tell who looks alike? Compared with the true looks, layer by layer.
 
-Every appearance of a cast member, in the world's own scenes and in generated takes of the same captions, has
-a look that can be read from the drawn scene, and a vector of features (`moc_engine.render.portraits`). Two of
-them have a distance of looks and one of vectors. What a studio asks is whether somebody still looks the same
-in another take of the same film, so the reading is chosen by such pairs: of one name and one film, where
-nothing but the look tells them apart. Pairs of one name in any films, which seldom look the
-same, and all pairs are told beside them.
+Every appearance of a cast member or set, in the world's own scenes and in generated takes of the same
+captions, has a look that is read from the drawn scene, and feature vectors (`moc_engine.render.features`).
+Two appearances have a distance of looks and one of vectors. The studio asks whether a character still looks
+the same in another take of the same film, so the best layer, kind, noise level and metric are chosen by pairs
+of the same name in the same film, where only the look differs. Pairs of the same name in any film, which
+seldom look the same, and all pairs are reported too.
 
-A model whose tokens have no names must find whom a caption names by its own attention: portraits
-made so (`moc_engine.render.portraits.portraits`) are told beside the vectors
-of the tokens that are known to show somebody.
+A model whose tokens have no names must find the character named in a caption by its own attention: such
+portraits (`moc_engine.render.portraits`) are reported beside the vectors of tokens that are known to show the
+character.
 
-Every other story chooses the reading, the rest are for its figures.
+Every other story is used to choose, the rest for the results.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.generation.settings import EvaluationSettings
+from moc_engine.evaluation.generation.stories import generate
 from moc_engine.evaluation.measures.correlation import Estimate, auc, auc_over_stories, over_stories, spearman
-from moc_engine.evaluation.measures.reading import Values, cast_of, look, place
-from moc_engine.evaluation.playback import play
-from moc_engine.evaluation.questions.recall import SAME_COLOUR
+from moc_engine.evaluation.measures.reading import COLOUR_TOLERANCE, Values, cast_of, look, place
 from moc_engine.models.animatic.model import AnimaticPipeline
 from moc_engine.models.animatic.scene import CHARACTER_SLOTS, SET_SLOT, SLOTS, Scene
 from moc_engine.models.animatic.timeline import Timeline
@@ -38,35 +37,35 @@ from moc_engine.render.features import features
 from moc_engine.render.portraits import pooled, portraits
 
 NOISES: Final = (0.0, 0.1, 0.25, 0.5, 0.75)
-SAME_LAYOUT: Final = 0.1
-SAME_TINT: Final = 0.02
-"""How near the layout (±1) and the tint (OKLab) of a set must come to be the same."""
+LAYOUT_TOLERANCE: Final = 0.1
+TINT_TOLERANCE: Final = 0.02
+"""Sets whose layout (±1) and tint (OKLab) differ by less look the same."""
 
-GROUP: Final = 10
+BATCH: Final = 10
 
 Source = Literal["drawn", "generated"]
 Subject = Literal["character", "set"]
 Metric = Literal["cosine", "correlation", "euclidean"]
 SOURCES: Final[tuple[Source, ...]] = ("drawn", "generated")
 METRICS: Final[tuple[Metric, ...]] = ("cosine", "correlation", "euclidean")
-"""Distances of vectors; correlation is the cosine distance of vectors less their own means."""
+"""Distances of vectors; correlation is the cosine distance after subtracting each vector's mean."""
 
 Among = Literal["all", "one name", "one name, one film"]
 AMONG: Final[tuple[Among, ...]] = get_args(Among)
 
-Place = tuple[int, str, float]
-"""Where features are read: layer, kind, noise level. Layer -1 is none: the latents themselves, portraits."""
-LATENTS: Final[Place] = (-1, "latents", 0.0)
-PORTRAIT: Final[Place] = (-1, "portrait", 0.0)
-"""Of cast members whom the shot's caption names."""
+Feature = tuple[int, str, float]
+"""Which features: layer, kind, noise level. Layer -1 stands for no layer: the latents, and portraits."""
+LATENTS: Final[Feature] = (-1, "latents", 0.0)
+PORTRAIT: Final[Feature] = (-1, "portrait", 0.0)
+"""For cast members that the shot's caption names."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Appearance:
-    """Somebody, or a set, in one take.
+    """A character or set in one take.
 
-    `name` is the cast index or the kind of set, `truth` the numbers of its look as `subjects` weighs them,
-    `vectors` are those (E,) that were read, by place.
+    `name` is the cast index or the kind of set, `truth` the values of its look as weighted by `subjects`,
+    `vectors` (E,) are the feature vectors.
     """
 
     story: int
@@ -75,15 +74,16 @@ class Appearance:
     subject: Subject
     name: int
     truth: Values
-    vectors: Mapping[Place, NDArray[np.float32]]
+    vectors: Mapping[Feature, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
-    """What a reading scored on the choosing stories, over pairs of one name and one film.
+class Candidate:
+    """A feature and metric with their scores on the stories to choose by, over pairs of one name and one
+    film.
 
-    Spearman's correlation with the distance of looks, and the AUC of telling other looks from the same, as
-    means over both sources.
+    Spearman's correlation with the distance of looks, and the AUC of telling different looks from the same,
+    as means over both sources.
     """
 
     layer: int
@@ -95,11 +95,11 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """A reading's figures on the other stories.
+class Result:
+    """The results of one feature and metric on the other stories.
 
-    `same` is the part of pairs that look the same; `right` the mean of the parts of same and of other looks
-    that the threshold puts on the right side, NaN where there are not both.
+    `same` is the share of pairs that look the same. `balanced_accuracy` is the mean of the shares of same and
+    of different looks on the right side of the threshold; NaN without both.
     """
 
     source: Source
@@ -109,44 +109,45 @@ class Told:
     same: float
     correlation: Estimate
     auc: Estimate
-    right: float
+    balanced_accuracy: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """All that was tried, best first; the best reading and its figures; those of the latents themselves.
+    """All candidates, best first, and the results of the best one, of the latents and of portraits.
 
-    `threshold` is the distance from which on two characters look different, chosen with the reading;
-    portraits have one of their own.
+    From the distance `threshold` on two characters look different; it is chosen with the best candidate.
+    Portraits have their own.
     """
 
-    tried: tuple[Tried, ...]
-    best: Tried
+    candidates: tuple[Candidate, ...]
+    best: Candidate
     threshold: float
-    told: tuple[Told, ...]
-    latents: tuple[Told, ...]
+    results: tuple[Result, ...]
+    latents: tuple[Result, ...]
     portrait_threshold: float
-    portraits: tuple[Told, ...]
+    portraits: tuple[Result, ...]
 
 
 def collect(
     backbone: Backbone,
     pipeline: AnimaticPipeline,
-    examination: Examination,
+    settings: EvaluationSettings,
     *,
     noises: Sequence[float] = NOISES,
-    report: Callable[[int], None] = lambda examined: None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> list[Appearance]:
     """All appearances in all stories; `backbone` and `pipeline` are the same animatic model.
 
-    `report` hears how many stories are done.
+    Calls `report` with the number of finished stories.
     """
     found: list[Appearance] = []
-    for start in range(0, examination.stories, GROUP):
-        numbers = range(start, min(start + GROUP, examination.stories))
-        stories = [examination.story(number) for number in numbers]
-        played = play(pipeline, stories, examination.playback, numbers=numbers).latents.float().cpu().numpy()
-        for number, story, takes in zip(numbers, stories, played, strict=True):
+    for start in range(0, settings.stories, BATCH):
+        numbers = range(start, min(start + BATCH, settings.stories))
+        stories = [settings.story(number) for number in numbers]
+        generated = generate(pipeline, stories, settings.generation, numbers=numbers)
+        latents = generated.latents.float().cpu().numpy()
+        for number, story, takes in zip(numbers, stories, latents, strict=True):
             drawn = [shot.scene.to_latents() for shot in story.shots]
             found.extend(appearances(backbone, story, number, "drawn", drawn, noises))
             found.extend(appearances(backbone, story, number, "generated", list(takes), noises))
@@ -162,12 +163,12 @@ def appearances(
     takes: Sequence[NDArray[np.float32]],
     noises: Sequence[float],
 ) -> Iterator[Appearance]:
-    """Those of one story in its takes, latents (F, S, CHANNELS) each."""
+    """The appearances of one story in its takes, latents (F, S, CHANNELS) each."""
     for shot, values in enumerate(takes):
         latents = torch.from_numpy(values).permute(2, 0, 1)[..., None].contiguous()
-        told = story.shots[shot]
-        captions = backbone.family.captions(story.global_caption, told.caption, story.cast)
-        tokens: dict[Place, torch.Tensor] = {LATENTS: latents[..., 0].permute(1, 2, 0).flatten(0, 1)}
+        caption = story.shots[shot].caption
+        captions = backbone.family.captions(story.global_caption, caption, story.cast)
+        tokens: dict[Feature, torch.Tensor] = {LATENTS: latents[..., 0].permute(1, 2, 0).flatten(0, 1)}
         for noise in noises:
             read = features(backbone, latents, captions, noise=noise)
             tokens |= {(layer, kind, noise): found for (layer, kind), found in read.tokens.items()}
@@ -177,7 +178,7 @@ def appearances(
                 backbone,
                 latents,
                 global_caption=story.global_caption,
-                caption=told.caption,
+                caption=caption,
                 cast=story.cast,
             )
         }
@@ -190,18 +191,19 @@ def appearances(
                 name=name,
                 truth=truth,
                 vectors={
-                    at: pooled(found, _of_slot(slot, len(found))).numpy() for at, found in tokens.items()
+                    feature: pooled(values, _of_slot(slot, len(values))).numpy()
+                    for feature, values in tokens.items()
                 }
                 | (named.get(story.cast[name], {}) if subject == "character" else {}),
             )
 
 
 def subjects(take: Scene) -> Iterator[tuple[Subject, int, int, Values]]:
-    """Whom a take shows, and its set: subject, name, slot, and the truth about the look.
+    """The characters and the set of a take: subject, name, slot, and the values of its true look.
 
-    Differences of truths sum to the distance of looks: for a character shape and accessories (each other one
-    counts 1), body and accent (mean absolute difference of linear channels, 0–1, each); for a set its kind,
-    its layout (half the mean difference) and its tint (five times, for it is within ±.1).
+    The absolute differences of these values sum to the distance of looks. Characters: shape and accessories
+    (1 for each different one), body and accent (mean absolute difference of linear channels, 0–1, each).
+    Sets: kind, layout (half the mean difference) and tint (five times, since it is within ±.1).
     """
     drawn = Timeline(take).drawn()
     for name, track in cast_of(drawn).items():
@@ -221,74 +223,80 @@ def subjects(take: Scene) -> Iterator[tuple[Subject, int, int, Values]]:
 
 
 def study(found: Sequence[Appearance]) -> Identity:
-    """Chooses the reading on stories of even number and gives its figures on those of odd number.
+    """Chooses feature and metric on stories with even numbers and measures them on those with odd numbers.
 
-    Raises `ValueError` where there are too few stories or shots for both.
+    Raises `ValueError` for too few stories or shots for both.
     """
     choosing = [_choosing(found, source) for source in SOURCES]
     pairs = [Pairs(those) for those in choosing if len(those) > 1]
     if not pairs or not any(a.story % 2 for a in found):
-        raise ValueError("stories: must be more, some to choose by and some to tell, or have more shots")
-    places = next(filter(None, choosing))[0].vectors.keys() - {LATENTS, PORTRAIT}
-    tried = [
-        Tried(layer=at[0], kind=at[1], noise=at[2], metric=metric, correlation=corr, auc=area)
-        for at in sorted(places)
+        raise ValueError("stories: more stories or shots are needed, to choose by and to measure")
+    features_read = next(filter(None, choosing))[0].vectors.keys() - {LATENTS, PORTRAIT}
+    candidates = [
+        Candidate(
+            layer=feature[0], kind=feature[1], noise=feature[2], metric=metric, correlation=corr, auc=area
+        )
+        for feature in sorted(features_read)
         for metric in METRICS
-        for corr, area in [np.mean([each.scores(at, metric) for each in pairs], axis=0).tolist()]
+        for corr, area in [np.mean([each.scores(feature, metric) for each in pairs], axis=0).tolist()]
     ]
-    tried.sort(key=lambda one: -np.nan_to_num(one.correlation + one.auc, nan=-9.0))
-    best = tried[0]
-    at = (best.layer, best.kind, best.noise)
+    candidates.sort(key=lambda one: -np.nan_to_num(one.correlation + one.auc, nan=-9.0))
+    best = candidates[0]
+    feature = (best.layer, best.kind, best.noise)
+    threshold = _threshold(pairs, feature, best.metric)
     named = [a for a in found if PORTRAIT in a.vectors]
     named_pairs = [Pairs(those) for source in SOURCES if len(those := _choosing(named, source)) > 1]
     portrait_threshold = _threshold(named_pairs, PORTRAIT, "cosine") if named_pairs else float("nan")
     return Identity(
-        tried=tuple(tried),
+        candidates=tuple(candidates),
         best=best,
-        threshold=_threshold(pairs, at, best.metric),
-        told=tuple(figures(found, at, best.metric, _threshold(pairs, at, best.metric))),
-        latents=tuple(figures(found, LATENTS, best.metric, _threshold(pairs, LATENTS, best.metric))),
+        threshold=threshold,
+        results=tuple(results(found, feature, best.metric, threshold)),
+        latents=tuple(results(found, LATENTS, best.metric, _threshold(pairs, LATENTS, best.metric))),
         portrait_threshold=portrait_threshold,
-        portraits=tuple(figures(named, PORTRAIT, "cosine", portrait_threshold)),
+        portraits=tuple(results(named, PORTRAIT, "cosine", portrait_threshold)),
     )
 
 
 def _choosing(found: Iterable[Appearance], source: Source) -> list[Appearance]:
-    """The characters to choose by: those of stories of even number."""
+    """The characters to choose by: those of stories with even numbers."""
     return [a for a in found if a.story % 2 == 0 and a.subject == "character" and a.source == source]
 
 
-def _threshold(pairs: Iterable[Pairs], at: Place, metric: Metric) -> float:
-    """The distance that tells same and other looks best, among pairs of one name and one film.
+def _threshold(pairs: Iterable[Pairs], feature: Feature, metric: Metric) -> float:
+    """The distance that best separates same from different looks, over pairs of one name and one film.
 
-    By the mean of the two parts on the right side (Youden, 1950).
+    Best by balanced accuracy (Youden, 1950).
     """
     counted = [(each, each.among("one name, one film")) for each in pairs]
-    far = np.concatenate([each.distances(at, metric)[those] for each, those in counted])
+    far = np.concatenate([each.distances(feature, metric)[those] for each, those in counted])
     same = np.concatenate([each.same[those] for each, those in counted])
-    tried = np.unique(far) if len(far) else np.zeros(1)
-    return float(tried[np.argmax([np.nan_to_num(_right(far, same, least)) for least in tried])])
+    thresholds = np.unique(far) if len(far) else np.zeros(1)
+    accuracies = [np.nan_to_num(_balanced_accuracy(far, same, threshold)) for threshold in thresholds]
+    return float(thresholds[np.argmax(accuracies)])
 
 
-def _right(far: Values, same: NDArray[np.bool_], least: float) -> float:
-    if same.all() or not same.any():  # or nothing there
+def _balanced_accuracy(far: Values, same: NDArray[np.bool_], threshold: float) -> float:
+    if same.all() or not same.any():  # also for no pairs
         return float("nan")
-    return float(((far[same] < least).mean() + (far[~same] >= least).mean()) / 2)
+    return float(((far[same] < threshold).mean() + (far[~same] >= threshold).mean()) / 2)
 
 
-def figures(found: Sequence[Appearance], at: Place, metric: Metric, threshold: float) -> Iterator[Told]:
-    """What a reading tells in the stories of odd number."""
+def results(
+    found: Sequence[Appearance], feature: Feature, metric: Metric, threshold: float
+) -> Iterator[Result]:
+    """The results of a feature and metric on stories with odd numbers."""
     for subject in ("character", "set"):
         for source in SOURCES:
             those = [a for a in found if a.story % 2 and a.source == source and a.subject == subject]
             if len(those) < 2:
                 continue
             pairs = Pairs(those)
-            far = pairs.distances(at, metric)
+            far = pairs.distances(feature, metric)
             for among in AMONG:
                 counted = pairs.among(among)
                 if counted.any():
-                    yield Told(
+                    yield Result(
                         source=source,
                         subject=subject,
                         among=among,
@@ -296,12 +304,12 @@ def figures(found: Sequence[Appearance], at: Place, metric: Metric, threshold: f
                         same=float(pairs.same[counted].mean()),
                         correlation=over_stories(far[counted], pairs.truth[counted], pairs.stories[counted]),
                         auc=auc_over_stories(far[counted], ~pairs.same[counted], pairs.stories[counted]),
-                        right=_right(far[counted], pairs.same[counted], threshold),
+                        balanced_accuracy=_balanced_accuracy(far[counted], pairs.same[counted], threshold),
                     )
 
 
 class Pairs:
-    """All pairs of some appearances of one kind of subject, P of them, in different takes."""
+    """All P pairs of appearances of one kind of subject in different takes."""
 
     def __init__(self, found: Sequence[Appearance]) -> None:
         self._found = found
@@ -318,16 +326,16 @@ class Pairs:
         self.same: NDArray[np.bool_] = _same(parts, found[0].subject)
 
     def among(self, among: Among) -> NDArray[np.bool_]:
-        """(P,): which pairs count."""
+        """(P,): which pairs are counted."""
         if among == "all":
             return np.ones_like(self._of_name)
         if among == "one name":
             return self._of_name
         return np.asarray(self._of_name & (self.stories[:, 0] == self.stories[:, 1]))
 
-    def distances(self, at: Place, metric: Metric) -> Values:
-        """(P,): between the vectors read at a place."""
-        vectors = np.stack([a.vectors[at] for a in self._found]).astype(np.float64)
+    def distances(self, feature: Feature, metric: Metric) -> Values:
+        """(P,): the distances between the vectors of a feature."""
+        vectors = np.stack([a.vectors[feature] for a in self._found]).astype(np.float64)
         if metric == "correlation":
             vectors = vectors - vectors.mean(axis=1, keepdims=True)
         products = vectors @ vectors.T
@@ -338,22 +346,22 @@ class Pairs:
         lengths = np.sqrt(squares)
         return np.asarray((1.0 - products / np.outer(lengths, lengths))[self._one, self._other])
 
-    def scores(self, at: Place, metric: Metric) -> tuple[float, float]:
+    def scores(self, feature: Feature, metric: Metric) -> tuple[float, float]:
         """Spearman's correlation and the AUC over pairs of one name and one film."""
         counted = self.among("one name, one film")
-        far = self.distances(at, metric)[counted]
+        far = self.distances(feature, metric)[counted]
         return spearman(far, self.truth[counted]), auc(far, ~self.same[counted])
 
 
 def _same(parts_PT: Values, subject: Subject) -> NDArray[np.bool_]:
-    """Whether two truths are the same to the eye, part by part."""
+    """Whether two looks are visibly the same, given the differences of their values."""
     if subject == "character":
         facts, body, accent = parts_PT[:, :11], parts_PT[:, 11:14], parts_PT[:, 14:]
-        same = (facts == 0).all(axis=1) & (body.sum(axis=1) < SAME_COLOUR)
-        return np.asarray(same & (accent.sum(axis=1) < SAME_COLOUR))
+        same = (facts == 0).all(axis=1) & (body.sum(axis=1) < COLOUR_TOLERANCE)
+        return np.asarray(same & (accent.sum(axis=1) < COLOUR_TOLERANCE))
     kind, layout, tint = parts_PT[:, :8], parts_PT[:, 8:14] * 12, parts_PT[:, 14:] / 2.5
-    same = (kind == 0).all(axis=1) & (layout.mean(axis=1) < SAME_LAYOUT)
-    return np.asarray(same & (tint.mean(axis=1) < SAME_TINT))
+    same = (kind == 0).all(axis=1) & (layout.mean(axis=1) < LAYOUT_TOLERANCE)
+    return np.asarray(same & (tint.mean(axis=1) < TINT_TOLERANCE))
 
 
 def _of_slot(slot: int, tokens: int) -> torch.Tensor:

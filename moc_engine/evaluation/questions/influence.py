@@ -1,12 +1,12 @@
-"""Does a take's share of attention tell how much a shot would change without it?
+"""Does a take's share of attention predict how much a shot would change without it?
 
-Held-out stories are rendered shot by shot; then each context shot of each shot is banned in turn, the shot is
-rendered again at the same noise, and what changed is measured (`change`). The numbers that a trace offers
-(`predictors`) are held against it: by rank over all pairs of shot and context shot, by rank within each shot,
-and as a threshold, the way the studio uses one.
+Held-out stories are generated shot by shot. Then each context shot of each shot is banned in turn, the shot
+is generated again from the same noise, and the change is measured (`change`). The values that a trace offers
+(`predictors`) are compared with it: by rank over all pairs of shot and context shot, by rank within each
+shot, and as a threshold, the way the studio uses one.
 
-Attention need not be influence: what a shot drew from one take another may hold as well, and then nothing
-changes when it is gone (Jain and Wallace, "Attention is not Explanation", 2019).
+Attention need not be influence: what a shot drew from one take, another take may hold as well, and then
+nothing changes without the first (Jain and Wallace, "Attention is not Explanation", 2019).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.generation.leave_one_out import ShotVariants, leave_one_out
+from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.measures.change import PARTS, Change, Comparison
 from moc_engine.evaluation.measures.correlation import (
     Estimate,
@@ -29,25 +30,24 @@ from moc_engine.evaluation.measures.correlation import (
     within_groups,
 )
 from moc_engine.evaluation.measures.predictors import CONTEXT_SHARE, LARGEST_SHOWN, baselines, predictors
-from moc_engine.evaluation.retakes import Retaken, retake
 from moc_engine.models.animatic.scene import Scene
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.backbone import Backbone
 
-GROUP: Final = 5
-"""Stories rendered at once, at most: with the bans of a late shot that is a batch of 80 already."""
+BATCH: Final = 5
+"""Stories generated at once, at most: with the variants of a late shot that is a batch of 80."""
 
 THRESHOLDS: Final = (0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 CALIBRATED: Final = (CONTEXT_SHARE, LARGEST_SHOWN)
-"""The numbers that are tried as thresholds."""
+"""The predictors that are tried as thresholds."""
 
-CAUGHT: Final = 0.9
-"""The part of the visible changes that `Prediction.precision` asks a threshold to catch."""
+TARGET_RECALL: Final = 0.9
+"""The recall of visible changes at which `Prediction.precision` is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A shot, one of its context shots, what the trace says of the two, and what a ban changed.
+    """A shot and one of its context shots: the predictors of the trace, and the change without the latter.
 
     Shots count from 0.
     """
@@ -60,15 +60,18 @@ class Pair:
 
     @property
     def share(self) -> float:
-        """The source's share of what the shot drew from its context, 0–1."""
+        """The context shot's share of the attention given to the context, 0–1."""
         return self.predicted[CONTEXT_SHARE]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """How well one number foretells changes: Spearman's correlation with the change in the scene and in
-    pixels, over all pairs and within shots; `auc` and `scene_auc` of telling visible changes, and those in
-    the scene, from others; and the precision of the threshold that catches `CAUGHT` of the visible ones."""
+    """How well one value predicts changes.
+
+    Spearman's correlation with the change of the scene and of the pixels, over all pairs and within shots;
+    the AUC of telling visible changes (`auc`) and changes visible in the scene (`scene_auc`) from others; and
+    the precision of the threshold that reaches `TARGET_RECALL` of the visible changes.
+    """
 
     name: str
     scene: Estimate
@@ -82,9 +85,11 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """What a number does as a threshold: of all pairs the part at or above it, of those the part that changed
-    visibly (precision), and the part of all visible changes among them (recall); the same for what changed
-    visibly in the scene, in a part that has a name."""
+    """A predictor used as a threshold.
+
+    `flagged` is the share of pairs at or above it; precision and recall are for visible changes, and
+    `scene_precision` and `scene_recall` for those visible in a named part of the scene.
+    """
 
     name: str
     least: float
@@ -97,7 +102,7 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class Influence:
-    """What a study found; `parts` has how often each part of a scene changed visibly, 0–1."""
+    """All results; `parts` holds how often each part of a scene changed visibly, 0–1."""
 
     pairs: int
     visible: Estimate
@@ -110,53 +115,53 @@ class Influence:
 
 def measure(
     backbone: Backbone,
-    examination: Examination,
+    settings: EvaluationSettings,
     *,
     pairs: int | None = None,
-    report: Callable[[int], None] = lambda examined: None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> list[Pair]:
-    """Renders the stories and every ban; `report` hears how many stories are done.
+    """Generates the stories and every variant; calls `report` with the number of finished stories.
 
-    Of the examination's playback, routing, sampler and seed count: the router is MoC's. `pairs` is how many
-    context shots of a shot are banned at most (None: each). Raises `ValueError` for `pairs` below 1.
+    Of `settings.generation` routing, sampler and seed are used; the router is MoC. At most `pairs` context
+    shots of a shot are banned (None: each). Raises `ValueError` for `pairs` below 1.
     """
     found: list[Pair] = []
-    playback = examination.playback
-    for start in range(0, examination.stories, GROUP):
-        numbers = range(start, min(start + GROUP, examination.stories))
-        stories = [examination.story(number) for number in numbers]
-        for retaken in retake(
+    generation = settings.generation
+    for start in range(0, settings.stories, BATCH):
+        numbers = range(start, min(start + BATCH, settings.stories))
+        stories = [settings.story(number) for number in numbers]
+        for variants in leave_one_out(
             backbone,
             stories,
             numbers=numbers,
-            routing=playback.routing,
-            sampler=playback.sampler,
-            seed=playback.seed,
+            routing=generation.routing,
+            sampler=generation.sampler,
+            seed=generation.seed,
             pairs=pairs,
         ):
-            found.extend(pairs_of(stories[retaken.story - start], retaken))
+            found.extend(pairs_of(stories[variants.story - start], variants))
         report(numbers.stop)
     return found
 
 
-def pairs_of(story: Story, retaken: Retaken) -> Iterator[Pair]:
-    """A shot with each of the context shots that it was rendered without."""
-    if retaken.trace is None:
+def pairs_of(story: Story, variants: ShotVariants) -> Iterator[Pair]:
+    """A shot paired with each context shot that it was generated without."""
+    if variants.trace is None:
         return
-    comparison = Comparison(Scene.from_latents(retaken.take))
-    told = predictors(retaken.trace) | baselines(retaken.shot, _common(story, retaken.shot))
-    for source, values in retaken.retakes.items():
+    comparison = Comparison(Scene.from_latents(variants.take))
+    predicted = predictors(variants.trace) | baselines(variants.shot, _common(story, variants.shot))
+    for source, values in variants.without.items():
         yield Pair(
-            story=retaken.story,
-            shot=retaken.shot,
+            story=variants.story,
+            shot=variants.shot,
             source=source,
-            predicted={name: by_shot[source] for name, by_shot in told.items()},
+            predicted={name: by_shot[source] for name, by_shot in predicted.items()},
             change=comparison.with_take(Scene.from_latents(values)),
         )
 
 
 def study(pairs: Sequence[Pair]) -> Influence:
-    """The figures. Raises `ValueError` where there are no pairs: stories need two shots."""
+    """All results. Raises `ValueError` without pairs: stories need two shots."""
     if not pairs:
         raise ValueError("shots: must be 2 or more, for a shot to have a context")
     stories = np.array([pair.story for pair in pairs])
@@ -211,17 +216,17 @@ def _prediction(name: str, pairs: Sequence[Pair]) -> Prediction:
 
 
 def _precision(values: NDArray[np.float64], visible: NDArray[np.bool_]) -> float:
-    """Of the highest threshold that catches enough of what is visible; NaN where nothing is."""
+    """The precision of the highest threshold that reaches `TARGET_RECALL`; NaN without visible changes."""
     if not visible.any():
         return float("nan")
     caught = np.sort(values[visible])[::-1]
-    least = caught[int(np.ceil(CAUGHT * len(caught))) - 1]
+    least = caught[int(np.ceil(TARGET_RECALL * len(caught))) - 1]
     return float(visible[values >= least].mean())
 
 
 def _common(story: Story, shot: int) -> dict[int, int]:
     """How many cast members and sets each earlier shot has in common with a shot."""
-    scripts = [told.script for told in story.shots[: shot + 1]]
+    scripts = [earlier.script for earlier in story.shots[: shot + 1]]
     own = scripts[-1]
     return {
         number: len({a.cast for a in script.actors} & {a.cast for a in own.actors})

@@ -1,11 +1,11 @@
-"""A cross-check in the picture: do a remembered shape and colour look as they were read from the scene?
+"""Cross-check in pixels: is a remembered shape and colour painted as it was read from the scene?
 
-Of each story the last character that words leave undescribed is painted alone. Its shape is that of the six
-with which the picture comes nearest to the one painted; its colour error is taken over the pixels that a
-change of its body colour changes. Neither knows how a character is drawn.
+Of each story the last character that captions leave undescribed is painted alone. Its shape is the one of the
+six whose painting is nearest to the picture; its colour error is taken over the pixels that change with its
+body colour. Neither relies on how characters are drawn.
 
 `METRICS`: shape_in_pixels (1 or 0), colour_error_in_pixels (mean absolute difference of linear channels), and
-painted_as_read: whether the picture's shape is that which was read from the same take.
+painted_as_read: whether the picture's shape is the one read from the scene of the same take.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from moc_engine.evaluation.measures.outcomes import Outcomes
 from moc_engine.evaluation.measures.reading import GREY, Values, cast_of, look
+from moc_engine.evaluation.measures.scores import Scores
 from moc_engine.models.animatic.codec import AnimaticCodec
 from moc_engine.models.animatic.colour import lab_from_linear, linear_from_srgb
 from moc_engine.models.animatic.scene import CHARACTER_SLOTS, PROP_SLOTS, SHAPES, Scene, Track
@@ -27,13 +27,13 @@ from moc_engine.models.animatic.world import Story
 METRICS: Final = ("shape_in_pixels", "colour_error_in_pixels", "painted_as_read")
 SIZE: Final = (256, 144)
 MARKERS: Final = ((0.2, 0.0, 0.0), (-0.4, 0.0, 0.0))
-"""Two body colours far apart, to find the pixels of a body with; OKLab (L - .7, a, b)."""
+"""Two very different body colours, to find the pixels of a body; OKLab (L - .7, a, b)."""
 
 Change = Callable[[Track], None]
 
 
-def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
-    """Adds to `found` what the pictures of one story show of what it remembers."""
+def score(story: Story, takes: Sequence[Scene], scores: Scores) -> None:
+    """Adds to `scores` what the pictures of one story show of its memory."""
     chosen = _last_remembered(story)
     if chosen is None:
         return
@@ -43,21 +43,21 @@ def examine(story: Story, takes: Sequence[Scene], found: Outcomes) -> None:
         cast_of(Timeline(takes[index]).drawn()).get(cast) for index in (shaped, coloured, last)
     )
     if shape is None or colour is None or shown is None:
-        found.add("shape_in_pixels", False, distance)
+        scores.add("shape_in_pixels", False, distance)
         return
     painter = _Painter(takes[last], shown.slot)
     painted = _shape(painter)
-    found.add("shape_in_pixels", painted == look(shape).shape, distance)
-    found.add("painted_as_read", painted == look(shown).shape, distance)
+    scores.add("shape_in_pixels", painted == look(shape).shape, distance)
+    scores.add("painted_as_read", painted == look(shown).shape, distance)
     error = _colour_error(painter, look(colour).body)
     if error is not None:
-        found.add("colour_error_in_pixels", error, distance)
+        scores.add("colour_error_in_pixels", error, distance)
 
 
 def _last_remembered(story: Story) -> tuple[int, int, int, int] | None:
-    """The shots that decide a shape and a body colour, the shot that must remember both, and the cast member.
+    """The shots that settle a shape and a body colour, the last shot that must remember both, and whose.
 
-    None where there is none.
+    None if no shot has anything to remember.
     """
     decided: dict[tuple[int, str], int] = {}
     chosen = None
@@ -75,7 +75,7 @@ def _last_remembered(story: Story) -> tuple[int, int, int, int] | None:
 
 
 class _Painter:
-    """Paints the middle of a take with one of its characters alone, as it is or changed."""
+    """Paints the middle frame of a take with only one of its characters, unchanged or changed."""
 
     def __init__(self, take: Scene, own_slot: int) -> None:
         self._values = take.values.copy()
@@ -107,13 +107,13 @@ def _shaped(shape: int) -> Change:
 
 
 def _colour_error(painter: _Painter, known: Values) -> float | None:
-    """None where no pixel of the body is to be seen."""
+    """None if no pixel of the body is visible."""
     light, dark = (painter.paint(_coloured(marker)) for marker in MARKERS)
     body: NDArray[np.bool_] = np.abs(light - dark).mean(axis=2) > 0.1
     if not body.any():
         return None
-    meant = painter.paint(_coloured(tuple(lab_from_linear(known) - GREY)))
-    return float(np.abs(painter.paint() - meant)[body].mean())
+    expected = painter.paint(_coloured(tuple(lab_from_linear(known) - GREY)))
+    return float(np.abs(painter.paint() - expected)[body].mean())
 
 
 def _coloured(colour: tuple[float, ...]) -> Change:

@@ -1,8 +1,8 @@
-"""How often a look that drifted is mended by remembering the right one alone.
+"""How often is a drifted look corrected by attending to the right appearance only?
 
-Held-out stories are rendered as the studio does, shot by shot by the renderer. Wherever a cast member or set
-looks different from what it should (`moc_engine.trace.drift`), the appearance that decides its
-look is pinned, its other ones are banned, and the shot is rendered again at the same seed.
+Held-out stories are rendered shot by shot by the renderer, as in the studio. If a cast member or set looks
+different from what it should (`moc_engine.trace.drift`), the appearance that determines its look is pinned,
+its other appearances are banned, and the shot is rendered again with the same seed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Final
 
 from moc_engine.config import PartSteering
 from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResult, finish
-from moc_engine.evaluation.examination import Examination
-from moc_engine.evaluation.retakes import noise_seed
+from moc_engine.evaluation.generation.leave_one_out import noise_seed
+from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.models.animatic.world import Story
 from moc_engine.trace.drift import Appearance, Drift, Scene, drift_of, sightings
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.vocabulary import looks_told
 
-GLANCE: Final = (96, 54)
-"""Looks are read from latents: the pictures may be small and few."""
+FRAME_SIZE: Final = (96, 54)
+"""Looks are read from latents, so frames can be small."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """Of `appearances` that had a look to keep `drifted` looked different; of those that could see the right
-    look it was `tried` on, and `helped`.
+    """Counts: `appearances` with a look to keep, how many `drifted`, on how many of those with access to the
+    right look the remedy was `tried`, and how often it `helped`.
     """
 
     appearances: int
@@ -39,111 +39,110 @@ class Remedy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shown:
+class _RenderedShot:
     """A rendered shot."""
 
-    wanted: RenderRequest
+    request: RenderRequest
     scene: Scene
-    take: ContextTake
 
 
 def measure(
     renderer: Renderer,
-    examination: Examination,
+    settings: EvaluationSettings,
     *,
-    report: Callable[[int], None] = lambda examined: None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> Remedy:
-    """Renders the stories and every remedy; `report` hears how many stories are done.
+    """Renders the stories and tries every remedy; calls `report` with the number of finished stories.
 
-    Of the examination's playback the seed counts alone: all else is the model's own.
+    Of `settings.generation` only the seed is used: routing and sampler are the model's defaults.
     """
     found = Remedy(appearances=0, drifted=0, tried=0, helped=0)
-    for number in range(examination.stories):
-        story = examination.story(number)
+    for number in range(settings.stories):
+        story = settings.story(number)
         with TemporaryDirectory() as folder:
-            shown = list(_rendered(renderer, story, examination, number, Path(folder)))
-            found = _joined(found, _remedied(renderer, shown))
+            shots = list(_rendered(renderer, story, settings, number, Path(folder)))
+            found = _sum(found, _remedied(renderer, shots))
         report(number + 1)
     return found
 
 
 def _rendered(
-    renderer: Renderer, story: Story, examination: Examination, number: int, folder: Path
-) -> Iterator[_Shown]:
+    renderer: Renderer, story: Story, settings: EvaluationSettings, number: int, folder: Path
+) -> Iterator[_RenderedShot]:
     takes: list[ContextTake] = []
     for index, shot in enumerate(story.shots):
-        wanted = RenderRequest(
+        request = RenderRequest(
             shot=index,
             caption=shot.caption,
             global_caption=story.global_caption,
             cast=story.cast,
-            seconds=examination.tokens / 2,
+            seconds=settings.tokens / 2,
             fps=1.0,
-            size=GLANCE,
-            seed=noise_seed(examination.playback.seed, number, index),
+            size=FRAME_SIZE,
+            seed=noise_seed(settings.generation.seed, number, index),
             output=folder / str(index),
             context=tuple(takes),
         )
-        wanted.output.mkdir()
-        result = finish(renderer, wanted)
+        request.output.mkdir()
+        result = finish(renderer, request)
         takes.append(
             ContextTake(
                 id=str(index),
                 shot=index,
                 latents=result.latents,
-                caption=wanted.caption,
-                global_caption=wanted.global_caption,
-                cast=wanted.cast,
-                seconds=wanted.seconds,
+                caption=request.caption,
+                global_caption=request.global_caption,
+                cast=request.cast,
+                seconds=request.seconds,
             )
         )
-        yield _Shown(wanted=wanted, scene=_scene(wanted, result), take=takes[-1])
+        yield _RenderedShot(request=request, scene=_scene(request, result))
 
 
-def _remedied(renderer: Renderer, shown: list[_Shown]) -> Remedy:
-    scenes = [shot.scene for shot in shown]
+def _remedied(renderer: Renderer, shots: list[_RenderedShot]) -> Remedy:
+    scenes = [shot.scene for shot in shots]
     kept = [
         (drift, seen) for drift in drift_of(scenes) for seen in drift.appearances if seen.distance is not None
     ]
     drifted = [(drift, seen) for drift, seen in kept if seen.drifted]
     tried = [(drift, seen) for drift, seen in drifted if seen.share is not None]
-    helped = [_mended(renderer, shown, drift, seen) for drift, seen in tried]
+    helped = [_corrected(renderer, shots, drift, seen) for drift, seen in tried]
     return Remedy(appearances=len(kept), drifted=len(drifted), tried=len(tried), helped=sum(helped))
 
 
-def _mended(renderer: Renderer, shown: list[_Shown], drift: Drift, seen: Appearance) -> bool:
-    """Whether it looks as it should once it remembers the right look alone."""
+def _corrected(renderer: Renderer, shots: list[_RenderedShot], drift: Drift, seen: Appearance) -> bool:
+    """Whether the look is right after attending to the right appearance only."""
     name = drift.name
-    before = shown[seen.index].wanted
-    wanted = replace(
+    before = shots[seen.index].request
+    request = replace(
         before,
         parts=PartSteering(
             pins=((seen.anchor, name),), bans=tuple((index, name) for index in drift.misleading(seen))
         ),
         output=before.output.with_name(f"{before.output.name} again"),
     )
-    wanted.output.mkdir(exist_ok=True)
-    again = _scene(wanted, finish(renderer, wanted))
-    scenes = [again if shot.scene.index == seen.index else shot.scene for shot in shown]
+    request.output.mkdir(exist_ok=True)
+    again = _scene(request, finish(renderer, request))
+    scenes = [again if shot.scene.index == seen.index else shot.scene for shot in shots]
     for found in drift_of(scenes):
         for appearance in found.appearances:
             if found.name == name and appearance.index == seen.index:
                 return not appearance.drifted
-    return False  # it is not there any more
+    return False  # it is no longer in the shot
 
 
-def _scene(wanted: RenderRequest, result: RenderResult) -> Scene:
+def _scene(request: RenderRequest, result: RenderResult) -> Scene:
     trace = RoutingTrace.load(result.trace)
     return Scene(
-        index=wanted.shot,
-        take=str(wanted.shot),
+        index=request.shot,
+        take=str(request.shot),
         visible=trace.visible,
-        seen=sightings(trace, wanted.cast),
-        told=frozenset(looks_told(wanted.caption, wanted.cast)),
+        seen=sightings(trace, request.cast),
+        told=frozenset(looks_told(request.caption, request.cast)),
     )
 
 
-def _joined(one: Remedy, other: Remedy) -> Remedy:
+def _sum(one: Remedy, other: Remedy) -> Remedy:
     return Remedy(
         appearances=one.appearances + other.appearances,
         drifted=one.drifted + other.drifted,

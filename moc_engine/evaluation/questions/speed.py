@@ -1,7 +1,7 @@
-"""How fast it is: frames painted, attention against a dense pass, and what a late shot costs.
+"""Speed: painting frames, attention compared with dense attention, and the cost of late shots and traces.
 
-CPU time of this thread is measured, since machines are shared; whatever is compared is measured in turn
-in one process. Attention is timed only after its result has been checked against the naive backend.
+Times are CPU times of this thread, since machines are shared; what is compared is measured alternately in one
+process. Attention is timed only after its result has been checked against the naive backend.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,21 +54,21 @@ SCENES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class FrameTime:
-    """CPU milliseconds to paint one frame of a scene with two characters and two props."""
+    """CPU milliseconds per frame of a scene with two characters and two props."""
 
     scene: str
     size: tuple[int, int]
     median: float
     slowest: float
-    first: float  # plates included
+    first: float  # including its plates
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionTime:
-    """MoC, routing included, against dense attention over the same history, on one thread.
+    """MoC including routing, compared with dense attention over the same history, on one thread.
 
     `pairs` is how many times fewer query-key pairs are attended to, `faster` the ratio of times, and
-    `efficiency` their quotient: 1 is the most a sparse pass can reach.
+    `efficiency` their quotient: at most 1 for a sparse pass.
     """
 
     context: int
@@ -82,7 +83,7 @@ class AttentionTime:
 
 @dataclass(frozen=True, kw_only=True)
 class LateShot:
-    """CPU seconds to denoise an early and a late shot of one story, and the median of their ratios."""
+    """CPU seconds to denoise an early and a late shot of a story, and the median of their ratios."""
 
     early: int
     late: int
@@ -93,7 +94,7 @@ class LateShot:
 
 @dataclass(frozen=True, kw_only=True)
 class TracingTime:
-    """CPU seconds to render a shot, and the median share of them that recording its routing takes."""
+    """CPU seconds to render a shot, and the median share of them spent on recording its routing."""
 
     shot: int
     seconds: float
@@ -105,16 +106,16 @@ def time_frames(frames: int = 30) -> Iterator[FrameTime]:
     for size in SIZES:
         for kind, camera, hour, weather in SCENES:
             codec = AnimaticCodec(size, 24.0)
-            begun = time.process_time()
+            started = time.process_time()
             painting = codec.frames(_scene(kind, camera, hour, weather), frames / 24.0 + 0.5)
             next(painting)
-            first = time.process_time() - begun
-            spent = [_timed(lambda source=painting: next(source)) for _ in range(frames)]  # type: ignore[misc]
+            first = time.process_time() - started
+            times = [_timed(partial(next, painting)) for _ in range(frames)]
             yield FrameTime(
                 scene=f"{kind}, {camera.replace('_', ' ')}, {hour}, {weather}",
                 size=size,
-                median=1e3 * statistics.median(spent),
-                slowest=1e3 * max(spent),
+                median=1e3 * statistics.median(times),
+                slowest=1e3 * max(times),
                 first=1e3 * first,
             )
 
@@ -144,7 +145,7 @@ def _scene(kind: str, camera: str, hour: str, weather: str) -> Scene:
 def time_attention(
     *, context: int = 32_768, queries: int = 4096, heads: int = 2, width: int = 64, repeats: int = 3
 ) -> AttentionTime:
-    """Chunks of 256, top-k 5, forward. Raises `AssertionError` where the backends disagree."""
+    """Chunks of 256, top-k 5, forward. Raises `AssertionError` if the backends disagree."""
     layout = by_length([queries] * (context // queries + 1), 256)
     shot, routing = context // queries, RoutingConfig(top_k=5)
     threads = torch.get_num_threads()
@@ -172,7 +173,7 @@ def time_attention(
 
 
 def _check_backends() -> None:
-    """The default backend against the naive one, on a story small enough to write the mask of."""
+    """Compares the default backend with the naive one, on a story small enough for its mask."""
     layout = by_length([512] * 5, 64)
     generator = torch.Generator().manual_seed(1)
     q, k, v = (torch.randn(1, 2, length, 64, generator=generator) for length in (512, 2560, 2560))
@@ -182,32 +183,39 @@ def _check_backends() -> None:
 
 
 class _OneStep(TraceRecorder):
-    """Records the first step alone: the least that makes a trace."""
+    """Records only the first step, the minimum for a trace."""
 
     def add(self, *, step: int, **shares: Any) -> None:
         if step == 0:
             super().add(step=step, **shares)
 
 
-def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repeats: int = 3) -> TracingTime:
-    """Renders a story into `folder`, and its last shot, of three seconds at 720p, in turn with every step
-    recorded and with one; what is told of the finished shot is timed by itself.
+def time_tracing(
+    folder: Path,
+    *,
+    model: Path | None = None,
+    shot: int = 8,
+    size: tuple[int, int] = (1280, 720),
+    repeats: int = 3,
+) -> TracingTime:
+    """Renders a story into `folder`, then its last shot, three seconds of `size`, alternately with all steps
+    recorded and with one. What the trace holds of the finished shot is timed separately.
     """
     takes: list[ContextTake] = []
     for nth in range(shot - 1):
-        wanted = _request(folder, nth, takes)
-        takes.append(_take(wanted, finish(ShotRenderer(model), wanted).latents))
-    wanted = _request(folder, shot - 1, takes, size=(1280, 720), fps=24.0)
-    full, least = ShotRenderer(model), ShotRenderer(model, recorder=_OneStep)
+        request = _request(folder, nth, takes)
+        takes.append(_take(request, finish(ShotRenderer(model), request).latents))
+    request = _request(folder, shot - 1, takes, size=size, fps=24.0)
+    full, minimal = ShotRenderer(model), ShotRenderer(model, recorder=_OneStep)
     backbone = load_backbone(model)
-    job = prepare(wanted, backbone)
-    result = finish(full, wanted)
+    job = prepare(request, backbone)
+    result = finish(full, request)
     trace, latents = RoutingTrace.load(result.trace), load_file(result.latents)["latents"]
-    finish(least, wanted)  # both have loaded the model by now
+    finish(minimal, request)  # now both have loaded the model
     runs = [
         (
-            _timed(lambda: finish(full, wanted)),
-            _timed(lambda: finish(least, wanted)),
+            _timed(lambda: finish(full, request)),
+            _timed(lambda: finish(minimal, request)),
             _timed(lambda: finished_trace(trace, latents, job, backbone)),
         )
         for _ in range(repeats)
@@ -215,7 +223,7 @@ def time_tracing(folder: Path, *, model: Path | None = None, shot: int = 8, repe
     return TracingTime(
         shot=shot,
         seconds=statistics.median(whole for whole, _, _ in runs),
-        share=statistics.median((whole - spared + told) / whole for whole, spared, told in runs),
+        share=statistics.median((whole - without + finished) / whole for whole, without, finished in runs),
     )
 
 
@@ -227,7 +235,7 @@ def _request(
     size: tuple[int, int] = (96, 54),
     fps: float = 1.0,
 ) -> RenderRequest:
-    """A shot of three seconds that sees the takes of all before it."""
+    """A shot of three seconds with the takes of all earlier shots as context."""
     return RenderRequest(
         shot=shot,
         caption="Mira walks right on the beach",
@@ -245,23 +253,23 @@ def _request(
 def time_late_shot(
     folder: Path, *, model: Path | None = None, early: int = 2, late: int = 32, repeats: int = 9
 ) -> LateShot:
-    """Renders a story of three-second shots into `folder` and denoises two of them in turn, repeatedly."""
+    """Renders a story of three-second shots into `folder`, then denoises two of them alternately."""
     renderer = ShotRenderer(model)
     takes: list[ContextTake] = []
 
     def denoise(shot: int) -> float:
-        begun = ended = 0.0
-        wanted = _request(folder, shot, takes)
-        work = renderer.render(wanted)
+        started = ended = 0.0
+        request = _request(folder, shot, takes)
+        work = renderer.render(request)
         while True:
             try:
                 event = next(work)
             except StopIteration as stop:
                 if shot == len(takes):
-                    takes.append(_take(wanted, stop.value.latents))
-                return ended - begun
+                    takes.append(_take(request, stop.value.latents))
+                return ended - started
             if isinstance(event, StageEvent) and event.stage == "denoise":
-                begun = time.thread_time()
+                started = time.thread_time()
             elif isinstance(event, StageEvent) and event.stage == "decode":
                 ended = time.thread_time()
 
@@ -290,6 +298,6 @@ def _take(request: RenderRequest, latents: Path) -> ContextTake:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    begun = time.thread_time()
+    started = time.thread_time()
     work()
-    return time.thread_time() - begun
+    return time.thread_time() - started

@@ -1,1 +1,1 @@
-"""Plots and pages made of measured figures."""
+"""Experiments that the report consists of, and the plots and pages made from their results."""

@@ -1,4 +1,4 @@
-"""Draws what shots changed by against what their traces say of the take they were rendered without."""
+"""Plots how much shots changed without a context take, against that take's share in their traces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from moc_engine.evaluation.questions.influence import Influence, Pair
 from moc_engine.files import atomic_file
 
 VISIBLE: Final = "#c8443a"
-UNSEEN: Final = "#9aa5ae"
+INVISIBLE: Final = "#9aa5ae"
 MEDIAN: Final = "#33404d"
 WINDOW: Final = 101
-"""Neighbours, by share, that a running median is taken over."""
+"""Number of neighbours, by share, that a running median is taken over."""
 
-LEAST: Final = 1e-5
-"""Smaller changes are drawn here: the axis is logarithmic."""
+MIN_CHANGE: Final = 1e-5
+"""Smaller changes are drawn at this value: the axis is logarithmic."""
 
 Floats = NDArray[np.float64]
 
@@ -36,31 +36,33 @@ def write_plot(pairs: Sequence[Pair], found: Influence, path: Path, *, threshold
 
 
 def draw(pairs: Sequence[Pair], found: Influence, *, threshold: float) -> Plot:
-    """The change of the picture against the share of the shot, and of what in it drew most, side by side."""
+    """The change of the picture against the share of the shot, and of its part that drew most, side by
+    side."""
     plot = Plot(figsize=(9.6, 4.2), layout="constrained")
     left, right = plot.subplots(1, 2, sharex=True, sharey=True)
     visible = np.array([pair.change.visible for pair in pairs])
-    change = np.maximum([pair.change.pixels for pair in pairs], LEAST)
+    change = np.maximum([pair.change.pixels for pair in pairs], MIN_CHANGE)
     for axes, name, words in (
-        (left, CONTEXT_SHARE, "Share of the take in what the shot drew from its context"),
-        (right, LARGEST_SHOWN, "The largest such share of any one thing in the picture"),
+        (left, CONTEXT_SHARE, "Share of the take in the shot's context attention"),
+        (right, LARGEST_SHOWN, "Largest such share of any one thing in the picture"),
     ):
-        told = next(p for p in found.predictions if p.name == name)
+        prediction = next(p for p in found.predictions if p.name == name)
         _draw(axes, np.array([pair.predicted[name] for pair in pairs]), change, visible)
         axes.set_title(
-            f"Spearman {_words(told.pixels)} over all pairs\n{_words(told.pixels_within)} within a shot",
+            f"Spearman {_format(prediction.pixels)} over all pairs\n"
+            f"{_format(prediction.pixels_within)} within a shot",
             fontsize=9,
             loc="left",
         )
         axes.set_xlabel(words, fontsize=9)
     right.axvline(threshold, color=MEDIAN, linestyle=":", linewidth=1.2, label=f"threshold = {threshold:g}")
-    left.set_ylabel("Change of the picture without it (sRGB, 0–1)", fontsize=9)
+    left.set_ylabel("Change of the picture without the take (sRGB, 0–1)", fontsize=9)
     plot.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return plot
 
 
 def running_quantiles(share: Floats, change: Floats, window: int = WINDOW) -> tuple[Floats, Floats]:
-    """Shares ascending, and quantiles .1, .5 and .9 (3, n) of the changes of their neighbours by share."""
+    """Ascending shares, and the quantiles .1, .5 and .9 (3, n) of the changes of their neighbours."""
     order = np.argsort(share, kind="stable")
     window = min(window, len(order))
     groups = np.lib.stride_tricks.sliding_window_view(order, window)
@@ -69,10 +71,10 @@ def running_quantiles(share: Floats, change: Floats, window: int = WINDOW) -> tu
 
 
 def _draw(axes: Axes, share: Floats, change: Floats, visible: NDArray[np.bool_]) -> None:
-    for which, colour, name in ((~visible, UNSEEN, "not visible"), (visible, VISIBLE, "visibly changed")):
+    for which, colour, name in ((~visible, INVISIBLE, "not visible"), (visible, VISIBLE, "visibly changed")):
         axes.scatter(share[which], change[which], s=7, color=colour, alpha=0.45, linewidths=0, label=name)
     x, (low, middle, high) = running_quantiles(share, change)
-    axes.fill_between(x, low, high, color=MEDIAN, alpha=0.15, linewidth=0, label="8 of 10")
+    axes.fill_between(x, low, high, color=MEDIAN, alpha=0.15, linewidth=0, label="80%")
     axes.plot(x, middle, color=MEDIAN, label="running median")
     axes.set_yscale("log")
     axes.set_xlim(-0.01, 1.01)
@@ -80,5 +82,5 @@ def _draw(axes: Axes, share: Floats, change: Floats, visible: NDArray[np.bool_])
     axes.grid(alpha=0.25)
 
 
-def _words(estimate: Estimate) -> str:
+def _format(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"

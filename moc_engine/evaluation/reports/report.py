@@ -1,4 +1,4 @@
-"""Draws what the experiments found: two plots as PNG, and everything as one page that needs nothing else."""
+"""Plots and a self-contained HTML page of the results of all experiments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
-from moc_engine.evaluation.measures.outcomes import Figure
+from moc_engine.config import Router
+from moc_engine.evaluation.generation.settings import EvaluationSettings
+from moc_engine.evaluation.measures.scores import Summary
 from moc_engine.evaluation.questions import following, motion, recall
+from moc_engine.evaluation.reports.experiments import Experiment, Group
 from moc_engine.files import atomic_file
 
 COLOURS: Final = {
@@ -28,8 +31,8 @@ COLOURS: Final = {
 }
 NAMES: Final = {
     "moc": "MoC",
-    "dense": "all of the past",
-    "window": "the latest",
+    "dense": "dense",
+    "window": "latest shots",
     "radial": "radial",
     "random": "random",
     "packed": "packed",
@@ -41,24 +44,22 @@ METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, "pruned"
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """An experiment's figures; `settings` are those of its examination."""
+    """An experiment with the summary of each of its metrics."""
 
-    group: str
-    name: str
-    settings: Mapping[str, Any]
-    figures: Mapping[str, Figure]
+    experiment: Experiment
+    figures: Mapping[str, Summary]
 
     @property
-    def router(self) -> str:
-        return str(self.settings["playback"]["router"])
+    def group(self) -> Group:
+        return self.experiment.group
 
     @property
-    def top_k(self) -> int:
-        return int(self.settings["playback"]["routing"]["top_k"])
+    def router(self) -> Router:
+        return self.experiment.settings.generation.router
 
 
 def write(results: Sequence[Result], folder: Path, *, model: str) -> Path:
-    """Writes `by-budget.png`, `by-absence.png` and `report.html` into a folder; the page's path."""
+    """Writes `by-budget.png`, `by-absence.png` and `report.html` into a folder; returns the page's path."""
     plots = {"by-budget": by_budget(results), "by-absence": by_absence(results)}
     for name, plot in plots.items():
         with atomic_file(folder / f"{name}.png") as part:
@@ -69,7 +70,7 @@ def write(results: Sequence[Result], folder: Path, *, model: str) -> Path:
 
 
 def by_budget(results: Sequence[Result]) -> Plot:
-    """Recall of undescribed looks against the share of history pairs attended to."""
+    """Plots recall of undescribed looks against the share of history pairs attended to."""
     plot, axes = _axes("Share of history pairs attended to", "Undescribed looks recalled")
     budgets = [result for result in results if result.group == "budget" and _recall(result) is not None]
     for router in _routers(budgets):
@@ -92,7 +93,7 @@ def by_budget(results: Sequence[Result]) -> Plot:
 
 
 def by_absence(results: Sequence[Result]) -> Plot:
-    """Recall of undescribed looks against how many shots ago a character was last seen."""
+    """Plots recall of undescribed looks against the number of shots since a character was last seen."""
     plot, axes = _axes("Shots since the character was last seen", "Undescribed looks recalled")
     absences = [result for result in results if result.group == "absence"]
     for router in _routers(absences):
@@ -110,7 +111,7 @@ def by_absence(results: Sequence[Result]) -> Plot:
 
 
 def _draw(axes: Axes, router: str, points: Sequence[tuple[float, float]]) -> None:
-    """A router's line; that of MoC lies on top, as others may run where it does."""
+    """Draws a router's line; MoC's is on top, as others may coincide with it."""
     top = 3.0 if router == "moc" else 2.0
     axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router], zorder=top)
 
@@ -121,24 +122,24 @@ def _axes(x: str, y: str) -> tuple[Plot, Axes]:
     axes.set(xlabel=x, ylabel=y, ylim=(-0.02, 1.03))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.axhline(recall.CHANCE, color="#b9b08f", linestyle="--", linewidth=1.0, label="guessing evenly")
+    axes.axhline(recall.CHANCE, color="#b9b08f", linestyle="--", linewidth=1.0, label="uniform guessing")
     return plot, axes
 
 
 def _routers(results: Sequence[Result]) -> list[str]:
-    there = {result.router for result in results}
-    return [router for router in COLOURS if router in there]
+    present = {result.router for result in results}
+    return [router for router in COLOURS if router in present]
 
 
 def _recall(result: Result) -> float | None:
-    """The mean over shapes and accessories that captions left unsaid."""
+    """The mean over undescribed shapes and accessories."""
     found = [result.figures[name] for name in ("shape", "accessory") if name in result.figures]
     count = sum(figure.count for figure in found)
     return sum(figure.mean * figure.count for figure in found) / count if count else None
 
 
 def _recall_within(result: Result, low: int, high: int) -> float | None:
-    """The same for absences of `low` to `high` shots."""
+    """The same, for absences of `low` to `high` shots."""
     parts = [
         part
         for name in ("shape", "accessory")
@@ -151,37 +152,39 @@ def _recall_within(result: Result, low: int, high: int) -> float | None:
 
 
 def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str:
-    """The whole report as one HTML page, pictures included."""
+    """The report as one HTML page, including its plots."""
     body = [
-        "<h1>What the film remembers</h1>",
-        f"<p>Model <code>{escape(model)}</code>. Every shot is generated in order from captions alone, with "
+        "<h1>Memory of the model</h1>",
+        f"<p>Model <code>{escape(model)}</code>. Every shot is generated in order from its caption, with "
         "the model's own earlier takes as context, on stories held out from training. Intervals are 95%, by "
-        "resampling whole stories, with one all right and one all wrong added where right or wrong is asked. "
-        "Colour, tint, layout and slip are errors: less is better. "
-        "Roughness is best at 1.</p>",
-        "<p>All routers run on the same weights; those that come with the engine were trained with MoC’s "
-        f"choices. Guessing evenly is right in {recall.CHANCE:.3f} of all cases; what a model scores that "
-        "knows nothing of the past is “own shot only”.</p>",
+        "resampling whole stories; for scores of right or wrong, one all-right and one all-wrong story are "
+        "added. Colour, tint, layout and slip are errors: lower is better. Roughness is best at 1.</p>",
+        "<p>All routers use the same weights; the weights that come with the engine were trained with MoC’s "
+        f"selection. Uniform guessing is right in {recall.CHANCE:.3f} of all cases; “own shot only” is the "
+        "score without any access to the past.</p>",
         *(f"<figure>{_svg(plot, name=f'plot{i}')}</figure>" for i, plot in enumerate(plots)),
     ]
     titles = {
         "budget": "Routers at equal budgets of attended history",
-        "absence": "Long stories, long absences",
-        "ablation": "One thing at a time taken away",
-        "retrained": "Trained otherwise",
+        "absence": "Long stories with long absences",
+        "ablation": "Ablations",
+        "retrained": "Other training",
     }
     for group, title in titles.items():
         rows = [result for result in results if result.group == group]
         if rows:
-            body += [f"<h2>{title}</h2>", f"<p>{escape(_size(rows[0]))}</p>", *_table(rows)]
-    head = "<!doctype html><html lang=en><meta charset=utf-8><title>What the film remembers</title>"
+            body += [
+                f"<h2>{title}</h2>",
+                f"<p>{escape(_size(rows[0].experiment.settings))}</p>",
+                *_table(rows),
+            ]
+    head = "<!doctype html><html lang=en><meta charset=utf-8><title>Memory of the model</title>"
     return "".join((head, _STYLE, *body, "</html>\n"))
 
 
-def _size(result: Result) -> str:
-    s = result.settings
-    seconds = s["tokens"] / 2
-    return f"{s['stories']} stories of {s['shots']} shots of {seconds:g} s, casts of {s['cast']}."
+def _size(settings: EvaluationSettings) -> str:
+    seconds = settings.tokens / 2
+    return f"{settings.stories} stories of {settings.shots} shots of {seconds:g} s, casts of {settings.cast}."
 
 
 def _table(rows: Sequence[Result]) -> Iterator[str]:
@@ -190,7 +193,7 @@ def _table(rows: Sequence[Result]) -> Iterator[str]:
     yield from (f"<th>{name.replace('_', ' ')}</th>" for name in shown)
     yield "</tr>"
     for row in rows:
-        yield f"<tr><th>{escape(row.name)}</th>"
+        yield f"<tr><th>{escape(row.experiment.name)}</th>"
         for name in shown:
             figure = row.figures.get(name)
             yield (
@@ -203,7 +206,7 @@ def _table(rows: Sequence[Result]) -> Iterator[str]:
 
 
 def _svg(plot: Plot, *, name: str) -> str:
-    """The plot as SVG; `name` keeps its ids apart from those of others on the page."""
+    """The plot as SVG; `name` makes its ids unique on the page."""
     text = io.StringIO()
     with rc_context({"svg.hashsalt": name}):
         plot.savefig(text, format="svg", metadata={"Date": None})

@@ -12,7 +12,8 @@ import torch
 
 from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.errors import ModelMismatch, ModelNotFound
-from moc_engine.evaluation.playback import Playback, play
+from moc_engine.evaluation.generation.settings import GenerationSettings
+from moc_engine.evaluation.generation.stories import generate
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.animatic.model import save
@@ -151,10 +152,10 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float, floor: floa
     story = sample_story(np.random.default_rng(5), shots=4, cast=3, tokens=2)
     routing = RoutingConfig(top_k=2)
     sampler = SamplerConfig(steps=3, guidance=guidance, guidance_floor=floor)
-    played = play(
+    played = generate(
         tiny_animatic(),
         [story],
-        Playback(
+        GenerationSettings(
             routing=routing,
             sampler=sampler,
             seed=3,

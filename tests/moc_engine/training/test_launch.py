@@ -12,7 +12,7 @@ import torch
 from moc_engine.training.launch import launch, usual_processes
 from moc_engine.training.options import TrainingOptions
 
-TRAINING = "moc_engine.evaluation.examined_training"
+TRAINING = "moc_engine.evaluation.training_run"
 PATIENCE = 60.0
 
 PARENT = """
@@ -23,7 +23,7 @@ from pathlib import Path
 from moc_engine.training.launch import launch
 from moc_engine.training.options import TrainingOptions
 options = TrainingOptions(preset="cpu", out=Path(sys.argv[1]))
-sys.exit(launch("moc_engine.evaluation.examined_training", options, 2))
+sys.exit(launch("moc_engine.evaluation.training_run", options, 2))
 """
 
 

@@ -11,20 +11,20 @@ import torch
 
 from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build, load, save
-from moc_engine.training.examiner import Panels
+from moc_engine.training.evaluator import Panels
 from moc_engine.training.loop import Run, train
 from moc_engine.training.options import TrainingOptions
 from moc_engine.training.recipes import Recipe, recipe
 
 
-class FakeExaminer:
+class FakeEvaluator:
     """Gives every model the same score."""
 
     @property
     def panels(self) -> Panels:
         return {"memory": ("shape",)}
 
-    def examine(self, pipeline: AnimaticPipeline, plan: Recipe) -> dict[str, float]:
+    def evaluate(self, pipeline: AnimaticPipeline, plan: Recipe) -> dict[str, float]:
         return {"shape": 0.5}
 
 
@@ -32,7 +32,7 @@ def _train(
     out: Path, *, resume: bool = False, steps: int | None = None, minutes: float | None = None
 ) -> None:
     options = TrainingOptions(preset="smoke", out=out, resume=resume, steps=steps, minutes=minutes)
-    train(options, FakeExaminer())
+    train(options, FakeEvaluator())
 
 
 def _losses(folder: Path) -> dict[int, float]:
@@ -84,10 +84,10 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     _train(tmp_path / "first", steps=2)
     origin = tmp_path / "first" / "model"
     options = TrainingOptions(preset="smoke", out=tmp_path / "second", origin=origin, steps=2, minutes=0.0)
-    begun = Run(recipe(options), options.out, FakeExaminer(), origin).pipeline.transformer.state_dict()
+    begun = Run(recipe(options), options.out, FakeEvaluator(), origin).pipeline.transformer.state_dict()
     for name, weight in load(origin).transformer.state_dict().items():
         torch.testing.assert_close(weight, begun[name])
-    train(options, FakeExaminer())
+    train(options, FakeEvaluator())
     _train(tmp_path / "second", resume=True, steps=2)
     assert "| began with | `model` |" in (tmp_path / "second" / "model" / "README.md").read_text()
 
@@ -100,15 +100,15 @@ def test_a_run_does_not_begin_with_a_model_of_other_sizes(tmp_path: Path) -> Non
     )
     options = TrainingOptions(preset="smoke", out=tmp_path / "run", origin=tmp_path / "small")
     with pytest.raises(ModelMismatch, match="not of the recipe's sizes"):
-        train(options, FakeExaminer())
+        train(options, FakeEvaluator())
 
 
 def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:
     _train(tmp_path, steps=1)
     options = TrainingOptions(preset="smoke", out=tmp_path, resume=True)
     with pytest.raises(CheckpointError, match="another recipe, which differs in learning_rate"):
-        Run(replace(recipe(options), learning_rate=1.0), tmp_path, FakeExaminer()).go(resume=True)
-    Run(replace(recipe(options), steps=2), tmp_path, FakeExaminer()).go(resume=True)
+        Run(replace(recipe(options), learning_rate=1.0), tmp_path, FakeEvaluator()).go(resume=True)
+    Run(replace(recipe(options), steps=2), tmp_path, FakeEvaluator()).go(resume=True)
     assert len(_losses(tmp_path)) == 2
 
 
@@ -128,7 +128,7 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing_half_written(tmp_path: Pa
 
 
 def test_a_disk_that_is_full_once_the_checkpoint_is_there_is_an_os_error_too(tmp_path: Path) -> None:
-    run = Run(recipe(TrainingOptions(preset="smoke", out=tmp_path)), tmp_path, FakeExaminer())
+    run = Run(recipe(TrainingOptions(preset="smoke", out=tmp_path)), tmp_path, FakeEvaluator())
     with _files_of_at_most(20_000), pytest.raises(OSError, match="File too large"):
         run._save_model()
     assert not list(tmp_path.iterdir())

@@ -13,12 +13,18 @@ from studio.cli.main import main
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    folder: Path = tmp_path_factory.mktemp("tiny") / "model"
-    save(
-        build(ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)),
-        folder,
-    )
+    return _saved(tmp_path_factory.mktemp("tiny") / "model", seed=0)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _saved(tmp_path_factory.mktemp("other") / "model", seed=1)
+
+
+def _saved(folder: Path, *, seed: int) -> str:
+    torch.manual_seed(seed)
+    tiny = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
+    save(build(tiny), folder)
     return str(folder)
 
 
@@ -34,15 +40,15 @@ def test_what_is_not_set_is_as_in_a_render(model: str, capsys: pytest.CaptureFix
 
 
 def test_the_figures_come_with_what_decides_them(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    size = ["--stories", "2", "--shots", "2", "--tokens", "1", "--cast", "2", "--seed", "3"]
+    size = ["--stories", "1", "--shots", "2", "--tokens", "1", "--cast", "2", "--seed", "3"]
     way = ["--router", "own", "--steps", "1", "--guidance", "2"]
     assert main(["eval", "memory", "--model", model, *size, *way]) == 0
     head, *figures = capsys.readouterr().out.splitlines()
     assert head.endswith(
-        "stories 2, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, "
+        "stories 1, shots 2, cast 2, tokens 1, router own, steps 1, guidance 2.0, "
         "guidance floor 0.5, memory noise 0.0, seed 3"
     )
-    assert figures[-1].split() == ["pruned", "1.000", "(1.000–1.000,", "2", "cases)"]
+    assert figures[-1].split() == ["pruned", "1.000", "(1.000–1.000,", "1", "cases)"]
     assert main(["eval", "following", "--model", model, *size, *way]) == 0
     followed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     assert followed >= {"present", "setting", "count"}
@@ -91,33 +97,36 @@ def test_there_is_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_speed_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", "speed", "--json"]) == 0
+    assert main(["eval", "speed", "--quick", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert {tuple(timed["size"]) for timed in figures["frames"]} == {(1280, 720), (640, 360)}
     assert figures["attention"]["pairs"] > 1
-    assert figures["late_shot"]["late"] == 32
+    assert (figures["late_shot"]["late"], figures["tracing"]["shot"]) == (3, 2)
 
 
 def test_the_report_goes_on_where_it_was_stopped(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, other: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1", "--only", "ablation"]
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
+    way += ["--only", "retrained", "--also", f"other={other}"]
     assert main(way) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     store = tmp_path / "results.json"
     first = json.loads(store.read_text())["results"]
     kept, lost, *_ = first
-    kept["figures"]["count"]["mean"] = 0.125  # what is there is not examined again
+    kept["figures"]["count"]["mean"] = 0.125  # results that exist are not computed again
     store.write_text(json.dumps({"results": [found for found in first if found is not lost]}))
     assert main(way) == 0
     again = json.loads(store.read_text())["results"]
     assert kept in again
     assert lost in again
     assert "0.125" in (tmp_path / "report.html").read_text()
-    assert main([*way, "--stories", "2"]) == 0
-    both = json.loads(store.read_text())["results"]
-    assert len(both) == 2 * len(first)
-    assert all(found in both for found in again)  # what others asked for stays
+    capsys.readouterr()
+    assert main(way[:-2]) == 0
+    assert (
+        capsys.readouterr().err == f"1 results in {store} are not used: other settings, weights or program\n"
+    )
+    assert json.loads(store.read_text())["results"] == again
 
 
 def test_a_report_that_makes_no_sense(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +151,7 @@ def test_damaged_results_are_not_written_over(
 def test_models_trained_otherwise_stand_beside_it(model: str, tmp_path: Path) -> None:
     way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
     assert main([*way, "--only", "retrained", "--also", f"the twin={model}"]) == 0
-    (found,) = json.loads((tmp_path / "results.json").read_text())["results"]  # the same model: examined once
+    (found,) = json.loads((tmp_path / "results.json").read_text())["results"]  # one model, one result
     page = (tmp_path / "report.html").read_text()
     assert "the twin" in page
     assert page.count(f"<td>{found['figures']['setting']['mean']:.3f}<") >= 2

@@ -26,8 +26,8 @@ def test_every_reading_is_in_the_table(model: str, capsys: pytest.CaptureFixture
     assert main([*way, "--json"]) == 0
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert told["settings"]["stories"] == 2
-    assert len(told["figures"]["tried"]) == 1 * 4 * 5 * 3
-    assert told["figures"]["best"] == told["figures"]["tried"][0]
+    assert len(told["figures"]["candidates"]) == 1 * 4 * 5 * 3
+    assert told["figures"]["best"] == told["figures"]["candidates"][0]
     assert main(way) == 0
     text = capsys.readouterr().out
     for kind in ("input", "key", "value", "output"):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.measures.change import PARTS, VISIBLE_AREA, Change, Comparison
 from moc_engine.models.animatic.scene import Scene
 
@@ -14,7 +14,7 @@ from moc_engine.models.animatic.scene import Scene
 def take() -> Scene:
     """A held-out shot with somebody who wears something."""
     for number in range(20):
-        for shot in Examination(shots=2).story(number).shots:
+        for shot in EvaluationSettings(shots=2).story(number).shots:
             actors = shot.script.actors
             if len(actors) == 1 and actors[0].look.accessory is not None and actors[0].event is None:
                 return shot.scene

@@ -43,7 +43,7 @@ def test_every_action_is_recognised_though_imperfect(name: str, framing: str) ->
     take = _blurred(_played(script))
     shown = reading.action(take.characters[0], script, 0)
     assert shown[0] == name
-    assert reading.goes_right(script.actors[0], shown)
+    assert reading.matches_action(script.actors[0], shown)
 
 
 @pytest.mark.parametrize("direction", [-1, 1])
@@ -53,13 +53,13 @@ def test_walking_the_wrong_way_is_wrong(direction: int) -> None:
     take = _played(replace(script, actors=(actor,)))
     shown = reading.action(take.characters[0], replace(script, actors=(actor,)), 0)
     assert shown == ("walk", direction)
-    assert not reading.goes_right(replace(actor, direction=-direction), shown)
+    assert not reading.matches_action(replace(actor, direction=-direction), shown)
 
 
 def test_somebody_who_was_to_dance_and_stands_does_not_dance() -> None:
     track = _played(_script()).characters[0]
     wanted = _script("dance")
-    assert not reading.goes_right(wanted.actors[0], reading.action(track, wanted, 0))
+    assert not reading.matches_action(wanted.actors[0], reading.action(track, wanted, 0))
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
@@ -131,4 +131,4 @@ def test_of_two_that_are_the_same_the_first_counts() -> None:
 def test_things_are_read_with_their_kinds() -> None:
     told = story(4)
     for shot, take in zip(told.shots, true_takes(told), strict=True):
-        assert sorted(kind for kind, _ in reading.things(take)) == sorted(p.kind for p in shot.script.props)
+        assert sorted(kind for kind, _ in reading.props(take)) == sorted(p.kind for p in shot.script.props)

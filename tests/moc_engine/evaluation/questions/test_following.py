@@ -1,17 +1,17 @@
-"""The examination of what captions say, on the world's own scenes and on spoilt ones."""
+"""The evaluation of what captions say, on the world's own scenes and on spoilt ones."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from moc_engine.evaluation.questions.following import METRICS, examine
+from moc_engine.evaluation.questions.following import METRICS, score
 from moc_engine.models.animatic.scene import Scene
 from tests.fakes.stories import means
 
 
 def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, float]:
-    return means(examine, spoil, stories=25)
+    return means(score, spoil, stories=12)
 
 
 def test_the_worlds_own_scenes_show_all_that_captions_say() -> None:

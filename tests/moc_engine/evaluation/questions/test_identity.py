@@ -8,16 +8,15 @@ import pytest
 from numpy.typing import NDArray
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.examination import Examination
-from moc_engine.evaluation.playback import Playback
+from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 from moc_engine.evaluation.questions.identity import (
     LATENTS,
     METRICS,
     PORTRAIT,
     SOURCES,
     Appearance,
+    Feature,
     Pairs,
-    Place,
     collect,
     study,
     subjects,
@@ -25,8 +24,8 @@ from moc_engine.evaluation.questions.identity import (
 from tests.fakes.models import tiny_animatic, tiny_backbone
 from tests.fakes.stories import story
 
-GOOD: Place = (0, "value", 0.0)
-BAD: Place = (1, "key", 0.5)
+GOOD: Feature = (0, "value", 0.0)
+BAD: Feature = (1, "key", 0.5)
 LOOKS = ((0, 0.1), (0, 0.12), (3, 0.9), (3, 0.88))
 """Shape and brightness of the same character in four shots: two looks."""
 
@@ -43,7 +42,7 @@ def _appearances() -> list[Appearance]:
         for source in SOURCES:
             for shot, (shape, brightness) in enumerate(LOOKS):
                 truth = _truth(shape, brightness)
-                vectors: Mapping[Place, NDArray[np.float32]] = {
+                vectors: Mapping[Feature, NDArray[np.float32]] = {
                     GOOD: np.append(truth, 1.0).astype(np.float32),
                     BAD: rng.normal(size=5).astype(np.float32),
                     LATENTS: rng.normal(size=5).astype(np.float32),
@@ -67,15 +66,15 @@ def test_the_reading_that_tells_looks_is_chosen_and_told() -> None:
     found = study(_appearances())
     assert (found.best.layer, found.best.kind, found.best.noise) == GOOD
     assert found.best.auc == 1.0
-    assert len(found.tried) == 2 * len(METRICS)
-    assert found.tried[0] is found.best
-    told = {(t.source, t.among): t for t in found.told}
-    one_film = told["generated", "one name, one film"]
+    assert len(found.candidates) == 2 * len(METRICS)
+    assert found.candidates[0] is found.best
+    results = {(t.source, t.among): t for t in found.results}
+    one_film = results["generated", "one name, one film"]
     assert one_film.pairs == 2 * 6  # two stories of odd number, pairs of four shots
     assert one_film.same == pytest.approx(2 / 6)
-    assert (one_film.auc.value, one_film.right) == (1.0, 1.0)
+    assert (one_film.auc.value, one_film.balanced_accuracy) == (1.0, 1.0)
     assert one_film.correlation.value > 0.8
-    assert told["generated", "all"].pairs == 7 * 8 // 2
+    assert results["generated", "all"].pairs == 7 * 8 // 2
     assert all(t.auc.value < 1.0 for t in found.latents)
     (portrayed,) = [t for t in found.portraits if (t.source, t.among) == ("generated", "one name, one film")]
     assert portrayed.pairs == 2 * 3  # of those whom a caption names
@@ -112,19 +111,19 @@ def test_the_worlds_own_scenes_say_who_looks_like_what() -> None:
 
 
 def test_a_small_study_runs_from_end_to_end() -> None:
-    examination = Examination(
+    evaluation = EvaluationSettings(
         stories=2,
         shots=3,
         cast=2,
         tokens=1,
-        playback=Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1, guidance=1.0)),
+        generation=GenerationSettings(routing=RoutingConfig(), sampler=SamplerConfig(steps=1, guidance=1.0)),
     )
     heard: list[int] = []
     appearances = collect(
-        tiny_backbone(), tiny_animatic(), examination, noises=(0.0, 0.5), report=heard.append
+        tiny_backbone(), tiny_animatic(), evaluation, noises=(0.0, 0.5), report=heard.append
     )
     assert heard == [1, 2]
     assert {a.source for a in appearances} == set(SOURCES)
     assert len(appearances[0].vectors.keys() - {PORTRAIT}) == 1 + 2 * 2 * 4
     assert any(PORTRAIT in a.vectors for a in appearances)
-    assert {t.noise for t in study(appearances).tried} == {0.0, 0.5}
+    assert {t.noise for t in study(appearances).candidates} == {0.0, 0.5}

@@ -7,20 +7,19 @@ import numpy as np
 import pytest
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 from moc_engine.evaluation.measures.change import PARTS, VISIBLE_AREA, Change
 from moc_engine.evaluation.measures.predictors import CONTEXT_SHARE, LARGEST_SHOWN
-from moc_engine.evaluation.playback import Playback
 from moc_engine.evaluation.questions.influence import Influence, Pair, Prediction, Threshold, measure, study
 from moc_engine.evaluation.reports.influence_plot import draw, running_quantiles, write_plot
 from tests.fakes.models import tiny_backbone
 
-SMALL = Examination(
+SMALL = EvaluationSettings(
     stories=1,
     shots=3,
     cast=2,
     tokens=1,
-    playback=Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=2, guidance=1.0)),
+    generation=GenerationSettings(routing=RoutingConfig(), sampler=SamplerConfig(steps=2, guidance=1.0)),
 )
 
 

@@ -3,13 +3,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from moc_engine.evaluation.questions.motion import examine
+from moc_engine.evaluation.questions.motion import score
 from moc_engine.models.animatic.scene import Scene
 from tests.fakes.stories import means
 
 
 def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, float]:
-    return means(examine, spoil, stories=12)
+    return means(score, spoil, stories=12)
 
 
 def test_the_worlds_own_scenes_are_as_smooth_as_themselves_and_do_not_slide() -> None:

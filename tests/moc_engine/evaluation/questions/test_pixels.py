@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from moc_engine.evaluation.measures.outcomes import Outcomes
-from moc_engine.evaluation.questions.pixels import examine
+from moc_engine.evaluation.measures.scores import Scores
+from moc_engine.evaluation.questions.pixels import score
 from moc_engine.models.animatic.scene import Scene
 from tests.fakes.stories import story, true_takes
 
 
 def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
     """What is found when later takes show other shapes and colours than first ones."""
-    found = Outcomes()
+    found = Scores()
     for seed in range(6):
         told = story(seed)
         takes = true_takes(told)
@@ -24,8 +24,8 @@ def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
                 if actor.cast in met and "body" not in said:
                     track["body"] += np.array([colour, 0.0, 0.0], np.float32)
             met |= {actor.cast for actor in shot.script.actors}
-        examine(told, takes, found)
-    return found.headline()
+        score(told, takes, found)
+    return found.means()
 
 
 def test_the_worlds_own_pictures_remember() -> None:
@@ -45,16 +45,16 @@ def test_another_colour_is_seen() -> None:
 
 
 def test_who_is_not_there_is_not_remembered() -> None:
-    told, found = story(0), Outcomes()
+    told, found = story(0), Scores()
     empty = [Scene.empty(9) for _ in told.shots]
-    examine(told, empty, found)
-    assert found.headline() == {"shape_in_pixels": 0.0}
+    score(told, empty, found)
+    assert found.means() == {"shape_in_pixels": 0.0}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_takes_are_left_as_they_are(seed: int) -> None:
     told = story(seed)
     takes = true_takes(told)
-    examine(told, takes, Outcomes())
+    score(told, takes, Scores())
     for take, shot in zip(takes, told.shots, strict=True):
         np.testing.assert_array_equal(take.values, shot.scene.values)

@@ -1,27 +1,27 @@
-"""The examination against stories whose answers are known: the world's own scenes, and spoilt ones."""
+"""The evaluation against stories whose answers are known: the world's own scenes, and spoilt ones."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from moc_engine.evaluation.measures.outcomes import Outcomes
-from moc_engine.evaluation.questions.recall import examine
+from moc_engine.evaluation.measures.scores import Scores
+from moc_engine.evaluation.questions.recall import score
 from moc_engine.models.animatic.captions import LOOK_PARTS
 from moc_engine.models.animatic.scene import Scene
 from moc_engine.models.animatic.world import Story
 from tests.fakes.stories import story, true_takes
 
 
-def _score(seeds: range, spoil: str | None = None) -> Outcomes:
-    score = Outcomes()
+def _score(seeds: range, spoil: str | None = None) -> Scores:
+    scores = Scores()
     for seed in seeds:
         told = story(seed)
         takes = true_takes(told)
         if spoil is not None:
             _spoil(told, takes, spoil)
-        examine(told, takes, score)
-    return score
+        score(told, takes, scores)
+    return scores
 
 
 def _spoil(story: Story, takes: list[Scene], field: str) -> None:
@@ -38,7 +38,7 @@ def _spoil(story: Story, takes: list[Scene], field: str) -> None:
 
 
 def test_the_worlds_own_scenes_are_remembered_perfectly() -> None:
-    means = _score(range(12)).headline()
+    means = _score(range(12)).means()
     for name in ("shape", "accessory", "latest_state"):
         assert means[name] == 1.0, name
     for name in ("colour_error", "tint", "layout"):
@@ -48,21 +48,21 @@ def test_the_worlds_own_scenes_are_remembered_perfectly() -> None:
 def test_a_set_that_comes_back_otherwise_is_found_out() -> None:
     told = next(s for s in map(story, range(12)) if any(shot.place_absence for shot in s.shots))
     again = next(i for i, shot in enumerate(told.shots) if shot.place_absence is not None)
-    takes, score = true_takes(told), Outcomes()
+    takes, scores = true_takes(told), Scores()
     takes[again].set["tint"] += 0.05
     takes[again].set["layout"] -= 0.25
-    examine(told, takes, score)
-    assert max(score.values("tint")) == pytest.approx(0.4, abs=1e-5)  # tints are latents at a gain of 8
-    assert max(score.values("layout")) == pytest.approx(0.25, abs=1e-5)
+    score(told, takes, scores)
+    assert max(scores.values("tint")) == pytest.approx(0.4, abs=1e-5)  # tints are latents at a gain of 8
+    assert max(scores.values("layout")) == pytest.approx(0.25, abs=1e-5)
     returns = sum(shot.place_absence is not None for shot in told.shots)
-    assert len(score.values("tint")) == len(score.values("layout")) == returns
-    distances = score.figures()["tint"].by_distance
+    assert len(scores.values("tint")) == len(scores.values("layout")) == returns
+    distances = scores.summaries()["tint"].by_distance
     assert sum(count for _, count in distances.values()) == returns
 
 
 @pytest.mark.parametrize("field", ["shape", "accessory", "body"])
 def test_a_forgotten_part_is_found_out_and_no_other(field: str) -> None:
-    means = _score(range(12), spoil=field).headline()
+    means = _score(range(12), spoil=field).means()
     spoilt = "colour_error" if field == "body" else field
     for name in ("shape", "accessory"):
         assert means[name] == (0.0 if name == spoilt else 1.0), name
@@ -70,7 +70,7 @@ def test_a_forgotten_part_is_found_out_and_no_other(field: str) -> None:
 
 
 def test_a_missing_character_has_not_been_remembered() -> None:
-    means = _score(range(12), spoil="presence").headline()
+    means = _score(range(12), spoil="presence").means()
     assert means["shape"] == 0.0
     assert means["accessory"] == 0.0
 
@@ -97,9 +97,9 @@ def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None
         told = story(seed)
         recalled = [recall for shot in told.shots for recall in shot.recalls]
         for cast, index, slot in _first_takes(told):
-            score, whole = Outcomes(), Outcomes()
-            examine(told, _takes_without(told, index, slot), score)
-            examine(told, true_takes(told), whole)
+            scores, whole = Scores(), Scores()
+            score(told, _takes_without(told, index, slot), scores)
+            score(told, true_takes(told), whole)
             again = next(
                 (
                     s.script.actors
@@ -113,9 +113,9 @@ def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None
             parts = first.parts if first is not None and event is None else ()
             own = told.shots[index].script.actors[slot].event
             said = own is not None and own.part == "accessory"  # which words decide, seen or not
-            assert score.values("shape").count(False) == ("shape" in parts)
-            assert score.values("accessory").count(False) == (not said and "accessory" in parts)
-            assert len(score.values("shape")) == len(whole.values("shape"))
+            assert scores.values("shape").count(False) == ("shape" in parts)
+            assert scores.values("accessory").count(False) == (not said and "accessory" in parts)
+            assert len(scores.values("shape")) == len(whole.values("shape"))
 
 
 def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None:
@@ -125,13 +125,13 @@ def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None
         actor = shot.script.actors[slot]
         if actor.event is None or actor.cast in shot.told:
             continue
-        score, whole = Outcomes(), Outcomes()
-        examine(told, _takes_without(told, index, slot), score)
-        examine(told, true_takes(told), whole)
-        assert score.values("shape").count(False) == score.values("accessory").count(False) == 0
+        scores, whole = Scores(), Scores()
+        score(told, _takes_without(told, index, slot), scores)
+        score(told, true_takes(told), whole)
+        assert scores.values("shape").count(False) == scores.values("accessory").count(False) == 0
         unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
-        if len(score.values("latest_state")) == len(whole.values("latest_state")) > 0:
-            assert score.values("latest_state").count(False) == unknown
+        if len(scores.values("latest_state")) == len(whole.values("latest_state")) > 0:
+            assert scores.values("latest_state").count(False) == unknown
             missed += unknown
     assert missed > 5
 
@@ -142,9 +142,9 @@ def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> No
         shot = told.shots[index]
         actor = shot.script.actors[slot]
         if "shape" in shot.told.get(actor.cast, ()) and actor.event is None:
-            score = Outcomes()
-            examine(told, _takes_without(told, index, slot), score)
-            assert score.values("shape").count(False) == 1
+            scores = Scores()
+            score(told, _takes_without(told, index, slot), scores)
+            assert scores.values("shape").count(False) == 1
             missed += 1
     assert missed > 5
 
@@ -175,16 +175,16 @@ def test_a_missing_character_has_lost_its_latest_state() -> None:
 
 
 def test_only_what_was_left_unsaid_is_examined() -> None:
-    score, unsaid = Outcomes(), 0
+    scores, unsaid = Scores(), 0
     for seed in range(12):
         told = story(seed)
-        examine(told, true_takes(told), score)
+        score(told, true_takes(told), scores)
         unsaid += sum("shape" in recall.parts for shot in told.shots for recall in shot.recalls)
-    assert len(score.values("shape")) == unsaid > 50
+    assert len(scores.values("shape")) == unsaid > 50
 
 
 def test_who_wears_more_than_was_put_on_does_not_wear_the_same() -> None:
-    score = Outcomes()
+    scores = Scores()
     for seed in range(12):
         told = story(seed)
         takes = true_takes(told)
@@ -192,6 +192,6 @@ def test_who_wears_more_than_was_put_on_does_not_wear_the_same() -> None:
             for recall in shot.recalls:
                 if "accessory" in recall.parts:
                     take.characters[recall.slot]["accessory"] = 1.0
-        examine(told, takes, score)
-    assert score.headline()["accessory"] == 0.0
-    assert score.headline()["shape"] == 1.0
+        score(told, takes, scores)
+    assert scores.means()["accessory"] == 0.0
+    assert scores.means()["shape"] == 1.0

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult
-from moc_engine.evaluation.examination import Examination
+from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.questions.remedy import measure
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.renderer import FakeRenderer
 
-STORIES = Examination(stories=2, shots=4, cast=2, tokens=2)
+STORIES = EvaluationSettings(stories=2, shots=4, cast=2, tokens=2)
 
 
 class Forgetful(FakeRenderer):

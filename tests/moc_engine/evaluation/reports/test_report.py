@@ -1,15 +1,14 @@
 """The report, drawn from results whose answers are known."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.experiments import experiments
-from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.measures.scores import Scores
 from moc_engine.evaluation.questions.recall import CHANCE
+from moc_engine.evaluation.reports.experiments import experiments
 from moc_engine.evaluation.reports.report import Result, by_absence, by_budget, write
 from tests.fakes.pictures import read_picture
 
@@ -20,17 +19,14 @@ def _results() -> list[Result]:
     """MoC remembers everything, packed history forgets after two shots, and the others never knew."""
     results = []
     for experiment in experiments(RoutingConfig(), SamplerConfig(), stories=2, long_stories=1):
-        router = experiment.examination.playback.router
-        found = Outcomes()
+        router = experiment.settings.generation.router
+        scores = Scores()
         for distance in range(1, 12):
             right = router == "moc" or (router == "packed" and distance < 3)
-            found.add("shape", right, distance)
-            found.add("accessory", right, distance)
-        found.add("pruned", 0.9)
-        settings = asdict(experiment.examination)
-        results.append(
-            Result(group=experiment.group, name=experiment.name, settings=settings, figures=found.figures())
-        )
+            scores.add("shape", right, distance)
+            scores.add("accessory", right, distance)
+        scores.add("pruned", 0.9)
+        results.append(Result(experiment=experiment, figures=scores.summaries()))
     return results
 
 
@@ -41,7 +37,7 @@ def test_the_plots_show_every_router_and_how_absence_tells() -> None:
     assert lines["MoC"] == [1.0] * 6
     assert lines["packed"] == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert lines["own shot only"] == [0.0] * 6
-    assert lines["guessing evenly"] == [CHANCE] * 2
+    assert lines["uniform guessing"] == [CHANCE] * 2
     (axes,) = by_budget(results).axes
     assert {str(line.get_label()) for line in axes.lines} == set(lines)
 

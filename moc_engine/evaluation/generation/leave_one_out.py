@@ -1,9 +1,9 @@
-"""Takes of whole stories, and each again at the same noise without one of the shots it could look at.
+"""Generates every shot of a story, and again from the same noise without one of its context shots.
 
-All variants of a shot run as one batch over the same memories: its take, and one retake for each context shot
-that is banned, the others keeping their places in time. The noise of a shot is its own, so that nothing but
-the ban tells a retake from the take. The memories are the engine's (`compute_memory`), the traces its
-recorder's.
+All variants of a shot run as one batch over the same memories: the take that sees every context shot, and one
+variant for each banned context shot; the others keep their positions in time. All variants start from the
+same noise, so only the ban makes a difference. Memories come from `compute_memory`, traces from
+`TraceRecorder`, as in a render.
 
 Shapes: B stories, V variants of a shot, G branches of guidance, H heads, L tokens of a shot, T tokens and
 C chunks of the history, D head width, F latent frames, S slots.
@@ -40,21 +40,21 @@ Latents = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Retaken:
-    """A shot's take (F, S, CHANNELS) with its trace, and by banned context shot what it is without it.
+class ShotVariants:
+    """A shot's take (F, S, CHANNELS) with its trace, and its variants by banned context shot.
 
-    `story` is the story's number, `shot` counts from 0. The trace is None for a shot without a context.
+    `story` is the story's number, `shot` counts from 0. The trace is None for a shot without context.
     """
 
     story: int
     shot: int
     take: Latents
-    retakes: dict[int, Latents]
+    without: dict[int, Latents]
     trace: RoutingTrace | None
 
 
 @torch.no_grad()
-def retake(
+def leave_one_out(
     backbone: Backbone,
     stories: Sequence[Story],
     *,
@@ -63,69 +63,69 @@ def retake(
     sampler: SamplerConfig,
     seed: int,
     pairs: int | None = None,
-) -> Iterator[Retaken]:
-    """Renders stories of equally many, equally long shots, shot by shot, and each shot's retakes.
+) -> Iterator[ShotVariants]:
+    """Generates the variants of each shot; the stories have equally many shots, all of the same length.
 
-    `numbers` are the stories' own: with `seed` they decide the noise, and with `pairs` which of the context
-    shots are banned where a shot has more of them (None: each in turn). Only animatic models can tell a
-    story. Raises `ValueError` for `pairs` below 1.
+    The noise depends on `seed` and the stories' own `numbers`, and so does the choice of the `pairs` context
+    shots that are banned if a shot has more of them (None: each in turn). For animatic models only. Raises
+    `ValueError` for `pairs` below 1.
     """
     if pairs is not None and pairs < 1:
         raise ValueError(f"pairs: must be 1 or more, got {pairs}")
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
     shape = (CHANNELS, frames, SLOTS, 1)
     grid = backbone.grid(shape, routing.chunking)
-    silence = reduce(stacked, [backbone.family.captions("", "", story.cast) for story in stories])
+    empty = reduce(stacked, [backbone.family.captions("", "", story.cast) for story in stories])
     memories: list[list[TakeMemory]] = [[] for _ in stories]
-    names: list[list[list[str]]] = [[] for _ in stories]  # of each take's chunks
+    names: list[list[list[str]]] = [[] for _ in stories]  # names of each take's chunks
     for shot in range(shots):
-        told = [
+        captions_of = [
             backbone.family.captions(story.global_caption, story.shots[shot].caption, story.cast)
             for story in stories
         ]
         banned = [_banned(shot, pairs, (seed, number, shot)) for number in numbers]
-        variants = 1 + len(banned[0])
+        count = 1 + len(banned[0])
         attention = VariantAttention(backbone, grid, memories, shot=shot, banned=banned, routing=routing)
         attention.recorders = [
             _recorder(backbone, grid, past, routing=routing, sampler=sampler) for past in names if past
         ]
         noise = [draw_noise(shape, noise_seed(seed, number, shot)) for number in numbers]
-        latents = torch.stack(noise).repeat_interleave(variants, dim=0).to(backbone.device)
+        latents = torch.stack(noise).repeat_interleave(count, dim=0).to(backbone.device)
         captions = stacked(
-            _repeated(reduce(stacked, told), variants), _repeated(silence, variants)
-        )  # conditional entries first, as guidance asks for them
+            _repeated(reduce(stacked, captions_of), count), _repeated(empty, count)
+        )  # conditional entries first, as guidance expects
         done = _denoised(backbone, attention, latents, captions, sampler).cpu()
-        rows = done[..., 0].permute(0, 2, 3, 1).unflatten(0, (len(stories), variants))
+        rows = done[..., 0].permute(0, 2, 3, 1).unflatten(0, (len(stories), count))
         values: Latents = rows.float().numpy()
         traces = [recorder.finish() for recorder in attention.recorders]
-        for place, number in enumerate(numbers):
-            names[place].append(chunk_names(done[place * variants], grid, stories[place].cast, backbone))
-            memories[place].append(
+        for index, number in enumerate(numbers):
+            names[index].append(chunk_names(done[index * count], grid, stories[index].cast, backbone))
+            memories[index].append(
                 compute_memory(
                     backbone,
-                    done[place * variants],
-                    told[place],
+                    done[index * count],
+                    captions_of[index],
                     chunking=routing.chunking,
                     pooling=routing.pooling,
                     noise=sampler.memory_noise,
                 )
             )
-            yield Retaken(
+            yield ShotVariants(
                 story=number,
                 shot=shot,
-                take=values[place, 0],
-                retakes={ban: values[place, 1 + nth] for nth, ban in enumerate(banned[place])},
-                trace=_named(traces[place], names[place][-1]) if traces else None,
+                take=values[index, 0],
+                without={ban: values[index, 1 + nth] for nth, ban in enumerate(banned[index])},
+                trace=_named(traces[index], names[index][-1]) if traces else None,
             )
 
 
 class VariantAttention:
-    """Self-attention of variants of one shot of many stories; the first of each sees all, the others a ban.
+    """Self-attention of the variants of one shot of many stories.
 
-    Rows are branch by branch of guidance, story by story, variant by variant. `memories` are those of each
-    story's earlier takes, `banned` the context shots that its further variants do without, equally many for
-    each. What the conditional branch of the first variants looks at is recorded as step `step` by the
-    `recorders`, one a story, where there are any.
+    The first variant of a story sees all its context, each further one lacks the context shot in `banned`
+    (equally many per story). Rows are ordered by guidance branch, then story, then variant. `memories` are
+    those of each story's earlier takes. The `recorders`, one per story if any, record the conditional branch
+    of the first variants as step `step`.
     """
 
     def __init__(
@@ -143,33 +143,33 @@ class VariantAttention:
         self._grid = grid
         self._routing = routing
         self._stories, self._variants = len(memories), 1 + len(banned[0])
-        here = grid.positions_3T.to(backbone.device)
-        now = torch.tensor([[grid.frames], [0], [0]], device=backbone.device)
-        self._angles = backbone.angles(here + shot * now)
+        positions = grid.positions_3T.to(backbone.device)
+        length = torch.tensor([[grid.frames], [0], [0]], device=backbone.device)
+        self._angles = backbone.angles(positions + shot * length)
         self._shot = shot
         if not shot:
             return
-        cuts = grid.extent.offsets
+        offsets = grid.extent.offsets
         self._layout = ChunkLayout(
-            np.concatenate(([0], np.cumsum(np.tile(np.diff(cuts), shot)))),
+            np.concatenate(([0], np.cumsum(np.tile(np.diff(offsets), shot)))),
             np.repeat(np.arange(shot), grid.extent.chunks),
             np.full(shot * grid.extent.chunks, VIDEO),
         )
-        starts = [nth * now for nth in range(shot)]
-        self._keys, self._values, self._means = _history(backbone, here, starts, memories, routing)
+        starts = [nth * length for nth in range(shot)]
+        self._keys, self._values, self._means = _history(backbone, positions, starts, memories, routing)
         self._candidates = _candidates(banned, shot, grid.extent.chunks).to(backbone.device)
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
-        turned_q, turned_k = (apply_rotary(x, *self._angles) for x in (q, k))
-        scaled_q = turned_q * q.shape[-1] ** -0.5
-        own = scaled_q @ turned_k.transpose(2, 3)  # (rows, H, L, L)
+        rotated_q, rotated_k = (apply_rotary(x, *self._angles) for x in (q, k))
+        scaled_q = rotated_q * q.shape[-1] ** -0.5
+        own = scaled_q @ rotated_k.transpose(2, 3)  # (rows, H, L, L)
         if not self._shot:
             return self._grid.to_model(own.softmax(dim=-1) @ v, dim=2)
-        asking = self._by_story(turned_q if self._routing.pooling == "after" else q)
+        queries = self._by_story(rotated_q if self._routing.pooling == "after" else q)
         chosen = choose_chunks(
-            asking.float() @ self._means[layer],
-            self._asked_of(asking),
+            queries.float() @ self._means[layer],
+            self._allowed(queries),
             self._routing,
             layout=self._layout,
         )
@@ -183,35 +183,35 @@ class VariantAttention:
         return self._grid.to_model(out, dim=2)
 
     def _by_story(self, x: Tensor) -> Tensor:
-        """(G · B · V, H, L, …) as (B, H, G · V · L, …): a story's queries share its history."""
+        """(G · B · V, H, L, …) as (B, H, G · V · L, …), so that a story's queries share its history."""
         split = x.unflatten(0, (-1, self._stories, self._variants))  # G B V H L …
         joined: Tensor = split.permute(1, 3, 0, 2, 4, 5).flatten(2, 4)
         return joined
 
     def _by_row(self, x: Tensor) -> Tensor:
-        """The way back."""
+        """The inverse of `_by_story`."""
         split = x.unflatten(2, (-1, self._variants, self._grid.tokens))  # B H G V L …
         rows: Tensor = split.permute(2, 0, 3, 1, 4, 5).flatten(0, 2)
         return rows
 
-    def _asked_of(self, queries: Tensor) -> Tensor:
-        """(B, 1, G · V · L, C): which chunks each query may choose."""
+    def _allowed(self, queries: Tensor) -> Tensor:
+        """(B, 1, G · V · L, C): which chunks each query may select."""
         branches = queries.shape[2] // (self._variants * self._grid.tokens)
         by_token = self._candidates.repeat_interleave(self._grid.tokens, dim=1)
         return by_token.repeat(1, branches, 1)[:, None]
 
     def _record(self, layer: int, of_past: Tensor, of_own: Tensor, chosen: Tensor) -> None:
-        tokens = self._grid.tokens  # those of the conditional branch's first variant stand first
+        tokens = self._grid.tokens  # the conditional branch's first variant comes first
         past, own, indices = (x[:, :, :tokens] for x in (of_past, of_own, chosen))
         by_chunk = past.unflatten(-1, (self._layout.chunks, -1)).sum(dim=-1)
         routed = by_chunk.gather(-1, indices.clamp(min=0)).masked_fill(indices < 0, 0.0)
-        for place, recorder in enumerate(self.recorders):
+        for index, recorder in enumerate(self.recorders):
             recorder.add(
                 layer=layer,
                 step=self.step,
-                own=own[place].sum(dim=-1, keepdim=True).cpu().numpy(),
-                routed=routed[place].cpu().numpy(),
-                indices=indices[place].cpu().numpy(),
+                own=own[index].sum(dim=-1, keepdim=True).cpu().numpy(),
+                routed=routed[index].cpu().numpy(),
+                indices=indices[index].cpu().numpy(),
             )
 
 
@@ -235,16 +235,16 @@ def _denoised(
 
 def _history(
     backbone: Backbone,
-    here_3L: Tensor,
+    positions_3L: Tensor,
     starts: Sequence[Tensor],
     memories: Sequence[Sequence[TakeMemory]],
     routing: RoutingConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Turned keys, values (N, B, H, T, D) and means (N, B, H, D, C) of the takes, each from its start on."""
+    """Rotated keys, values (N, B, H, T, D) and means (N, B, H, D, C) of takes that begin at `starts`."""
     keys, values, means = [], [], []
     for story in memories:
-        turned = [
-            apply_rotary(take.k_NHTD, *backbone.angles(here_3L + start))
+        rotated = [
+            apply_rotary(take.k_NHTD, *backbone.angles(positions_3L + start))
             for take, start in zip(story, starts, strict=True)
         ]
         described = [
@@ -253,14 +253,14 @@ def _history(
             else take.means_NHCD
             for take, start in zip(story, starts, strict=True)
         ]
-        keys.append(torch.cat(turned, dim=2))
+        keys.append(torch.cat(rotated, dim=2))
         values.append(torch.cat([take.v_NHTD for take in story], dim=2))
         means.append(torch.cat(described, dim=2).transpose(2, 3))
     return torch.stack(keys, dim=1), torch.stack(values, dim=1), torch.stack(means, dim=1)
 
 
 def _candidates(banned: Sequence[Sequence[int]], shots: int, chunks: int) -> Tensor:
-    """Bool (B, V, C): what each variant may choose."""
+    """Bool (B, V, C): the chunks that each variant may select."""
     allowed = torch.ones(len(banned), 1 + len(banned[0]), shots, dtype=torch.bool)
     for story, bans in enumerate(banned):
         for nth, ban in enumerate(bans):
@@ -268,16 +268,16 @@ def _candidates(banned: Sequence[Sequence[int]], shots: int, chunks: int) -> Ten
     return allowed.repeat_interleave(chunks, dim=-1)
 
 
-def _banned(shot: int, pairs: int | None, chance: Sequence[int]) -> list[int]:
-    """The context shots to ban, ascending: all, or `pairs` of them drawn evenly."""
+def _banned(shot: int, pairs: int | None, seed: Sequence[int]) -> list[int]:
+    """The context shots to ban, ascending: all, or `pairs` of them at random."""
     if pairs is None or shot <= pairs:
         return list(range(shot))
-    drawn = np.random.default_rng((*chance, 1)).choice(shot, pairs, replace=False)
+    drawn = np.random.default_rng((*seed, 1)).choice(shot, pairs, replace=False)
     return sorted(drawn.tolist())
 
 
 def noise_seed(seed: int, story: int, shot: int) -> int:
-    """What a shot of a story draws its noise from."""
+    """The seed of the noise of a shot of a story."""
     return int(np.random.SeedSequence((seed, story, shot)).generate_state(1)[0])
 
 
@@ -297,7 +297,7 @@ def _recorder(
     routing: RoutingConfig,
     sampler: SamplerConfig,
 ) -> TraceRecorder:
-    """As the renderer's; `past` names the chunks of the context takes."""
+    """A recorder as in a render; `past` names the chunks of the context takes."""
     config, shot = backbone.transformer.config, len(past)
     spans = [(first * PATCH_FRAMES, stop * PATCH_FRAMES) for first, stop in grid.chunk_frames()]
     return TraceRecorder(
@@ -325,6 +325,6 @@ def _recorder(
 
 
 def _named(trace: RoutingTrace, names: Sequence[str]) -> RoutingTrace:
-    """The trace with the shot's own chunks named, which can be told only once it is finished."""
+    """The trace with names for the shot's own chunks, which are known only after generation."""
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]
     return replace(trace, query=tuple(query))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moc_engine.evaluation.routers import packing, radial_scores, random_scores, window_scores
+from moc_engine.evaluation.generation.routers import packing, radial_scores, random_scores, window_scores
 from moc_engine.models.animatic.scene import SLOTS
 
 FRAMES = 2

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
-from moc_engine.evaluation.examination import Examination, Examiners, examine_model
-from moc_engine.evaluation.playback import Playback
+from moc_engine.evaluation.evaluate import EvaluationPool, evaluate_model
+from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 from moc_engine.models.animatic.model import ModelConfig, build, save
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
-QUICK = Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
+QUICK = GenerationSettings(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ QUICK = Playback(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
         ({"seed": -1}, "seed"),
     ],
 )
-def test_an_examination_that_makes_no_sense_is_refused(wrong: dict[str, int], message: str) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=f"{message}: must be"):
-        Examination(**wrong)  # type: ignore[arg-type]
+        EvaluationSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_stories_are_held_out_and_always_the_same() -> None:
-    one, other = Examination(seed=3), Examination(seed=4)
+    one, other = EvaluationSettings(seed=3), EvaluationSettings(seed=4)
     assert [s.caption for s in one.story(2).shots] == [s.caption for s in one.story(2).shots]
     assert [s.caption for s in one.story(2).shots] != [s.caption for s in other.story(2).shots]
 
@@ -37,24 +37,26 @@ def test_stories_are_held_out_and_always_the_same() -> None:
 def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save(build(TINY), tmp_path)
-    short = Examination(stories=12, shots=2, tokens=2, playback=QUICK)
+    short = EvaluationSettings(stories=12, shots=2, tokens=2, generation=QUICK)
     told: list[int] = []
-    with Examiners(2) as examiners:
-        found = examiners.examine(tmp_path, short, report=told.append)
+    with EvaluationPool(2) as pool:
+        found = pool.evaluate(tmp_path, short, report=told.append)
     assert told == [6, 12]
     assert len(found.values("count")) == 12 * 2
     assert {"count", "setting", "pruned"} <= set(found.metrics())
-    with Examiners(1) as examiners:
-        alone = examiners.examine(tmp_path, short)
-    for metric, figure in found.figures().items():
-        assert alone.figures()[metric].mean == pytest.approx(figure.mean, abs=1e-4), metric
+    with EvaluationPool(1) as pool:
+        alone = pool.evaluate(tmp_path, short)
+    for metric, figure in found.summaries().items():
+        assert alone.summaries()[metric].mean == pytest.approx(figure.mean, abs=1e-4), metric
 
 
 def test_the_share_of_pruned_pairs_is_that_of_the_budget() -> None:
     torch.manual_seed(0)
     model = build(TINY)
     for router in get_args(Router):
-        playback = Playback(router=router, routing=RoutingConfig(top_k=3), sampler=SamplerConfig(steps=1))
-        found = examine_model(model, Examination(stories=1, shots=3, tokens=2, playback=playback))
+        generation = GenerationSettings(
+            router=router, routing=RoutingConfig(top_k=3), sampler=SamplerConfig(steps=1)
+        )
+        found = evaluate_model(model, EvaluationSettings(stories=1, shots=3, tokens=2, generation=generation))
         pruned = {"dense": 0.0, "own": 1.0}.get(router, 1 - (3 + 3) / (8 + 16))
         assert found.values("pruned") == pytest.approx([pruned]), router

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from moc_engine.config import Router, RoutingConfig, SamplerConfig
-from moc_engine.evaluation.playback import Playback, RememberingAttention, play
+from moc_engine.evaluation.generation.settings import GenerationSettings
+from moc_engine.evaluation.generation.stories import MemoryAttention, generate
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
@@ -15,7 +16,7 @@ from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)
-PLAIN = Playback(routing=RoutingConfig(), sampler=SHORT)
+PLAIN = GenerationSettings(routing=RoutingConfig(), sampler=SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,8 @@ def model() -> AnimaticPipeline:
     return build(TINY)
 
 
-def _takes(model: AnimaticPipeline, stories: Sequence[Story], playback: Playback) -> torch.Tensor:
-    return play(model, stories, playback).latents
+def _takes(model: AnimaticPipeline, stories: Sequence[Story], generation: GenerationSettings) -> torch.Tensor:
+    return generate(model, stories, generation).latents
 
 
 def _stories(seeds: Sequence[int] = (0, 1)) -> list[Story]:
@@ -53,10 +54,10 @@ def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
 def test_only_memory_carries_what_happened_before(
     model: AnimaticPipeline, router: Router, remembers: bool
 ) -> None:
-    playback = replace(PLAIN, router=router)
+    generation = replace(PLAIN, router=router)
     stories = _stories()
-    takes = _takes(model, stories, playback)
-    others = _takes(model, _with_other_beginning(stories), playback)
+    takes = _takes(model, stories, generation)
+    others = _takes(model, _with_other_beginning(stories), generation)
     assert torch.allclose(takes[:, 2], others[:, 2], atol=1e-5) is not remembers
 
 
@@ -84,7 +85,7 @@ def test_memories_read_at_some_noise_change_only_what_remembers(model: AnimaticP
 
 
 def test_a_failed_reading_is_over(model: AnimaticPipeline) -> None:
-    attention = RememberingAttention(model.transformer, PLAIN, [torch.Generator()])
+    attention = MemoryAttention(model.transformer, PLAIN, [torch.Generator()])
     with pytest.raises(KeyError), attention.write():
         raise KeyError
     assert not attention.writing
@@ -123,14 +124,14 @@ def test_first_appearances_are_pinned_or_banned(
 def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline) -> None:
     """Keys that are all alike stay what they are, and are turned as by one token in the middle."""
     packing = replace(PLAIN, router="packed", routing=RoutingConfig(top_k=SLOTS))
-    attention = RememberingAttention(model.transformer, packing, [torch.Generator()])
+    attention = MemoryAttention(model.transformer, packing, [torch.Generator()])
     frames, head = 3, 16
     alike = torch.ones(1, 2, frames * SLOTS, head)
     attention.begin(0, frames, torch.zeros(1, 0, dtype=torch.bool))
     with attention.write():
         attention.attend(0, alike, alike, alike)
     attention.begin(1, frames, torch.zeros(1, 1, dtype=torch.bool))
-    memories = attention.kept[0]
+    memories = attention.memories[0]
     assert memories is not None
     keys, _ = attention._packed(memories, budget=SLOTS)
     middle = torch.ones(SLOTS)
@@ -144,7 +145,7 @@ def test_what_a_story_attends_to_is_counted_by_itself(model: AnimaticPipeline) -
     nobody = replace(stories[1].shots[0], script=replace(stories[1].shots[0].script, actors=()))
     stories[1] = replace(stories[1], shots=(stories[1].shots[0], nobody))
     pinned = replace(PLAIN, routing=RoutingConfig(top_k=0), steer="pin")
-    assert play(model, stories, pinned).pruned.tolist() == [0.0, 1.0]
+    assert generate(model, stories, pinned).pruned.tolist() == [0.0, 1.0]
 
 
 def test_what_routers_draw_moves_nothing_else(model: AnimaticPipeline) -> None:

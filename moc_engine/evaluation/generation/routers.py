@@ -1,11 +1,11 @@
-"""Ways to choose what a shot looks at, all at the same budget of attended pairs, to hold MoC against.
+"""Baseline routers for comparison with MoC, all with the same budget of attended pairs.
 
-A router that picks chunks gives every query token the same number of them; it differs from MoC in the
-scores alone.
+A router that selects chunks gives every query token the same number of them; it differs from MoC only in the
+scores.
 
-The baselines follow what is published: a window of the latest context; density that halves with every shot
-back (Radial Attention, arXiv 2506.19852); random chunks; and history packed into ever fewer tokens the
-further it lies back (FramePack, arXiv 2504.12626).
+The baselines are: a sliding window over the latest shots; a density that halves with every shot back (Radial
+Attention, arXiv 2506.19852); random chunks; and the history averaged into ever fewer tokens the older it is
+(FramePack, arXiv 2504.12626).
 
 Shapes: B stories, N earlier shots, L tokens of a shot, H heads, K chunks of a shot.
 """
@@ -19,29 +19,29 @@ from torch import Tensor
 
 
 def window_scores(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> Tensor:
-    """(L, N · K): the latest shots first; within a shot those slots first that lie beside the query's own."""
-    back, beside = _places(earlier, chunks, slots=slots, tokens=tokens, by_slot=by_slot)
+    """(L, N · K): higher for later shots; within a shot, higher for slots near the query's own slot."""
+    back, beside = _distances(earlier, chunks, slots=slots, tokens=tokens, by_slot=by_slot)
     return -(back * (chunks + 1.0) + beside)
 
 
 def radial_scores(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> Tensor:
-    """(L, N · K): ever fewer slots around the query's own, half as many with every shot back."""
-    back, beside = _places(earlier, chunks, slots=slots, tokens=tokens, by_slot=by_slot)
+    """(L, N · K): fewer slots around the query's own slot the older the shot, half as many per shot."""
+    back, beside = _distances(earlier, chunks, slots=slots, tokens=tokens, by_slot=by_slot)
     return -((beside + 1.0) * 2.0 ** (back - 1.0)).log2()
 
 
-def random_scores(like_BHLC: Tensor, chances: Sequence[torch.Generator]) -> Tensor:
-    """Scores that mean nothing, in the shape of others; each story's by its own generator."""
-    drawn = [torch.rand(like_BHLC.shape[1:], generator=chance) for chance in chances]
+def random_scores(like_BHLC: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Random scores of the shape of `like_BHLC`; each story is drawn by its own generator."""
+    drawn = [torch.rand(like_BHLC.shape[1:], generator=generator) for generator in generators]
     return torch.stack(drawn).to(like_BHLC.device)
 
 
 def packing(budget: int, *, earlier: int, tokens: int, slots: int) -> Tensor:
-    """Weights (P, N · L) that average a history to `budget` tokens P, or to fewer where it has no more.
+    """Weights (P, N · L) that average a history to `budget` tokens P, or fewer if the history is shorter.
 
-    Half of them are for the last shot, half of the rest for the one before, and so on; what lies too far back
-    for a token of its own shares the last one. A shot's tokens are averaged slot by slot as long as there is
-    a token for each, then over slots.
+    Half of the budget is for the last shot, half of the rest for the one before, and so on; the shots too old
+    for a token of their own share the last one. A shot's tokens are averaged within each slot while there is
+    a token for each slot, otherwise over several slots.
     """
     sizes = _shares(budget, earlier, tokens)
     places = torch.arange(earlier * tokens).view(earlier, -1, slots)
@@ -56,9 +56,9 @@ def packing(budget: int, *, earlier: int, tokens: int, slots: int) -> Tensor:
 
 
 def _shares(budget: int, earlier: int, tokens: int) -> list[int]:
-    """Tokens for each shot from the last one back, never more for an older one; one is left for the rest.
+    """Tokens for each shot, from the last one back, never more for an older one; one is left for the rest.
 
-    What halving leaves over goes to the newest shots.
+    Tokens that halving leaves over go to the newest shots.
     """
     if budget >= earlier * tokens:
         return [tokens] * earlier
@@ -77,7 +77,7 @@ def _shares(budget: int, earlier: int, tokens: int) -> list[int]:
 
 
 def _groups(places: Tensor, size: int) -> Iterator[Tensor]:
-    """The numbers (frames, slots) of a shot's tokens in `size` groups."""
+    """The token numbers (frames, slots) of a shot, split into `size` groups."""
     slots = places.shape[1]
     if size < slots:
         yield from (part.flatten() for part in places.tensor_split(size, dim=1))
@@ -86,10 +86,10 @@ def _groups(places: Tensor, size: int) -> Iterator[Tensor]:
         yield from places[:, slot].tensor_split(size // slots + (slot < size % slots))
 
 
-def _places(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> tuple[Tensor, Tensor]:
-    """(L, N · K) each: how many shots a chunk lies back, and how many slots beside the query's own.
+def _distances(earlier: int, chunks: int, *, slots: int, tokens: int, by_slot: bool) -> tuple[Tensor, Tensor]:
+    """(L, N · K) each: how many shots back a chunk is, and how many slots away from the query's own.
 
-    Chunks that are frames hold every slot: instead, how many frames a chunk lies before its shot's last.
+    For chunks that are frames and hold every slot: how many frames before the last one of its shot.
     """
     back = (earlier - torch.arange(earlier)).repeat_interleave(chunks).expand(tokens, -1).float()
     if not by_slot:

@@ -1,10 +1,10 @@
 import pytest
 
-from moc_engine.evaluation.measures.outcomes import Outcomes
+from moc_engine.evaluation.measures.scores import Scores
 
 
-def _found(values_by_story: list[list[float]]) -> Outcomes:
-    found = Outcomes()
+def _found(values_by_story: list[list[float]]) -> Scores:
+    found = Scores()
     for number, values in enumerate(values_by_story):
         found.story = number
         for distance, value in enumerate(values):
@@ -13,7 +13,7 @@ def _found(values_by_story: list[list[float]]) -> Outcomes:
 
 
 def test_a_figure_has_its_mean_and_how_it_falls_with_distance() -> None:
-    figure = _found([[1, 1, 0], [1, 0, 0]]).figures()["shape"]
+    figure = _found([[1, 1, 0], [1, 0, 0]]).summaries()["shape"]
     assert figure.mean == pytest.approx(0.5)
     assert figure.count == 6
     assert figure.by_distance == {0: (1.0, 2), 1: (0.5, 2), 2: (0.0, 2)}
@@ -22,39 +22,39 @@ def test_a_figure_has_its_mean_and_how_it_falls_with_distance() -> None:
 
 def test_what_happens_within_a_story_is_not_independent() -> None:
     """The same findings in few stories leave more doubt than in many."""
-    few = _found([[1.0] * 40, [0.0] * 40, [1.0] * 40, [0.0] * 40]).figures()["shape"]
-    many = _found([[value] for value in (1.0, 0.0) * 80]).figures()["shape"]
+    few = _found([[1.0] * 40, [0.0] * 40, [1.0] * 40, [0.0] * 40]).summaries()["shape"]
+    many = _found([[value] for value in (1.0, 0.0) * 80]).summaries()["shape"]
     assert few.mean == many.mean
     assert few.high - few.low > 3 * (many.high - many.low)
 
 
 def test_the_interval_is_the_same_every_time() -> None:
     found = _found([[1, 0], [1], [0, 0, 1]])
-    assert found.figures() == found.figures()
+    assert found.summaries() == found.summaries()
 
 
 def test_what_was_never_examined_has_no_figure() -> None:
-    assert Outcomes().figures() == {}
-    assert Outcomes().headline() == {}
-    assert Outcomes().values("shape") == []
+    assert Scores().summaries() == {}
+    assert Scores().means() == {}
+    assert Scores().values("shape") == []
 
 
 def test_findings_of_other_stories_are_taken_over() -> None:
     one, other = _found([[1, 1]]), _found([[0, 0]])
-    one.join(other)
-    assert one.headline() == {"shape": 0.5}
+    one.extend(other)
+    assert one.means() == {"shape": 0.5}
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool) -> None:
     doubts = []
     for stories in (1, 4, 40):
-        found = Outcomes()
+        found = Scores()
         for found.story in range(stories):
             for _ in range(3):
                 found.add("shape", right)
             found.add("pruned", 0.9)  # no matter of right and wrong
-        figures = found.figures()
+        figures = found.summaries()
         assert (figures["pruned"].low, figures["pruned"].high) == pytest.approx((0.9, 0.9))
         shape = figures["shape"]
         assert (shape.high if right else shape.low) == shape.mean == right
@@ -65,10 +65,10 @@ def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool) -> None:
 def test_a_mistake_more_never_narrows_the_interval_from_below() -> None:
     lows = []
     for mistakes in range(12):
-        found = Outcomes()
+        found = Scores()
         for number in range(80):
             found.story = number // 8
             found.add("shape", number % 10 >= mistakes % 10 + mistakes // 10)
-        lows.append((found.figures()["shape"].mean, found.figures()["shape"].low))
+        lows.append((found.summaries()["shape"].mean, found.summaries()["shape"].low))
     lows.sort()
     assert [low for _, low in lows] == sorted(low for _, low in lows)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from moc_engine.config import RoutingChoice, RoutingConfig, SamplerChoice, SamplerConfig, Steering
 from moc_engine.contract import ContextTake, RenderRequest
-from moc_engine.evaluation.retakes import Retaken, noise_seed, retake
+from moc_engine.evaluation.generation.leave_one_out import ShotVariants, leave_one_out, noise_seed
 from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.world import Story, sample_story
 from moc_engine.models.backbone import Backbone
@@ -37,16 +37,18 @@ def backbone(folder: Path) -> Backbone:
 
 def _retaken(
     backbone: Backbone, routing: RoutingConfig, *, pairs: int | None = None
-) -> dict[tuple[int, int], Retaken]:
-    found = retake(backbone, STORIES, numbers=(4, 7), routing=routing, sampler=SAMPLER, seed=5, pairs=pairs)
-    return {(retaken.story, retaken.shot): retaken for retaken in found}
+) -> dict[tuple[int, int], ShotVariants]:
+    found = leave_one_out(
+        backbone, STORIES, numbers=(4, 7), routing=routing, sampler=SAMPLER, seed=5, pairs=pairs
+    )
+    return {(variants.story, variants.shot): variants for variants in found}
 
 
 def _rendered(
     folder: Path,
     out: Path,
     story: Story,
-    takes: list[Retaken],
+    takes: list[ShotVariants],
     routing: RoutingChoice,
     *,
     bans: tuple[int, ...],
@@ -99,8 +101,8 @@ def test_takes_bans_and_traces_are_the_renderers(
     settings = {"top_k": 2, "pooling": pooling, "chunking": chunking}
     found = _retaken(backbone, RoutingConfig(**settings))  # type: ignore[arg-type]
     seen, before = found[7, 2], [found[7, 0], found[7, 1]]
-    assert set(seen.retakes) == {0, 1}
-    for bans, mine in (((), seen.take), ((0,), seen.retakes[0]), ((1,), seen.retakes[1])):
+    assert set(seen.without) == {0, 1}
+    for bans, mine in (((), seen.take), ((0,), seen.without[0]), ((1,), seen.without[1])):
         out = tmp_path / str(bans)
         out.mkdir()
         theirs, trace = _rendered(
@@ -118,28 +120,28 @@ def test_takes_bans_and_traces_are_the_renderers(
             assert seen.trace.shot_shares() == pytest.approx(trace.shot_shares(), abs=1e-4)
             assert seen.trace.query == trace.query
             assert seen.trace.counts().tolist() == trace.counts().tolist()
-    assert not np.allclose(seen.take, seen.retakes[0], atol=1e-4)
+    assert not np.allclose(seen.take, seen.without[0], atol=1e-4)
 
 
 def test_a_story_comes_out_the_same_in_any_company(backbone: Backbone) -> None:
     routing = RoutingConfig()
     both = _retaken(backbone, routing)
-    alone = retake(backbone, STORIES[1:], numbers=(7,), routing=routing, sampler=SAMPLER, seed=5)
-    for retaken in alone:
-        np.testing.assert_allclose(retaken.take, both[7, retaken.shot].take, atol=1e-4)
+    alone = leave_one_out(backbone, STORIES[1:], numbers=(7,), routing=routing, sampler=SAMPLER, seed=5)
+    for variants in alone:
+        np.testing.assert_allclose(variants.take, both[7, variants.shot].take, atol=1e-4)
 
 
 def test_the_first_shot_has_no_context(backbone: Backbone) -> None:
     first = _retaken(backbone, RoutingConfig())[4, 0]
     assert first.trace is None
-    assert first.retakes == {}
+    assert first.without == {}
 
 
 def test_a_sample_of_the_context_may_do(backbone: Backbone) -> None:
     every, some = _retaken(backbone, RoutingConfig()), _retaken(backbone, RoutingConfig(), pairs=1)
-    for key, retaken in some.items():
-        assert len(retaken.retakes) == min(1, key[1])
-        for ban, values in retaken.retakes.items():
-            np.testing.assert_allclose(values, every[key].retakes[ban], atol=1e-4)
+    for key, variants in some.items():
+        assert len(variants.without) == min(1, key[1])
+        for ban, values in variants.without.items():
+            np.testing.assert_allclose(values, every[key].without[ban], atol=1e-4)
     with pytest.raises(ValueError, match="pairs"):
         _retaken(backbone, RoutingConfig(), pairs=0)

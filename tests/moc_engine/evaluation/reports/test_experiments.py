@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.experiments import BUDGETS, LONG_CAST, LONG_SHOTS, Experiment, experiments
+from moc_engine.evaluation.reports.experiments import BUDGETS, LONG_CAST, LONG_SHOTS, Experiment, experiments
 
 ROUTING = RoutingConfig(top_k=3)
 SAMPLER = SamplerConfig(steps=7, guidance=2.0)
@@ -26,30 +26,28 @@ def test_routers_are_compared_at_the_same_budgets_of_the_same_stories() -> None:
     compared = [experiment for experiment in _all() if experiment.group == "budget"]
     budgets: dict[str, list[int]] = {}
     for experiment in compared:
-        playback = experiment.examination.playback
-        budgets.setdefault(playback.router, []).append(playback.routing.top_k)
-        assert playback.sampler == SAMPLER
+        generation = experiment.settings.generation
+        budgets.setdefault(generation.router, []).append(generation.routing.top_k)
+        assert generation.sampler == SAMPLER
     everything, nothing = budgets.pop("dense"), budgets.pop("own")
     assert len(everything) == len(nothing) == 1
     assert set(budgets) == {"moc", "window", "radial", "random", "packed"}
     assert all(tuple(tried) == BUDGETS for tried in budgets.values())
-    assert (
-        len({(e.examination.seed, e.examination.playback.seed, e.examination.stories) for e in compared}) == 1
-    )
+    assert len({(e.settings.seed, e.settings.generation.seed, e.settings.stories) for e in compared}) == 1
 
 
 def test_absences_are_those_of_long_stories_with_large_casts() -> None:
-    long = [experiment.examination for experiment in _all() if experiment.group == "absence"]
+    long = [experiment.settings for experiment in _all() if experiment.group == "absence"]
     assert {(e.stories, e.shots, e.cast) for e in long} == {(1, LONG_SHOTS, LONG_CAST)}
 
 
 def test_each_ablation_changes_one_thing() -> None:
-    ablations = {e.name: e.examination for e in _all() if e.group == "ablation"}
+    ablations = {e.name: e.settings for e in _all() if e.group == "ablation"}
     whole = ablations.pop("nothing")
-    for name, examination in ablations.items():
-        playback, own = examination.playback, whole.playback
-        assert replace(examination, playback=own) == whole, name
-        before, after = (_flat(asdict(p)) for p in (own, playback))
+    for name, evaluation in ablations.items():
+        generation, own = evaluation.generation, whole.generation
+        assert replace(evaluation, generation=own) == whole, name
+        before, after = (_flat(asdict(p)) for p in (own, generation))
         changed = {setting for setting in before if before[setting] != after[setting]}
         if name.startswith("chunks by frame"):  # frames are larger: as many tokens need fewer of them
             assert changed == {"chunking", "top_k"}
@@ -62,9 +60,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **routing, **sampler}
 
 
-def test_models_trained_otherwise_take_the_same_examination(tmp_path: Path) -> None:
+def test_models_trained_otherwise_use_the_same_settings(tmp_path: Path) -> None:
     own, other = (e for e in _all(sparse=tmp_path) if e.group == "retrained")
-    assert own.examination == other.examination
+    assert own.settings == other.settings
     assert (own.model, other.model) == (None, tmp_path)
     assert not [e for e in _all() if e.group == "retrained"]
 

@@ -1,0 +1,118 @@
+"""Evaluates a model on held-out stories: generates every shot from its caption, then measures the takes.
+
+This is above `generation`, `measures` and `questions`: it asks all questions about one story at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moc_engine.evaluation.generation.settings import EvaluationSettings
+from moc_engine.evaluation.generation.stories import generate
+from moc_engine.evaluation.measures.scores import Scores
+from moc_engine.evaluation.questions import following, motion, recall
+from moc_engine.models.animatic.model import AnimaticPipeline, load
+from moc_engine.models.animatic.scene import Scene
+from moc_engine.models.animatic.timeline import Timeline
+from moc_engine.models.animatic.world import Story
+
+BATCH: Final = 10
+"""Stories generated at once, at most."""
+
+
+def evaluate_model(
+    pipeline: AnimaticPipeline,
+    settings: EvaluationSettings,
+    *,
+    report: Callable[[int], None] = lambda done: None,
+) -> Scores:
+    """Generates and measures the stories; calls `report` with the number of finished stories."""
+    scores = Scores()
+    for numbers in _batches(settings, BATCH):
+        scores.extend(_evaluate_batch(pipeline, settings, numbers))
+        report(numbers.stop)
+    return scores
+
+
+class EvaluationPool:
+    """Processes of one thread each that evaluate models; started only if there is work for two of them.
+
+    A model's folder must not change while the pool is open.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._processes = max(1, processes)
+        self._pool = ProcessPoolExecutor(
+            self._processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def __enter__(self) -> EvaluationPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def evaluate(
+        self,
+        folder: Path,
+        settings: EvaluationSettings,
+        *,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> Scores:
+        """As `evaluate_model`, for the model in a folder."""
+        batches = list(_batches(settings, min(BATCH, -(-settings.stories // self._processes))))
+        if min(self._processes, len(batches)) < 2:
+            return evaluate_model(load(folder), settings, report=report)
+        scores = Scores()
+        work = partial(_evaluate_in_process, folder, settings)
+        for numbers, part in zip(batches, self._pool.map(work, batches), strict=True):
+            scores.extend(part)
+            report(numbers.stop)
+        return scores
+
+
+def _batches(settings: EvaluationSettings, size: int) -> Iterator[range]:
+    for start in range(0, settings.stories, size):
+        yield range(start, min(start + size, settings.stories))
+
+
+def _evaluate_batch(pipeline: AnimaticPipeline, settings: EvaluationSettings, numbers: range) -> Scores:
+    scores = Scores()
+    stories = [settings.story(number) for number in numbers]
+    generated = generate(pipeline, stories, settings.generation, numbers=numbers)
+    takes: NDArray[np.float32] = generated.latents.float().cpu().numpy()
+    for number, story, latents, pruned in zip(numbers, stories, takes, generated.pruned, strict=True):
+        scores.story = number
+        score_story(story, [Scene.from_latents(take) for take in latents], scores, pictures=settings.pictures)
+        scores.add("pruned", float(pruned))
+    return scores
+
+
+def score_story(story: Story, takes: Sequence[Scene], scores: Scores, *, pictures: bool = True) -> None:
+    """Adds every measure of one story; with `pictures` also those that need painted frames."""
+    drawn = [Timeline(take).drawn() for take in takes]
+    recall.score(story, drawn, scores)
+    following.score(story, drawn, scores)
+    motion.score(story, drawn, scores)
+    if pictures:
+        from moc_engine.evaluation.questions import (
+            pixels,
+        )  # needs the rasterizer's packages; training does not
+
+        pixels.score(story, takes, scores)
+
+
+_loaded = lru_cache(maxsize=1)(load)  # once per worker process
+
+
+def _evaluate_in_process(folder: Path, settings: EvaluationSettings, numbers: range) -> Scores:
+    return _evaluate_batch(_loaded(folder), settings, numbers)

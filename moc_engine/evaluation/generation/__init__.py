@@ -1,0 +1,1 @@
+"""Held-out stories, generated in batches for what is measured on them."""

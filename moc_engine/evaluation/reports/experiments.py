@@ -1,0 +1,122 @@
+"""The experiments of the report: routers at several budgets, long absences, and ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from moc_engine.config import Router, RoutingConfig, SamplerConfig
+from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
+
+Group = Literal["budget", "absence", "ablation", "retrained"]
+
+BUDGETS: Final = (1, 2, 3, 5, 8, 16)
+"""Chunks that a token may attend to."""
+
+LONG_SHOTS: Final = 32
+LONG_CAST: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One evaluation of the report; `name` is unique within its group.
+
+    `model` is a folder with other weights than those that the report is about.
+    """
+
+    group: Group
+    name: str
+    settings: EvaluationSettings
+    model: Path | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.group}: {self.name}"
+
+
+def experiments(
+    routing: RoutingConfig,
+    sampler: SamplerConfig,
+    *,
+    stories: int,
+    long_stories: int,
+    retrained: Mapping[str, Path] | None = None,
+) -> Iterator[Experiment]:
+    """All experiments for a model with these default settings; `retrained` maps names to other folders.
+
+    Some have the same settings under several names. Raises `ValueError` without stories.
+    """
+    if long_stories < 1:
+        raise ValueError(f"long_stories: must be 1 or more, got {long_stories}")
+    base = EvaluationSettings(
+        stories=stories, generation=GenerationSettings(routing=routing, sampler=sampler), pictures=False
+    )
+    base = replace(base, generation=replace(base.generation, seed=base.seed))
+    yield from _budgets(base)
+    yield from _absences(replace(base, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
+    yield from _ablations(base)
+    if retrained:
+        yield Experiment(group="retrained", name="unchanged", settings=base)
+    for name, folder in (retrained or {}).items():
+        yield Experiment(group="retrained", name=name, settings=base, model=folder)
+
+
+def _budgets(base: EvaluationSettings) -> Iterator[Experiment]:
+    for top_k in BUDGETS:
+        for router in _budgeted_routers():
+            name = f"{router}, k = {top_k}"
+            yield Experiment(group="budget", name=name, settings=_with(base, router=router, top_k=top_k))
+    for router in ("dense", "own"):
+        yield Experiment(group="budget", name=router, settings=_with(base, router=router))
+
+
+def _absences(base: EvaluationSettings) -> Iterator[Experiment]:
+    for router in (*_budgeted_routers(), "dense", "own"):
+        yield Experiment(group="absence", name=router, settings=_with(base, router=router))
+
+
+def _ablations(base: EvaluationSettings) -> Iterator[Experiment]:
+    generation = base.generation
+    frames = _frames_for(generation.routing.top_k)
+    changes: dict[str, GenerationSettings] = {
+        "nothing": generation,
+        f"chunks by frame, k = {frames}": _routed(generation, chunking="frame", top_k=frames),
+        f"chunk means {_other(generation.routing.pooling)} rotation": _routed(
+            generation, pooling=_other(generation.routing.pooling)
+        ),
+        "first appearances pinned": replace(generation, steer="pin"),
+        "first appearances banned": replace(generation, steer="ban"),
+        "no own-shot link": replace(generation, own_link=False),
+        "no captions": replace(generation, caption_link=False),
+        "no guidance": replace(generation, sampler=replace(generation.sampler, guidance=1.0)),
+    }
+    for level in (0.05, 0.1, 0.2, 0.4):
+        sampler = replace(generation.sampler, memory_noise=level)
+        changes[f"memories read at noise {level:g}"] = replace(generation, sampler=sampler)
+    for name, changed in changes.items():
+        yield Experiment(group="ablation", name=name, settings=replace(base, generation=changed))
+
+
+def _budgeted_routers() -> tuple[Router, ...]:
+    """The routers with a budget."""
+    return ("moc", "window", "radial", "random", "packed")
+
+
+def _with(base: EvaluationSettings, *, router: Router, top_k: int | None = None) -> EvaluationSettings:
+    generation = replace(base.generation, router=router)
+    return replace(base, generation=generation if top_k is None else _routed(generation, top_k=top_k))
+
+
+def _routed(generation: GenerationSettings, **changes: Any) -> GenerationSettings:
+    return replace(generation, routing=replace(generation.routing, **changes))
+
+
+def _other(pooling: str) -> str:
+    return "before" if pooling == "after" else "after"
+
+
+def _frames_for(tracks: int) -> int:
+    """The number of frames of eight slots with about as many tokens as `tracks` tracks of six frames."""
+    return max(1, round(tracks * 6 / 8))

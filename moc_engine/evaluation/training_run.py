@@ -1,0 +1,85 @@
+"""`python -m moc_engine.evaluation.training_run`: one process of a training run, evaluated as it goes.
+
+`moc-studio train animatic` starts the right number of processes. Exit codes: 0 done, 1 failed, 2 wrong use,
+130 interrupted. This is above `training` and `questions`: training does not know how models are evaluated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Final
+
+from moc_engine.config import SamplerConfig
+from moc_engine.errors import EngineError
+from moc_engine.evaluation.evaluate import evaluate_model
+from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
+from moc_engine.evaluation.questions import following, recall
+from moc_engine.models.animatic.model import AnimaticPipeline
+from moc_engine.training.evaluator import Panels
+from moc_engine.training.loop import train
+from moc_engine.training.options import add_options, read_options
+from moc_engine.training.recipes import Recipe
+
+SEED: Final = 20_000
+"""The seed of the stories used during training; final figures use other stories."""
+
+
+class StoryEvaluator:
+    """Generates a few held-out stories and measures them without painting frames."""
+
+    @property
+    def panels(self) -> Panels:
+        return {
+            "Memory of undescribed looks": recall.METRICS,
+            "Captions followed": following.METRICS,
+        }
+
+    def evaluate(self, pipeline: AnimaticPipeline, plan: Recipe) -> Mapping[str, float]:
+        settings = EvaluationSettings(
+            stories=plan.evaluation_stories,
+            shots=plan.evaluation_shots,
+            seed=SEED,
+            pictures=False,
+            generation=GenerationSettings(
+                routing=plan.routing, sampler=SamplerConfig(steps=plan.evaluation_steps, guidance=1.0)
+            ),
+        )
+        return evaluate_model(pipeline, settings).means()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m moc_engine.evaluation.training_run",
+        description="Trains the embedded model in this process.",
+    )
+    add_options(parser)
+    try:
+        options = read_options(parser.parse_args())
+    except ValueError as error:
+        return _failed(f"--{error}", 2)
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # exits normally, so data loaders end too
+    warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # expected with autocast
+    try:
+        train(options, StoryEvaluator())
+    except EngineError as error:
+        return _failed(error, 1)
+    except OSError as error:
+        return _failed(f"{error.filename or options.out}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _failed(message: object, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
