@@ -58,17 +58,10 @@ class Portrait:
 
 
 def usual_reading(backbone: Backbone) -> Reading:
-    """Values at half depth, without noise: best for the embedded model; of others nothing is measured.
+    """Attention values at half depth, without noise: the best for the embedded model.
 
-    Values carry looks where keys carry what is to be found by. Of pairs of takes of one film that show one
-    cast member, in ten held-out stories, means over the tokens that are known to show them tell other looks
-    from the same with an AUC of .988 (.977–.998) in generated takes and .988 (.976–.999) in drawn ones;
-    Spearman's correlation with the distance of looks is .77 (.66–.85) and .80 (.65–.87). Portraits, which
-    find the tokens by attention, reach .943 (.901–.980) and .958 (.917–.995), .67 (.49–.79) and .76
-    (.60–.86); `ANOTHER_LOOK` puts .906 and .911 on the right side. In the ten stories it was chosen by, the
-    best of others: keys of that layer .94, values of layer 2 .95, inputs of attention .84, outputs .79; noise
-    only blurs (.98 at .1, .91 at .5). The latents averaged likewise: .76. Cosine, Euclidean distance and the
-    cosine less each vector's mean differ by about .002. `moc-studio eval identity` measures it.
+    Values carry looks, keys what tokens are found by. `moc-studio eval identity` measures this for animatic
+    models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
     """
     layers = int(backbone.transformer.config.num_layers)
     return Reading(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
