@@ -1,8 +1,9 @@
 """The exceptions the engine raises on purpose.
 
     EngineError
-    ├── ModelNotFound      no model at the given place
-    ├── ModelMismatch      a model that is there, but is not of a family the engine knows
+    ├── ModelNotFound      no model at the given path, or none of that name on the hub
+    │   └── HubUnreachable the hub would have to be asked, and does not answer
+    ├── ModelMismatch      something is there, but it is not a model that the engine can open
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
     ├── TraceError         a routing trace that is missing, damaged or of a newer version
@@ -19,11 +20,15 @@ class EngineError(Exception):
 
 
 class ModelNotFound(EngineError):
-    """There is no model folder or hub model by that name."""
+    """There is no model folder or hub model of that name, or it is damaged."""
+
+
+class HubUnreachable(ModelNotFound):
+    """The hub does not answer or must not be asked, and the model is not in its cache."""
 
 
 class ModelMismatch(EngineError):
-    """The model was read, but no adapter knows how to drive it."""
+    """Something is there, but it is not a model that the engine can open."""
 
 
 class OutOfMemory(EngineError):

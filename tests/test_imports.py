@@ -20,6 +20,7 @@ DOORS = {
     "moc_engine.contract",
     "moc_engine.errors",
     "moc_engine.files",
+    "moc_engine.model_index",
     "moc_engine.processes",
     "moc_engine.trace.drift",
     "moc_engine.trace.record",

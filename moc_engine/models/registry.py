@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.errors import ModelMismatch
 
@@ -71,11 +71,11 @@ class Vocabulary(Protocol):
 class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
 
-    `load` takes the source (a folder or a hub id) and the device, and yields before each part and at the end.
-    `vocabulary` is given by families that know a closed set of words.
+    `load` takes the source (a folder or a hub id), its model_index.json and the device; it yields before each
+    part and at the end, and returns the model. `vocabulary` is given by families of a closed vocabulary.
     """
 
-    load: Callable[[str, torch.device], Generator[LoadedParts, None, Backbone]]
+    load: Callable[[str, Mapping[str, Any], torch.device], Generator[LoadedParts, None, Backbone]]
     vocabulary: Callable[[], Vocabulary] | None = None
 
 

@@ -1,4 +1,4 @@
-"""Reading a model's parts from a folder or the hub: what cannot be read is told, and nothing is left out."""
+"""Loads the parts of a model: from safetensors only, and with none of their weights missing."""
 
 from __future__ import annotations
 
@@ -17,28 +17,9 @@ from moc_engine.models.progress_bars import no_progress_bars
 _PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
 
-def model_index(source: str | Path) -> dict[str, Any]:
-    """The model_index.json of a pipeline folder or hub model. Raises `ModelNotFound`."""
-    from diffusers import DiffusionPipeline
-
-    try:
-        index = DiffusionPipeline.load_config(source)
-        index["_class_name"]
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelNotFound(
-            f"no model at {source}: no model_index.json in such a folder or on the hub"
-        ) from error
-    return dict(index)
-
-
-def pipeline_class(source: str | Path) -> str:
-    """The name of the pipeline class, such as "WanPipeline". Raises `ModelNotFound`."""
-    return str(model_index(source)["_class_name"])
-
-
 @contextmanager
 def reading(source: str | Path) -> Iterator[None]:
-    """Turns what loading raises for parts that are missing, damaged or unsafe into `ModelNotFound`."""
+    """Turns the errors of loading a missing, damaged or unsafe part into `ModelNotFound`."""
     folder = Path(source)
     piece = next(_pickled_pieces(folder), None)
     if piece is not None:
@@ -72,12 +53,12 @@ def _is_pickle(file: Path) -> bool:
 
 
 def _pickled_pieces(folder: Path) -> Iterator[Path]:
-    """What lists of a model's pieces name besides safetensors: libraries read whatever stands there."""
+    """Files other than safetensors that an index of weights names: libraries read whatever it names."""
     for listed in sorted(folder.glob("*/*.index.json")):
         try:
             names = json.loads(listed.read_bytes())["weight_map"].values()
         except (AttributeError, KeyError, OSError, TypeError, ValueError):
-            continue  # whoever reads the model will say so
+            continue  # loading it reports the error
         for name in names:
             if Path(str(name)).suffix != ".safetensors":
                 yield listed.parent.relative_to(folder) / str(name)
@@ -97,7 +78,7 @@ def load_part(
             subfolder=name,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below
+            ignore_mismatched_sizes=True,  # reported below
             **options,
         )
     wrong = ["missing_keys", "mismatched_keys", *([] if extra_weights else ["unexpected_keys"])]

@@ -7,8 +7,6 @@ are cached per file, and `ModelIdentities.known` answers from the cache alone.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import Final
 
 import moc_engine
 from moc_engine.contract import CancelToken
-from moc_engine.errors import ModelNotFound, RenderCancelled
+from moc_engine.errors import RenderCancelled
+from moc_engine.model_index import read_model_index
 from studio.store.file_digests import FileDigests
 
 EMBEDDED: Final = Path(moc_engine.__file__).parent / "models" / "animatic" / "weights"
@@ -31,41 +30,18 @@ READ_AT_ONCE: Final = 64 * 2**20
 SUFFIXES: Final = frozenset({".json", ".safetensors", ".txt", ".model"})
 """The files of a model folder that decide what it renders."""
 
-SINGLE_FILES: Final = frozenset({".safetensors", ".gguf"})
-
 MODEL_CACHE: Final = Path("cache") / "model-digests.json"
 """Where a studio's folder has the digests of model files."""
-
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def family(model: str | None) -> str | None:
     """The kind of pipeline `model` is, such as "animatic" or "wan"; None for a hub id, which does not tell.
 
-    `model` is a folder, a hub id, or None for the embedded model. Raises `ModelNotFound` for a path that is
-    not the folder of a model.
+    `model` is a folder, a hub id, or None for the embedded model. Raises `ModelNotFound` for a path to
+    nothing, `ModelMismatch` for a path to something else than a pipeline folder.
     """
-    folder = model_folder(model)
-    if not folder.is_dir():
-        if folder.is_file() and folder.suffix.lower() in SINGLE_FILES:
-            raise ModelNotFound(
-                f"{folder} is a single weights file; a model is a folder with model_index.json and its parts"
-            )
-        if folder.exists():
-            raise ModelNotFound(f"{folder} is not the folder of a model")
-        if model is not None and not _HUB_ID.fullmatch(model):
-            raise ModelNotFound(f"there is no folder {model}, and it is no name of a model on the hub")
-        return ANIMATIC if model is None else None
-    index = folder / "model_index.json"
-    try:
-        name = json.loads(index.read_bytes())["_class_name"]
-    except FileNotFoundError as error:
-        raise ModelNotFound(f"no model in {folder}: model_index.json is missing") from error
-    except OSError as error:
-        raise ModelNotFound(f"no model in {folder}: model_index.json: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelNotFound(f"no model in {folder}: model_index.json is damaged") from error
-    return str(name).removesuffix("Pipeline").lower()
+    index = read_model_index(EMBEDDED if model is None else model)
+    return None if index is None else str(index["_class_name"]).removesuffix("Pipeline").lower()
 
 
 def model_folder(model: str | None) -> Path:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import torch
 
 from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.model import load_pipeline_parts
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.loading import model_name
 from moc_engine.models.registry import LoadedParts
 
 
-def load_parts(source: str, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+def load_parts(
+    source: str, index: Mapping[str, Any], device: torch.device
+) -> Generator[LoadedParts, None, Backbone]:
     """Yields before each part and at the end. Raises as `animatic.model.load` does."""
-    pipeline = (yield from load_pipeline_parts(source)).to(device)
+    pipeline = (yield from load_pipeline_parts(source, index)).to(device)
     return Backbone(
-        name=model_name(source),
+        name=source,
         transformer=pipeline.transformer.eval(),
         scheduler=pipeline.scheduler,
         family=AnimaticFamily(pipeline),

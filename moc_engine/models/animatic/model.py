@@ -28,9 +28,10 @@ from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES
 from moc_engine.models.animatic.smoother import Smoother
 from moc_engine.models.animatic.subjects import SUBJECTS, subjects
 from moc_engine.models.animatic.words import WORDS
+from moc_engine.models.loading import find_model
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.registry import LoadedParts
-from moc_engine.models.sources import load_part, model_index, reading
+from moc_engine.models.sources import load_part, reading
 
 PAD: Final = "<pad>"
 UNKNOWN: Final = "<unk>"
@@ -148,10 +149,10 @@ def save(pipeline: AnimaticPipeline, folder: Path) -> None:
 def load(source: str | Path) -> AnimaticPipeline:
     """Reads what `save` wrote, from a folder or the hub, in float32.
 
-    Raises `ModelNotFound` where there is nothing of the kind or it is damaged, `ModelMismatch` for a model of
-    other parts, other latents or another vocabulary.
+    Raises as `find_model` does, `ModelNotFound` for a damaged model, and `ModelMismatch` for a model of other
+    parts, other latents or another vocabulary.
     """
-    loading = load_pipeline_parts(source)
+    loading = load_pipeline_parts(*find_model(source))
     while True:
         try:
             next(loading)
@@ -160,9 +161,10 @@ def load(source: str | Path) -> AnimaticPipeline:
             return pipeline
 
 
-def load_pipeline_parts(source: str | Path) -> Generator[LoadedParts, None, AnimaticPipeline]:
+def load_pipeline_parts(
+    source: str | Path, index: Mapping[str, Any]
+) -> Generator[LoadedParts, None, AnimaticPipeline]:
     """As `load`, one part after the other: yields before each part and at the end."""
-    index = model_index(source)
     kind = index["_class_name"]
     if kind != AnimaticPipeline.__name__:
         raise ModelMismatch(f"{source} is a {kind}, and no animatic model")

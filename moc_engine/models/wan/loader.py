@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import torch
@@ -16,9 +16,8 @@ from transformers import UMT5EncoderModel
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.loading import model_name
 from moc_engine.models.registry import LoadedParts
-from moc_engine.models.sources import load_part, model_index, reading
+from moc_engine.models.sources import load_part, reading
 from moc_engine.models.wan.family import WanFamily
 
 WEIGHTS: Final[dict[str, Any]] = {
@@ -29,13 +28,14 @@ WEIGHTS: Final[dict[str, Any]] = {
 """The parts with weights, in the order in which they are loaded."""
 
 
-def load_parts(source: str, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+def load_parts(
+    source: str, index: Mapping[str, Any], device: torch.device
+) -> Generator[LoadedParts, None, Backbone]:
     """Yields before each part and at the end.
 
     Raises `ModelMismatch` for a model that does not denoise with one transformer throughout, or whose weights
     are not all there; `ModelNotFound` for what cannot be read.
     """
-    index = model_index(source)
     if _names(index, "transformer") != WanTransformer3DModel.__name__ or _names(index, "transformer_2"):
         raise ModelMismatch(
             f"{source} does not denoise with one transformer throughout; the engine drives one"
@@ -50,7 +50,7 @@ def load_parts(source: str, device: torch.device) -> Generator[LoadedParts, None
     yield LoadedParts(done=len(WEIGHTS), parts=len(WEIGHTS), part=None)
     shift = pipeline.scheduler.config.get("flow_shift") or pipeline.scheduler.config.get("shift") or 1.0
     return Backbone(
-        name=model_name(source),
+        name=source,
         transformer=pipeline.transformer.eval(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         family=WanFamily(pipeline),
@@ -58,7 +58,7 @@ def load_parts(source: str, device: torch.device) -> Generator[LoadedParts, None
     )
 
 
-def _names(index: dict[str, Any], part: str) -> str | None:
+def _names(index: Mapping[str, Any], part: str) -> str | None:
     """The class of a pipeline's part; None where it has none."""
     library_and_class = index.get(part)
     return library_and_class[1] if isinstance(library_and_class, list) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moc_engine.errors import ModelNotFound, RenderCancelled
+from moc_engine.errors import ModelMismatch, ModelNotFound, RenderCancelled
 from studio.store.model_identity import (
     ANIMATIC,
     READ_AT_ONCE,
@@ -141,12 +141,12 @@ def test_a_path_to_nothing_is_no_hub_id(model: str) -> None:
 def test_a_single_weights_file_is_told_as_such(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"weights")
-    with pytest.raises(ModelNotFound, match=f"{name} is a single weights file"):
+    with pytest.raises(ModelMismatch, match=f"{name} is a single weights file"):
         family(str(file))
 
 
 def test_a_file_that_is_no_model_is_told_as_such(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("")
-    with pytest.raises(ModelNotFound, match="is not the folder of a model"):
+    with pytest.raises(ModelMismatch, match="not the folder of a model"):
         family(str(file))

@@ -1,0 +1,49 @@
+"""Reads the model_index.json of a pipeline folder, or says why a path cannot be opened. No torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from moc_engine.errors import ModelMismatch, ModelNotFound
+
+SINGLE_FILES: Final = frozenset({".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"})
+"""Endings of files that hold a model's weights and nothing else."""
+
+_HUB_ID: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def read_model_index(source: str | Path) -> dict[str, Any] | None:
+    """The model_index.json of a pipeline folder, which names its `_class_name` and parts; None for a hub id.
+
+    Raises `ModelMismatch` for a file or a folder that is not a pipeline's, and `ModelNotFound` for a path to
+    nothing.
+    """
+    path = Path(source)
+    if path.is_file():
+        if path.suffix.lower() in SINGLE_FILES:
+            raise ModelMismatch(f"{path} is a single weights file; only pipeline folders can be opened yet")
+        raise ModelMismatch(f"{path} is a file and not the folder of a model")
+    if not path.is_dir():
+        if path.exists():
+            raise ModelMismatch(f"{path} is not the folder of a model")
+        if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+            raise ModelNotFound(f"there is no folder {source}, and it is no name of a model on the hub")
+        return None
+    return parse_model_index(source, path / "model_index.json")
+
+
+def parse_model_index(source: str | Path, file: Path) -> dict[str, Any]:
+    """The content of a model_index.json. Raises `ModelNotFound` where it is missing or damaged."""
+    try:
+        index = json.loads(file.read_bytes())
+        index["_class_name"]
+    except FileNotFoundError as error:
+        raise ModelNotFound(f"no model in {source}: model_index.json is missing") from error
+    except OSError as error:
+        raise ModelNotFound(f"no model in {source}: model_index.json: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelNotFound(f"no model in {source}: model_index.json is damaged") from error
+    return dict(index)

@@ -1,0 +1,74 @@
+"""Models of the hub: whether it can be reached, and what is in its cache on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+)
+
+from moc_engine.errors import HubUnreachable, ModelMismatch, ModelNotFound
+
+TIMEOUT: Final = 5.0
+"""Seconds that the hub has to answer, asked once: its client alone would retry for half a minute."""
+
+INDEX: Final = "model_index.json"
+
+
+def cached_folder(model: str) -> Path | None:
+    """The folder of a model in the hub's cache, if its model_index.json is there."""
+    found = try_to_load_from_cache(model, INDEX)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def find_on_hub(model: str) -> tuple[str, Path]:
+    """Where to load a hub model from, and its model_index.json.
+
+    That is the model's id, or the folder in the cache where the hub is not to be asked
+    (HF_HUB_OFFLINE) or cannot be reached. Raises `HubUnreachable` where it is not in the cache then,
+    `ModelNotFound` for a model that is not there or may not be read, `ModelMismatch` for one that is no
+    pipeline.
+    """
+    problem = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else _unreachable()
+    if problem is not None:
+        folder = cached_folder(model)
+        if folder is None:
+            raise HubUnreachable(
+                f"there is no folder {model}, and the hub cannot be reached ({problem}); "
+                f"a hub model {model} is not in its cache"
+            )
+        return str(folder), folder / INDEX
+    try:
+        return model, Path(hf_hub_download(model, INDEX, etag_timeout=TIMEOUT))
+    except GatedRepoError as error:
+        raise ModelNotFound(
+            f"the model {model} is gated: accept its terms on the hub and log in there"
+        ) from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelNotFound(f"there is no model {model} on the hub, or it is private") from error
+    except EntryNotFoundError as error:
+        if isinstance(error, HfHubHTTPError):
+            raise ModelMismatch(f"{model} is on the hub, but has no {INDEX}: it is no pipeline") from error
+        raise HubUnreachable(f"the hub cannot be reached for the model {model}: {error}") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise HubUnreachable(f"the hub does not give the model {model}: {error}") from error
+
+
+def _unreachable() -> str | None:
+    """Why the hub does not answer; None where it does, whatever it says."""
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT):
+            return None
+    except HTTPError:
+        return None
+    except (URLError, OSError) as error:
+        return str(getattr(error, "reason", error))

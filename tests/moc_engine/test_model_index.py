@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.model_index import read_model_index
+
+
+def test_a_pipeline_folder_names_its_class(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    assert read_model_index(tmp_path) == {"_class_name": "WanPipeline"}
+    assert read_model_index(str(tmp_path)) == {"_class_name": "WanPipeline"}
+
+
+@pytest.mark.parametrize("name", ["Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "some_model", "a-b/c.d"])
+def test_a_hub_id_has_none_here(name: str) -> None:
+    assert read_model_index(name) is None
+
+
+@pytest.mark.parametrize("name", ["wan.safetensors", "wan.GGUF", "wan.ckpt"])
+def test_a_single_weights_file_is_called_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"weights")
+    with pytest.raises(ModelMismatch, match=f"{name} is a single weights file; only pipeline folders"):
+        read_model_index(str(tmp_path / name))
+
+
+def test_other_files_are_no_models(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    with pytest.raises(ModelMismatch, match=r"film\.mp4 is a file and not the folder of a model"):
+        read_model_index(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize("source", [Path("nowhere"), "./nowhere", "/no/such/folder", "~/model"])
+def test_a_path_to_nothing_is_told(source: str | Path) -> None:
+    with pytest.raises(ModelNotFound, match="there is no folder"):
+        read_model_index(source)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
+def test_a_folder_without_an_index_is_told(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "model_index.json").write_text(text)
+    with pytest.raises(ModelNotFound, match=r"model_index\.json is (missing|damaged)"):
+        read_model_index(tmp_path)
