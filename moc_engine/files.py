@@ -117,16 +117,18 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{_host()}-{pid}-{started}-{secrets.token_hex(8)}{suffix}")
 
 
+def abandoned(folder: Path) -> list[Path]:
+    """The temporary files and folders in `folder` whose writers have ended. It need not exist."""
+    return [part for part in sorted(folder.iterdir()) if _is_abandoned(part)] if folder.is_dir() else []
+
+
 def remove_abandoned(folder: Path) -> None:
-    """Removes the temporary files and folders in `folder` whose writers have ended. It need not exist."""
-    if not folder.is_dir():
-        return
-    for part in list(folder.iterdir()):
-        if _is_abandoned(part):
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                part.unlink(missing_ok=True)
+    """Removes what `abandoned` lists."""
+    for part in abandoned(folder):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def _is_abandoned(part: Path) -> bool:

@@ -1,9 +1,13 @@
-"""Files named by their content: clips, latents, traces, thumbnails.
+"""Artifacts: clips, latents, traces and thumbnails, each a file named by its content.
 
     ROOT/artifacts/9f/9f2c41….mp4
 
-A file is whole and on the disk before a row speaks of it; a file that no row speaks of is an orphan, which
-a crash between the two may leave and a sweep removes.
+A file is whole and on the disk before a row names it. A file that no row names is an orphan: of a take that
+was deleted, or of a process that was killed between the two.
+
+Any number of processes may store and remove at the same time. Storing a file that is there sets its time of
+change, so that it counts as young and is not removed before it has its row; removing moves the file aside
+first and looks at that time then, so a file that was stored again after it was listed is put back.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from typing import Final
 from moc_engine.files import atomic_file, remove_abandoned
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
+_ASIDE: Final = ".removed-"
+
 YOUNG: Final = 3600.0
-"""Seconds for which an orphan may still get its row."""
+"""Seconds after it was stored for which a file without a row is kept: it may still get one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +47,12 @@ class Artifacts:
         self.folder = root / "artifacts"
 
     def put(self, file: Path) -> Artifact:
-        """Copies a file to its place, where it is not there yet, and flushes it to the disk.
-
-        One that is there already counts as young again: nobody sweeps it before it has its row.
-        """
+        """Copies a file to its place, if it is not there yet, and flushes it to the disk."""
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         artifact = Artifact(digest=digest, suffix=file.suffix, bytes=file.stat().st_size)
         target = self.path(digest, file.suffix)
-        try:
-            os.utime(target)
-        except FileNotFoundError:
+        if not self._touch(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(target) as part:
                 shutil.copyfile(file, part)
@@ -64,17 +65,55 @@ class Artifacts:
         return self.folder / digest[:2] / f"{digest}{suffix}"
 
     def orphans(self, known: Collection[str]) -> Iterator[Path]:
-        """Files whose digest is not among the `known` ones and that are old enough to be nobody's."""
+        """Files whose digest is not among the `known` ones, and that are older than `YOUNG`."""
         for file in sorted(self.folder.glob("??/*")):
-            if file.name.startswith("."):
-                continue
-            if file.stem not in known and time.time() - file.stat().st_mtime > YOUNG:
+            if not file.name.startswith(".") and file.stem not in known and _is_old(file):
                 yield file
 
+    def remove(self, file: Path) -> bool:
+        """Removes an orphan; returns whether it did. One that was stored again meanwhile stays."""
+        aside = self._move_aside(file)
+        return aside is not None and self._remove_or_put_back(aside)
+
     def remove_abandoned(self) -> None:
-        """Removes what killed processes left half-written."""
+        """Removes what killed processes left half-written, and finishes removals that they began."""
         for folder in self.folder.glob("??"):
             remove_abandoned(folder)
+            for aside in folder.glob(f"{_ASIDE}*"):
+                self._remove_or_put_back(aside)
 
-    def remove(self, file: Path) -> None:
-        file.unlink(missing_ok=True)
+    def _touch(self, target: Path) -> bool:
+        """Makes a file young; returns whether it is there, also after that."""
+        try:
+            os.utime(target)
+            target.stat()  # it may have been moved aside between being found and being touched
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _move_aside(self, file: Path) -> Path | None:
+        """Takes a file out of its place in one step; returns where it is, None if it was gone."""
+        aside = file.with_name(f"{_ASIDE}{file.name}")
+        try:
+            file.replace(aside)
+        except FileNotFoundError:
+            return None
+        return aside
+
+    def _remove_or_put_back(self, aside: Path) -> bool:
+        """Decides by the age of a file that nobody can touch any more; returns whether it was removed."""
+        try:
+            if _is_old(aside):
+                aside.unlink()
+                return True
+            aside.replace(aside.with_name(aside.name.removeprefix(_ASIDE)))  # over a copy with its content
+        except FileNotFoundError:  # another process decided
+            pass
+        return False
+
+
+def _is_old(file: Path) -> bool:
+    try:
+        return time.time() - file.stat().st_mtime > YOUNG
+    except FileNotFoundError:
+        return False

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import resource
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -209,3 +211,97 @@ def _received(pipe: Connection) -> int | None:
         pipe.close()
     assert isinstance(lines, int)
     return lines
+
+
+# removing while others store
+
+
+class Interleaved(Artifacts):
+    """Artifacts of a process that is held up at one moment, in which `meanwhile` happens."""
+
+    def __init__(self, root: Path, moment: str, meanwhile: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._moment = moment
+        self._meanwhile = meanwhile
+
+    def _happen(self, moment: str) -> None:
+        if moment == self._moment:
+            self._meanwhile()
+
+    def _move_aside(self, file: Path) -> Path | None:
+        self._happen("before it is moved aside")
+        aside = super()._move_aside(file)
+        self._happen("after it was moved aside")
+        return aside
+
+    def _remove_or_put_back(self, aside: Path) -> bool:
+        removed = super()._remove_or_put_back(aside)
+        self._happen("after it was removed")
+        return removed
+
+    def _touch(self, target: Path) -> bool:
+        self._happen("before it is touched")
+        there = super()._touch(target)
+        self._happen("after it was touched")
+        return there
+
+
+@pytest.mark.parametrize(
+    "moment", ["before it is moved aside", "after it was moved aside", "after it was removed"]
+)
+def test_a_file_that_is_stored_while_it_is_being_removed_is_there(
+    artifacts: Artifacts, clip: Path, tmp_path: Path, moment: str
+) -> None:
+    put = artifacts.put(clip)
+    place = aged(artifacts.path(put.digest, put.suffix))
+    (listed,) = artifacts.orphans(())
+    Interleaved(tmp_path, moment, lambda: artifacts.put(clip)).remove(listed)
+    assert digest(place) == put.digest
+    assert files(artifacts) == [place]
+    assert list(artifacts.orphans(())) == []
+
+
+@pytest.mark.parametrize("moment", ["before it is touched", "after it was touched"])
+def test_a_file_that_is_removed_while_it_is_being_stored_is_there(
+    artifacts: Artifacts, clip: Path, tmp_path: Path, moment: str
+) -> None:
+    put = artifacts.put(clip)
+    place = aged(artifacts.path(put.digest, put.suffix))
+    (listed,) = artifacts.orphans(())
+    assert Interleaved(tmp_path, moment, lambda: artifacts.remove(listed)).put(clip) == put
+    assert digest(place) == put.digest
+    assert files(artifacts) == [place]
+
+
+def test_threads_that_store_and_remove_one_file_do_not_hinder_each_other(
+    artifacts: Artifacts, clip: Path
+) -> None:
+    place = artifacts.path(digest(clip), ".mp4")
+    stored = threading.Event()
+
+    def remove() -> None:
+        while not stored.is_set():
+            with suppress(FileNotFoundError):
+                aged(place)
+            artifacts.remove(place)
+
+    with ThreadPoolExecutor(2) as threads:
+        removing = threads.submit(remove)
+        for _ in range(50):
+            artifacts.put(clip)
+        stored.set()
+        removing.result()
+    artifacts.put(clip)
+    assert digest(place) == place.stem
+    assert files(artifacts) == [place]
+
+
+def test_a_removal_that_was_killed_is_finished(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    place = artifacts.path(put.digest, put.suffix)
+    aside = place.rename(place.with_name(f".removed-{place.name}"))
+    artifacts.remove_abandoned()  # it is young: somebody stored it
+    assert files(artifacts) == [place]
+    aged(place).rename(aside)
+    artifacts.remove_abandoned()
+    assert files(artifacts) == []
