@@ -122,7 +122,7 @@ async function chunks(shot) {
         wanted.source ? button(`Only ${source >= 0 ? `shot ${source + 1}` : "one take"} ×`, () => ((wanted.source = null), redraw()), { title: "Show all that was looked at" }) : null,
         wanted.source && source >= 0 ? steeringOf(shots()[source].id, `shot ${source + 1}`) : null,
       ),
-      shot.reasons.includes("steering changed") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed as it is steered now, and show both takes" }) : null,
+      shot.reason_codes.includes("steering") ? button("Render and compare", () => alternative(shot), { class: "primary", title: "Render this shot at the same seed as it is steered now, and show both takes" }) : null,
       plot,
     ].filter(Boolean),
     draw: () => draw(plot, found.figure, { height: Math.min(640, 120 + 26 * found.query.length), clicked: (row) => pointed(() => get(path(shot.take, `/parts/${row}?${chosen()}`))), name: "routing" }),

@@ -110,7 +110,7 @@ function steeringParts(shot) {
       ),
     ),
     partChips(shot, earlier, toggle),
-    shot.take && shot.reasons.includes("steering changed") ? button("Render and compare", async () => (await import("./alternative.js")).alternative(shot), { class: "primary", title: "Render this shot at the same seed and show both takes side by side" }) : null,
+    shot.take && shot.reason_codes.includes("steering") ? button("Render and compare", async () => (await import("./alternative.js")).alternative(shot), { class: "primary", title: "Render this shot at the same seed and show both takes side by side" }) : null,
   );
 }
 

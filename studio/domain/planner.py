@@ -14,6 +14,15 @@ from typing import Final, Literal
 
 from studio.domain.inputs import TakeInputs, inputs_of
 from studio.domain.project import Project
+from studio.domain.reasons import (
+    AddedContext,
+    ContextReason,
+    ContextReasonCode,
+    OwnReason,
+    OwnReasonCode,
+    Reason,
+    ReorderedContext,
+)
 from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed, target
 
 ROUNDED: Final = 1e-3
@@ -61,7 +70,7 @@ class ShotStatus:
     """Whether a shot's take is up to date.
 
     `state`: `unwritten` has no caption, `missing` no take. `take` is the chosen one, if it is there.
-    `reasons` say in words what differs from it. `influence` estimates how much of the picture is touched,
+    `reasons` say what differs from it. `influence` estimates how much of the picture is touched,
     0–1; `due` says whether the shot is to be rendered again. `inputs` and `context`, (shot id, take id),
     are what it would be rendered from now.
     """
@@ -70,7 +79,7 @@ class ShotStatus:
     index: int
     state: State
     take: str | None
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     influence: float
     due: bool
     inputs: TakeInputs
@@ -185,7 +194,7 @@ def _status(
     threshold = board.settings.rerender_threshold - ROUNDED
     if take is None:
         state: State = "missing"
-        reasons: tuple[str, ...] = ("not rendered yet",)
+        reasons: tuple[Reason, ...] = (OwnReason(code="missing"),)
         influence = 1.0
     else:
         others = tuple(pair for pair in named_context if pair[1] != take.id)  # both halves of a split
@@ -196,10 +205,9 @@ def _status(
         coming = list(_coming(project, take, dict(named_context), replaced))
         state = "outdated" if changed else "fresh"
         influence = max((reason.influence for reason in (*changed, *coming)), default=0.0)
-        shown = (*changed, *coming) if influence >= threshold else changed
-        reasons = tuple(reason.words for reason in shown)
+        reasons = (*changed, *coming) if influence >= threshold else tuple(changed)
     if not shot.caption:
-        state, reasons = "unwritten", ("no caption yet",)
+        state, reasons = "unwritten", (OwnReason(code="unwritten"),)
     enough = influence > 0 and influence >= threshold
     return ShotStatus(
         shot=shot.id,
@@ -257,42 +265,36 @@ def wanted_seed(board: Storyboard, index: int, take: FinishedTake | None) -> int
     return take.inputs.seed if take is not None and take.rolled_from == asked else asked
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reason:
-    words: str
-    influence: float
-
-
 def _own_reasons(
     board: Storyboard,
     index: int,
     take: FinishedTake,
     now: TakeInputs,
     context: Collection[tuple[str, str]],
-) -> Iterator[_Reason]:
+) -> Iterator[Reason]:
     """What differs of the shot's own."""
     then = take.inputs
     same_caption = take.caption == board.shots[index].caption
     same_words = then.caption == now.caption and then.global_caption == now.global_caption
     cast_then, cast_now = then.cast_indices, now.cast_indices
     common = cast_then.keys() & cast_now.keys()
-    differs = {
-        "model changed": then.model != now.model,
-        "caption changed": not same_caption,
-        "a look in its caption changed": same_caption and then.caption != now.caption,
-        "style changed": then.global_caption != now.global_caption,
-        "cast changed": (same_words and cast_then != cast_now)
+    differs: dict[OwnReasonCode, bool] = {
+        "model": then.model != now.model,
+        "caption": not same_caption,
+        "look": same_caption and then.caption != now.caption,
+        "style": then.global_caption != now.global_caption,
+        "cast": (same_words and cast_then != cast_now)
         or any(cast_then[name] != cast_now[name] for name in common),
-        "longer than its take": round(now.seconds * then.fps) > take.frames,
-        "frame rate changed": then.fps != now.fps,
-        "size changed": then.size != now.size,
-        "seed changed": then.seed != now.seed,
-        "steps changed": then.steps != now.steps,
-        "guidance changed": then.guidance != now.guidance,
-        "chunks per token changed": then.top_k != now.top_k,
-        "steering changed": _steered_otherwise(then, take.context, now, context),
+        "longer": round(now.seconds * then.fps) > take.frames,
+        "frame_rate": then.fps != now.fps,
+        "size": then.size != now.size,
+        "seed": then.seed != now.seed,
+        "steps": then.steps != now.steps,
+        "guidance": then.guidance != now.guidance,
+        "top_k": then.top_k != now.top_k,
+        "steering": _steered_otherwise(then, take.context, now, context),
     }
-    yield from (_Reason(words=words, influence=1.0) for words, true in differs.items() if true)
+    yield from (OwnReason(code=code) for code, differ in differs.items() if differ)
 
 
 def _steered_otherwise(
@@ -321,58 +323,59 @@ def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
 
 def _context_reasons(
     project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
-) -> Iterator[_Reason]:
+) -> Iterator[Reason]:
     """What differs in the context of the take of the shot with index `own`."""
     then, now = dict(take.context), dict(context)
     if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
         return
-    told = False
+    found = False
     for shot, seen in then.items():
         if now.get(shot) == seen or seen in now.values():
             continue
-        told = True
-        words = f"{_what_became(project, own, shot, now)}; {_gave(take, seen)}"
-        yield _Reason(words=words, influence=take.dependence(seen))
+        found = True
+        yield _context_reason(
+            _what_became(project, own, shot, now), project.index_of(shot), take, seen, take.dependence(seen)
+        )
     for shot, seen in now.items():
         if shot not in then and seen not in then.values():
-            told = True
-            yield _Reason(words=f"{_name(project, shot)} is new before it", influence=0.0)
-    if not told:
-        yield _Reason(words="the shots before it were moved", influence=0.0)
+            found = True
+            yield AddedContext(index=project.index_of(shot))
+    if not found:
+        yield ReorderedContext()
 
 
 def _coming(
     project: Project, take: FinishedTake, context: Mapping[str, str], replaced: Mapping[str, float]
-) -> Iterator[_Reason]:
+) -> Iterator[Reason]:
     """What will differ once the earlier shots that are due are rendered; `context` is (shot id, take id)."""
     shown_by = {name: shot for shot, name in context.items()}
     for shot, seen in take.context:
         if seen in replaced:
-            words = f"{_name(project, shown_by.get(seen, shot))} is to have a new take; {_gave(take, seen)}"
-            yield _Reason(words=words, influence=take.dependence(seen) * replaced[seen])
+            index = project.index_of(shown_by.get(seen, shot))
+            yield _context_reason("due", index, take, seen, take.dependence(seen) * replaced[seen])
 
 
-def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> str:
+def _context_reason(
+    code: ContextReasonCode, index: int | None, take: FinishedTake, seen: str, influence: float
+) -> ContextReason:
+    part, part_share = take.strongest.get(seen, ("", 0.0))
+    return ContextReason(
+        code=code,
+        index=index,
+        share=take.share(seen),
+        part=part,
+        part_share=part_share,
+        influence=influence,
+    )
+
+
+def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> ContextReasonCode:
+    """Why a shot that was in the context of the shot with index `own` no longer is, with its take."""
     index = project.index_of(shot)
-    name = _name(project, shot)
     if shot in now:
-        return f"{name} has a new take"
+        return "new_take"
     if index is None:
-        return "a shot before it was deleted"
+        return "deleted"
     if project.board.shots[index].skip:
-        return f"{name} is skipped"
-    return f"{name} no longer comes before it" if index >= own else f"{name} has no take any more"
-
-
-def _name(project: Project, shot: str) -> str:
-    index = project.index_of(shot)
-    return "a deleted shot" if index is None else f"shot {index + 1}"
-
-
-def _gave(take: FinishedTake, seen: str) -> str:
-    share = take.share(seen)
-    part, most = take.strongest.get(seen, ("", 0.0))
-    if max(share, most) < 0.005:
-        return "it hardly looked there"
-    told = f", {most:.0%} of what {part} drew on" if part else ""
-    return f"it gave {share:.0%} of this shot's context{told}"
+        return "skipped"
+    return "moved_behind" if index >= own else "no_take"

@@ -16,6 +16,7 @@ from studio.jobs import queue
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.order import RenderOrder
 from studio.service.models import Models
+from studio.service.reason_words import in_words
 from studio.service.state import expected
 from studio.store import projects, takes
 from studio.store.database import Database
@@ -78,7 +79,7 @@ class Rendering:
             PlannedRender(
                 shot=status.shot,
                 index=status.index,
-                reasons=status.reasons or ("asked for",),
+                reasons=tuple(map(in_words, status.reasons)) or ("asked for",),
                 seconds=expected(rates, status),
             )
             for status in planned
@@ -109,7 +110,7 @@ class Rendering:
                     action=action,
                     state=old.state,
                     locked=shot.lock,
-                    reasons=old.reasons,
+                    reasons=tuple(map(in_words, old.reasons)),
                     seconds=expected(rates, new) if made else 0.0,
                     take=new.take,
                     inputs=new.inputs,

@@ -11,6 +11,7 @@ from studio.domain.project import Project
 from studio.domain.storyboard import Settings, ShotSteering, Storyboard, steering
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.job import FINISHED, Job
+from studio.service.reason_words import in_words
 from studio.service.unknown_words import find_unknown_words
 from studio.store.casting import with_cast
 from studio.store.projects import Stored
@@ -65,6 +66,7 @@ class ShotState:
     state: str
     due: bool
     reasons: tuple[str, ...]
+    reason_codes: tuple[str, ...]
     influence: float
     take: str | None
     takes: tuple[TakeState, ...]
@@ -162,7 +164,8 @@ def project_state(
                 dormant=steered.dormant,
                 state=status.state,
                 due=status.due,
-                reasons=status.reasons,
+                reasons=tuple(in_words(reason) for reason in status.reasons),
+                reason_codes=tuple(reason.code for reason in status.reasons),
                 influence=status.influence,
                 take=status.take,
                 takes=_strip(project, takes, strips.get(shot.id, ()), status, indices),

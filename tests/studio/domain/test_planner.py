@@ -29,8 +29,13 @@ from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.planner import FinishedTake, ShotStatus, chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
+from studio.service.reason_words import in_words
 from tests.fakes.edits import EDITS, STORY, ids
 from tests.fakes.projects import MODEL, project, rendered
+
+
+def words(status: ShotStatus) -> tuple[str, ...]:
+    return tuple(map(in_words, status.reasons))
 
 
 def statuses(now: Project, takes: dict[str, FinishedTake]) -> dict[str, ShotStatus]:
@@ -58,14 +63,14 @@ def test_a_shot_without_a_take_is_worth_rendering_and_one_without_a_caption_is_n
     assert not found["new"].due
 
 
-def test_a_caption_outdates_its_shot_and_those_that_drew_on_it_come_with_it() -> None:
+def test_a_caption_outdates_its_shot_and_makes_those_that_depend_on_it_due() -> None:
     found = after(SetCaption(shot="b", caption="Otto jumps in the forest"))
     assert found["a"].state == "fresh"
     assert found["b"].state == "outdated"
-    assert found["b"].reasons == ("caption changed",)
+    assert words(found["b"]) == ("caption changed",)
     assert found["c"].state == "fresh"
     assert found["c"].due  # once b is rendered
-    assert found["c"].reasons == ("shot 2 is to have a new take; it gave 50% of this shot's context",)
+    assert words(found["c"]) == ("shot 2 will be rendered again; it gave 50% of this shot's context",)
 
 
 def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
@@ -74,12 +79,12 @@ def test_a_new_take_outdates_what_looked_at_the_old_one() -> None:
     again, takes = rendered(edited, takes, only="b")
     found = statuses(again, takes)
     assert found["b"].state == "fresh"
-    assert found["c"].reasons == ("shot 2 has a new take; it gave 50% of this shot's context",)
+    assert words(found["c"]) == ("shot 2 has a new take; it gave 50% of this shot's context",)
     assert found["c"].due
-    assert found["d"].reasons[0] == "shot 2 has a new take; it gave 33% of this shot's context"
+    assert words(found["d"])[0] == "shot 2 has a new take; it gave 33% of this shot's context"
 
 
-def test_what_most_hangs_on_a_take_decides_whether_its_change_is_worth_it() -> None:
+def test_the_part_that_depends_most_on_a_changed_take_decides() -> None:
     done, takes = rendered(project(*STORY))
     old = done.chosen["b"]
     for shot, part, most in (("c", "Otto", 0.9), ("d", "Mira", 0.2)):
@@ -87,13 +92,13 @@ def test_what_most_hangs_on_a_take_decides_whether_its_change_is_worth_it() -> N
         takes[name] = replace(takes[name], strongest={old: (part, most)})
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
     found = statuses(again, takes)
-    words = "shot 2 has a new take; it gave 50% of this shot's context, 90% of what Otto drew on"
-    assert (found["c"].due, found["c"].reasons[0]) == (True, words)
+    told = "shot 2 has a new take; it gave 50% of this shot's context, 90% of what Otto drew on"
+    assert (found["c"].due, words(found["c"])[0]) == (True, told)
     assert found["d"].influence == pytest.approx(max(0.2, 0.9 / 3))  # of shot 3, of which .9 may change
     assert not found["d"].due
 
 
-def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
+def test_shares_below_the_threshold_are_outdated_but_not_due() -> None:
     done, takes = rendered(project(*STORY, settings=Settings(rerender_threshold=0.4)))
     again, takes = rendered(SetSeed(shot="b", seed=99).apply(done, takes), takes, only="b")
     found = statuses(again, takes)
@@ -133,12 +138,12 @@ def test_shares_below_the_threshold_are_outdated_but_not_worth_it() -> None:
 def test_reasons_in_words(edit: Edit, reason: str) -> None:
     found = after(edit)
     assert found["c"].state == "outdated"
-    assert reason in found["c"].reasons
+    assert reason in words(found["c"])
 
 
 def test_a_look_outdates_the_shot_that_introduces_its_owner() -> None:
     found = after(SetCast(cast=(CastMember(name="Mira", look="green"), CastMember(name="Otto"))))
-    assert found["a"].reasons == ("a look in its caption changed",)
+    assert words(found["a"]) == ("a look in its caption changed",)
     assert found["c"].state == "fresh"
 
 
@@ -198,14 +203,14 @@ def test_a_rolled_take_is_fresh_until_the_seed_is_changed() -> None:
     assert statuses(now, takes)["d"].state == "fresh"
     assert statuses(now, takes)["d"].inputs.seed == 77
     other = SetSeed(shot="d", seed=4).apply(now, takes)
-    assert statuses(other, takes)["d"].reasons == ("seed changed",)
+    assert words(statuses(other, takes)["d"]) == ("seed changed",)
 
 
 def test_a_discarded_take_leaves_its_shots_without() -> None:
     done, takes = rendered(project(*STORY))
     found = statuses(Discard(take=done.chosen["b"]).apply(done, takes), takes)
     assert found["b"].state == "missing"
-    assert "shot 2 has no take any more; it gave 50% of this shot's context" in found["c"].reasons
+    assert "shot 2 has no take any more; it gave 50% of this shot's context" in words(found["c"])
 
 
 RENDERS = st.tuples(st.just("render"), st.none() | ids)
@@ -246,7 +251,7 @@ def test_outdated_is_what_a_render_now_would_make_otherwise(edits: list[Any]) ->
 
 @given(DOINGS)
 @settings(max_examples=100, deadline=None)
-def test_rendering_what_is_worth_it_leaves_nothing_worth_it(edits: list[Any]) -> None:
+def test_rendering_due_shots_leaves_none_due(edits: list[Any]) -> None:
     now, takes = rendered(project(*STORY))
     for edit in edits:
         now, takes = applied(edit, now, takes)
