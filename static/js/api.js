@@ -29,7 +29,7 @@ async function call(method, path, body) {
     data = null;
   }
   if (!answer.ok) {
-    throw new Refusal(data?.error ?? `The studio answered ${answer.status}.`, answer.status);
+    throw new Refusal(data?.message ?? `The studio answered ${answer.status}.`, answer.status);
   }
   return data;
 }

@@ -12,6 +12,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from studio.domain.errors import WrongUse
+from studio.domain.messages import message
 from studio.service.project_files import ProjectFiles
 
 MOST_TEXT: Final = 2**20
@@ -27,13 +28,13 @@ async def storyboard_text(request: Request) -> str:
     async for chunk in request.stream():
         body.extend(chunk)
         if len(body) > MOST_TEXT:
-            raise WrongUse("a storyboard has at most 1 MB")
+            raise WrongUse(message("storyboard-too-large", most=MOST_TEXT / 2**20))
     if body.startswith(b"PK\x03\x04"):
-        raise WrongUse("that is a zip file and no storyboard; a bundle's name ends in .mocz")
+        raise WrongUse(message("storyboard-is-zip"))
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise WrongUse("the storyboard is not text in UTF-8") from error
+        raise WrongUse(message("storyboard-not-utf8")) from error
 
 
 @asynccontextmanager

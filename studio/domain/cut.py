@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from studio.domain.errors import Refused
 from studio.domain.frame_rate import rate_in_words
+from studio.domain.messages import message
 from studio.domain.planner import FinishedTake, chosen_take
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot
@@ -53,10 +54,10 @@ def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], .
         first, frames = shown_frames(shot, take.frames, take.inputs.fps)
         clips.append(Clip(number=number, shot=shot, take=take, first=first, frames=frames))
     if without:
-        these = f"shot {without[0]} has" if len(without) == 1 else f"shots {', '.join(without)} have"
-        raise Refused(f"{these} no take yet: render or skip what is missing first")
+        code = "shot-without-take" if len(without) == 1 else "shots-without-take"
+        raise Refused(message(code, shots=", ".join(without)))
     if not clips:
-        raise Refused("there is nothing to export yet")
+        raise Refused(message("nothing-to-export"))
     _check_formats(clips)
     return tuple(clips)
 
@@ -84,5 +85,5 @@ def _check_formats(clips: Sequence[Clip[TakeT]]) -> None:
             str(clip.number)
         )
     if len(formats) > 1:
-        told = "; ".join(f"shot {', '.join(numbers)} in {kind}" for kind, numbers in formats.items())
-        raise Refused(f"these do not fit into one film: {told}. Render those that differ again")
+        told = [message("shots-of-format", shots=", ".join(n), format=kind) for kind, n in formats.items()]
+        raise Refused(message("formats-differ", formats=tuple(told)))

@@ -15,6 +15,7 @@ from typing import Literal
 
 from studio.domain.errors import BadStoryboard, Refused, StoryField
 from studio.domain.frame_rate import typed_rate
+from studio.domain.messages import message
 from studio.domain.planner import FinishedTake, wanted_seed
 from studio.domain.project import Project
 from studio.domain.storyboard import SECONDS, CastMember, Settings, Shot, target
@@ -159,9 +160,7 @@ class Split:
         whole = project.board.shots[index]
         least = SECONDS[0]
         if not least <= self.at <= whole.seconds - least:
-            raise Refused(
-                f"shot {index + 1} cannot be split there: both parts must be at least {least:g} s long"
-            )
+            raise Refused(message("split-too-short", shot=index + 1, least=least))
         take = takes.get(project.chosen.get(self.shot, ""))
         first = replace(whole, seconds=round(self.at, 6))
         second = _shot(
@@ -290,7 +289,7 @@ class Steer:
     def apply(self, project: Project, takes: Takes) -> Project:
         for other in (*self.pins, *self.bans, *self.boosts):
             if target(other)[0] == self.shot:
-                raise Refused("a shot cannot be pinned to itself, or banned from itself")
+                raise Refused(message("steering-itself"))
         return _changed(project, self.shot, pins=self.pins, bans=self.bans, boosts=dict(self.boosts))
 
     def words(self, project: Project) -> str:
@@ -308,7 +307,7 @@ class Choose:
     def apply(self, project: Project, takes: Takes) -> Project:
         _index_of(project, self.shot)
         if self.take not in takes or self.take in project.discarded:
-            raise Refused("that take is not there any more")
+            raise Refused(message("take-not-found"))
         return project.choosing(self.shot, self.take)
 
     def words(self, project: Project) -> str:
@@ -324,7 +323,7 @@ class Discard:
 
     def apply(self, project: Project, takes: Takes) -> Project:
         if self.take not in takes:
-            raise Refused("that take is not there any more")
+            raise Refused(message("take-not-found"))
         kept = {shot: take for shot, take in project.chosen.items() if take != self.take}
         return replace(project, chosen=kept, discarded=project.discarded | {self.take})
 
@@ -380,7 +379,7 @@ Edit = (
 def _index_of(project: Project, shot: str) -> int:
     index = project.index_of(shot)
     if index is None:
-        raise Refused("that shot is not there any more")
+        raise Refused(message("shot-not-found"))
     return index
 
 
@@ -388,7 +387,7 @@ def _all_there(project: Project, shots: Sequence[str]) -> frozenset[str]:
     for shot in shots:
         _index_of(project, shot)
     if not shots:
-        raise Refused("no shot is selected")
+        raise Refused(message("no-shot-selected"))
     return frozenset(shots)
 
 

@@ -1,4 +1,4 @@
-"""The exceptions the studio raises on purpose; each message is one line a person can act on.
+"""The exceptions the studio raises on purpose; each message is one line a person can act on (`messages`).
 
     StudioError             something on this machine hindered the work (exit code 1)
     ├── OutputFailed        a folder that cannot be written, a full disk
@@ -22,11 +22,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from studio.domain.messages import Message
+
 
 class StudioError(Exception):
-    """Anything the studio reports to a person."""
+    """Anything the studio reports to a person. Errors of the command line may be plain text."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: Message | str) -> None:
+        super().__init__(str(message))
+        self.message = message if isinstance(message, Message) else Message("text", {"text": message})
 
 
 class OutputFailed(StudioError):
@@ -88,13 +94,13 @@ StoryField = tuple[str | int, ...]
 class BadStoryboard(WrongUse):
     """A storyboard breaks a rule. The message leaves the field unnamed: `field` says which it is."""
 
-    def __init__(self, message: str, field: StoryField = ()) -> None:
+    def __init__(self, message: Message | str, field: StoryField = ()) -> None:
         super().__init__(message)
         self.field = field
 
     def within(self, *outer: str | int) -> BadStoryboard:
         """The same error, its field seen from further out."""
-        return BadStoryboard(str(self), (*outer, *self.field))
+        return BadStoryboard(self.message, (*outer, *self.field))
 
 
 def wrong_option(error: ValueError, **called: str) -> WrongUse:

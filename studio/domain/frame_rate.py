@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from studio.domain.errors import BadStoryboard
+from studio.domain.messages import message
 
 LARGEST_DENOMINATOR: Final = 1001
 
@@ -23,7 +24,7 @@ _BROADCAST: Final = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 6
 def exact_rate(rate: Fraction | float) -> Fraction:
     """The fraction that a number stands for. Raises `BadStoryboard` for a number that is not finite."""
     if not math.isfinite(rate):
-        raise BadStoryboard("must be a finite number", ("fps",))
+        raise BadStoryboard(message("not-finite"), ("fps",))
     return Fraction(rate).limit_denominator(LARGEST_DENOMINATOR)
 
 
@@ -34,7 +35,7 @@ def parse_rate(text: str) -> Fraction:
         return typed_rate(Fraction(text))
     if (found := _FRACTION.fullmatch(text)) and int(found[2]):
         return exact_rate(Fraction(int(found[1]), int(found[2])))
-    raise BadStoryboard(f"must be a number or a fraction such as 24000/1001, got {text[:40]!r}", ("fps",))
+    raise BadStoryboard(message("rate-unreadable", text=text[:40]), ("fps",))
 
 
 def typed_rate(rate: Fraction | float) -> Fraction:

@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from studio.domain.errors import BadStoryboard
 from studio.domain.frame_rate import exact_rate
+from studio.domain.messages import message
 from studio.domain.names import mentioned, words_of
 
 MAX_SHOTS: Final = 500
@@ -48,9 +49,9 @@ class CastMember:
         _compose(self, "name", "look")
         _text(self.name, "name", most=40)
         if not words_of(self.name):
-            raise BadStoryboard(f"needs a letter or digit, got {self.name!r}", ("name",))
+            raise BadStoryboard(message("name-without-letter", name=self.name), ("name",))
         if self.name.endswith(("'s", "’s")):
-            raise BadStoryboard(f"give {self.name} without the {self.name[-2:]}", ("name",))
+            raise BadStoryboard(message("name-possessive", name=self.name, ending=self.name[-2:]), ("name",))
         if self.look is not None:
             _text(self.look, "look", most=500)
 
@@ -92,13 +93,14 @@ class Shot:
             _seed(self.seed, "seed")
         both = [name for name in self.pins if name in self.bans]
         if both:
-            raise BadStoryboard("the same shot is also pinned", ("bans", self.bans.index(both[0])))
+            raise BadStoryboard(message("pinned-and-banned"), ("bans", self.bans.index(both[0])))
         for name, boost in self.boosts.items():
             if name in self.bans:
-                raise BadStoryboard("the same shot is also banned", ("boosts", name))
+                raise BadStoryboard(message("boosted-and-banned"), ("boosts", name))
             if not abs(boost) <= MOST_BOOST:
                 raise BadStoryboard(
-                    f"must lie within {-MOST_BOOST} to {MOST_BOOST}, got {boost:g}", ("boosts", name)
+                    message("boost-out-of-range", least=-MOST_BOOST, most=MOST_BOOST, boost=boost),
+                    ("boosts", name),
                 )
 
 
@@ -126,7 +128,7 @@ class Settings:
         if self.top_k is not None:
             _number(self.top_k, "top_k", 0, 10_000)
         if self.looks not in ("first", "every"):
-            raise BadStoryboard(f"must be 'first' or 'every', got {self.looks!r}", ("looks",))
+            raise BadStoryboard(message("looks-unknown", value=self.looks), ("looks",))
         _number(self.rerender_threshold, "rerender_threshold", 0, 1)
         if self.model is not None:
             _text(self.model, "model", most=500)
@@ -156,10 +158,11 @@ class Storyboard:
         for side, name in zip(self.size, ("width", "height"), strict=True):
             if not SIDE[0] <= side <= SIDE[1]:
                 raise BadStoryboard(
-                    f"the {name} must lie within {SIDE[0]}–{SIDE[1]} pixels, got {side}", ("size",)
+                    message("side-out-of-range", side=name, least=SIDE[0], most=SIDE[1], pixels=side),
+                    ("size",),
                 )
             if side % 2:
-                raise BadStoryboard(f"the {name} must be even, got {side}", ("size",))
+                raise BadStoryboard(message("side-odd", side=name, pixels=side), ("size",))
         object.__setattr__(self, "fps", exact_rate(self.fps))
         _number(self.fps, "fps", *FPS)
         _seed(self.seed, "seed")
@@ -168,21 +171,23 @@ class Storyboard:
 
     def _check_cast(self) -> None:
         if len(self.cast) > MAX_CAST:
-            raise BadStoryboard(f"at most {MAX_CAST} cast members fit, got {len(self.cast)}", ("cast",))
+            raise BadStoryboard(
+                message("too-many-cast-members", most=MAX_CAST, count=len(self.cast)), ("cast",)
+            )
         seen: dict[tuple[str, ...], str] = {}
         for index, member in enumerate(self.cast):
             words = words_of(member.name)
             if words in seen:
                 raise BadStoryboard(
-                    f"{member.name} cannot be told from {seen[words]} in a caption", ("cast", index, "name")
+                    message("names-alike", name=member.name, other=seen[words]), ("cast", index, "name")
                 )
             seen[words] = member.name
 
     def _check_shots(self) -> None:
         if len(self.shots) > MAX_SHOTS:
-            raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(self.shots)}", ("shots",))
+            raise BadStoryboard(message("too-many-shots", most=MAX_SHOTS, count=len(self.shots)), ("shots",))
         if len({shot.id for shot in self.shots}) < len(self.shots):
-            raise BadStoryboard("two shots share an id", ("shots",))
+            raise BadStoryboard(message("shot-id-twice"), ("shots",))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,12 +197,12 @@ class Storyboard:
 def check_ready(board: Storyboard) -> None:
     """Raises `BadStoryboard` where there is nothing to render, or a shot without a caption."""
     if not board.shots:
-        raise BadStoryboard("at least one shot is needed", ("shots",))
+        raise BadStoryboard(message("no-shots"), ("shots",))
     if all(shot.skip for shot in board.shots):
-        raise BadStoryboard("all are skipped: nothing is left to show", ("shots",))
+        raise BadStoryboard(message("all-skipped"), ("shots",))
     for index, shot in enumerate(board.shots):
         if not shot.caption:
-            raise BadStoryboard("is empty", ("shots", index, "caption"))
+            raise BadStoryboard(message("empty"), ("shots", index, "caption"))
 
 
 Steered = tuple[int, str | None]
@@ -278,7 +283,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """ "1280x720" -> (1280, 720)."""
     match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
     if match is None:
-        raise BadStoryboard(f"must be WIDTHxHEIGHT, such as 1280x720, got {text!r}")
+        raise BadStoryboard(message("size-unreadable", text=text))
     return int(match[1]), int(match[2])
 
 
@@ -303,16 +308,16 @@ def _composed(text: str) -> str:
 
 def _text(value: str, name: str, *, most: int) -> None:
     if not value.strip():
-        raise BadStoryboard("is empty", (name,))
+        raise BadStoryboard(message("empty"), (name,))
     if len(value) > most:
-        raise BadStoryboard(f"has {len(value)} characters; at most {most} fit", (name,))
+        raise BadStoryboard(message("text-too-long", length=len(value), most=most), (name,))
     if _CONTROL.search(value):
-        raise BadStoryboard("holds a control character", (name,))
+        raise BadStoryboard(message("control-character"), (name,))
 
 
 def _id(value: str, name: str) -> None:
     if not _ID.fullmatch(value):
-        raise BadStoryboard(f"must be up to 64 letters, digits, - and _, got {value!r}", (name,))
+        raise BadStoryboard(message("id-unreadable", id=value), (name,))
 
 
 def _target(value: str, name: str) -> None:
@@ -321,18 +326,20 @@ def _target(value: str, name: str) -> None:
     if part is not None:
         _text(part, name, most=80)
         if len(part.splitlines()) > 1 or "\t" in part:
-            raise BadStoryboard("names a part on one line", (name,))
+            raise BadStoryboard(message("part-with-line-break"), (name,))
     elif "/" in value:
-        raise BadStoryboard(f"names no part after the /, got {value!r}", (name,))
+        raise BadStoryboard(message("part-missing", target=value), (name,))
 
 
 def _number(value: float | Fraction, name: str, low: float, high: float, *, unit: str = "") -> None:
     if not math.isfinite(value):
-        raise BadStoryboard("must be a finite number", (name,))
+        raise BadStoryboard(message("not-finite"), (name,))
     if not low <= value <= high:
-        raise BadStoryboard(f"must lie within {low:g}–{high:g}{unit}, got {float(value):g}", (name,))
+        raise BadStoryboard(
+            message("out-of-range", low=low, high=high, unit=unit, value=float(value)), (name,)
+        )
 
 
 def _seed(value: int, name: str) -> None:
     if not 0 <= value <= MAX_SEED:
-        raise BadStoryboard(f"must be a whole number from 0 to {MAX_SEED}, got {value}", (name,))
+        raise BadStoryboard(message("seed-out-of-range", most=MAX_SEED, seed=value), (name,))

@@ -28,6 +28,7 @@ from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadBundle, DamagedClip
+from studio.domain.messages import message
 from studio.store.clip_file import check_clip
 
 VERSION: Final = 1
@@ -67,7 +68,7 @@ def read_bundle(bundle: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]
         with opened.open(_RECORD) as stream:
             record = json.loads(stream.read(MOST_RECORD + 1))
         if not isinstance(record, dict) or record.pop("version", None) != VERSION:
-            raise BadBundle("it was written by another version of the program")
+            raise BadBundle(message("bundle-version"))
         json.dumps(record, ensure_ascii=False, allow_nan=False).encode()  # no text or number JSON has not
         files = [_unpack(opened, entry, folder) for entry in entries if entry.filename != _RECORD]
     for file in files:
@@ -84,24 +85,24 @@ def _entry(name: str, kind: int) -> zipfile.ZipInfo:
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     if len(entries) > MOST_ENTRIES:
-        raise BadBundle(f"it holds more than {MOST_ENTRIES} files")
+        raise BadBundle(message("bundle-too-many-files", most=MOST_ENTRIES))
     names = [entry.filename for entry in entries]
     if len({name.casefold() for name in names}) < len(names):
-        raise BadBundle("it holds a file twice")
+        raise BadBundle(message("bundle-file-twice"))
     if _RECORD not in names:
-        raise BadBundle(f"{_RECORD} is missing")
+        raise BadBundle(message("bundle-no-record", record=_RECORD))
     for entry in entries:
         match = _NAME.fullmatch(entry.filename)
         if entry.filename != _RECORD and (match is None or match[2] not in SUFFIXES):
-            raise BadBundle("it holds a file that is none of a project's")
+            raise BadBundle(message("bundle-foreign-file"))
         if entry.flag_bits & 1:
-            raise BadBundle("it is encrypted")
+            raise BadBundle(message("bundle-encrypted"))
         if entry.file_size > MOST_RATIO * max(entry.compress_size, 1024):
-            raise BadBundle("a file in it unpacks to far more than it is")
+            raise BadBundle(message("bundle-bomb"))
         if entry.filename == _RECORD and entry.file_size > MOST_RECORD:
-            raise BadBundle(f"{_RECORD} is larger than any project's")
+            raise BadBundle(message("bundle-record-too-large", record=_RECORD))
     if sum(entry.file_size for entry in entries) > MOST_BYTES:
-        raise BadBundle("it unpacks to more than 8 GB")
+        raise BadBundle(message("bundle-too-large", most=MOST_BYTES / 2**30))
 
 
 def _unpack(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
@@ -113,11 +114,11 @@ def _unpack(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Pa
         while piece := stream.read(_PIECE):
             size += len(piece)
             if size > entry.file_size:
-                raise BadBundle("a file in it is longer than it says")
+                raise BadBundle(message("bundle-file-longer"))
             digest.update(piece)
             file.write(piece)
     if digest.hexdigest() != match[1]:
-        raise BadBundle("a file in it is damaged")
+        raise BadBundle(message("bundle-file-damaged"))
     return target
 
 
@@ -144,7 +145,7 @@ def _check_media(file: Path) -> None:
         IndexError,
         OSError,
     ) as e:
-        raise BadBundle(f"a {file.suffix[1:]} file in it cannot be read") from e
+        raise BadBundle(message("bundle-file-unreadable", kind=file.suffix[1:])) from e
 
 
 @contextmanager
@@ -152,6 +153,6 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RecursionError) as error:
-        raise BadBundle("it is damaged, or no bundle at all") from error
+        raise BadBundle(message("bundle-unreadable")) from error
     except ValueError as error:
-        raise BadBundle(f"{_RECORD} cannot be read") from error
+        raise BadBundle(message("bundle-record-unreadable", record=_RECORD)) from error

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from moc_engine.clip import ClipWriter
 from moc_engine.files import atomic_file
 from studio.domain.errors import BadRecipe, Refused
+from studio.domain.messages import message
 from studio.exchange.mp4_box import append_box, read_box
 from studio.exchange.recipe import without_shots
 from studio.store.clip_file import frame_count, frame_rate, open_clip
@@ -72,13 +73,11 @@ def recipe_in(film: Path) -> dict[str, Any]:
     whole = read_box(film)
     attached = None if whole is None else _parsed(whole.decode(errors="replace"))
     if tag is None and attached is None:
-        raise BadRecipe(
-            "the film carries no recipe: moc-studio did not make it, or another program dropped it"
-        )
+        raise BadRecipe(message("recipe-missing"))
     if tag is None or _digest(whole or b"") == tag.get(_ATTACHED):
         return attached or {}
     if _ATTACHED in tag:
-        raise BadRecipe("the film's recipe did not fit into its comment tag, and the attached whole is lost")
+        raise BadRecipe(message("recipe-cut"))
     return tag
 
 
@@ -164,10 +163,12 @@ def _check_same_format(pieces: Sequence[Piece], parts: Sequence[Path]) -> None:
             formats.setdefault((context.width, context.height, frame_rate(track)), []).append(piece.name)
     if len(formats) > 1:
         told = [
-            f"{', '.join(names)} in {width}x{height} at {float(rate):g} fps"
+            message(
+                "clips-of-format", clips=", ".join(names), format=f"{width}x{height} at {float(rate):g} fps"
+            )
             for (width, height, rate), names in formats.items()
         ]
-        raise Refused(f"these do not fit into one film: {'; '.join(told)}. Render those that differ again")
+        raise Refused(message("formats-differ", formats=tuple(told)))
 
 
 def _encoding(clip: Path) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from moc_engine.errors import TraceError
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadStoryboard, DamagedFolder, StudioError
+from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot, Storyboard
 from studio.store.documents import to_document
@@ -68,7 +69,7 @@ def _film(path: Path) -> tuple[str, list[dict[str, Any]]]:
     try:
         record = json.loads(path.read_bytes())
         if record["format"] != _FORMAT:
-            raise DamagedFolder(f"{path} was written by another version of the program")
+            raise DamagedFolder(message("folder-version", path=str(path)))
         title, shots = record["title"], record["shots"]
         Storyboard(
             title=title, shots=tuple(Shot(id=_shot_id(i), caption=s["caption"]) for i, s in enumerate(shots))
@@ -76,9 +77,11 @@ def _film(path: Path) -> tuple[str, list[dict[str, Any]]]:
         if not all(isinstance(shot.get("take"), str | None) for shot in shots):
             raise TypeError("a take has no name")
     except OSError as error:
-        raise DamagedFolder(f"{path} cannot be read: {error.strerror}") from error
+        raise DamagedFolder(
+            message("folder-unreadable", path=str(path), cause=error.strerror or str(error))
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BadStoryboard) as error:
-        raise DamagedFolder(f"{path} is not the record of a film") from error
+        raise DamagedFolder(message("folder-not-a-film", path=str(path))) from error
     return title, shots
 
 

@@ -23,6 +23,7 @@ from studio.domain.cut import Clip
 from studio.domain.errors import BadRecipe, BadStoryboard
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.inputs import TakeInputs
+from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.storyboard import (
     SECONDS,
@@ -101,13 +102,13 @@ def read_recipe(data: Mapping[str, Any]) -> Recipe:
         if "recipe" not in data:
             return _read_version_1(data)
         if data["recipe"] != VERSION:
-            raise BadRecipe("the film's recipe was written by a newer version of the program")
+            raise BadRecipe(message("recipe-newer"))
         board = _storyboard_from_json(data["storyboard"])
         return Recipe(board=board, takes=tuple(_used_takes(data, board)))
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise BadRecipe("the film's recipe is damaged") from error
+        raise BadRecipe(message("recipe-damaged")) from error
     except BadStoryboard as error:
-        raise BadRecipe(f"the film's recipe breaks a rule: {error}") from error
+        raise BadRecipe(message("recipe-invalid", problem=error.message)) from error
 
 
 def without_shots(recipe: Mapping[str, Any]) -> dict[str, Any]:

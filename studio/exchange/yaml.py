@@ -21,6 +21,7 @@ import yaml
 
 from studio.domain.errors import BadStoryboard, StoryField
 from studio.domain.frame_rate import exact_rate, parse_rate, rate_in_words
+from studio.domain.messages import Message, message
 from studio.domain.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
@@ -134,10 +135,19 @@ def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboa
             check_ready(board)
     except Malformed as error:
         where = f"{path}:{error.line}" if error.line else f"{path}"
-        raise BadStoryboard(f"{where}: {error}") from error
+        raise BadStoryboard(message("storyboard-malformed", where=where, problem=str(error))) from error
     except BadStoryboard as error:
         line = next(lines[place] for place in _outwards(error.field) if place in lines)
-        raise BadStoryboard(f"{path}:{line}: {_named(error.field)}{error}", error.field) from error
+        raise BadStoryboard(
+            message(
+                "storyboard-invalid",
+                file=str(path),
+                line=line,
+                field=_named(error.field),
+                problem=error.message,
+            ),
+            error.field,
+        ) from error
     return board
 
 
@@ -182,7 +192,7 @@ class _Reader:
             top.require("shots")
         shots = top.get("shots", _list, ())
         if len(shots) > MAX_SHOTS:
-            raise BadStoryboard(f"at most {MAX_SHOTS} shots fit, got {len(shots)}", ("shots",))
+            raise BadStoryboard(message("too-many-shots", most=MAX_SHOTS, count=len(shots)), ("shots",))
         board = Storyboard(
             title=top.get("title", _text, _title_from(path)),
             style=top.get("style", _text, ""),
@@ -248,12 +258,12 @@ class _Entries:
 
     def __init__(self, node: Node, known: tuple[str, ...]) -> None:
         if not isinstance(node, Map):
-            raise BadStoryboard(f"expected 'key: value' lines with {', '.join(known)}")
+            raise BadStoryboard(message("not-a-mapping", keys=", ".join(known)))
         for key, _ in node.entries:
             if _OLD_NAMES.get(key.text, key.text) not in known:
                 near = difflib.get_close_matches(key.text.lower(), known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-                raise BadStoryboard(f"unknown key; {hint}", (key.text,))
+                meant = message("key-unknown-like", key=near[0]) if near else None
+                raise BadStoryboard(meant or message("key-unknown", keys=", ".join(known)), (key.text,))
         self._nodes = {_OLD_NAMES.get(key.text, key.text): value for key, value in node.entries}
 
     def __contains__(self, key: str) -> bool:
@@ -262,9 +272,9 @@ class _Entries:
 
     def require(self, key: str) -> None:
         if key not in self._nodes:
-            raise BadStoryboard(f"the key '{key}' is missing")
+            raise BadStoryboard(message("key-missing", key=key))
         if key not in self:
-            raise BadStoryboard("is empty", (key,))
+            raise BadStoryboard(message("empty"), (key,))
 
     def get(self, key: str, read: Callable[[Node], T], default: Default) -> T | Default:
         if key not in self:
@@ -279,42 +289,42 @@ def _as_it_is(node: Node) -> Node:
 
 def _text(node: Node) -> str:
     if not isinstance(node, Scalar):
-        raise BadStoryboard(f"must be a text, got {_kind(node)}")
+        raise BadStoryboard(message("not-a-text", kind=_kind(node)))
     return unicodedata.normalize("NFC", " ".join(node.text.split("\n")).strip())
 
 
 def _number(node: Node) -> float:
-    text = _unquoted(node, "must be a number")
+    text = _unquoted(node, "wanted-number")
     if _NOT_FINITE.fullmatch(text):
-        raise BadStoryboard("must be a finite number")
+        raise BadStoryboard(message("not-finite"))
     if not _NUMBER.fullmatch(text):
-        raise BadStoryboard(f"must be a number, got '{shown(text)}'")
+        raise BadStoryboard(message("not-a-number", text=shown(text)))
     return float(text)
 
 
 def _rate(node: Node) -> Fraction:
-    text = _unquoted(node, "must be a number or a fraction")
+    text = _unquoted(node, "wanted-rate")
     if _NOT_FINITE.fullmatch(text):
-        raise BadStoryboard("must be a finite number")
+        raise BadStoryboard(message("not-finite"))
     try:
         return parse_rate(text)
     except BadStoryboard as error:
         if _NUMBER.fullmatch(text):  # negative, or with an exponent
             return exact_rate(float(text))
-        raise BadStoryboard(str(error)) from error
+        raise BadStoryboard(error.message) from error
 
 
 def _whole(node: Node) -> int:
-    text = _unquoted(node, "must be a whole number")
+    text = _unquoted(node, "wanted-whole-number")
     if not _WHOLE.fullmatch(text):
-        raise BadStoryboard(f"must be a whole number, got '{shown(text)}'")
+        raise BadStoryboard(message("not-whole", text=shown(text)))
     return int(text)
 
 
 def _truth(node: Node) -> bool:
-    text = _unquoted(node, "must be true or false")
+    text = _unquoted(node, "wanted-true-or-false")
     if text.lower() not in _TRUTH:
-        raise BadStoryboard(f"must be true or false, got '{shown(text)}'")
+        raise BadStoryboard(message("not-true-or-false", text=shown(text)))
     return _TRUTH[text.lower()]
 
 
@@ -324,27 +334,29 @@ def _size(node: Node) -> tuple[int, int]:
 
 def _list(node: Node) -> tuple[Node, ...]:
     if not isinstance(node, List):
-        raise BadStoryboard(f"must be a list, got {_kind(node)}")
+        raise BadStoryboard(message("not-a-list", kind=_kind(node)))
     return node.items
 
 
 def _earlier_shots(node: Node, ids: Sequence[str]) -> tuple[str, ...]:
     shots = tuple(_earlier_shot(item, ids) for item in _list(node))
     if len(set(shots)) < len(shots):
-        raise BadStoryboard("the same shot is there twice")
+        raise BadStoryboard(message("target-twice"))
     return shots
 
 
 def _boosts(node: Node, ids: Sequence[str]) -> dict[str, float]:
     if not isinstance(node, Map):
-        raise BadStoryboard(f"must map shots to numbers, such as {{1: 0.5}}, got {_kind(node)}")
+        raise BadStoryboard(message("not-boosts", kind=_kind(node)))
     boosts: dict[str, float] = {}
     for shot, amount in node.entries:
         boost = boosts[_earlier_shot(shot, ids)] = _number(amount)
         if not abs(boost) <= MOST_BOOST:
             least, most = -MOST_BOOST, MOST_BOOST
             raise BadStoryboard(
-                f"that of shot {shown(_text(shot))} must lie within {least} to {most}, got {boost:g}"
+                message(
+                    "boost-of-shot-out-of-range", shot=shown(_text(shot)), least=least, most=most, boost=boost
+                )
             )
     return boosts
 
@@ -358,11 +370,11 @@ def _earlier_shot(node: Node, ids: Sequence[str]) -> str:
         return f"{_earlier_shot(shot, ids)}/{found[2]}"
     number, index = _whole(node), len(ids)
     if number < 1:
-        raise BadStoryboard(f"shots count from 1, got {number}")
+        raise BadStoryboard(message("shot-number-too-small", number=number))
     if number == index + 1:
-        raise BadStoryboard("a shot cannot name itself, only earlier ones")
+        raise BadStoryboard(message("target-itself"))
     if number > index + 1:
-        raise BadStoryboard(f"shot {number} is not earlier than shot {index + 1}")
+        raise BadStoryboard(message("target-not-earlier", target=number, shot=index + 1))
     return ids[number - 1]
 
 
@@ -374,18 +386,18 @@ def _shot_id(caption: str, taken: Sequence[str]) -> str:
 
 def _unquoted(node: Node, wanted: str) -> str:
     if not isinstance(node, Scalar):
-        raise BadStoryboard(f"{wanted}, got {_kind(node)}")
+        raise BadStoryboard(message("wrong-kind", wanted=message(wanted), kind=_kind(node)))
     if node.quoted:
-        raise BadStoryboard(f"{wanted} without quotes, got '{shown(node.text)}'")
+        raise BadStoryboard(message("quoted", wanted=message(wanted), text=shown(node.text)))
     return node.text
 
 
-def _kind(node: Node) -> str:
+def _kind(node: Node) -> Message | str:
     match node:
         case List():
-            return "a list"
+            return message("kind-list")
         case Map():
-            return "a mapping"
+            return message("kind-mapping")
         case Scalar(text=text):
             return f"'{shown(text)}'"
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from moc_engine.trace.record import ONE, RoutingTrace
 from studio.domain.errors import WrongUse
+from studio.domain.messages import message
 
 COLUMNS: Final = (
     "layer",
@@ -67,7 +68,7 @@ def parquet_of(trace: RoutingTrace) -> bytes:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise WrongUse("Parquet needs the extra 'export': pip install 'moc-studio[export]'") from error
+        raise WrongUse(message("parquet-not-installed")) from error
     columns = list(zip(*_rows(trace), strict=True)) or [()] * len(COLUMNS)
     data = io.BytesIO()
     parquet.write_table(pa.table(dict(zip(COLUMNS, map(list, columns), strict=True))), data)

@@ -14,6 +14,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
+from studio.domain.messages import message
 from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
 from studio.jobs.order import KINDS, Kind, UnknownOrder
 from studio.jobs.queue import is_paused
@@ -192,5 +193,5 @@ def _end(
 def _claimed(session: Session, claim: Claim) -> JobRow:
     row = session.get(JobRow, claim.job)
     if row is None or (row.state, row.worker, row.fence) != ("running", claim.worker, claim.fence):
-        raise LostClaim(f"job {claim.job} is no longer this worker's")
+        raise LostClaim(message("claim-lost", job=claim.job))
     return row

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import Refused
+from studio.domain.messages import message
 from studio.jobs.job import FINISHED, RETRIED, Job
 from studio.jobs.order import RenderOrder, order_to_json
 from studio.jobs.rows import job_of, job_row, order_of
@@ -78,7 +79,7 @@ def retry(session: Session, job: int) -> None:
     """Queues a job that failed, was cancelled or parked again, at the end. Raises `Refused`, `NotThere`."""
     row = job_row(session, job)
     if row.state not in RETRIED:
-        raise Refused("only jobs that failed, were cancelled or set aside can be tried again")
+        raise Refused(message("job-not-ended"))
     if row.project is not None:
         projects.refuse_trashed(session, row.project)
     row.state = "queued"
@@ -92,7 +93,7 @@ def move(session: Session, job: int, before: int | None) -> None:
     """Moves a waiting job before another one, or to the end where None. Raises `Refused`, `NotThere`."""
     row = job_row(session, job)
     if row.state != "queued":
-        raise Refused("only waiting jobs can be moved")
+        raise Refused(message("job-not-waiting"))
     if before == job:
         return
     waiting = [

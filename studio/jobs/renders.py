@@ -18,6 +18,7 @@ from moc_engine.trace.record import RoutingTrace
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
+from studio.domain.messages import message
 from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import shot_seed
@@ -75,14 +76,14 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
     project, known = with_inferred_cast(stored.project), takes.takes_of(session, claim.project)
     index = project.index_of(claim.order.shot)
     if index is None:
-        raise Refused("the shot was deleted")
+        raise Refused(message("shot-deleted"))
     shot = project.board.shots[index]
     locked = shot.lock and chosen_take(project, known, shot.id) is not None
-    for word, hinders in (("locked", locked), ("skipped", shot.skip)):
+    for code, hinders in (("shot-locked", locked), ("shot-skipped", shot.skip)):
         if hinders:
-            raise Refused(f"the shot is {word}")
+            raise Refused(message(code))
     if not shot.caption:
-        raise Refused("the shot has no caption yet")
+        raise Refused(message("shot-without-caption"))
     status = shot_statuses(project, known, model)[index]
     inputs, pairs = status.inputs, status.context
     chosen = known.get(status.take or "")

@@ -6,6 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import NotThere
+from studio.domain.messages import message
 from studio.jobs.job import Job, Progress, State
 from studio.jobs.order import Order, order_from_json
 from studio.store.tables import JobRow, PreviewRow
@@ -15,7 +16,7 @@ def job_row(session: Session, job: int) -> JobRow:
     """Raises `NotThere`."""
     row = session.get(JobRow, job)
     if row is None:
-        raise NotThere("that job is not there any more")
+        raise NotThere(message("job-not-found"))
     return row
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from studio.domain.errors import NotThere
+from studio.domain.messages import message
 from studio.inspect.parts import Box, Part, box_of, heat, part_at, parts_at
 from studio.inspect.sources import Drawn, ranked, sources_of
 from studio.service.traces import RenderedProject, Traces, TraceSlice
@@ -69,7 +70,7 @@ class Attention:
         trace = self._traces.trace(known, take)
         where.check(trace)
         if not 0 <= query < len(trace.query):
-            raise NotThere(f"this take has {len(trace.query)} parts, not {query + 1}")
+            raise NotThere(message("part-not-found", count=len(trace.query), part=query + 1))
         drawn = ranked(
             where.shares(trace, query),
             where.counts(trace, query),
@@ -83,7 +84,7 @@ class Attention:
         trace = self._traces.trace(known, take)
         part = part_at(trace, seconds, x, y)
         if part is None:
-            raise NotThere("the trace of this take does not say what is where in its picture")
+            raise NotThere(message("trace-without-boxes"))
         drawn = ranked(
             trace.token_map()[part.row],
             trace.counts(query=part.query),
@@ -101,10 +102,10 @@ class Attention:
         known = self._traces.project(project)
         trace = self._traces.trace(known, take)
         if trace.grid is None:
-            raise NotThere("this take's tokens are objects, not a grid over the picture: there is no heat")
+            raise NotThere(message("trace-without-grid"))
         columns = next((s.columns for s in sources_of(trace, known.indices) if column in s.columns), None)
         if columns is None:
-            raise NotThere(f"there is no chunk {column} in the trace of this take")
+            raise NotThere(message("chunk-not-found", column=column))
         return [[float(share) for share in row] for row in heat(trace, seconds, columns)]
 
     def _part_attention(

@@ -9,6 +9,7 @@ from pathlib import Path
 from moc_engine.files import scratch_folder
 from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import NotThere
+from studio.domain.messages import message
 from studio.exchange.exports import CutClip
 from studio.exchange.film_folder import FilmFiles, write_film, write_take
 from studio.exchange.old_film_folder import read_old_film_folder
@@ -51,7 +52,7 @@ class FilmFolders:
         with self._database.read() as session:
             known = takes.take_of(session, project, take)
         if known is None:
-            raise NotThere("that take is not there any more")
+            raise NotThere(message("take-not-found"))
         with os_errors_as_studio_errors(folder):
             return write_take(folder, number, known, self._artifacts)
 

@@ -13,6 +13,7 @@ from moc_engine.files import scratch_folder
 from studio.domain.cut import cut_of
 from studio.domain.errors import BadBundle, BadStoryboard, NotThere
 from studio.domain.file_names import slug
+from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.exports import EXPORTS, write_export
@@ -66,10 +67,10 @@ class ProjectFiles:
         with self._database.read() as session:
             known = takes.take_of(session, project, take)
         if known is None or kind not in MEDIA:
-            raise NotThere("that file is not there any more")
+            raise NotThere(message("file-not-found"))
         path = self._artifacts.path(getattr(known, kind), MEDIA[kind])
         if path.is_symlink() or not path.is_file():
-            raise NotThere(f"the {kind} of this take is missing from the studio's folder")
+            raise NotThere(message("media-missing", kind=kind))
         return path
 
     def still(self, project: str, take: str, frame: int) -> bytes:
@@ -82,7 +83,7 @@ class ProjectFiles:
         Raises `NotThere` for another kind, and `Refused` if shots have no take yet.
         """
         if kind not in (*EXPORTS, BUNDLE):
-            raise NotThere(f"there is no export called {kind}")
+            raise NotThere(message("export-unknown", kind=kind))
         with self._database.read() as session:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
             rows = takes.record_of(session, project)
@@ -172,7 +173,7 @@ class ProjectFiles:
             for kind, suffix in MEDIA.items():
                 path = self._artifacts.path(getattr(take, kind), suffix)
                 if not path.is_file():
-                    raise NotThere(f"the {kind} of a take is missing from the studio's folder")
+                    raise NotThere(message("media-missing", kind=kind))
                 files[path.name] = path
         return files
 
@@ -189,12 +190,12 @@ def _from_record(
         strips = [(str(s["shot"]), str(s["take"]), float(s["added"])) for s in record["strips"]]
         for take in known:
             if take.id != take.inputs.take_id:
-                raise BadBundle("a take in it is not what it says")
+                raise BadBundle(message("bundle-take-invalid"))
             if not all(f"{getattr(take, kind)}{suffix}" in files for kind, suffix in MEDIA.items()):
-                raise BadBundle("a file of a take is missing from it")
+                raise BadBundle(message("bundle-file-missing"))
     except (ValidationError, BadStoryboard, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadBundle("its project.json is not what a studio writes") from error
+        raise BadBundle(message("bundle-record-invalid")) from error
     names = {take.id for take in known}
     if not {take for _, take, _ in strips} <= names:
-        raise BadBundle("a take in it is missing")
+        raise BadBundle(message("bundle-take-missing"))
     return project, known, strips

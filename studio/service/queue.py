@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import NotThere
+from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.jobs import claims, queue
 from studio.jobs.job import Job
@@ -95,7 +96,7 @@ class Queue:
         with self._database.read() as session:
             picture = queue.preview(session, job)
         if picture is None:
-            raise NotThere("there is no picture of that job")
+            raise NotThere(message("preview-not-found"))
         return picture
 
     def worker_died(self, worker: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
+from studio.domain.messages import Message, message
 from studio.domain.planner import Scope, State, shot_statuses, shots_to_render
 from studio.domain.storyboard import MAX_SEED, Storyboard
 from studio.jobs import queue
@@ -144,7 +145,7 @@ class Rendering:
         ]
         with self._database.write() as session:
             if not orders:
-                raise Refused(_nothing(projects.project_of(session, project).board, scope))
+                raise Refused(_why_nothing(projects.project_of(session, project).board, scope))
             return queue.enqueue(session, project, orders)
 
     def reroll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
@@ -153,12 +154,12 @@ class Rendering:
         A single one becomes the chosen take; of several the person chooses.
         """
         if not 1 <= count <= MOST_VARIATIONS:
-            raise Refused(f"1 to {MOST_VARIATIONS} takes at once, got {count}")
+            raise Refused(message("too-many-takes", most=MOST_VARIATIONS, count=count))
         if seed is not None and not 0 <= seed <= MAX_SEED:
-            raise Refused(f"a seed is a whole number from 0 to {MAX_SEED}, got {seed}")
+            raise Refused(message("seed-invalid", most=MAX_SEED, seed=seed))
         seconds = {item.shot: item.seconds for item in self.plan(project, (shot,))}
         if shot not in seconds:
-            raise Refused("this shot cannot be rendered: it is locked, skipped or without a caption")
+            raise Refused(message("shot-not-renderable"))
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
         orders = [
             RenderOrder(
@@ -175,9 +176,7 @@ class Rendering:
             return queue.enqueue(session, project, orders)
 
 
-def _nothing(board: Storyboard, scope: Scope | Collection[str]) -> str:
+def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:
     if not board.shots:
-        return "there are no shots yet"
-    if scope in ("due", "outdated"):
-        return "no shot needs rendering: all are up to date"
-    return "nothing can be rendered: what is left is locked, skipped or without a caption"
+        return message("no-shots-yet")
+    return message("nothing-due" if scope in ("due", "outdated") else "nothing-renderable")

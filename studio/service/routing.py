@@ -8,6 +8,7 @@ import numpy as np
 
 from studio.domain.errors import NotThere
 from studio.domain.file_names import slug
+from studio.domain.messages import message
 from studio.inspect.difference import difference
 from studio.inspect.figures import (
     Figure,
@@ -88,7 +89,7 @@ class Routing:
         where.check(trace)
         sources = [s for s in sources_of(trace, known.indices) if source in (None, s.take)]
         if not sources:
-            raise NotThere("this take could not look at that one")
+            raise NotThere(message("source-not-visible"))
         shares = np.stack([where.shares(trace, query) for query in range(len(trace.query))])
         query = tuple(chunk.name for chunk in trace.query)
         return ChunkMap(
@@ -105,7 +106,7 @@ class Routing:
         known = self._traces.project(project)
         trace = self._traces.trace(known, take)
         if not remembers(trace):
-            raise NotThere("it saw no earlier shot: none of its heads could look back")
+            raise NotThere(message("no-context"))
         return head_figures(heads_of(trace, known.indices))
 
     def compare(self, project: str, left: str, right: str) -> TakeComparison:
@@ -117,7 +118,7 @@ class Routing:
     def table(self, project: str, take: str, kind: str) -> bytes:
         """A take's trace as csv, npz or parquet."""
         if kind not in FORMATS:
-            raise NotThere(f"there is no table of the kind {kind}")
+            raise NotThere(message("table-unknown", kind=kind))
         return FORMATS[kind](self._traces.trace(self._traces.project(project), take))
 
     def page(self, project: str, take: str | None = None) -> str:

@@ -12,6 +12,7 @@ from moc_engine.errors import TraceError
 from moc_engine.trace.drift import Sighting, sightings
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import NotThere, WrongUse
+from studio.domain.messages import message
 from studio.domain.planner import chosen_take, first_indices
 from studio.domain.project import Project
 from studio.store import projects, takes
@@ -57,7 +58,7 @@ class TraceSlice:
             ("layer", "head", "group"), (self.layer, self.head, self.group), sizes, strict=True
         ):
             if value is not None and not 0 <= value < size:
-                raise WrongUse(f"{name}: this take has {size}, counted from 0, got {value}")
+                raise WrongUse(message("slice-out-of-range", name=name, size=size, value=value))
 
     def shares(self, trace: RoutingTrace, query: int) -> Any:
         """The share of a query chunk's attention that went to each chunk."""
@@ -85,13 +86,13 @@ class Traces:
     def trace(self, known: RenderedProject, take: str) -> RoutingTrace:
         """The trace of a take. Raises `NotThere` if it cannot be read, and says why."""
         if take not in known.takes:
-            raise NotThere("that take is not there any more")
+            raise NotThere(message("take-not-found"))
         path = self._path(known.takes[take])
         try:
             return _load(path).with_take_ids(known.renamed)
         except TraceError as error:
             words = str(error).replace(str(path), "the routing trace of this take")
-            raise NotThere(words[:1].upper() + words[1:]) from error
+            raise NotThere(message("trace-unreadable", problem=words[:1].upper() + words[1:])) from error
 
     def sightings(self, known: RenderedProject, take: StoredTake) -> tuple[float, tuple[Sighting, ...]]:
         """The threshold of visibility, and what the trace says of looks. Raises `TraceError`."""

@@ -9,7 +9,8 @@ from typing import Final
 
 from moc_engine.files import scratch_folder
 from studio.domain.errors import OutputFailed, WrongUse
-from studio.store.os_errors import disk_full_message, os_errors_as_studio_errors
+from studio.domain.messages import message
+from studio.store.os_errors import disk_full, os_errors_as_studio_errors
 
 MOST_BYTES: Final = 4 * 2**30
 """The largest upload."""
@@ -61,8 +62,8 @@ class Upload:
 
     def _check_limit(self, size: int) -> None:
         if size > self._most:
-            raise WrongUse(f"an upload has at most {self._most / 2**30:g} GB")
+            raise WrongUse(message("upload-too-large", most=self._most / 2**30))
 
     def _check_space(self, more: int) -> None:
         if shutil.disk_usage(self._scratch).free < more + self._reserve:
-            raise OutputFailed(disk_full_message(self._scratch))
+            raise OutputFailed(disk_full(self._scratch))

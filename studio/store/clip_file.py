@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from moc_engine.clip import LONGEST_SIDE
 from studio.domain.errors import DamagedClip
+from studio.domain.messages import message
 from studio.domain.storyboard import SECONDS
 
 Picture = NDArray[np.uint8]
@@ -40,12 +41,14 @@ def open_clip(clip: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         with av.open(clip, format=_DEMUXER, options={"protocol_whitelist": "file"}) as container:
             if not container.streams.video:
-                raise DamagedClip(f"the clip {clip.name} holds no video")
+                raise DamagedClip(message("clip-without-video", file=clip.name))
             yield container, container.streams.video[0]
     except FileNotFoundError as error:
-        raise DamagedClip(f"the clip {clip.name} is missing from the studio's folder") from error
+        raise DamagedClip(message("clip-missing", file=clip.name)) from error
     except (av.FFmpegError, UnicodeDecodeError) as error:
-        raise DamagedClip(f"the clip {clip.name} cannot be read as MP4") from error
+        if isinstance(error, OSError):  # of the disk, maybe of a file that is written meanwhile
+            raise
+        raise DamagedClip(message("clip-unreadable", file=clip.name)) from error
 
 
 def check_clip(clip: Path) -> None:
@@ -53,22 +56,24 @@ def check_clip(clip: Path) -> None:
     with open_clip(clip) as (container, track):
         codec = track.codec_context
         if codec.name not in CODECS:
-            raise DamagedClip(f"its video is {codec.name}; {', '.join(CODECS)} are taken")
+            raise DamagedClip(message("clip-codec", codec=codec.name, known=", ".join(CODECS)))
         if not 0 < min(codec.width, codec.height) <= max(codec.width, codec.height) <= LONGEST_SIDE:
-            raise DamagedClip(f"it is {codec.width}x{codec.height}; at most {LONGEST_SIDE} pixels fit")
+            raise DamagedClip(
+                message("clip-too-large", width=codec.width, height=codec.height, most=LONGEST_SIDE)
+            )
         seconds = (container.duration or 0) / av.time_base
         if not 0 < seconds <= LONGEST_SECONDS:
-            raise DamagedClip(f"it lasts {seconds:g} s; a take lasts at most {LONGEST_SECONDS:g} s")
+            raise DamagedClip(message("clip-too-long", seconds=seconds, most=LONGEST_SECONDS))
         frame_rate(track)
         if next(container.decode(track), None) is None:
-            raise DamagedClip("it holds no frames")
+            raise DamagedClip(message("clip-empty"))
 
 
 def frame_rate(track: VideoStream) -> Fraction:
     """Frames a second; raises `DamagedClip` where the file does not say."""
     rate = track.average_rate
     if not rate:
-        raise DamagedClip("it has no frame rate")
+        raise DamagedClip(message("clip-no-frame-rate"))
     return Fraction(rate)
 
 
@@ -104,7 +109,7 @@ def pictures_at(clip: Path, frames: Collection[int], height: int | None = None) 
             if not left:
                 break
         if last is None:
-            raise DamagedClip(f"the clip {clip.name} holds no frames")
+            raise DamagedClip(message("clip-named-empty", file=clip.name))
         found |= {number: _picture(last, height) for number in left}
     return [found[number] for number in frames]
 

@@ -18,8 +18,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import OutputFailed
+from studio.domain.messages import message
 from studio.store.clock import SQLITE_FUNCTION
-from studio.store.os_errors import disk_full_message
+from studio.store.os_errors import disk_full
 
 SAFE_LOG: Final = (3, 51, 3)
 """The first version of SQLite whose write-ahead log is used."""
@@ -70,8 +71,8 @@ class Database:
 def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
     """What to tell where SQLite could not write a file."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return OutputFailed(disk_full_message(path.parent))
-    return OutputFailed(f"{path} cannot be written: {error}")
+        return OutputFailed(disk_full(path.parent))
+    return OutputFailed(message("database-not-written", path=str(path), cause=str(error)))
 
 
 def connect(path: Path, clock: Callable[[], float] = time.time) -> Engine:

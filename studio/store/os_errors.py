@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from studio.domain.errors import OutputFailed
+from studio.domain.messages import Message, message
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -29,27 +30,27 @@ def os_errors_as_studio_errors(target: Path) -> Iterator[None]:
         raise OutputFailed(_message(error, target)) from error
 
 
-def disk_full_message(path: Path) -> str:
-    return f"the disk is full: free some space for {path}, then try again"
+def disk_full(path: Path) -> Message:
+    return message("disk-full", path=str(path))
 
 
-def _message(error: OSError, target: Path) -> str:
+def _message(error: OSError, target: Path) -> Message:
     path = _culprit(error, target)
     match error.errno:
         case number if number in _FULL:
-            return disk_full_message(path)
+            return disk_full(path)
         case errno.EFBIG:
-            return f"{path} cannot be written: a file would be larger than is allowed here"
+            return message("file-too-large", path=str(path))
         case errno.EACCES | errno.EPERM:
-            return f"{path} cannot be written: permission denied"
+            return message("permission-denied", path=str(path))
         case errno.EROFS:
-            return f"{path} cannot be written: the file system is read-only"
+            return message("read-only", path=str(path))
         case errno.ENOTDIR | errno.EEXIST:
-            return f"{path} cannot be a folder: a file is in the way"
+            return message("file-in-the-way", path=str(path))
         case errno.ENOENT if path != target:
-            return f"{path} is missing"
+            return message("path-missing", path=str(path))
         case _:
-            return f"{path} cannot be read or written: {error.strerror}"
+            return message("path-failed", path=str(path), cause=error.strerror or str(error))
 
 
 def _culprit(error: OSError, target: Path) -> Path:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from studio.domain.edits import Edit
 from studio.domain.errors import NotThere, Refused, StaleRevision
 from studio.domain.history import Change, difference
+from studio.domain.messages import message
 from studio.domain.planner import FinishedTake
 from studio.domain.project import Project, ProjectSummary
 from studio.domain.replacement import ReplaceStoryboard
@@ -142,7 +143,7 @@ def set_trashed(session: Session, project: str, now: float | None) -> None:
 def refuse_trashed(session: Session, project: str) -> None:
     """Raises `Refused` where the project is in the bin, and `NotThere` where it is gone."""
     if _row(session, project).trashed is not None:
-        raise Refused("the project is in the bin; take it out of the bin first")
+        raise Refused(message("project-in-bin"))
 
 
 def remove(session: Session, project: str) -> None:
@@ -156,7 +157,7 @@ def _turn(session: Session, project: str, base: int, now: float, *, back: bool) 
         _last_done(EditRow, project) if back else _next_undone(EditRow, project)
     )
     if edit is None:
-        raise Refused(f"there is nothing to {'undo' if back else 'redo'}")
+        raise Refused(message("nothing-to-undo" if back else "nothing-to-redo"))
     change = Change(before=edit.before, after=edit.after)
     edit.undone = back
     _make(session, row, change.inverse if back else change, now)
@@ -182,16 +183,14 @@ def add_to_strip(session: Session, project: str, shot: str, take: str, now: floa
 def _row(session: Session, project: str) -> ProjectRow:
     row = session.get(ProjectRow, project)
     if row is None:
-        raise NotThere("that project is not there any more")
+        raise NotThere(message("project-not-found"))
     return row
 
 
 def _at_revision(session: Session, project: str, base: int) -> ProjectRow:
     row = _row(session, project)
     if row.revision != base:
-        raise StaleRevision(
-            "the project was changed elsewhere meanwhile; look at it again and repeat the edit"
-        )
+        raise StaleRevision(message("project-changed"))
     return row
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, event
 
 from moc_engine.files import atomic_file
 from studio.domain.errors import ForeignDatabase
+from studio.domain.messages import message
 from studio.store.database import APPLICATION, BUSY_SECONDS, Database, cannot_write, connect
 from studio.store.os_errors import os_errors_as_studio_errors
 
@@ -74,19 +75,19 @@ def _revision(path: Path, ours: Collection[str]) -> str | None:
     """The migration that a database is at, which must be one of `ours`; None for one yet to be made."""
     if not path.exists() or path.stat().st_size == 0:
         return None
-    foreign = ForeignDatabase(f"{path} belongs to another program; choose another folder with --root")
+    foreign = ForeignDatabase(message("database-foreign", path=str(path)))
     if not _may_be_ours(path):
         raise foreign
     try:
         application, tables, revision = _look(path)
     except sqlite3.DatabaseError as error:
-        raise ForeignDatabase(f"{path} cannot be read as a database ({error})") from error
+        raise ForeignDatabase(message("database-unreadable", path=str(path), cause=str(error))) from error
     if not tables and application in (0, APPLICATION):  # its first migration was taken back
         return None
     if application != APPLICATION or revision is None:
         raise foreign
     if revision not in ours:
-        raise ForeignDatabase(f"{path} was written by a newer version of the program; update moc-studio")
+        raise ForeignDatabase(message("database-newer", path=str(path)))
     return revision
 
 
@@ -98,7 +99,7 @@ def _may_be_ours(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0"):
-        raise ForeignDatabase(f"{path} cannot be read as a database (file is not a database)")
+        raise ForeignDatabase(message("database-unreadable", path=str(path), cause="file is not a database"))
     marked = header[_MARK] == APPLICATION.to_bytes(4, "big")
     return marked or path.with_name(f"{path.name}-wal").exists()
 

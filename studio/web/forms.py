@@ -11,6 +11,7 @@ import gradio as gr
 from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
 from studio.domain.frame_rate import parse_rate, rate_in_words
+from studio.domain.messages import message
 from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_size
 from studio.service.studio import Service
 
@@ -211,7 +212,9 @@ def _cast(text: str) -> tuple[CastMember, ...]:
         try:
             members.append(CastMember(name=name, look=look or None))
         except BadStoryboard as error:
-            raise BadStoryboard(f"line {number}: {error}", error.field) from error
+            raise BadStoryboard(
+                message("line-invalid", line=number, problem=error.message), error.field
+            ) from error
     return tuple(members)
 
 
@@ -224,9 +227,8 @@ def _number(name: str) -> Callable[[Any], float]:
         try:
             return float(str(value).strip().replace(",", "."))
         except ValueError as error:
-            raise BadStoryboard(
-                f"must be a number, got '{value}'" if value else "is empty", (name,)
-            ) from error
+            wrong = message("not-a-number", text=str(value)) if value else message("empty")
+            raise BadStoryboard(wrong, (name,)) from error
 
     return read
 
@@ -235,7 +237,7 @@ def _whole(name: str) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         number = _number(name)(value)
         if number != int(number):
-            raise BadStoryboard(f"must be a whole number, got {number:g}", (name,))
+            raise BadStoryboard(message("not-whole", text=f"{number:g}"), (name,))
         return int(str(value).strip()) if str(value).strip().lstrip("+-").isdigit() else int(number)
 
     return read

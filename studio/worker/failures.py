@@ -9,7 +9,7 @@ from typing import Final
 
 from moc_engine.errors import EngineError
 from studio.domain.errors import StudioError
-from studio.store.os_errors import disk_full_message
+from studio.store.os_errors import disk_full
 
 OUT_OF_MEMORY: Final = (
     "this machine ran out of memory: close other programs, choose a smaller size, or shorten the shot"
@@ -45,7 +45,7 @@ def _about_file(error: OSError, folder: Path) -> str:
     cause = (error.strerror or str(error)).lower()
     own = path is not None and path.is_relative_to(folder)
     if error.errno in _DISK_FULL:
-        return disk_full_message(folder if path is None or own else path)
+        return str(disk_full(folder if path is None or own else path))
     if path is None:
         return f"a file could not be read or written ({cause}); {_LOG}"
     if own:

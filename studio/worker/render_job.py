@@ -15,6 +15,7 @@ from moc_engine.contract import RenderResult
 from moc_engine.errors import RenderCancelled
 from moc_engine.files import scratch_folder
 from studio.domain.errors import Refused
+from studio.domain.messages import message
 from studio.jobs import renders
 from studio.jobs.job import Progress
 from studio.jobs.renders import FrozenRequest, RenderClaim
@@ -53,7 +54,7 @@ class RenderJobs:
         identity = self._read_identity(model, job)  # before the transaction, since it may take long
         with self._database.write() as session:
             if renders.model_of(session, claim) != model:
-                raise Refused("the project's model was changed meanwhile; render again")
+                raise Refused(message("model-changed"))
             frozen = renders.freeze_request(session, claim, identity)
             if frozen.finished is not None:
                 renders.commit_take(session, claim, frozen, None)

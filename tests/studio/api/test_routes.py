@@ -97,7 +97,7 @@ def test_yaml_comes_and_goes(client: TestClient) -> None:
 def test_what_is_no_storyboard_is_refused(client: TestClient, body: bytes, status: int, words: str) -> None:
     refused = client.post("/projects/import", content=body)
     assert refused.status_code == status
-    assert words in refused.json()["error"]
+    assert words in refused.json()["message"]
     assert client.get("/projects").json() == []
 
 
@@ -169,7 +169,7 @@ def test_a_stale_edit_is_a_conflict(shared_client: TestClient, shared: Studio) -
         shared_client.post(f"/projects/{project}/redo", json={"base": 7}),
     ):
         assert conflict.status_code == 409
-        assert "changed elsewhere meanwhile" in conflict.json()["error"]
+        assert "changed elsewhere meanwhile" in conflict.json()["message"]
     assert shared_client.get(f"/projects/{project}").json()["title"] == "One"
 
 
@@ -177,7 +177,12 @@ def test_nothing_to_undo_is_told(shared_client: TestClient, shared: Studio) -> N
     project = shared.service.projects.create(BOARD)
     refused = shared_client.post(f"/projects/{project}/undo", json={"base": 0})
     assert refused.status_code == 400
-    assert refused.json() == {"error": "there is nothing to undo", "field": None}
+    assert refused.json() == {
+        "code": "nothing-to-undo",
+        "params": {},
+        "message": "there is nothing to undo",
+        "field": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,8 +219,8 @@ def test_a_bad_edit_is_told_in_words(
     project = shared.service.projects.create(BOARD)
     refused = edit(shared_client, project, **fields)
     assert refused.status_code == status, refused.text
-    assert refused.json().keys() == {"error", "field"}
-    assert words in refused.json()["error"]
+    assert refused.json().keys() == {"code", "params", "message", "field"}
+    assert words in refused.json()["message"]
     assert field is None or refused.json()["field"] == field
     assert shared_client.get(f"/projects/{project}").json()["revision"] == 0
 
@@ -272,7 +277,7 @@ def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio
     assert [job["state"] for job in client.get("/queue").json()["jobs"]] == ["done"] * 3
     nothing = client.post(f"/projects/{project}/render", json={})
     assert nothing.status_code == 400
-    assert "no shot needs rendering" in nothing.json()["error"]
+    assert "no shot needs rendering" in nothing.json()["message"]
     rolled = client.post(f"/projects/{project}/shots/c/reroll", json={"count": 2})
     assert rolled.status_code == 202
     assert len(rolled.json()) == 2
@@ -333,7 +338,7 @@ def test_every_route_says_what_is_gone(client: TestClient) -> None:
             body = BODIES.get(path.rpartition("/")[2], {})
             answer = client.request(method, target, json=body, params=POINT)
             assert answer.status_code == 404, (path, answer.text)
-            assert "there" in answer.json()["error"]
+            assert "there" in answer.json()["message"]
             asked += 1
     assert asked >= 16
 
@@ -399,7 +404,7 @@ def test_exports_are_files_to_keep(client: TestClient, studio: Studio) -> None:
     empty = client.post("/projects", json={}).json()["id"]
     refused = client.get(f"/projects/{empty}/export/film.mp4")
     assert refused.status_code == 400
-    assert refused.json()["error"] == "there is nothing to export yet"
+    assert refused.json()["message"] == "there is nothing to export yet"
 
 
 def test_a_bundle_comes_and_goes(client: TestClient, studio: Studio) -> None:

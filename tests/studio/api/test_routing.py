@@ -128,7 +128,7 @@ def test_tables_are_files_to_keep(rendered: Rendered, kind: str) -> None:
 def test_what_makes_no_sense_is_said(rendered: Rendered, rest: str, status: int, words: str) -> None:
     answer = ask(rendered, rest)
     assert answer.status_code == status, answer.text
-    assert words in answer.json()["error"]
+    assert words in answer.json()["message"]
 
 
 def test_a_damaged_trace_is_told_and_everything_else_answers(tmp_path: Path, database: Database) -> None:
@@ -141,7 +141,7 @@ def test_a_damaged_trace_is_told_and_everything_else_answers(tmp_path: Path, dat
     for rest in ("", "/parts/0", "/moment?seconds=0", "/point?seconds=0&x=0&y=0", "/heads", "/table.csv"):
         answer = client.get(f"{base}/routing{rest}")
         assert answer.status_code == 404
-        assert answer.json()["error"] == "The routing trace of this take is damaged, or is no routing trace"
+        assert answer.json()["message"] == "The routing trace of this take is damaged, or is no routing trace"
     assert client.get(f"/projects/{project}/routing").json()["rows"][1]["take"] == stored.id
     assert client.get(f"/projects/{project}/routing.html").status_code == 200
     assert client.get(f"/projects/{project}").json()["shots"][1]["state"] == "fresh"

@@ -75,7 +75,7 @@ def render(studio: Studio, project: str) -> None:
     (ended,) = studio.service.queue.jobs((job,))
     if ended.state != "done":
         assert ended.state == "failed"
-        raise OutputFailed(ended.error)
+        raise OutputFailed(ended.error or "")
 
 
 def import_bundle(studio: Studio, project: str) -> None:
