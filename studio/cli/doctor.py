@@ -1,4 +1,4 @@
-"""`moc-studio doctor`: what is installed, what is missing, and how to get it."""
+"""`moc-studio doctor`: checks the installation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check the installation",
-        description="Checks the installation; exit code 1 where something is missing.",
+        description="Checks the installation and tells how to get what is missing, with exit code 1.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)

@@ -82,7 +82,7 @@ def examine_system() -> Iterator[Check]:
 
 
 def examine_room(free: float, *, cpu_build: bool = False) -> Check:
-    """Whether `free` gigabytes are enough to install everything, with the CPU build of torch or PyPI's."""
+    """Whether `free` gigabytes suffice to install everything, with the CPU build of torch or PyPI's."""
     found = f"{free:.1f} GB free"
     if free < _SETUP_GB:
         remedy = f"Setting up takes {_SETUP_GB:g} GB, and that with the CPU build of torch: {_CPU_BUILD}"

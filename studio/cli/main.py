@@ -11,16 +11,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from moc_engine.errors import EngineError, RenderCancelled
 from studio import __version__
 from studio.cli import commands
 from studio.domain.errors import Interrupted, StudioError
 from studio.worker.renderers import MakeRenderer, load_renderer
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = load_renderer) -> int:
@@ -38,13 +35,13 @@ def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = loa
         return _failed(error, 1)
     except KeyboardInterrupt:
         return _failed("interrupted", Interrupted.exit_code)
-    except BrokenPipeError:  # the reader of stdout left, as `head` does
+    except BrokenPipeError:  # the reader of stdout ended, as `head` does
         _drop_stdout()
         return 0
     except ImportError as error:
         return _failed(f"{error}; run moc-studio doctor", 1)
     except OSError as error:
-        if error.errno is None:  # so says the loader of a library that is not there
+        if error.errno is None:  # raised by the loader for a missing library
             return _failed(f"{error}; run moc-studio doctor", 1)
         _drop_stdout()
         return _failed(f"{error.filename or 'output'}: {error.strerror}", 1)
@@ -54,7 +51,8 @@ def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = loa
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets `run` to what carries it out."""
     parser = _Parser(
-        prog="moc-studio", description="Captions in, a film out: multi-shot stories that remember."
+        prog="moc-studio",
+        description="Renders films from captions, shot by shot; each shot attends to the shots before it.",
     )
     parser.add_argument("--version", action="version", version=f"moc-studio {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -64,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments."""
+    """Reports wrong arguments in one line."""
 
     def error(self, message: str) -> NoReturn:
         sys.exit(_failed(f"{message}; see {self.prog} --help", 2))
@@ -76,6 +74,6 @@ def _failed(message: object, code: int) -> int:
 
 
 def _drop_stdout() -> None:
-    """Lets go of a stdout that takes no more, as Python would fail over it again at its end."""
+    """Closes a stdout that cannot be written, on which Python would fail again at exit."""
     with suppress(OSError):  # no real file behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`moc-studio projects`, `new`, `import`, `export`, `backup`, `gc`: a studio without the browser."""
+"""`moc-studio projects`, `new`, `import`, `export`, `backup`, `gc`: commands for a studio's projects."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def add_to(subparsers: Any) -> None:
     listing.set_defaults(run=run_projects)
 
     new = subparsers.add_parser(
-        "new", help="make a project", description="Makes an empty project, prints its id."
+        "new", help="make an empty project", description="Makes an empty project and prints its id."
     )
     root.add_to(new)
-    new.add_argument("title", help="what it is called")
+    new.add_argument("title", help="its title")
     new.set_defaults(run=run_new)
 
     bring = subparsers.add_parser(
@@ -40,13 +40,13 @@ def add_to(subparsers: Any) -> None:
 
     export = subparsers.add_parser(
         "export",
-        help="take a film or a project out of a studio",
-        description="Writes what FILE's ending says: film (.mp4), subtitles (.srt, .vtt), contact sheet "
-        "(.png), storyboard (.yaml) or a bundle with everything (.mocz); prints the path.",
+        help="write a project's film, subtitles, storyboard or bundle",
+        description="Writes the film (.mp4), subtitles (.srt, .vtt), contact sheet (.png), storyboard "
+        "(.yaml) or a bundle with everything (.mocz), depending on FILE's ending, and prints the path.",
     )
     root.add_to(export)
     export.add_argument("project", help="the project's id or title")
-    export.add_argument("file", type=Path, metavar="FILE", help="where to; the ending says what")
+    export.add_argument("file", type=Path, metavar="FILE", help="the file to write; its ending decides which")
     export.set_defaults(run=run_export)
 
     backup = subparsers.add_parser(

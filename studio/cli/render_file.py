@@ -15,6 +15,7 @@ from studio.domain.errors import Interrupted, StudioError
 from studio.domain.file_names import slug
 from studio.domain.planner import Scope
 from studio.domain.storyboard import Storyboard
+from studio.exchange.mp4 import recipe_in
 from studio.service.rendering import PlannedShot
 from studio.service.state import JobState
 from studio.service.studio import Service
@@ -50,6 +51,8 @@ def render_file(board: Storyboard, only: Collection[int] | None, args: argparse.
         )
         rendered = _render(service, project, scope, planned, folder, args)
         written = service.film_folders.write_film(project, folder)
+        if names := recipe_in(written.files.film).get("encoded_again"):
+            print(f"{', '.join(names)} encoded again to fit the others", file=sys.stderr)
         render_output.film(written, rendered, unknown, sys.stdout, as_json=args.json)
     return 0
 

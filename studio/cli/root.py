@@ -48,7 +48,7 @@ class _Root(argparse.Action):
 
 @contextmanager
 def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
-    """The studio of the command's `--root`; raises `WrongUse` where there is none, unless it may be `new`."""
+    """Opens the studio in `--root`. Raises `WrongUse` if there is none, unless it may be `new`."""
     from studio.service.studio import Service
     from studio.store.upgrade import FILE, open_database
 
@@ -65,7 +65,7 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
 
 
 def find(service: Service, wanted: str) -> str:
-    """The id of the project of this id or title; raises `WrongUse` where there is none, or several."""
+    """The id of the project with this id or title. Raises `WrongUse` if there is none, or several."""
     there = [project for project in service.projects.all() if project.trashed is None]
     found = [p.id for p in there if p.id == wanted] or [p.id for p in there if p.title == wanted]
     if not found:

@@ -1,4 +1,4 @@
-"""`moc-studio routing`: what each shot of a film remembered from which earlier one."""
+"""`moc-studio routing`: how much of its attention each shot gave to earlier shots."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FORMATS = ("words", "json", "csv", "npz", "parquet", "html")
 def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "routing",
-        help="tell what each shot remembered from which earlier one",
-        description="Tells, from the traces of a rendered film, how much of its attention each shot gave "
-        "to which earlier shot. Tables and pages are written beside each other into --out, one a shot; their "
-        "paths are printed.",
+        help="show which earlier shots each shot attended to",
+        description="Shows how much of its attention each shot of a rendered film gave to which earlier "
+        "shot, from the routing traces. The formats csv, npz, parquet and html write a file for each shot "
+        "into --out and print its path.",
     )
-    parser.add_argument("film", metavar="DIR|PROJECT", help="a folder that 'render' made, or a project")
+    parser.add_argument("film", metavar="DIR|PROJECT", help="a folder filled by 'render FILE', or a project")
     root.add_to(parser)
     parser.add_argument("--shot", type=int, metavar="N", help="only this shot, counted from 1")
     parser.add_argument("--format", choices=FORMATS, help="default: words")

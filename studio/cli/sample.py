@@ -1,4 +1,4 @@
-"""`moc-studio sample`: puts a finished film into a new studio, so that there is something to play with."""
+"""`moc-studio sample`: renders a sample film into a new studio."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAME: Final = "the-red-kite.yaml"
 def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "sample",
-        help="put a finished sample film into a new studio",
-        description="Renders a sample film into a studio that has no project yet; does nothing to others.",
+        help="render a sample film into a new studio",
+        description="Renders a sample film into a studio without projects; leaves others as they are.",
     )
     root.add_to(parser)
     parser.set_defaults(run=run)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _storyboard() -> Path:
-    """Beside the packages in a clone, among them where they were installed."""
+    """The sample storyboard: in `projects/examples` of a clone, in the package of an installation."""
     here = Path(__file__).parents[1]
     candidates = (here / "examples" / NAME, here.parent / "projects" / "examples" / NAME)
     return next(path for path in candidates if path.is_file())

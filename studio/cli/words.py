@@ -1,4 +1,4 @@
-"""`moc-studio words`: the vocabulary of the embedded model."""
+"""`moc-studio words`: lists the vocabulary of the embedded model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "words",
         help="list the words the embedded model knows",
-        description="Lists the words the embedded model knows, by kind, each with what means the same. "
-        "Exit code 1 where a word is asked for that it does not know.",
+        description="Lists the words that the embedded model knows, by kind, each with its synonyms. "
+        "Exit code 1 if the given word is unknown.",
     )
-    parser.add_argument("word", nargs="?", help="only this kind, such as action or camera; or this word")
+    parser.add_argument("word", nargs="?", help="only this kind, such as action or camera, or only this word")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run)
 
@@ -50,7 +50,7 @@ Kinds = dict[str, dict[str, tuple[str, ...]]]
 
 
 def _meaning(kinds: Kinds, word: str) -> Kinds:
-    """The entries that a word or phrase stands for, by kind."""
+    """The entries whose word or synonyms include a word or phrase, by kind."""
     found: Kinds = {}
     for kind, entries in kinds.items():
         for entry, phrases in entries.items():

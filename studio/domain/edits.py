@@ -1,7 +1,7 @@
-"""Edits of a project, as data: each says what it does in words, and makes a new project of an old one.
+"""Edits of a project as data. `apply` returns the edited project, `words` the name of the edit for undo.
 
-Shots and takes are named by id. An edit that cannot be carried out raises `BadStoryboard`, which names the
-field where there is one, or `Refused`.
+Shots and takes are named by id. `apply` raises `BadStoryboard` for a value that breaks a rule, naming the
+field, and `Refused` for an edit that is not possible now.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Takes = Mapping[str, FinishedTake]
 
 
 def new_id() -> str:
-    """A name for a shot that no other has."""
+    """A new id for a shot."""
     return f"shot-{secrets.token_hex(6)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetFilm:
-    """Another title, style, size, rate or seed; None leaves what is there."""
+    """Changes the title, style, size, frame rate or seed; None leaves a value unchanged."""
 
     op: Literal["film"] = "film"
     title: str | None = None
@@ -54,7 +54,7 @@ class SetFilm:
 
 @dataclass(frozen=True, kw_only=True)
 class SetSettings:
-    """How the film is made."""
+    """Replaces the settings."""
 
     settings: Settings
     op: Literal["settings"] = "settings"
@@ -68,7 +68,7 @@ class SetSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SetCast:
-    """The whole cast, in order."""
+    """Replaces the cast, which is in order."""
 
     cast: tuple[CastMember, ...]
     op: Literal["cast"] = "cast"
@@ -82,7 +82,7 @@ class SetCast:
 
 @dataclass(frozen=True, kw_only=True)
 class AddShot:
-    """A new shot before index `at`; at the end if None."""
+    """Adds a shot before index `at`, or at the end if None."""
 
     caption: str = ""
     seconds: float = 3.0
@@ -102,7 +102,7 @@ class AddShot:
 
 @dataclass(frozen=True, kw_only=True)
 class SetCaption:
-    """What a shot shows."""
+    """Changes a shot's caption."""
 
     shot: str
     caption: str
@@ -117,7 +117,7 @@ class SetCaption:
 
 @dataclass(frozen=True, kw_only=True)
 class SetSeed:
-    """A seed of the shot's own; None: drawn from the film's."""
+    """Sets a shot's seed; None derives it from the film's seed."""
 
     shot: str
     seed: int | None
@@ -132,7 +132,7 @@ class SetSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class Trim:
-    """From where in its take the shot shows how many seconds."""
+    """Changes where in its take a shot begins, and how many seconds of it it shows."""
 
     shot: str
     trim: float
@@ -148,7 +148,7 @@ class Trim:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Two shots out of one, `at` seconds into what it shows. They share its take until one is edited."""
+    """Splits a shot in two, `at` seconds after its start. Both show its take until one is edited."""
 
     shot: str
     at: float
@@ -183,9 +183,9 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicate:
-    """Copies of shots, each behind its original, without its takes.
+    """Adds a copy behind each of these shots, without takes.
 
-    `ids` name the copies; they are drawn where there are too few.
+    `ids` are those of the copies; missing ones are generated.
     """
 
     shots: tuple[str, ...]
@@ -209,7 +209,7 @@ class Duplicate:
 
 @dataclass(frozen=True, kw_only=True)
 class Delete:
-    """Shots leave the project; their takes stay in the strip until they are swept."""
+    """Removes shots. Their takes are kept, so that undo brings them back."""
 
     shots: tuple[str, ...]
     op: Literal["delete"] = "delete"
@@ -224,7 +224,7 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """Shots, in the order they stand in, to before index `to` (as counted before the move)."""
+    """Moves shots before index `to` (as counted before the move); their order stays."""
 
     shots: tuple[str, ...]
     to: int
@@ -248,7 +248,7 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """Locked shots are never rendered anew."""
+    """Locks or unlocks shots: a locked shot keeps its take."""
 
     shots: tuple[str, ...]
     on: bool
@@ -263,7 +263,7 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True)
 class Skip:
-    """Skipped shots are out of the cut and out of every context."""
+    """Skips shots, or brings them back: skipped ones are neither in the cut nor in any context."""
 
     shots: tuple[str, ...]
     on: bool
@@ -278,7 +278,7 @@ class Skip:
 
 @dataclass(frozen=True, kw_only=True)
 class Steer:
-    """Which other shots a shot must look at, must not, or should more (or less) than it would."""
+    """Replaces a shot's pins, bans and boosts of other shots."""
 
     shot: str
     pins: tuple[str, ...] = ()
@@ -298,7 +298,7 @@ class Steer:
 
 @dataclass(frozen=True, kw_only=True)
 class Choose:
-    """Another take for a shot."""
+    """Chooses a take for a shot."""
 
     shot: str
     take: str
@@ -316,7 +316,7 @@ class Choose:
 
 @dataclass(frozen=True, kw_only=True)
 class Discard:
-    """A take goes into the bin; no shot shows it any longer."""
+    """Puts a take into the bin, and out of all shots that show it."""
 
     take: str
     op: Literal["discard"] = "discard"
@@ -333,7 +333,7 @@ class Discard:
 
 @dataclass(frozen=True, kw_only=True)
 class Restore:
-    """A shot gets back the caption, length and seed that a take was made with, and the take itself."""
+    """Chooses a take for a shot and restores the caption, length and seed it was rendered with."""
 
     shot: str
     take: str
@@ -399,7 +399,7 @@ def _changed(project: Project, shot: str, **fields: object) -> Project:
 
 
 def _line(text: str) -> str:
-    """The text on one line, with single spaces."""
+    """The text on one line, with single spaces between words."""
     return " ".join(text.split())
 
 
@@ -414,7 +414,7 @@ def _flagged(project: Project, wanted: Collection[str], **flag: bool) -> Project
 
 
 def _shot(index: int, make: Callable[[], Shot]) -> Shot:
-    """The shot that `make` makes; errors name the shot at `index`."""
+    """Calls `make`; errors are about the shot at `index`."""
     try:
         return make()
     except BadStoryboard as error:

@@ -1,7 +1,7 @@
-"""Undo and redo: what an edit changed, kept so that it can be taken back exactly.
+"""Undo and redo: the difference between two documents, which can be applied in both directions.
 
-A project is laid out flat, one value per path: "title", "settings", "order", "shots/ID", "chosen/ID", …
-A change holds the values of those paths alone that differ, before and after.
+A document is flattened to one value per path: "title", "settings", "order", "shots/ID", "chosen/ID", …
+A change holds only the paths whose values differ.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Change:
         return Change(before=self.after, after=self.before)
 
     def apply(self, document: Document) -> Document:
-        """The document with what stands in `after`, whatever stood there."""
+        """The document with the values of `after`, whatever its values were."""
         return _nested({**_flat(document), **self.after})
 
 
 def difference(old: Document, new: Document) -> Change:
-    """What leads from one document to the other."""
+    """The change that leads from one document to another."""
     before, after = _flat(old), _flat(new)
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
     return Change(

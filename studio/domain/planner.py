@@ -26,17 +26,17 @@ from studio.domain.reasons import (
 from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed, target
 
 ROUNDED: Final = 1e-3
-"""By how much shares may fall short of what they are: traces keep them rounded."""
+"""How much lower than the exact value a share may be: traces store rounded shares."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedTake:
-    """What planning knows of a take.
+    """A finished render of a shot, as far as the planner needs it.
 
-    `caption` is the shot's own as it stood; `context` holds (shot id, take id) of what it could look at,
-    `links` the share of its attention that went to each of these takes, by take id, and `strongest` what in
-    the picture drew most from each, with the share of that in what it drew from all. A take that was rolled
-    anew has another seed than the shot asked for; `rolled_from` is the one it asked for. `frames` long.
+    `caption` is the shot's own at the time, `context` (shot id, take id) of the takes it could attend to.
+    By id of these takes, `links` are the shares of its attention that went to each, and `strongest` the part
+    of the picture that drew most from each, with its share in what the part drew from all.
+    `rolled_from` is the seed that the shot asked for, if the take was rendered with another one.
     """
 
     id: str
@@ -53,7 +53,7 @@ class FinishedTake:
         return float(self.frames / self.inputs.fps)
 
     def share(self, take: str) -> float:
-        """The share of one take in what this one drew from all it could look at, 0–1."""
+        """The share of a context take in the attention that went to the whole context, 0–1."""
         total = sum(self.links.values())
         return self.links.get(take, 0.0) / total if total else 0.0
 
@@ -69,7 +69,7 @@ State = Literal["unwritten", "missing", "fresh", "outdated"]
 class ShotStatus:
     """Whether a shot's take is up to date.
 
-    `state`: `unwritten` has no caption, `missing` no take. `take` is the chosen one, if it is there.
+    `state`: `unwritten` has no caption, `missing` has no take. `take` is the chosen one.
     `reasons` say what differs from it. `influence` estimates how much of the picture is touched,
     0–1; `due` says whether the shot is to be rendered again. `inputs` and `context`, (shot id, take id),
     are what it would be rendered from now.
@@ -223,7 +223,7 @@ def _status(
 
 
 def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
-    """The take that stands for a shot, if it is there."""
+    """The chosen take of a shot; None if there is none, or it is in the bin or gone."""
     name = project.chosen.get(shot)
     return None if name is None or name in project.discarded else takes.get(name)
 
@@ -260,7 +260,7 @@ def each_once(context: Collection[tuple[int, str, str]]) -> tuple[tuple[str, str
 
 
 def wanted_seed(board: Storyboard, index: int, take: FinishedTake | None) -> int:
-    """The seed a shot asks for: its own, or that of its chosen take where that was rolled in its stead."""
+    """The seed a shot asks for: its own, or that of its chosen take if that was rerolled from it."""
     asked = shot_seed(board, index)
     return take.inputs.seed if take is not None and take.rolled_from == asked else asked
 
@@ -272,7 +272,7 @@ def _own_reasons(
     now: TakeInputs,
     context: Collection[tuple[str, str]],
 ) -> Iterator[Reason]:
-    """What differs of the shot's own."""
+    """The inputs of the shot's own that differ from those of its take."""
     then = take.inputs
     same_caption = take.caption == board.shots[index].caption
     same_words = then.caption == now.caption and then.global_caption == now.global_caption
@@ -303,7 +303,7 @@ def _steered_otherwise(
     now: TakeInputs,
     context: Collection[tuple[str, str]],
 ) -> bool:
-    """Whether any of a context is steered otherwise than it was, as a take or else as a shot."""
+    """Whether any take in the context is steered differently; a new take of a shot is compared by shot."""
     before: dict[str, object] = {}
     for shot, take in seen:
         before[shot] = before[take] = _steering(then, take)

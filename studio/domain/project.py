@@ -1,4 +1,4 @@
-"""A project: a storyboard, and which take stands for each of its shots."""
+"""A project: a storyboard, and the chosen take of each of its shots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from studio.domain.storyboard import Shot, Storyboard
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What a person edits. `chosen` maps shot ids to takes, `discarded` are takes in the bin."""
+    """A storyboard with its takes: `chosen` are take ids by shot id, `discarded` those in the bin."""
 
     board: Storyboard
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Project:
         return next((index for index, other in enumerate(self.board.shots) if other.id == shot), None)
 
     def with_shots(self, shots: tuple[Shot, ...]) -> Project:
-        """The project with these shots; what had been chosen for others is forgotten."""
+        """The project with these shots; the choices for shots that are gone are dropped."""
         left = {shot.id for shot in shots}
         return replace(
             self,
@@ -30,7 +30,7 @@ class Project:
         )
 
     def choosing(self, shot: str, take: str | None) -> Project:
-        """The project with another take for a shot, or none."""
+        """The project with this take chosen for a shot, or none if None."""
         others = {name: chosen for name, chosen in self.chosen.items() if name != shot}
         return replace(self, chosen=others if take is None else {**others, shot: take})
 
