@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from studio.exchange.contact_sheet import Panel, draw, write_contact_sheet
+from studio.exchange.contact_sheet import LONGEST_SIDE, Panel, draw, write_contact_sheet
 from tests.fakes.pictures import read_picture
 from tests.fakes.renderer import write_clip
 
@@ -49,4 +50,15 @@ def test_any_caption_fits(tmp_path: Path, caption: str) -> None:
     sheet = draw(panels(tmp_path, 2, caption=caption), title=caption[:200])
     plain = draw(panels(tmp_path, 2), title="x")
     assert sheet.shape[1] == plain.shape[1]
-    assert sheet.shape[0] <= plain.shape[0] + 2 * 22
+    assert sheet.shape[0] <= plain.shape[0] + 4 * 34
+
+
+@pytest.mark.parametrize(("count", "size"), [(60, (96, 54)), (60, (54, 96)), (500, (64, 64))])
+def test_a_long_film_gives_a_sheet_that_programs_open(
+    tmp_path: Path, count: int, size: tuple[int, int]
+) -> None:
+    one = panels(tmp_path, 1, size=size, caption="Mira walks right with the red kite on the beach")[0]
+    sheet = draw([replace(one, number=number + 1) for number in range(count)], title="A long film")
+    height, width = sheet.shape[:2]
+    assert max(height, width) <= LONGEST_SIDE
+    assert 0.7 < height / width < 1.4
