@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import Generic, TypeVar
 
 from studio.domain.errors import Refused
+from studio.domain.finished_take import FinishedTake
 from studio.domain.frame_rate import rate_in_words
 from studio.domain.messages import message
-from studio.domain.planner import FinishedTake, chosen_take
+from studio.domain.planner import chosen_take
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot
 

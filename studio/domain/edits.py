@@ -14,9 +14,10 @@ from functools import partial
 from typing import Literal
 
 from studio.domain.errors import BadStoryboard, Refused, StoryField
+from studio.domain.finished_take import FinishedTake
 from studio.domain.frame_rate import typed_rate
 from studio.domain.messages import message
-from studio.domain.planner import FinishedTake, wanted_seed
+from studio.domain.planner import wanted_seed
 from studio.domain.project import Project
 from studio.domain.storyboard import SECONDS, CastMember, Settings, Shot, target
 

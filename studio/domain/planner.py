@@ -8,58 +8,19 @@ visible changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
+from studio.domain.differences import coming_reasons, context_reasons, own_reasons
+from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import TakeInputs, inputs_of
 from studio.domain.project import Project
-from studio.domain.reasons import (
-    AddedContext,
-    ContextReason,
-    ContextReasonCode,
-    OwnReason,
-    OwnReasonCode,
-    Reason,
-    ReorderedContext,
-)
-from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed, target
+from studio.domain.reasons import OwnReason, Reason
+from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed
 
 ROUNDED: Final = 1e-3
 """How much lower than the exact value a share may be: traces store rounded shares."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinishedTake:
-    """A finished render of a shot, as far as the planner needs it.
-
-    `caption` is the shot's own at the time, `context` (shot id, take id) of the takes it could attend to.
-    By id of these takes, `links` are the shares of its attention that went to each, and `strongest` the part
-    of the picture that drew most from each, with its share in what the part drew from all.
-    `rolled_from` is the seed that the shot asked for, if the take was rendered with another one.
-    """
-
-    id: str
-    inputs: TakeInputs
-    caption: str
-    frames: int
-    context: tuple[tuple[str, str], ...] = ()
-    links: Mapping[str, float] = field(default_factory=dict)
-    strongest: Mapping[str, tuple[str, float]] = field(default_factory=dict)
-    rolled_from: int | None = None
-
-    @property
-    def seconds(self) -> float:
-        return float(self.frames / self.inputs.fps)
-
-    def share(self, take: str) -> float:
-        """The share of a context take in the attention that went to the whole context, 0–1."""
-        total = sum(self.links.values())
-        return self.links.get(take, 0.0) / total if total else 0.0
-
-    def dependence(self, take: str) -> float:
-        """How much this take depends on a context take, 0–1: an estimate from its attention."""
-        return self.strongest[take][1] if take in self.strongest else self.share(take)
 
 
 State = Literal["unwritten", "missing", "fresh", "outdated"]
@@ -199,10 +160,10 @@ def _status(
     else:
         others = tuple(pair for pair in named_context if pair[1] != take.id)  # both halves of a split
         changed = [
-            *_own_reasons(board, index, take, inputs, named_context),
-            *_context_reasons(project, index, take, others),
+            *own_reasons(board, index, take, inputs, named_context),
+            *context_reasons(project, index, take, others),
         ]
-        coming = list(_coming(project, take, dict(named_context), replaced))
+        coming = list(coming_reasons(project, take, dict(named_context), replaced))
         state = "outdated" if changed else "fresh"
         influence = max((reason.influence for reason in (*changed, *coming)), default=0.0)
         reasons = (*changed, *coming) if influence >= threshold else tuple(changed)
@@ -263,119 +224,3 @@ def wanted_seed(board: Storyboard, index: int, take: FinishedTake | None) -> int
     """The seed a shot asks for: its own, or that of its chosen take if that was rerolled from it."""
     asked = shot_seed(board, index)
     return take.inputs.seed if take is not None and take.rolled_from == asked else asked
-
-
-def _own_reasons(
-    board: Storyboard,
-    index: int,
-    take: FinishedTake,
-    now: TakeInputs,
-    context: Collection[tuple[str, str]],
-) -> Iterator[Reason]:
-    """The inputs of the shot's own that differ from those of its take."""
-    then = take.inputs
-    same_caption = take.caption == board.shots[index].caption
-    same_words = then.caption == now.caption and then.global_caption == now.global_caption
-    cast_then, cast_now = then.cast_indices, now.cast_indices
-    common = cast_then.keys() & cast_now.keys()
-    differs: dict[OwnReasonCode, bool] = {
-        "model": then.model != now.model,
-        "caption": not same_caption,
-        "look": same_caption and then.caption != now.caption,
-        "style": then.global_caption != now.global_caption,
-        "cast": (same_words and cast_then != cast_now)
-        or any(cast_then[name] != cast_now[name] for name in common),
-        "longer": round(now.seconds * then.fps) > take.frames,
-        "frame_rate": then.fps != now.fps,
-        "size": then.size != now.size,
-        "seed": then.seed != now.seed,
-        "steps": then.steps != now.steps,
-        "guidance": then.guidance != now.guidance,
-        "top_k": then.top_k != now.top_k,
-        "steering": _steered_otherwise(then, take.context, now, context),
-    }
-    yield from (OwnReason(code=code) for code, differ in differs.items() if differ)
-
-
-def _steered_otherwise(
-    then: TakeInputs,
-    seen: Collection[tuple[str, str]],
-    now: TakeInputs,
-    context: Collection[tuple[str, str]],
-) -> bool:
-    """Whether any take in the context is steered differently; a new take of a shot is compared by shot."""
-    before: dict[str, object] = {}
-    for shot, take in seen:
-        before[shot] = before[take] = _steering(then, take)
-    unsteered: frozenset[object] = frozenset()
-    return any(
-        _steering(now, take) != before.get(take, before.get(shot, unsteered)) for shot, take in context
-    )
-
-
-def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
-    """Pins, bans and boosts of one take and of its parts."""
-    told = [("pin", name) for name in inputs.pins] + [("ban", name) for name in inputs.bans]
-    steered = [(kind, *target(name)) for kind, name in told]
-    boosts = [(boost, *target(name)) for name, boost in inputs.boosts.items()]
-    return frozenset((kind, part) for kind, other, part in (*steered, *boosts) if other == take)
-
-
-def _context_reasons(
-    project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
-) -> Iterator[Reason]:
-    """What differs in the context of the take of the shot with index `own`."""
-    then, now = dict(take.context), dict(context)
-    if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
-        return
-    found = False
-    for shot, seen in then.items():
-        if now.get(shot) == seen or seen in now.values():
-            continue
-        found = True
-        yield _context_reason(
-            _what_became(project, own, shot, now), project.index_of(shot), take, seen, take.dependence(seen)
-        )
-    for shot, seen in now.items():
-        if shot not in then and seen not in then.values():
-            found = True
-            yield AddedContext(index=project.index_of(shot))
-    if not found:
-        yield ReorderedContext()
-
-
-def _coming(
-    project: Project, take: FinishedTake, context: Mapping[str, str], replaced: Mapping[str, float]
-) -> Iterator[Reason]:
-    """What will differ once the earlier shots that are due are rendered; `context` is (shot id, take id)."""
-    shown_by = {name: shot for shot, name in context.items()}
-    for shot, seen in take.context:
-        if seen in replaced:
-            index = project.index_of(shown_by.get(seen, shot))
-            yield _context_reason("due", index, take, seen, take.dependence(seen) * replaced[seen])
-
-
-def _context_reason(
-    code: ContextReasonCode, index: int | None, take: FinishedTake, seen: str, influence: float
-) -> ContextReason:
-    part, part_share = take.strongest.get(seen, ("", 0.0))
-    return ContextReason(
-        code=code,
-        index=index,
-        share=take.share(seen),
-        part=part,
-        part_share=part_share,
-        influence=influence,
-    )
-
-
-def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> ContextReasonCode:
-    """Why a shot that was in the context of the shot with index `own` no longer is, with its take."""
-    index = project.index_of(shot)
-    if shot in now:
-        return "new_take"
-    if index is None:
-        return "deleted"
-    if project.board.shots[index].skip:
-        return "skipped"
-    return "moved_behind" if index >= own else "no_take"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from studio.domain.planner import FinishedTake, chosen_take
+from studio.domain.finished_take import FinishedTake
+from studio.domain.planner import chosen_take
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot, Storyboard
 

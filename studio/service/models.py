@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from moc_engine.errors import EngineError
+from studio.domain.finished_take import FinishedTake
 from studio.domain.planner import (
-    FinishedTake,
     ShotStatus,
     after_rendering,
     shot_statuses,

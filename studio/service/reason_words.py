@@ -1,10 +1,11 @@
-"""Reasons for a render in words."""
+"""Reasons for a render as messages, and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, assert_never
 
+from studio.domain.messages import Message, message
 from studio.domain.reasons import (
     AddedContext,
     ContextReason,
@@ -14,68 +15,73 @@ from studio.domain.reasons import (
     ReorderedContext,
 )
 
-_OWN: Final[Mapping[OwnReasonCode, str]] = {
-    "unwritten": "no caption yet",
-    "missing": "not rendered yet",
-    "model": "model changed",
-    "caption": "caption changed",
-    "look": "a look in its caption changed",
-    "style": "style changed",
-    "cast": "cast changed",
-    "longer": "longer than its take",
-    "frame_rate": "frame rate changed",
-    "size": "size changed",
-    "seed": "seed changed",
-    "steps": "steps changed",
-    "guidance": "guidance changed",
-    "top_k": "chunks per token changed",
-    "steering": "steering changed",
+_OWN: Final[Mapping[OwnReasonCode, Message]] = {
+    "unwritten": message("reason-no-caption"),
+    "missing": message("reason-not-rendered"),
+    "model": message("reason-model"),
+    "caption": message("reason-caption"),
+    "look": message("reason-look"),
+    "style": message("reason-style"),
+    "cast": message("reason-cast"),
+    "longer": message("reason-longer"),
+    "frame_rate": message("reason-frame-rate"),
+    "size": message("reason-size"),
+    "seed": message("reason-seed"),
+    "steps": message("reason-steps"),
+    "guidance": message("reason-guidance"),
+    "top_k": message("reason-top-k"),
+    "steering": message("reason-steering"),
 }
 
 _LEAST: Final = 0.005
-"""The least share that is worth a figure."""
+"""The least share that is shown as a figure."""
 
 
 def in_words(reason: Reason) -> str:
     """A reason as shown beside its shot."""
+    return str(reason_message(reason))
+
+
+def reason_message(reason: Reason) -> Message:
     match reason:
         case OwnReason(code=code):
             return _OWN[code]
         case ContextReason():
-            return f"{_what_became(reason)}; {_dependence(reason)}"
+            return message("reason-context", became=_what_became(reason), dependence=_dependence(reason))
         case AddedContext(index=index):
-            return f"{_shot(index)} is new before it"
+            return message("reason-shot-added", shot=_shot(index))
         case ReorderedContext():
-            return "the shots before it were moved"
+            return message("reason-reordered")
         case _:
             assert_never(reason)
 
 
-def _what_became(reason: ContextReason) -> str:
+def _what_became(reason: ContextReason) -> Message:
     shot = _shot(reason.index)
     match reason.code:
         case "new_take":
-            return f"{shot} has a new take"
+            return message("context-new-take", shot=shot)
         case "deleted":
-            return "a shot before it was deleted"
+            return message("context-deleted")
         case "skipped":
-            return f"{shot} is skipped"
+            return message("context-skipped", shot=shot)
         case "moved_behind":
-            return f"{shot} no longer comes before it"
+            return message("context-moved-behind", shot=shot)
         case "no_take":
-            return f"{shot} has no take any more"
+            return message("context-no-take", shot=shot)
         case "due":
-            return f"{shot} will be rendered again"
+            return message("context-due", shot=shot)
         case _:
             assert_never(reason.code)
 
 
-def _dependence(reason: ContextReason) -> str:
+def _dependence(reason: ContextReason) -> Message:
     if max(reason.share, reason.part_share) < _LEAST:
-        return "this shot hardly depends on it"
-    part = f", {reason.part_share:.0%} of what {reason.part} drew on" if reason.part else ""
-    return f"it gave {reason.share:.0%} of this shot's context{part}"
+        return message("dependence-none")
+    if not reason.part:
+        return message("dependence", share=reason.share)
+    return message("dependence-of-part", share=reason.share, part=reason.part, part_share=reason.part_share)
 
 
-def _shot(index: int | None) -> str:
-    return "a deleted shot" if index is None else f"shot {index + 1}"
+def _shot(index: int | None) -> Message:
+    return message("context-deleted-shot") if index is None else message("context-shot", number=index + 1)

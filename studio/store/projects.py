@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from studio.domain.edits import Edit
 from studio.domain.errors import NotThere, Refused, StaleRevision
+from studio.domain.finished_take import FinishedTake
 from studio.domain.history import Change, difference
 from studio.domain.messages import message
-from studio.domain.planner import FinishedTake
 from studio.domain.project import Project, ProjectSummary
 from studio.domain.replacement import ReplaceStoryboard
 from studio.store.documents import from_document, to_document

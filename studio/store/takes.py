@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from studio.domain.planner import FinishedTake
+from studio.domain.finished_take import FinishedTake
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from studio.domain.planner import FinishedTake, ShotStatus, shot_statuses
+from studio.domain.finished_take import FinishedTake
+from studio.domain.planner import ShotStatus, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 

@@ -10,7 +10,7 @@ import pytest
 from studio.domain.cut import cut_of
 from studio.domain.edits import SetFilm, Skip, Split, Trim
 from studio.domain.errors import Refused
-from studio.domain.planner import FinishedTake
+from studio.domain.finished_take import FinishedTake
 from studio.domain.project import Project
 from tests.fakes.projects import project, rendered
 

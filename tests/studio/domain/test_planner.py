@@ -26,7 +26,8 @@ from studio.domain.edits import (
     Trim,
 )
 from studio.domain.errors import BadStoryboard, Refused
-from studio.domain.planner import FinishedTake, ShotStatus, chosen_take, shot_statuses
+from studio.domain.finished_take import FinishedTake
+from studio.domain.planner import ShotStatus, chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
 from studio.service.reason_words import in_words

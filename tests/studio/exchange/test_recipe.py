@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from studio.domain.cut import Clip, cut_of
 from studio.domain.edits import SetSettings, Skip, Split, Steer
 from studio.domain.errors import BadRecipe
+from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import inputs_of
-from studio.domain.planner import FinishedTake
 from studio.domain.project import Project
 from studio.domain.storyboard import (
     CastMember,

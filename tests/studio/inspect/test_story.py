@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from studio.domain.planner import FinishedTake
+from studio.domain.finished_take import FinishedTake
 from studio.domain.project import Project
 from studio.inspect.story import story_of
 from studio.store.takes import StoredTake

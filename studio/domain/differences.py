@@ -1,0 +1,135 @@
+"""What differs between a take and what its shot asks for now, as reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from studio.domain.finished_take import FinishedTake
+from studio.domain.inputs import TakeInputs
+from studio.domain.project import Project
+from studio.domain.reasons import (
+    AddedContext,
+    ContextReason,
+    ContextReasonCode,
+    OwnReason,
+    OwnReasonCode,
+    Reason,
+    ReorderedContext,
+)
+from studio.domain.storyboard import Storyboard, target
+
+
+def own_reasons(
+    board: Storyboard,
+    index: int,
+    take: FinishedTake,
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> Iterator[Reason]:
+    """The inputs of the shot's own that differ from those of its take."""
+    then = take.inputs
+    same_caption = take.caption == board.shots[index].caption
+    same_words = then.caption == now.caption and then.global_caption == now.global_caption
+    cast_then, cast_now = then.cast_indices, now.cast_indices
+    common = cast_then.keys() & cast_now.keys()
+    differs: dict[OwnReasonCode, bool] = {
+        "model": then.model != now.model,
+        "caption": not same_caption,
+        "look": same_caption and then.caption != now.caption,
+        "style": then.global_caption != now.global_caption,
+        "cast": (same_words and cast_then != cast_now)
+        or any(cast_then[name] != cast_now[name] for name in common),
+        "longer": round(now.seconds * then.fps) > take.frames,
+        "frame_rate": then.fps != now.fps,
+        "size": then.size != now.size,
+        "seed": then.seed != now.seed,
+        "steps": then.steps != now.steps,
+        "guidance": then.guidance != now.guidance,
+        "top_k": then.top_k != now.top_k,
+        "steering": _steered_otherwise(then, take.context, now, context),
+    }
+    yield from (OwnReason(code=code) for code, differ in differs.items() if differ)
+
+
+def _steered_otherwise(
+    then: TakeInputs,
+    seen: Collection[tuple[str, str]],
+    now: TakeInputs,
+    context: Collection[tuple[str, str]],
+) -> bool:
+    """Whether any take in the context is steered differently; a new take of a shot is compared by shot."""
+    before: dict[str, object] = {}
+    for shot, take in seen:
+        before[shot] = before[take] = _steering(then, take)
+    unsteered: frozenset[object] = frozenset()
+    return any(
+        _steering(now, take) != before.get(take, before.get(shot, unsteered)) for shot, take in context
+    )
+
+
+def _steering(inputs: TakeInputs, take: str) -> frozenset[object]:
+    """Pins, bans and boosts of one take and of its parts."""
+    told = [("pin", name) for name in inputs.pins] + [("ban", name) for name in inputs.bans]
+    steered = [(kind, *target(name)) for kind, name in told]
+    boosts = [(boost, *target(name)) for name, boost in inputs.boosts.items()]
+    return frozenset((kind, part) for kind, other, part in (*steered, *boosts) if other == take)
+
+
+def context_reasons(
+    project: Project, own: int, take: FinishedTake, context: Collection[tuple[str, str]]
+) -> Iterator[Reason]:
+    """What differs in the context of the take of the shot with index `own`."""
+    then, now = dict(take.context), dict(context)
+    if list(then.values()) == list(now.values()):  # whichever of a split take's shots shows it
+        return
+    found = False
+    for shot, seen in then.items():
+        if now.get(shot) == seen or seen in now.values():
+            continue
+        found = True
+        yield _context_reason(
+            _what_became(project, own, shot, now), project.index_of(shot), take, seen, take.dependence(seen)
+        )
+    for shot, seen in now.items():
+        if shot not in then and seen not in then.values():
+            found = True
+            yield AddedContext(index=project.index_of(shot))
+    if not found:
+        yield ReorderedContext()
+
+
+def coming_reasons(
+    project: Project, take: FinishedTake, context: Mapping[str, str], replaced: Mapping[str, float]
+) -> Iterator[Reason]:
+    """What will differ once the earlier shots that are due are rendered; `context` is (shot id, take id)."""
+    shown_by = {name: shot for shot, name in context.items()}
+    for shot, seen in take.context:
+        if seen in replaced:
+            index = project.index_of(shown_by.get(seen, shot))
+            yield _context_reason("due", index, take, seen, take.dependence(seen) * replaced[seen])
+
+
+def _context_reason(
+    code: ContextReasonCode, index: int | None, take: FinishedTake, seen: str, influence: float
+) -> ContextReason:
+    part, part_share = take.strongest.get(seen, ("", 0.0))
+    return ContextReason(
+        code=code,
+        index=index,
+        share=take.share(seen),
+        part=part,
+        part_share=part_share,
+        influence=influence,
+    )
+
+
+def _what_became(project: Project, own: int, shot: str, now: Mapping[str, str]) -> ContextReasonCode:
+    """Why a shot that was in the context of the shot with index `own` no longer is, with its take."""
+    index = project.index_of(shot)
+    if shot in now:
+        return "new_take"
+    if index is None:
+        return "deleted"
+    if project.board.shots[index].skip:
+        return "skipped"
+    return "moved_behind" if index >= own else "no_take"
