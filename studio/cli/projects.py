@@ -57,11 +57,20 @@ def add_to(subparsers: Any) -> None:
 
     collect = subparsers.add_parser(
         "gc",
-        help="remove files that no take has any longer",
-        description="Removes files that no take has any longer, and prints them.",
+        help="free the disk of files that nothing needs",
+        description="Removes files that no take uses, exports, and what killed processes left, and prints "
+        "each with its size and why. Files of the last hour are kept.",
     )
     root.add_to(collect)
-    collect.add_argument("--dry-run", action="store_true", help="only print what would go")
+    collect.add_argument("--dry-run", action="store_true", help="only print what would be removed")
+    collect.add_argument(
+        "--empty-bin",
+        action="store_true",
+        help="also delete the projects in the bin with their takes, for good",
+    )
+    collect.add_argument(
+        "--discarded", action="store_true", help="also delete the takes that were discarded, for good"
+    )
     collect.set_defaults(run=run_gc)
 
 
@@ -74,7 +83,8 @@ def run_projects(args: argparse.Namespace) -> int:
     for project in listed:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(project.changed))
         bin_ = "  in the bin" if project.trashed is not None else ""
-        print(f"{project.id}  {when}  {project.shots:>3} shots  {project.title}{bin_}")
+        size = size_in_words(project.bytes)
+        print(f"{project.id}  {when}  {project.shots:>3} shots  {size:>10}  {project.title}{bin_}")
     if not listed:
         print(f"no projects in {args.root} yet; moc-studio import FILE.yaml makes one", file=sys.stderr)
     return 0
@@ -146,7 +156,24 @@ def run_backup(args: argparse.Namespace) -> int:
 
 def run_gc(args: argparse.Namespace) -> int:
     with root.opened(args) as service:
-        gone = service.files.orphans() if args.dry_run else service.files.collect()
-    for file in gone:
-        print(file)
+        unused = service.storage.unused(with_bin=args.empty_bin, with_discarded=args.discarded)
+        if not args.dry_run:
+            if args.empty_bin:
+                service.storage.empty_bin()
+            if args.discarded:
+                service.storage.delete_discarded()
+            service.storage.collect()
+    for file in unused:
+        print(f"{file.path} ({size_in_words(file.bytes)}): {file.reason}")
+    if unused:
+        verb = "would be freed" if args.dry_run else "freed"
+        print(f"{size_in_words(sum(file.bytes for file in unused))} {verb}")
     return 0
+
+
+def size_in_words(size: int) -> str:
+    """A number of bytes as people write it, such as "1.2 MB"."""
+    for unit, bytes_in_it in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes_in_it:
+            return f"{size / bytes_in_it:.1f} {unit}"
+    return f"{size} bytes"

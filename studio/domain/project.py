@@ -37,7 +37,10 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectSummary:
-    """A project in the list of all. Times are seconds since 1970."""
+    """A project in the list of all. Times are seconds since 1970.
+
+    `bytes` is the size of its takes' files; `own_bytes` of them belong to no other project.
+    """
 
     id: str
     title: str
@@ -45,3 +48,5 @@ class ProjectSummary:
     changed: float
     opened: float
     trashed: float | None
+    bytes: int
+    own_bytes: int

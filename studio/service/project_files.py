@@ -1,4 +1,4 @@
-"""Files of projects: the media of takes, exports, bundles, backups, and files that nothing uses any more."""
+"""Files of projects: the media of takes, exports, bundles and backups."""
 
 from __future__ import annotations
 
@@ -150,21 +150,6 @@ class ProjectFiles:
         """Copies the database into the folder of backups; returns the copy's path."""
         with os_errors_as_studio_errors(self._root):
             return back_up(self._database.path, self._root / "backups")
-
-    def orphans(self) -> list[Path]:
-        """Files of takes that belong to no project any more."""
-        with self._database.read() as session:
-            known = takes.artifacts_in_use(session)
-        return list(self._artifacts.orphans(known))
-
-    def collect(self) -> list[Path]:
-        """Removes what `orphans` lists; returns it."""
-        with self._database.write() as session:
-            takes.forget_artifacts(session)
-            gone = list(self._artifacts.orphans(takes.artifacts_in_use(session)))
-        for file in gone:
-            self._artifacts.remove(file)
-        return gone
 
     def _files(self, known: Iterable[StoredTake]) -> dict[str, Path]:
         """The files of takes by "DIGEST.suffix". Raises `NotThere` if one is missing."""

@@ -17,6 +17,7 @@ from studio.service.projects import Projects
 from studio.service.queue import Queue
 from studio.service.rendering import Rendering
 from studio.service.routing import Routing
+from studio.service.storage import Storage
 from studio.service.traces import Traces
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
@@ -41,6 +42,7 @@ class Service:
         self.queue = Queue(database)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
         self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
+        self.storage = Storage(root, database, self.artifacts)
         traces = Traces(database, self.artifacts)
         self.routing = Routing(traces)
         self.attention = Attention(traces)

@@ -22,6 +22,7 @@ from studio.domain.project import Project, ProjectSummary
 from studio.domain.replacement import ReplaceStoryboard
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
+from studio.store.usage import usage_by_project
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ def create(session: Session, project: Project, now: float) -> str:
 def listed(session: Session) -> list[ProjectSummary]:
     """All projects, the one opened last first."""
     rows = session.scalars(select(ProjectRow).order_by(ProjectRow.opened.desc()))
+    usage = usage_by_project(session)
     return [
         ProjectSummary(
             id=row.id,
@@ -61,6 +63,8 @@ def listed(session: Session) -> list[ProjectSummary]:
             changed=row.changed,
             opened=row.opened,
             trashed=row.trashed,
+            bytes=usage[row.id].own + usage[row.id].shared,
+            own_bytes=usage[row.id].own,
         )
         for row in rows
     ]

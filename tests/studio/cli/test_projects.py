@@ -12,6 +12,8 @@ import pytest
 
 from moc_engine.errors import OutOfMemory
 from studio.cli.main import main
+from studio.service.studio import Service
+from studio.store.upgrade import open_database
 from tests.fakes.renderer import FakeRenderer
 
 STORY = """\
@@ -127,12 +129,28 @@ def test_backup_and_gc(run: Run, project: str, tmp_path: Path) -> None:
     assert run("gc", "--dry-run") == (0, "", "")
     orphan = tmp_path / "studio" / "artifacts" / "00" / f"{'0' * 64}.mp4"
     orphan.parent.mkdir(exist_ok=True)
-    orphan.write_bytes(b"x")
+    orphan.write_bytes(bytes(2500))
     os.utime(orphan, (0, 0))
-    assert run("gc", "--dry-run")[1] == f"{orphan}\n"
+    line = f"{orphan} (2.5 kB): no take uses it\n2.5 kB "
+    assert run("gc", "--dry-run")[1] == f"{line}would be freed\n"
     assert orphan.exists()
-    assert run("gc")[1] == f"{orphan}\n"
+    assert run("gc")[1] == f"{line}freed\n"
     assert not orphan.exists()
+
+
+def test_gc_empties_the_bin_and_deletes_discarded_takes(run: Run, project: str, tmp_path: Path) -> None:
+    run("render", "--project", project)
+    database = open_database(tmp_path / "studio")
+    Service(tmp_path / "studio", database).projects.trash(project)
+    database.close()
+    for file in (tmp_path / "studio" / "artifacts").rglob("*.*"):
+        os.utime(file, (0, 0))
+    told = run("gc", "--dry-run", "--empty-bin", "--discarded")[1]
+    assert "only a project in the bin uses it" in told
+    assert project in run("projects")[1]
+    assert run("gc", "--empty-bin", "--discarded")[1] == told.replace("would be freed", "freed")
+    assert project not in run("projects")[1]
+    assert [file for file in (tmp_path / "studio" / "artifacts").rglob("*") if file.is_file()] == []
 
 
 def test_the_sample_is_made_once(run: Run) -> None:

@@ -1,12 +1,10 @@
 """The one door: every method, with a real database and a worker that draws flat colours."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from moc_engine.errors import OutOfMemory
 from studio.domain.edits import AddShot, Choose, Lock, SetCaption, SetCast, SetSettings, Skip
@@ -18,9 +16,7 @@ from studio.service.project_files import BUNDLE, MEDIA
 from studio.service.project_states import MOST_STATES
 from studio.service.state import ProjectState, ShotState
 from studio.service.studio import Service
-from studio.store import projects
 from studio.store.database import Database
-from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
@@ -493,28 +489,6 @@ def test_a_backup_opens_as_a_studio(studio: Studio, tmp_path: Path) -> None:
     database = open_database(other)
     assert Studio(other, database).service.projects.storyboard(project) == BOARD
     database.close()
-
-
-def test_files_that_no_project_has_are_collected(studio: Studio, database: Database) -> None:
-    project, other = studio.rendered(), studio.rendered()
-    assert studio.service.files.orphans() == []
-    with database.write() as session:
-        projects.remove(session, project)
-    files = [file for file in studio.artifacts() if file.is_file()]
-    for file in files:
-        os.utime(file, (0, 0))
-    gone = studio.service.files.orphans()
-    kept = {
-        studio.service.files.media(other, take.id, kind)
-        for shown in studio.service.projects.state(other).shots
-        for take in shown.takes
-        for kind in MEDIA
-    }
-    assert set(gone) == set(files) - kept
-    assert studio.service.files.collect() == gone
-    assert set(studio.artifacts()) == kept
-    with database.read() as session:
-        assert len(list(session.scalars(select(ArtifactRow)))) == len(kept)
 
 
 def test_undo_brings_back_the_takes_that_were_there(studio: Studio) -> None:

@@ -1,0 +1,141 @@
+"""What the studio occupies on the disk, and freeing it: the bin, discarded takes, files that nothing uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from moc_engine.files import abandoned, remove_abandoned
+from studio.domain.errors import Refused
+from studio.jobs import queue
+from studio.store import projects, takes, usage
+from studio.store.artifacts import YOUNG, Artifacts
+from studio.store.database import Database
+from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.usage import TakeName
+
+NO_TAKE: Final = "no take uses it"
+EXPORT: Final = "an export, which can be made again"
+ABANDONED: Final = "left by a process that was killed"
+IN_BIN: Final = "only a project in the bin uses it"
+DISCARDED: Final = "only discarded takes use it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unused:
+    """A file that can be removed, its size, and why nothing needs it."""
+
+    path: Path
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freed:
+    """How many projects or takes were deleted, and the bytes of the files removed with them."""
+
+    deleted: int
+    bytes: int
+
+
+class Storage:
+    """Frees the disk. Files stored or exported within the last hour are kept: they may still be needed."""
+
+    def __init__(self, root: Path, database: Database, artifacts: Artifacts) -> None:
+        self._root = root
+        self._database = database
+        self._artifacts = artifacts
+
+    def unused(self, *, with_bin: bool = False, with_discarded: bool = False) -> tuple[Unused, ...]:
+        """What `collect` would remove; also with what the bin and discarded takes occupy."""
+        with self._database.read() as session:
+            used, freed = usage.digests_in_use(session, _doomed(session, with_bin, with_discarded))
+        with os_errors_as_studio_errors(self._root):
+            return tuple(self._unused(used, freed))
+
+    def collect(self) -> tuple[Unused, ...]:
+        """Removes the files that nothing needs; returns them."""
+        with self._database.write() as session:
+            takes.forget_artifacts(session)
+        return self._remove()
+
+    def empty_bin(self) -> Freed:
+        """Deletes the projects in the bin with their takes, for good."""
+        with self._database.write() as session:
+            binned = [project.id for project in projects.listed(session) if project.trashed is not None]
+            for project in binned:
+                projects.remove(session, project)
+            takes.forget_artifacts(session)
+        return self._freed(len(binned))
+
+    def delete_discarded(self, project: str | None = None) -> Freed:
+        """Deletes the discarded takes of a project, or of all, for good. Raises `Refused` during a render."""
+        with self._database.write() as session:
+            jobs = queue.jobs_of(session, project)
+            if any(job.state == "running" for job in jobs):
+                raise Refused("a shot is being rendered, which may need these takes; try again afterwards")
+            deleted = usage.delete_discarded(session, project)
+            takes.forget_artifacts(session)
+        return self._freed(deleted)
+
+    def _freed(self, deleted: int) -> Freed:
+        return Freed(deleted=deleted, bytes=sum(file.bytes for file in self._remove()))
+
+    def _remove(self) -> tuple[Unused, ...]:
+        found = self.unused()
+        removed = []
+        with os_errors_as_studio_errors(self._root):
+            for file in found:
+                if file.reason == EXPORT:
+                    file.path.unlink(missing_ok=True)
+                elif file.reason != ABANDONED and not self._artifacts.remove(file.path):
+                    continue  # stored again meanwhile
+                removed.append(file)
+            for folder in self._folders_of_parts():
+                remove_abandoned(folder)
+            self._artifacts.remove_abandoned()
+            for folder in self._exports():
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        return tuple(removed)
+
+    def _unused(self, used: frozenset[str], freed: Mapping[str, str]) -> Iterator[Unused]:
+        for file in self._artifacts.orphans(used):
+            yield _unused(file, freed.get(file.stem, NO_TAKE))
+        for folder in self._exports():
+            for file in sorted(folder.iterdir()):
+                if not file.name.startswith(".") and file.is_file() and _age(file) > YOUNG:
+                    yield _unused(file, EXPORT)
+        for folder in self._folders_of_parts():
+            for part in abandoned(folder):
+                yield _unused(part, ABANDONED)
+
+    def _exports(self) -> list[Path]:
+        return sorted(folder for folder in (self._root / "exports").glob("*") if folder.is_dir())
+
+    def _folders_of_parts(self) -> list[Path]:
+        """Where files are written, and killed processes may leave parts of them."""
+        artifacts = sorted(self._artifacts.folder.glob("??"))
+        return [self._root, self._root / "scratch", self._root / "backups", *self._exports(), *artifacts]
+
+
+def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, str]:
+    """The takes that are to be deleted, and what to say of their files."""
+    discarded = usage.discarded_takes(session) if with_discarded else []
+    binned = usage.takes_in_bin(session) if with_bin else []
+    return {**dict.fromkeys(discarded, DISCARDED), **dict.fromkeys(binned, IN_BIN)}
+
+
+def _unused(path: Path, reason: str) -> Unused:
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
+    sizes = (file.lstat().st_size for file in inside if file.is_symlink() or file.is_file())
+    return Unused(path=path, bytes=sum(sizes), reason=reason)
+
+
+def _age(file: Path) -> float:
+    return time.time() - file.stat().st_mtime

@@ -1,0 +1,100 @@
+"""What projects occupy on the disk, and which files would be freed without some of their takes.
+
+Functions are part of the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from studio.store.tables import ArtifactRow, ProjectRow, TakeRow
+
+TakeName = tuple[str, str]
+"""A take by its project and its id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Bytes of the files of a project's takes; `own` of them belong to no other project."""
+
+    own: int
+    shared: int
+
+
+def usage_by_project(session: Session) -> dict[str, Usage]:
+    """What each project occupies, by its id."""
+    sizes = {row.digest: row.bytes for row in session.scalars(select(ArtifactRow))}
+    users: dict[str, set[str]] = defaultdict(set)
+    for (project, _), digest in take_files(session):
+        users[digest].add(project)
+    own: dict[str, int] = defaultdict(int)
+    shared: dict[str, int] = defaultdict(int)
+    for digest, projects in users.items():
+        for project in projects:
+            (own if len(projects) == 1 else shared)[project] += sizes.get(digest, 0)
+    return {
+        project: Usage(own=own[project], shared=shared[project])
+        for project in session.scalars(select(ProjectRow.id))
+    }
+
+
+def take_files(session: Session) -> Iterator[tuple[TakeName, str]]:
+    """Each file of each take: the take, and the file's digest."""
+    columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
+    for project, take, *digests in session.execute(select(TakeRow.project, TakeRow.id, *columns)):
+        for digest in digests:
+            yield (project, take), digest
+
+
+def discarded_takes(session: Session) -> list[TakeName]:
+    """The takes in the bins of projects that no shot shows."""
+    found = []
+    for row in session.scalars(select(ProjectRow)):
+        unused = row.document["discarded"].keys() - set(row.document["chosen"].values())
+        takes = session.scalars(select(TakeRow.id).where(TakeRow.project == row.id, TakeRow.id.in_(unused)))
+        found += [(row.id, take) for take in takes]
+    return found
+
+
+def takes_in_bin(session: Session) -> list[TakeName]:
+    """The takes of projects that are in the bin."""
+    binned = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
+    rows = session.execute(select(TakeRow.project, TakeRow.id).where(TakeRow.project.in_(binned)))
+    return [(project, take) for project, take in rows]
+
+
+def delete_discarded(session: Session, project: str | None = None) -> int:
+    """Deletes the takes that `discarded_takes` lists, or those of one project; returns how many."""
+    found = [name for name in discarded_takes(session) if project in (None, name[0])]
+    for name in found:
+        row = session.get(TakeRow, name)
+        assert row is not None, "listed in this transaction"
+        session.delete(row)
+    for owner in {owner for owner, _ in found}:
+        gone = {take for deleted_from, take in found if deleted_from == owner}
+        row_of_project = session.get(ProjectRow, owner)
+        assert row_of_project is not None, "its takes were listed in this transaction"
+        document = row_of_project.document
+        left = {take: value for take, value in document["discarded"].items() if take not in gone}
+        row_of_project.document = {**document, "discarded": left}
+    session.flush()
+    return len(found)
+
+
+def digests_in_use(
+    session: Session, without: Mapping[TakeName, str]
+) -> tuple[frozenset[str], dict[str, str]]:
+    """The digests that takes have, and those that only takes in `without` have, with the value there."""
+    used: set[str] = set()
+    freed: dict[str, str] = {}
+    for take, digest in take_files(session):
+        if take in without:
+            freed[digest] = without[take]
+        else:
+            used.add(digest)
+    return frozenset(used), {digest: reason for digest, reason in freed.items() if digest not in used}

@@ -1,0 +1,149 @@
+"""What the studio occupies, and freeing it without losing what something still needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from studio.domain.edits import Discard, SetCaption
+from studio.domain.errors import Refused
+from studio.jobs import claims
+from studio.service.storage import ABANDONED, DISCARDED, EXPORT, IN_BIN, NO_TAKE
+from studio.store.database import Database
+from studio.store.tables import ArtifactRow
+from tests.fakes.inline_studio import Studio
+
+
+@pytest.fixture
+def studio(tmp_path: Path, database: Database) -> Studio:
+    return Studio(tmp_path, database)
+
+
+def age(studio: Studio) -> None:
+    """Makes all files older than those that are kept for their sake."""
+    for folder in ("artifacts", "exports", "scratch"):
+        for file in (studio.service.root / folder).rglob("*"):
+            os.utime(file, (0, 0))
+
+
+def sizes(studio: Studio) -> int:
+    return sum(file.stat().st_size for file in studio.artifacts())
+
+
+def discarded(studio: Studio, project: str) -> str:
+    """Discards the first take of shot a, after another was made; returns its id."""
+    old = studio.service.projects.state(project).shots[0].take
+    assert old is not None
+    studio.service.editing.edit(project, SetCaption(shot="a", caption="Mira jumps"), base=0)
+    studio.service.rendering.render(project)
+    studio.work()
+    state = studio.service.projects.state(project)
+    studio.service.editing.edit(project, Discard(take=old), base=state.revision)
+    return old
+
+
+def test_projects_tell_what_they_occupy_and_what_is_theirs_alone(studio: Studio) -> None:
+    project = studio.rendered()
+    (listed,) = studio.service.projects.all()
+    assert listed.bytes == listed.own_bytes == sizes(studio) > 0
+    copy = studio.service.projects.duplicate(project)
+    usage = {one.id: (one.bytes, one.own_bytes) for one in studio.service.projects.all()}
+    assert usage == {project: (listed.bytes, 0), copy: (listed.bytes, 0)}
+
+
+def test_the_bin_is_emptied_for_good(studio: Studio, database: Database) -> None:
+    kept = studio.rendered()
+    state = studio.service.projects.state(kept)
+    alone = studio.artifacts()
+    gone = studio.service.projects.duplicate(kept)
+    before = studio.service.projects.state(gone)
+    studio.service.editing.edit(gone, SetCaption(shot="a", caption="Mira sleeps"), base=before.revision)
+    studio.service.rendering.render(gone)
+    studio.work()
+    studio.service.projects.trash(gone)
+    age(studio)
+    listed = studio.service.storage.unused(with_bin=True)
+    assert {file.reason for file in listed} == {IN_BIN}
+    assert {file.path for file in listed} == set(studio.artifacts()) - set(alone)
+    assert studio.service.storage.unused() == ()
+    freed = studio.service.storage.empty_bin()
+    assert freed.deleted == 1
+    assert freed.bytes == sum(file.bytes for file in listed)
+    assert [one.id for one in studio.service.projects.all()] == [kept]
+    assert studio.artifacts() == alone
+    assert studio.service.projects.state(kept) == state
+    with database.read() as session:
+        assert len(list(session.scalars(select(ArtifactRow)))) == len(alone)
+
+
+def test_discarded_takes_are_deleted_for_good(studio: Studio) -> None:
+    project = studio.rendered()
+    old = discarded(studio, project)
+    age(studio)
+    assert {file.reason for file in studio.service.storage.unused(with_discarded=True)} == {DISCARDED}
+    before = studio.service.projects.state(project)
+    freed = studio.service.storage.delete_discarded(project)
+    assert freed.deleted == 1
+    assert freed.bytes > 0
+    after = studio.service.projects.state(project)
+    assert after.stamp != before.stamp
+    assert [shot.take for shot in after.shots] == [shot.take for shot in before.shots]
+    assert [take.id for take in after.shots[0].takes if take.discarded or take.id == old] == []
+    for shot in after.shots:
+        assert shot.take is not None
+        for kind in ("clip", "latents", "trace", "thumbnail"):
+            assert studio.service.files.media(project, shot.take, kind).is_file()
+
+
+def test_undoing_a_deleted_take_leaves_its_shot_without_one(studio: Studio) -> None:
+    project = studio.rendered()
+    discarded(studio, project)
+    studio.service.storage.delete_discarded()
+    for _ in range(2):
+        state = studio.service.projects.state(project)
+        studio.service.editing.undo(project, base=state.revision)
+    assert studio.service.projects.state(project).shots[0].caption == "Mira waves"
+
+
+def test_takes_are_not_deleted_while_a_shot_is_rendered(studio: Studio, database: Database) -> None:
+    project = studio.rendered()
+    discarded(studio, project)
+    studio.service.rendering.reroll(project, "b")
+    with database.write() as session:
+        assert claims.claim(session, "another worker") is not None
+    with pytest.raises(Refused, match="is being rendered"):
+        studio.service.storage.delete_discarded(project)
+
+
+def test_a_take_that_is_discarded_but_shown_again_stays(studio: Studio) -> None:
+    project = studio.rendered()
+    discarded(studio, project)
+    state = studio.service.projects.state(project)
+    back = studio.service.editing.undo(project, base=state.revision)
+    assert studio.service.storage.delete_discarded(project).deleted == 0
+    assert studio.service.projects.state(project) == back
+
+
+def test_exports_and_abandoned_files_are_removed_after_an_hour(studio: Studio, tmp_path: Path) -> None:
+    project = studio.rendered()
+    film = studio.service.files.export(project, "film.mp4")
+    part = tmp_path / "scratch" / ".part-1-upload"
+    part.write_bytes(bytes(10))
+    orphan = studio.service.artifacts.folder / "00" / f"{'0' * 64}.mp4"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(bytes(5))
+    assert studio.service.storage.unused() == ()
+    age(studio)
+    found = {file.path: (file.bytes, file.reason) for file in studio.service.storage.unused()}
+    assert found == {
+        film: (film.stat().st_size, EXPORT),
+        part: (10, ABANDONED),
+        orphan: (5, NO_TAKE),
+    }
+    assert {file.path for file in studio.service.storage.collect()} == found.keys()
+    assert [path for path in found if path.exists()] == []
+    assert studio.service.storage.unused() == ()
+    assert studio.service.files.export(project, "film.mp4") == film
