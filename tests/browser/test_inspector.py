@@ -102,7 +102,7 @@ def this_shot(page: Page, number: int = 3) -> None:
     """The chunk map of a shot."""
     select(page, number)
     page.locator("[data-view=shot]").click()
-    expect(page.locator(".told strong")).to_have_text(f"Shot {number}. ")
+    expect(page.locator(".summary strong")).to_have_text(f"Shot {number}. ")
     until(page, lambda: figure(page, "y.length") == (4 if number == 3 else 3), "the chunk map")
 
 
@@ -116,7 +116,7 @@ def test_the_story_map_is_read_and_opens_a_pair(looking: Page) -> None:
         "Shot 2 gave 50% to shot 1: Mira waves in the meadow"
     )
     click(page, *at(page, 2, 1))
-    expect(page.locator(".told strong")).to_have_text("Shot 3. ")
+    expect(page.locator(".summary strong")).to_have_text("Shot 3. ")
     expect(page.locator(".clip.selected .clip-number")).to_have_text("3")
     until(page, lambda: bool(figure(page, "x")) and len(figure(page, "x")) == 3, "the map of the pair")
     assert {label.strip("\u200b").split()[-1] for label in figure(page, "x")} == {"2"}
@@ -131,7 +131,7 @@ def test_what_another_shot_cannot_have_looked_at_does_not_stay(looking: Page) ->
     click(page, *at(page, 2, 1))
     until(page, lambda: len(figure(page, "x") or ()) == 3 and figure(page, "y.length") == 4, "the pair")
     select(page, 1)
-    expect(page.locator(".told")).to_contain_text("It saw no earlier shot: everything in it is its own.")
+    expect(page.locator(".summary")).to_contain_text("It saw no earlier shot: everything in it is its own.")
     expect(page.get_by_role("button", name=re.compile("^Only"))).to_have_count(0)
 
 
@@ -155,26 +155,26 @@ def test_a_row_lists_what_it_looked_at_and_an_entry_leads_there(looking: Page) -
     page = looking
     this_shot(page)
     click(page, *at(page, 1, 3))
-    expect(page.locator(".looked h4")).to_contain_text(
+    expect(page.locator(".attention h4")).to_contain_text(
         "Mira looked at · shares of its attention; 50% stayed in the shot"
     )
-    rows = page.locator(".looked-row")
+    rows = page.locator(".attention-row")
     expect(rows.first).to_contain_text("Mira in shot 1")
     expect(rows.first.locator(".share")).to_have_text("22%")
-    pictures = rows.locator(".looked-picture").evaluate_all(
+    pictures = rows.locator(".attention-picture").evaluate_all(
         "all => all.map((one) => one.style.backgroundImage)"
     )
     assert len(pictures) == 4
     assert all(picture.endswith('/thumbnail")') for picture in pictures)
-    left = rows.first.locator(".looked-box").evaluate("box => parseFloat(box.style.left)")
+    left = rows.first.locator(".attention-box").evaluate("box => parseFloat(box.style.left)")
     assert left == pytest.approx(10, abs=0.01)
-    rows.filter(has_text="Otto in shot 2").locator(".looked-at").click()
+    rows.filter(has_text="Otto in shot 2").locator(".attention-entry").click()
     expect(page.locator(".time")).to_contain_text("00:00:02")  # shot 2 begins there
     expect(page.locator(".clip.selected .clip-number")).to_have_text("3")
 
 
 def point(page: Page, x: float, y: float) -> None:
-    box = page.locator(".pointing").bounding_box()
+    box = page.locator(".picker").bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
@@ -182,14 +182,14 @@ def point(page: Page, x: float, y: float) -> None:
 def test_things_in_the_picture_are_pointed_at_and_steered(steering: Page, copied: Story) -> None:
     page = steering
     select(page, 3)
-    expect(page.locator(".pointing .part")).to_have_count(3)
+    expect(page.locator(".picker .part")).to_have_count(3)
     point(page, 0.5, 0.5)
-    expect(page.locator(".looked h4")).to_contain_text("Otto looked at")
+    expect(page.locator(".attention h4")).to_contain_text("Otto looked at")
     point(page, 0.2, 0.5)
-    expect(page.locator(".looked h4")).to_contain_text("Mira looked at")
-    expect(page.locator(".pointing .picked")).to_have_count(1)
+    expect(page.locator(".attention h4")).to_contain_text("Mira looked at")
+    expect(page.locator(".picker .picked")).to_have_count(1)
     source = copied.shots[0]["id"]
-    row = page.locator(".looked-row").filter(has_text="Mira in shot 1")
+    row = page.locator(".attention-row").filter(has_text="Mira in shot 1")
     for word, mark, told in (
         ("Pin", "pinned", {"pins": [f"{source}/Mira"], "bans": [], "boosts": {}}),
         ("Ban", "banned", {"pins": [], "bans": [f"{source}/Mira"], "boosts": {}}),
@@ -213,10 +213,10 @@ def test_a_picture_of_another_shot_is_asked_about_that_shot(looking: Page) -> No
     page = looking
     this_shot(page)
     click(page, *at(page, 2, 1))
-    page.locator(".looked-row").filter(has_text="Otto in shot 2").locator(".looked-at").click()
-    expect(page.locator(".pointing .part")).to_have_count(2)
+    page.locator(".attention-row").filter(has_text="Otto in shot 2").locator(".attention-entry").click()
+    expect(page.locator(".picker .part")).to_have_count(2)
     point(page, 0.2, 0.5)
-    expect(page.locator(".looked h4")).to_contain_text("Otto looked at")
+    expect(page.locator(".attention h4")).to_contain_text("Otto looked at")
     expect(page.locator(".clip.selected .clip-number")).to_have_text("2")
 
 
@@ -253,12 +253,12 @@ def test_a_shot_steered_otherwise_is_rendered_and_compared(steering: Page, copie
     page.get_by_role("button", name="Render and compare").click()
     sheet = page.get_by_role("dialog", name="Two takes side by side")
     expect(sheet.locator("video")).to_have_count(2, timeout=30_000)
-    expect(sheet.locator(".told")).to_have_text(
+    expect(sheet.locator(".summary")).to_have_text(
         re.compile(r"Routing\. The right take gave .*25% less of its attention to shot 1"), timeout=20_000
     )
     expect(sheet.locator(".plot .main-svg").first).to_be_visible(timeout=20_000)
-    assert figure(page, "meta", ".compared .plot") == "change"
-    assert min(map(min, figure(page, "z", ".compared .plot"))) < -0.1
+    assert figure(page, "meta", ".routing-difference .plot") == "change"
+    assert min(map(min, figure(page, "z", ".routing-difference .plot"))) < -0.1
     after = copied.shots[2]
     assert after["take"] != before["take"]
     seeds = {take["id"]: take["seed"] for take in after["takes"]}
@@ -310,7 +310,7 @@ def test_a_damaged_trace_is_said_and_everything_else_works(browser: Browser, run
             )
         this_shot(page, 3)
         click(page, *at(page, 2, 1))
-        expect(page.locator(".looked-row").filter(has_text="Otto in shot 2")).to_be_visible()
+        expect(page.locator(".attention-row").filter(has_text="Otto in shot 2")).to_be_visible()
         page.locator("[data-view=story]").click()
         until(page, lambda: figure(page, "z.length") == 3, "the story map")
         select(page, 2)
@@ -326,7 +326,7 @@ def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(steering: Page, copie
     clip = steering.locator(f"#clip-{third['id']}")
     expect(clip.locator(".icon-drift")).to_be_visible(timeout=20_000)
     steering.get_by_role("tab", name="Consistency").click()
-    mark = steering.locator(".drifted")
+    mark = steering.locator(".drift")
     expect(mark).to_contain_text("Shot 3: Mira looks different")
     expect(mark).to_contain_text("Mira in shot 1 is banned there")
     mark.get_by_role("button", name="Mend and compare").click()
@@ -360,11 +360,11 @@ def test_a_model_whose_tokens_are_a_grid(browser: Browser, tmp_path: Path) -> No
             stage = page.locator(".stage").bounding_box()
             assert stage is not None
             click(page, stage["x"] + stage["width"] * 0.3, stage["y"] + stage["height"] * 0.5)
-            expect(page.locator(".looked-row").first).to_contain_text("in shot 1")
-            lit = "document.querySelector('.pointing canvas.heat')?.toDataURL()"
+            expect(page.locator(".attention-row").first).to_contain_text("in shot 1")
+            lit = "document.querySelector('.picker canvas.heat')?.toDataURL()"
             until(page, lambda: page.evaluate(lit), "light over the picture")
             first = page.evaluate(lit)
-            page.locator(".looked-row").last.hover()
+            page.locator(".attention-row").last.hover()
             until(page, lambda: page.evaluate(lit) != first, "the light of another")
             page.locator("[data-view=drift]").click()
             until(page, lambda: figure(page, "name") == "Fox", "the portraits")

@@ -32,10 +32,10 @@ UNTIL_DRAWN = """([click, rows]) => new Promise((resolve) => {
 UNTIL_LISTED = """() => new Promise((resolve) => {
   const began = performance.now();
   const plot = document.querySelector(".inspector .plot");
-  document.querySelector(".looked")?.remove();
+  document.querySelector(".attention")?.remove();
   plot.emit("plotly_click", { points: [{ curveNumber: 0, pointNumber: [1, 3] }] });
   const look = () => {
-    if (document.querySelector(".looked-row")) resolve((performance.now() - began) / 1000);
+    if (document.querySelector(".attention-row")) resolve((performance.now() - began) / 1000);
     else requestAnimationFrame(look);
   };
   look();

@@ -87,7 +87,7 @@ def test_captions_are_edited_in_place_with_unknown_words_underlined(page: Page, 
     page.locator(".caption").nth(1).click()
     field = page.locator(".caption textarea")
     field.fill("Otto wobbles right in the forest")
-    expect(page.locator(".typed .unknown")).to_have_text("wobbles")
+    expect(page.locator(".caption-underlines .unknown")).to_have_text("wobbles")
     field.press("Enter")
     wait(page, lambda: story.shots[1]["caption"] == "Otto wobbles right in the forest")
     expect(page.locator(".caption .unknown")).to_have_text("wobbles")

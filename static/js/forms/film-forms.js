@@ -1,0 +1,68 @@
+// Tells Gradio's forms (studio/web/forms.py) which project is open, the values of its film and which of them
+// changed; and names below the forms the words that the model does not know.
+
+import { start } from "../common/project.js";
+import { page, subscribe } from "../common/state.js";
+import { unknownWords } from "../common/unknown-words.js";
+
+/** @typedef {Record<string, unknown>} Film values of the fields, by name */
+
+/** @param {number | null} number */
+const numberText = (number) => (number === null ? "" : String(number));
+
+/**
+ * The values of the fields, as `shown` in studio/web/forms.py has them.
+ * @param {ProjectState} project
+ * @returns {Film}
+ */
+function filmOf({ title, style, size, fps, seed, cast, settings }) {
+  return {
+    title,
+    style,
+    size: size.join("x"),
+    fps: numberText(Math.round(fps * 1000) / 1000),
+    seed: numberText(seed),
+    cast: cast.map(({ name, look }) => (look ? `${name}: ${look}` : name)).join("\n"),
+    model: settings.model ?? "",
+    steps: numberText(settings.steps),
+    guidance: numberText(settings.guidance),
+    top_k: numberText(settings.top_k),
+    rerender_threshold: settings.rerender_threshold,
+    looks: settings.looks,
+  };
+}
+
+/** @param {string} name */
+const fieldOf = (name) => document.getElementById(`form-${name}`);
+
+/**
+ * @param {string} name
+ * @param {[text: string, spans: UnknownSpan[]][]} texts
+ */
+function nameUnknownWords(name, texts) {
+  fieldOf(name)?.querySelector(".unknown-words")?.remove();
+  const words = unknownWords(texts);
+  if (words) fieldOf(name)?.append(words);
+}
+
+/** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
+export function mount(send) {
+  let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
+  subscribe("project", () => {
+    if (!page.project) return;
+    const { id, revision, style, style_unknown: unknown, cast } = page.project;
+    nameUnknownWords("style", [[style, unknown]]);
+    nameUnknownWords(
+      "cast",
+      cast.map((member) => [member.look ?? "", member.unknown]),
+    );
+    if (id === last.project && revision === last.revision) return;
+    const film = filmOf(page.project);
+    const before = id === last.project ? last.film : {};
+    const typing = (/** @type {string} */ name) => fieldOf(name)?.contains(document.activeElement);
+    const changed = Object.keys(film).filter((name) => film[name] !== before[name] && !typing(name));
+    last = { project: id, revision, film };
+    send({ ...last, changed });
+  });
+  start();
+}

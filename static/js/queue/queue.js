@@ -1,0 +1,91 @@
+// The queue: jobs of all projects that run, wait or ended lately.
+
+import { sendToQueue } from "../common/commands.js";
+import { button, fill, h, part, updateList } from "../common/dom.js";
+import { duration } from "../common/format.js";
+import { start } from "../common/project.js";
+import { isOpen, page, select, subscribe } from "../common/state.js";
+
+const STATES = {
+  queued: "waiting",
+  running: "rendering",
+  done: "done",
+  failed: "failed",
+  cancelled: "cancelled",
+  parked: "stopped",
+};
+
+/** @param {HTMLElement} element */
+export function mount(element) {
+  const pause = button("Pause queue", () => sendToQueue("/queue/pause", { paused: !page.queue.paused }));
+  const clear = button("Clear finished", () => sendToQueue("/queue/clear"), {
+    title: "Remove finished, failed and cancelled jobs from this list; takes are kept",
+  });
+  const list = h("ol", { class: "queue" });
+  const empty = h(
+    "p",
+    { class: "quiet" },
+    "The queue is empty. Renders appear here; they continue when this page is closed.",
+  );
+  fill(element, h("div", { class: "panel" }, h("div", { class: "row" }, pause, clear), empty, list));
+  subscribe("queue project", () => {
+    const { jobs, paused } = page.queue;
+    empty.hidden = jobs.length > 0;
+    part(pause, "span").textContent = paused ? "Resume queue" : "Pause queue";
+    pause.setAttribute("aria-pressed", String(paused));
+    clear.disabled = jobs.every((job) => ["queued", "running"].includes(job.state));
+    const make = () => h("li", { class: "job" });
+    updateList(list, jobs, (job) => job.id, make, updateJob);
+  });
+  start();
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {Job} job
+ */
+function updateJob(element, job) {
+  const here = isOpen(job.project);
+  const waiting = page.queue.jobs.filter((other) => other.state === "queued");
+  const before = waiting[waiting.findIndex((other) => other.id === job.id) - 1];
+  const key = JSON.stringify([job, here, before?.id]);
+  if (element.dataset.drawn === key) return;
+  element.dataset.drawn = key;
+  element.className = `job is-${job.state}`;
+  const shot = job.place === null ? "a deleted shot" : `shot ${job.place + 1}`;
+  const name = here ? shot : `${job.title}: ${shot}`;
+  const showShot = () => here && select([job.shot]);
+  fill(
+    element,
+    h("button", { type: "button", class: "job-name", onclick: showShot, disabled: !here }, name),
+    h("span", { class: "job-state" }, `${STATES[job.state]}${progressWords(job)}`),
+    h("span", { class: "quiet" }, job.error ?? job.reason),
+    job.state === "running" && job.steps > 0 && h("progress", { max: job.steps, value: job.step }),
+    h("div", { class: "row" }, jobButtons(job, before)),
+  );
+}
+
+/** @param {Job} job */
+function progressWords(job) {
+  if (job.state === "queued") return ` · about ${duration(job.seconds)}`;
+  if (job.state !== "running") return "";
+  const steps = job.steps ? ` ${job.step}/${job.steps}` : "";
+  const left = job.seconds_left === null ? "" : ` · ${duration(job.seconds_left)} left`;
+  return ` · ${job.stage ?? "starting"}${steps}${left}`;
+}
+
+/**
+ * @param {Job} job
+ * @param {Job | undefined} before the one that waits before it
+ */
+function jobButtons(job, before) {
+  const send = (/** @type {string} */ route, body = {}) => sendToQueue(`/jobs/${job.id}/${route}`, body);
+  const earlier = () => send("move", { before: before?.id });
+  if (job.state === "queued" || job.state === "running") {
+    return [
+      before && button("Move up", earlier, { text: false, icon: "up", title: "Render it earlier" }),
+      button("Cancel", () => send("cancel"), { icon: "close" }),
+    ];
+  }
+  return job.state === "done" ? [] : [button("Try again", () => send("retry"))];
+}

@@ -1,0 +1,39 @@
+// Importing files as new projects, chosen in the project menu or dropped on the page.
+
+import { post } from "../common/api.js";
+import { openResult } from "../common/project.js";
+import { notify, notifyError } from "../common/state.js";
+
+export const FILE_TYPES = [".yaml", ".yml", ".mocz"];
+
+/** @param {File} file */
+export async function importFile(file) {
+  const name = file.name.toLowerCase();
+  if (!FILE_TYPES.some((type) => name.endsWith(type))) {
+    notify(`“${file.name}” cannot be imported. Choose a file of type ${FILE_TYPES.join(", ")}.`, "error");
+    return;
+  }
+  await openResult(() => upload(file, name)).catch(notifyError);
+}
+
+/**
+ * @param {File} file
+ * @param {string} name
+ */
+async function upload(file, name) {
+  if (name.endsWith(".mocz")) return post("/projects/bundle", file);
+  return post(`/projects/import?name=${encodeURIComponent(file.name.slice(0, 200))}`, await file.text());
+}
+
+/** Lets files that are dropped on the page be imported. */
+export function acceptDrops() {
+  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+  window.addEventListener("dragover", (event) => {
+    if (hasFiles(event)) event.preventDefault();
+  });
+  window.addEventListener("drop", async (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    for (const file of event.dataTransfer?.files ?? []) await importFile(file);
+  });
+}

@@ -1,0 +1,115 @@
+// The items of the toolbar's menus; loaded when one is opened.
+
+import { post } from "../common/api.js";
+import { renderShots } from "../common/commands.js";
+import { h } from "../common/dom.js";
+import { counted, duration } from "../common/format.js";
+import { menuItem, menuLine } from "../common/menu.js";
+import { listProjects, openProject, openResult } from "../common/project.js";
+import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
+import { FILE_TYPES, importFile } from "./import.js";
+
+export async function projectItems() {
+  const { id, title } = openProjectState();
+  const listed = await listProjects();
+  const kept = listed.filter((project) => project.trashed === null);
+  const binned = listed.filter((project) => project.trashed !== null);
+  const act = (/** @type {() => Promise<unknown>} */ work) => () => work().catch(notifyError);
+  const input = h("input", { type: "file", accept: FILE_TYPES.join(), hidden: true });
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    if (file) importFile(file);
+  });
+  const moveToBin = async () => {
+    await post(`/projects/${id}/trash`);
+    notify(`“${title}” is in the bin. The project menu restores it.`);
+    const next = kept.find((project) => project.id !== id);
+    if (isOpen(id)) await openResult(async () => next ?? newProject());
+  };
+  const restore = (/** @type {ListedProject} */ project) =>
+    openResult(async () => {
+      await post(`/projects/${project.id}/recover`);
+      return project;
+    });
+  return [
+    ...kept.map((project) =>
+      menuItem(
+        project.title,
+        act(() => openProject(project.id)),
+        projectNote(project),
+      ),
+    ),
+    h("hr"),
+    menuItem(
+      "New project",
+      act(() => openResult(newProject)),
+    ),
+    menuItem(
+      "Duplicate project",
+      act(() => openResult(() => post(`/projects/${id}/duplicate`))),
+    ),
+    menuItem("Import…", () => input.click(), "storyboard or bundle"),
+    input,
+    menuItem("Move to bin", act(moveToBin)),
+    ...(binned.length ? [h("hr"), menuLine("In the bin")] : []),
+    ...binned.map((project) =>
+      menuItem(
+        project.title,
+        act(() => restore(project)),
+        "restore",
+      ),
+    ),
+  ];
+}
+
+const newProject = () => post("/projects", { title: "Untitled" });
+
+/** What tells projects of one title apart. @param {ListedProject} project */
+function projectNote(project) {
+  const changed = new Date(project.changed * 1000);
+  const today = changed.toDateString() === new Date().toDateString();
+  const when = today
+    ? changed.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+    : changed.toLocaleDateString([], { day: "numeric", month: "short" });
+  return `${counted(project.shots, "shot")} · ${isOpen(project.id) ? "open" : `changed ${when}`}`;
+}
+
+export async function planItems() {
+  const { id } = openProjectState();
+  const [due, all] = /** @type {PlannedRender[][]} */ (
+    await Promise.all(["due", "all"].map((scope) => post(`/projects/${id}/plan`, { scope })))
+  );
+  const time = (/** @type {PlannedRender[]} */ planned) =>
+    `~${duration(planned.reduce((sum, { seconds }) => sum + seconds, 0))}`;
+  const lines = due.map(({ place, reasons, seconds }) =>
+    h("li", {}, h("strong", {}, `Shot ${place + 1}`), ` ${reasons.join("; ")} · ~${duration(seconds)}`),
+  );
+  const renderDue = () => renderShots({ scope: "due" }, id);
+  const renderAll = () => renderShots({ scope: "all" }, id);
+  return [
+    menuLine(due.length ? "Shots to render, in this order:" : "Every shot is up to date."),
+    h("ol", { class: "plan" }, lines),
+    ...(due.length ? [menuItem(`Render ${counted(due.length, "shot")}`, renderDue, time(due))] : []),
+    menuItem("Render every shot again", renderAll, `${counted(all.length, "shot")} · ${time(all)}`),
+  ];
+}
+
+export function exportItems() {
+  const project = `/api/projects/${openProjectState().id}`;
+  const file = (/** @type {string} */ label, /** @type {string} */ path, /** @type {string} */ note) =>
+    h(
+      "a",
+      { class: "menu-item", role: "menuitem", href: `${project}/${path}`, download: "", "data-closes": true },
+      h("span", {}, label),
+      h("span", { class: "quiet" }, note),
+    );
+  return [
+    file("Film", "export/film.mp4", "MP4"),
+    file("Subtitles", "export/subtitles.srt", "SRT"),
+    file("Captions", "export/captions.vtt", "WebVTT"),
+    file("Contact sheet", "export/contact-sheet.png", "PNG"),
+    h("hr"),
+    file("Storyboard", "storyboard.yaml", "YAML"),
+    file("Bundle", "export/project.mocz", "the project with all takes"),
+  ];
+}

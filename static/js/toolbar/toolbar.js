@@ -1,0 +1,105 @@
+// The toolbar above everything: project, undo and redo, render, queue, export.
+
+import { redo, renderShots, undo } from "../common/commands.js";
+import { button, fill, h, part } from "../common/dom.js";
+import { counted, duration } from "../common/format.js";
+import { menu } from "../common/menu.js";
+import { start } from "../common/project.js";
+import { activeJob, page, shots, subscribe } from "../common/state.js";
+import { notices } from "./notices.js";
+
+const menus = () => import("./menus.js");
+
+/** @param {HTMLElement} element */
+export function mount(element) {
+  const project = menu("Project", { class: "project-name" }, async () => (await menus()).projectItems());
+  const undoButton = button("Undo", undo, { text: false, icon: "undo", disabled: true });
+  const redoButton = button("Redo", redo, { text: false, icon: "redo", disabled: true });
+  const connection = h("span", { class: "saved quiet" });
+  const main = button("Render", () => renderShots({ scope: "due" }), {
+    class: "primary main",
+    disabled: true,
+  });
+  const plan = menu("What to render", { icon: "dots" }, async () => (await menus()).planItems());
+  const queue = h("button", { type: "button", class: "button queue-chip", title: "Show the queue" }, "Queue");
+  queue.addEventListener("click", () => document.getElementById("queue-tab-button")?.click());
+  const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
+  const bar = h(
+    "div",
+    { class: "bar" },
+    project,
+    connection,
+    undoButton,
+    redoButton,
+    h("span", { class: "grow" }),
+    h("span", { class: "split-button" }, main, plan),
+    queue,
+    exports,
+  );
+  fill(element, bar, notices());
+  import("./import.js").then((module) => module.acceptDrops());
+  subscribe("project", () => {
+    if (!page.project) return;
+    const { title, undo: undoable, redo: redoable } = page.project;
+    part(project, "summary span").textContent = title;
+    document.title = `${title} · MoC Studio`;
+    updateHistoryButton(undoButton, "Undo", undoable);
+    updateHistoryButton(redoButton, "Redo", redoable);
+  });
+  subscribe("project queue", () => updateRenderButton(main));
+  subscribe("connection project", () => {
+    connection.textContent = page.connected ? "saved" : "not connected";
+    connection.title = page.connected ? "Every change is saved at once" : "The studio does not answer";
+  });
+  subscribe("queue", () => {
+    const words = queueWords(page.queue);
+    if (queue.textContent !== words) queue.textContent = words;
+    queue.classList.toggle("alert", failedJobs(page.queue).length > 0);
+  });
+  start();
+}
+
+/**
+ * @param {HTMLButtonElement} element
+ * @param {string} word
+ * @param {string | null} name of the edit
+ */
+function updateHistoryButton(element, word, name) {
+  element.disabled = !name;
+  element.title = name ? `${word}: ${name}` : `Nothing to ${word.toLowerCase()}`;
+  element.setAttribute("aria-label", element.title);
+}
+
+/** @param {HTMLButtonElement} element */
+function updateRenderButton(element) {
+  const { due: all, due_seconds: seconds } = page.project ?? { due: 0, due_seconds: 0 };
+  const due = shots().filter((shot) => shot.due && !activeJob(shot.id)).length;
+  element.disabled = !due;
+  const label = part(element, "span");
+  if (due) {
+    label.textContent = `Render ${counted(due, "shot")} · ~${duration((seconds * due) / all)}`;
+    element.title = "Render new and outdated shots (Shift+R)";
+  } else if (all) {
+    label.textContent = page.queue.paused ? "Queue paused" : "Rendering…";
+    element.title = "All new and outdated shots are in the queue";
+  } else {
+    label.textContent = shots().length ? "Up to date" : "Nothing to render";
+    element.title = shots().length ? "No shot needs rendering" : "Add a shot first";
+  }
+}
+
+/** @param {Queue} queue */
+const failedJobs = ({ jobs }) => jobs.filter((job) => job.state === "failed" || job.state === "parked");
+
+/** @param {Queue} queue */
+function queueWords(queue) {
+  const waiting = queue.jobs.filter((job) => job.state === "queued").length;
+  const running = queue.jobs.find((job) => job.state === "running");
+  if (queue.paused) return `Paused · ${waiting} waiting`;
+  if (running) {
+    const done = running.steps ? ` ${Math.round((100 * running.step) / running.steps)}%` : "";
+    return `Rendering${done}${waiting ? ` · ${waiting} waiting` : ""}`;
+  }
+  if (waiting) return `${waiting} waiting`;
+  return failedJobs(queue).length ? `${failedJobs(queue).length} failed` : "Queue";
+}

@@ -1,0 +1,136 @@
+// What the API answers (see /openapi.json), and what modules of the page pass to each other.
+
+type UnknownSpan = { start: number; stop: number; suggestion: string | null };
+
+type Take = {
+  frames: number;
+  fps: number;
+  id: string;
+  seed: number;
+  seconds: number;
+  size: [number, number];
+  caption: string;
+  created: number;
+  spent: number;
+  context: [index: number | null, share: number][];
+  chosen: boolean;
+  discarded: boolean;
+};
+
+type Shot = {
+  id: string;
+  caption: string;
+  begins: number;
+  seconds: number;
+  trim: number;
+  seed: number | null;
+  lock: boolean;
+  skip: boolean;
+  pins: string[];
+  bans: string[];
+  boosts: Record<string, number>;
+  dormant: unknown[];
+  state: string;
+  due: boolean;
+  reasons: string[];
+  take: string | null;
+  takes: Take[];
+  unknown: UnknownSpan[];
+};
+
+type Settings = {
+  model: string | null;
+  steps: number | null;
+  guidance: number | null;
+  top_k: number | null;
+  rerender_threshold: number;
+  looks: string;
+};
+
+type ProjectState = {
+  id: string;
+  revision: number;
+  stamp: string;
+  title: string;
+  style: string;
+  style_unknown: UnknownSpan[];
+  size: [number, number];
+  fps: number;
+  seed: number;
+  seconds: number;
+  settings: Settings;
+  cast: { name: string; look: string | null; unknown: UnknownSpan[] }[];
+  shots: Shot[];
+  undo: string | null;
+  redo: string | null;
+  due: number;
+  due_seconds: number;
+};
+
+type ListedProject = { id: string; title: string; shots: number; changed: number; trashed: number | null };
+
+type Job = {
+  id: number;
+  project: string;
+  title: string;
+  shot: string;
+  place: number | null;
+  state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
+  reason: string;
+  seconds: number;
+  stage: string | null;
+  step: number;
+  steps: number;
+  seconds_left: number | null;
+  picture: number;
+  error: string | null;
+};
+
+type Queue = { paused: boolean; jobs: Job[] };
+
+type PlannedRender = { place: number; reasons: string[]; seconds: number };
+
+/** An edit of a project: `op` names it, the rest are its fields. */
+type Edit = { op: string; [field: string]: unknown };
+
+type Steering = "pin" | "ban" | "boost";
+
+/** Left, top, right and bottom as shares of the picture. */
+type Box = [left: number, top: number, right: number, bottom: number];
+
+/** A chunk of an earlier shot, and the share of attention that it got. */
+type Attended = {
+  label: string;
+  name: string;
+  kind: string;
+  share: number;
+  column: number;
+  steerable: boolean;
+  shot: string | null;
+  take: string | null;
+  at: number | null;
+  length: number | null;
+  box: Box | null;
+};
+
+/** What a part of a shot attended to. */
+type Attention = { part: string; own: number; drawn: Attended[]; box: Box | null; heat?: ShowHeat | null };
+
+type ShowHeat = (item: Attended) => void;
+
+/** A figure of Plotly. */
+// biome-ignore lint/suspicious/noExplicitAny: plotly.js has no types here
+type Figure = any;
+
+/** What a view of the inspector shows, and what draws its figures once it is on the page. */
+type View = { elements: HTMLElement[]; draw?: () => Promise<unknown> };
+
+/** A look that differs from what it should be. */
+type Drift = {
+  shot: string;
+  name: string;
+  reason: string;
+  instead: string | null;
+  pin: string | null;
+  bans: string[];
+};
