@@ -12,10 +12,12 @@ TESTS       ?= tests
 
 VENV := .venv
 BIN  := $(VENV)/bin
+NODE := node_modules
 
 TORCH_VERSION = $(shell sed -n 's/^ *"\(torch[<>=].*\)",$$/\1/p' pyproject.toml)
 
 NO_PIP := echo "pip could not install everything; see above. It needs the network; run make again once it is there."
+NO_NPM := echo "npm could not install the tools that check static/; see above. It needs registry.npmjs.org; run make again."
 
 .DEFAULT_GOAL := help
 .PHONY: help studio film test soak check docs format clean
@@ -28,7 +30,7 @@ help:
 	@echo "make check   lint, formatting, strict types, who imports whom"
 	@echo "make docs    the reference of the public modules as HTML, in build/docs"
 	@echo "make format  put the code into its usual form"
-	@echo "make clean   remove .venv and caches"
+	@echo "make clean   remove .venv, node_modules and caches"
 
 studio: $(VENV)/.installed
 	@$(BIN)/moc-studio sample && $(BIN)/moc-studio serve --open
@@ -47,22 +49,25 @@ soak: $(VENV)/.installed-dev
 	    tests/studio/worker/test_frozen_worker.py tests/studio/worker/test_same_frames.py \
 	    tests/studio/exchange/test_round_trips.py tests/browser/test_outliving.py
 
-check: $(VENV)/.installed-dev
+check: $(VENV)/.installed-dev $(NODE)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NODE)/.bin/biome ci --error-on-warnings
+	$(NODE)/.bin/tsc
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/reference.py build/docs
 	$(BIN)/python docs/links.py build/docs moc_engine $(wildcard *.md)
 
-format: $(VENV)/.installed-dev
+format: $(VENV)/.installed-dev $(NODE)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(NODE)/.bin/biome check --write
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(NODE) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || \
@@ -80,4 +85,10 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	@echo "Setting up what tests and checks need."
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]' || { $(NO_PIP); exit 1; }
+	@touch $@
+
+# For check and format alone: neither the studio nor its tests need Node.
+$(NODE)/.installed: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "make check needs Node.js 18 or newer and npm, for static/."; exit 1; }
+	@npm ci --no-audit --no-fund --fetch-retries=1 --loglevel=error || { $(NO_NPM); exit 1; }
 	@touch $@

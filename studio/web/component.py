@@ -32,7 +32,7 @@ def link() -> gr.HTML:
     return gr.HTML(
         value={"project": "", "revision": -1, "film": {}, "changed": []},
         html_template="<span></span>",
-        js_on_load=f'import("{_MODULES}/link.js").then((m) => m.mount({tell}))',
+        js_on_load=f'import("{_MODULES}/forms/film-forms.js").then((m) => m.mount({tell}))',
         apply_default_css=False,
         visible="hidden",
     )

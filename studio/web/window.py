@@ -11,6 +11,20 @@ from studio.service.studio import Service
 from studio.web.component import link, panel
 from studio.web.forms import Forms
 
+STYLES: Final = (
+    "theme",
+    "page",
+    "parts",
+    "toolbar",
+    "player",
+    "panels",
+    "timeline",
+    "keyboard",
+    "forms",
+    "inspector",
+)
+"""The style sheets of static/css in the order in which they are loaded."""
+
 BLOCKS: Final[dict[str, Any]] = {
     "theme": gr.themes.Base(
         primary_hue=gr.themes.colors.orange,
@@ -18,8 +32,8 @@ BLOCKS: Final[dict[str, Any]] = {
         font=["Inter", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ),
-    "head": '<link rel="stylesheet" href="/studio-assets/css/studio.css">'
-    '<script type="module" src="/studio-assets/js/keyboard.js"></script>',
+    "head": "".join(f'<link rel="stylesheet" href="/studio-assets/css/{name}.css">' for name in STYLES)
+    + '<script type="module" src="/studio-assets/js/keyboard/keyboard.js"></script>',
     "run_history": False,
     "footer_links": [],
     "ssr_mode": False,
@@ -38,20 +52,20 @@ def window(service: Service) -> gr.Blocks:
     blocks: gr.Blocks = gr.Blocks(title="MoC Studio", analytics_enabled=False, fill_width=True)
     with blocks:
         shown = link()
-        panel("bar", elem_id="bar")
+        panel("toolbar/toolbar", elem_id="bar")
         with gr.Row(elem_id="middle"):
             with gr.Column(elem_id="left", min_width=0):
                 Forms(service, shown)
             with gr.Column(elem_id="centre", min_width=0):
-                panel("player", elem_id="player")
+                panel("player/player", elem_id="player")
             with gr.Column(elem_id="right", min_width=0), gr.Tabs():
                 with gr.Tab("Shot", elem_id="shot-tab"):
-                    panel("shot", elem_id="shot")
+                    panel("shot/shot", elem_id="shot")
                 with gr.Tab("Takes", elem_id="takes-tab"):
-                    panel("takes", elem_id="takes", hidden=True)
+                    panel("takes/takes", elem_id="takes", hidden=True)
                 with gr.Tab("Routing", elem_id="routing-tab"):
-                    panel("inspector", elem_id="routing", hidden=True)
+                    panel("inspector/inspector", elem_id="routing", hidden=True)
                 with gr.Tab("Queue", elem_id="queue-tab"):
-                    panel("queue", elem_id="queue", hidden=True)
-        panel("timeline", elem_id="timeline")
+                    panel("queue/queue", elem_id="queue", hidden=True)
+        panel("timeline/timeline", elem_id="timeline")
     return blocks

@@ -156,7 +156,7 @@ def test_a_row_lists_what_it_looked_at_and_an_entry_leads_there(looking: Page) -
     this_shot(page)
     click(page, *at(page, 1, 3))
     expect(page.locator(".attention h4")).to_contain_text(
-        "Mira looked at · shares of its attention; 50% stayed in the shot"
+        "What Mira attended to · 50% stayed within the shot"
     )
     rows = page.locator(".attention-row")
     expect(rows.first).to_contain_text("Mira in shot 1")
@@ -184,9 +184,9 @@ def test_things_in_the_picture_are_pointed_at_and_steered(steering: Page, copied
     select(page, 3)
     expect(page.locator(".picker .part")).to_have_count(3)
     point(page, 0.5, 0.5)
-    expect(page.locator(".attention h4")).to_contain_text("Otto looked at")
+    expect(page.locator(".attention h4")).to_contain_text("What Otto attended to")
     point(page, 0.2, 0.5)
-    expect(page.locator(".attention h4")).to_contain_text("Mira looked at")
+    expect(page.locator(".attention h4")).to_contain_text("What Mira attended to")
     expect(page.locator(".picker .picked")).to_have_count(1)
     source = copied.shots[0]["id"]
     row = page.locator(".attention-row").filter(has_text="Mira in shot 1")
@@ -216,7 +216,7 @@ def test_a_picture_of_another_shot_is_asked_about_that_shot(looking: Page) -> No
     page.locator(".attention-row").filter(has_text="Otto in shot 2").locator(".attention-entry").click()
     expect(page.locator(".picker .part")).to_have_count(2)
     point(page, 0.2, 0.5)
-    expect(page.locator(".attention h4")).to_contain_text("Otto looked at")
+    expect(page.locator(".attention h4")).to_contain_text("What Otto attended to")
     expect(page.locator(".clip.selected .clip-number")).to_have_text("2")
 
 
@@ -282,7 +282,7 @@ def test_everything_can_be_saved(looking: Page, tmp_path: Path) -> None:
         ("CSV", b"layer,heads,"),
         ("NPZ", b"PK"),
         ("PARQUET", b"PAR1"),
-        ("Page with shot 3 (HTML)", b"<!doctype html>"),
+        ("Report with shot 3 (HTML)", b"<!doctype html>"),
         ("Picture (PNG)", b"\x89PNG"),
     ):
         page.locator(".inspector summary", has_text="Save").click()
@@ -329,10 +329,10 @@ def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(steering: Page, copie
     mark = steering.locator(".drift")
     expect(mark).to_contain_text("Shot 3: Mira looks different")
     expect(mark).to_contain_text("Mira in shot 1 is banned there")
-    mark.get_by_role("button", name="Mend and compare").click()
+    mark.get_by_role("button", name="Fix and compare").click()
     expect(steering.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
     steering.keyboard.press("Escape")
-    expect(steering.locator(".inspector")).to_contain_text("Everybody keeps their look.", timeout=20_000)
+    expect(steering.locator(".inspector")).to_contain_text("Every look is consistent.", timeout=20_000)
     expect(clip.locator(".icon-drift")).to_have_count(0, timeout=20_000)
 
 
@@ -368,7 +368,7 @@ def test_a_model_whose_tokens_are_a_grid(browser: Browser, tmp_path: Path) -> No
             until(page, lambda: page.evaluate(lit) != first, "the light of another")
             page.locator("[data-view=drift]").click()
             until(page, lambda: figure(page, "name") == "Fox", "the portraits")
-            expect(page.locator(".inspector")).to_contain_text("By the model's own features")
+            expect(page.locator(".inspector")).to_contain_text("Measured by the model's own features")
             assert figure(page, "x") == [1, 2]
     finally:
         studio.stop()

@@ -195,7 +195,9 @@ def test_drift_of_another_project_marks_nothing(page: Page, story: Story) -> Non
         copy = story.copy()
         page.route(f"**/api/projects/{copy.id}/consistency", lambda route: None)
         answer.wait()
-        page.evaluate("(id) => import('/studio-assets/js/store.js').then((store) => store.open(id))", copy.id)
+        page.evaluate(
+            "(id) => import('/studio-assets/js/common/project.js').then((m) => m.openProject(id))", copy.id
+        )
         page.wait_for_function("(id) => location.hash === `#${id}`", arg=copy.id)
         answer.release(json={"drifted": [mark]})
     expect(page.locator(".clip")).to_have_count(3)

@@ -104,13 +104,14 @@ def test_what_to_change_is_said_where_memory_ran_out(browser: Browser, running: 
 EDIT = """
 (place) => {
   window.edited = (async () => {
-    const store = await import("/studio-assets/js/store.js");
+    const { sendEdit } = await import("/studio-assets/js/common/commands.js");
+    const { shots } = await import("/studio-assets/js/common/state.js");
     const found = { kept: null, behind: 0, caption: null };
-    const shot = store.shots().at(place).id;
+    const shot = shots().at(place).id;
     while (found.kept === null) {
       const caption = `Otto runs ${Math.random()}`;
       performance.clearResourceTimings(); // a page keeps no more than 250
-      const state = await store.edit({ op: "caption", shot, caption });
+      const state = await sendEdit({ op: "caption", shot, caption });
       if (state === null) { found.behind += 1; continue; }
       const trips = performance.getEntriesByType("resource").filter((entry) => entry.name.endsWith("/edits"));
       Object.assign(found, { kept: trips.at(-1).duration / 1000, caption });

@@ -117,7 +117,7 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
     before = story.shots[0]["take"]
-    page.locator(".take:not(.chosen)").last.get_by_role("button", name="Choose").click()
+    page.locator(".take:not(.chosen)").last.get_by_role("button", name="Use this take").click()
     until(lambda: story.shots[0]["take"] != before)
     page.locator(".timeline").focus()
     chosen = story.shots[0]["take"]
@@ -133,16 +133,16 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
 
 def test_the_queue_is_paused_reordered_and_cancelled(page: Page, story: Story) -> None:
     tab(page, "Queue")
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    page.get_by_role("button", name="Pause queue").click()
+    expect(page.get_by_role("button", name="Resume queue")).to_be_visible()
     render(page)
     jobs = page.locator(".job.is-queued")
     expect(jobs).to_have_count(3)
-    jobs.nth(1).get_by_role("button", name="Earlier").click()
+    jobs.nth(1).get_by_role("button", name="Move up").click()
     expect(jobs.first).to_contain_text("shot 2")
     jobs.nth(2).get_by_role("button", name="Cancel").click()
     expect(page.locator(".job.is-cancelled")).to_contain_text("shot 3")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume queue").click()
     until(lambda: [shot["state"] for shot in story.shots][:2] != ["missing", "missing"])
     page.locator(".job.is-cancelled").get_by_role("button", name="Try again").click()
     until(lambda: all(shot["take"] for shot in story.shots))

@@ -179,7 +179,7 @@ def test_zoom_and_the_sheet_of_keys(page: Page) -> None:
     press(page, "Control+0")
     wait(page, lambda: abs(width() - before) < 2, "fitting")
     press(page, "?")
-    expect(page.locator(".sheet")).to_contain_text("split at the playhead")
+    expect(page.locator(".sheet")).to_contain_text("split the shot at the playhead")
     press(page, "Escape")
     expect(page.locator(".sheet")).to_have_count(0)
 

@@ -9,7 +9,8 @@ import { listProjects, openProject, openResult } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
 import { FILE_TYPES, importFile } from "./import.js";
 
-export async function projectItems() {
+/** @param {() => void} close */
+export async function projectItems(close) {
   const { id, title } = openProjectState();
   const listed = await listProjects();
   const kept = listed.filter((project) => project.trashed === null);
@@ -18,6 +19,7 @@ export async function projectItems() {
   const input = h("input", { type: "file", accept: FILE_TYPES.join(), hidden: true });
   input.addEventListener("change", () => {
     const file = input.files?.[0];
+    close();
     if (file) importFile(file);
   });
   const moveToBin = async () => {

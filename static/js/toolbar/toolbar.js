@@ -12,7 +12,9 @@ const menus = () => import("./menus.js");
 
 /** @param {HTMLElement} element */
 export function mount(element) {
-  const project = menu("Project", { class: "project-name" }, async () => (await menus()).projectItems());
+  const project = menu("Project", { class: "project-name" }, async (close) =>
+    (await menus()).projectItems(close),
+  );
   const undoButton = button("Undo", undo, { text: false, icon: "undo", disabled: true });
   const redoButton = button("Redo", redo, { text: false, icon: "redo", disabled: true });
   const connection = h("span", { class: "saved quiet" });

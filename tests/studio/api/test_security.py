@@ -409,7 +409,7 @@ def test_a_login_is_read_from_the_command_line() -> None:
 
 
 def test_assets_are_served_and_nothing_beside_them(app: ASGIApp) -> None:
-    answer = ask(app, "/studio-assets/js/keys.js")
+    answer = ask(app, "/studio-assets/js/keyboard/shortcuts.js")
     assert answer.status == 200
     assert "javascript" in answer.headers["content-type"]
     assert answer.headers["cache-control"] == "no-cache"
@@ -426,6 +426,6 @@ def test_assets_are_served_and_nothing_beside_them(app: ASGIApp) -> None:
         "js",
         "",
         "%00",
-        "js/keys.js%00.png",
+        "js/keyboard/shortcuts.js%00.png",
     ):
         assert ask(app, f"/studio-assets/{hostile}").status in (404, 400), hostile

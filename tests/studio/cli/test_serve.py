@@ -104,7 +104,7 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
         try:
             line = process.stderr.readline()
             address = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
-            for path in ("/", "/api/projects", "/docs", "/studio-assets/js/timeline.js"):
+            for path in ("/", "/api/projects", "/docs", "/studio-assets/js/timeline/timeline.js"):
                 with urllib.request.urlopen(f"{address}{path}", timeout=30) as answer:
                     assert answer.status == 200
                     assert answer.headers["x-content-type-options"] == "nosniff"
