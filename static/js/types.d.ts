@@ -33,6 +33,7 @@ type Shot = {
   state: string;
   due: boolean;
   reasons: string[];
+  reason_codes: string[];
   take: string | null;
   takes: Take[];
   unknown: UnknownSpan[];
@@ -74,7 +75,7 @@ type Job = {
   project: string;
   title: string;
   shot: string;
-  place: number | null;
+  index: number | null;
   state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
   reason: string;
   seconds: number;
@@ -88,7 +89,7 @@ type Job = {
 
 type Queue = { paused: boolean; jobs: Job[] };
 
-type PlannedRender = { place: number; reasons: string[]; seconds: number };
+type PlannedRender = { index: number; reasons: string[]; seconds: number };
 
 /** An edit of a project: `op` names it, the rest are its fields. */
 type Edit = { op: string; [field: string]: unknown };

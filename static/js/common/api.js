@@ -47,10 +47,10 @@ function parse(text) {
 
 /**
  * @param {number} status
- * @param {{ error?: string } | null} data
+ * @param {{ message?: string } | null} data
  */
 export function failure(status, data) {
-  return new RequestError(data?.error ?? `The studio answered with status ${status}.`, status);
+  return new RequestError(data?.message ?? `The studio answered with status ${status}.`, status);
 }
 
 /** @param {string} path */

@@ -59,7 +59,7 @@ export async function chunkMap(context) {
     ),
     plot,
   ];
-  if (shot.reasons.includes("steering changed")) {
+  if (shot.reason_codes.includes("steering")) {
     const title = "Render this shot at the same seed with the steering as it is now, and show both takes";
     elements.splice(-1, 0, button("Render and compare", compare, { class: "primary", title }));
   }

@@ -47,9 +47,9 @@ export async function storyMap(project, showView) {
   };
 }
 
-/** @param {{ place: number, shares: (number | null)[] }[]} rows */
+/** @param {{ index: number, shares: (number | null)[] }[]} rows */
 function strongest(rows) {
-  const links = rows.flatMap(({ place: shot, shares }) =>
+  const links = rows.flatMap(({ index: shot, shares }) =>
     shares.map((share, source) => ({ share: share ?? 0, shot, source })),
   );
   const named = links

@@ -52,7 +52,7 @@ function updateJob(element, job) {
   if (element.dataset.drawn === key) return;
   element.dataset.drawn = key;
   element.className = `job is-${job.state}`;
-  const shot = job.place === null ? "a deleted shot" : `shot ${job.place + 1}`;
+  const shot = job.index === null ? "a deleted shot" : `shot ${job.index + 1}`;
   const name = here ? shot : `${job.title}: ${shot}`;
   const showShot = () => here && select([job.shot]);
   fill(

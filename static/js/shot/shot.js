@@ -206,7 +206,7 @@ function contextSection(shot) {
     earlier.map(row),
     partChips(shot, earlier, toggle),
     shot.take !== null &&
-      shot.reasons.includes("steering changed") &&
+      shot.reason_codes.includes("steering") &&
       button("Render and compare", () => renderAndCompare(shot), {
         class: "primary",
         title: "Render this shot at the same seed and show both takes side by side",

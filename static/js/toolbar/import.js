@@ -4,7 +4,7 @@ import { post } from "../common/api.js";
 import { openResult } from "../common/project.js";
 import { notify, notifyError } from "../common/state.js";
 
-export const FILE_TYPES = [".yaml", ".yml", ".mocz"];
+export const FILE_TYPES = [".yaml", ".yml", ".mocz", ".mp4", ".m4v", ".mov"];
 
 /** @param {File} file */
 export async function importFile(file) {
@@ -22,10 +22,11 @@ export async function importFile(file) {
  */
 async function upload(file, name) {
   if (name.endsWith(".mocz")) return post("/projects/bundle", file);
+  if (/\.(mp4|m4v|mov)$/.test(name)) return post("/projects/film", file);
   return post(`/projects/import?name=${encodeURIComponent(file.name.slice(0, 200))}`, await file.text());
 }
 
-/** Lets files that are dropped on the page be imported. */
+/** Imports files that are dropped on the page; without this the browser would open them instead. */
 export function acceptDrops() {
   const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
   window.addEventListener("dragover", (event) => {

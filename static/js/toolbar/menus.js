@@ -50,7 +50,7 @@ export async function projectItems(close) {
       "Duplicate project",
       act(() => openResult(() => post(`/projects/${id}/duplicate`))),
     ),
-    menuItem("Import…", () => input.click(), "storyboard or bundle"),
+    menuItem("Import…", () => input.click(), "storyboard, bundle or film"),
     input,
     menuItem("Move to bin", act(moveToBin)),
     ...(binned.length ? [h("hr"), menuLine("In the bin")] : []),
@@ -83,8 +83,8 @@ export async function planItems() {
   );
   const time = (/** @type {PlannedRender[]} */ planned) =>
     `~${duration(planned.reduce((sum, { seconds }) => sum + seconds, 0))}`;
-  const lines = due.map(({ place, reasons, seconds }) =>
-    h("li", {}, h("strong", {}, `Shot ${place + 1}`), ` ${reasons.join("; ")} · ~${duration(seconds)}`),
+  const lines = due.map(({ index, reasons, seconds }) =>
+    h("li", {}, h("strong", {}, `Shot ${index + 1}`), ` ${reasons.join("; ")} · ~${duration(seconds)}`),
   );
   const renderDue = () => renderShots({ scope: "due" }, id);
   const renderAll = () => renderShots({ scope: "all" }, id);
