@@ -1,6 +1,6 @@
-"""Mixture of Contexts: video generation in which every token picks what it looks back at.
+"""Mixture of Contexts: video generation in which every token selects the earlier chunks it attends to.
 
-Names are imported when first used, so that what needs no torch never loads it.
+Names are imported on first use, so that importing the package does not load torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a person may set about routing, steering and sampling: frozen values, checked at the door."""
+"""Settings of routing, steering and sampling: frozen dataclasses, validated when they are made. No torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 Pooling = Literal["before", "after"]
 Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
-"""What decides which earlier chunks a shot sees: MoC, or one of those that evaluations hold against it."""
+"""The method that selects earlier chunks: MoC, or a baseline of the evaluations."""
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
 Backend = str
@@ -21,15 +21,15 @@ BACKEND_ENTRY_POINTS: Final = "moc_studio.backends"
 BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "triton")
 
 GREATEST_BOOST: Final = 1e6
-"""Beyond it a boost would swamp what scores tell in float32."""
+"""A larger boost would drown the scores in float32."""
 
 SAME_LEVEL: Final = 1e-6
-"""Noise levels that lie no farther apart are the same but for rounding."""
+"""Noise levels that differ by less are the same but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingConfig:
-    """How a query picks its context (MoC, arXiv 2508.21058, section 3).
+    """How a query selects its context (MoC, arXiv 2508.21058, section 3).
 
     `top_k` chunks are routed per query token, head and layer, beside the mandatory own shot and
     captions. `pooling` takes chunk means of keys before or after rotary embedding. `captions`
@@ -72,7 +72,7 @@ class RoutingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Steering:
-    """A person's say in what one query shot attends to.
+    """What a person prescribes about the attention of one query shot.
 
     `pins` and `bans` are shots, `pin_chunks` and `ban_chunks` single chunks of the layout; `boosts` adds to
     the router's scores of a shot, `boost_chunks` to those of a chunk. A pin is mandatory and outside the
@@ -105,10 +105,10 @@ class Steering:
 
 @dataclass(frozen=True, kw_only=True)
 class PartSteering:
-    """A person's say in single parts of earlier shots: (shot, name of its chunks), such as (2, "Mira").
+    """Steering of single parts of earlier shots: (shot, name of its chunks), such as (2, "Mira").
 
-    What is said of a part goes before what is said of its shot, but boosts add up. A part that a take does
-    not hold is nothing to steer.
+    Steering of a part overrides that of its shot, except that boosts add up. A part that a take does not have
+    is ignored.
     """
 
     pins: tuple[tuple[int, str], ...] = ()
@@ -129,7 +129,7 @@ class PartSteering:
 class SamplerConfig:
     """The denoising loop: `steps` of flow matching, classifier-free `guidance` (1 is none).
 
-    Steps at noise levels (0–1) below `guidance_floor` are not guided: by then it is settled what is seen, and
+    Steps at noise levels (0–1) below `guidance_floor` are not guided: by then the content is settled, and
     guidance only roughens it (Kynkäänniemi et al., "Applying Guidance in a Limited Interval", 2024).
     `memory_noise` is the noise level (0–1) at which finished takes are read into memory.
     """
@@ -157,7 +157,7 @@ class SamplerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingChoice:
-    """What a person chose of a `RoutingConfig`; None leaves it to the model."""
+    """The fields of a `RoutingConfig` that a person chose; None leaves a field to the model."""
 
     top_k: int | None = None
     chunking: Chunking | None = None
@@ -172,7 +172,7 @@ class RoutingChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerChoice:
-    """What a person chose of a `SamplerConfig`; None leaves it to the model."""
+    """The fields of a `SamplerConfig` that a person chose; None leaves a field to the model."""
 
     steps: int | None = None
     guidance: float | None = None
@@ -194,7 +194,7 @@ def _chosen(choice: RoutingChoice | SamplerChoice) -> dict[str, Any]:
 
 
 def _whole(name: str, value: object) -> int:
-    """Any whole number, numpy's too, as an int."""
+    """Any integer, including numpy's, as an int."""
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:

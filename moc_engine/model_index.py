@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 
+EMBEDDED: Final = Path(__file__).parent / "models" / "animatic" / "weights"
+"""The folder of the model that comes with the engine."""
+
 SINGLE_FILES: Final = frozenset({".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"})
 """Endings of files that hold a model's weights and nothing else."""
 

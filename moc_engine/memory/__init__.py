@@ -1,1 +1,1 @@
-"""Keys and values of finished takes, and how takes become latents again."""
+"""The memories of finished takes, and the token grid of a shot."""

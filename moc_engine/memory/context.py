@@ -1,8 +1,8 @@
-"""What finished takes left behind: keys, values and chunk means per layer, kept for later shots.
+"""The memories of finished takes: keys, values and chunk means per layer, kept for later shots.
 
 A take's memory comes from one pass over the take alone, so it depends on nothing else: takes can be moved,
-replaced or dropped and every other memory stays exact. Keys are kept before rotary embedding, since where a
-take stands in time is known only when a later shot looks back at it.
+replaced or dropped and every other memory stays exact. Keys are kept before rotary embedding, since the
+position of a take in time is known only when a later shot attends to it.
 
 Shapes: N layers, H heads, T tokens, C chunks, D head width.
 """
@@ -30,7 +30,7 @@ _TENSORS: Final = ("k_NHTD", "v_NHTD", "means_NHCD", "positions_3T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Extent:
-    """The room a take takes: its tokens cut into chunks by `offsets` [C + 1], and its token frames."""
+    """The size of a take: its tokens, cut into chunks by `offsets` [C + 1], and its token frames."""
 
     offsets: Ints
     frames: int
@@ -55,7 +55,7 @@ class TakeMemory:
     """One take: keys before rotary embedding, values and chunk means, its chunks side by side.
 
     `positions_3T` places each token in time, height and width, time counting from the take's own start.
-    The means are of the keys as they are, or turned to those positions; which, is the reader's to know.
+    The means are of the keys before or after rotary embedding, as the routing's `pooling` says.
     """
 
     k_NHTD: Tensor
@@ -89,7 +89,7 @@ Compute = Callable[[], TakeMemory]
 
 @dataclass(kw_only=True)
 class _Entry:
-    """A take in its place: `memory` is None while it is not held."""
+    """A take of the memory: `memory` is None while it is not held."""
 
     extent: Extent
     compute: Compute
@@ -99,7 +99,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seat:
+class _PlacedTake:
     """A take that is shot `shot` of a history and begins at time `start`."""
 
     take: str
@@ -111,9 +111,9 @@ class _Seat:
 class ContextMemory:
     """The finished takes of a story, in story order, held within a number of bytes.
 
-    A memory is computed when it is first asked for. Beyond `budget` bytes (None: no limit) the takes not
-    used for longest are given up; when asked for again they are read back from files in the folder `spill`,
-    or computed anew where it is None, to the same values. Memories are kept on `device`. The budget is for
+    A memory is computed when it is first asked for. Beyond `budget` bytes (None: no limit) the least
+    recently used takes are given up; when asked for again they are read from files in the folder `spill`, or
+    computed again where it is None, to the same values. Memories are kept on `device`. The budget is for
     what is kept: the history of a render holds its whole context besides, and lies on the CPU where that
     exceeds the budget. Spilled files go with the memory.
     """
@@ -146,12 +146,12 @@ class ContextMemory:
         return sum(entry.memory.bytes for entry in self._entries.values() if entry.memory is not None)
 
     def add(self, take: str, extent: Extent, compute: Compute) -> None:
-        """Puts a take last. `compute` must give the same memory whenever it is called."""
+        """Adds a take at the end. `compute` must give the same memory whenever it is called."""
         self._check_new(take)
         self._entries[take] = _Entry(extent=extent, compute=compute)
 
     def replace(self, take: str, new: str, extent: Extent, compute: Compute) -> None:
-        """Puts another take in the place of one."""
+        """Replaces a take by another, at the same position."""
         self._entry(take)
         if new != take:
             self._check_new(new)
@@ -175,13 +175,13 @@ class ContextMemory:
                 self.drop(take)
 
     def reorder(self, takes: Sequence[str]) -> None:
-        """Another story order; `takes` names all."""
+        """Changes the story order; `takes` names all takes."""
         if sorted(takes) != sorted(self._entries):
             raise ValueError(f"takes: must name each of {sorted(self._entries)} once, got {sorted(takes)}")
         self._entries = {take: self._entries[take] for take in takes}
 
     def recall(self, take: str) -> TakeMemory:
-        """A take's memory: at hand, read back, or computed, always the same values."""
+        """A take's memory: held, read from its file, or computed; always the same values."""
         entry = self._entry(take)
         if entry.memory is None:
             entry.memory = self._read(take, entry) or self._compute(take, entry)
@@ -209,27 +209,27 @@ class ContextMemory:
     def gather(
         self, takes: Sequence[str] | None = None, shots: Sequence[int] | None = None
     ) -> Generator[str, None, History | None]:
-        """As `history`, one take at a time: yields the name of each that has found its place."""
+        """As `history`, one take at a time: yields the name of each take as it is copied in."""
         names = tuple(self._entries if takes is None else takes)
-        seats = self._seats(names, range(len(names)) if shots is None else shots)
-        if not seats:
+        placed = self._arranged(names, range(len(names)) if shots is None else shots)
+        if not placed:
             return None
-        lengths = np.concatenate([np.diff(seat.extent.offsets) for seat in seats])
+        lengths = np.concatenate([np.diff(take_at.extent.offsets) for take_at in placed])
         layout = ChunkLayout(
             np.concatenate(([0], np.cumsum(lengths))),
-            np.repeat([seat.shot for seat in seats], [seat.extent.chunks for seat in seats]),
+            np.repeat([take_at.shot for take_at in placed], [take_at.extent.chunks for take_at in placed]),
             np.full(len(lengths), VIDEO),
         )
         history: History | None = None
-        for seat in seats:
-            memory = self.recall(seat.take)
+        for take_at in placed:
+            memory = self.recall(take_at.take)
             history = history or self._empty_history(layout, memory)
-            _place(memory, seat, history)
-            yield seat.take
+            _copy_into(memory, take_at, history)
+            yield take_at.take
         return history
 
-    def _seats(self, takes: Sequence[str], shots: Sequence[int]) -> list[_Seat]:
-        """Where each take stands."""
+    def _arranged(self, takes: Sequence[str], shots: Sequence[int]) -> list[_PlacedTake]:
+        """The takes in order, with the time at which each begins."""
         if len(shots) != len(takes):
             raise ValueError(f"shots: {len(takes)} takes need as many numbers, got {len(shots)}")
         if any(later <= earlier for earlier, later in pairwise(shots)):
@@ -238,12 +238,12 @@ class ContextMemory:
         if unknown:
             raise ValueError(f"takes: {unknown[0]!r} is not in the memory")
         start = -sum(self._entries[take].extent.frames for take in takes)
-        seats = []
+        placed = []
         for take, shot in zip(takes, shots, strict=True):
             extent = self._entries[take].extent
-            seats.append(_Seat(take=take, shot=shot, start=start, extent=extent))
+            placed.append(_PlacedTake(take=take, shot=shot, start=start, extent=extent))
             start += extent.frames
-        return seats
+        return placed
 
     def _entry(self, take: str) -> _Entry:
         entry = self._entries.get(take)
@@ -266,7 +266,7 @@ class ContextMemory:
         return TakeMemory(**{name: getattr(memory, name).to(self._device) for name in _TENSORS})
 
     def _make_room(self) -> None:
-        """Gives up what was not used for longest until the budget holds."""
+        """Drops or spills the least recently used memories until the budget holds."""
         if self._budget is None:
             return
         held = [(entry.used, take) for take, entry in self._entries.items() if entry.memory is not None]
@@ -303,7 +303,7 @@ class ContextMemory:
             self._files.discard(self._file(take))
 
     def _empty_history(self, layout: ChunkLayout, like: TakeMemory) -> History:
-        """Room for takes such as `like`, on the device where the budget could hold them all."""
+        """An unfilled history for takes such as `like`, on the device if the budget could hold them all."""
         takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
         fits = self._budget is None or takes <= self._budget
         return _empty_history(layout, like, self._device if fits else torch.device("cpu"))
@@ -326,12 +326,12 @@ def _empty_history(layout: ChunkLayout, like: TakeMemory, device: torch.device) 
     )
 
 
-def _place(memory: TakeMemory, seat: _Seat, history: History) -> None:
-    tokens = slice(*history.layout.token_span(seat.shot))
-    chunks = slice(*history.layout.chunk_span(seat.shot))
+def _copy_into(memory: TakeMemory, take_at: _PlacedTake, history: History) -> None:
+    tokens = slice(*history.layout.token_span(take_at.shot))
+    chunks = slice(*history.layout.chunk_span(take_at.shot))
     history.k_NHTD[:, :, tokens] = memory.k_NHTD
     history.v_NHTD[:, :, tokens] = memory.v_NHTD
     history.means_NHCD[:, :, chunks] = memory.means_NHCD
     history.positions_3T[:, tokens] = memory.positions_3T
-    history.positions_3T[0, tokens] += seat.start
-    history.start_C[chunks] = seat.start
+    history.positions_3T[0, tokens] += take_at.start
+    history.start_C[chunks] = take_at.start

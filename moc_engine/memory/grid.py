@@ -1,4 +1,4 @@
-"""The tokens of one shot: frames × rows × columns, as the model lays them out and as they are chunked."""
+"""The token grid of a shot, frames × rows × columns, and its two orders: the model's and by chunk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from moc_engine.ops.layout import by_frame, by_track
 
 @dataclass(frozen=True, kw_only=True)
 class TokenGrid:
-    """Tokens of a shot, frame by frame and row by row in the model.
+    """The tokens of a shot; the model orders them frame by frame and row by row.
 
-    Chunks are its frames, or its tracks: one place of the picture through all frames. The chunk order puts
+    Chunks are its frames, or its tracks: one slot (token of a frame) through all frames. The chunk order puts
     the tokens of a chunk side by side.
     """
 
@@ -29,29 +29,29 @@ class TokenGrid:
     chunking: Chunking
 
     @property
-    def places(self) -> int:
-        """Tokens of one frame."""
+    def slots(self) -> int:
+        """Slots, the tokens of one frame."""
         return self.height * self.width
 
     @property
     def tokens(self) -> int:
-        return self.frames * self.places
+        return self.frames * self.slots
 
     @cached_property
     def extent(self) -> Extent:
         if self.chunking == "frame":
-            layout = by_frame([self.frames], self.places)
+            layout = by_frame([self.frames], self.slots)
         else:
-            layout, _ = by_track([self.frames], self.places)
+            layout, _ = by_track([self.frames], self.slots)
         return Extent(offsets=layout.offsets, frames=self.frames)
 
     def to_chunks(self, x: Tensor, dim: int) -> Tensor:
         """Tokens along `dim` from the model's order into chunk order."""
-        return x if self.chunking == "frame" else self._swapped(x, dim, self.frames, self.places)
+        return x if self.chunking == "frame" else self._swapped(x, dim, self.frames, self.slots)
 
     def to_model(self, x: Tensor, dim: int) -> Tensor:
-        """The way back."""
-        return x if self.chunking == "frame" else self._swapped(x, dim, self.places, self.frames)
+        """Tokens along `dim` from chunk order into the model's."""
+        return x if self.chunking == "frame" else self._swapped(x, dim, self.slots, self.frames)
 
     @staticmethod
     def _swapped(x: Tensor, dim: int, outer: int, inner: int) -> Tensor:
@@ -70,12 +70,12 @@ class TokenGrid:
         """The token frames first:stop that each chunk spans."""
         if self.chunking == "frame":
             return [(frame, frame + 1) for frame in range(self.frames)]
-        return [(0, self.frames)] * self.places
+        return [(0, self.frames)] * self.slots
 
-    def chunk_names(self, places: Sequence[str]) -> list[str]:
-        """What to call the chunks; `places` names those of a frame and may be empty."""
+    def chunk_names(self, slot_names: Sequence[str]) -> list[str]:
+        """Names of the chunks; `slot_names` are those of the slots and may be empty."""
         if self.chunking == "frame":
             return [f"frame {frame + 1}" for frame in range(self.frames)]
-        if places:
-            return list(places)
+        if slot_names:
+            return list(slot_names)
         return [f"place {row + 1}, {column + 1}" for row, column in np.ndindex(self.height, self.width)]

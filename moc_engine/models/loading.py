@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from moc_engine.machine import best_device
-from moc_engine.model_index import parse_model_index, read_model_index
+from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.hub import find_on_hub
 from moc_engine.models.registry import LoadedParts, family_entry
-
-EMBEDDED: Final = Path(__file__).parent / "animatic" / "weights"
-"""The folder of the embedded model."""
 
 
 def load_backbone(source: str | Path | None = None, device: torch.device | str | None = None) -> Backbone:

@@ -1,4 +1,4 @@
-"""Diffusers' Wan transformers seen from the engine: projections, rotary angles, attention processors.
+"""Access to diffusers' Wan transformers: projections, rotary angles, attention processors.
 
 Shapes: B batch, H heads, L video tokens, S text states, I image states, D head width, E width of states.
 """
@@ -75,13 +75,13 @@ def _frequencies(dim: int, device: torch.device) -> Tensor:
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype.
+    """Rotates the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype.
 
-    A pair is a complex number and the turn one product, many times faster than the same in four.
+    One complex product a pair is many times faster than four real ones.
     """
     pairs = (x if x.dtype == torch.float64 else x.float()).unflatten(-1, (-1, 2)).contiguous()
-    turned = torch.view_as_complex(pairs) * torch.complex(cos, sin)
-    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+    rotated = torch.view_as_complex(pairs) * torch.complex(cos, sin)
+    return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def attending(transformer: nn.Module, attention: AttentionPass, captions: Captio
 
 
 class SelfAttention:
-    """Processor of one layer's self-attention: projections here, everything else in the pass."""
+    """Processor of one layer's self-attention: projects, and leaves the attention itself to the pass."""
 
     def __init__(self, attention: AttentionPass, layer: int) -> None:
         self._pass = attention
@@ -112,7 +112,7 @@ class SelfAttention:
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
         q, k, v = project_qkv(attn, hidden_states)
-        return _leave(attn, self._pass.attend(self._layer, q, k, v.type_as(q)))
+        return _project_out(attn, self._pass.attend(self._layer, q, k, v.type_as(q)))
 
 
 class CaptionAttention:
@@ -136,7 +136,7 @@ class CaptionAttention:
         if attn.add_k_proj is not None and image.shape[1]:
             k, v = _project_image(attn, image)
             out = out + scaled_dot_product_attention(q, k, v.type_as(q))
-        return _leave(attn, out)
+        return _project_out(attn, out)
 
 
 def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,8 +148,8 @@ def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:
     return split_heads(attn.norm_added_k(k), attn.heads), split_heads(v, attn.heads)
 
 
-def _leave(attn: Any, out_BHLD: Tensor) -> Tensor:
-    """Heads joined and through the output projection, dropout included."""
+def _project_out(attn: Any, out_BHLD: Tensor) -> Tensor:
+    """Joins the heads and applies the output projection, dropout included."""
     out: Tensor = out_BHLD.transpose(1, 2).flatten(2)
     for layer in attn.to_out:
         out = layer(out)

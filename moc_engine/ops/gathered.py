@@ -1,7 +1,7 @@
 """Attention for small shots with short chunks: each query's routed keys are gathered beside it.
 
-Where chunks are a few tokens long, sorting queries by chunk costs more than it saves. Here the work of a
-query is the same however long the story is. Scores of the whole shot are held at once, so shots must be
+Where chunks are a few tokens long, sorting queries by chunk costs more than it saves. The work per query
+does not grow with the story. Scores of the whole shot are held at once, so shots must be
 small; `is_small` says which are.
 
 Shapes: B batch, H heads, L queries, S dense keys, T history keys, K routed chunks per query, N tokens of
@@ -26,7 +26,7 @@ MOST_SCORES = 1 << 21
 
 
 def is_small(*, rows: int, tokens: int, top_k: int, history_offsets: Ints) -> bool:
-    """Whether gathering pays for R `rows` of so many `tokens`, which route to `top_k` chunks."""
+    """Whether gathering is faster: `rows` (R) of `tokens` queries each, which route to `top_k` chunks."""
     routed = top_k * int(np.diff(history_offsets).max(initial=0))
     return routed <= MOST_ROUTED_KEYS and rows * tokens * (tokens + routed) <= MOST_SCORES
 
@@ -44,7 +44,7 @@ def gathered_attention(
     rotate: Rotate | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Mass]:
-    """As `grouped_attention`, with the own shot as one chunk; everything must lie on one device.
+    """As `grouped_attention`, with the own shot as one chunk; all tensors must be on one device.
 
     The history may have a batch of 1, which all entries then share.
     """
@@ -103,7 +103,7 @@ def _dense_keys(
 
 
 def _tokens(offsets: Ints, indices_RLK: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The tokens (R, L, K, N) of the routed chunks, and which places hold none (None: all hold one)."""
+    """The tokens (R, L, K, N) of the routed chunks, and a mask of the unused ones (None: all are used)."""
     device = indices_RLK.device
     lengths = np.diff(offsets)
     starts = torch.tensor(offsets[:-1], device=device)[indices_RLK.clamp(min=0)]

@@ -1,4 +1,4 @@
-"""Tokens to chunks: content-aligned runs of tokens, ragged, never across a shot.
+"""The chunk layout: content-aligned runs of tokens of any length, none across a shot border.
 
 A layout cuts a sequence of tokens into C chunks. Chunk c holds the tokens offsets[c]:offsets[c + 1],
 belongs to the shot shot[c] (-1 is the global caption) and is a caption or video after kind[c]. Tokens
@@ -183,7 +183,7 @@ def by_track(
 
     Models lay out a shot frame by frame: token f · slots + s. The layout wants it track by track:
     token s · frames + f. `order` [tokens] sorts a sequence so: `tokens[order]` fits the layout, and
-    `np.argsort(order)` brings it back. Captions keep their places.
+    `np.argsort(order)` brings it back. Captions keep their positions.
     """
     if slots < 1:
         raise ValueError(f"slots: must be 1 or more, got {slots}")

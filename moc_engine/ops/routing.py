@@ -1,8 +1,8 @@
-"""Which chunks each query attends to (MoC, arXiv 2508.21058, section 3).
+"""Routing: which chunks each query attends to (MoC, arXiv 2508.21058, section 3).
 
 A chunk's descriptor is the mean of its keys. A query scores every candidate chunk by a dot product and
 takes the best `top_k`: per token, per head, per layer, nothing learnt but the projections. Candidates
-are the video chunks of strictly earlier shots, so shots look at each other along a directed acyclic
+are the video chunks of strictly earlier shots, so links between shots form a directed acyclic
 graph. The own shot, the global and own captions and pinned chunks are mandatory, beside the budget.
 
     chunk_means ─► scores ─► choose_chunks ─► Selection        (route does all of it)
@@ -39,7 +39,7 @@ FEW = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Eligibility:
-    """What one query shot may choose, and what it must attend to, chunk by chunk: arrays of [C].
+    """Which chunks a query shot may route to, and which it must attend to: arrays of [C].
 
     `candidates` may be routed to; `pinned` are attended in any case and are no candidates; `boosts`
     (float32) add to the scores.
@@ -199,10 +199,10 @@ def choose_chunks(
 
 
 def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
-    """Indices of the best `count` candidates along the last axis, -1 for want of more.
+    """Indices of the best `count` candidates along the last axis, -1 where there are fewer.
 
     Score and index are packed into one integer, which orders like the float and then by lower index,
-    so that no two are equal and the choice does not hang on how `topk` treats equals.
+    so that no two are equal and the choice does not depend on how `topk` treats ties.
     """
     width = scores.shape[-1]
     if width == 0:
@@ -217,21 +217,21 @@ def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
     chosen = []
     for _ in range(min(count, width)):
         largest = keys.amax(dim=-1, keepdim=True)
-        place = width - 1 - largest.bitwise_and(_LOW_HALF)
-        keys.scatter_(-1, place, _LEAST)
-        chosen.append(place.masked_fill_(largest == _LEAST, -1))
+        index = width - 1 - largest.bitwise_and(_LOW_HALF)
+        keys.scatter_(-1, index, _LEAST)
+        chosen.append(index.masked_fill_(largest == _LEAST, -1))
     return torch.cat(chosen, dim=-1) if chosen else keys[..., :0]
 
 
 def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:
     """Whether each chunk (..., C) belongs to one of the best `count` shots of its query."""
     shots, shot_of_chunk = np.unique(layout.shot, return_inverse=True)
-    place = torch.tensor(shot_of_chunk, device=scores.device)
-    member = (place[:, None] == torch.arange(len(shots), device=scores.device)).float()
+    index = torch.tensor(shot_of_chunk, device=scores.device)
+    member = (index[:, None] == torch.arange(len(shots), device=scores.device)).float()
     tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
     weight = candidates.float() @ tokens
     means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
-    return mask_of(_top(means, weight > 0, count), len(shots))[..., place]
+    return mask_of(_top(means, weight > 0, count), len(shots))[..., index]
 
 
 def _draw(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:

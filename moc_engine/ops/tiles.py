@@ -1,7 +1,7 @@
 """Routed (query, chunk) pairs sorted by chunk and packed into tiles: queries that share one chunk's keys.
 
-A tile has a width, its places for queries; what is not used repeats a query. Tiles of one width whose chunks
-are equally long form a batch, one rectangular product without padding along the keys.
+The width of a tile is its number of query positions; an unused one repeats a query. Tiles of one
+width whose chunks are equally long form a batch: one rectangular product without padding along the keys.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ KEYS_AT_ONCE: Final = 1 << 13
 """Keys gathered for one batch, unless a single tile has more: few enough for a cache."""
 
 SMALL_BATCH: Final = 1 << 11
-"""Products (places × keys) below which a batch costs more to start than to compute: then tiles widen."""
+"""Products (positions × keys) below which a batch costs more to start than to compute: then tiles widen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileBatch:
-    """n tiles of equal width, whose chunks are all `length` keys long, at places first:last.
+    """n tiles of equal width, whose chunks are all `length` keys long, at positions first:last.
 
     `rows` (n,) says which batch-head row and `chunks` (n,) which chunk each tile reads; `queries`
-    (n, width) index the block's queries row by row, `used` (n, width) is false where a place is idle.
+    (n, width) index the block's queries row by row, `used` (n, width) is false where a position is idle.
     """
 
     first: int
@@ -44,9 +44,9 @@ class TileBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """`slots` (R · L, K): which of the `places` of all tiles each pair lies at, -1 for no pair."""
+    """`slots` (R · L, K): which of the `positions` of all tiles each pair lies at, -1 for no pair."""
 
-    places: int
+    positions: int
     slots: Tensor
     batches: tuple[TileBatch, ...]
 
@@ -65,7 +65,7 @@ def pack(indices_RLK: Tensor, lengths: Ints) -> Tiles:
     slots = torch.full((R * L * K,), -1, device=device)
     pairs = (flat >= 0).nonzero()[:, 0]
     if not len(pairs):
-        return Tiles(places=0, slots=slots.view(R * L, K), batches=())
+        return Tiles(positions=0, slots=slots.view(R * L, K), batches=())
 
     # Pairs by segment: all queries of one row that chose one chunk.
     segment, order = (rank_of_chunk[flat[pairs]] * R + pairs // (L * K)).sort(stable=True)
@@ -83,9 +83,9 @@ def pack(indices_RLK: Tensor, lengths: Ints) -> Tiles:
     length = torch.tensor(lengths[by_length], device=device)[of_segment // R]
     width = _widths(size, length)
     batched = (length * (WIDTHS[-1] + 1) + width).argsort(stable=True)
-    place = torch.empty_like(width)
-    place[batched] = width[batched].cumsum(0) - width[batched]
-    slots[pairs] = place[first_tile[segment] + within // WIDTHS[-1]] + within % WIDTHS[-1]
+    position = torch.empty_like(width)
+    position[batched] = width[batched].cumsum(0) - width[batched]
+    slots[pairs] = position[first_tile[segment] + within // WIDTHS[-1]] + within % WIDTHS[-1]
 
     start = (first_pair[of_segment] + begin)[batched]
     size, rows = size[batched], (of_segment % R)[batched]
@@ -109,7 +109,7 @@ def pack(indices_RLK: Tensor, lengths: Ints) -> Tiles:
             )
         )
         first = last
-    return Tiles(places=first, slots=slots.view(R * L, K), batches=tuple(batches))
+    return Tiles(positions=first, slots=slots.view(R * L, K), batches=tuple(batches))
 
 
 def _widths(sizes: Tensor, lengths: Tensor) -> Tensor:

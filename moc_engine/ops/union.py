@@ -41,7 +41,10 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Attended:
-    """What is attended: spans of the sources, and chunks of the source `history`, which `rotate` turns."""
+    """What is attended to: spans of the sources, and chunks of the source `history`.
+
+    `rotate` applies the rotary embedding to keys of the history as they are read.
+    """
 
     spans: tuple[Span, ...]
     history: int
@@ -78,7 +81,7 @@ class _Union(torch.autograd.Function):
         blocks = list(_blocks(attended.indices_RLK))
         plans = [pack(attended.indices_RLK[block], np.diff(attended.offsets)) for block in blocks]
         for block, tiles in zip(blocks, plans, strict=True):
-            if tiles.places:
+            if tiles.positions:
                 _routed_pass(attended, block, tiles, q, sources, out, lse, routed_lse)
         ctx.attended, ctx.blocks, ctx.plans = attended, blocks, plans
         out = out.to(q.dtype)
@@ -105,12 +108,12 @@ class _Union(torch.autograd.Function):
                 grad[:, queries], q[:, queries], k, v, out[:, queries], lse[:, queries], attended.scale
             )
             dq[:, queries] += parts[0]
-            for place, part in zip((2 * span.source, 2 * span.source + 1), parts[1:], strict=True):
-                total = dsources[place]
+            for nth, part in zip((2 * span.source, 2 * span.source + 1), parts[1:], strict=True):
+                total = dsources[nth]
                 if total is not None:
                     total[:, slice(*span.keys)] += part.to(total.device)
         for block, tiles in zip(ctx.blocks, ctx.plans, strict=True):
-            if tiles.places:
+            if tiles.positions:
                 _routed_gradients(attended, block, tiles, grad, q, out, lse, sources, dq, dsources)
         return None, dq.to(q.dtype), *(d if d is None else d.to(q.dtype) for d in dsources)
 
@@ -146,7 +149,7 @@ Block = tuple[slice, slice]
 
 
 def _blocks(indices_RLK: Tensor) -> Iterator[Block]:
-    """Few enough pairs at a time: whole rows where possible, which share no keys anyway."""
+    """Blocks of at most `PAIRS_AT_ONCE` pairs: whole rows where possible, as rows share no keys."""
     R, L, K = indices_RLK.shape
     queries = max(1, min(L, PAIRS_AT_ONCE // max(1, K)))
     rows = max(1, PAIRS_AT_ONCE // max(1, K * L))
@@ -168,8 +171,8 @@ def _routed_pass(
     """Attends to the routed chunks of a block and merges them into `out`, `lse` and `routed_lse`."""
     D = q.shape[-1]
     queries = q[block].reshape(-1, D)
-    tile_out = q.new_empty(tiles.places + 1, D)
-    tile_lse = lse.new_empty(tiles.places + 1)
+    tile_out = q.new_empty(tiles.positions + 1, D)
+    tile_lse = lse.new_empty(tiles.positions + 1)
     tile_out[-1], tile_lse[-1] = 0, -torch.inf  # what slot -1, no pair, reads
     for batch in tiles.batches:
         k, v = _tile_keys(attended, block, batch, sources, q.device)
@@ -177,7 +180,7 @@ def _routed_pass(
         tile_out[batch.first : batch.last] = part.flatten(0, 1)
         tile_lse[batch.first : batch.last] = part_lse.flatten()
 
-    slots = tiles.slots.where(tiles.slots >= 0, tiles.places)
+    slots = tiles.slots.where(tiles.slots >= 0, tiles.positions)
     lses = _rows(tile_lse, slots)
     merged = torch.logaddexp(lse[block].flatten(), lses.logsumexp(dim=-1))
     block_out = out[block].reshape(-1, D) * (lse[block].flatten() - merged).exp()[:, None]
@@ -205,26 +208,25 @@ def _routed_gradients(
     D = q.shape[-1]
     grads, queries, outs = (x[block].reshape(-1, D) for x in (grad, q, out))
     lses = lse[block].flatten()
-    dqueries = q.new_empty(tiles.places + 1, D)
+    dqueries = q.new_empty(tiles.positions + 1, D)
     dqueries[-1] = 0  # what slot -1, no pair, reads
     for batch in tiles.batches:
         k, v = _tile_keys(attended, block, batch, sources, q.device)
-        places = batch.queries
-        through = _rows(grads, places).masked_fill_(~batch.used[..., None], 0)
-        tile_q, tile_out, tile_lse = (_rows(x, places) for x in (queries, outs, lses))
+        through = _rows(grads, batch.queries).masked_fill_(~batch.used[..., None], 0)
+        tile_q, tile_out, tile_lse = (_rows(x, batch.queries) for x in (queries, outs, lses))
         parts = partial_gradients(through, tile_q, k, v, tile_out, tile_lse, attended.scale)
         dqueries[batch.first : batch.last] = parts[0].flatten(0, 1)
         _add_keys(attended, block, batch, parts[1:], dsources[2 * attended.history :])
-    slots = tiles.slots.where(tiles.slots >= 0, tiles.places)
+    slots = tiles.slots.where(tiles.slots >= 0, tiles.positions)
     total = torch.zeros_like(dq[block]).view(-1, D)
     for nth in range(slots.shape[1]):
         total += _rows(dqueries, slots[:, nth])
     dq[block] += total.view(dq[block].shape)
 
 
-def _rows(x: Tensor, places: Tensor) -> Tensor:
-    """x[places] for whole rows of x; `index_select` is many times faster than indexing on a CPU."""
-    return x.index_select(0, places.flatten()).view(*places.shape, *x.shape[1:])
+def _rows(x: Tensor, indices: Tensor) -> Tensor:
+    """x[indices] for whole rows of x; `index_select` is many times faster than indexing on a CPU."""
+    return x.index_select(0, indices.flatten()).view(*indices.shape, *x.shape[1:])
 
 
 def _tile_tokens(
@@ -256,7 +258,7 @@ def _add_keys(
     parts: Sequence[Tensor],
     dhistory: Sequence[Tensor | None],
 ) -> None:
-    """Adds the tiles' gradients to their keys, the n-th tiles of all chunks at once: none twice."""
+    """Adds the tiles' gradients to their keys: the n-th tiles of all chunks at once, so that none collide."""
     nth = _nth_of_run(batch.chunks * (block[0].stop - block[0].start) + batch.rows)
     turns = [(nth == turn).nonzero()[:, 0] for turn in range(int(nth.max()) + 1)]
     for total, part in zip(dhistory, parts, strict=True):
@@ -269,8 +271,8 @@ def _add_keys(
 
 
 def _nth_of_run(keys: Tensor) -> Tensor:
-    """How many equal ones precede each entry of a sequence in which equals stand side by side."""
-    places = torch.arange(len(keys), device=keys.device)
+    """For each entry of a sequence whose equal entries are adjacent, how many equal ones precede it."""
+    numbers = torch.arange(len(keys), device=keys.device)
     begins = torch.ones_like(keys, dtype=torch.bool)
     begins[1:] = keys[1:] != keys[:-1]
-    return places - places.where(begins, 0).cummax(dim=0).values
+    return numbers - numbers.where(begins, 0).cummax(dim=0).values

@@ -1,4 +1,4 @@
-"""The denoising loop: from noise to latents over a flow-matching scheduler, one step at a time.
+"""The denoising loop: from noise to latents with a flow-matching scheduler, one step at a time.
 
 The model predicts velocity, ε - x0, at x = (1 - σ) x0 + σ ε; so x - σ · velocity estimates x0 at any step.
 """

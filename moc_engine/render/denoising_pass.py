@@ -46,7 +46,7 @@ class AttentionContext:
     steering: Steering
 
     @property
-    def past(self) -> ChunkLayout:
+    def history_layout(self) -> ChunkLayout:
         """The chunks of the history."""
         return ChunkLayout([0], [], []) if self.history is None else self.history.layout
 
@@ -69,14 +69,14 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
             rows=rows * k_NHTD.shape[1],
             tokens=context.grid.tokens,
             top_k=context.routing.top_k,
-            history_offsets=context.past.offsets,
+            history_offsets=context.history_layout.offsets,
         ),
     )
     return choose_backend(context.routing.backend, need)
 
 
 class DenoisingPass:
-    """A shot being denoised: its tokens see their own shot in full and what they choose of the history.
+    """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
     Every entry of a batch, of at most `rows`, reads the same history. The first is recorded by `recorder`,
     where there is one, as step `step`. Raises `ValueError` where the steering speaks of a shot not in the
@@ -103,7 +103,7 @@ class DenoisingPass:
         self.backend = backend.name
         self._attention = backend.over_history
         self._angles = angles(context.grid.positions_3T.to(device))
-        rule = eligible(context.past, context.shot, context.steering)
+        rule = eligible(context.history_layout, context.shot, context.steering)
         self._pins = np.flatnonzero(rule.pinned).tolist()
         self._candidates = torch.tensor(rule.candidates).to(device)
         self._boosts = torch.tensor(rule.boosts).to(device) if rule.boosts.any() else None
@@ -117,19 +117,19 @@ class DenoisingPass:
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
-        turned_q, turned_k = (apply_rotary(x, *self._angles) for x in (q, k))
+        rotated_q, rotated_k = (apply_rotary(x, *self._angles) for x in (q, k))
         if self._history is None:
             nothing = v[:, :, :0]
             indices = q.new_empty(*q.shape[:3], 0, dtype=torch.int64)
-            out, mass = self._attention(turned_q, turned_k, v, nothing, nothing, NO_CHUNKS, indices)
+            out, mass = self._attention(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
-        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else turned_q)
+        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
         outs = []
         for first in range(0, len(q), self._history.rows):
             rows = slice(first, first + self._history.rows)
             out, mass = self._attend(
-                self._history, layer, turned_q[rows], turned_k[rows], v[rows], indices[rows]
+                self._history, layer, rotated_q[rows], rotated_k[rows], v[rows], indices[rows]
             )
             outs.append(out)
             if first == 0:
@@ -178,7 +178,7 @@ class DenoisingPass:
 
 
 class PreparedHistory:
-    """A history made ready for one render.
+    """A history prepared for one render: its routing means, and its keys and values on the device.
 
     A small one is rotated once, and laid out for `rows` entries of the batch at a time unless they can
     share it. A large one stays where and as it is, its keys are rotated as they are gathered, and entries
@@ -197,7 +197,7 @@ class PreparedHistory:
         shared: bool,
     ) -> None:
         self.layout = history.layout
-        self.means_NHDC = _means(history, angles, pooling, device)
+        self.means_NHDC = _routing_means(history, angles, pooling, device)
         self._angles = angles(history.positions_3T.to(device))
         self.rotate: Rotate | None = None
         k, v = history.k_NHTD, history.v_NHTD
@@ -208,18 +208,18 @@ class PreparedHistory:
         else:
             self.rows = 1
             self.k_NBHTD, self.v_NBHTD = k[:, None], v[:, None]
-            self.rotate = self._turned
+            self.rotate = self._rotated
 
-    def _turned(self, k: Tensor, tokens: Tensor) -> Tensor:
+    def _rotated(self, k: Tensor, tokens: Tensor) -> Tensor:
         cos, sin = self._angles
         return apply_rotary(k, cos[tokens], sin[tokens])
 
 
-def _means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:
-    """What the router compares with (N, H, D, C).
+def _routing_means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:
+    """The chunk means that the router compares with (N, H, D, C).
 
     Means taken after rotation stand at their take's own time; turning them by where the take begins
-    moves them to their place, for a mean of turned keys is the turned mean of keys.
+    moves them to their position in time: rotation is linear, so it commutes with the mean.
     """
     means = history.means_NHCD.to(device)
     if pooling == "after":

@@ -1,4 +1,4 @@
-"""What a model's layers make of a finished take, token by token, and which tokens attend to which words.
+"""The features of a finished take, token by token, and how much its tokens attend to names.
 
 A take is read once more, alone, as for its memory. Diffusion features tell correspondences without training
 (Tang et al., "Emergent Correspondence from Image Diffusion", NeurIPS 2023), and attention to a word tells
@@ -30,14 +30,14 @@ layer hands on."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-LOOKING: Final = 1 / 3
+NAME_LAYERS: Final = 1 / 3
 """The part of the layers, the first ones, whose attention to words tells where something is: of the embedded
 model's six, the first two did so best in twenty stories."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Features:
-    """Of all tokens of a take, frame by frame, in float32 on the CPU.
+    """The features of all tokens of a take, frame by frame, in float32 on the CPU.
 
     `tokens` (L, E) by layer and kind; `named` (L,) the mean attention, 0–1, that tokens pay to a name.
     """
@@ -64,30 +64,30 @@ def features(
     noisy = torch.lerp(clean, draw_noise(clean.shape, 0), noise) if noise else clean
     attention = _FeaturePass(backbone, clean.shape, wanted)
     timestep = torch.tensor([noise * backbone.scheduler.config.num_train_timesteps], device=backbone.device)
-    glances = _Glances(captions, names or {})
+    name_attention = _NameAttention(captions, names or {})
     layers = list(enumerate(backbone.transformer.blocks))
-    looking = layers[: max(1, round(LOOKING * len(layers)))] if names else []
+    name_layers = layers[: max(1, round(NAME_LAYERS * len(layers)))] if names else []
     with ExitStack() as hooks:
         for nth, block in layers:
             before = block.attn1.register_forward_pre_hook(attention.takes_input(nth), with_kwargs=True)
             hooks.callback(before.remove)
             hooks.callback(block.register_forward_hook(attention.takes_output(nth)).remove)
-        for _, block in looking:
-            before = block.attn2.register_forward_pre_hook(glances.take, with_kwargs=True)
+        for _, block in name_layers:
+            before = block.attn2.register_forward_pre_hook(name_attention.record, with_kwargs=True)
             hooks.callback(before.remove)
         backbone.predict(noisy[None].to(backbone.device), timestep, attention, captions)
-    return Features(tokens=attention.found, named=glances.means())
+    return Features(tokens=attention.found, named=name_attention.means())
 
 
-class _Glances:
-    """Sums up over layers how much tokens attend to the states that stand for names."""
+class _NameAttention:
+    """Averages over layers how much tokens attend to the text states of names."""
 
     def __init__(self, captions: CaptionStates, names: Mapping[str, Sequence[int]]) -> None:
         self._captions = captions
         self._names = names
         self._layers: list[Tensor] = []
 
-    def take(self, attn: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    def record(self, attn: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """Before a layer attends to the captions."""
         hidden = args[0] if args else named["hidden_states"]
         encoder = args[1] if len(args) > 1 else named["encoder_hidden_states"]
@@ -109,7 +109,7 @@ class _Glances:
 
 
 class _FeaturePass:
-    """Full self-attention of one take that keeps what passes by."""
+    """Full self-attention within one take that keeps the wanted features."""
 
     def __init__(
         self, backbone: Backbone, shape: Sequence[int], wanted: Container[tuple[int, Kind]] | None

@@ -1,4 +1,4 @@
-"""Who looks alike in two takes, by the model's own features: portraits to keep beside a take.
+"""Portraits of the cast in a take by the model's own features, to tell whether two takes look alike.
 
 A portrait is the mean of the features of a take's tokens, each as far as it attends to a name in the caption:
 it needs nothing but the backbone. Which layer and noise level tell most, and how well portraits tell looks
@@ -23,7 +23,7 @@ from moc_engine.render.features import Kind, features
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Where features are read: `layer` from 0, at noise level `noise` (0–1)."""
+    """Which features portraits are made of: the layer (from 0), the noise level (0–1), and the kind."""
 
     layer: int
     noise: float
@@ -76,7 +76,7 @@ def portraits(
     cast: Sequence[str],
     reading: Reading | None = None,
 ) -> tuple[Portrait, ...]:
-    """One for each cast member that the caption names, in the order of the cast, if any token attends to it.
+    """A portrait of each cast member that the caption names and some token attends to, in cast order.
 
     Raises `ValueError` for a layer that the model does not have.
     """

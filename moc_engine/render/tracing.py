@@ -96,7 +96,7 @@ def _portraits(
     return Portraits(
         names=tuple(portrait.name for portrait in found),
         vectors=np.stack([portrait.vector.double().numpy() for portrait in found]),
-        shares=np.stack([trace.looked_at(those) for those in weights]),
+        shares=np.stack([trace.attended_by(those) for those in weights]),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a rendered shot attended to, summed up and stored. numpy only.
+"""The routing trace of a rendered shot: what it attended to, summed up and stored. numpy only.
 
 Every query token shares its attention out among context chunks: those of its own shot, those of earlier
 takes (history), and captions where the model has them in the sequence. A trace keeps these shares
@@ -37,9 +37,9 @@ Counts = NDArray[np.uint32]
 FORMAT: Final = "moc-routing-trace"
 VERSION: Final = 1
 EMPTY: Final = " (empty)"
-"""Ends the name of a place where a shot shows nothing."""
+"""Ends the name of a slot where a shot shows nothing."""
 FAINT: Final = 0.005
-"""A share of attention that decides nothing to be seen."""
+"""A share of attention too small to change anything visible."""
 ONE: Final = 65535
 """A share of 1."""
 
@@ -58,7 +58,7 @@ class QueryChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextChunk:
-    """Something that could be attended to.
+    """A chunk that the shot could attend to.
 
     `shot` is its number (-1 for the global caption), `take` the id of an earlier take, `frames` the
     latent frames first:stop within its shot, None for captions.
@@ -73,10 +73,10 @@ class ContextChunk:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Portraits:
-    """Cast members as the model's own features show them, where chunks are no objects.
+    """Portraits of cast members by the model's own features, where chunks are not objects.
 
-    `vectors` (P, E) of length 1, one for each of P `names`, and `shares` (P, C) of the context in what their
-    tokens looked at, each in sum 1.
+    `vectors` (P, E) of length 1, one for each of P `names`; `shares` (P, C) are the shares of attention that
+    their tokens paid to the context chunks, each row in sum 1.
     """
 
     names: tuple[str, ...]
@@ -192,15 +192,15 @@ class RoutingTrace:
         before = sum(-(-other.tokens // self.token_run) for other in self.query[:chunk])
         return before + token // self.token_run
 
-    def looked_at(self, weights: Floats) -> Floats:
-        """The share of each context chunk (C,) for tokens that weigh so much (tokens,), chunk by chunk."""
+    def attended_by(self, weights: Floats) -> Floats:
+        """The share of each context chunk (C,) in the attention of tokens weighted by `weights` (tokens,)."""
         starts = np.cumsum([0, *(chunk.tokens for chunk in self.query)])
         firsts = [starts[chunk] + first for chunk, first, _ in self.token_runs()]
         by_run = np.add.reduceat(weights, firsts) @ (self.token_table / ONE)
         return np.asarray(by_run / by_run.sum())
 
     def by_take(self, shares: Floats, name: str | None = None) -> dict[str, float]:
-        """What each earlier take has of `shares` (C,), or what is called `name` in it, by the take's id."""
+        """Take id -> the part of `shares` (C,) that belongs to it, or to its chunks called `name`."""
         found: dict[str, float] = {}
         for chunk, share in zip(self.context, shares.tolist(), strict=True):
             if chunk.kind == "history" and name in (None, chunk.name):
@@ -411,9 +411,9 @@ class RoutingTrace:
                 raise ValueError("the portraits are not of different names, or not finite")
 
     def _is_laid_out(self, rows: int, columns: int) -> bool:
-        """Whether chunks are frames of so many tokens, or as many places through all frames."""
-        places = rows * columns
-        return len(self.query) == places or all(chunk.tokens == places for chunk in self.query)
+        """Whether chunks are frames of rows × columns tokens, or that many slots through all frames."""
+        slots = rows * columns
+        return len(self.query) == slots or all(chunk.tokens == slots for chunk in self.query)
 
 
 _ARRAYS: Final = ("table", "picks", "token_table")
@@ -453,7 +453,7 @@ def in_units(shares: Floats) -> Units:
 
 
 def _chosen(choices: Sequence[int | None]) -> tuple[int | slice, ...]:
-    """As an index of leading axes: all of those without a choice."""
+    """The choices as an index of leading axes; an axis without a choice is kept whole."""
     return tuple(slice(None) if choice is None else choice for choice in choices)
 
 
@@ -463,7 +463,7 @@ def _narrow(counts: Counts) -> NDArray[Any]:
 
 
 def _planes(array: NDArray[Any]) -> bytes:
-    """The array's bytes, all lowest ones first: like ones side by side, which packs better."""
+    """The array's bytes grouped by significance, lowest first, which compresses better."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return little.reshape(-1, 1).view(np.uint8).T.tobytes()
 
@@ -485,12 +485,12 @@ def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray
 
 
 def _halves(bits: NDArray[Any]) -> Floats:
-    """The 16-bit floats that were stored as whole numbers."""
+    """16-bit floats that were stored as integers."""
     return np.ascontiguousarray(bits, dtype=np.uint16).view(np.float16).astype(np.float64)
 
 
 def _steering(told: Mapping[str, Any]) -> dict[str, Any]:
-    """As it was saved: JSON knows no numbers as keys."""
+    """The steering as it was saved; JSON has only texts as keys."""
     steering = dict(told)
     for name in ("boosts", "boost_chunks"):
         if name in steering:

@@ -1,4 +1,4 @@
-"""Sums up routing while a shot is rendered, and makes its `RoutingTrace`. numpy only.
+"""Records the routing of a shot while it is rendered, and makes its `RoutingTrace`. numpy only.
 
 Shapes: H heads, L query tokens, K routed chunks per query; Q query and C context chunks.
 """
@@ -18,14 +18,14 @@ TABLE_CELLS: Final = 4_000_000
 """A larger table has its groups of steps, then its heads, averaged further: 3 bytes a cell at most."""
 
 SLACK: Final = 1e-2
-"""How far the shares of a query may be from 1 in sum: what half precision loses."""
+"""The largest error in the sum of a query's shares, as half precision causes it."""
 
 TOKEN_CELLS: Final = 4_000_000
 """A larger token map has runs of tokens averaged: 2 bytes a cell at most."""
 
 
 class TraceRecorder:
-    """Takes the shares of attention of each layer and step of one shot; `finish` gives the trace.
+    """Sums up the shares of attention of one shot, layer by layer and step by step; `finish` gives the trace.
 
     The context chunks stand in the order own, history, captions: the columns of `add`'s arguments.
     """
@@ -163,7 +163,7 @@ def _sum_runs(values: Floats, run: NDArray[np.int64], *, axis: int) -> Floats:
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:
-    """How many groups of steps and of heads a table of `cells` each can afford."""
+    """The number of groups of steps and of heads with `cells` each that stay within `TABLE_CELLS`."""
     while layers * heads * groups * cells > TABLE_CELLS and groups * heads > 1:
         if groups > 1:
             groups //= 2

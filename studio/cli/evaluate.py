@@ -94,7 +94,8 @@ def run_scores(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.evaluate import EvaluationPool
     from moc_engine.evaluation.questions import following, motion, pixels, recall
     from moc_engine.machine import cores
-    from studio.store.model_identity import EMBEDDED, identify
+    from moc_engine.model_index import EMBEDDED
+    from studio.store.model_identity import identify
 
     evaluation = _evaluation(args)
     settings = {"model": identify(args.model and str(args.model)), **_settings(evaluation)}

@@ -40,10 +40,11 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.config import SamplerChoice
     from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
     from moc_engine.evaluation.questions.identity import collect, study
+    from moc_engine.model_index import EMBEDDED
     from moc_engine.models.animatic.family import AnimaticFamily
     from moc_engine.models.animatic.model import load
     from moc_engine.models.loading import load_backbone
-    from studio.store.model_identity import EMBEDDED, identify
+    from studio.store.model_identity import identify
 
     try:
         if args.stories == 1:

@@ -160,7 +160,8 @@ def _encoder() -> Check:
 
 
 def _weights() -> Check:
-    from studio.store.model_identity import EMBEDDED, identify
+    from moc_engine.model_index import EMBEDDED
+    from studio.store.model_identity import identify
 
     name = "embedded model"
     files = sorted(EMBEDDED.rglob("*.safetensors")) if EMBEDDED.is_dir() else []

@@ -134,7 +134,7 @@ def _evaluated(
     """Runs the experiments one after the other; yields each key with its results."""
     from moc_engine.evaluation.evaluate import EvaluationPool
     from moc_engine.machine import cores
-    from studio.store.model_identity import EMBEDDED
+    from moc_engine.model_index import EMBEDDED
 
     with _progress(len(experiments)) as step, EvaluationPool(cores()) as pool:
         for key, experiment in experiments.items():

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Final
 
 from moc_engine.errors import TraceError
+from moc_engine.model_index import EMBEDDED
 from moc_engine.trace.drift import Appearance, Drift, Scene, drift_of
 from moc_engine.vocabulary import looks_told
 from studio.domain.project import Project
@@ -18,7 +19,7 @@ from studio.inspect.figures import (
     drift_figure,
 )
 from studio.service.traces import Traces
-from studio.store.model_identity import EMBEDDED, identify
+from studio.store.model_identity import identify
 from studio.store.takes import StoredTake
 
 REMEDY: Final = EMBEDDED.parent / "remedy.json"

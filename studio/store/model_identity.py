@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import moc_engine
 from moc_engine.contract import CancelToken
 from moc_engine.errors import RenderCancelled
-from moc_engine.model_index import read_model_index
+from moc_engine.model_index import EMBEDDED, read_model_index
 from studio.store.file_digests import FileDigests
-
-EMBEDDED: Final = Path(moc_engine.__file__).parent / "models" / "animatic" / "weights"
-"""The folder of the model that comes with the engine."""
 
 ANIMATIC: Final = "animatic"
 """The family that reads captions by the words of `moc_engine.vocabulary`."""

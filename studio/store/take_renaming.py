@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import EngineError
+from moc_engine.model_index import EMBEDDED
 from studio.domain.inputs import INPUTS_VERSION
 from studio.store.documents import inputs_from_json
 from studio.store.legacy_identity import legacy_digest
-from studio.store.model_identity import EMBEDDED, ModelIdentities, family
+from studio.store.model_identity import ModelIdentities, family
 
 Record = dict[str, Any]
 RenameModel = Callable[[str], str]

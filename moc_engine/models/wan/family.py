@@ -22,14 +22,14 @@ TEXT_STATES: Final = 512
 FRAME_RATES: Final = {16: 16.0, 48: 24.0}
 """Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
 
-GLANCE: Final = 32
+PREVIEW_SIDE: Final = 32
 """Latents along the longer side of a preview: 256 pixels where a latent stands for 8."""
 
 
 class WanFamily:
-    """A `WanPipeline`. Its frames are resampled to the size and rate asked for.
+    """The family of a `WanPipeline`. Its frames are resampled to the size and rate asked for.
 
-    A clip is decoded in one go before its first frame is there, since its parts lean on each other.
+    A clip is decoded as a whole before its first frame is returned, as the decoder is causal over time.
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame")
@@ -90,7 +90,7 @@ class WanFamily:
         return predicted_BCFHW
 
     def moments(self, latent_frames: int) -> Sequence[float]:
-        """The first latent stands for one frame, each further one for as many as the codec joins."""
+        """The first latent stands for one frame, each further one for `scale_factor_temporal` frames."""
         joined = self._vae.config.scale_factor_temporal
         return [max(0.0, joined * nth - (joined - 1) / 2) / self._rate for nth in range(latent_frames)]
 
@@ -106,7 +106,7 @@ class WanFamily:
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
         middle = latents_CFHW.shape[1] // 2
         latents_C1HW = latents_CFHW[:, middle : middle + 1]
-        scale = GLANCE / max(latents_C1HW.shape[2:])
+        scale = PREVIEW_SIDE / max(latents_C1HW.shape[2:])
         if scale < 1:
             sides = [max(1, round(side * scale)) for side in latents_C1HW.shape[2:]]
             latents_C1HW = interpolate(latents_C1HW.float(), [*sides], mode="area")
@@ -125,7 +125,7 @@ class WanFamily:
 
 
 def _plain(text: str) -> str:
-    """With single spaces, as captions are read."""
+    """The text with single spaces, as the tokenizer expects it."""
     return " ".join(text.split())
 
 
@@ -136,5 +136,5 @@ def _frame(pixels_3HW: Tensor) -> Frame:
 
 def _resized(frame: Frame, size: tuple[int, int]) -> Frame:
     shrinking = frame.shape[1] > size[0]
-    way = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(frame, size, interpolation=way), dtype=np.uint8)
+    method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, size, interpolation=method), dtype=np.uint8)

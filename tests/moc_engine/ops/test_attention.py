@@ -306,7 +306,7 @@ def test_tiles_hold_every_pair_once(data: st.DataObject, R: int, L: int, K: int)
             assert chunk in indices[row, query % L]
             if batch.used.view(-1)[place]:
                 found[batch.first + place] = query, chunk
-    assert at == tiles.places
+    assert at == tiles.positions
     for query, nth in np.argwhere((indices >= 0).reshape(R * L, K)):
         assert found.pop(int(tiles.slots[query, nth])) == (query, indices.reshape(R * L, K)[query, nth])
     assert not found

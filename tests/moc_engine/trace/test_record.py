@@ -201,13 +201,13 @@ def test_half_a_portrait_is_damage(tmp_path: Path, missing: str) -> None:
 def test_what_tokens_looked_at_is_weighed() -> None:
     trace = small_trace()
     tokens = sum(chunk.tokens for chunk in trace.query)
-    even = trace.looked_at(np.ones(tokens))
+    even = trace.attended_by(np.ones(tokens))
     assert even == pytest.approx(trace.shares(), abs=1e-3)
     chunks = np.repeat(np.arange(len(trace.query)), [chunk.tokens for chunk in trace.query])
-    first = trace.looked_at(3.0 * (chunks == 0))
+    first = trace.attended_by(3.0 * (chunks == 0))
     assert first == pytest.approx(trace.shares(query=0), abs=1e-3)
     runs = replace(trace, token_run=2, token_table=trace.token_table[[at for at, *_ in _runs_of_two(trace)]])
-    assert runs.looked_at(np.ones(tokens)).sum() == pytest.approx(1.0)
+    assert runs.attended_by(np.ones(tokens)).sum() == pytest.approx(1.0)
 
 
 def _runs_of_two(trace: RoutingTrace) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from moc_engine.models.loading import EMBEDDED
+from moc_engine.model_index import EMBEDDED
 from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options, read_options
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from moc_engine.model_index import EMBEDDED
 from moc_engine.trace.record import RoutingTrace
 from studio.cli.main import main
 from studio.exchange.mp4 import recipe_in
-from studio.store.model_identity import EMBEDDED
 from tests.fakes.pictures import read_picture
 
 ROOT = Path(__file__).parents[3]
