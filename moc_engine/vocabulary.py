@@ -48,6 +48,6 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
     return embedded_vocabulary().find_names(captions)
 
 
-def looks_told(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+def described_cast(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
     """The cast members whose look the caption describes or changes: a shape, a colour, something worn."""
-    return embedded_vocabulary().looks_told(caption, cast)
+    return embedded_vocabulary().described_cast(caption, cast)

@@ -63,7 +63,7 @@ class Vocabulary(Protocol):
     def find_names(self, captions: Iterable[str]) -> tuple[str, ...]:
         """Capitalised unknown words in order of appearance: the cast of a storyboard that lists none."""
 
-    def looks_told(self, caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+    def described_cast(self, caption: str, cast: Sequence[str]) -> tuple[str, ...]:
         """The cast members whose look the caption describes or changes."""
 
 

@@ -1,7 +1,7 @@
-"""Whether cast members and sets keep their looks through the film, and where not, why.
+"""Drift of looks: where cast members and sets do not keep their look through the film, and why.
 
-What somebody looked like at the first appearance is what they should look like, until a caption tells another
-look or a change of it. Props are left out: a second kite need not be the first.
+The look at the first appearance is the expected one, until a caption describes another look or a change.
+Props are left out: a second kite need not be the first.
 """
 
 from __future__ import annotations
@@ -16,42 +16,44 @@ from moc_engine.trace.record import Floats, Portraits, RoutingTrace
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sighting:
-    """How a cast member, or a set (it `fills` the picture), looks in one take.
+    """The look of a cast member, or of a set (which `fills_picture`), in one take.
 
-    `drew` is the share of what it took from the past that came from itself in each earlier take, by take;
-    from all of that take where the model knows no parts (`part` is false): it cannot be steered alone then.
+    `sources` are shares, by earlier take, of the attention that it paid to all earlier takes: to itself in
+    that take, or to all of that take where the model knows no parts (`part` is false) and it cannot be
+    steered alone.
     """
 
     name: str
-    fills: bool
+    fills_picture: bool
     part: bool = True
     look: Floats
-    drew: Mapping[str, float]
+    sources: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """A shot of the film as it shows: its index and take, what its trace saw, and whose looks its caption
-    tells. Looks that lie `visible` apart look different. Features are those of one `model`, and cannot be
-    held against another's.
+class ShotSightings:
+    """What the take of one shot shows, by its trace.
+
+    `described` are the names whose looks its caption describes. Looks that are `visible` apart look
+    different. Features are those of one `model`, and cannot be compared with another model's.
     """
 
     index: int
     take: str
     visible: float
     seen: tuple[Sighting, ...]
-    told: frozenset[str]
+    described: frozenset[str]
     model: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
-    """Somebody or something in one shot.
+    """A cast member or set in one shot.
 
-    `distance` is how far its look is from what it should be, in units of what one sees at a glance (1 and
-    more looks different), None at an appearance that decides the look. `anchor` is the index of the shot that
-    decides it, `share` what it drew from there of all it drew from the past; None where it cannot have.
-    `part` as in `Sighting`.
+    `distance` is that of its look from the expected one, in units of a visible difference (from 1 on it looks
+    different); None at an appearance that determines the look. `anchor` is the index of the shot that
+    determines it, `share` the share of the attention to earlier takes that went there, None where it could
+    not. `part` as in `Sighting`.
     """
 
     index: int
@@ -74,49 +76,54 @@ class Drift:
     appearances: tuple[Appearance, ...]
 
     def misleading(self, seen: Appearance) -> tuple[int, ...]:
-        """The indices of the earlier appearances that do not decide the look of one, each once.
+        """The indices of the earlier appearances that do not determine the look of this one, each once.
 
-        To remember the deciding one alone, with these banned and it pinned, is what mends a look that
-        drifted; how often, `moc-studio eval remedy` measures.
+        Banning these and pinning the one that does corrects a look that drifted; `moc-studio eval remedy`
+        measures how often.
         """
         (right,) = {other.take for other in self.appearances if other.index == seen.anchor}
         earlier = (other for other in self.appearances if other.index < seen.index)
-        return tuple(other.index for other in earlier if other.take != right)  # a split take stands twice
+        # both halves of a split shot have the same take
+        return tuple(other.index for other in earlier if other.take != right)
 
 
 def sightings(trace: RoutingTrace, cast: Sequence[str]) -> tuple[Sighting, ...]:
-    """Whom and what of a cast and its sets a trace saw, each once; none where it says nothing of looks."""
+    """The cast members and sets in a trace, each once; none where the trace has no looks or portraits."""
     if trace.portraits is not None:
         return tuple(_portrayed(trace, trace.portraits))
     found: dict[tuple[bool, str], Sighting] = {}
     for query, chunk in enumerate(trace.query):
-        look, fills = None if trace.looks is None else trace.looks[query], _fills(trace, query)
-        if look is None or np.isnan(look).any() or not (fills or chunk.name in cast):
+        look = None if trace.looks is None else trace.looks[query]
+        fills_picture = _fills_picture(trace, query)
+        if look is None or np.isnan(look).any() or not (fills_picture or chunk.name in cast):
             continue
-        drew = _drew(trace, trace.shares(query=query), chunk.name)
-        found.setdefault((fills, chunk.name), Sighting(name=chunk.name, fills=fills, look=look, drew=drew))
+        sources = _sources(trace, trace.shares(query=query), chunk.name)
+        found.setdefault(
+            (fills_picture, chunk.name),
+            Sighting(name=chunk.name, fills_picture=fills_picture, look=look, sources=sources),
+        )
     return tuple(found.values())
 
 
-def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
+def drift_of(shots: Sequence[ShotSightings]) -> tuple[Drift, ...]:
     """One entry per cast member or set that appears twice or more, in the order of first appearance."""
-    anchors: dict[tuple[bool, str], tuple[Scene, Sighting]] = {}
+    anchors: dict[tuple[bool, str], tuple[ShotSightings, Sighting]] = {}
     found: dict[tuple[bool, str], list[Appearance]] = {}
-    for scene in scenes:
-        for seen in scene.seen:
-            key = seen.fills, seen.name
+    for shot in shots:
+        for seen in shot.seen:
+            key = seen.fills_picture, seen.name
             known = anchors.get(key)
-            anew = known is None or (seen.name in scene.told and not seen.fills)
-            if known is None or anew or not _comparable(scene, seen, *known):
-                anchors[key] = scene, seen
+            anew = known is None or (seen.name in shot.described and not seen.fills_picture)
+            if known is None or anew or not _comparable(shot, seen, *known):
+                anchors[key] = shot, seen
                 distance, share = None, None
             else:
-                distance = float(np.linalg.norm(seen.look - known[1].look)) / scene.visible
-                share = seen.drew.get(known[0].take)
+                distance = float(np.linalg.norm(seen.look - known[1].look)) / shot.visible
+                share = seen.sources.get(known[0].take)
             found.setdefault(key, []).append(
                 Appearance(
-                    index=scene.index,
-                    take=scene.take,
+                    index=shot.index,
+                    take=shot.take,
                     distance=distance,
                     anchor=anchors[key][0].index,
                     share=share,
@@ -130,13 +137,13 @@ def drift_of(scenes: Sequence[Scene]) -> tuple[Drift, ...]:
     )
 
 
-def _comparable(scene: Scene, seen: Sighting, known: Scene, before: Sighting) -> bool:
-    """Whether two looks are told in the same terms."""
-    same_terms = (seen.part and before.part) or scene.model == known.model
+def _comparable(shot: ShotSightings, seen: Sighting, known: ShotSightings, before: Sighting) -> bool:
+    """Whether two looks are vectors of the same kind."""
+    same_terms = (seen.part and before.part) or shot.model == known.model
     return same_terms and seen.look.shape == before.look.shape
 
 
-def _fills(trace: RoutingTrace, query: int) -> bool:
+def _fills_picture(trace: RoutingTrace, query: int) -> bool:
     """Whether a chunk fills the picture, as a set does."""
     return trace.boxes is not None and bool((trace.boxes[:, query] == (0.0, 0.0, 1.0, 1.0)).all())
 
@@ -144,10 +151,12 @@ def _fills(trace: RoutingTrace, query: int) -> bool:
 def _portrayed(trace: RoutingTrace, portraits: Portraits) -> Iterator[Sighting]:
     """Sightings by portraits, whose distance is Euclidean: √2 times the root of the cosine distance."""
     for name, vector, shares in zip(portraits.names, portraits.vectors, portraits.shares, strict=True):
-        yield Sighting(name=name, fills=False, part=False, look=vector, drew=_drew(trace, shares))
+        yield Sighting(
+            name=name, fills_picture=False, part=False, look=vector, sources=_sources(trace, shares)
+        )
 
 
-def _drew(trace: RoutingTrace, shares: Floats, name: str | None = None) -> dict[str, float]:
-    """What each earlier take, or what is called `name` in it, gave of all that the past gave."""
+def _sources(trace: RoutingTrace, shares: Floats, name: str | None = None) -> dict[str, float]:
+    """Take id -> its share, or that of its chunks called `name`, in the attention to all earlier takes."""
     total = sum(trace.by_take(shares).values())
     return {take: share / total if total else 0.0 for take, share in trace.by_take(shares, name).items()}

@@ -9,8 +9,8 @@ from typing import Final
 
 from moc_engine.errors import TraceError
 from moc_engine.model_index import EMBEDDED
-from moc_engine.trace.drift import Appearance, Drift, Scene, drift_of
-from moc_engine.vocabulary import looks_told
+from moc_engine.trace.drift import Appearance, Drift, ShotSightings, drift_of
+from moc_engine.vocabulary import described_cast
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot
 from studio.inspect.consistency import reason
@@ -75,14 +75,14 @@ class Consistency:
                 unseen += 1
                 continue
             unseen += not seen
-            told = frozenset(looks_told(take.caption, take.inputs.cast))
+            described = frozenset(described_cast(take.caption, take.inputs.cast))
             scenes.append(
-                Scene(
+                ShotSightings(
                     index=index,
                     take=take.id,
                     visible=visible,
                     seen=seen,
-                    told=told,
+                    described=described,
                     model=take.inputs.model,
                 )
             )

@@ -1,4 +1,4 @@
-from moc_engine.vocabulary import find_names, looks_told, nearest_word, unknown_words, words
+from moc_engine.vocabulary import described_cast, find_names, nearest_word, unknown_words, words
 
 
 def test_unknown_words_come_with_their_places() -> None:
@@ -47,4 +47,4 @@ def test_whose_looks_a_caption_tells() -> None:
         "Mira is red and Otto waves": ("Mira",),
         "Mira holding a red kite puts on a crown": ("Mira",),
     }
-    assert {caption: looks_told(caption, cast) for caption in told} == told
+    assert {caption: described_cast(caption, cast) for caption in told} == told

@@ -18,9 +18,9 @@ from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResu
 from moc_engine.evaluation.generation.leave_one_out import noise_seed
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.models.animatic.world import Story
-from moc_engine.trace.drift import Appearance, Drift, Scene, drift_of, sightings
+from moc_engine.trace.drift import Appearance, Drift, ShotSightings, drift_of, sightings
 from moc_engine.trace.record import RoutingTrace
-from moc_engine.vocabulary import looks_told
+from moc_engine.vocabulary import described_cast
 
 FRAME_SIZE: Final = (96, 54)
 """Looks are read from latents, so frames can be small."""
@@ -43,7 +43,7 @@ class _RenderedShot:
     """A rendered shot."""
 
     request: RenderRequest
-    scene: Scene
+    scene: ShotSightings
 
 
 def measure(
@@ -131,14 +131,14 @@ def _corrected(renderer: Renderer, shots: list[_RenderedShot], drift: Drift, see
     return False  # it is no longer in the shot
 
 
-def _scene(request: RenderRequest, result: RenderResult) -> Scene:
+def _scene(request: RenderRequest, result: RenderResult) -> ShotSightings:
     trace = RoutingTrace.load(result.trace)
-    return Scene(
+    return ShotSightings(
         index=request.shot,
         take=str(request.shot),
         visible=trace.visible,
         seen=sightings(trace, request.cast),
-        told=frozenset(looks_told(request.caption, request.cast)),
+        described=frozenset(described_cast(request.caption, request.cast)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The words the embedded model knows: for underlining what it does not, and for finding names."""
+"""The vocabulary of the animatic model: known and unknown words, and names in captions. No torch."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from moc_engine.models.animatic.lexicon import KINDS
 from moc_engine.models.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
 
 WORDS = canonical_words()
-"""What the tokenizer holds besides its special tokens."""
+"""The words of the tokenizer, without its special tokens."""
 
 CHARACTERS_PER_SHOT = len(CHARACTER_SLOTS)
 """How many characters one shot can show."""
 
 LONGEST_NAME = 40
-"""Longer capitalised words are taken for something else than names."""
+"""Longer capitalised words are not taken for names."""
 
 
 def words() -> dict[str, dict[str, tuple[str, ...]]]:
-    """kind -> canonical word -> every word and phrase folded into it."""
+    """kind -> canonical word -> every word and phrase that means it."""
     return {kind: dict(entries) for kind, entries in KINDS.items()}
 
 
 def unknown_words(caption: str, cast: Sequence[str] = ()) -> list[tuple[str, int, int]]:
-    """The words the model would not read, each with its start and end in the caption."""
+    """The words that the model does not know, each with its start and end in the caption."""
     return [(w.text, w.start, w.end) for w in read(caption, cast) if w.meaning is None]
 
 
 @lru_cache(maxsize=4096)
 def nearest_word(word: str) -> str | None:
-    """The word the model knows that is written most like `word`, if one is."""
+    """The known word that is spelt most like `word`, if one is similar."""
     close = get_close_matches(word.casefold(), _known(), n=1, cutoff=0.8)
     return close[0] if close else None
 
@@ -45,7 +45,7 @@ def _known() -> tuple[str, ...]:
 
 
 def find_names(captions: Iterable[str]) -> tuple[str, ...]:
-    """Capitalised words that are not known otherwise, in order of appearance: a cast nobody listed.
+    """Capitalised unknown words in order of appearance: the cast of a storyboard that lists none.
 
     At most as many as the model has cast tokens; later ones stay unknown words.
     """
@@ -58,11 +58,11 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
     return tuple(names.values())[:CAST_SIZE]
 
 
-def looks_told(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
-    """Those of the cast of whose looks a caption says something: a shape, a colour, something worn, a change.
+def described_cast(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+    """The cast members whose look a caption describes: a shape, a colour, an accessory, or a change of these.
 
-    A word is about the name before it, up to the sentence's end or a set, or about a name that follows at
-    once; colours that a prop or set follows are that one's.
+    A word describes the name before it, up to the end of the sentence or a set, or a name that follows
+    directly; colours before a prop or set describe that.
     """
     found: dict[str, None] = {}
     subject: str | None = None
@@ -83,7 +83,7 @@ def looks_told(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
 
 
 def _described(words: Sequence[str]) -> str | None:
-    """What a run of shapes and colours, such as "red and blue", leads to."""
+    """The first word after a run of shapes and colours such as "red and blue"."""
     looks = {*KINDS["colour"], *KINDS["shape"]}
     for nth, word in enumerate(words):
         joins = word == "and" and looks.intersection(words[nth + 1 : nth + 2])

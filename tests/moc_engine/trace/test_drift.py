@@ -1,4 +1,4 @@
-"""Drift of hand-made appearances: against the first look, or the last that a caption told."""
+"""Drift of hand-made appearances from the first look, or from the last that a caption described."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from moc_engine.trace.drift import Drift, Scene, drift_of, sightings
+from moc_engine.trace.drift import Drift, ShotSightings, drift_of, sightings
 from moc_engine.trace.record import EMPTY, Portraits, QueryChunk
 from tests.fakes.traces import OWN, made, seen
 
@@ -16,8 +16,8 @@ CAST = ("Mira", "Otto")
 SOURCES = ("Mira", "Otto", "beach")
 
 
-def shot(index: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | None) -> Scene:
-    """A shot that shows these looks; each part drew 30% of its past from Mira in shot 1, 70% from Otto."""
+def shot(index: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | None) -> ShotSightings:
+    """A shot with these looks; each part attends to earlier takes: 30% to Mira in shot 1, 70% to Otto."""
     names = tuple(looks)
     query = [QueryChunk(name=name, frames=(0, 6), tokens=1) for name in names]
     context = [seen(name, 0) for name in SOURCES]
@@ -35,12 +35,12 @@ def shot(index: int, told: tuple[str, ...] = (), **looks: tuple[float, float] | 
         moments=(0.5,),
         boxes=boxes,
     )
-    return Scene(
+    return ShotSightings(
         index=index,
         take=f"take-{index}",
         visible=0.5,
         seen=sightings(trace, CAST),
-        told=frozenset(told),
+        described=frozenset(told),
     )
 
 
@@ -106,7 +106,7 @@ def test_a_cast_member_called_like_a_set_is_not_the_set() -> None:
         np.ones((1, 1, 1, 2, 1)), query=[body, body], context=[OWN], looks=looks, moments=(0.5,), boxes=boxes
     )
     seen = sightings(trace, ("beach",))
-    assert [(one.fills, tuple(one.look)) for one in seen] == [(True, (0.0, 0.0)), (False, (5.0, 5.0))]
+    assert [(one.fills_picture, tuple(one.look)) for one in seen] == [(True, (0.0, 0.0)), (False, (5.0, 5.0))]
 
 
 def test_who_is_there_twice_is_seen_once() -> None:
@@ -123,14 +123,18 @@ def test_the_other_half_of_a_split_take_misleads_nobody() -> None:
     assert drift.misleading(drift.appearances[2]) == ()
 
 
-def portrayed(index: int, model: str, vector: tuple[float, float], drew: tuple[float, float]) -> Scene:
-    """A shot in which a model's own features see Mira, who drew so much from shots 1 and 2."""
+def portrayed(
+    index: int, model: str, vector: tuple[float, float], sources: tuple[float, float]
+) -> ShotSightings:
+    """A shot in which a model's own features see Mira, who attends this much to shots 1 and 2."""
     frame = QueryChunk(name="frame 1", frames=(0, 1), tokens=1)
     context = [OWN, seen("frame 1", 0), seen("frame 1", 1)]
-    told = Portraits(names=("Mira",), vectors=np.array([vector]), shares=np.array([[0.5, *drew]]))
+    told = Portraits(names=("Mira",), vectors=np.array([vector]), shares=np.array([[0.5, *sources]]))
     trace = made(np.full((1, 1, 1, 1, 3), 1 / 3), query=[frame], context=context, portraits=told)
     found = sightings(trace, CAST)
-    return Scene(index=index, take=f"take-{index}", visible=0.5, seen=found, told=frozenset(), model=model)
+    return ShotSightings(
+        index=index, take=f"take-{index}", visible=0.5, seen=found, described=frozenset(), model=model
+    )
 
 
 def test_portraits_are_held_against_those_of_the_same_model() -> None:

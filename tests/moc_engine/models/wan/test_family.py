@@ -136,4 +136,4 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     assert np.linalg.norm(trace.portraits.vectors, axis=1) == pytest.approx(1.0, abs=1e-3)
     assert trace.portraits.shares.sum() == pytest.approx(1.0, abs=1e-3)
     (fox,) = sightings(trace, ("fox", "owl"))
-    assert (fox.name, fox.part, fox.drew) == ("fox", False, {"a fox": pytest.approx(1.0)})
+    assert (fox.name, fox.part, fox.sources) == ("fox", False, {"a fox": pytest.approx(1.0)})
