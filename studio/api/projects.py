@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -16,6 +16,9 @@ from studio.domain.storyboard import Storyboard
 from studio.service.queue import ProjectStatus
 from studio.service.state import ProjectState
 from studio.service.studio import Service
+
+UPLOADS: Final = ("/api/projects/bundle", "/api/projects/film")
+"""Routes whose bodies are files, which may be large."""
 
 
 def project_routes(service: Service) -> APIRouter:

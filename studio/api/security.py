@@ -1,4 +1,4 @@
-"""Who may talk to the studio, and what a page may do: checks on requests, headers on answers."""
+"""Access control: checks of hosts, origins and passwords; security headers of answers."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def check_host(host: str, login: Login | None) -> None:
     """Raises `WrongUse` for an address that other machines can reach, if there is no password."""
     if login is None and not is_loopback(host):
         raise WrongUse(
-            f"--host {host} lets others in: give them a password with --auth USER:PASSWORD "
-            "(or in MOC_STUDIO_AUTH), or leave --host out"
+            f"--host {host} can be reached from other machines: set a password with --auth USER:PASSWORD "
+            "or MOC_STUDIO_AUTH, or leave --host out"
         )
 
 
@@ -153,7 +153,7 @@ def _with_headers(send: Send, scripts: InlineScripts) -> Send:
         elif start is not None and message["type"] == "http.response.body":
             page.extend(message.get("body", b""))
             if len(page) > _HTML_CAP:
-                raise RuntimeError("a page is larger than any of ours")
+                raise RuntimeError("page: larger than any of the studio's")
             if message.get("more_body", False):
                 return
             headers = MutableHeaders(scope=start)
@@ -187,12 +187,13 @@ def _policy(hashes: Iterable[str]) -> str:
 
 
 def _name(host: str) -> str:
-    """ "[::1]:7860" -> "::1"; "localhost:7860" -> "localhost"; "" for what is no name."""
+    """The name without its port: "[::1]:7860" -> "::1". "" if it is invalid."""
     match = _HOST.fullmatch(host)
     return "" if match is None else (match[1] or match[2]).lower().rstrip(".")
 
 
 def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:

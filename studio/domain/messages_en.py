@@ -63,6 +63,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "file-in-the-way": "{path} cannot be a folder: a file is in the way",
     "file-not-found": "that file is not there any more",
     "file-too-large": "{path} cannot be written: a file would be larger than is allowed here",
+    "film-unreadable": "the film cannot be read as MP4",
     "folder-not-a-film": "{path} is not the record of a film",
     "folder-unreadable": "{path} cannot be read: {cause}",
     "folder-version": "{path} was written by another version of the program",

@@ -1,4 +1,4 @@
-"""The models that projects name: their identities, and which shots are outdated by them."""
+"""The models of projects: their identities, and the shot statuses that depend on them."""
 
 from __future__ import annotations
 

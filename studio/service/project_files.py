@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from moc_engine.files import scratch_folder
 from studio.domain.cut import cut_of
-from studio.domain.errors import BadBundle, BadStoryboard, NotThere
+from studio.domain.errors import BadBundle, BadRecipe, BadStoryboard, DamagedClip, NotThere
 from studio.domain.file_names import slug
 from studio.domain.messages import message
 from studio.domain.project import Project
@@ -130,11 +130,14 @@ class ProjectFiles:
         return name
 
     def import_film(self, film: Path) -> str:
-        """Makes a project of the recipe in a film; returns its id. Raises `BadRecipe` and `DamagedClip`.
+        """Makes a project of the recipe in a film; returns its id. Raises `BadRecipe`.
 
         Takes of the film that this studio has, in any project, stand for their shots again.
         """
-        project = read_recipe(recipe_in(film)).project
+        try:
+            project = read_recipe(recipe_in(film)).project
+        except DamagedClip as error:
+            raise BadRecipe(message("film-unreadable")) from error
         with self._database.write() as session:
             known = {take: takes.find_take(session, take) for take in project.chosen.values()}
             chosen = {shot: take for shot, take in project.chosen.items() if known[take] is not None}

@@ -1,4 +1,4 @@
-"""Makes the states of projects that views show, and keeps the latest at hand."""
+"""Builds the states of projects that views show, and caches the latest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Projects as wholes: the list of them, making, copying, the bin."""
+"""The list of projects; creating, importing, copying and binning them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue as people and the supervisor see it: its jobs, their order, pausing, cancelling."""
+"""The render queue for views and the supervisor: its jobs, their order, pausing, cancelling."""
 
 from __future__ import annotations
 

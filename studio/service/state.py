@@ -1,4 +1,4 @@
-"""What a view shows of a project, as plain data: every time in seconds, every index counted from 0."""
+"""The states of projects and jobs that views show: times in seconds, indices from 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from studio.store.takes import StoredTake
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownSpan:
-    """A word that the model would not read, at start:stop of a text, and a known one like it."""
+    """A word that the model does not know, at start:stop of a text, and a similar known one."""
 
     start: int
     stop: int
@@ -49,7 +49,7 @@ class TakeState:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotState:
-    """A shot on the timeline. `begins` is when it begins in the cut, in which skipped shots take no time."""
+    """A shot on the timeline. `begins` is its start in the cut, which leaves skipped shots out."""
 
     id: str
     caption: str
@@ -75,7 +75,7 @@ class ShotState:
 
 @dataclass(frozen=True, kw_only=True)
 class CastState:
-    """A cast member, and the words of the look that the model would not read."""
+    """A cast member, and the words of the look that the model does not know."""
 
     name: str
     look: str | None
@@ -138,7 +138,7 @@ def project_state(
     *,
     knows_words: bool,
 ) -> ProjectState:
-    """Everything the timeline shows. `knows_words`: the model reads known words alone."""
+    """The state of a project. `knows_words`: the model knows a fixed vocabulary."""
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if knows_words else {}
     rates = measured(takes.values())
@@ -198,13 +198,13 @@ def project_state(
 
 
 def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]]) -> str:
-    """Changes whenever anything of the project does that is shown."""
+    """A value that changes whenever something of the project that is shown changes."""
     shown = stored.revision, sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
     return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
 
 
 def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
-    """The words of a text that the model would not read, as somebody types it."""
+    """The words of a text that the model does not know."""
     if not text.strip():
         return ()
     board = Storyboard(title="text", cast=project.board.cast, style=text)
@@ -212,7 +212,7 @@ def unknown_spans(project: Project, text: str) -> tuple[UnknownSpan, ...]:
 
 
 def expected(rates: Rates, status: ShotStatus) -> float:
-    """How many seconds a shot's render should take."""
+    """The expected seconds of a shot's render."""
     return rates.seconds(status.inputs)
 
 
@@ -225,7 +225,7 @@ def job_states(jobs: Sequence[Job], projects: Mapping[str | None, Project]) -> t
 
 
 _ENDED = 20
-"""How many jobs that ended are shown."""
+"""Ended jobs that are shown."""
 
 
 def job_state(job: Job, project: Project | None) -> JobState:

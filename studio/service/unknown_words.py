@@ -1,4 +1,4 @@
-"""Finds the words that the embedded model would not read, so that none is dropped silently."""
+"""Finds the words that the embedded model does not know: none is dropped silently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UnknownWord:
 
 
 def find_unknown_words(board: Storyboard) -> Iterator[UnknownWord]:
-    """Those of the style, of the looks and of every shot that is not skipped."""
+    """The unknown words of the style, the looks and the shots that are not skipped."""
     for field, text in _texts(board):
         for word, start, end in unknown_words(text, board.names):
             meant = nearest_word(word)

@@ -1,4 +1,4 @@
-"""The web process: routes, the page, and the worker beside them. Never imports torch.
+"""The web application: the routes and the page behind one guard. Never imports torch.
 
 service ─► routes (/api) ─┐
 views ─► Gradio (/) ──────┼─► FastAPI ─► Guard ─► uvicorn
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Scope
 from studio import __version__
 from studio.api.error_answers import answer_errors
 from studio.api.inline_scripts import InlineScripts
+from studio.api.projects import UPLOADS
 from studio.api.routes import routes
 from studio.api.security import Guard, Login
 from studio.service.studio import Service
@@ -29,11 +30,11 @@ from studio.service.studio import Service
 ASSETS: Final = "/studio-assets"
 _HERE: Final = Path(__file__).parents[1]
 STATIC: Final = _HERE / "static" if (_HERE / "static").is_dir() else _HERE.parent / "static"
-"""Among the packages where they were installed, beside them in a clone."""
+"""In the package if it was installed, beside it in a clone."""
 
 
-class _Fresh(StaticFiles):
-    """Files that a browser asks for anew each time, and gets only if they changed."""
+class _Revalidated(StaticFiles):
+    """Static files that browsers ask for each time, and download only if they changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -42,7 +43,7 @@ class _Fresh(StaticFiles):
 
 
 class Companion(Protocol):
-    """What runs beside the application for as long as it does, such as the worker's supervisor."""
+    """Something that starts and stops with the application, such as the worker's supervisor."""
 
     def start(self) -> None: ...
 
@@ -56,7 +57,7 @@ def make_app(
     hosts: Collection[str] = (),
     login: Login | None = None,
 ) -> ASGIApp:
-    """The whole studio as one ASGI application; `supervisor` runs as long as it does."""
+    """The studio as one ASGI application. `supervisor` is started and stopped with it."""
     import gradio as gr
 
     from studio.web.window import BLOCKS, page_template, window
@@ -72,20 +73,20 @@ def make_app(
                 supervisor.stop()
 
     app = FastAPI(title="MoC Studio", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
-    app.openapi_version = "3.0.3"  # what the bundled page of routes reads
+    app.openapi_version = "3.0.3"  # the version that the bundled Swagger page reads
     app.include_router(routes(service))
     docs = _document(app)
     answer_errors(app)
-    _offer_plotly(app)
-    app.mount(ASSETS, _Fresh(directory=STATIC))
+    _serve_plotly(app)
+    app.mount(ASSETS, _Revalidated(directory=STATIC))
     options: dict[str, Any] = BLOCKS
     app = gr.mount_gradio_app(app, window(service), path="/", **options)
     scripts = InlineScripts((page_template(), docs))
-    return Guard(app, hosts, login, scripts=scripts, uploads=("/api/projects/bundle",))
+    return Guard(app, hosts, login, scripts=scripts, uploads=UPLOADS)
 
 
-def _offer_plotly(app: FastAPI) -> None:
-    """The plotly.js inside the package `plotly`, so that figures are made for the version that draws them."""
+def _serve_plotly(app: FastAPI) -> None:
+    """Serves the plotly.js of the package `plotly`, whose version made the figures."""
     spec = find_spec("plotly")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -97,7 +98,7 @@ def _offer_plotly(app: FastAPI) -> None:
 
 
 def _document(app: FastAPI) -> str:
-    """Adds the page of all routes at /docs, which loads nothing from other sites; returns its HTML."""
+    """Adds Swagger's page at /docs, which loads nothing from other sites; returns its HTML."""
     import swagger_ui_bundle
 
     app.mount(f"{ASSETS}/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))

@@ -1,5 +1,4 @@
-"""Components of ours: empty elements that our ES modules fill. Their templates are constant: no text of a
-person's ever enters one."""
+"""Gradio components that our ES modules fill. Their templates are constants: they never hold user text."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ _MODULES: Final = "/studio-assets/js"
 
 
 def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
-    """A place on the page, filled by the function `mount` of a module, which talks to /api itself.
+    """An element that the function `mount` of an ES module fills. The module calls /api itself.
 
-    What is `hidden` at first, behind a tab, is loaded when it is first looked at.
+    A module that is `hidden` behind a tab is loaded when the tab is first shown.
     """
     place = 'element.querySelector(".studio-panel")'
     load = f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))'
@@ -27,7 +26,7 @@ def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
 
 
 def link() -> gr.HTML:
-    """Tells Python which project the page shows and at which revision; and what changed of its film."""
+    """Tells Python which project and revision the page shows, and which form values changed."""
     tell = "(value) => { props.value = value; if (value.changed.length) trigger('input'); }"
     return gr.HTML(
         value={"project": "", "revision": -1, "film": {}, "changed": []},

@@ -1,4 +1,4 @@
-"""The forms beside the player: the film, its cast, its settings. Each field is an edit of its own."""
+"""The forms beside the player: film, cast and settings. Each field is saved as an edit of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Link = dict[str, Any]
 
 
 class Forms:
-    """The forms, and how they follow the project that `link` names."""
+    """The forms, which show the project that `link` names."""
 
     def __init__(self, service: Service, link: gr.HTML) -> None:
         self._service = service
@@ -51,7 +51,7 @@ class Forms:
                 "style",
                 gr.Textbox(
                     label="Style",
-                    info="every shot inherits it",
+                    info="Added to the caption of every shot",
                     placeholder="warm evening light",
                     lines=2,
                     elem_id="form-style",
@@ -73,7 +73,7 @@ class Forms:
         with gr.Accordion("Cast", open=True, elem_classes="form"):
             cast = gr.Textbox(
                 label="Name: look",
-                info="one a line; a look left out is decided by the first appearance",
+                info="One per line. Without a look, the first shot of the character decides it.",
                 placeholder="Mira: a red round creature with a top hat\nOtto",
                 lines=4,
                 max_lines=10,
@@ -82,15 +82,19 @@ class Forms:
             self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
 
         with gr.Accordion("Settings", open=False, elem_classes="form"):
-            own = "empty: the model's own"
+            own = "Empty: the model's default"
             self._setting(
-                "model", gr.Textbox(label="Model", placeholder="embedded", info="a folder or hub name"), _text
+                "model",
+                gr.Textbox(
+                    label="Model", placeholder="embedded", info="A folder, or a name on the model hub"
+                ),
+                _text,
             )
             self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
             self._setting("guidance", gr.Textbox(label="Guidance", info=own), _number("guidance"))
             self._setting(
                 "top_k",
-                gr.Textbox(label="Chunks of the past per token", info=own),
+                gr.Textbox(label="Chunks per token (top-k)", info=own),
                 _whole("chunks per token"),
             )
             self._setting(
@@ -99,8 +103,8 @@ class Forms:
                     0,
                     1,
                     step=0.05,
-                    label="Re-render from",
-                    info="share of what something in a shot remembers that changed",
+                    label="Re-render threshold",
+                    info="A shot is due when at least this share of what it depends on has changed",
                 ),
                 float,
             )
@@ -108,7 +112,7 @@ class Forms:
                 "looks",
                 gr.Radio(
                     [("in the first shot that names them", "first"), ("in every shot", "every")],
-                    label="Looks are told",
+                    label="Describe looks",
                 ),
                 str,
             )
@@ -136,7 +140,7 @@ class Forms:
         self._field(name, field, edit)
 
     def _field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
-        """A field that is an edit once it is left or confirmed; what is wrong with it is said below it."""
+        """A field that is saved when it is left or confirmed; an error is shown below it."""
         self._fields[name] = field
         message = gr.Markdown(elem_classes="form-error")
         self._messages.append(message)
@@ -156,13 +160,13 @@ class Forms:
             ).then(None, [message, self._saved, self._link], message, js=_SAVED)
 
     def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
-        """Carries the edit of a field out; what hinders it, in words, or nothing.
+        """Applies the edit of a field; returns the error to show, or "".
 
-        What others changed meanwhile is no hindrance as long as it was not this field.
+        If the project was changed meanwhile, but not this field, the edit is applied to the new revision.
         """
         project, base = link["project"], link["revision"]
         if not project:
-            return "⚠ The page was still loading; leave the field once more."
+            return "⚠ The page was still loading: confirm the field again."
         try:
             board = self._service.projects.storyboard(project)
             edit = make(board)
@@ -172,15 +176,13 @@ class Forms:
                 if shown(board)[name] != link["film"][name]:
                     raise
                 self._service.editing.edit(project, edit, self._service.projects.state(project).revision)
-        except BadStoryboard as error:
-            return f"⚠ {error}"
         except StudioError as error:
             return f"⚠ {error}"
         return ""
 
 
 def shown(board: Storyboard) -> dict[str, Any]:
-    """What the fields show of a storyboard, by name; as `film` in the page's link.js has it."""
+    """The values of the fields by name, as `film` in link.js has them."""
     settings = board.settings
     return {
         "title": board.title,
@@ -190,20 +192,20 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "seed": str(board.seed),
         "cast": "\n".join(f"{m.name}: {m.look}" if m.look else m.name for m in board.cast),
         "model": settings.model or "",
-        "steps": _told(settings.steps),
-        "guidance": _told(settings.guidance),
-        "top_k": _told(settings.top_k),
+        "steps": _shown(settings.steps),
+        "guidance": _shown(settings.guidance),
+        "top_k": _shown(settings.top_k),
         "rerender_threshold": settings.rerender_threshold,
         "looks": settings.looks,
     }
 
 
-def _told(number: float | None) -> str:
+def _shown(number: float | None) -> str:
     return "" if number is None else f"{number:g}"
 
 
 def _cast(text: str) -> tuple[CastMember, ...]:
-    """ "Mira: red" on a line of its own is Mira, who looks red."""
+    """Parses lines of the form "name: look"."""
     members = []
     for number, line in enumerate(text.splitlines(), start=1):
         name, _, look = (part.strip() for part in line.partition(":"))

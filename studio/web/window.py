@@ -1,4 +1,4 @@
-"""The window: bar above, forms, player and panels in the middle, timeline below."""
+"""The page: bar at the top, forms, player and panels in the middle, timeline at the bottom."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BLOCKS: Final[dict[str, Any]] = {
     "footer_links": [],
     "ssr_mode": False,
 }
-"""What the page needs when it is mounted."""
+"""Options for mounting the page."""
 
 
 def page_template() -> str:
@@ -48,7 +48,7 @@ def page_template() -> str:
 
 
 def window(service: Service) -> gr.Blocks:
-    """The page."""
+    """The page as Gradio blocks."""
     blocks: gr.Blocks = gr.Blocks(title="MoC Studio", analytics_enabled=False, fill_width=True)
     with blocks:
         shown = link()

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from studio.api.inline_scripts import InlineScripts
+from studio.api.projects import UPLOADS
 from studio.api.security import MOST_BODY, Guard, Login, check_host, parse_login
 from studio.domain.errors import WrongUse
 from studio.service.studio import Service
@@ -272,10 +273,16 @@ def test_a_page_in_pieces_is_sent_whole() -> None:
 def test_a_request_that_is_no_upload_is_small(app: ASGIApp, every_route: list[tuple[str, str]]) -> None:
     """Gradio would write what is sent to it to the system's temporary folder, however much it is."""
     for method, path in every_route:
-        if method in ("POST", "PUT") and path != "/api/projects/bundle":
+        if method in ("POST", "PUT") and path not in UPLOADS:
             answer = ask(app, path, method, headers={"content-length": str(MOST_BODY + 1)})
             assert (path, answer.status) == (path, 413)
             assert_headers(answer)
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_uploads_may_be_large(app: ASGIApp, path: str) -> None:
+    answer = ask(app, path, "POST", body=b"x" * (MOST_BODY + 1))
+    assert (answer.status, answer.text.startswith('{"code":')) == (400, True)
 
 
 @pytest.mark.parametrize("path", ["/api/projects", "/api/projects/import", "/gradio_api/upload"])
@@ -396,7 +403,7 @@ def test_loopback_needs_no_password(host: str) -> None:
     ],
 )
 def test_other_places_need_a_password(host: str) -> None:
-    with pytest.raises(WrongUse, match="give them a password with --auth USER:PASSWORD"):
+    with pytest.raises(WrongUse, match="set a password with --auth USER:PASSWORD"):
         check_host(host, None)
     check_host(host, LOGIN)
 

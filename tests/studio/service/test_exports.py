@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from studio.domain.errors import BadRecipe, DamagedClip
+from studio.domain.errors import BadRecipe
 from studio.store.database import Database
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
@@ -63,6 +63,6 @@ def test_what_is_no_film_of_a_studio_is_refused(tmp_path: Path, database: Databa
     with pytest.raises(BadRecipe, match="carries no recipe"):
         studio.service.files.import_film(clip)
     clip.write_text("title: no film")
-    with pytest.raises(DamagedClip, match="cannot be read as MP4"):
+    with pytest.raises(BadRecipe, match="cannot be read as MP4"):
         studio.service.files.import_film(clip)
     assert studio.service.projects.all() == []
