@@ -44,6 +44,10 @@ _RECORD: Final = "project.json"
 _NAME: Final = re.compile(r"artifacts/([0-9a-f]{64})(\.[a-z0-9]+)")
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 _PIECE: Final = 2**20
+_ADDED_FILES: Final = (".DS_Store", "Thumbs.db", "desktop.ini", ".localized")
+"""Files that file managers put into folders, besides __MACOSX/ and ._NAME."""
+
+_FLOATS: Final = ("F32", "F16", "BF16")
 
 
 def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, Path]) -> None:
@@ -63,14 +67,14 @@ def read_bundle(bundle: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]
     Raises `BadBundle` for whatever is not as `write_bundle` writes it.
     """
     with _told(), zipfile.ZipFile(bundle) as opened:
-        entries = opened.infolist()
+        entries = _named_entries(opened.infolist())
         _check_entries(entries)
-        with opened.open(_RECORD) as stream:
+        with opened.open(entries[_RECORD]) as stream:
             record = json.loads(stream.read(MOST_RECORD + 1))
         if not isinstance(record, dict) or record.pop("version", None) != VERSION:
             raise BadBundle(message("bundle-version"))
         json.dumps(record, ensure_ascii=False, allow_nan=False).encode()  # no text or number JSON has not
-        files = [_unpack(opened, entry, folder) for entry in entries if entry.filename != _RECORD]
+        files = [_unpack(opened, entry, name, folder) for name, entry in entries.items() if name != _RECORD]
     for file in files:
         _check_media(file)
     return record, files
@@ -83,30 +87,52 @@ def _entry(name: str, kind: int) -> zipfile.ZipInfo:
     return entry
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+def _named_entries(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The entries by their names in a bundle, without what a file manager adds when it packs one again: files
+    of its own, entries for folders, and one folder around everything.
+    """
     if len(entries) > MOST_ENTRIES:
         raise BadBundle(message("bundle-too-many-files", most=MOST_ENTRIES))
-    names = [entry.filename for entry in entries]
+    kept = [entry for entry in entries if not _is_file_managers(entry)]
+    names = [entry.filename for entry in kept]
+    around = f"{names[0].partition('/')[0]}/" if names else ""
+    if (
+        _RECORD not in names
+        and f"{around}{_RECORD}" in names
+        and all(name.startswith(around) for name in names)
+    ):
+        names = [name.removeprefix(around) for name in names]
     if len({name.casefold() for name in names}) < len(names):
         raise BadBundle(message("bundle-file-twice"))
-    if _RECORD not in names:
+    return dict(zip(names, kept, strict=True))
+
+
+def _is_file_managers(entry: zipfile.ZipInfo) -> bool:
+    folders, _, name = entry.filename.rpartition("/")
+    if not name:
+        return entry.file_size == 0 and folders.count("/") <= 1
+    return folders.split("/")[0] == "__MACOSX" or name in _ADDED_FILES or name.startswith("._")
+
+
+def _check_entries(entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    if _RECORD not in entries:
         raise BadBundle(message("bundle-no-record", record=_RECORD))
-    for entry in entries:
-        match = _NAME.fullmatch(entry.filename)
-        if entry.filename != _RECORD and (match is None or match[2] not in SUFFIXES):
+    for name, entry in entries.items():
+        match = _NAME.fullmatch(name)
+        if name != _RECORD and (match is None or match[2] not in SUFFIXES):
             raise BadBundle(message("bundle-foreign-file"))
         if entry.flag_bits & 1:
             raise BadBundle(message("bundle-encrypted"))
         if entry.file_size > MOST_RATIO * max(entry.compress_size, 1024):
             raise BadBundle(message("bundle-bomb"))
-        if entry.filename == _RECORD and entry.file_size > MOST_RECORD:
+        if name == _RECORD and entry.file_size > MOST_RECORD:
             raise BadBundle(message("bundle-record-too-large", record=_RECORD))
-    if sum(entry.file_size for entry in entries) > MOST_BYTES:
+    if sum(entry.file_size for entry in entries.values()) > MOST_BYTES:
         raise BadBundle(message("bundle-too-large", most=MOST_BYTES / 2**30))
 
 
-def _unpack(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Path:
-    match = _NAME.fullmatch(entry.filename)
+def _unpack(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, folder: Path) -> Path:
+    match = _NAME.fullmatch(name)
     assert match is not None
     target = folder / f"{match[1]}{match[2]}"
     digest, size = hashlib.sha256(), 0
@@ -129,8 +155,7 @@ def _check_media(file: Path) -> None:
             case ".mp4":
                 check_clip(file)
             case ".safetensors":
-                with safe_open(file, framework="numpy") as tensors:
-                    tensors.keys()
+                _check_latents(file)
             case ".moc":
                 RoutingTrace.load(file)
             case ".jpg":
@@ -146,6 +171,18 @@ def _check_media(file: Path) -> None:
         OSError,
     ) as e:
         raise BadBundle(message("bundle-file-unreadable", kind=file.suffix[1:])) from e
+
+
+def _check_latents(file: Path) -> None:
+    """Raises `ValueError` for a file that does not hold the latents of a take: four axes, finite numbers."""
+    with safe_open(file, framework="numpy") as tensors:
+        if "latents" not in tensors.keys():  # noqa: SIM118 (no mapping)
+            raise ValueError("no latents")
+        part = tensors.get_slice("latents")
+        if part.get_dtype() not in _FLOATS or len(part.get_shape()) != 4 or 0 in part.get_shape():
+            raise ValueError("no latents")
+        if part.get_dtype() != "BF16" and not np.isfinite(tensors.get_tensor("latents")).all():
+            raise ValueError("latents that are no numbers")
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def add_long_story(root: Path, shots: int) -> str:
         folder = Path(name)
         write_clip(folder / "clip.mp4", (90, 120, 60), seconds=1.0, fps=8.0, size=SIZE)
         write_filmstrip(folder / "clip.mp4", folder / "strip.jpg")
-        save_file({"latents": np.zeros(1)}, folder / "latents.safetensors")
+        save_file({"latents": np.zeros((1, 1, 1, 1), np.float32)}, folder / "latents.safetensors")
         files = [
             service.artifacts.put(folder / file) for file in ("clip.mp4", "latents.safetensors", "strip.jpg")
         ]

@@ -57,7 +57,7 @@ class FakeRenderer:
         latents, trace, clip = (
             request.output / name for name in ("latents.safetensors", "trace.moc", "clip.mp4")
         )
-        save_file({"latents": np.array([request.seed])}, latents)
+        save_file({"latents": np.full((1, 1, 1, 1), request.seed, dtype=np.float32)}, latents)
         trace_of(request).save(trace)
         frames = write_clip(
             clip,

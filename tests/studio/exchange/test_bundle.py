@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import save, save_file
 
 from moc_engine.contract import RenderRequest
 from studio.domain.errors import BadBundle
@@ -27,8 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
     write_clip(folder / "a.mp4", (200, 40, 40), seconds=1.0, fps=4.0, size=(64, 64))
     write_filmstrip(folder / "a.mp4", folder / "a.jpg")
-    header = json.dumps({"x": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
-    (folder / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    save_file({"latents": np.zeros((2, 3, 4, 1), dtype=np.float32)}, folder / "a.safetensors")
     request = RenderRequest(
         shot=0,
         caption="x",
@@ -153,6 +153,14 @@ CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "a picture that is text": _media(".jpg", b"<svg onload=alert(1)>"),
     "a trace that is text": _media(".moc", b"PK but no trace"),
     "latents that are a pickle": _media(".safetensors", b"\x80\x04cos\nsystem\n"),
+    "latents of another name": _media(".safetensors", save({"x": np.zeros((1, 1, 1, 1), np.float32)})),
+    "latents of other axes": _media(".safetensors", save({"latents": np.zeros((4,), np.float32)})),
+    "latents that are whole numbers": _media(
+        ".safetensors", save({"latents": np.zeros((1, 1, 1, 1), np.int64)})
+    ),
+    "latents that are no numbers": _media(
+        ".safetensors", save({"latents": np.full((1, 1, 1, 1), np.nan, np.float32)})
+    ),
     "an empty clip": _media(".mp4", b""),
     "a clip that is a picture": _media(
         ".mp4", cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
@@ -192,3 +200,38 @@ def test_a_file_twice(good: Path, tmp_path: Path, recwarn: pytest.WarningsRecord
         made.writestr("Project.json", b"{}")
     with pytest.raises(BadBundle, match="twice"):
         unpacked(good, tmp_path / "out")
+
+
+def _packed_again(good: Path, target: Path, around: str, *added: str) -> Path:
+    """The bundle as a file manager packs it: with entries for folders and files of its own."""
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(target, "w") as made:
+        for folder in {around, f"{around}artifacts/"} - {""}:
+            made.writestr(folder, b"")
+        for name in source.namelist():
+            made.writestr(f"{around}{name}", source.read(name))
+        for name in added:
+            made.writestr(name, b"whatever")
+    return target
+
+
+@pytest.mark.parametrize("around", ["", "An old story/"])
+def test_bundles_that_a_file_manager_packed_again(good: Path, tmp_path: Path, around: str) -> None:
+    added = (
+        f"__MACOSX/{around}._project.json", "__MACOSX/._artifacts", f"{around}.DS_Store",
+        f"{around}artifacts/Thumbs.db", f"{around}desktop.ini", f"{around}artifacts/._x.mp4",
+    )  # fmt: skip
+    again = _packed_again(good, tmp_path / "again.mocz", around, *added)
+    record, files = unpacked(again, tmp_path / "out")
+    assert record == RECORD
+    assert len(files) == 4
+    assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "added", ["../evil.mp4", "x/../../evil.mp4", "other/project.json", "readme.txt", "x/evil.exe"]
+)
+def test_a_folder_around_hides_nothing(good: Path, tmp_path: Path, added: str) -> None:
+    again = _packed_again(good, tmp_path / "again.mocz", "x/", added)
+    with pytest.raises(BadBundle):
+        unpacked(again, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
