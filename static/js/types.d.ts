@@ -72,9 +72,10 @@ type ListedProject = { id: string; title: string; shots: number; changed: number
 
 type Job = {
   id: number;
-  project: string;
+  kind: string;
+  project: string | null;
   title: string;
-  shot: string;
+  shot: string | null;
   index: number | null;
   state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
   reason: string;

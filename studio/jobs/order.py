@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-Kind = Literal["render"]
+Kind = Literal["render", "analysis"]
 """The kinds of jobs that a worker can carry out."""
 
-KINDS: Final[tuple[Kind, ...]] = ("render",)
+KINDS: Final[tuple[Kind, ...]] = ("render", "analysis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,24 @@ class RenderOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnalysisOrder:
+    """Read the files of a model for its identity, by which takes of other weights are told as outdated."""
+
+    kind: ClassVar[Kind] = "analysis"
+    model: str
+    reason: str = "the model's files have not been read yet"
+    seconds: float = 0.0
+
+    @property
+    def shot(self) -> None:
+        return None
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        return self.kind, self.model
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnknownOrder:
     """An order that this version of the program cannot read, with the kind that is stored."""
 
@@ -52,12 +70,16 @@ class UnknownOrder:
         return self.kind, self.shot
 
 
-Order = RenderOrder | UnknownOrder
+KnownOrder = RenderOrder | AnalysisOrder
+Order = KnownOrder | UnknownOrder
 
-_STORED: Final[Mapping[str, TypeAdapter[Any]]] = {"render": TypeAdapter(RenderOrder)}
+_STORED: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "render": TypeAdapter(RenderOrder),
+    "analysis": TypeAdapter(AnalysisOrder),
+}
 
 
-def order_to_json(order: RenderOrder) -> dict[str, Any]:
+def order_to_json(order: KnownOrder) -> dict[str, Any]:
     """The fields of an order that have no column of their own."""
     return {name: value for name, value in asdict(order).items() if name not in ("shot", "reason", "seconds")}
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import Refused
 from studio.domain.messages import message
 from studio.jobs.job import FINISHED, RETRIED, Job
-from studio.jobs.order import RenderOrder, order_to_json
+from studio.jobs.order import KnownOrder, order_to_json
 from studio.jobs.rows import job_of, job_row, order_of
 from studio.store import projects
 from studio.store.clock import database_time
@@ -23,16 +23,21 @@ from studio.store.tables import JobRow, PreviewRow, SettingRow
 _PAUSED: Final = "queue paused"
 
 
-def enqueue(session: Session, project: str, orders: Sequence[RenderOrder]) -> list[int]:
-    """Adds jobs of a project to the end of the queue, in order; returns their ids.
+def enqueue(session: Session, project: str | None, orders: Sequence[KnownOrder]) -> list[int]:
+    """Adds jobs to the end of the queue, in order, of a project or of none; returns their ids.
 
-    An order that waits already gets no second job. Raises `Refused` where the project is in the bin.
+    An order that waits already gets no second job, nor does an analysis that runs. Raises `Refused` where the
+    project is in the bin.
     """
-    projects.refuse_trashed(session, project)
+    if project is not None:
+        projects.refuse_trashed(session, project)
     last, now = _last_position(session), database_time(session)
-    queued = select(JobRow).where(JobRow.project == project, JobRow.state == "queued")
+    queued = select(JobRow).where(
+        JobRow.project.is_(None) if project is None else JobRow.project == project,
+        or_(JobRow.state == "queued", (JobRow.state == "running") & (JobRow.kind == "analysis")),
+    )
     waiting = {order_of(row).wish for row in session.scalars(queued)}
-    wanted: dict[tuple[object, ...], RenderOrder] = {}
+    wanted: dict[tuple[object, ...], KnownOrder] = {}
     for order in orders:
         wanted.setdefault(order.wish, order)
     rows = [

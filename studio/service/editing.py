@@ -12,6 +12,7 @@ from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
 from studio.domain.replacement import ReplaceStoryboard
 from studio.domain.storyboard import Storyboard
+from studio.jobs import queue
 from studio.service.models import Models
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState, UnknownSpan, unknown_spans
@@ -98,6 +99,8 @@ class Editing:
             change(session, known)
             stored, statuses = self._choose_earlier_takes(session, project, before, known)
             strips = takes.strips_of(session, project)
+            if stored.project.board.settings.model != before.board.settings.model:
+                queue.enqueue(session, None, self._models.unread(stored.project))
         return self._states.make(stored, known, strips, statuses)
 
     def _choose_earlier_takes(

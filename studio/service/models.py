@@ -14,6 +14,7 @@ from studio.domain.planner import (
     with_existing_takes,
 )
 from studio.domain.project import Project
+from studio.jobs.order import AnalysisOrder
 from studio.store.casting import with_inferred_cast
 from studio.store.model_identity import ANIMATIC, ModelIdentities, family
 from studio.store.takes import StoredTake
@@ -36,7 +37,7 @@ class Models:
     def of(self, project: Project) -> Model:
         """The project's model. Its name is its identity if it is missing, or too large to be read here.
 
-        The worker reads the files of a large model before it renders.
+        A job reads the files of a large model (`unread`), or the first render does.
         """
         name = project.board.settings.model
         try:
@@ -44,6 +45,15 @@ class Models:
             return Model(identity=identity, known_words_only=family(name) == ANIMATIC)
         except EngineError:
             return Model(identity=str(name), known_words_only=False)
+
+    def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
+        """The order to read the project's model, where it is too large to be read here and was not yet."""
+        name = project.board.settings.model
+        try:
+            known = name is None or self._identities.known(name) is not None
+        except EngineError:  # missing or damaged: a render will tell
+            return ()
+        return () if known else (AnalysisOrder(model=str(name)),)
 
     def read(self, model: str | None) -> None:
         """Reads the files of a model, however large, so that its identity is known."""

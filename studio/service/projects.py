@@ -10,6 +10,7 @@ from studio.domain.project import Project, ProjectSummary
 from studio.domain.storyboard import Storyboard
 from studio.exchange.yaml import parse_storyboard, write_storyboard
 from studio.jobs import queue
+from studio.service.models import Models
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState
 from studio.store import projects, takes
@@ -20,8 +21,11 @@ from studio.store.takes import StoredTake
 class Projects:
     """The projects of a studio. Every method that names a project raises `NotThere` if there is none."""
 
-    def __init__(self, database: Database, states: ProjectStates, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, models: Models, states: ProjectStates, clock: Callable[[], float]
+    ) -> None:
         self._database = database
+        self._models = models
         self._states = states
         self._clock = clock
 
@@ -59,9 +63,14 @@ class Projects:
         return write_storyboard(replace(found.board, shots=tuple(shots)))
 
     def open(self, project: str) -> None:
-        """Records that a project was opened: the latest is shown again after a restart."""
+        """Records that a project was opened: the latest is shown again after a restart.
+
+        Queues the reading of its model where that takes long.
+        """
         with self._database.write() as session:
             projects.opened(session, project, self._clock())
+            found = projects.project_of(session, project)
+            queue.enqueue(session, None, self._models.unread(found))
 
     def duplicate(self, project: str) -> str:
         """Copies a project with all takes, but without its undo history; returns the copy's id."""

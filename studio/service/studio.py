@@ -36,7 +36,7 @@ class Service:
         states = ProjectStates(database, models)
         self.root = root
         self.artifacts = Artifacts(root)
-        self.projects = Projects(database, states, clock)
+        self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
         self.rendering = Rendering(database, models)
         self.queue = Queue(database)

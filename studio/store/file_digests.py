@@ -104,5 +104,8 @@ class FileDigests:
         except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged: computed again
             return False
         self._loaded = changed
-        self._entries = {**found, **self._entries}
+        for path, entry in found.items():
+            own = self._entries.get(path)
+            if own is None or own.used < entry.used:  # the own one may be of an earlier version of the file
+                self._entries[path] = entry
         return True

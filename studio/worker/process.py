@@ -69,6 +69,7 @@ class WorkerProcess:
         try:
             self._worker.run(lambda: self._parent is None or self._parent.is_running())
         except BaseException as error:
+            log.exception("the worker ended")
             self._error = error
 
     def _abandon(self) -> None:

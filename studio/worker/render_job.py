@@ -6,7 +6,6 @@ freeze the request ─► load the model ─► render ─► files among the ar
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,10 +21,9 @@ from studio.jobs.renders import FrozenRequest, RenderClaim
 from studio.store.artifacts import Artifacts
 from studio.store.clock import database_time
 from studio.store.database import Database
-from studio.store.model_identity import MODEL_CACHE, ModelIdentities
-from studio.store.rename_rows import adopt_model
+from studio.worker.analysis_job import AnalysisJobs
 from studio.worker.renderers import MakeRenderer
-from studio.worker.running_job import REPORT_EVERY, RunningJob
+from studio.worker.running_job import RunningJob
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
@@ -37,21 +35,20 @@ _LOOK: Final = 0.25
 class RenderJobs:
     """Carries out render jobs, one at a time; the renderer of the last model is kept."""
 
-    def __init__(self, database: Database, root: Path, make: MakeRenderer) -> None:
+    def __init__(self, database: Database, root: Path, make: MakeRenderer, analyses: AnalysisJobs) -> None:
         self._database = database
         self._artifacts = Artifacts(root)
         self._scratch = root / "scratch"
         self._make = make
         self._renderer: tuple[str | None, Future[Renderer]] | None = None
         self._loader: threading.Thread | None = None
-        self._identities = ModelIdentities(root / MODEL_CACHE)
-        self._adopted: set[str | None] = set()
+        self._analyses = analyses
 
     def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
         with self._database.read() as session:
             model = renders.model_of(session, claim)
-        identity = self._read_identity(model, job)  # before the transaction, since it may take long
+        identity = self._analyses.identify(model, job)  # before the transaction, since it may take long
         with self._database.write() as session:
             if renders.model_of(session, claim) != model:
                 raise Refused(message("model-changed"))
@@ -110,25 +107,3 @@ class RenderJobs:
         self._loader = threading.Thread(target=make, name="load", daemon=True)
         self._loader.start()
         return future
-
-    def _read_identity(self, model: str | None, job: RunningJob) -> str:
-        """The identity of a model, whose files are read where they have changed: that may take minutes.
-
-        Takes that version 0.1 made with the model get this identity too.
-        """
-        reading = self._identities.compute(model, job.token)
-        reported = time.monotonic()
-        while True:
-            try:
-                state = next(reading)
-            except StopIteration as stop:
-                identity: str = stop.value
-                break
-            if time.monotonic() - reported >= REPORT_EVERY:
-                reported = time.monotonic()
-                job.report(Progress(stage="load", step=state.done // 2**20, steps=state.total // 2**20))
-        if model not in self._adopted:
-            with self._database.write() as session:
-                adopt_model(session, model, identity)
-            self._adopted.add(model)
-        return identity

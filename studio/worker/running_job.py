@@ -73,11 +73,16 @@ class RunningJob:
         """Passes on what the renderer reports, a few times a second."""
         if not isinstance(event, StepEvent):
             self.report(Progress(stage=event.stage))
-        elif event.preview is not None or time.monotonic() - self._reported >= REPORT_EVERY:
-            progress = Progress(
-                stage=event.stage, step=event.step, steps=event.steps, seconds_left=event.seconds_left
-            )
-            self.report(progress, event.preview)
+            return
+        progress = Progress(
+            stage=event.stage, step=event.step, steps=event.steps, seconds_left=event.seconds_left
+        )
+        self.report_step(progress, event.preview)
+
+    def report_step(self, progress: Progress, picture: bytes | None = None) -> None:
+        """Stores the progress where a picture comes with it, or the last one is some time ago."""
+        if picture is not None or time.monotonic() - self._reported >= REPORT_EVERY:
+            self.report(progress, picture)
 
     def report(self, progress: Progress, picture: bytes | None = None) -> None:
         """Stores the progress. Raises `LostClaim`."""

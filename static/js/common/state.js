@@ -53,7 +53,7 @@ export function openProjectState() {
   return page.project;
 }
 
-/** @param {string | undefined} project */
+/** @param {string | null | undefined} project */
 export const isOpen = (project) => page.project !== null && page.project.id === project;
 
 /** @returns {Shot[]} */

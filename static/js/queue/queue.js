@@ -52,21 +52,36 @@ function updateJob(element, job) {
   if (element.dataset.drawn === key) return;
   element.dataset.drawn = key;
   element.className = `job is-${job.state}`;
-  const shot = job.index === null ? "a deleted shot" : `shot ${job.index + 1}`;
-  const name = here ? shot : `${job.title}: ${shot}`;
-  const showShot = () => here && select([job.shot]);
+  const showShot = () => here && job.shot !== null && select([job.shot]);
   fill(
     element,
-    h("button", { type: "button", class: "job-name", onclick: showShot, disabled: !here }, name),
-    h("span", { class: "job-state" }, `${STATES[job.state]}${progressWords(job)}`),
+    h("button", { type: "button", class: "job-name", onclick: showShot, disabled: !here }, jobName(job, here)),
+    h("span", { class: "job-state" }, `${stateWords(job)}${progressWords(job)}`),
     h("span", { class: "quiet" }, job.error ?? job.reason),
     job.state === "running" && job.steps > 0 && h("progress", { max: job.steps, value: job.step }),
     h("div", { class: "row" }, jobButtons(job, before)),
   );
 }
 
+/**
+ * @param {Job} job
+ * @param {boolean} here whether it belongs to the open project
+ */
+function jobName(job, here) {
+  if (job.kind === "analysis") return "Read the model";
+  if (job.kind !== "render") return `Unknown job (${job.kind})`;
+  const shot = job.index === null ? "a deleted shot" : `shot ${job.index + 1}`;
+  return here ? shot : `${job.title}: ${shot}`;
+}
+
+/** @param {Job} job */
+function stateWords(job) {
+  return job.state === "running" && job.kind !== "render" ? "running" : STATES[job.state];
+}
+
 /** @param {Job} job */
 function progressWords(job) {
+  if (job.state === "queued" && job.seconds === 0) return "";
   if (job.state === "queued") return ` · about ${duration(job.seconds)}`;
   if (job.state !== "running") return "";
   const steps = job.steps ? ` ${job.step}/${job.steps}` : "";
