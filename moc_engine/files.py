@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import psutil
+from moc_engine.processes import is_running, mark
 
 ABANDONED_AFTER: Final = 24 * 3600.0
 """Seconds after which a temporary file is abandoned if its writer cannot be asked for: another machine's."""
@@ -31,9 +31,6 @@ ABANDONED_AFTER: Final = 24 * 3600.0
 _PREFIX: Final = ".part-"
 _TEMPORARY: Final = re.compile(r"\.part-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{16}(\.\w+)?")
 _BY_VERSION_0_1: Final = re.compile(r"\.part-\d+-.+", re.DOTALL)
-_CLOCK_TOLERANCE: Final = 5
-"""Seconds by which two readings of a process's start may differ: the system derives it from its clock."""
-
 _WINDOWS: Final = os.name == "nt"
 _RENAME_RETRIES: Final = 40
 _RENAME_PAUSE: Final = 0.05
@@ -134,7 +131,7 @@ def remove_abandoned(folder: Path) -> None:
 def _is_abandoned(part: Path) -> bool:
     match = _TEMPORARY.fullmatch(part.name)
     if match is not None and match[1] == _host():
-        return not _runs(int(match[2]), int(match[3]))
+        return not is_running(int(match[2]), int(match[3]))
     if match is None and not _BY_VERSION_0_1.fullmatch(part.name):
         return False
     try:
@@ -150,20 +147,10 @@ def _last_change(part: Path) -> float:
     return max(times)
 
 
-def _runs(pid: int, started: int) -> bool:
-    """Whether the process that began at `started` still runs: a number is given again to later processes."""
-    try:
-        return abs(psutil.Process(pid).create_time() - started) <= _CLOCK_TOLERANCE
-    except (psutil.NoSuchProcess, OverflowError, ValueError):
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
 @cache
 def _this_process(pid: int) -> tuple[int, int]:
     """This process's number and start, asked anew after a fork."""
-    return pid, round(psutil.Process(pid).create_time())
+    return pid, round(mark(pid).started)
 
 
 @cache

@@ -28,6 +28,9 @@ ENVIRONMENT: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
 }
 SECONDS_TO_END: Final = 10.0
+_ENDING: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
 CPU_PROCESSES: Final = 2
 """Processes of the recipes for CPUs where there are as many cores; each brings its own share to the batch."""
 
@@ -100,7 +103,7 @@ def _terminable() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in _ENDING}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a cancel event."""
+"""Turns SIGINT and SIGTERM into a cancel event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def cancelled_by_signals() -> Iterator[threading.Event]:
-    """A token that Ctrl-C or a polite kill sets; a second Ctrl-C ends the program at once."""
+    """Yields an event that SIGINT (Ctrl-C) or SIGTERM sets; a second signal raises `KeyboardInterrupt`."""
     cancel = threading.Event()
 
     def set_it(number: int, frame: object) -> None:
@@ -23,4 +23,4 @@ def cancelled_by_signals() -> Iterator[threading.Event]:
         yield cancel
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,4 +1,4 @@
-"""How long a render should take: two rates, measured on finished takes where there are any."""
+"""Estimates the time of a render from two rates, which are measured on finished takes if there are any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from studio.domain.inputs import TakeInputs
 
 
 class Timed(Protocol):
-    """A finished take, as far as it tells how long such things take."""
+    """A finished take with the seconds that each stage took."""
 
     @property
     def inputs(self) -> TakeInputs: ...
@@ -23,7 +23,7 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Seconds of work per second of film to denoise it, and per million pixels to draw and encode."""
+    """Seconds of work: `denoise` per second of film, `draw` per million pixels to draw and encode."""
 
     denoise: float
     draw: float
@@ -36,11 +36,11 @@ class Rates:
         return self.draw * inputs.seconds * float(inputs.fps) * width * height / 1e6
 
     def seconds(self, inputs: TakeInputs) -> float:
-        """The seconds one take should need."""
+        """The expected seconds of work for a take."""
         return self.denoising(inputs) + self.drawing(inputs)
 
     def done(self, inputs: TakeInputs, event: RenderEvent) -> float:
-        """How many of a take's seconds are behind when the renderer reports `event`."""
+        """The expected seconds of work that are done when the renderer reports `event`."""
         denoise, draw = self.denoising(inputs), self.drawing(inputs)
         begins: Mapping[Stage, float] = {
             "load": 0.0,
@@ -55,11 +55,11 @@ class Rates:
 
 
 TYPICAL: Final = Rates(denoise=0.4, draw=0.06)
-"""The embedded model on two slow cores."""
+"""The rates of the embedded model on two slow cores."""
 
 
 def measured(takes: Collection[Timed]) -> Rates:
-    """The rates of finished takes; `TYPICAL` where there is nothing to learn from."""
+    """The rates of finished takes, `TYPICAL` without any."""
     film = sum(take.inputs.seconds for take in takes)
     pixels = sum(take.frames * take.inputs.size[0] * take.inputs.size[1] for take in takes) / 1e6
     if not film or not pixels:
@@ -75,9 +75,9 @@ def _spent(takes: Collection[Timed], *stages: Stage) -> float:
 
 
 def time_left(done: float, total: float, elapsed: float) -> float:
-    """Seconds left of `total` estimated ones when `done` of them took `elapsed`.
+    """The seconds left when `done` of the `total` estimated seconds of work took `elapsed` seconds.
 
-    The estimate is trusted at first and the clock more and more.
+    The weight of the measured pace grows with the work done.
     """
     trust = 0.1 * total
     pace = (elapsed + trust) / (done + trust) if total else 0.0

@@ -1,4 +1,4 @@
-"""How a worker comes by the engine's renderer; torch is imported when one is loaded."""
+"""Makes the engine's renderer; torch is imported only then."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load_renderer(model: str | None) -> Renderer:
 
     from moc_engine.render.renderer import ShotRenderer
 
-    for logging in (diffusers_logging, transformers_logging):  # what they have to say is not for users
+    for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     return ShotRenderer(model)

@@ -15,6 +15,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from tests.fakes.renderer import FakeRenderer
 
 STEP = "FAKE_STEP_SECONDS"
@@ -60,13 +62,8 @@ class Studio:
 
     def workers(self) -> list[int]:
         """The process ids of the studio's workers."""
-        found = subprocess.run(
-            ["pgrep", "-f", f"tests.fakes.studio --root {self.root} --name"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [int(line) for line in found.stdout.split()]
+        children = psutil.Process(self.process.pid).children()
+        return [child.pid for child in children if "--name" in child.cmdline()]
 
     def stop(self) -> None:
         self.process.terminate()

@@ -1,7 +1,6 @@
 """A worker that is stopped in the midst of a render and goes on later: its job is another's by then."""
 
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -22,6 +21,7 @@ from studio.store.tables import JobRow
 from studio.store.upgrade import FILE
 from studio.worker.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
+from tests.fakes.renderer import STEPS
 from tests.fakes.waiting import until
 
 FREEZES = int(os.environ.get("SOAK_FREEZES", "2"))
@@ -61,12 +61,22 @@ class Queue:
             os.kill(process, signal.SIGSTOP)
             alone.rollback()
 
+    def step(self) -> int | None:
+        """The steps of the render that are done; None before it began."""
+        progress = self.row().progress
+        return progress["step"] if progress is not None and progress["stage"] == "denoise" else None
+
+    def let_work_elsewhere(self) -> None:
+        """Waits until a job of another project is done, by whichever worker is left."""
+        (job,) = self.service.rendering.render(self.service.projects.create(BOARD), ("a",))
+        until(lambda: self.service.queue.jobs((job,))[0].state == "done")
+
     def kept(self) -> object:
         """Everything a commit writes."""
         with self.database.read() as session:
             chosen = projects.load(session, self.project).project.chosen
             known, strips = takes.takes_of(session, self.project), takes.strips_of(session, self.project)
-            return queue.jobs_of(session), self.row().fence, chosen, known, strips
+            return queue.jobs_of(session, self.project), self.row().fence, chosen, known, strips
 
     @property
     def log(self) -> str:
@@ -93,9 +103,8 @@ def worker(root: Path, name: str) -> Iterator[int]:
 def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Queue, nth: int) -> None:
     """Woken once the other is done, and, every second time, while the other is still at it."""
     with worker(waiting.root, "one") as one, worker(waiting.root, "two") as two:
-        until(lambda: waiting.row().progress is not None)
-        frozen = one if waiting.row().worker == "one" else two
-        time.sleep(random.Random(nth).uniform(0, 4 * STEP))
+        until(lambda: waiting.step() == nth % STEPS)
+        frozen, other = (one, two) if waiting.row().worker == "one" else (two, one)
         waiting.freeze(frozen)
         stopped = time.monotonic()
         until(lambda: waiting.row().fence == 2)
@@ -107,7 +116,8 @@ def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Q
         kept = waiting.kept()
         os.kill(frozen, signal.SIGCONT)
         until(lambda: f"job {waiting.job} went to another worker" in waiting.log)
-        time.sleep(0.5)  # for whatever else it would do
+        os.kill(other, signal.SIGKILL)
+        waiting.let_work_elsewhere()  # so that the woken worker has done whatever else it would do
         assert waiting.kept() == kept
     with waiting.database.read() as session:
         assert len(takes.takes_of(session, waiting.project)) == 1
