@@ -156,5 +156,6 @@ def _unseen(number: int) -> JobState:
         seconds_left=None,
         picture=0,
         error="it was cleared from the queue",
+        error_code=None,
         attempts=0,
     )

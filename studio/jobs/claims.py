@@ -14,17 +14,15 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
-from studio.domain.messages import message
+from studio.domain.messages import Message, message
 from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
 from studio.jobs.order import KINDS, Kind, UnknownOrder
 from studio.jobs.queue import is_paused
-from studio.jobs.rows import order_of, release
+from studio.jobs.rows import order_of, release, set_problem
 from studio.store.clock import database_time
 from studio.store.tables import JobRow, PreviewRow, ProjectRow
 
-LOST: Final = (
-    "the renderer stopped twice while it worked on this; try again, or with fewer steps or a smaller size"
-)
+LOST: Final = message("job-worker-lost")
 
 
 def claim(
@@ -57,7 +55,8 @@ def claim(
     for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id)):
         order = order_of(row)
         if isinstance(order, UnknownOrder):
-            row.state, row.error, row.finished = "failed", _unreadable(row.kind), now
+            row.state, row.finished = "failed", now
+            set_problem(row, message("job-kind-unknown", kind=row.kind))
             continue
         row.state = "running"
         row.worker = worker
@@ -66,7 +65,7 @@ def claim(
         row.lease_until = now + lease
         row.started = now
         row.progress = None
-        row.error = None
+        set_problem(row, None)
         session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
         return Claim(
             job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
@@ -137,9 +136,9 @@ def finish(session: Session, claim: Claim, result: str) -> None:
     _end(session, claim, "done", result=result)
 
 
-def fail(session: Session, claim: Claim, error: str) -> None:
+def fail(session: Session, claim: Claim, problem: Message) -> None:
     """Ends a job as failed, for a reason that another attempt would not change. Raises `LostClaim`."""
-    _end(session, claim, "failed", error=error)
+    _end(session, claim, "failed", problem=problem)
 
 
 def give_up(session: Session, claim: Claim) -> None:
@@ -155,10 +154,6 @@ def hand_back(session: Session, claim: Claim) -> None:
     _hand_back(session, _claimed(session, claim), database_time(session))
 
 
-def _unreadable(kind: str) -> str:
-    return f"this version of the program cannot carry out this job of kind '{kind}'"
-
-
 def _running(session: Session, worker: str) -> list[JobRow]:
     return list(session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.worker == worker)))
 
@@ -168,7 +163,7 @@ def _lose(session: Session, row: JobRow, now: float) -> int:
     release(session, row)
     if row.state != "queued":
         row.finished = now
-        row.error = LOST if row.state == "parked" else None
+        set_problem(row, LOST if row.state == "parked" else None)
     return row.id
 
 
@@ -183,10 +178,11 @@ def _hand_back(session: Session, row: JobRow, now: float) -> int:
 
 
 def _end(
-    session: Session, claim: Claim, state: State, *, result: str | None = None, error: str | None = None
+    session: Session, claim: Claim, state: State, *, result: str | None = None, problem: Message | None = None
 ) -> None:
     row = _claimed(session, claim)
-    row.state, row.result, row.error, row.finished = state, result, error, database_time(session)
+    row.state, row.result, row.finished = state, result, database_time(session)
+    set_problem(row, problem)
     release(session, row)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from studio.domain.messages import Message
 from studio.jobs.order import Order
 
 ATTEMPTS: Final = 2
@@ -46,7 +47,8 @@ class Progress:
 class Job:
     """A job as it is now. `position` orders the queue; times are seconds since 1970.
 
-    `picture` counts its preview pictures. `result` is what it made, such as the id of a take.
+    `problem` is why it failed, `picture` counts its preview pictures, `result` is what it made, such as the
+    id of a take.
     """
 
     id: int
@@ -57,11 +59,16 @@ class Job:
     attempts: int
     progress: Progress | None
     picture: int
-    error: str | None
+    problem: Message | None
     result: str | None
     created: float
     started: float | None
     finished: float | None
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, in English."""
+        return None if self.problem is None else str(self.problem)
 
 
 @dataclass(frozen=True, kw_only=True)

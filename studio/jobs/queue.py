@@ -91,7 +91,7 @@ def retry(session: Session, job: int) -> None:
     row.position = _last_position(session) + 1.0
     row.attempts = 0
     row.cancelled = False
-    row.error = row.finished = row.progress = None
+    row.problem = row.error = row.finished = row.progress = None
 
 
 def move(session: Session, job: int, before: int | None) -> None:

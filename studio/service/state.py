@@ -104,6 +104,7 @@ class JobState:
     seconds_left: float | None
     picture: int
     error: str | None
+    error_code: str | None
     attempts: int
 
 
@@ -248,6 +249,7 @@ def job_state(job: Job, project: Project | None) -> JobState:
         seconds_left=None if progress is None else progress.seconds_left,
         picture=job.picture,
         error=job.error,
+        error_code=None if job.problem is None else job.problem.code,
         attempts=job.attempts,
     )
 

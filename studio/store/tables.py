@@ -115,7 +115,8 @@ class JobRow(Table):
     """A job of any kind; `project` and `shot` are null where the kind has none.
 
     `position` orders the queue. `payload` holds the fields of the order that have no column, `result` is what
-    the job made, such as the id of a take. `fence` counts claims, to tell a worker that lost its claim.
+    the job made, such as the id of a take. `problem` is why it failed, a message as code and parameters, and
+    `error` the same in English. `fence` counts claims, to tell a worker that lost its claim.
     An id is never given twice: a page or a worker may still name a job that was cleared away.
     """
 
@@ -138,6 +139,7 @@ class JobRow(Table):
     cancelled: Mapped[bool] = mapped_column(default=False)
     progress: Mapped[Json | None]
     error: Mapped[str | None]
+    problem: Mapped[Json | None]
     result: Mapped[str | None]
     created: Mapped[float]
     started: Mapped[float | None]

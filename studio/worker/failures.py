@@ -9,13 +9,10 @@ from typing import Final
 
 from moc_engine.errors import EngineError
 from studio.domain.errors import StudioError
+from studio.domain.messages import Message, message
 from studio.store.os_errors import disk_full
 
-OUT_OF_MEMORY: Final = (
-    "this machine ran out of memory: close other programs, choose a smaller size, or shorten the shot"
-)
 _DISK_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quotas
-_LOG: Final = "see logs/worker.log"
 
 
 def is_expected(error: Exception) -> bool:
@@ -23,31 +20,33 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, StudioError | EngineError | MemoryError)
 
 
-def explain(error: Exception, folder: Path) -> str:
+def explain(error: Exception, folder: Path) -> Message:
     """The message for a job that failed while it wrote its files into `folder`."""
     match error:
-        case StudioError() | EngineError():
-            return str(error)
+        case StudioError():
+            return error.message
+        case EngineError():
+            return message("text", text=str(error))
         case MemoryError():
-            return OUT_OF_MEMORY
+            return message("job-out-of-memory")
         case ConnectionError() | TimeoutError():
-            return f"the network failed ({error}); {_LOG}"
+            return message("job-network-failed", cause=str(error))
         case OSError(errno=int()):
             return _about_file(error, folder)
         case _:
-            return f"something unexpected happened ({type(error).__name__}: {error}); {_LOG}"
+            return message("job-unexpected", type=type(error).__name__, text=str(error))
 
 
-def _about_file(error: OSError, folder: Path) -> str:
+def _about_file(error: OSError, folder: Path) -> Message:
     path = (
         Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | os.PathLike) else None
     )
     cause = (error.strerror or str(error)).lower()
     own = path is not None and path.is_relative_to(folder)
     if error.errno in _DISK_FULL:
-        return str(disk_full(folder if path is None or own else path))
+        return disk_full(folder if path is None or own else path)
     if path is None:
-        return f"a file could not be read or written ({cause}); {_LOG}"
+        return message("job-disk-file-failed", cause=cause)
     if own:
-        return f"{folder} cannot be written: {cause}"
-    return f"{path} cannot be read or written: {cause}"
+        return message("path-unwritable", path=str(folder), cause=cause)
+    return message("path-failed", path=str(path), cause=cause)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from moc_engine.contract import RenderEvent, StepEvent
 from studio.domain.errors import LostClaim, StudioError
+from studio.domain.messages import Message
 from studio.jobs import claims
 from studio.jobs.job import HEARTBEAT, LEASE, Claim, Progress
 from studio.store.database import Database
@@ -99,9 +100,9 @@ class RunningJob:
             else:
                 claims.hand_back(session, self.claim)
 
-    def fail(self, error: str) -> None:
+    def fail(self, problem: Message) -> None:
         with self._database.write() as session:
-            claims.fail(session, self.claim, error)
+            claims.fail(session, self.claim, problem)
 
     def _watch(self) -> None:
         due = 0.0

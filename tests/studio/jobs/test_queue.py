@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim, NotThere, Refused
+from studio.domain.messages import message
 from studio.jobs import claims, queue
 from studio.jobs.job import ATTEMPTS, LEASE, LOADING_LEASES, Claim, Job, Progress
 from studio.jobs.order import RenderOrder, UnknownOrder
@@ -18,6 +19,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.doomed import PROCESSES, claim_all
 from tests.fakes.projects import project
 
+NO = message("text", text="no such model")
 JOBS = int(os.environ.get("SOAK_JOBS", "100"))
 
 
@@ -174,7 +176,7 @@ def test_a_lost_workers_job_is_taken_up_and_its_late_result_refused(
         lambda: claims.heartbeat(at(session, 200.0), late),
         lambda: claims.report(at(session, 200.0), late, said, b"x"),
         lambda: claims.finish(at(session, 200.0), late, "t"),
-        lambda: claims.fail(at(session, 200.0), late, "no"),
+        lambda: claims.fail(at(session, 200.0), late, NO),
         lambda: claims.give_up(at(session, 200.0), late),
         lambda: claims.hand_back(at(session, 200.0), late),
     ):
@@ -215,7 +217,7 @@ def test_a_job_that_kills_its_workers_is_set_aside_and_the_queue_goes_on(
         assert queue.preview(session, jobs[0]) is None
     assert states(session) == [("a", "parked"), ("b", "queued"), ("c", "queued")]
     parked = job(session, jobs[0])
-    assert (parked.error, parked.attempts, parked.finished) == (claims.LOST, 2, 11.0)
+    assert (parked.error, parked.attempts, parked.finished) == (str(claims.LOST), 2, 11.0)
     assert claimed(session).job == jobs[1]
 
 
@@ -286,12 +288,12 @@ def test_what_ended_stays_ended(session: Session, jobs: list[int]) -> None:
     with pytest.raises(Refused, match="only jobs that failed"):
         queue.retry(session, claim.job)
     with pytest.raises(LostClaim):
-        claims.fail(at(session, 13.0), claim, "no")
+        claims.fail(at(session, 13.0), claim, NO)
 
 
 def test_a_failed_job_says_why_and_can_be_tried_again(session: Session, jobs: list[int]) -> None:
-    claims.fail(at(session, 11.0), claimed(session), "no such model")
-    assert (job(session, jobs[0]).state, job(session, jobs[0]).error) == ("failed", "no such model")
+    claims.fail(at(session, 11.0), claimed(session), NO)
+    assert (job(session, jobs[0]).state, job(session, jobs[0]).error) == ("failed", str(NO))
     queue.retry(session, jobs[0])
     assert states(session) == [("b", "queued"), ("c", "queued"), ("a", "queued")]
 
@@ -368,7 +370,7 @@ def test_what_ended_is_cleared_and_its_numbers_are_not_given_again(
 
 
 def test_clearing_leaves_what_is_yet_to_end(session: Session, jobs: list[int]) -> None:
-    claims.fail(at(session, 2.0), claimed(session), "no")
+    claims.fail(at(session, 2.0), claimed(session), NO)
     claimed(session)
     queue.clear(session)
     assert states(session) == [("b", "running"), ("c", "queued")]
@@ -444,3 +446,26 @@ def test_a_stopped_workers_jobs_wait_as_if_never_tried(session: Session, jobs: l
     queue.cancel(session, jobs[0])
     claims.worker_stopped(at(session, 12.0), "w")
     assert (job(session, jobs[0]).state, job(session, jobs[0]).finished) == ("cancelled", 12.0)
+
+
+@pytest.mark.parametrize("code", [None, "code-of-another-version"])
+def test_a_problem_that_has_no_words_here_is_shown_as_it_was_left(
+    session: Session, jobs: list[int], code: str | None
+) -> None:
+    """By a version that gave problems no codes, or has other ones."""
+    row = session.get(JobRow, jobs[0])
+    assert row is not None
+    row.state, row.error = "failed", "the disk is full"
+    row.problem = None if code is None else {"code": code, "params": {}}
+    session.flush()
+    failed = job(session, jobs[0])
+    assert (failed.problem, failed.error) == (message("text", text="the disk is full"), "the disk is full")
+
+
+def test_a_problem_is_kept_with_its_parameters(session: Session, jobs: list[int]) -> None:
+    inner = message("disk-full", path="/x")
+    problem = message("path-failed", path="/models", cause=inner)
+    claims.fail(session, claimed(session), problem)
+    failed = job(session, jobs[0])
+    assert failed.problem == problem
+    assert failed.error == f"/models cannot be read or written: {inner}"

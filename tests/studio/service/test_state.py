@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.domain.edits import AddShot, Delete, Discard, Move, SetCast, SetFilm, SetSettings, Skip, Steer
+from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
 from studio.jobs.estimate import TYPICAL
@@ -122,7 +123,7 @@ def job(number: int, state: str, **fields: object) -> Job:
         "attempts": 1,
         "progress": None,
         "picture": 0,
-        "error": None,
+        "problem": None,
         "result": None,
         "created": 0.0,
         "started": None,
@@ -162,7 +163,9 @@ def test_a_job_is_shown_with_its_progress_and_place() -> None:
 
 
 def test_a_job_without_a_project_is_shown_by_its_kind() -> None:
-    other = job(1, "failed", project=None, order=UnknownOrder(kind="hologram"), error="no")
+    other = job(
+        1, "failed", project=None, order=UnknownOrder(kind="hologram"), problem=message("text", text="no")
+    )
     (shown,) = job_states([other], {"p": PROJECT})
     assert (shown.kind, shown.project, shown.title, shown.shot, shown.index, shown.error) == (
         "hologram",

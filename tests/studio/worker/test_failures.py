@@ -13,11 +13,14 @@ from moc_engine.errors import ModelNotFound
 from studio.domain.errors import Refused
 from studio.jobs import queue
 from studio.store.database import Database
-from studio.worker.failures import OUT_OF_MEMORY, explain
+from studio.worker.failures import explain
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
 
 SCRATCH = Path("/studio/scratch")
+OUT_OF_MEMORY = (
+    "this machine ran out of memory: close other programs, choose a smaller size, or shorten the shot"
+)
 CLIP = "/studio/scratch/x/clip.mp4"
 WEIGHTS = "/models/wan/transformer/model.safetensors"
 
@@ -68,7 +71,7 @@ def os_error(number: int, filename: str | None = None) -> OSError:
     ],
 )
 def test_a_failure_names_its_cause(error: Exception, message: str) -> None:
-    assert explain(error, SCRATCH) == message
+    assert str(explain(error, SCRATCH)) == message
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,6 @@ def test_only_what_nobody_foresaw_leaves_a_traceback(
         studio.work()
     with database.read() as session:
         (job,) = queue.jobs_of(session)
-    assert (job.state, job.error) == ("failed", explain(error, tmp_path / "scratch"))
+    assert (job.state, job.problem) == ("failed", explain(error, tmp_path / "scratch"))
     tracebacks = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert tracebacks == ([error] if logged else [])

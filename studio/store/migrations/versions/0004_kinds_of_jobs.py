@@ -1,4 +1,4 @@
-"""Jobs have a kind; project and shot are optional, and a job's result need not be a take."""
+"""Jobs have a kind, an optional project and shot, a result that need not be a take, and a coded problem."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
         batch.alter_column("place", existing_type=sa.Double(), new_column_name="position")
         batch.alter_column("asked", existing_type=sa.JSON(), new_column_name="payload")
         batch.alter_column("take", existing_type=sa.String(), new_column_name="result")
+        batch.add_column(sa.Column("problem", sa.JSON(), nullable=True))
         batch.drop_column("claimed")
     op.create_index("ix_job_state_position", "job", ["state", "position"])
     if number is not None:  # the new table must not give ids again that cleared jobs had
