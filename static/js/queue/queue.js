@@ -55,7 +55,11 @@ function updateJob(element, job) {
   const showShot = () => here && job.shot !== null && select([job.shot]);
   fill(
     element,
-    h("button", { type: "button", class: "job-name", onclick: showShot, disabled: !here }, jobName(job, here)),
+    h(
+      "button",
+      { type: "button", class: "job-name", onclick: showShot, disabled: !here },
+      jobName(job, here),
+    ),
     h("span", { class: "job-state" }, `${stateWords(job)}${progressWords(job)}`),
     h("span", { class: "quiet" }, job.error ?? job.reason),
     job.state === "running" && job.steps > 0 && h("progress", { max: job.steps, value: job.step }),
