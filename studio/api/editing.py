@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from studio.api.error_answers import CONFLICT, ERRORS
-from studio.api.requests import EditRequest, ProjectId, UndoRequest, UnknownWordsRequest
+from studio.api.request_models import EditRequest, ProjectId, UndoRequest, UnknownWordsRequest
 from studio.service.state import ProjectState, UnknownSpan
 from studio.service.studio import Service
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 
 from studio.api.error_answers import ERRORS
-from studio.api.requests import ProjectId, TakeId
+from studio.api.request_models import ProjectId, TakeId
 from studio.service.studio import Service
 
 TAKE_TYPES: Final = {

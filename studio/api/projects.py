@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from studio.api.bodies import storyboard_text, uploaded_file
 from studio.api.error_answers import ERRORS
-from studio.api.requests import CreateProjectRequest, ProjectId
+from studio.api.request_models import CreateProjectRequest, ProjectId
 from studio.domain.project import ProjectSummary
 from studio.domain.storyboard import Storyboard
 from studio.service.queue import ProjectStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from studio.api.error_answers import ERRORS
-from studio.api.requests import JobId, MoveJobRequest, PauseRequest
+from studio.api.request_models import JobId, MoveJobRequest, PauseRequest
 from studio.service.queue import QueueState
 from studio.service.studio import Service
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from fastapi import APIRouter
 
 from studio.api.error_answers import ERRORS
-from studio.api.requests import ProjectId, RenderRequest, RerollRequest
+from studio.api.request_models import ProjectId, RenderRequest, RerollRequest
 from studio.domain.planner import Scope
 from studio.service.rendering import PlannedRender
 from studio.service.studio import Service

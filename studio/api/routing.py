@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from studio.api.error_answers import ERRORS
-from studio.api.requests import ProjectId, TakeId
+from studio.api.request_models import ProjectId, TakeId
 from studio.service.attention import FrameParts, PartAttention
 from studio.service.drift import ConsistencyReport
 from studio.service.routing import ChunkMap, StoryRouting, TakeComparison

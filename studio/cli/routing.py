@@ -188,7 +188,7 @@ def _link(link: ToldLink) -> dict[str, object]:
 def _written(trace: Any, index: int, kind: str, film: Film, out: Path) -> Path:
     """Writes one shot's table or page; returns its path."""
     from studio.inspect.figures import take_page
-    from studio.inspect.tables import FORMATS as TABLES
+    from studio.inspect.trace_tables import FORMATS as TABLES
     from studio.store.os_errors import os_errors_as_studio_errors
 
     with os_errors_as_studio_errors(out):

@@ -179,6 +179,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "storyboard-too-large": "a storyboard has at most {most:g} MB",
     "table-unknown": "there is no table of the kind {kind}",
     "take-not-found": "that take is not there any more",
+    "takes-in-use": "a shot is being rendered, which may need these takes; try again afterwards",
     "target-itself": "a shot cannot name itself, only earlier ones",
     "target-not-earlier": "shot {target} is not earlier than shot {shot}",
     "target-twice": "the same shot is there twice",

@@ -22,7 +22,7 @@ from studio.inspect.figures import (
 from studio.inspect.heads import head_names, heads_of, remembers, step_names
 from studio.inspect.sources import by_source, shot_name, sources_of
 from studio.inspect.story import StoryRow, story_of
-from studio.inspect.tables import FORMATS
+from studio.inspect.trace_tables import FORMATS
 from studio.inspect.words import paragraph
 from studio.service.traces import Traces, TraceSlice
 from studio.store.takes import StoredTake

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from moc_engine.files import abandoned, remove_abandoned
 from studio.domain.errors import Refused
+from studio.domain.messages import message
 from studio.jobs import queue
 from studio.store import projects, takes, usage
 from studio.store.artifacts import YOUNG, Artifacts
@@ -78,7 +79,7 @@ class Storage:
         with self._database.write() as session:
             jobs = queue.jobs_of(session, project)
             if any(job.state == "running" for job in jobs):
-                raise Refused("a shot is being rendered, which may need these takes; try again afterwards")
+                raise Refused(message("takes-in-use"))
             deleted = usage.delete_discarded(session, project)
             takes.forget_artifacts(session)
         return self._freed(deleted)

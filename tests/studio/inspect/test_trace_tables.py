@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from pyarrow import parquet
 
 from moc_engine.trace.record import RoutingTrace
-from studio.inspect.tables import COLUMNS, FORMATS, csv_of, npz_of, parquet_of
+from studio.inspect.trace_tables import COLUMNS, FORMATS, csv_of, npz_of, parquet_of
 from tests.fakes.traces import third_shot, traces
 
 
