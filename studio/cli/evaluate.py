@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from studio.cli import identity, influence, remedy, report
 from studio.cli.evaluation import add_json, add_model, add_stories, print_settings, progress
-from studio.domain.errors import wrong_option
+from studio.domain.errors import WrongUse, wrong_option
 
 if TYPE_CHECKING:
     from moc_engine.evaluation.generation.settings import EvaluationSettings
@@ -126,6 +126,8 @@ def _evaluation(args: argparse.Namespace) -> EvaluationSettings:
     from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
     from moc_engine.models.animatic.family import AnimaticFamily
 
+    if args.router in ("dense", "own") and args.top_k is not None:
+        raise WrongUse(f"--top-k has no effect with --router {args.router}, which selects no chunks")
     routing = RoutingChoice(top_k=args.top_k, pooling=args.pooling, chunking=args.chunks)
     sampler = SamplerChoice(
         steps=args.steps,

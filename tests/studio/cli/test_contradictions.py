@@ -28,6 +28,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("routing", "film", "--json", "--out", "x"), "--out is for files; json go"),
         (("routing", "film", "--out", "x"), "--out is for files; words go"),
         (("routing", "film", "--root", "x"), "--root is for projects"),
+        (
+            ("eval", "memory", "--router", "dense", "--top-k", "3"),
+            "--top-k has no effect with --router dense",
+        ),
+        (("eval", "following", "--router", "own", "--top-k", "3"), "--top-k has no effect with --router own"),
+        (("train", "animatic", "--out", "x", "--from", "y", "--resume"), "--from: "),
+        (("serve", "--tls-cert", "x"), "--tls-cert and --tls-key: give both or neither"),
         (("render",), "render a FILE.yaml or, with --project"),
         (("render", "story.yaml", "--project", "A test"), "render a FILE.yaml or, with --project"),
         (("render", "story.yaml", "--root", "x"), "--root is for projects"),
