@@ -113,7 +113,8 @@ class AttentionBackend:
 
     `devices` are device types (None: all). `mass` and `gradients` say whether it returns the attended mass
     per chunk and can be differentiated; `several_shots` whether queries may belong to several shots;
-    `far_history` whether the history may lie on another device than the queries.
+    `far_history` whether the history may lie on another device than the queries; `needs_history` whether
+    there must be one; `shared_history` whether it may have a batch of 1, which all entries share.
     """
 
     name: str
@@ -126,6 +127,7 @@ class AttentionBackend:
     several_shots: bool = True
     far_history: bool = False
     needs_history: bool = False
+    shared_history: bool = False
 
     def missing(self, need: Need) -> str | None:
         """The first thing needed that this backend does not support, in words; None where it has all."""

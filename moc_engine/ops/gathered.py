@@ -133,5 +133,9 @@ def pays(need: Need) -> bool:
 
 
 GATHERED = AttentionBackend(
-    name="gathered", over_history=gathered_attention, several_shots=False, needs_history=True
+    name="gathered",
+    over_history=gathered_attention,
+    several_shots=False,
+    needs_history=True,
+    shared_history=True,
 )

@@ -17,7 +17,6 @@ from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.backend import AttentionBackend, Mass, Need, Work
-from moc_engine.ops.gathered import GATHERED
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.routing import choose_chunks, eligible
@@ -78,9 +77,9 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
 class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
-    Every entry of a batch, of at most `rows`, reads the same history. The first is recorded by `recorder`,
-    where there is one, as step `step`. Raises `ValueError` where the steering speaks of a shot not in the
-    history.
+    All entries of a batch (at most `rows`) attend to the same history. The first entry is recorded by
+    `recorder`, if there is one, as step `step`. Raises `ValueError` where the steering names a shot that is
+    not in the history.
     """
 
     def __init__(
@@ -110,7 +109,7 @@ class DenoisingPass:
         self._history: PreparedHistory | None = None
         if context.history is not None:
             pooling = context.routing.pooling
-            shared = backend is GATHERED
+            shared = backend.shared_history
             self._history = PreparedHistory(
                 context.history, angles, device, pooling, rows, small_history, shared=shared
             )
@@ -180,9 +179,9 @@ class DenoisingPass:
 class PreparedHistory:
     """A history prepared for one render: its routing means, and its keys and values on the device.
 
-    A small one is rotated once, and laid out for `rows` entries of the batch at a time unless they can
-    share it. A large one stays where and as it is, its keys are rotated as they are gathered, and entries
-    take turns at it.
+    A small history is rotated once, and repeated for `rows` entries of the batch unless the backend lets them
+    share it. A large one stays on its device, its keys are rotated as they are read, and the entries of the
+    batch are computed one after the other.
     """
 
     def __init__(
@@ -218,8 +217,8 @@ class PreparedHistory:
 def _routing_means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:
     """The chunk means that the router compares with (N, H, D, C).
 
-    Means taken after rotation stand at their take's own time; turning them by where the take begins
-    moves them to their position in time: rotation is linear, so it commutes with the mean.
+    Means taken after rotation are at their take's own time. Rotating them by the start of the take moves them
+    to their time in the history: rotation is linear, so it commutes with the mean.
     """
     means = history.means_NHCD.to(device)
     if pooling == "after":

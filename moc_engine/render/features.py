@@ -1,8 +1,8 @@
 """The features of a finished take, token by token, and how much its tokens attend to names.
 
-A take is read once more, alone, as for its memory. Diffusion features tell correspondences without training
-(Tang et al., "Emergent Correspondence from Image Diffusion", NeurIPS 2023), and attention to a word tells
-where its thing is (Tang et al., "What the DAAM", ACL 2023).
+One pass over the take alone, as for its memory. Diffusion features show correspondences without training
+(Tang et al., "Emergent Correspondence from Image Diffusion", NeurIPS 2023), and attention to a word shows
+where its object is (Tang et al., "What the DAAM", ACL 2023).
 
 Shapes: C channels, F latent frames, H and W latent sides, L tokens, E width of the features, S states of the
 captions.
@@ -25,14 +25,14 @@ from moc_engine.models.wan_transformer import apply_rotary, project_qkv
 from moc_engine.render.denoise import draw_noise
 
 Kind = Literal["input", "key", "value", "output"]
-"""What is read in a layer: the input of its self-attention, keys before rotary embedding, values, or what the
-layer hands on."""
+"""The kind of feature of a layer: the input of its self-attention, its keys before rotary embedding, its
+values, or the layer's output."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 NAME_LAYERS: Final = 1 / 3
-"""The part of the layers, the first ones, whose attention to words tells where something is: of the embedded
-model's six, the first two did so best in twenty stories."""
+"""The share of the layers, from the first, whose attention to words locates objects: of the embedded model's
+six layers, the first two did so best in twenty stories."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def features(
 ) -> Features:
     """One pass over the take alone at noise level `noise` (0–1), the same noise for all takes of a shape.
 
-    Of `wanted` (layer, kind)s, or all of them; `names` are those whose states in `captions` are given.
+    Keeps the `wanted` (layer, kind) pairs, all where None; `names` maps names to their states in `captions`.
     """
     clean = latents_CFHW.float()
     noisy = torch.lerp(clean, draw_noise(clean.shape, 0), noise) if noise else clean
@@ -88,7 +88,7 @@ class _NameAttention:
         self._layers: list[Tensor] = []
 
     def record(self, attn: Any, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        """Before a layer attends to the captions."""
+        """A hook that runs before a layer attends to the captions."""
         hidden = args[0] if args else named["hidden_states"]
         encoder = args[1] if len(args) > 1 else named["encoder_hidden_states"]
         q_BHLD, k_BHSD, _ = project_qkv(attn, hidden, encoder[:, -self._captions.states_BSE.shape[1] :])

@@ -1,8 +1,8 @@
 """Portraits of the cast in a take by the model's own features, to tell whether two takes look alike.
 
-A portrait is the mean of the features of a take's tokens, each as far as it attends to a name in the caption:
-it needs nothing but the backbone. Which layer and noise level tell most, and how well portraits tell looks
-apart, is measured where the truth is known, by `moc-studio eval identity`.
+A portrait is the mean of the features of a take's tokens, weighted by their attention to a name in the
+caption. Which layer and noise level distinguish looks best is measured on stories with known looks by
+`moc-studio eval identity`.
 
 Shapes: C channels, F latent frames, H and W latent sides, L tokens, E width of the features.
 """
@@ -22,7 +22,7 @@ from moc_engine.render.features import Kind, features
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class FeatureSource:
     """Which features portraits are made of: the layer (from 0), the noise level (0–1), and the kind."""
 
     layer: int
@@ -31,25 +31,25 @@ class Reading:
 
 
 DEPTH: Final = 0.5
-"""How far into the model: its layer 3 of 0–5, the embedded one's."""
+"""The depth of the layer as a share of all layers: layer 3 of 0–5 in the embedded model."""
 
 NOISE: Final = 0.0
 KIND: Final[Kind] = "value"
 
 SHARPENED: Final = 4
-"""The power of attention to a name that weighs a token: of 1, 2, 4, 6 and 8 it told most in 20 stories."""
+"""The power of the attention to a name that weights tokens: the best of 1, 2, 4, 6, 8 in 20 stories."""
 
 ANOTHER_LOOK: Final = 0.186
-"""From this cosine distance of portraits on somebody looks otherwise, as the embedded model tells best."""
+"""The cosine distance of portraits from which looks count as different: the best for the embedded model."""
 
 VISIBLE: Final = (2 * ANOTHER_LOOK) ** 0.5
-"""The same between vectors of length 1, as a Euclidean distance."""
+"""The same as a Euclidean distance between vectors of length 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Portrait:
-    """How a cast member's features look in a take: `vector` (E,) of length 1, and how much each token counts,
-    `weights` (L,), frame by frame, which sum to 1.
+    """The portrait of a cast member: `vector` (E,) of length 1, and the `weights` (L,) of the take's tokens,
+    frame by frame, which sum to 1.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Portrait:
     weights: Tensor
 
 
-def usual_reading(backbone: Backbone) -> Reading:
+def default_feature_source(backbone: Backbone) -> FeatureSource:
     """Attention values at half depth, without noise: the best for the embedded model.
 
     Values carry looks, keys what tokens are found by. `moc-studio eval identity` measures this for animatic
     models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
     """
     layers = int(backbone.transformer.config.num_layers)
-    return Reading(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
+    return FeatureSource(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
 
 
 def portraits(
@@ -74,7 +74,7 @@ def portraits(
     global_caption: str,
     caption: str,
     cast: Sequence[str],
-    reading: Reading | None = None,
+    source: FeatureSource | None = None,
 ) -> tuple[Portrait, ...]:
     """A portrait of each cast member that the caption names and some token attends to, in cast order.
 
@@ -84,12 +84,12 @@ def portraits(
     names = family.mentions(global_caption, caption, cast) if isinstance(family, FindsNames) else {}
     if not names:
         return ()
-    reading = usual_reading(backbone) if reading is None else reading
-    where = (reading.layer, reading.kind)
+    source = default_feature_source(backbone) if source is None else source
+    where = (source.layer, source.kind)
     captions = family.captions(global_caption, caption, cast)
-    found = features(backbone, latents_CFHW, captions, noise=reading.noise, wanted=(where,), names=names)
+    found = features(backbone, latents_CFHW, captions, noise=source.noise, wanted=(where,), names=names)
     if where not in found.tokens:
-        raise ValueError(f"layer: the model has no layer {reading.layer}")
+        raise ValueError(f"layer: the model has no layer {source.layer}")
     made = []
     for name, attention in found.named.items():
         if not 0.0 < float(attention.max()) < math.inf:  # NaN too

@@ -11,7 +11,7 @@ from moc_engine.models.base import NamesSlots
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.features import KINDS, features
 from moc_engine.render.memory_pass import compute_memory
-from moc_engine.render.portraits import Portrait, Reading, pooled, portraits
+from moc_engine.render.portraits import FeatureSource, Portrait, pooled, portraits
 from tests.fakes.models import tiny_backbone
 
 
@@ -35,7 +35,7 @@ def latents(story: Story) -> torch.Tensor:
 
 
 def _portraits(
-    backbone: Backbone, story: Story, latents: torch.Tensor, reading: Reading | None = None
+    backbone: Backbone, story: Story, latents: torch.Tensor, source: FeatureSource | None = None
 ) -> tuple[Portrait, ...]:
     return portraits(
         backbone,
@@ -43,7 +43,7 @@ def _portraits(
         global_caption=story.global_caption,
         caption=story.shots[0].caption,
         cast=story.cast,
-        reading=reading,
+        source=source,
     )
 
 
@@ -138,7 +138,7 @@ def test_whom_no_token_attends_to_has_no_portrait(
 
 def test_there_is_no_such_layer(backbone: Backbone, story: Story, latents: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="layer"):
-        _portraits(backbone, story, latents, Reading(layer=7, noise=0.0, kind="key"))
+        _portraits(backbone, story, latents, FeatureSource(layer=7, noise=0.0, kind="key"))
 
 
 def test_nobody_named_has_no_portrait(backbone: Backbone, latents: torch.Tensor) -> None:
