@@ -1,8 +1,9 @@
 """Self-attention over stories that are folded into the batch, one row per shot.
 
-Rows are clean copies, which see their own shot and become memories, and noisy copies, which see
-their own shot and what they route to among the memories of strictly earlier shots: one softmax over
-both. Gradients flow into the memories, and through the chosen pairs alone.
+Rows are clean copies, which attend to their own shot and become memories, and noisy copies, which attend in
+one softmax to their own shot and to the chunks they select among the memories of earlier shots. Gradients
+flow into the memories, through the selected pairs only. Routed attention is computed by the backends of
+`moc_engine.ops.registry`, as in a render.
 
 Shapes: B stories, N shots, L tokens of a shot (frame by frame), H heads, D head width, K chunks of a shot.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,16 +22,18 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig
 from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.ops.backend import Need, Work
+from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.routing import choose_chunks, mask_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoryRules:
-    """What the shots of a batch may look at.
+    """What the shots of a batch may attend to.
 
     `routing` is None for dense attention to all candidates. `candidates` and `pinned` (B, N, N) say which
-    shots (last axis) a shot may choose from, and which it must attend to; None: all earlier, and none.
-    A `generator` turns on the drop-off and drop-in of `routing`.
+    shots (last axis) a shot may select from, and which it must attend to; None: all earlier ones, and none.
+    A `generator` enables the drop-off and drop-in of `routing`.
     """
 
     routing: RoutingConfig | None
@@ -40,9 +44,9 @@ class StoryRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Memories:
-    """Keys and values of clean shots at their places in the story, (B, H, N, L, D).
+    """Keys and values of clean shots in story order, (B, H, N, L, D), rotated to their positions.
 
-    `descriptors` (B, H, N, K, D) are mean keys, float32, rotated or not as the router wants them.
+    `descriptors` (B, H, N, K, D) are mean keys in float32, rotated or not as the pooling says.
     """
 
     keys: Tensor
@@ -70,7 +74,7 @@ class Memories:
 
 
 def story_angles(transformer: nn.Module, *, starts: Tensor, frames: int, slots: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (N, L, D / 2) of shots that begin at the token frames `starts` (N)."""
+    """Cosines and sines (N, L, D / 2) for shots that begin at the token frames `starts` (N)."""
     t = starts.view(-1, 1, 1) + torch.arange(frames, device=starts.device).view(1, -1, 1)
     t = t.expand(-1, -1, slots).reshape(len(starts), -1)
     h = torch.arange(slots, device=starts.device).repeat(frames)
@@ -78,68 +82,128 @@ def story_angles(transformer: nn.Module, *, starts: Tensor, frames: int, slots: 
 
 
 def chunk_descriptors(keys_BHNLD: Tensor, *, slots: int, chunking: str) -> Tensor:
-    """Mean keys (B, H, N, K, D): of each slot through its shot, or of each frame."""
+    """Mean keys (B, H, N, K, D) of each slot of a shot (chunking "track") or of each frame."""
     by_frame = keys_BHNLD.detach().float().unflatten(3, (-1, slots))
     means: Tensor = by_frame.mean(dim=3 if chunking == "track" else 4)
     return means
 
 
-def attention_with_memories(
+def routed_attention(
     q_BHLD: Tensor,
     k_BHLD: Tensor,
     v_BHLD: Tensor,
     memories: Memories,
-    mask: Tensor | None,
+    chosen_BHLK: Tensor,
+    *,
+    slots: int,
+    routing: RoutingConfig,
+) -> Tensor:
+    """Attention (B, H, L, D) of a shot's tokens to all of their own and to the chosen chunks of memories.
+
+    `chosen_BHLK` are chunk numbers, -1 for none. The backend is the one that a render with the same needs
+    would get from the registry.
+    """
+    device = q_BHLD.device.type
+    autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else q_BHLD.dtype
+    history = (
+        chunk_by_chunk(x, slots=slots, chunking=routing.chunking) for x in (memories.keys, memories.values)
+    )
+    q, k, v, past_k, past_v = (x.to(dtype) for x in (q_BHLD, k_BHLD, v_BHLD, *history))
+    shots, chunks = memories.descriptors.shape[2:4]
+    offsets = np.arange(shots * chunks + 1) * (memories.tokens // (shots * chunks))
+    work = Work(
+        rows=q.shape[0] * q.shape[1],
+        tokens=q.shape[2],
+        top_k=chosen_BHLK.shape[-1],
+        history_offsets=offsets,
+    )
+    backend = choose_backend(
+        routing.backend,
+        Need(
+            form="history",
+            device=device,
+            dtype=dtype,
+            history_device=past_k.device.type,
+            gradients=torch.is_grad_enabled(),
+            work=work,
+        ),
+    )
+    assert backend.over_history is not None
+    with torch.autocast(device, enabled=False):
+        out, _ = backend.over_history(q, k, v, past_k, past_v, offsets, chosen_BHLK)
+    return out
+
+
+def chunk_by_chunk(x_BHNLD: Tensor, *, slots: int, chunking: str) -> Tensor:
+    """Memory tokens (B, H, N · L, D) in the order of their chunks; they are stored frame by frame."""
+    by_frame = x_BHNLD.unflatten(3, (-1, slots))
+    ordered: Tensor = (by_frame.transpose(3, 4) if chunking == "track" else by_frame).flatten(2, 4)
+    return ordered
+
+
+def dense_attention(
+    q_BHLD: Tensor,
+    k_BHLD: Tensor,
+    v_BHLD: Tensor,
+    memories: Memories,
+    mask: Tensor | None = None,
     *,
     own: Tensor | None = None,
 ) -> Tensor:
     """Attention (B, H, L, D) of a shot's tokens to their own and, in one softmax, to memories.
 
     `mask` (broadcastable to B, H, L, N · L) says which memory tokens each query attends to, `own` (L, L)
-    which of its shot's; None: all.
+    which of its own shot; None: all.
     """
     keys = torch.cat((k_BHLD, memories.keys.flatten(2, 3)), dim=2)
     values = torch.cat((v_BHLD, memories.values.flatten(2, 3)), dim=2)
-    tokens = k_BHLD.shape[2]
     if mask is not None:
-        mask = pad(mask, (tokens, 0), value=True)
+        mask = pad(mask, (k_BHLD.shape[2], 0), value=True)
     if own is not None:
-        seen = pad(own, (0, memories.tokens), value=True)
-        mask = seen if mask is None else mask & seen
+        attended = pad(own, (0, memories.tokens), value=True)
+        mask = attended if mask is None else mask & attended
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
 @torch.no_grad()
-def story_mask(
-    q_BHLD: Tensor, memories: Memories, *, shot: int, slots: int, rules: StoryRules
-) -> Tensor | None:
-    """Which tokens of `memories`, all shots before `shot`, the rules let its queries attend to; None: all.
+def choose_memories(
+    q_BHLD: Tensor, memories: Memories, routing: RoutingConfig, *, shot: int, rules: StoryRules
+) -> Tensor:
+    """The chunks (B, H, L, K) of `memories`, all shots before `shot`, that queries attend to; -1 for none.
 
-    `q_BHLD` is what the router compares with the descriptors; bool (B, H or 1, L or 1, N · L).
+    `q_BHLD` are the routing queries, rotated or not as the descriptors are.
     """
-    earlier, chunks = memories.descriptors.shape[2:4]
-    candidates = None if rules.candidates is None else rules.candidates[:, shot, :earlier]
-    pinned = None if rules.pinned is None else rules.pinned[:, shot, :earlier]
-    if rules.routing is None:
-        if candidates is None:
-            return None
-        allowed = candidates if pinned is None else candidates | pinned
-        return allowed.repeat_interleave(memories.keys.shape[3], dim=1)[:, None, None]
     scores = routing_scores(q_BHLD, memories)
-    if candidates is None:
-        candidates = torch.ones(len(scores), earlier, dtype=torch.bool, device=scores.device)
-    must = None if pinned is None else pinned.repeat_interleave(chunks, dim=1)[:, None, None]
-    chosen = choose_chunks(
-        scores,
-        candidates.repeat_interleave(chunks, dim=1)[:, None, None],
-        rules.routing,
-        pinned=must,
-        generator=rules.generator,
-    )
-    attended = mask_of(chosen, earlier * chunks)
-    return tokens_of_chunks(
-        attended if must is None else attended | must, memories, slots=slots, chunking=rules.routing.chunking
-    )
+    earlier, chunks = memories.descriptors.shape[2:4]
+    candidates = torch.ones(len(scores), earlier, dtype=torch.bool, device=scores.device)
+    if rules.candidates is not None:
+        candidates = rules.candidates[:, shot, :earlier]
+    candidates = candidates.repeat_interleave(chunks, dim=1)[:, None, None]
+    if rules.pinned is None:
+        return choose_chunks(scores, candidates, routing, generator=rules.generator)
+    pinned = rules.pinned[:, shot, :earlier].repeat_interleave(chunks, dim=1)[:, None, None]
+    chosen = choose_chunks(scores, candidates, routing, pinned=pinned, generator=rules.generator)
+    return with_pinned(chosen, pinned)
+
+
+def with_pinned(chosen_BHLK: Tensor, pinned_B11C: Tensor) -> Tensor:
+    """The chosen chunks followed by the pinned ones of each story, -1 for none."""
+    most = int(pinned_B11C.sum(dim=-1).max())
+    first = pinned_B11C.int().argsort(dim=-1, descending=True, stable=True)[..., :most]
+    pins = first.masked_fill(~pinned_B11C.gather(-1, first), -1)
+    return torch.cat((chosen_BHLK, pins.expand(*chosen_BHLK.shape[:3], most)), dim=-1)
+
+
+def dense_mask(memories: Memories, *, shot: int, rules: StoryRules) -> Tensor | None:
+    """Which memory tokens (B, 1, 1, N · L) a shot may attend to without routing; None: all."""
+    if rules.candidates is None:
+        return None
+    earlier, tokens = memories.keys.shape[2:4]
+    allowed = rules.candidates[:, shot, :earlier]
+    if rules.pinned is not None:
+        allowed = allowed | rules.pinned[:, shot, :earlier]
+    return allowed.repeat_interleave(tokens, dim=1)[:, None, None]
 
 
 def routing_scores(q_BHLD: Tensor, memories: Memories) -> Tensor:
@@ -149,11 +213,11 @@ def routing_scores(q_BHLD: Tensor, memories: Memories) -> Tensor:
     return scores
 
 
-def tokens_of_chunks(attended_BHLC: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:
-    """Bool (B, H, L, N · L): the tokens of chunks, frame by frame."""
+def tokens_of_chunks(chosen_BHLK: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:
+    """Bool (B, H, L, N · L): which memory tokens belong to the chosen chunks."""
     earlier, chunks = memories.descriptors.shape[2:4]
     frames = memories.keys.shape[3] // slots
-    by_chunk = attended_BHLC.unflatten(-1, (earlier, chunks))
+    by_chunk = mask_of(chosen_BHLK, earlier * chunks).unflatten(-1, (earlier, chunks))
     spread = by_chunk[..., None, :] if chunking == "track" else by_chunk[..., None]
     mask: Tensor = spread.expand(*by_chunk.shape[:-1], frames, slots).flatten(-3)
     return mask
@@ -162,8 +226,8 @@ def tokens_of_chunks(attended_BHLC: Tensor, memories: Memories, *, slots: int, c
 class StoryAttention:
     """Self-attention of a training step: rows are B · (N - 1) clean shots, then B · N noisy ones.
 
-    The clean copy of a story's last shot would be nobody's memory, so there is none. `angles` are those of
-    all N shots.
+    The last shot of a story has no clean copy, since no later shot reads its memory. `angles` are for all N
+    shots.
     """
 
     def __init__(self, *, slots: int, rules: StoryRules, angles: tuple[Tensor, Tensor]) -> None:
@@ -178,58 +242,48 @@ class StoryAttention:
         q_clean, q_noisy = self._by_story(q_BHLD, clean_rows)
         k_clean, k_noisy = self._by_story(k_BHLD, clean_rows)
         v_clean, v_noisy = self._by_story(v_BHLD, clean_rows)
-        q_clean_turned, k_clean_turned = self._turn(q_clean), self._turn(k_clean)
-        q_turned, k_turned = self._turn(q_noisy), self._turn(k_noisy)
+        q_clean_rotated, k_clean_rotated = self._rotate(q_clean), self._rotate(k_clean)
+        q_rotated, k_rotated = self._rotate(q_noisy), self._rotate(k_noisy)
 
-        clean = scaled_dot_product_attention(q_clean_turned, k_clean_turned, v_clean)
+        clean = scaled_dot_product_attention(q_clean_rotated, k_clean_rotated, v_clean)
         routing = self.rules.routing
         pool_after = routing is not None and routing.pooling == "after"
         memories = Memories(
-            keys=k_clean_turned.transpose(1, 2),
+            keys=k_clean_rotated.transpose(1, 2),
             values=v_clean.transpose(1, 2),
             descriptors=chunk_descriptors(
-                (k_clean_turned if pool_after else k_clean).transpose(1, 2),
+                (k_clean_rotated if pool_after else k_clean).transpose(1, 2),
                 slots=self.slots,
                 chunking="track" if routing is None else routing.chunking,
             ),
         )
-        routing_q = q_turned if pool_after else q_noisy
-        noisy = [
-            scaled_dot_product_attention(q_turned[:, 0], k_turned[:, 0], v_noisy[:, 0]),
-            *(
-                attention_with_memories(
-                    q_turned[:, shot],
-                    k_turned[:, shot],
-                    v_noisy[:, shot],
-                    memories.before(shot),
-                    story_mask(
-                        routing_q[:, shot],
-                        memories.before(shot),
-                        shot=shot,
-                        slots=self.slots,
-                        rules=self.rules,
-                    ),
-                )
-                for shot in range(1, shots)
-            ),
-        ]
+        routing_q = q_rotated if pool_after else q_noisy
+        noisy = [scaled_dot_product_attention(q_rotated[:, 0], k_rotated[:, 0], v_noisy[:, 0])]
+        for shot in range(1, shots):
+            past = memories.before(shot)
+            own = q_rotated[:, shot], k_rotated[:, shot], v_noisy[:, shot]
+            if routing is None:
+                noisy.append(dense_attention(*own, past, dense_mask(past, shot=shot, rules=self.rules)))
+                continue
+            chosen = choose_memories(routing_q[:, shot], past, routing, shot=shot, rules=self.rules)
+            noisy.append(routed_attention(*own, past, chosen, slots=self.slots, routing=routing))
         return torch.cat((clean.flatten(0, 1), torch.stack(noisy, dim=1).flatten(0, 1)))
 
     def _by_story(self, x_BHLD: Tensor, clean_rows: int) -> tuple[Tensor, Tensor]:
-        """(B, N - 1, H, L, D) of the clean rows and (B, N, H, L, D) of the noisy ones."""
+        """The clean rows as (B, N - 1, H, L, D) and the noisy rows as (B, N, H, L, D)."""
         return (
             x_BHLD[:clean_rows].unflatten(0, (-1, self.shots - 1)),
             x_BHLD[clean_rows:].unflatten(0, (-1, self.shots)),
         )
 
-    def _turn(self, x_BNHLD: Tensor) -> Tensor:
+    def _rotate(self, x_BNHLD: Tensor) -> Tensor:
         shots = x_BNHLD.shape[1]
         return apply_rotary(x_BNHLD, self.cos[:shots, None], self.sin[:shots, None])
 
 
 @contextmanager
 def differentiable_attention(device: torch.device) -> Iterator[None]:
-    """Spells attention out on a CPU, where the fused kernel's backward takes several times as long."""
+    """Uses unfused attention on a CPU, where the fused kernel's backward pass is several times slower."""
     if device.type != "cpu":
         yield
         return

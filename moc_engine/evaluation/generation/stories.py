@@ -24,15 +24,17 @@ from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.wan_transformer import apply_rotary, attending, rotary_angles
-from moc_engine.ops.routing import choose_chunks, mask_of
+from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import noise_levels
 from moc_engine.training.attention import (
     Memories,
-    attention_with_memories,
     chunk_descriptors,
+    dense_attention,
+    routed_attention,
     routing_scores,
     story_angles,
     tokens_of_chunks,
+    with_pinned,
 )
 from moc_engine.training.denoiser import embed, smoothed, unembed
 
@@ -101,10 +103,18 @@ class MemoryAttention:
             return scaled_dot_product_attention(q, k, v_BHLD)
         queries = q[0, ..., 0].numel()
         self.available += queries * memories.tokens
-        memories, mask = self._choose(layer, q if self.pool_after else q_BHLD, memories)
-        self.attended += queries * memories.tokens if mask is None else mask.sum(dim=(1, 2, 3)).cpu()
-        own = None if self.settings.own_link else self._own_chunk(q.shape[2])
-        return attention_with_memories(q, k, v_BHLD, memories, mask, own=own)
+        own_chunk = None if self.settings.own_link else self._own_chunk(q.shape[2])
+        if self.settings.router in ("dense", "packed"):
+            memories = memories if self.settings.router == "dense" else self._packed(memories)
+            self.attended += queries * memories.tokens
+            return dense_attention(q, k, v_BHLD, memories, own=own_chunk)
+        chosen = self._choose(layer, q if self.pool_after else q_BHLD, memories)
+        chunk_tokens = memories.keys.shape[3] // memories.descriptors.shape[3]
+        self.attended += (chosen >= 0).sum(dim=(1, 2, 3)).cpu() * chunk_tokens
+        if own_chunk is None:
+            return routed_attention(q, k, v_BHLD, memories, chosen, slots=SLOTS, routing=self.routing)
+        mask = tokens_of_chunks(chosen, memories, slots=SLOTS, chunking=self.routing.chunking)
+        return dense_attention(q, k, v_BHLD, memories, mask, own=own_chunk)
 
     def _store(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, *, pooled: Tensor) -> None:
         """Adds a shot to the memories; the means of the keys `pooled` are its descriptors."""
@@ -113,16 +123,10 @@ class MemoryAttention:
         shot = Memories(keys=k_BHLD[:, :, None], values=v_BHLD[:, :, None], descriptors=means)
         self.memories[layer] = shot if before is None else before.followed_by(shot)
 
-    def _choose(self, layer: int, q_BHLD: Tensor, memories: Memories) -> tuple[Memories, Tensor | None]:
-        """The memories that are attended to, and which of their tokens each query attends to (None: all)."""
+    def _choose(self, layer: int, q_BHLD: Tensor, memories: Memories) -> Tensor:
+        """The chunks (B, H, L, K) of the history that each query attends to, -1 for none."""
         router, routing = self.settings.router, self.routing
         earlier, chunks, _ = memories.descriptors.shape[2:]
-        tokens = memories.keys.shape[3]
-        if router == "dense":
-            return memories, None
-        if router == "packed":
-            keys, values = self._packed(memories, budget=routing.top_k * tokens // chunks)
-            return replace(memories, keys=keys, values=values), None
         scores = routing_scores(q_BHLD, memories)
         if router == "random":
             if layer not in self._random:
@@ -135,20 +139,20 @@ class MemoryAttention:
             )
             scores = by_position.to(scores.device).expand_as(scores)
         pinned, candidates = self._steered(earlier, chunks, scores)
-        chosen = choose_chunks(scores, candidates, routing, pinned=pinned)
-        attended = mask_of(chosen, earlier * chunks) | pinned
-        return memories, tokens_of_chunks(attended, memories, slots=SLOTS, chunking=routing.chunking)
+        return with_pinned(choose_chunks(scores, candidates, routing, pinned=pinned), pinned)
 
-    def _packed(self, memories: Memories, budget: int) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, 1, P, D) of the history, averaged to at most `budget` tokens."""
+    def _packed(self, memories: Memories) -> Memories:
+        """The history averaged to as many tokens as MoC may attend to, in one row (B, H, 1, P, D)."""
         earlier, tokens = memories.keys.shape[2:4]
+        budget = self.routing.top_k * tokens // memories.descriptors.shape[3]
         weights = packing(budget, earlier=earlier, tokens=tokens, slots=SLOTS)
         token = torch.arange(memories.tokens, dtype=weights.dtype)
         frame, slot = (weights @ token.div(SLOTS, rounding_mode="floor")), weights @ (token % SLOTS)
         angles = rotary_angles(self.transformer, frame, slot, torch.zeros_like(slot))
         weights, cos, sin = (part.to(self.device) for part in (weights, *angles))
         keys, values = (weights @ whole.flatten(2, 3) for whole in (memories.keys, memories.values))
-        return apply_rotary(keys, cos, sin)[:, :, None], values[:, :, None]
+        rotated = apply_rotary(keys, cos, sin)
+        return replace(memories, keys=rotated[:, :, None], values=values[:, :, None])
 
     def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Which chunks are pinned and which may be chosen, (B or 1, 1, 1, N · K)."""

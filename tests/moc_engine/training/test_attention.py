@@ -7,12 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from moc_engine.config import RoutingConfig, Steering
+from moc_engine.config import Chunking, RoutingConfig, Steering
 from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
 from moc_engine.ops.layout import by_frame, by_track
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import route
-from moc_engine.training.attention import StoryAttention, StoryRules
+from moc_engine.training.attention import (
+    Memories,
+    StoryAttention,
+    StoryRules,
+    chunk_descriptors,
+    dense_attention,
+    routed_attention,
+    tokens_of_chunks,
+)
 
 STORIES, SHOTS, HEADS, FRAMES, SLOTS, WIDTH = 2, 4, 2, 3, 5, 12
 TOKENS = FRAMES * SLOTS
@@ -153,6 +161,35 @@ def test_gradients_flow_into_the_memories() -> None:
         assert step.clean(step.v.grad)[:, shot].abs().sum() > 0
         assert step.clean(step.k.grad)[:, shot].abs().sum() > 0
     assert step.noisy(step.v.grad)[:, :3].abs().sum() == 0
+
+
+@pytest.mark.parametrize("backend", ["naive", "grouped", "gathered"])
+@pytest.mark.parametrize("chunking", ["track", "frame"])
+def test_gradients_are_those_of_masked_attention(chunking: Chunking, backend: str) -> None:
+    draws = torch.Generator().manual_seed(6)
+    shape = (STORIES, HEADS, TOKENS, WIDTH)
+    q, k, v = (torch.randn(shape, generator=draws, requires_grad=True) for _ in range(3))
+    keys, values = (
+        torch.randn(STORIES, HEADS, SHOTS, TOKENS, WIDTH, generator=draws, requires_grad=True)
+        for _ in range(2)
+    )
+    means = chunk_descriptors(keys, slots=SLOTS, chunking=chunking)
+    memories = Memories(keys=keys, values=values, descriptors=means)
+    chunks = SHOTS * means.shape[3]
+    chosen = torch.rand(STORIES, HEADS, TOKENS, chunks, generator=draws).argsort(dim=-1)[..., :3]
+    chosen[:, :, ::2, 1] = -1
+    routing = RoutingConfig(chunking=chunking, backend=backend)
+    routed = routed_attention(q, k, v, memories, chosen, slots=SLOTS, routing=routing)
+    mask = tokens_of_chunks(chosen, memories, slots=SLOTS, chunking=chunking)
+    masked = dense_attention(q, k, v, memories, mask)
+    torch.testing.assert_close(routed, masked, atol=1e-5, rtol=1e-4)
+    weights = torch.randn(shape, generator=draws)
+    for mine, theirs in zip(
+        torch.autograd.grad((routed * weights).sum(), (q, k, v, keys, values)),
+        torch.autograd.grad((masked * weights).sum(), (q, k, v, keys, values)),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
 
 
 def test_drop_off_and_drop_in_need_a_generator_and_repeat_with_it() -> None:

@@ -123,9 +123,11 @@ def test_first_appearances_are_pinned_or_banned(
 
 def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline) -> None:
     """Keys that are all alike stay what they are, and are turned as by one token in the middle."""
-    packing = replace(PLAIN, router="packed", routing=RoutingConfig(top_k=SLOTS))
+    packing = replace(
+        PLAIN, router="packed", routing=RoutingConfig(top_k=2)
+    )  # 2 chunks of 4 tokens: one a slot
     attention = MemoryAttention(model.transformer, packing, [torch.Generator()])
-    frames, head = 3, 16
+    frames, head = 4, 16
     alike = torch.ones(1, 2, frames * SLOTS, head)
     attention.begin(0, frames, torch.zeros(1, 0, dtype=torch.bool))
     with attention.write():
@@ -133,8 +135,8 @@ def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline
     attention.begin(1, frames, torch.zeros(1, 1, dtype=torch.bool))
     memories = attention.memories[0]
     assert memories is not None
-    keys, _ = attention._packed(memories, budget=SLOTS)
-    middle = torch.ones(SLOTS)
+    keys = attention._packed(memories).keys
+    middle = torch.full((SLOTS,), 1.5)
     cos, sin = rotary_angles(model.transformer, middle, torch.arange(SLOTS), torch.zeros(SLOTS))
     torch.testing.assert_close(keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
 
