@@ -57,17 +57,20 @@ class PreparedRender:
 
     @property
     def frames(self) -> int:
-        """Frames of the clip."""
+        """The number of frames of the clip."""
         return max(1, round(self.request.seconds * float(self.fps)))
 
     @property
     def megapixels(self) -> float:
-        """Of all frames of the clip."""
+        """The megapixels of all frames of the clip."""
         return self.frames * math.prod(self.request.size) / 1e6
 
 
 def prepare(request: RenderRequest, backbone: Backbone) -> PreparedRender:
-    """Raises `ValueError` naming the wrong field, `EngineError` for a take that cannot be read."""
+    """Checks the request and reads its context takes.
+
+    Raises `ValueError` naming the wrong field, `EngineError` for a take that cannot be read.
+    """
     if not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"seconds: must be above 0, got {request.seconds}")
     check_format(request.size, request.fps)

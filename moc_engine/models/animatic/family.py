@@ -1,4 +1,4 @@
-"""The animatic model's family: captions through the grammar, latents through the rasterizer."""
+"""The animatic family: captions are read by the grammar, latents are drawn by the rasterizer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from moc_engine.models.animatic.scene import (
 from moc_engine.models.base import CaptionStates, Looks
 from moc_engine.trace.record import EMPTY
 
-GLANCE: Final = 320
+PREVIEW_SIDE: Final = 320
 """The longer side of a preview, in pixels."""
 
 
@@ -104,7 +104,7 @@ class AnimaticFamily:
         return self._codec(size, fps).frames(_scene(latents_CFHW), seconds)
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
-        scale = min(1.0, GLANCE / max(size))
+        scale = min(1.0, PREVIEW_SIDE / max(size))
         width, height = (max(16, round(side * scale)) for side in size)
         return self._codec((width, height), LATENT_RATE).picture(_scene(latents_CFHW), seconds / 2)
 
