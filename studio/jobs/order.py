@@ -35,7 +35,7 @@ class RenderOrder:
     @property
     def wish(self) -> tuple[object, ...]:
         """Equal for orders of which one is enough in the queue."""
-        return self.kind, self.shot, self.seed, self.keep_context
+        return self.kind, self.shot, self.seed, self.keep_context, self.again
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ class ProjectStates:
         with self._database.read() as session:
             stored, strips = projects.load(session, project), takes.strips_of(session, project)
             model, last = self._states.get(project, (None, None))
-            if last and (model, last.stamp) == (self._models.of(stored.project), stamp_of(stored, strips)):
+            now = self._models.of(stored.project)
+            if last and (model, last.stamp) == (now, stamp_of(stored, strips, now)):
                 return last
             known = takes.takes_of(session, project)
         return self.make(stored, known, strips, self._models.statuses(stored.project, known))
@@ -44,7 +45,7 @@ class ProjectStates:
     ) -> ProjectState:
         """The state of a project that was just read or written."""
         model = self._models.of(stored.project)
-        state = project_state(stored, known, strips, statuses, knows_words=model.known_words_only)
+        state = project_state(stored, known, strips, statuses, model)
         self._states.pop(stored.id, None)
         while len(self._states) >= MOST_STATES:
             self._states.pop(next(iter(self._states)), None)

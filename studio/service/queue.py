@@ -12,6 +12,7 @@ from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.jobs import claims, queue
 from studio.jobs.job import Job
+from studio.service.models import Models
 from studio.service.state import JobState, job_state, job_states, stamp_of
 from studio.store import projects, takes
 from studio.store.database import Database
@@ -36,8 +37,9 @@ class ProjectStatus:
 class Queue:
     """Shows the queue and changes it. Methods that name a job raise `NotThere` if it is gone."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, models: Models) -> None:
         self._database = database
+        self._models = models
 
     def state(self) -> QueueState:
         """All jobs that run or wait, and those that ended lately, of all projects."""
@@ -47,7 +49,9 @@ class Queue:
     def project_status(self, project: str) -> ProjectStatus:
         """The queue, and a stamp that changes whenever the project does."""
         with self._database.read() as session:
-            stamp = stamp_of(projects.load(session, project), takes.strips_of(session, project))
+            stored = projects.load(session, project)
+            model = self._models.of(stored.project)
+            stamp = stamp_of(stored, takes.strips_of(session, project), model)
             return ProjectStatus(stamp=stamp, queue=_state(session))
 
     def jobs(self, jobs: Collection[int]) -> list[JobState]:

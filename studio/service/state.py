@@ -11,6 +11,7 @@ from studio.domain.project import Project
 from studio.domain.storyboard import Settings, ShotSteering, Storyboard, steering
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.job import FINISHED, Job
+from studio.service.models import Model
 from studio.service.reason_words import in_words
 from studio.service.unknown_words import find_unknown_words
 from studio.store.casting import with_cast
@@ -136,12 +137,11 @@ def project_state(
     takes: Mapping[str, StoredTake],
     strips: Mapping[str, Sequence[str]],
     statuses: Sequence[ShotStatus],
-    *,
-    knows_words: bool,
+    model: Model,
 ) -> ProjectState:
-    """The state of a project. `knows_words`: the model knows a fixed vocabulary."""
+    """The state of a project that renders with this model."""
     project, board = stored.project, stored.project.board
-    unknown = _unknown(project) if knows_words else {}
+    unknown = _unknown(project) if model.known_words_only else {}
     rates = measured(takes.values())
     indices = {take: project.index_of(shot) for shot, take in project.chosen.items()}
     due = [status for status in statuses if status.due]
@@ -177,7 +177,7 @@ def project_state(
     return ProjectState(
         id=stored.id,
         revision=stored.revision,
-        stamp=stamp_of(stored, strips),
+        stamp=stamp_of(stored, strips, model),
         title=board.title,
         style=board.style,
         style_unknown=unknown.get(("style",), ()),
@@ -198,9 +198,10 @@ def project_state(
     )
 
 
-def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]]) -> str:
+def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]], model: Model) -> str:
     """A value that changes whenever something of the project that is shown changes."""
-    shown = stored.revision, sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
+    takes = sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
+    shown = stored.revision, takes, model.identity
     return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
 
 

@@ -39,7 +39,7 @@ class Service:
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
         self.rendering = Rendering(database, models)
-        self.queue = Queue(database)
+        self.queue = Queue(database, models)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
         self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
         self.storage = Storage(root, database, self.artifacts)

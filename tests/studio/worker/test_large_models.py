@@ -88,7 +88,9 @@ def test_opening_a_project_has_its_model_read_by_a_job(
         studio.service.projects.open(project)
     (job,) = studio.service.queue.state().jobs
     assert (job.kind, job.project, job.shot, job.state) == ("analysis", None, None, "queued")
+    stamp = studio.service.queue.project_status(project).stamp
     studio.work()
+    assert studio.service.queue.project_status(project).stamp != stamp  # so that open pages refresh
     with database.read() as session:
         (done,) = queue.jobs_of(session)
     assert (done.state, done.result) == ("done", identify(model))
