@@ -50,20 +50,21 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
     """
     root = folder / STUDIO
     new = not (root / FILE).is_file()
-    with _scratch() as scratch:
+    with tempfile.TemporaryDirectory(prefix="moc-studio-") as temporary:
+        scratch = Path(temporary)
         if not change:
             if not new:
                 with os_errors_as_studio_errors(scratch):
                     back_up(root / FILE, scratch).rename(scratch / FILE)
             with _service(scratch, artifacts=scratch if new else root) as service:
-                yield _film(service, folder, new=new)
+                yield _film(service, folder)
             return
         for left in (root / "scratch", folder, *(folder / "takes").glob("*")):
             remove_abandoned(left)
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             with _service(root, artifacts=root) as service:
-                yield _film(service, folder, new=new)
+                yield _film(service, folder)
         finally:
             if new and not any((root / "artifacts").glob("??/*")):
                 shutil.rmtree(root, ignore_errors=True)
@@ -72,10 +73,11 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
                         path.rmdir()
 
 
-def _film(service: Service, folder: Path, *, new: bool) -> FilmStudio:
-    if not new:
-        projects = [project for project in service.projects.all() if project.trashed is None]
-        return FilmStudio(service=service, project=projects[-1].id if projects else None)
+def _film(service: Service, folder: Path) -> FilmStudio:
+    """The studio with the film's project, which is the first one made in it."""
+    projects = [project for project in service.projects.all() if project.trashed is None]
+    if projects:
+        return FilmStudio(service=service, project=projects[-1].id)
     imported = service.film_folders.import_old(folder) if is_old_film_folder(folder) else None
     return FilmStudio(service=service, project=imported)
 
@@ -87,9 +89,3 @@ def _service(database: Path, *, artifacts: Path) -> Iterator[Service]:
         yield Service(artifacts, opened)
     finally:
         opened.close()
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="moc-studio-") as folder:
-        yield Path(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.cli.main import main
+from studio.store.upgrade import open_database
 from tests.fakes.renderer import FakeRenderer
 
 OLD = Path(__file__).parents[2] / "data" / "version-0.1" / "film"
@@ -33,6 +34,12 @@ def test_resuming_renders_nothing_that_is_there(folder: Path, capsys: pytest.Cap
     assert [shot["rendered"] for shot in shots] == [False, False, False]
     old = {path.read_bytes() for path in OLD.glob("takes/*/clip.mp4")}
     assert {Path(shot["clip"]).read_bytes() for shot in shots} == old
+
+
+def test_an_import_that_was_interrupted_is_repeated(folder: Path) -> None:
+    open_database(folder / ".studio").close()
+    code, renderer = render(folder, STORY)
+    assert (code, renderer.requests) == (0, [])
 
 
 def test_an_edited_shot_is_rendered_with_the_takes_before_it(folder: Path, tmp_path: Path) -> None:
