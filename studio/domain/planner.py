@@ -124,7 +124,14 @@ def after_rendering(
         if shot.id in shots:
             inputs = _status(project, known, model, index, captions[index], {}).inputs
             frames = max(1, round(inputs.seconds * inputs.fps))
-            take = FinishedTake(id=inputs.take_id, inputs=inputs, caption=shot.caption, frames=frames)
+            own_seed = shot_seed(project.board, index)
+            take = FinishedTake(
+                id=inputs.take_id,
+                inputs=inputs,
+                caption=shot.caption,
+                frames=frames,
+                rolled_from=None if inputs.seed == own_seed else own_seed,
+            )
             known.setdefault(take.id, take)
             project = project.choosing(shot.id, take.id)
     return project, known

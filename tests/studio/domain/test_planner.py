@@ -27,7 +27,7 @@ from studio.domain.edits import (
 )
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
-from studio.domain.planner import ShotStatus, chosen_take, shot_statuses
+from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Settings
 from studio.service.reason_words import in_words
@@ -205,6 +205,17 @@ def test_a_rolled_take_is_fresh_until_the_seed_is_changed() -> None:
     assert statuses(now, takes)["d"].inputs.seed == 77
     other = SetSeed(shot="d", seed=4).apply(now, takes)
     assert words(statuses(other, takes)["d"]) == ("seed changed",)
+
+
+def test_a_render_keeps_the_seed_of_a_rolled_take() -> None:
+    done, takes = rendered(project(*STORY))
+    old = takes[done.chosen["d"]]
+    inputs = replace(old.inputs, seed=77)
+    takes["rolled"] = replace(old, id="rolled", inputs=inputs, rolled_from=old.inputs.seed)
+    now = SetFilm(style="night").apply(Choose(shot="d", take="rolled").apply(done, takes), takes)
+    again, known = after_rendering(now, takes, MODEL, "abcd")
+    assert known[again.chosen["d"]].inputs.seed == 77
+    assert {status.state for status in shot_statuses(again, known, MODEL)} == {"fresh"}
 
 
 def test_a_discarded_take_leaves_its_shots_without() -> None:
