@@ -68,7 +68,15 @@ type ProjectState = {
   due_seconds: number;
 };
 
-type ListedProject = { id: string; title: string; shots: number; changed: number; trashed: number | null };
+type ListedProject = {
+  id: string;
+  title: string;
+  shots: number;
+  changed: number;
+  trashed: number | null;
+  bytes: number;
+  own_bytes: number;
+};
 
 type Job = {
   id: number;

@@ -10,6 +10,7 @@ from studio.api.projects import project_routes
 from studio.api.queue import queue_routes
 from studio.api.rendering import rendering_routes
 from studio.api.routing import routing_routes
+from studio.api.storage import storage_routes
 from studio.service.studio import Service
 
 
@@ -18,6 +19,7 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/api")
     for subject in (
         project_routes,
+        storage_routes,
         editing_routes,
         rendering_routes,
         queue_routes,

@@ -37,7 +37,7 @@ class Unused:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Freed:
+class FreedSpace:
     """How many projects or takes were deleted, and the bytes of the files removed with them."""
 
     deleted: int
@@ -65,7 +65,7 @@ class Storage:
             takes.forget_artifacts(session)
         return self._remove()
 
-    def empty_bin(self) -> Freed:
+    def empty_bin(self) -> FreedSpace:
         """Deletes the projects in the bin with their takes, for good."""
         with self._database.write() as session:
             binned = [project.id for project in projects.listed(session) if project.trashed is not None]
@@ -74,9 +74,14 @@ class Storage:
             takes.forget_artifacts(session)
         return self._freed(len(binned))
 
-    def delete_discarded(self, project: str | None = None) -> Freed:
-        """Deletes the discarded takes of a project, or of all, for good. Raises `Refused` during a render."""
+    def delete_discarded(self, project: str | None = None) -> FreedSpace:
+        """Deletes the discarded takes of a project, or of all, for good.
+
+        Raises `NotThere`, and `Refused` while one of its shots is rendered.
+        """
         with self._database.write() as session:
+            if project is not None:
+                projects.project_of(session, project)
             jobs = queue.jobs_of(session, project)
             if any(job.state == "running" for job in jobs):
                 raise Refused(message("takes-in-use"))
@@ -84,8 +89,8 @@ class Storage:
             takes.forget_artifacts(session)
         return self._freed(deleted)
 
-    def _freed(self, deleted: int) -> Freed:
-        return Freed(deleted=deleted, bytes=sum(file.bytes for file in self._remove()))
+    def _freed(self, deleted: int) -> FreedSpace:
+        return FreedSpace(deleted=deleted, bytes=sum(file.bytes for file in self._remove()))
 
     def _remove(self) -> tuple[Unused, ...]:
         found = self.unused()

@@ -3,7 +3,7 @@
 import { post } from "../common/api.js";
 import { renderShots } from "../common/commands.js";
 import { h } from "../common/dom.js";
-import { counted, duration } from "../common/format.js";
+import { counted, duration, size } from "../common/format.js";
 import { menuItem, menuLine } from "../common/menu.js";
 import { listProjects, openProject, openResult } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
@@ -53,6 +53,7 @@ export async function projectItems(close) {
     menuItem("Import…", () => input.click(), "storyboard, bundle or film"),
     input,
     menuItem("Move to bin", act(moveToBin)),
+    ...(hasDiscardedTakes() ? [menuItem("Delete discarded takes…", act(() => deleteDiscarded(id)))] : []),
     ...(binned.length ? [h("hr"), menuLine("In the bin")] : []),
     ...binned.map((project) =>
       menuItem(
@@ -61,7 +62,34 @@ export async function projectItems(close) {
         "restore",
       ),
     ),
+    ...(binned.length
+      ? [
+          menuItem(
+            "Empty bin…",
+            act(() => emptyBin(binned)),
+            size(binned.reduce((sum, project) => sum + project.own_bytes, 0)),
+          ),
+        ]
+      : []),
   ];
+}
+
+/** @param {ListedProject[]} binned */
+async function emptyBin(binned) {
+  const projects = binned.length === 1 ? `“${binned[0].title}”` : `${binned.length} projects`;
+  if (!confirm(`Delete ${projects} with all takes? This cannot be undone.`)) return;
+  const freed = await post("/bin/empty");
+  notify(`The bin is empty. ${size(freed.bytes)} freed.`);
+}
+
+const hasDiscardedTakes = () =>
+  openProjectState().shots.some((shot) => shot.takes.some((take) => take.discarded));
+
+/** @param {string} project */
+async function deleteDiscarded(project) {
+  if (!confirm("Delete the discarded takes of this project? This cannot be undone.")) return;
+  const freed = await post(`/projects/${project}/discarded/delete`);
+  notify(`${counted(freed.deleted, "take")} deleted. ${size(freed.bytes)} freed.`);
 }
 
 const newProject = () => post("/projects", { title: "Untitled" });
@@ -73,7 +101,7 @@ function projectNote(project) {
   const when = today
     ? changed.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
     : changed.toLocaleDateString([], { day: "numeric", month: "short" });
-  return `${counted(project.shots, "shot")} · ${isOpen(project.id) ? "open" : `changed ${when}`}`;
+  return `${counted(project.shots, "shot")} · ${size(project.bytes)} · ${isOpen(project.id) ? "open" : `changed ${when}`}`;
 }
 
 export async function planItems() {

@@ -38,7 +38,7 @@ SCHEMAS = {
     ),
     *("QueueState", "Settings", "ShotState", "TakeState", "UnknownSpan"),
     *("AttendedSource", "Box", "ChunkMap", "ConsistencyReport", "DriftedAppearance", "FrameParts", "Part"),
-    *("PartAttention", "StoryRouting", "StoryRow", "TakeComparison"),
+    *("FreedSpace", "PartAttention", "StoryRouting", "StoryRow", "TakeComparison"),
 }
 
 
