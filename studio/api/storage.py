@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from studio.api.error_answers import ERRORS
-from studio.api.requests import ProjectId
+from studio.api.request_models import ProjectId
 from studio.service.storage import FreedSpace
 from studio.service.studio import Service
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from moc_engine.files import abandoned, remove_abandoned
 from studio.domain.errors import Refused
-from studio.domain.messages import message
+from studio.domain.messages import Message, message
 from studio.jobs import queue
 from studio.store import projects, takes, usage
 from studio.store.artifacts import YOUNG, Artifacts
@@ -20,11 +20,11 @@ from studio.store.database import Database
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.usage import TakeName
 
-NO_TAKE: Final = "no take uses it"
-EXPORT: Final = "an export, which can be made again"
-ABANDONED: Final = "left by a process that was killed"
-IN_BIN: Final = "only a project in the bin uses it"
-DISCARDED: Final = "only discarded takes use it"
+NO_TAKE: Final = message("file-of-no-take")
+EXPORT: Final = message("file-of-exports")
+ABANDONED: Final = message("file-abandoned")
+IN_BIN: Final = message("file-of-projects-in-bin")
+DISCARDED: Final = message("file-of-discarded-takes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Unused:
 
     path: Path
     bytes: int
-    reason: str
+    reason: Message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class Storage:
                     folder.rmdir()
         return tuple(removed)
 
-    def _unused(self, used: frozenset[str], freed: Mapping[str, str]) -> Iterator[Unused]:
+    def _unused(self, used: frozenset[str], freed: Mapping[str, Message]) -> Iterator[Unused]:
         for file in self._artifacts.orphans(used):
             yield _unused(file, freed.get(file.stem, NO_TAKE))
         for folder in self._exports():
@@ -130,14 +130,14 @@ class Storage:
         return [self._root, self._root / "scratch", self._root / "backups", *self._exports(), *artifacts]
 
 
-def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, str]:
+def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, Message]:
     """The takes that are to be deleted, and what to say of their files."""
     discarded = usage.discarded_takes(session) if with_discarded else []
     binned = usage.takes_in_bin(session) if with_bin else []
     return {**dict.fromkeys(discarded, DISCARDED), **dict.fromkeys(binned, IN_BIN)}
 
 
-def _unused(path: Path, reason: str) -> Unused:
+def _unused(path: Path, reason: Message) -> Unused:
     inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
     sizes = (file.lstat().st_size for file in inside if file.is_symlink() or file.is_file())
     return Unused(path=path, bytes=sum(sizes), reason=reason)

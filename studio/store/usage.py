@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from studio.domain.messages import Message
 from studio.store.tables import ArtifactRow, ProjectRow, TakeRow
 
 TakeName = tuple[str, str]
@@ -87,11 +88,11 @@ def delete_discarded(session: Session, project: str | None = None) -> int:
 
 
 def digests_in_use(
-    session: Session, without: Mapping[TakeName, str]
-) -> tuple[frozenset[str], dict[str, str]]:
+    session: Session, without: Mapping[TakeName, Message]
+) -> tuple[frozenset[str], dict[str, Message]]:
     """The digests that takes have, and those that only takes in `without` have, with the value there."""
     used: set[str] = set()
-    freed: dict[str, str] = {}
+    freed: dict[str, Message] = {}
     for take, digest in take_files(session):
         if take in without:
             freed[digest] = without[take]

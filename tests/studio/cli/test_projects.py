@@ -146,7 +146,7 @@ def test_gc_empties_the_bin_and_deletes_discarded_takes(run: Run, project: str, 
     for file in (tmp_path / "studio" / "artifacts").rglob("*.*"):
         os.utime(file, (0, 0))
     told = run("gc", "--dry-run", "--empty-bin", "--discarded")[1]
-    assert "only a project in the bin uses it" in told
+    assert "only projects in the bin use it" in told
     assert project in run("projects")[1]
     assert run("gc", "--empty-bin", "--discarded")[1] == told.replace("would be freed", "freed")
     assert project not in run("projects")[1]
