@@ -167,6 +167,7 @@ def test_a_file_name_belongs_to_one_room(package: str) -> None:
 
 
 SHARED = {
+    "storage.py": "space on the disk: the service's part, the routes",
     "projects.py": "projects: their rows, the service's part, the routes",
     "editing.py": "the service's part that edits, and its routes",
     "queue.py": "the queue: its rows, the service's part, the routes",
