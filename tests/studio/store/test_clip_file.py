@@ -111,4 +111,9 @@ def test_what_is_no_clip_is_refused(clip: Path, tmp_path: Path, make: Callable[[
 
 
 def test_a_clip_is_a_clip(clip: Path) -> None:
-    check_clip(clip)
+    refused: str | None = None
+    try:
+        check_clip(clip)
+    except DamagedClip as error:
+        refused = str(error)
+    assert refused is None
