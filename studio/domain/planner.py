@@ -122,7 +122,8 @@ def after_rendering(
     known = dict(takes)
     for index, shot in enumerate(project.board.shots):
         if shot.id in shots:
-            inputs = _status(project, known, model, index, captions[index], {}).inputs
+            status = _status(project, known, model, index, captions[index], {})
+            inputs = status.inputs
             frames = max(1, round(inputs.seconds * inputs.fps))
             own_seed = shot_seed(project.board, index)
             take = FinishedTake(
@@ -130,6 +131,7 @@ def after_rendering(
                 inputs=inputs,
                 caption=shot.caption,
                 frames=frames,
+                context=status.context,
                 rolled_from=None if inputs.seed == own_seed else own_seed,
             )
             known.setdefault(take.id, take)
