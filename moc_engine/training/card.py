@@ -1,4 +1,4 @@
-"""The card that lies beside trained weights: how they came about, and what they remember."""
+"""The model card of trained weights: how they were trained, and their figures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def write_card(
         "processes": str(processes),
     }
     command = f"moc-studio train animatic --preset {plan.name} --steps {plan.steps}"
-    command += "".join(f" --without {habit}" for habit in plan.without)
+    command += "".join(f" --without {technique}" for technique in plan.without)
     if plan.without:
         facts["without"] = ", ".join(plan.without)
     if origin is not None:
         command += " --from ORIGIN"
-        facts["began with"] = f"`{origin}`"
+        facts["started from"] = f"`{origin}`"
     lines = [
         "---",
         "library_name: diffusers",
@@ -42,20 +42,20 @@ def write_card(
         f"    {command} --out DIR",
     ]
     if history.recall:
-        examined = max(points[-1][0] for points in history.recall.values())
-        recalled = {
+        evaluated = max(points[-1][0] for points in history.recall.values())
+        means = {
             name.replace("_", " "): f"{points[-1][1]:.3f}"
             for name, points in history.recall.items()
-            if points[-1][0] == examined
+            if points[-1][0] == evaluated
         }
         lines += [
             "",
             "## Figures",
             "",
-            f"After {examined} steps, a quick look at {plan.evaluation_stories} held-out stories of "
+            f"After {evaluated} steps, on {plan.evaluation_stories} held-out stories of "
             f"{plan.evaluation_shots} shots: {plan.evaluation_steps} denoising steps, no guidance.",
             "",
-            *_table(("what", "mean"), recalled.items()),
+            *_table(("what", "mean"), means.items()),
             "",
             "    moc-studio eval memory --model DIR/model",
             "    moc-studio eval following --model DIR/model",

@@ -1,4 +1,4 @@
-"""A run's state on disk: all that going on needs, and the recipe it belongs to."""
+"""The checkpoint file: everything a run needs to continue, and the recipe it belongs to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import torch
 
+from moc_engine.config import RoutingConfig
 from moc_engine.errors import CheckpointError
 from moc_engine.files import atomic_file
 from moc_engine.training.curve import History
 from moc_engine.training.recipes import Recipe
 
-FREE: Final = frozenset(
+CHANGEABLE: Final = frozenset(
     {
         "steps",
         "on_cpu",
@@ -29,14 +30,22 @@ FREE: Final = frozenset(
         "piece_minutes",
     }
 )
-"""What of a recipe may be another when a run is resumed."""
+"""The fields of a recipe that may change when a run is resumed."""
+
+RENAMED: Final = {
+    "silent": "caption_dropout",
+    "examined_stories": "evaluation_stories",
+    "examined_shots": "evaluation_shots",
+    "examined_steps": "evaluation_steps",
+}
+"""Fields of recipes in checkpoints of version 0.1, and their names today."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after `step` steps and `seconds`; `recipe` is what `decisive` says of its recipe.
+    """A run after `step` steps and `seconds`; `recipe` are the `fixed_fields` of its recipe.
 
-    `origin` names the model it began with, if any.
+    `origin` is the name of the model it started from, if any.
     """
 
     step: int
@@ -49,13 +58,13 @@ class Checkpoint:
     history: History
 
 
-def decisive(plan: Recipe) -> dict[str, Any]:
-    """The parts of a recipe that a run keeps from its first step to its last."""
-    return {name: value for name, value in asdict(plan).items() if name not in FREE}
+def fixed_fields(plan: Recipe) -> dict[str, Any]:
+    """The fields of a recipe that must not change during a run."""
+    return {name: value for name, value in asdict(plan).items() if name not in CHANGEABLE}
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Replaces the file at once; `OSError` where it cannot be written."""
+    """Replaces the file atomically; raises `OSError` if it cannot be written."""
     state = {**vars(checkpoint), "history": asdict(checkpoint.history)}
     buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError
     torch.save(state, buffer)
@@ -64,7 +73,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def read(path: Path, plan: Recipe) -> Checkpoint:
-    """The checkpoint of a run by `plan`; `CheckpointError` if it is damaged or of another recipe."""
+    """Reads the checkpoint of a run by `plan`; raises `CheckpointError` for damage or another recipe."""
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is damaged, or no checkpoint")
     try:
@@ -72,7 +81,7 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
         checkpoint = Checkpoint(
             step=int(state["step"]),
             seconds=float(state.get("seconds", 0.0)),
-            recipe=dict(state.get("recipe", decisive(plan))),
+            recipe=_upgraded(state.get("recipe", fixed_fields(plan))),
             origin=state.get("origin"),
             model=dict(state["model"]),
             optimizer=dict(state["optimizer"]),
@@ -81,15 +90,27 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
         )
     except (AttributeError, KeyError, RuntimeError, TypeError, UnpicklingError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged, or no checkpoint") from error
-    mine = decisive(plan)
-    differing = sorted(name for name in {*mine, *checkpoint.recipe} if not _equal(name, mine, checkpoint))
+    expected = fixed_fields(plan)
+    names = {*expected, *checkpoint.recipe} - CHANGEABLE
+    differing = sorted(name for name in names if not _equal(name, expected, checkpoint))
     if differing:
-        raise CheckpointError(f"{path} is of another recipe, which differs in {', '.join(differing)}")
+        raise CheckpointError(f"{path} is of another recipe; it differs in {', '.join(differing)}")
     return checkpoint
 
 
-def _equal(name: str, mine: dict[str, Any], checkpoint: Checkpoint) -> bool:
-    return name in mine and name in checkpoint.recipe and bool(mine[name] == checkpoint.recipe[name])
+def _upgraded(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recorded recipe with today's names, and the defaults of routing settings that are newer than it."""
+    fields = {RENAMED.get(name, name): value for name, value in recipe.items()}
+    if "routing" in fields:
+        fields["routing"] = asdict(RoutingConfig()) | dict(fields["routing"])
+    if "without" in fields:
+        fields["without"] = tuple("drop" if name == "chance" else name for name in fields["without"])
+    return fields
+
+
+def _equal(name: str, expected: dict[str, Any], checkpoint: Checkpoint) -> bool:
+    recorded = checkpoint.recipe
+    return name in expected and name in recorded and bool(expected[name] == recorded[name])
 
 
 def _history(state: dict[str, Any]) -> History:

@@ -1,4 +1,4 @@
-"""The picture of a run: its loss, and how well the model remembers and follows its captions."""
+"""The history of a training run and its plot: the loss and the evaluations."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Point = tuple[int, float]
 
 @dataclass(kw_only=True)
 class History:
-    """What a run has shown so far: (step, value) points; `recall` has those of examinations, by metric."""
+    """Points (step, value) of a run so far: the loss, and in `recall` the evaluations by metric."""
 
     loss: list[Point] = field(default_factory=list)
     recall: dict[str, list[Point]] = field(default_factory=dict)
 
-    def add_recall(self, step: int, values: Mapping[str, float]) -> None:
+    def add_evaluation(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.recall.setdefault(name, []).append((step, value))
 
 
 def smooth(values: Sequence[float], window: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Means over the last `window` values, fewer at the beginning."""
+    """Moving averages over the last `window` values, fewer at the beginning."""
     sums = np.cumsum(np.concatenate(([0.0], np.asarray(values, dtype=np.float64))))
     ends = np.arange(1, len(values) + 1)
     begins = np.maximum(0, ends - window)
@@ -36,9 +36,9 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray[tuple[int], np.dt
 
 
 def draw(history: History, path: Path, panels: Mapping[str, Sequence[str]]) -> None:
-    """Writes loss and examinations over the steps as a PNG; the picture is replaced at once.
+    """Plots loss and evaluations over the steps to a PNG, replaced atomically.
 
-    `panels` names the metrics of each plot beside the loss, by its title.
+    `panels` maps the title of each plot beside the loss to its metrics.
     """
     figure = Figure(figsize=(13.0 / 3 * (1 + len(panels)), 4.0), dpi=120, layout="constrained")
     left, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""The model as training sees it: whole stories in one call, each shot a row of the batch.
+"""The model during training: whole stories in one call, each shot a row of the batch.
 
 Shapes: B stories, N shots, F latent frames, S slots, C channels, W words, E width.
 """
@@ -20,7 +20,7 @@ from moc_engine.training.data.stories import StoryBatch
 
 
 class StoryDenoiser(nn.Module):
-    """Predicts noisy shots as they were before the noise; they look at clean copies of earlier ones."""
+    """Predicts the clean latents of noisy shots, which attend to clean copies of earlier shots."""
 
     def __init__(self, transformer: Any, smoother: Any, text_encoder: Any) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class StoryDenoiser(nn.Module):
         noisy: Tensor,
         clean_level: Tensor,
         noise_level: Tensor,
-        silent: Tensor,
+        without_caption: Tensor,
         starts: Tensor,
         rules: StoryRules,
     ) -> Tensor:
-        """The clean latents (B, N, F, S, C) behind `noisy`, which is at `noise_level` (B, N).
+        """The predicted clean latents (B, N, F, S, C) of `noisy`, which is at `noise_level` (B, N).
 
-        `clean`, all shots but the last, are the copies that become memories, at `clean_level`. `silent`
-        (B, N) shots are denoised without their captions. `starts` (N) is the token frame at which each
+        `clean` are the copies that become memories, at `clean_level`: all shots but the last. Shots marked in
+        `without_caption` (B, N) are denoised without captions. `starts` (N) is the token frame at which each
         shot begins.
         """
         model = self.transformer
@@ -51,7 +51,7 @@ class StoryDenoiser(nn.Module):
         angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, slots=SLOTS)
         attention = StoryAttention(slots=SLOTS, rules=rules, angles=angles)
         with differentiable_attention(noisy.device):
-            time, modulation, words, mask = self._condition(batch, level, silent)
+            time, modulation, words, mask = self._condition(batch, level, without_caption)
             captions = CaptionStates(states_BSE=words, mask_BS=mask)
             hidden = embed(model, torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1))))
             with attending(model, attention, captions):
@@ -61,10 +61,10 @@ class StoryDenoiser(nn.Module):
         return smoothed(self.smoother, unembed(model, hidden[rows:], time[rows:])).view_as(noisy)
 
     def _condition(
-        self, batch: StoryBatch, level: Tensor, silent: Tensor
+        self, batch: StoryBatch, level: Tensor, without_caption: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Time and modulation of all rows, and their words with mask: global, then own caption."""
-        stories, shots = silent.shape
+        """Time and modulation of all rows, and their caption states with mask: global, then own caption."""
+        stories, shots = without_caption.shape
         story_states, story_mask = encode_words(self.text_encoder, batch.story_words)
         shot_states, shot_mask = encode_words(self.text_encoder, batch.shot_words)
         flat = torch.cat((story_states.flatten(0, 1), shot_states.flatten(0, 1)))
@@ -73,10 +73,10 @@ class StoryDenoiser(nn.Module):
         story_words = words[0, :split].unflatten(0, story_mask.shape)
         shot_words = words[0, split:].unflatten(0, shot_mask.shape)
 
-        shot_row = torch.arange(stories * shots, device=silent.device).view(stories, shots)
-        story_row = torch.arange(stories, device=silent.device)[:, None].expand(-1, shots)
-        story_row = _copies(story_row, story_row.masked_fill(silent, stories))
-        shot_row = _copies(shot_row, shot_row.masked_fill(silent, stories * shots))
+        shot_row = torch.arange(stories * shots, device=without_caption.device).view(stories, shots)
+        story_row = torch.arange(stories, device=without_caption.device)[:, None].expand(-1, shots)
+        story_row = _copies(story_row, story_row.masked_fill(without_caption, stories))
+        shot_row = _copies(shot_row, shot_row.masked_fill(without_caption, stories * shots))
         return (
             time,
             modulation.unflatten(1, (6, -1)),
@@ -86,20 +86,20 @@ class StoryDenoiser(nn.Module):
 
 
 def _copies(clean_BN: Tensor, noisy_BN: Tensor) -> Tensor:
-    """Row numbers of clean copies, which the last shots do not have, then of noisy ones."""
+    """Row numbers of the clean copies (the last shot has none), then of the noisy ones."""
     return torch.cat((clean_BN[:, :-1].flatten(), noisy_BN.flatten()))
 
 
 def embed(transformer: Any, latents_RFSC: Tensor) -> Tensor:
-    """Tokens (R, L, E), frame by frame, of latents with their slots marked."""
+    """Tokens (R, L, E), frame by frame, of latents with their slot markers."""
     hidden = transformer.patch_embedding(with_marks(latents_RFSC.permute(0, 3, 1, 2)[..., None]))
     tokens: Tensor = hidden.flatten(2).transpose(1, 2).contiguous()
     return tokens
 
 
 def unembed(transformer: Any, hidden_RLE: Tensor, time_RE: Tensor) -> Tensor:
-    """Latents (R, F, S, C) in float32 out of the last tokens, as the transformer's own head makes them."""
-    with torch.autocast(hidden_RLE.device.type, enabled=False):  # bfloat16 would round off what moves least
+    """Latents (R, F, S, C) in float32 from the last tokens, as by the transformer's own output head."""
+    with torch.autocast(hidden_RLE.device.type, enabled=False):  # bfloat16 would lose small motions
         shift, scale = (transformer.scale_shift_table + time_RE[:, None].float()).chunk(2, dim=1)
         out = transformer.proj_out(transformer.norm_out(hidden_RLE.float()) * (1 + scale) + shift)
     patches = out.unflatten(1, (-1, SLOTS)).unflatten(3, (PATCH_FRAMES, -1))
@@ -108,6 +108,6 @@ def unembed(transformer: Any, hidden_RLE: Tensor, time_RE: Tensor) -> Tensor:
 
 
 def smoothed(smoother: Any, latents_RFSC: Tensor) -> Tensor:
-    """Latents (R, F, S, C) as the smoother leaves them."""
+    """Latents (R, F, S, C) after the smoother."""
     latents: Tensor = smoother(latents_RFSC.permute(0, 3, 1, 2)[..., None])
     return latents[..., 0].permute(0, 2, 3, 1)

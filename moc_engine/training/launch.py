@@ -1,7 +1,7 @@
-"""Starts a training run in processes of its own, one thread each.
+"""Starts a training run in separate processes of one thread each.
 
-On a CPU that others use too, threads that wait for each other at every operation cost several times
-what they gain; processes meet once a step.
+On a shared CPU, threads that wait for each other at every operation cost several times what they gain;
+processes synchronise once per step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from moc_engine.training.options import TrainingOptions
 
 ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
-    # glibc: keep freed memory for the next step instead of giving it back and asking for it again
+    # glibc: keep freed memory for the next step instead of returning it to the system
     "MALLOC_TOP_PAD_": str(512 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(4 * 2**30),
     "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
@@ -32,7 +32,7 @@ _ENDING: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
 CPU_PROCESSES: Final = 2
-"""Processes of the recipes for CPUs where there are as many cores; each brings its own share to the batch."""
+"""Processes of the CPU presets, if there are as many cores; each adds its own stories to the batch."""
 
 
 def usual_processes(preset: str) -> int:
@@ -42,10 +42,10 @@ def usual_processes(preset: str) -> int:
 def launch(module: str, options: TrainingOptions, processes: int) -> int:
     """Runs `python -m MODULE` with the options in so many processes.
 
-    Returns 0, or the exit code of the first that failed, -N if signal N ended it. What they print passes
-    through. They hear of Ctrl-C from here alone, and none outlives this call.
+    Returns 0, or the exit code of the first process that failed, -N if signal N ended it. Their output passes
+    through. They receive Ctrl-C only from here, and none outlives this call.
     """
-    command = [sys.executable, "-m", module, *options.words()]
+    command = [sys.executable, "-m", module, *options.arguments()]
     running: list[subprocess.Popen[bytes]] = []
     with _terminable():
         try:
@@ -58,13 +58,13 @@ def launch(module: str, options: TrainingOptions, processes: int) -> int:
 
 
 def _environments(processes: int) -> Iterator[dict[str, str]]:
-    """What each process must know of the others; one alone knows of none."""
+    """The environment of each process: with several, where they meet and which one it is."""
     if processes == 1:
         yield ENVIRONMENT
         return
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
     for rank in range(processes):
-        yield {**ENVIRONMENT, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        yield {**ENVIRONMENT, **rendezvous, "RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 def _free_port() -> int:
@@ -98,7 +98,7 @@ def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Within the block this process ends in an orderly way when told to, so that it can end others first."""
+    """Within the block SIGTERM and SIGHUP raise `SystemExit`, so that child processes are ended first."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)

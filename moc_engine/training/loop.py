@@ -1,8 +1,8 @@
-"""The training loop: resumable to the step, on one CPU, one GPU or several (through accelerate).
+"""The training loop: resumable at every checkpoint, on one CPU, one GPU or several (through accelerate).
 
-A run's folder holds `checkpoint.pt` (to go on from), `model/` (the averaged weights so far, as a pipeline
-folder with a card), `curve.png` and `history.json`. Each file is whole whenever a run is killed; that costs
-the minutes since the last checkpoint.
+A run's folder holds `checkpoint.pt` (to continue from), `model/` (the averaged weights so far, as a pipeline
+folder with a card), `curve.png` and `history.json`. Every file is written atomically: a killed run loses only
+the time since its last checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save
 from moc_engine.models.animatic.scene import PATCH_FRAMES
 from moc_engine.training import checkpoint
 from moc_engine.training.card import write_card
-from moc_engine.training.checkpoint import Checkpoint, decisive
+from moc_engine.training.checkpoint import Checkpoint, fixed_fields
 from moc_engine.training.curve import History, draw
 from moc_engine.training.data.stories import StoryBatch, StoryStream, loader
 from moc_engine.training.denoiser import StoryDenoiser
@@ -44,16 +44,16 @@ from moc_engine.training.schedule import rate_at
 
 
 def train(options: TrainingOptions, evaluator: Evaluator) -> None:
-    """Trains by a recipe into a folder; prints what it does.
+    """Trains a model into a folder and prints its progress.
 
-    Raises `CheckpointError` where a run cannot be resumed, and `OSError` where it cannot be written.
+    Raises `CheckpointError` if the run cannot be resumed, and `OSError` if it cannot be written.
     """
     options.out.mkdir(parents=True, exist_ok=True)
     Run(recipe(options), options.out, evaluator, options.origin).go(resume=options.resume)
 
 
 class Run:
-    """One process's part of a training run."""
+    """One process of a training run."""
 
     def __init__(self, plan: Recipe, out: Path, evaluator: Evaluator, origin: Path | None = None) -> None:
         self.plan = plan
@@ -68,7 +68,7 @@ class Run:
         self.pipeline: AnimaticPipeline = build(plan.model)
         self.origin = None if origin is None else origin.resolve().name
         if origin is not None:
-            _take_over(self.pipeline, origin)
+            _copy_weights(self.pipeline, origin)
         denoiser = StoryDenoiser(
             self.pipeline.transformer, self.pipeline.smoother, self.pipeline.text_encoder
         )
@@ -81,12 +81,12 @@ class Run:
         self.weights = channel_weights().to(self.accelerator.device)
         self.history = History()
         self.step = 0
-        self.begun = time.monotonic()
-        self.before = 0.0  # seconds spent by earlier calls
+        self.started = time.monotonic()
+        self.earlier_seconds = 0.0  # spent by earlier calls
         self.console = Console(soft_wrap=True, highlight=False)
 
     def go(self, *, resume: bool) -> None:
-        """Trains until the recipe's steps or the minutes of this piece are done."""
+        """Trains until all steps of the recipe, or the minutes of this piece, are done."""
         plan = self.plan
         if self.accelerator.is_main_process:
             remove_abandoned(self.out)
@@ -101,7 +101,7 @@ class Run:
             process=self.accelerator.process_index,
         )
         batches = iter(loader(stream, plan.workers))
-        examined = saved = time.monotonic()
+        evaluated = saved = time.monotonic()
         with self._progress() as (bar, task):
             while self.step < plan.steps:
                 loss = self._train_step(next(batches).to(self.accelerator.device))
@@ -109,26 +109,26 @@ class Run:
                 self.step += 1
                 bar.update(task, completed=self.step, loss=loss)
                 now = time.monotonic()
-                examine, keep, stop = self._agree(
-                    now - examined > plan.evaluation_minutes * 60,
+                evaluate, save, stop = self._any_process(
+                    now - evaluated > plan.evaluation_minutes * 60,
                     now - saved > plan.checkpoint_minutes * 60,
-                    plan.piece_minutes is not None and now - self.begun > plan.piece_minutes * 60,
+                    plan.piece_minutes is not None and now - self.started > plan.piece_minutes * 60,
                 )
                 if stop:
                     break
-                if examine:
+                if evaluate:
                     self._evaluate()
-                    examined = time.monotonic()
-                if keep:
+                    evaluated = time.monotonic()
+                if save:
                     self._save()
-                    self._tell()
+                    self._log()
                     saved = time.monotonic()
         self._evaluate()
         self._save()
         if self.accelerator.is_main_process:
             left = plan.steps - self.step
-            onward = f", {left} left: go on with --resume" if left > 0 else ""
-            self.console.print(f"{self.out}: {self.step} steps done{onward}")
+            hint = f", {left} left: continue with --resume" if left > 0 else ""
+            self.console.print(f"{self.out}: {self.step} steps done{hint}")
         self.accelerator.end_training()
 
     def _train_step(self, batch: StoryBatch) -> float:
@@ -137,8 +137,8 @@ class Run:
             group["lr"] = plan.learning_rate * rate_at(
                 self.step, steps=plan.steps, warm_up=plan.warm_up, cool_down=plan.cool_down
             )
-        lots = np.random.SeedSequence((plan.seed, self.accelerator.process_index, self.step))
-        generator = torch.Generator().manual_seed(int(lots.generate_state(1)[0]))
+        seeds = np.random.SeedSequence((plan.seed, self.accelerator.process_index, self.step))
+        generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
         draw = draw_noise(batch.latents, generator, memory_noise=plan.memory_noise)
         stories, shots, frames = batch.latents.shape[:3]
         predicted = self.model(
@@ -147,7 +147,9 @@ class Run:
             noisy=draw.noisy(batch.latents),
             clean_level=draw.clean_level,
             noise_level=draw.level,
-            silent=(torch.rand(stories, shots, generator=generator) < plan.silent).to(device),
+            without_caption=(torch.rand(stories, shots, generator=generator) < plan.caption_dropout).to(
+                device
+            ),
             starts=draw_starts(shots, frames // PATCH_FRAMES, plan.gaps, generator).to(device),
             rules=draw_rules(plan, stories, shots, self.step, generator, device),
         )
@@ -166,16 +168,16 @@ class Run:
             self.average.copy_to(self.parameters)
             found = self.evaluator.evaluate(self.pipeline, self.plan)
             self.average.restore(self.parameters)
-            self.history.add_recall(self.step, found)
+            self.history.add_evaluation(self.step, found)
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
-        """Checkpoint, averaged weights, curve: by the main process."""
+        """Writes checkpoint, averaged weights and curve, by the main process."""
         if self.accelerator.is_main_process:
             state = Checkpoint(
                 step=self.step,
                 seconds=self._seconds(),
-                recipe=decisive(self.plan),
+                recipe=fixed_fields(self.plan),
                 origin=self.origin,
                 model=self.accelerator.unwrap_model(self.model).state_dict(),
                 optimizer=self.optimizer.state_dict(),
@@ -218,22 +220,22 @@ class Run:
             raise CheckpointError(f"{self.out / CHECKPOINT} is of another model: {error}") from error
         self.average.to(self.accelerator.device)
         self.step = state.step
-        self.before = state.seconds
+        self.earlier_seconds = state.seconds
         self.origin = state.origin
         self.history = state.history
 
     def _seconds(self) -> float:
-        """How long the run has taken so far, earlier calls included."""
-        return self.before + time.monotonic() - self.begun
+        """Duration of the run so far, including earlier calls."""
+        return self.earlier_seconds + time.monotonic() - self.started
 
-    def _agree(self, *wishes: bool) -> list[bool]:
-        """What any process wishes, all do: their clocks differ, and nobody may wait for the others alone."""
-        votes = torch.tensor(wishes, dtype=torch.float32, device=self.accelerator.device)
+    def _any_process(self, *flags: bool) -> list[bool]:
+        """For each flag, whether any process sets it: all act alike although their clocks differ."""
+        votes = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
         agreed: Tensor = self.accelerator.reduce(votes, reduction="sum")
         return [bool(vote > 0) for vote in agreed]
 
-    def _tell(self) -> None:
-        """A line for logs, where there is no terminal for the bar."""
+    def _log(self) -> None:
+        """Prints a line if there is no terminal for the progress bar."""
         if self.accelerator.is_main_process and not self.console.is_terminal:
             recent = np.mean([loss for _, loss in self.history.loss[-100:]])
             recall = {name: round(points[-1][1], 3) for name, points in self.history.recall.items()}
@@ -256,20 +258,20 @@ class Run:
             yield bar, bar.add_task("train", total=self.plan.steps, completed=self.step, loss=float("nan"))
 
 
-def _take_over(pipeline: AnimaticPipeline, origin: Path) -> None:
-    """Gives a new model the weights of another of the same sizes; `ModelMismatch` where it has others."""
+def _copy_weights(pipeline: AnimaticPipeline, origin: Path) -> None:
+    """Copies the weights of another model of the same sizes; raises `ModelMismatch` for other sizes."""
     other = load(origin)
     try:
         for part in ("transformer", "smoother", "text_encoder"):
             getattr(pipeline, part).load_state_dict(getattr(other, part).state_dict())
     except RuntimeError as error:
-        raise ModelMismatch(f"{origin} is not of the recipe's sizes: {error}") from error
+        raise ModelMismatch(f"{origin} has other sizes than the recipe: {error}") from error
     if other.tokenizer.get_vocab() != pipeline.tokenizer.get_vocab():
-        raise ModelMismatch(f"{origin} numbers its words otherwise")
+        raise ModelMismatch(f"{origin} has another vocabulary")
 
 
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms and tables do not."""
+    """Parameter groups: weight decay for matrices only, not for biases, norms and tables."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

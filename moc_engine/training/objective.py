@@ -1,7 +1,7 @@
-"""Flow matching over stories: every shot at a noise level of its own, every channel with its weight.
+"""Flow-matching loss over stories: each shot has its own noise level, each channel a weight.
 
-x = (1 - σ) x0 + σ ε, the model predicts x0, and the loss is that of the velocity ε - x0
-(asynchronous levels: LCT, arXiv 2503.10589).
+x = (1 - σ) x0 + σ ε; the model predicts x0, and the loss is on the velocity ε - x0 (independent noise levels
+per shot: LCT, arXiv 2503.10589).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from moc_engine.models.animatic.scene import (
 LEVEL_CENTRE: Final = -0.3
 LEVEL_SPREAD: Final = 1.2
 UNIFORM_SHARE: Final = 0.4
-"""Noise levels: this share drawn evenly from 0–1, the others logit-normal; most channels are small
-beside unit noise, which is why the centre lies below one half."""
+"""This share of the noise levels is uniform in 0–1, the others are logit-normal. Most channels are small
+compared to unit noise, so the centre is below one half."""
 
 SHARP_LEVEL: Final = 0.2
-"""Noise level from which downwards errors of the velocity are no longer held against the model more."""
+"""Below this noise level the weight of velocity errors no longer grows."""
 
 CAMERA_WEIGHTS: Final = {"x": 24.0, "y": 32.0, "zoom": 40.0, "roll": 8.0}
 FIELD_WEIGHTS: Final = {
@@ -51,21 +51,21 @@ FIELD_WEIGHTS: Final = {
     "near_hand": 4.0,
     "far_hand": 4.0,
 }
-"""Those of all other slots. What moves within a shot is small beside what tells shots apart, much of which
-cannot be known at all: without such weights nothing would learn to move."""
+"""Weights for all slots but the camera. Motion within a shot is small compared to the differences between
+shots, many of which cannot be predicted at all: without these weights the model would not learn to move."""
 
 UNUSED_WEIGHT: Final = 0.05
 JITTER_WEIGHT: Final = 3.0
-"""How much the change of an error from one frame to the next counts beside the error itself: the eye
-forgives a hand that is a little off more readily than one that trembles."""
+"""Weight of the frame-to-frame change of the error relative to the error itself: trembling is more visible
+than a small constant error."""
 
 ABSENT_WEIGHT: Final = 0.2
-"""Weight of the channels, all 0, of a character or prop that is not there."""
+"""Weight of the channels of an absent character or prop, which are all 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseDraw:
-    """The noise of one step: `level` (B, N), `clean_level` (B, N - 1), and noise for both copies."""
+    """The noise of one step: levels (B, N) and (B, N - 1), and noise for the noisy and the clean copies."""
 
     level: Tensor
     noise: Tensor
@@ -80,7 +80,7 @@ class NoiseDraw:
 
 
 def draw_noise(latents: Tensor, generator: torch.Generator, *, memory_noise: float) -> NoiseDraw:
-    """Noise for latents (B, N, F, S, C); a fifth of the stories read memories at up to `memory_noise`."""
+    """Noise for latents (B, N, F, S, C); a fifth of the stories have memories at up to `memory_noise`."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=generator.device).to(latents.device)
@@ -89,11 +89,11 @@ def draw_noise(latents: Tensor, generator: torch.Generator, *, memory_noise: flo
         return torch.randn(shape, generator=generator, device=generator.device).to(latents.device)
 
     stories, shots = latents.shape[:2]
-    peaked = torch.sigmoid(LEVEL_CENTRE + LEVEL_SPREAD * normal(stories, shots))
-    even = uniform(stories, shots)
+    logit_normal = torch.sigmoid(LEVEL_CENTRE + LEVEL_SPREAD * normal(stories, shots))
+    flat = uniform(stories, shots)
     clean = uniform(stories, 1) * memory_noise * (uniform(stories, 1) < 0.2)
     return NoiseDraw(
-        level=torch.where(uniform(stories, shots) < UNIFORM_SHARE, even, peaked),
+        level=torch.where(uniform(stories, shots) < UNIFORM_SHARE, flat, logit_normal),
         noise=normal(*latents.shape),
         clean_level=clean.expand(stories, shots - 1),
         clean_noise=normal(stories, shots - 1, *latents.shape[2:]),
@@ -101,7 +101,7 @@ def draw_noise(latents: Tensor, generator: torch.Generator, *, memory_noise: flo
 
 
 def channel_weights() -> Tensor:
-    """(S, C); `UNUSED_WEIGHT` where a slot does not use a channel, which is then to come out as 0."""
+    """Weights (S, C); channels that a slot does not use should be 0 and have `UNUSED_WEIGHT`."""
     weights = np.full((SLOTS, CHANNELS), UNUSED_WEIGHT, dtype=np.float32)
     for slot, fields in enumerate(SLOT_FIELDS):
         own = CAMERA_WEIGHTS if slot == CAMERA_SLOT else FIELD_WEIGHTS
@@ -111,10 +111,10 @@ def channel_weights() -> Tensor:
 
 
 def flow_loss(predicted: Tensor, latents: Tensor, level_BN: Tensor, weights_SC: Tensor) -> Tensor:
-    """The weighted mean squared error of the velocity that a clean prediction implies, in float32.
+    """The weighted mean squared error of the velocity implied by the prediction of x0, in float32.
 
-    An error of x0 is one of the velocity times σ; below `SHARP_LEVEL` it counts no more than there. To it
-    comes how much the error changes from frame to frame.
+    The error of the velocity is that of x0 divided by σ, with σ at least `SHARP_LEVEL`. The frame-to-frame
+    change of the error is added.
     """
     presence = latents[..., :1]
     present = torch.ones_like(presence)

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run."""
+"""Recipes: all settings of a training run, as presets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Precision = Literal["no", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A run: sizes, stages, optimizer, habits.
+    """The settings of a run.
 
-    `silent` shots are denoised without captions, for guidance. `pins` and `bans` are the chances that an
-    earlier shot is pinned to, or banned from, a shot's context. `gaps` is the chance that a story's shots
-    lie far apart in time, as after long absences. Recall is examined on a few held-out stories as the run
-    goes on. `piece_minutes` ends a run early, to be resumed. `on_cpu` leaves GPUs alone. `without` names the
-    habits that were left out.
+    `caption_dropout` is the share of shots that are denoised without captions, for guidance. `pins` and
+    `bans` are the probabilities that an earlier shot is pinned to, or banned from, a shot's context. `gaps`
+    is the probability that a story's shots are far apart in time, as after long absences. The model is
+    evaluated on a few held-out stories during the run. After `piece_minutes` the run pauses, to be resumed.
+    `on_cpu` uses no GPU. `without` names the techniques that were left out.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float = 1.0
     ema: float = 0.999
-    silent: float = 0.12
+    caption_dropout: float = 0.12
     memory_noise: float = 0.1
     pins: float = 0.04
     bans: float = 0.06
@@ -66,7 +66,7 @@ def cpu() -> Recipe:
 
 
 def refine() -> Recipe:
-    """Two to three hours on two cores, from a model that knows the basics: sparse throughout, ever longer."""
+    """Two to three hours on two cores, from a trained model: sparse throughout, longer and longer stories."""
     stages = (
         Stage(until=0.4, shots=(3, 5), frames=(1, 4), cast=(2, 5), tokens=1152, top_k=3),
         Stage(until=0.75, shots=(4, 8), frames=(2, 10), cast=(2, 6), tokens=1152, top_k=3),
@@ -77,7 +77,7 @@ def refine() -> Recipe:
 
 
 def gpu() -> Recipe:
-    """Pieces of nine minutes, each resumed until all steps are done."""
+    """For a GPU, in pieces of nine minutes, each resumed until all steps are done."""
     return Recipe(
         name="gpu",
         stages=_stages(tokens=24576),
@@ -91,9 +91,9 @@ def gpu() -> Recipe:
 
 
 def trial() -> Recipe:
-    """Some twenty minutes on two cores: a small model that learns to remember, to compare habits by.
+    """About twenty minutes on two cores: a small model with memory, for comparing training techniques.
 
-    It begins with as many very short stories as fit a step, from which names and looks are learnt soonest.
+    It starts with many very short stories per step, from which names and looks are learnt fastest.
     """
     stages = (
         Stage(until=0.4, shots=(3, 3), frames=(1, 1), cast=(2, 2), tokens=1152, top_k=None),
@@ -113,7 +113,7 @@ def trial() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """A few seconds, to see that every part works; the model learns nothing of use."""
+    """A few seconds, to check that everything runs; the model learns nothing useful."""
     return Recipe(
         name="smoke",
         model=ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2),
@@ -132,32 +132,32 @@ RECIPES = {"cpu": cpu, "refine": refine, "gpu": gpu, "trial": trial, "smoke": sm
 
 
 def recipe(options: TrainingOptions) -> Recipe:
-    """The recipe of the preset with a person's own wishes."""
+    """The recipe of the preset, changed by the options."""
     plan = RECIPES[options.preset]()
     if options.steps is not None:
         plan = replace(plan, steps=options.steps)
     if options.minutes is not None:
         plan = replace(plan, piece_minutes=options.minutes)
-    for habit in options.without:
-        plan = _WITHOUT[habit](plan)
+    for technique in options.without:
+        plan = _WITHOUT[technique](plan)
     return replace(plan, without=options.without)
 
 
 def _sparse(plan: Recipe) -> Recipe:
-    """As sparse from the start as it ends."""
+    """The recipe with the sparsity of its last stage from the start."""
     last = plan.stages[-1].top_k
     return replace(plan, stages=tuple(replace(stage, top_k=last) for stage in plan.stages))
 
 
 _WITHOUT: dict[str, Callable[[Recipe], Recipe]] = {
     "gradual": _sparse,
-    "chance": lambda plan: replace(plan, routing=replace(plan.routing, drop_off=0.0, drop_in=0.0)),
+    "drop": lambda plan: replace(plan, routing=replace(plan.routing, drop_off=0.0, drop_in=0.0)),
     "steering": lambda plan: replace(plan, pins=0.0, bans=0.0),
 }
 
 
 def _stages(tokens: int) -> tuple[Stage, ...]:
-    """Dense on short stories, then ever fewer chunks on ever longer ones."""
+    """Dense on short stories first, then fewer and fewer chunks on longer and longer ones."""
     return (
         Stage(until=0.25, shots=(3, 4), frames=(2, 3), cast=(2, 3), tokens=tokens, top_k=None),
         Stage(until=0.4, shots=(3, 5), frames=(2, 4), cast=(2, 4), tokens=tokens, top_k=8),

@@ -1,4 +1,4 @@
-"""What chance decides about the shots of a step: where in time they lie, and what they may look at."""
+"""Random choices about the shots of a training step: their positions in time and what they may attend to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moc_engine.training.schedule import stage_at
 
 
 def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator) -> Tensor:
-    """The token frame each shot begins at, (N): on end, or by chance far apart, in order always."""
+    """The token frame at which each shot begins, (N): contiguous, or with random gaps; always in order."""
     lengths = torch.full((shots,), frames)
     if torch.rand((), generator=generator) < gaps:
         longest = int(torch.randint(1, 33, (), generator=generator))
@@ -24,12 +24,12 @@ def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator
 def draw_rules(
     plan: Recipe, stories: int, shots: int, step: int, generator: torch.Generator, device: torch.device
 ) -> StoryRules:
-    """How sparse this step is, with drop-off and drop-in, and random pins and bans."""
-    lots = torch.rand(stories, shots, shots, generator=generator)
+    """The routing of this step, with drop-off and drop-in, and random pins and bans."""
+    draws = torch.rand(stories, shots, shots, generator=generator)
     top_k = stage_at(plan.stages, step / plan.steps).top_k
     return StoryRules(
         routing=None if top_k is None else replace(plan.routing, top_k=top_k),
-        candidates=(lots >= plan.bans).to(device),
-        pinned=(lots > 1.0 - plan.pins).to(device),
+        candidates=(draws >= plan.bans).to(device),
+        pinned=(draws > 1.0 - plan.pins).to(device),
         generator=generator,
     )

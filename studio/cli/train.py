@@ -10,7 +10,7 @@ from typing import Any, Final
 from studio.domain.errors import Interrupted, StudioError, WrongUse
 
 TRAINING: Final = "moc_engine.evaluation.training_run"
-"""The module that each training process runs. It is not imported here, so that mistakes are told at once."""
+"""The module that each training process runs; not imported here, so that wrong options fail quickly."""
 
 
 def add_to(subparsers: Any) -> None:
@@ -19,9 +19,9 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train the embedded model",
-        description="Trains the embedded model from scratch, goes on from a model with --from, or takes a "
-        "run up again with --resume. Weights, "
-        "checkpoints and the curves of loss and recall lie in DIR.",
+        description="Trains the embedded model from scratch, from a model's weights with --from, or "
+        "continues a run with --resume. Writes weights, checkpoints and the curves of loss and evaluations "
+        "to DIR.",
     )
     parser.add_argument("model", choices=["animatic"], help="which model")
     add_options(parser)
@@ -29,8 +29,8 @@ def add_to(subparsers: Any) -> None:
         "--processes",
         type=int,
         metavar="N",
-        help="train in N processes of one thread each, one per GPU where there are any; each brings its own "
-        "share to the batch (default: 2 for cpu, refine and trial where there are 2 cores, otherwise 1)",
+        help="train in N processes of one thread each, one per GPU if there are any; each adds its own "
+        "stories to the batch (default: 2 for cpu, refine and trial with 2 or more cores, otherwise 1)",
     )
     parser.set_defaults(run=run)
 
@@ -52,5 +52,5 @@ def run(args: argparse.Namespace) -> int:
     if code == Interrupted.exit_code:
         raise Interrupted("interrupted")
     if code < 0:
-        raise StudioError(f"a training process was ended by signal {-code}; go on with --resume")
+        raise StudioError(f"a training process was ended by signal {-code}; continue with --resume")
     return code

@@ -1,4 +1,4 @@
-"""Batches of generated stories: a function of seed and step, so that a resumed run goes on the same.
+"""Batches of generated stories. A batch depends only on seed, process and step, so resumed runs are the same.
 
 Shapes: B stories, N shots, F latent frames of each shot, S slots, C channels, W words.
 """
@@ -19,14 +19,14 @@ from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
 from moc_engine.training.schedule import Stage, stage_at
 
-RETOLD_IN_TRAINING: Final = 0.25
-"""How often those who come back are described again: more often than in stories that models are examined on,
-as only stories in which looks change teach that the newest one holds."""
+REDESCRIBED: Final = 0.25
+"""The share of returning characters that are described again: more than in evaluation stories, since only
+changing looks teach the model to use the latest one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoryBatch:
-    """Stories of equally many, equally long shots: `latents` (B, N, F, S, C), words with zeros behind.
+    """Stories with equally many shots of the same length: `latents` (B, N, F, S, C), words padded with zeros.
 
     `story_words` (B + 1, W) and `shot_words` (B · N + 1, W'): the last row of each is the empty caption.
     """
@@ -44,26 +44,26 @@ class StoryBatch:
 
 
 def collate(stories: Sequence[Story], tokenizer: Any) -> StoryBatch:
-    """Latents and word numbers of stories of equally many, equally long shots."""
+    """Latents and token ids of stories with equally many shots of the same length."""
     latents = np.stack([[shot.scene.to_latents() for shot in story.shots] for story in stories])
     shots = [shot_text(shot.caption, story.cast) for story in stories for shot in story.shots]
     return StoryBatch(
         latents=torch.from_numpy(latents),
-        story_words=read_words(
+        story_words=token_ids(
             tokenizer, [*(story_text(s.global_caption, s.cast) for s in stories), story_text("", ())]
         ),
-        shot_words=read_words(tokenizer, [*shots, shot_text("", ())]),
+        shot_words=token_ids(tokenizer, [*shots, shot_text("", ())]),
     )
 
 
-def read_words(tokenizer: Any, texts: Sequence[str]) -> Tensor:
-    """Word numbers (R, W), zeros behind."""
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+    """Token ids (R, W), padded with zeros."""
     words: Tensor = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").input_ids
     return words
 
 
 class StoryStream(IterableDataset[StoryBatch]):
-    """The batches of one process of a run from step `start` on, without end."""
+    """The endless batches of one process of a run, from step `start`."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class StoryStream(IterableDataset[StoryBatch]):
         self.process = process
 
     def batch(self, step: int) -> StoryBatch:
-        """The batch of a step: as many stories as fit the stage's tokens."""
+        """The batch of a step: as many stories as fit into the stage's tokens."""
         rng = np.random.default_rng((self.seed, self.process, step))
         stage = stage_at(self.stages, step / self.steps)
         shots = int(rng.integers(stage.shots[0], stage.shots[1] + 1))
@@ -96,7 +96,7 @@ class StoryStream(IterableDataset[StoryBatch]):
                 shots=shots,
                 cast=int(rng.integers(low, high + 1)),
                 tokens=tokens,
-                retold=RETOLD_IN_TRAINING,
+                retold=REDESCRIBED,
             )
             for _ in range(count)
         ]
@@ -112,9 +112,9 @@ class StoryStream(IterableDataset[StoryBatch]):
 
 
 def loader(stream: StoryStream, workers: int) -> DataLoader[StoryBatch]:
-    """Draws the stories in background processes, in the order of the steps.
+    """Generates the stories in background processes, in the order of the steps.
 
-    They are spawned, not forked by a server, which would outlive a killed run together with them.
+    The processes are spawned: a fork server and its children would outlive a killed run.
     """
     return DataLoader(
         stream,

@@ -20,8 +20,8 @@ def test_the_card_tells_how_the_weights_came_about() -> None:
 
 def test_recall_is_that_of_the_last_examination() -> None:
     history = History()
-    history.add_recall(10, {"shape": 0.5, "latest_state": 0.25})
-    history.add_recall(20, {"shape": 0.75})
+    history.add_evaluation(10, {"shape": 0.5, "latest_state": 0.25})
+    history.add_evaluation(20, {"shape": 0.75})
     card = write_card(cpu(), step=25, seconds=1.0, processes=1, origin=None, history=history)
     assert "After 20 steps" in card
     assert "| shape | 0.750 |" in card
@@ -29,8 +29,8 @@ def test_recall_is_that_of_the_last_examination() -> None:
 
 
 def test_the_card_tells_what_was_left_out_and_how_to_do_it_again() -> None:
-    plan = replace(cpu(), steps=50, without=("chance",))
+    plan = replace(cpu(), steps=50, without=("drop",))
     card = write_card(plan, step=50, seconds=1.0, processes=1, origin="weights", history=History())
-    assert "| without | chance |" in card
-    assert "| began with | `weights` |" in card
-    assert "--preset cpu --steps 50 --without chance --from ORIGIN --out DIR" in card
+    assert "| without | drop |" in card
+    assert "| started from | `weights` |" in card
+    assert "--preset cpu --steps 50 --without drop --from ORIGIN --out DIR" in card

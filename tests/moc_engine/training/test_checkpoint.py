@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from moc_engine.errors import CheckpointError
-from moc_engine.training.checkpoint import Checkpoint, decisive, read, write
+from moc_engine.training.checkpoint import Checkpoint, fixed_fields, read, write
 from moc_engine.training.curve import History
 from moc_engine.training.recipes import cpu, gpu
 
 
 def _checkpoint(**changes: Any) -> Checkpoint:
-    own = {"step": 3, "seconds": 4.5, "recipe": decisive(cpu()), "model": {"w": torch.ones(2)}}
+    own = {"step": 3, "seconds": 4.5, "recipe": fixed_fields(cpu()), "model": {"w": torch.ones(2)}}
     rest = {
         "origin": "weights/first",
         "optimizer": {},
@@ -34,11 +34,26 @@ def test_steps_may_change_and_little_else(tmp_path: Path) -> None:
     write(_checkpoint(), path)
     read(path, replace(cpu(), steps=9, piece_minutes=1.0, workers=3))
     with pytest.raises(
-        CheckpointError, match=r"another recipe, which differs in .*learning_rate, name, .*stages"
+        CheckpointError, match=r"another recipe; it differs in .*learning_rate, name, .*stages"
     ):
         read(path, gpu())
     with pytest.raises(CheckpointError, match="differs in seed"):
         read(path, replace(cpu(), seed=2))
+
+
+def test_a_checkpoint_of_version_0_1_is_read(tmp_path: Path) -> None:
+    """It names some settings otherwise, and its routing lacks those that came later."""
+    plan = replace(cpu(), without=("drop",))
+    recipe: dict[str, Any] = dict(fixed_fields(plan))
+    recipe["silent"] = recipe.pop("caption_dropout")
+    recipe["without"] = ("chance",)
+    recipe["examined_stories"] = 3
+    names = ("top_k", "chunking", "pooling", "backend", "outer_shots", "drop_off", "drop_in")
+    recipe["routing"] = {name: recipe["routing"][name] for name in names}
+    write(_checkpoint(recipe=recipe), tmp_path / "state")
+    assert read(tmp_path / "state", plan).step == 3
+    with pytest.raises(CheckpointError, match="differs in caption_dropout"):
+        read(tmp_path / "state", replace(plan, caption_dropout=0.5))
 
 
 def _truncate(path: Path) -> None:

@@ -18,8 +18,8 @@ def test_a_run_without_points_draws_too(tmp_path: Path) -> None:
 def test_loss_and_recall_are_in_the_picture(tmp_path: Path) -> None:
     draw(History(), tmp_path / "empty.png", PANELS)
     history = History(loss=[(i, 1 / (i + 1)) for i in range(100)])
-    history.add_recall(50, {"shape": 0.2})
-    history.add_recall(99, {"shape": 0.9})
+    history.add_evaluation(50, {"shape": 0.2})
+    history.add_evaluation(99, {"shape": 0.9})
     assert history.recall == {"shape": [(50, 0.2), (99, 0.9)]}
     draw(history, tmp_path / "full.png", PANELS)
     empty, full = (read_picture(tmp_path / name) for name in ("empty.png", "full.png"))

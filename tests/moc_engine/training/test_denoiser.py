@@ -29,7 +29,7 @@ def _predict(denoiser: StoryDenoiser, batch: StoryBatch, *, silent: bool = False
         noisy=batch.latents * 0.5,
         clean_level=torch.zeros(stories, shots - 1),
         noise_level=torch.full((stories, shots), 0.5),
-        silent=torch.full((stories, shots), silent),
+        without_caption=torch.full((stories, shots), silent),
         starts=torch.arange(shots) * 2,
         rules=StoryRules(routing=None),
     )

@@ -89,7 +89,7 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
         torch.testing.assert_close(weight, begun[name])
     train(options, FakeEvaluator())
     _train(tmp_path / "second", resume=True, steps=2)
-    assert "| began with | `model` |" in (tmp_path / "second" / "model" / "README.md").read_text()
+    assert "| started from | `model` |" in (tmp_path / "second" / "model" / "README.md").read_text()
 
 
 def test_a_run_does_not_begin_with_a_model_of_other_sizes(tmp_path: Path) -> None:
@@ -99,14 +99,14 @@ def test_a_run_does_not_begin_with_a_model_of_other_sizes(tmp_path: Path) -> Non
         tmp_path / "small",
     )
     options = TrainingOptions(preset="smoke", out=tmp_path / "run", origin=tmp_path / "small")
-    with pytest.raises(ModelMismatch, match="not of the recipe's sizes"):
+    with pytest.raises(ModelMismatch, match="other sizes than the recipe"):
         train(options, FakeEvaluator())
 
 
 def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:
     _train(tmp_path, steps=1)
     options = TrainingOptions(preset="smoke", out=tmp_path, resume=True)
-    with pytest.raises(CheckpointError, match="another recipe, which differs in learning_rate"):
+    with pytest.raises(CheckpointError, match="another recipe; it differs in learning_rate"):
         Run(replace(recipe(options), learning_rate=1.0), tmp_path, FakeEvaluator()).go(resume=True)
     Run(replace(recipe(options), steps=2), tmp_path, FakeEvaluator()).go(resume=True)
     assert len(_losses(tmp_path)) == 2

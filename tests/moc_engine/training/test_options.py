@@ -18,10 +18,10 @@ from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options
         ({"minutes": float("inf")}, "minutes: must be 0 or more"),
         ({"minutes": -1.0}, "minutes: must be 0 or more"),
         ({"resume": True}, "resume: there is no checkpoint"),
-        ({"without": ("sleep",)}, "without: one of gradual, chance, steering"),
-        ({"preset": "refine"}, "from: the recipe refine goes on from a model"),
+        ({"without": ("sleep",)}, "without: one of gradual, drop, steering"),
+        ({"preset": "refine"}, "from: the preset refine needs initial weights"),
         ({"origin": Path("nowhere")}, "from: there is no model in nowhere"),
-        ({"origin": EMBEDDED, "resume": True}, "from: a resumed run goes on"),
+        ({"origin": EMBEDDED, "resume": True}, "from: a resumed run continues"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
@@ -31,7 +31,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any], m
 
 def test_a_run_is_not_overwritten_by_mistake(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).touch()
-    with pytest.raises(ValueError, match=r"out: .* holds a run already"):
+    with pytest.raises(ValueError, match=r"out: .* already holds a run"):
         TrainingOptions(preset="cpu", out=tmp_path)
 
 
@@ -40,7 +40,7 @@ def test_a_run_is_not_overwritten_by_mistake(tmp_path: Path) -> None:
     [
         {},
         {"resume": True, "steps": 5, "minutes": 1.5},
-        {"preset": "refine", "origin": EMBEDDED, "without": ("chance", "steering")},
+        {"preset": "refine", "origin": EMBEDDED, "without": ("drop", "steering")},
     ],
 )
 def test_words_are_read_back(tmp_path: Path, wishes: dict[str, Any]) -> None:
@@ -49,4 +49,4 @@ def test_words_are_read_back(tmp_path: Path, wishes: dict[str, Any]) -> None:
     options = TrainingOptions(**{"preset": "gpu", "out": tmp_path, **wishes})
     parser = ArgumentParser()
     add_options(parser)
-    assert read_options(parser.parse_args(options.words())) == options
+    assert read_options(parser.parse_args(options.arguments())) == options

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from moc_engine.training.options import HABITS, PRESETS, TrainingOptions
+from moc_engine.training.options import PRESETS, TECHNIQUES, TrainingOptions
 from moc_engine.training.recipes import RECIPES, recipe
 
 
@@ -19,11 +19,13 @@ def test_wishes_lie_over_the_recipe(tmp_path: Path) -> None:
 
 def test_a_habit_is_left_out_and_no_other(tmp_path: Path) -> None:
     whole = RECIPES["cpu"]()
-    plans = {habit: recipe(TrainingOptions(preset="cpu", out=tmp_path, without=(habit,))) for habit in HABITS}
+    plans = {
+        habit: recipe(TrainingOptions(preset="cpu", out=tmp_path, without=(habit,))) for habit in TECHNIQUES
+    }
     assert {stage.top_k for stage in plans["gradual"].stages} == {whole.stages[-1].top_k}
-    assert plans["chance"].routing == replace(whole.routing, drop_off=0.0, drop_in=0.0)
+    assert plans["drop"].routing == replace(whole.routing, drop_off=0.0, drop_in=0.0)
     assert (plans["steering"].pins, plans["steering"].bans) == (0.0, 0.0)
-    assert {habit: plan.without for habit, plan in plans.items()} == {habit: (habit,) for habit in HABITS}
+    assert {habit: plan.without for habit, plan in plans.items()} == {habit: (habit,) for habit in TECHNIQUES}
     assert replace(plans["gradual"], stages=whole.stages, without=()) == whole
-    assert replace(plans["chance"], routing=whole.routing, without=()) == whole
+    assert replace(plans["drop"], routing=whole.routing, without=()) == whole
     assert replace(plans["steering"], pins=whole.pins, bans=whole.bans, without=()) == whole

@@ -49,7 +49,7 @@ def test_training_equals_rendering(
         noisy=noisy,
         clean_level=torch.zeros(1, SHOTS - 1),
         noise_level=level,
-        silent=torch.full((1, SHOTS), silent),
+        without_caption=torch.full((1, SHOTS), silent),
         starts=torch.arange(SHOTS) * FRAMES,
         rules=StoryRules(routing=routing, candidates=candidates, pinned=pinned),
     )
