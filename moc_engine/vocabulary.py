@@ -28,6 +28,11 @@ def characters_per_shot() -> int:
     return embedded_vocabulary().CHARACTERS_PER_SHOT
 
 
+def largest_cast() -> int:
+    """How many cast members the embedded model tells apart."""
+    return embedded_vocabulary().LARGEST_CAST
+
+
 def words() -> dict[str, dict[str, tuple[str, ...]]]:
     """kind -> canonical word -> every word and phrase that means it."""
     return embedded_vocabulary().words()

@@ -51,6 +51,10 @@ class Vocabulary(Protocol):
     def CHARACTERS_PER_SHOT(self) -> int:
         """How many characters one shot can show."""
 
+    @property
+    def LARGEST_CAST(self) -> int:
+        """How many cast members the model tells apart."""
+
     def words(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """kind -> canonical word -> every word and phrase that means it."""
 

@@ -101,6 +101,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "no-context": "it saw no earlier shot: none of its heads could look back",
     "no-shot-selected": "no shot is selected",
     "no-shots": "at least one shot is needed",
+    "model-cast-limit": "shot {shot} names {name}, number {place} of the cast, and the embedded model tells "
+    "only {most} apart: move {name} up in the cast, or choose another model",
     "no-shots-yet": "there are no shots yet",
     "not-a-list": "must be a list, got {kind}",
     "not-a-mapping": "expected 'key: value' lines with {keys}",
@@ -190,7 +192,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "target-twice": "the same shot is there twice",
     "text": "{text}",
     "text-too-long": "has {length} characters; at most {most} fit",
-    "too-many-cast-members": "at most {most} cast members fit, got {count}",
+    "too-many-cast-members": "a storyboard holds at most {most} cast members, got {count}",
     "too-many-shots": "at most {most} shots fit, got {count}",
     "too-many-takes": "1 to {most} takes at once, got {count}",
     "trace-unreadable": "{problem}",

@@ -21,8 +21,10 @@ from studio.domain.messages import message
 from studio.domain.names import mentioned, words_of
 
 MAX_SHOTS: Final = 500
-MAX_CAST: Final = 8
-SECONDS: Final = (0.5, 10.0)
+MAX_CAST: Final = 64
+"""Of the studio; a model may tell fewer apart."""
+
+SECONDS: Final = (0.5, 60.0)
 """The shortest and longest shot."""
 FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100

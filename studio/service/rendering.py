@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from moc_engine.vocabulary import largest_cast
 from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
 from studio.domain.messages import Message, message
-from studio.domain.planner import Scope, State, shot_statuses, shots_to_render
+from studio.domain.planner import Scope, ShotStatus, State, shot_statuses, shots_to_render
+from studio.domain.project import Project
 from studio.domain.storyboard import MAX_SEED, Storyboard
 from studio.jobs import queue
 from studio.jobs.estimate import Rates, measured
@@ -93,7 +95,9 @@ class Rendering:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         before = self._models.statuses(found, known)
-        asked = {status.shot for status in shots_to_render(found.board, before, scope)}
+        to_render = shots_to_render(found.board, before, scope)
+        self._check_cast(found, to_render)
+        asked = {status.shot for status in to_render}
         rendered, planned = self._models.after_rendering(found, known, asked)
         cut_of(without_missing(rendered, planned), planned)
         after = shot_statuses(rendered, planned, self._models.of(found).identity)
@@ -143,6 +147,7 @@ class Rendering:
             RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds, again=again)
             for item in self.plan(project, scope)
         ]
+        self._check_cast_of(project, {order.shot for order in orders})
         with self._database.write() as session:
             if not orders:
                 raise Refused(_why_nothing(projects.project_of(session, project).board, scope))
@@ -172,8 +177,25 @@ class Rendering:
             )
             for own in seeds
         ]
+        self._check_cast_of(project, {shot})
         with self._database.write() as session:
             return queue.enqueue(session, project, orders)
+
+    def _check_cast_of(self, project: str, shots: Collection[str]) -> None:
+        with self._database.read() as session:
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        self._check_cast(found, [s for s in self._models.statuses(found, known) if s.shot in shots])
+
+    def _check_cast(self, project: Project, statuses: Iterable[ShotStatus]) -> None:
+        """Raises `Refused` if a shot names a cast member that the model cannot tell from others."""
+        if not self._models.of(project).known_words_only:
+            return
+        most = largest_cast()
+        for status in statuses:
+            for name, index in status.inputs.cast_indices.items():
+                if index >= most:
+                    shot, place = status.index + 1, index + 1
+                    raise Refused(message("model-cast-limit", shot=shot, name=name, place=place, most=most))
 
 
 def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:

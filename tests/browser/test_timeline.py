@@ -198,7 +198,7 @@ def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Stor
     length, seed = page.get_by_label("Length (s)"), page.get_by_label("Seed").last
     for typed, told in (
         ("soon", "Length must be a number, got “soon”"),
-        ("99", "Length must lie within 0.5–10 s, got 99"),
+        ("99", "Length must lie within 0.5–60 s, got 99"),
     ):
         length.fill(typed)
         length.press("Enter")

@@ -16,6 +16,9 @@ WORDS = canonical_words()
 CHARACTERS_PER_SHOT = len(CHARACTER_SLOTS)
 """How many characters one shot can show."""
 
+LARGEST_CAST = CAST_SIZE
+"""How many cast members the model tells apart: it has so many tokens for them."""
+
 LONGEST_NAME = 40
 """Longer capitalised words are not taken for names."""
 

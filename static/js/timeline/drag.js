@@ -16,7 +16,7 @@ import {
 import { boxOf, lane, timeAtX, xInLane } from "./layout.js";
 
 const SHORTEST = 0.5; // s
-const LONGEST = 10;
+const LONGEST = 60;
 const SNAP = 7; // px
 const CLICK = 5; // px that a click may move
 

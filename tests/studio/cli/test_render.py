@@ -207,7 +207,7 @@ def test_a_bad_storyboard_names_file_and_line(run: Run, story: Path, tmp_path: P
     story.write_text(STORY.replace("seconds: 0.5", "seconds: -1"))
     code, out, err = run()
     assert (code, out) == (2, "")
-    assert err == f"moc-studio: {story}:7: shot 2, seconds: must lie within 0.5–10 s, got -1\n"
+    assert err == f"moc-studio: {story}:7: shot 2, seconds: must lie within 0.5–60 s, got -1\n"
     assert not (tmp_path / "film").exists()
 
 

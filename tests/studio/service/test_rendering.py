@@ -1,13 +1,14 @@
 """Planning renders and queueing them."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from studio.domain.edits import Choose, Lock, SetCaption, SetSettings
 from studio.domain.errors import Refused
-from studio.domain.storyboard import Settings, Shot, Storyboard
+from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
@@ -118,3 +119,23 @@ def test_the_job_reports_a_missing_model(studio: Studio) -> None:
     assert failed.state == "failed"
     assert failed.error is not None
     assert "there is no folder /no/such/folder" in failed.error
+
+
+def test_a_cast_larger_than_the_model_tells_apart_is_refused_where_it_matters(studio: Studio) -> None:
+    """The studio takes nine cast members; the embedded model has tokens for eight."""
+    board = Storyboard(
+        title="Many",
+        size=(64, 64),
+        fps=Fraction(8),
+        cast=tuple(CastMember(name=f"Name{number}") for number in range(1, 10)),
+        shots=(Shot(id="a", caption="Name8 waves"), Shot(id="b", caption="Name9 waves", seconds=12.0)),
+    )
+    project = studio.service.projects.create(board)
+    assert len(studio.service.rendering.render(project, ["a"])) == 1
+    words = "shot 2 names Name9, number 9 of the cast, and the embedded model tells only 8 apart"
+    with pytest.raises(Refused, match=words):
+        studio.service.rendering.render(project, ["b"])
+    with pytest.raises(Refused, match=words):
+        studio.service.rendering.reroll(project, "b")
+    with pytest.raises(Refused, match=words):
+        studio.service.rendering.outline(project, "all")
