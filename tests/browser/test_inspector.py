@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
-from tests.browser.conftest import STORY, Story, opened
+from tests.browser.conftest import STORY, Story, opened, until
 from tests.fakes.models import save_tiny_video
 from tests.fakes.studio import Studio
 
@@ -84,14 +84,6 @@ def click(page: Page, x: float, y: float) -> None:
     page.mouse.move(x, y)
     page.wait_for_timeout(150)
     page.mouse.click(x, y)
-
-
-def until(page: Page, true: Callable[[], bool], what: str) -> None:
-    for _ in range(200):
-        if true():
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"{what} did not happen")
 
 
 def select(page: Page, number: int) -> None:

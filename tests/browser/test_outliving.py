@@ -6,13 +6,12 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import FORMS_FILLED, Story, opened
+from tests.browser.conftest import FORMS_FILLED, Story, opened, until
 from tests.fakes.studio import Studio
 
 RELOADS = int(os.environ.get("SOAK_RELOADS", "4"))
@@ -32,13 +31,6 @@ def get(url: str) -> Any:
 
 def post(url: str) -> None:
     urllib.request.urlopen(urllib.request.Request(url, data=b"")).close()
-
-
-def until(page: Page, true: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        page.wait_for_timeout(50)
 
 
 def test_a_render_outlives_the_page(browser: Browser, running: Studio) -> None:

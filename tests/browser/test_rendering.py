@@ -6,9 +6,7 @@ import json
 import os
 import re
 import signal
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Story, opened
 from tests.fakes.studio import Studio
+from tests.fakes.waiting import until
 
 
 def render(page: Page) -> None:
@@ -30,13 +29,6 @@ def rendered(page: Page, count: int = 3) -> None:
 
 def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
-
-
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
 
 
 def test_from_the_first_look_to_the_exported_film(page: Page, story: Story, tmp_path: Path) -> None:
@@ -86,14 +78,17 @@ def test_an_edit_renders_what_it_matters_to(page: Page, story: Story) -> None:
 
 def test_nothing_moves_on_the_page_while_shots_render(page: Page, story: Story) -> None:
     page.evaluate(
-        "() => new PerformanceObserver((list) => { for (const shift of list.getEntries())"
-        " window.shifted = (window.shifted ?? 0) + shift.value; }).observe({type: 'layout-shift'})"
+        """() => {
+          window.shifts = [];
+          window.observer = new PerformanceObserver((list) => window.shifts.push(...list.getEntries()));
+          window.observer.observe({ type: "layout-shift" });
+        }"""
     )
     render(page)
     rendered(page)
     until(lambda: all(shot["take"] for shot in story.shots))
-    page.wait_for_timeout(500)
-    assert page.evaluate("window.shifted ?? 0") < 0.01
+    shifts = "[...window.shifts, ...window.observer.takeRecords()].map((shift) => shift.value)"
+    assert sum(page.evaluate(shifts)) < 0.01
 
 
 def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None:
@@ -249,7 +244,7 @@ def test_text_runs_no_script(browser: Browser, running: Studio, where: str) -> N
         page.locator(".project-name summary").click()
         for name in ("Takes", "Queue", "Shot"):
             tab(page, name)
-        page.wait_for_timeout(500)
+        page.evaluate("() => new Promise((done) => requestIdleCallback(done))")
         assert page.locator(".timeline script, .timeline img, .bar script").count() == 0
 
 

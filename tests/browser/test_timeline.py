@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Story
+from tests.browser.conftest import Story, until
 
 
 def captions(page: Page) -> list[str]:
@@ -20,12 +19,15 @@ def clip(page: Page, number: int) -> Any:
     return page.locator(f".clip:has(.clip-number:text-is('{number}'))")
 
 
-def wait(page: Page, true: Callable[[], bool], what: str = "it") -> None:
-    for _ in range(100):
-        if true():
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"{what} did not happen")
+def edited_next(page: Page, story: Story) -> list[dict[str, Any]]:
+    """The shots before the next edit: the page sends its edits one after the other."""
+    revision = story.state()["revision"]
+    shots = story.shots
+    with page.expect_request("**/edits") as request:
+        clip(page, 1).click()
+        page.keyboard.press("m")
+    assert (request.value.post_data_json or {})["base"] == revision == 0
+    return shots
 
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -44,7 +46,7 @@ def middle(page: Page, number: int) -> tuple[float, float]:
 def test_a_clip_is_dragged_to_another_place(page: Page, story: Story) -> None:
     third = clip(page, 3).bounding_box()
     drag(page, middle(page, 1), (third["x"] + third["width"] - 4, third["y"] + 30))
-    wait(page, lambda: [s["caption"][:4] for s in story.shots] == ["Otto", "Mira", "Mira"])
+    until(page, lambda: [s["caption"][:4] for s in story.shots] == ["Otto", "Mira", "Mira"])
     assert [s["caption"] for s in story.shots][2] == "Mira waves in the meadow"
 
 
@@ -55,18 +57,18 @@ def test_escape_takes_a_drag_back(page: Page, story: Story) -> None:
     page.mouse.move(*middle(page, 3), steps=5)
     page.keyboard.press("Escape")
     page.mouse.up()
-    page.wait_for_timeout(300)
-    assert story.shots == before
+    expect(page.locator(".clip.dragged")).to_have_count(0)
+    assert edited_next(page, story) == before
 
 
 def test_an_edge_is_dragged_to_trim(page: Page, story: Story) -> None:
     box = clip(page, 1).bounding_box()
     y = box["y"] + 40
     drag(page, (box["x"] + box["width"] - 5, y), (box["x"] + box["width"] * 0.5, y))
-    wait(page, lambda: story.shots[0]["seconds"] == 1.0)
+    until(page, lambda: story.shots[0]["seconds"] == 1.0)
     box = clip(page, 2).bounding_box()
     drag(page, (box["x"] + 3, y), (box["x"] + box["width"] * 0.25, y))
-    wait(page, lambda: (story.shots[1]["trim"], story.shots[1]["seconds"]) == (0.5, 1.5))
+    until(page, lambda: (story.shots[1]["trim"], story.shots[1]["seconds"]) == (0.5, 1.5))
 
 
 def test_several_are_selected_and_moved(page: Page, story: Story) -> None:
@@ -78,9 +80,9 @@ def test_several_are_selected_and_moved(page: Page, story: Story) -> None:
     clip(page, 1).click(modifiers=["Control"])
     expect(page.locator(".clip.selected")).to_have_count(3)
     page.keyboard.press("Delete")
-    wait(page, lambda: story.shots == [])
+    until(page, lambda: story.shots == [])
     page.keyboard.press("Control+z")
-    wait(page, lambda: len(story.shots) == 3)
+    until(page, lambda: len(story.shots) == 3)
 
 
 def test_captions_are_edited_in_place_with_unknown_words_underlined(page: Page, story: Story) -> None:
@@ -89,7 +91,7 @@ def test_captions_are_edited_in_place_with_unknown_words_underlined(page: Page, 
     field.fill("Otto wobbles right in the forest")
     expect(page.locator(".caption-underlines .unknown")).to_have_text("wobbles")
     field.press("Enter")
-    wait(page, lambda: story.shots[1]["caption"] == "Otto wobbles right in the forest")
+    until(page, lambda: story.shots[1]["caption"] == "Otto wobbles right in the forest")
     expect(page.locator(".caption .unknown")).to_have_text("wobbles")
     page.keyboard.press("e")
     page.locator(".caption textarea").press("Tab")
@@ -123,7 +125,7 @@ def test_every_gesture_by_keyboard(page: Page, story: Story) -> None:
     def pressed(what: str, commands: int, *keys: str) -> None:
         done = story.state()["revision"] + commands
         press(page, *keys)
-        wait(page, lambda: story.state()["revision"] == done, what)
+        until(page, lambda: story.state()["revision"] == done, what)
         expect(page.locator(".timeline")).to_have_attribute("data-revision", str(done))
 
     for name, keys, commands, true in KEYS:
@@ -139,7 +141,7 @@ def test_a_shot_is_added_and_written_at_once(page: Page, story: Story) -> None:
     press(page, "n")
     page.locator(".caption textarea").fill("Otto sits")
     press(page, "Enter")
-    wait(page, lambda: [s["caption"] for s in story.shots][1] == "Otto sits")
+    until(page, lambda: [s["caption"] for s in story.shots][1] == "Otto sits")
     expect(clip(page, 2)).to_have_attribute("aria-selected", "true")
 
 
@@ -172,12 +174,12 @@ def test_zoom_and_the_sheet_of_keys(page: Page) -> None:
         return found
 
     press(page, "-", "-", "-")
-    wait(page, lambda: width() < before * 0.6, "zooming out")
+    until(page, lambda: width() < before * 0.6, "zooming out")
     small = width()
     press(page, "+", "+")
-    wait(page, lambda: width() > small * 1.4, "zooming in")
+    until(page, lambda: width() > small * 1.4, "zooming in")
     press(page, "Control+0")
-    wait(page, lambda: abs(width() - before) < 2, "fitting")
+    until(page, lambda: abs(width() - before) < 2, "fitting")
     press(page, "?")
     expect(page.locator(".sheet")).to_contain_text("split the shot at the playhead")
     press(page, "Escape")
@@ -189,8 +191,7 @@ def test_keys_do_nothing_inside_a_text_field(page: Page, story: Story) -> None:
     field = page.locator("#form-title input, #form-title textarea").first
     field.click()
     field.press_sequentially("sdm.")
-    page.wait_for_timeout(300)
-    assert story.shots == before
+    assert edited_next(page, story) == before
 
 
 def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Story) -> None:
@@ -206,11 +207,11 @@ def test_a_number_that_cannot_be_is_told_below_its_field(page: Page, story: Stor
         expect(length).to_have_value(typed)
     length.fill("2,5")
     length.press("Enter")
-    wait(page, lambda: story.shots[1]["seconds"] == 2.5)
+    until(page, lambda: story.shots[1]["seconds"] == 2.5)
     for typed, kept in (("9007199254740991", 2**53 - 1), ("", None)):
         seed.fill(typed)
         seed.press("Enter")
-        wait(page, partial(_has_seed, story, kept))
+        until(page, partial(_has_seed, story, kept))
 
 
 def test_words_of_forms_that_the_model_does_not_know_are_named_below_them(page: Page) -> None:

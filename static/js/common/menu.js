@@ -52,7 +52,7 @@ const words = (label, note) => [h("span", {}, label), note && h("span", { class:
 
 /**
  * @param {string} label
- * @param {() => unknown} onclick
+ * @param {(event: MouseEvent) => unknown} onclick
  * @param {string | null} note
  */
 export const menuItem = (label, onclick, note = null) =>
@@ -61,6 +61,28 @@ export const menuItem = (label, onclick, note = null) =>
     { type: "button", class: "menu-item", role: "menuitem", "data-closes": true, onclick },
     words(label, note),
   );
+
+/**
+ * An item for what cannot be undone: the first click asks, the second acts.
+ * @param {string} label
+ * @param {string} question
+ * @param {() => unknown} act
+ * @param {string | null} note
+ */
+export function menuItemForGood(label, question, act, note = null) {
+  let asked = false;
+  const click = (/** @type {MouseEvent} */ event) => {
+    if (asked) {
+      act();
+      return;
+    }
+    asked = true;
+    event.stopPropagation(); // the menu stays open
+    fill(item, h("strong", {}, question));
+  };
+  const item = menuItem(label, click, note);
+  return item;
+}
 
 /** @param {string} text */
 export const menuLine = (text) => h("div", { class: "menu-line quiet" }, text);

@@ -4,8 +4,8 @@ import { post } from "../common/api.js";
 import { renderShots } from "../common/commands.js";
 import { h } from "../common/dom.js";
 import { counted, duration, size } from "../common/format.js";
-import { menuItem, menuLine } from "../common/menu.js";
-import { listProjects, openProject, openResult } from "../common/project.js";
+import { menuItem, menuItemForGood, menuLine } from "../common/menu.js";
+import { listProjects, openProject, openResult, refresh } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
 import { FILE_TYPES, importFile } from "./import.js";
 
@@ -53,7 +53,15 @@ export async function projectItems(close) {
     menuItem("Import…", () => input.click(), "storyboard, bundle or film"),
     input,
     menuItem("Move to bin", act(moveToBin)),
-    ...(hasDiscardedTakes() ? [menuItem("Delete discarded takes…", act(() => deleteDiscarded(id)))] : []),
+    ...(hasDiscardedTakes()
+      ? [
+          menuItemForGood(
+            "Delete discarded takes",
+            "Delete them for good, without undo?",
+            act(() => deleteDiscarded(id)),
+          ),
+        ]
+      : []),
     ...(binned.length ? [h("hr"), menuLine("In the bin")] : []),
     ...binned.map((project) =>
       menuItem(
@@ -64,9 +72,10 @@ export async function projectItems(close) {
     ),
     ...(binned.length
       ? [
-          menuItem(
-            "Empty bin…",
-            act(() => emptyBin(binned)),
+          menuItemForGood(
+            "Empty bin",
+            `Delete ${counted(binned.length, "project")} for good?`,
+            act(emptyBin),
             size(binned.reduce((sum, project) => sum + project.own_bytes, 0)),
           ),
         ]
@@ -74,12 +83,9 @@ export async function projectItems(close) {
   ];
 }
 
-/** @param {ListedProject[]} binned */
-async function emptyBin(binned) {
-  const projects = binned.length === 1 ? `“${binned[0].title}”` : `${binned.length} projects`;
-  if (!confirm(`Delete ${projects} with all takes? This cannot be undone.`)) return;
-  const freed = await post("/bin/empty");
-  notify(`The bin is empty. ${size(freed.bytes)} freed.`);
+async function emptyBin() {
+  const { bytes } = await post("/bin/empty");
+  notify(`The bin is empty. ${size(bytes)} freed.`);
 }
 
 const hasDiscardedTakes = () =>
@@ -87,9 +93,9 @@ const hasDiscardedTakes = () =>
 
 /** @param {string} project */
 async function deleteDiscarded(project) {
-  if (!confirm("Delete the discarded takes of this project? This cannot be undone.")) return;
-  const freed = await post(`/projects/${project}/discarded/delete`);
-  notify(`${counted(freed.deleted, "take")} deleted. ${size(freed.bytes)} freed.`);
+  const { deleted, bytes } = await post(`/projects/${project}/discarded/delete`);
+  notify(`Deleted ${counted(deleted, "take")}. ${size(bytes)} freed.`);
+  await refresh(project);
 }
 
 const newProject = () => post("/projects", { title: "Untitled" });
