@@ -40,7 +40,7 @@ class RenderOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisOrder:
-    """Read the files of a model for its identity, by which takes of other weights are told as outdated."""
+    """Read the files of a model for its identity: takes made with other weights are outdated."""
 
     kind: ClassVar[Kind] = "analysis"
     model: str

@@ -202,7 +202,7 @@ def _shot_and_choice(project: Project, shot: str) -> object:
 
 def _context_numbers(indices: list[int | None], own: int) -> list[int]:
     """The numbers of the context's shots in the request: their indices, where these ascend to the own one."""
-    told = [index for index in indices if index is not None]
-    if len(told) == len(indices) and told == sorted(set(told)) and all(index < own for index in told):
-        return told
+    known = [index for index in indices if index is not None]
+    if len(known) == len(indices) and known == sorted(set(known)) and all(index < own for index in known):
+        return known
     return list(range(len(indices)))

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerRecords(Protocol):
-    """What is known of workers by name, and told of them."""
+    """What the queue knows of workers by name, and is notified of."""
 
     def worker_died(self, worker: str) -> None:
         """The worker died at its job."""

@@ -149,7 +149,7 @@ def load(model):
 class Blocks(FakeRenderer):
     def render(self, request, cancel=None):
         load(None)
-        yield from super().render(request, cancel)
+        return (yield from super().render(request, cancel))
 main(load if how == "before the render" else lambda model: Blocks())
 """
 """A worker whose model loads for ever in native code, outside Python's lock or holding it."""
@@ -192,3 +192,30 @@ def test_a_job_cancelled_while_native_code_loads_ends_and_the_next_one_begins(
     cancelled, after = service.queue.jobs((first, second))
     assert (cancelled.state, cancelled.error) == ("cancelled", None)
     assert (after.state, after.attempts) == ("queued", 0)
+
+
+LOADS_LOCKED = """
+import ctypes
+from tests.fakes.renderer import FakeRenderer
+from studio.worker.process import main
+class Loads(FakeRenderer):
+    def render(self, request, cancel=None):
+        ctypes.PyDLL(None).sleep(6)
+        return (yield from super().render(request, cancel))
+main(lambda model: Loads())
+"""
+
+
+def test_a_worker_that_loads_with_the_interpreter_locked_keeps_its_job(
+    database: Database, tmp_path: Path
+) -> None:
+    """Though no heartbeat can be sent for longer than its lease."""
+    service = Service(tmp_path, database)
+    (job,) = service.rendering.render(service.projects.create(BOARD), ("a",))
+    command = (sys.executable, "-c", LOADS_LOCKED, "--lease", "4")
+    with running(Supervisor(tmp_path, service.queue, command, grace=0.2)) as supervisor:
+        until(lambda: service.queue.jobs((job,))[0].state == "running")
+        process = supervisor.process
+        until(lambda: service.queue.jobs((job,))[0].state == "done")
+        assert supervisor.process is process
+    assert service.queue.jobs((job,))[0].attempts == 1
