@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.memory.context import TakeMemory
@@ -28,8 +29,10 @@ from moc_engine.models.animatic.world import Story
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
 from moc_engine.models.wan_transformer import apply_rotary
+from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.layout import VIDEO, ChunkLayout
-from moc_engine.ops.routing import choose_chunks, mask_of
+from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import denoise, draw_noise, guided
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import chunk_names
@@ -87,7 +90,9 @@ def leave_one_out(
         count = 1 + len(banned[0])
         attention = VariantAttention(backbone, grid, memories, shot=shot, banned=banned, routing=routing)
         attention.recorders = [
-            _recorder(backbone, grid, past, routing=routing, sampler=sampler) for past in names if past
+            _recorder(backbone, grid, past, backend=attention.backend, routing=routing, sampler=sampler)
+            for past in names
+            if past
         ]
         noise = [draw_noise(shape, noise_seed(seed, number, shot)) for number in numbers]
         latents = torch.stack(noise).repeat_interleave(count, dim=0).to(backbone.device)
@@ -125,7 +130,7 @@ class VariantAttention:
     The first variant of a story sees all its context, each further one lacks the context shot in `banned`
     (equally many per story). Rows are ordered by guidance branch, then story, then variant. `memories` are
     those of each story's earlier takes. The `recorders`, one per story if any, record the conditional branch
-    of the first variants as step `step`.
+    of the first variants as step `step`. Routed attention is computed by the backend that a render would use.
     """
 
     def __init__(
@@ -149,23 +154,41 @@ class VariantAttention:
         self._shot = shot
         if not shot:
             return
-        offsets = grid.extent.offsets
         self._layout = ChunkLayout(
-            np.concatenate(([0], np.cumsum(np.tile(np.diff(offsets), shot)))),
+            np.concatenate(([0], np.cumsum(np.tile(np.diff(grid.extent.offsets), shot)))),
             np.repeat(np.arange(shot), grid.extent.chunks),
             np.full(shot * grid.extent.chunks, VIDEO),
         )
         starts = [nth * length for nth in range(shot)]
         self._keys, self._values, self._means = _history(backbone, positions, starts, memories, routing)
         self._candidates = _candidates(banned, shot, grid.extent.chunks).to(backbone.device)
+        backend = choose_backend(routing.backend, self._need())
+        assert backend.over_history is not None
+        self.backend = backend.name
+        self._attention = backend.over_history
+
+    def _need(self) -> Need:
+        """What the backend must support, with both branches of guidance in the batch."""
+        heads, device = self._keys.shape[2], self._keys.device.type
+        return Need(
+            form="history",
+            device=device,
+            dtype=self._keys.dtype,
+            history_device=device,
+            mass=True,
+            work=Work(
+                rows=2 * self._stories * self._variants * heads,
+                tokens=self._grid.tokens,
+                top_k=self._routing.top_k,
+                history_offsets=self._layout.offsets,
+            ),
+        )
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (apply_rotary(x, *self._angles) for x in (q, k))
-        scaled_q = rotated_q * q.shape[-1] ** -0.5
-        own = scaled_q @ rotated_k.transpose(2, 3)  # (rows, H, L, L)
         if not self._shot:
-            return self._grid.to_model(own.softmax(dim=-1) @ v, dim=2)
+            return self._grid.to_model(scaled_dot_product_attention(rotated_q, rotated_k, v), dim=2)
         queries = self._by_story(rotated_q if self._routing.pooling == "after" else q)
         chosen = choose_chunks(
             queries.float() @ self._means[layer],
@@ -173,14 +196,16 @@ class VariantAttention:
             self._routing,
             layout=self._layout,
         )
-        unseen = ~mask_of(chosen, self._layout.chunks)
-        past = self._by_story(scaled_q) @ self._keys[layer].transpose(2, 3)
-        past.unflatten(-1, (unseen.shape[-1], -1)).masked_fill_(unseen[..., None], -torch.inf)
-        weights = torch.cat((past, self._by_story(own)), dim=-1).softmax(dim=-1)
-        of_past, of_own = weights.split([past.shape[-1], own.shape[-1]], dim=-1)
-        self._record(layer, of_past, of_own, chosen)
-        out = self._by_row(of_past @ self._values[layer]) + self._by_row(of_own) @ v
+        indices = self._by_row(chosen)
+        past_k, past_v = (self._for_rows(x[layer], len(q)) for x in (self._keys, self._values))
+        out, mass = self._attention(rotated_q, rotated_k, v, past_k, past_v, self._layout.offsets, indices)
+        self._record(layer, mass, indices)
         return self._grid.to_model(out, dim=2)
+
+    def _for_rows(self, x_BHTD: Tensor, rows: int) -> Tensor:
+        """The history of each row's story, (rows, H, T, D)."""
+        branches = rows // (self._stories * self._variants)
+        return x_BHTD[None, :, None].expand(branches, -1, self._variants, -1, -1, -1).flatten(0, 2)
 
     def _by_story(self, x: Tensor) -> Tensor:
         """(G · B · V, H, L, …) as (B, H, G · V · L, …), so that a story's queries share its history."""
@@ -200,18 +225,15 @@ class VariantAttention:
         by_token = self._candidates.repeat_interleave(self._grid.tokens, dim=1)
         return by_token.repeat(1, branches, 1)[:, None]
 
-    def _record(self, layer: int, of_past: Tensor, of_own: Tensor, chosen: Tensor) -> None:
-        tokens = self._grid.tokens  # the conditional branch's first variant comes first
-        past, own, indices = (x[:, :, :tokens] for x in (of_past, of_own, chosen))
-        by_chunk = past.unflatten(-1, (self._layout.chunks, -1)).sum(dim=-1)
-        routed = by_chunk.gather(-1, indices.clamp(min=0)).masked_fill(indices < 0, 0.0)
-        for index, recorder in enumerate(self.recorders):
+    def _record(self, layer: int, mass: Mass, indices: Tensor) -> None:
+        for story, recorder in enumerate(self.recorders):
+            row = story * self._variants  # the conditional branch comes first
             recorder.add(
                 layer=layer,
                 step=self.step,
-                own=own[index].sum(dim=-1, keepdim=True).cpu().numpy(),
-                routed=routed[index].cpu().numpy(),
-                indices=indices[index].cpu().numpy(),
+                own=mass.own[row].cpu().numpy(),
+                routed=mass.routed[row].cpu().numpy(),
+                indices=indices[row].cpu().numpy(),
             )
 
 
@@ -294,6 +316,7 @@ def _recorder(
     grid: TokenGrid,
     past: Sequence[Sequence[str]],
     *,
+    backend: str,
     routing: RoutingConfig,
     sampler: SamplerConfig,
 ) -> TraceRecorder:
@@ -303,7 +326,7 @@ def _recorder(
     return TraceRecorder(
         shot=shot,
         model=backbone.name,
-        backend="naive",
+        backend=backend,
         routing=asdict(routing),
         steering={},
         query=[
