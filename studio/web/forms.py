@@ -182,7 +182,7 @@ class Forms:
 
 
 def shown(board: Storyboard) -> dict[str, Any]:
-    """The values of the fields by name, as `film` in link.js has them."""
+    """The values of the fields by name, as `film` in static/js/forms/film-forms.js has them."""
     settings = board.settings
     return {
         "title": board.title,
