@@ -62,9 +62,9 @@ def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, Pa
 
 
 def read_bundle(bundle: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]:
-    """The record of a bundle, and its files unpacked into `folder` and looked through.
+    """The record of a bundle, and its files, unpacked into `folder` and checked.
 
-    Raises `BadBundle` for whatever is not as `write_bundle` writes it.
+    Raises `BadBundle` for anything that `write_bundle` would not write, except what file managers add.
     """
     with _told(), zipfile.ZipFile(bundle) as opened:
         entries = _named_entries(opened.infolist())

@@ -1,4 +1,4 @@
-"""Who plays in a story that lists no cast: the names that its captions use."""
+"""The cast of a storyboard that lists none: the names in its captions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from studio.domain.storyboard import MAX_CAST, CastMember, Storyboard
 
 
 def with_cast(board: Storyboard, *more: str) -> Storyboard:
-    """The storyboard; where it lists no cast, with the names that its captions use, and `more` texts."""
+    """The storyboard; if it lists no cast, with the names in its captions and in `more` texts as its cast."""
     if board.cast:
         return board
     members: list[CastMember] = []

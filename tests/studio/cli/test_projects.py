@@ -14,7 +14,7 @@ from moc_engine.errors import OutOfMemory
 from studio.cli.main import main
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
-from tests.fakes.renderer import FakeRenderer
+from tests.fakes.renderer import FakeRenderer, write_clip
 
 STORY = """\
 title: A test
@@ -82,6 +82,25 @@ def test_from_a_storyboard_to_the_film(run: Run, project: str, tmp_path: Path) -
     again = tmp_path / "again.mocz"
     run("export", out.strip(), str(again))
     assert again.read_bytes() == (tmp_path / "x.mocz").read_bytes()
+
+
+def test_a_film_is_imported_as_its_project(run: Run, project: str, tmp_path: Path) -> None:
+    run("render", "--project", project)
+    film = tmp_path / "Film.MP4"
+    assert run("export", project, str(film))[0] == 0
+    code, out, _ = run("import", str(film))
+    assert code == 0
+    written = [tmp_path / name for name in ("before.yaml", "after.yaml")]
+    for name, path in zip((project, out.strip()), written, strict=True):
+        assert run("export", name, str(path))[0] == 0
+    assert written[0].read_text() == written[1].read_text()
+
+
+def test_a_film_without_a_recipe_is_refused(run: Run, project: str, tmp_path: Path) -> None:
+    write_clip(tmp_path / "foreign.mp4", (9, 9, 9), seconds=0.5, fps=4.0, size=(64, 64))
+    code, out, err = run("import", str(tmp_path / "foreign.mp4"))
+    assert (code, out) == (2, "")
+    assert "carries no recipe" in err
 
 
 def test_only_what_is_asked_for_is_rendered(run: Run, project: str) -> None:
