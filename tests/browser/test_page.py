@@ -126,3 +126,22 @@ def test_the_bin_is_emptied_after_a_question(page: Page, story: Story) -> None:
     expect(page.get_by_role("menuitem", name="Move to bin")).to_be_visible()
     expect(page.get_by_role("menuitem", name="Empty bin")).to_have_count(0)
     expect(page.locator(".project-name summary")).to_have_text("A small story")
+
+
+DROP = """([name, text]) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([text], name));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_file_that_is_dropped_becomes_a_project(page: Page) -> None:
+    page.evaluate(DROP, ["dropped.yaml", STORY.replace("A small", "A dropped")])
+    expect(page.locator(".project-name summary")).to_have_text("A dropped story")
+
+
+@pytest.mark.parametrize(("name", "told"), [("film.mp4", "MP4"), ("notes.txt", "cannot be imported")])
+def test_a_dropped_file_that_holds_no_project_is_refused(page: Page, name: str, told: str) -> None:
+    page.evaluate(DROP, [name, "nothing"])
+    expect(page.locator(".notice.error")).to_contain_text(told)
+    expect(page.locator(".project-name summary")).to_have_text("A small story")
