@@ -9,21 +9,9 @@ from fastapi.responses import FileResponse
 
 from studio.api.error_answers import ERRORS
 from studio.api.request_models import ProjectId, TakeId
+from studio.domain.file_types import EXPORT_FILES, TAKE_FILES
 from studio.service.studio import Service
 
-TAKE_TYPES: Final = {
-    "clip": "video/mp4",
-    "latents": "application/octet-stream",
-    "trace": "application/octet-stream",
-    "thumbnail": "image/jpeg",
-}
-EXPORT_TYPES: Final = {
-    ".mp4": "video/mp4",
-    ".srt": "application/x-subrip",
-    ".vtt": "text/vtt",
-    ".png": "image/png",
-    ".mocz": "application/zip",
-}
 _IMMUTABLE: Final = {"cache-control": "private, max-age=31536000, immutable"}
 
 
@@ -35,12 +23,12 @@ def media_routes(service: Service) -> APIRouter:
         "/export/{kind}",
         summary="Export a film",
         response_class=FileResponse,
-        responses={200: {"content": {type_: {} for type_ in EXPORT_TYPES.values()}}},
+        responses={200: {"content": {file.media_type: {} for file in EXPORT_FILES.values()}}},
     )
     def export(project: ProjectId, kind: str) -> FileResponse:
         """The cut as film.mp4, subtitles.srt, captions.vtt or contact-sheet.png; all as project.mocz."""
         path = files.export(project, kind)
-        return FileResponse(path, filename=path.name, media_type=EXPORT_TYPES[path.suffix])
+        return FileResponse(path, filename=path.name, media_type=EXPORT_FILES[kind].media_type)
 
     @router.get(
         "/takes/{take}/frames/{frame}",
@@ -56,11 +44,11 @@ def media_routes(service: Service) -> APIRouter:
         "/takes/{take}/{kind}",
         summary="Read a file of a take",
         response_class=FileResponse,
-        responses={200: {"content": {type_: {} for type_ in TAKE_TYPES.values()}}},
+        responses={200: {"content": {file.media_type: {} for file in TAKE_FILES.values()}}},
     )
     def read_media(project: ProjectId, take: TakeId, kind: str) -> FileResponse:
         """The clip, latents, trace or thumbnail of a take."""
         path = files.media(project, take, kind)
-        return FileResponse(path, media_type=TAKE_TYPES[kind], headers=_IMMUTABLE)
+        return FileResponse(path, media_type=TAKE_FILES[kind].media_type, headers=_IMMUTABLE)
 
     return router

@@ -13,6 +13,7 @@ from typing import Any
 
 from studio.cli import root
 from studio.domain.errors import OutputFailed, WrongUse
+from studio.domain.file_types import EXPORT_FILES
 
 
 def add_to(subparsers: Any) -> None:
@@ -116,13 +117,7 @@ def run_import(args: argparse.Namespace) -> int:
     return 0
 
 
-_KINDS = {
-    ".mp4": "film.mp4",
-    ".srt": "subtitles.srt",
-    ".vtt": "captions.vtt",
-    ".png": "contact-sheet.png",
-    ".mocz": "project.mocz",
-}
+_KINDS = {file_type.suffix: kind for kind, file_type in EXPORT_FILES.items()}
 
 
 def run_export(args: argparse.Namespace) -> int:

@@ -28,11 +28,12 @@ from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadBundle, DamagedClip
+from studio.domain.file_types import TAKE_FILES
 from studio.domain.messages import message
 from studio.store.clip_file import check_clip
 
 VERSION: Final = 1
-SUFFIXES: Final = (".mp4", ".safetensors", ".moc", ".jpg")
+SUFFIXES: Final = frozenset(file.suffix for file in TAKE_FILES.values())
 MOST_ENTRIES: Final = 20_000
 MOST_BYTES: Final = 8 * 2**30
 """Of everything unpacked."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from moc_engine.errors import TraceError
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadStoryboard, DamagedFolder, StudioError
+from studio.domain.file_types import TAKE_FILES
 from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.storyboard import Shot, Storyboard
@@ -24,7 +25,7 @@ from studio.store.takes import take_from_record
 
 _RECORD: Final = "film.json"
 _FORMAT: Final = 1
-_FILES: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc"}
+_FILES: Final = ("clip", "latents", "trace")
 
 
 def is_old_film_folder(folder: Path) -> bool:
@@ -116,8 +117,8 @@ def _take(path: Path, scratch: Path) -> tuple[dict[str, Any], dict[str, Path], i
     if old["format"] != _FORMAT:
         raise ValueError(f"{path} was written by another version of the program")
     files: Mapping[str, Path] = {
-        f"{digests[kind]}{suffix}": paths.get(kind, thumbnail)
-        for kind, suffix in (*_FILES.items(), ("thumbnail", ".jpg"))
+        f"{digests[kind]}{file_type.suffix}": paths.get(kind, thumbnail)
+        for kind, file_type in TAKE_FILES.items()
     }
     return record, dict(files), old["shot"]
 

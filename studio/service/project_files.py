@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,10 +13,11 @@ from moc_engine.files import scratch_folder
 from studio.domain.cut import cut_of
 from studio.domain.errors import BadBundle, BadRecipe, BadStoryboard, DamagedClip, NotThere
 from studio.domain.file_names import slug
+from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
-from studio.exchange.exports import EXPORTS, write_export
+from studio.exchange.exports import write_export
 from studio.exchange.mp4 import recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
@@ -31,18 +32,6 @@ from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.take_renaming import current_models, renamed_bundle
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
-
-MEDIA: Final = {"clip": ".mp4", "latents": ".safetensors", "trace": ".moc", "thumbnail": ".jpg"}
-"""The files of a take, and their endings."""
-
-BUNDLE: Final = "project.mocz"
-_ENDINGS: Final = {
-    "film.mp4": ".mp4",
-    "subtitles.srt": ".srt",
-    "captions.vtt": ".vtt",
-    "contact-sheet.png": "-contact-sheet.png",
-    BUNDLE: ".mocz",
-}
 
 
 class ProjectFiles:
@@ -66,9 +55,9 @@ class ProjectFiles:
         """The path of a take's clip, latents, trace or thumbnail. Raises `NotThere`."""
         with self._database.read() as session:
             known = takes.take_of(session, project, take)
-        if known is None or kind not in MEDIA:
+        if known is None or kind not in TAKE_FILES:
             raise NotThere(message("file-not-found"))
-        path = self._artifacts.path(getattr(known, kind), MEDIA[kind])
+        path = self._artifacts.path(getattr(known, kind), TAKE_FILES[kind].suffix)
         if path.is_symlink() or not path.is_file():
             raise NotThere(message("media-missing", kind=kind))
         return path
@@ -78,18 +67,18 @@ class ProjectFiles:
         return jpeg(picture_at(self.media(project, take, "clip"), frame, HEIGHT))
 
     def export(self, project: str, kind: str) -> Path:
-        """Writes one of `EXPORTS`, or the bundle "project.mocz"; returns its path.
+        """Writes one of `EXPORT_FILES`; returns its path.
 
         Raises `NotThere` for another kind, and `Refused` if shots have no take yet.
         """
-        if kind not in (*EXPORTS, BUNDLE):
+        if kind not in EXPORT_FILES:
             raise NotThere(message("export-unknown", kind=kind))
         with self._database.read() as session:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
             rows = takes.record_of(session, project)
         board = stored.project.board
         folder = self._root / "exports" / project
-        target = folder / f"{slug(board.title)}{_ENDINGS[kind]}"
+        target = folder / f"{slug(board.title)}{EXPORT_FILES[kind].ending}"
         with os_errors_as_studio_errors(self._root):
             folder.mkdir(parents=True, exist_ok=True)
             if kind == BUNDLE:
@@ -158,8 +147,8 @@ class ProjectFiles:
         """The files of takes by "DIGEST.suffix". Raises `NotThere` if one is missing."""
         files: dict[str, Path] = {}
         for take in known:
-            for kind, suffix in MEDIA.items():
-                path = self._artifacts.path(getattr(take, kind), suffix)
+            for kind, file_type in TAKE_FILES.items():
+                path = self._artifacts.path(getattr(take, kind), file_type.suffix)
                 if not path.is_file():
                     raise NotThere(message("media-missing", kind=kind))
                 files[path.name] = path
@@ -179,7 +168,9 @@ def _from_record(
         for take in known:
             if take.id != take.inputs.take_id:
                 raise BadBundle(message("bundle-take-invalid"))
-            if not all(f"{getattr(take, kind)}{suffix}" in files for kind, suffix in MEDIA.items()):
+            if not all(
+                f"{getattr(take, kind)}{file_type.suffix}" in files for kind, file_type in TAKE_FILES.items()
+            ):
                 raise BadBundle(message("bundle-file-missing"))
     except (ValidationError, BadStoryboard, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadBundle(message("bundle-record-invalid")) from error

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from studio.domain.file_types import TAKE_FILES
 from studio.domain.finished_take import FinishedTake
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
@@ -127,15 +128,7 @@ def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list
     damaged = [
         row
         for row in session.scalars(select(TakeRow).where(TakeRow.project == project))
-        if not all(
-            is_whole(digest, suffix)
-            for digest, suffix in (
-                (row.clip, ".mp4"),
-                (row.latents, ".safetensors"),
-                (row.trace, ".moc"),
-                (row.thumbnail, ".jpg"),
-            )
-        )
+        if not all(is_whole(getattr(row, kind), file_type.suffix) for kind, file_type in TAKE_FILES.items())
     ]
     for row in damaged:
         session.delete(row)

@@ -22,8 +22,8 @@ from moc_engine.training import checkpoint, recipes
 from studio.cli.main import main
 from studio.domain.edits import SetSettings
 from studio.domain.errors import BadBundle
+from studio.domain.file_types import BUNDLE
 from studio.domain.storyboard import Settings
-from studio.service.project_files import BUNDLE
 from studio.store.database import Database
 from studio.worker.renderers import load_renderer
 from tests.fakes.inline_studio import BOARD, Studio

@@ -13,9 +13,9 @@ from starlette.types import ASGIApp
 
 from studio.api.bodies import MOST_TEXT
 from studio.api.error_answers import answer_errors
-from studio.api.media import TAKE_TYPES
 from studio.api.routes import routes
 from studio.api.security import Guard
+from studio.domain.file_types import TAKE_FILES
 from studio.store.database import Database
 from studio.store.upgrade import open_database
 from tests.fakes.asgi import ask
@@ -355,10 +355,10 @@ def take_of(client: TestClient, project: str) -> str:
 def test_files_have_a_fixed_type_and_stay_the_same(client: TestClient, studio: Studio) -> None:
     project = studio.rendered()
     take = take_of(client, project)
-    for kind, type_ in TAKE_TYPES.items():
+    for kind, file_type in TAKE_FILES.items():
         file = client.get(f"/projects/{project}/takes/{take}/{kind}")
         assert file.status_code == 200
-        assert file.headers["content-type"] == type_
+        assert file.headers["content-type"] == file_type.media_type
         assert file.headers["x-content-type-options"] == "nosniff"
         assert "immutable" in file.headers["cache-control"]
         assert file.content == studio.service.files.media(project, take, kind).read_bytes()

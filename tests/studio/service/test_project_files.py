@@ -6,8 +6,8 @@ import pytest
 
 from studio.domain.edits import AddShot
 from studio.domain.errors import BadBundle, NotThere, Refused
+from studio.domain.file_types import BUNDLE, TAKE_FILES
 from studio.exchange.exports import EXPORTS
-from studio.service.project_files import BUNDLE, MEDIA
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from studio.store.upgrade import open_database
@@ -27,8 +27,8 @@ def test_takes_have_their_files(studio: Studio) -> None:
     project = studio.rendered()
     take = shot(studio.service.projects.state(project), "a").take
     assert take is not None
-    for kind, suffix in MEDIA.items():
-        assert studio.service.files.media(project, take, kind).suffix == suffix
+    for kind, file_type in TAKE_FILES.items():
+        assert studio.service.files.media(project, take, kind).suffix == file_type.suffix
     for kind in ("id", "inputs", "", "../clip", "clip.mp4"):
         with pytest.raises(NotThere):
             studio.service.files.media(project, take, kind)

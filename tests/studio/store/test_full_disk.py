@@ -12,7 +12,7 @@ import pytest
 
 from studio.domain.edits import SetCaption
 from studio.domain.errors import OutputFailed
-from studio.service.project_files import BUNDLE
+from studio.domain.file_types import BUNDLE
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
