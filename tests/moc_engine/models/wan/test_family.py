@@ -60,6 +60,7 @@ def test_names_are_found_among_the_states(backbone: Backbone) -> None:
     assert mentions("", " ".join(["dawn"] * 600) + " fox", ("fox",)) == {}  # past what is read
     assert mentions("dawn " * 505, "a fox runs runs runs runs fox", ("fox",)) == {"fox": [507]}
     assert mentions("a fox", "runs", ("fox",)) == {}  # in the shot's own caption alone
+    assert mentions("", "今天小红在走路 fox", ("小红",)) == {"小红": [0]}  # one unknown token
 
 
 @pytest.mark.parametrize(
