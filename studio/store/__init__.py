@@ -1,1 +1,1 @@
-"""What is kept: the database, its tables, and the projects and takes in it."""
+"""Storage: the database, its tables and migrations, and the files of takes."""

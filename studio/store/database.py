@@ -33,7 +33,7 @@ APPLICATION: Final = 0x4D6F4353
 
 
 def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """The journal that is safe with a version of SQLite."""
+    """The journal mode that is safe with a version of SQLite."""
     return "wal" if version >= SAFE_LOG else "delete"
 
 
@@ -46,14 +46,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A consistent look; nothing is kept of what the block changes."""
+        """A read transaction: the block sees one consistent state; changes it makes are discarded."""
         reading = self.engine.execution_options(reading=True)
         with reading.connect() as connection, Session(connection) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Everything the block changes is kept, or nothing where it fails; one writer at a time.
+        """A write transaction: committed as a whole, or rolled back if the block fails; one writer at a time.
 
         Raises `OutputFailed` where SQLite cannot write, as on a full disk.
         """
@@ -69,7 +69,7 @@ class Database:
 
 
 def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
-    """What to tell where SQLite could not write a file."""
+    """The error for a file that SQLite could not write."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return OutputFailed(disk_full(path.parent))
     return OutputFailed(message("database-not-written", path=str(path), cause=str(error)))

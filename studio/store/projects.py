@@ -1,4 +1,4 @@
-"""Projects in the database: made, listed, edited, undone.
+"""Projects in the database: creating, listing, editing, undoing.
 
 Each function is part of the caller's transaction; `now` is the time in seconds since 1970.
 """
@@ -27,7 +27,7 @@ from studio.store.usage import usage_by_project
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A project as it stands: what undo and redo would do, in words, None for nothing."""
+    """A project with its revision, and what undo and redo would do, in words; None for nothing."""
 
     id: str
     project: Project
@@ -37,7 +37,7 @@ class Stored:
 
 
 def create(session: Session, project: Project, now: float) -> str:
-    """Keeps a new project; returns its id."""
+    """Stores a new project; returns its id."""
     row = ProjectRow(
         id=secrets.token_hex(8),
         document=dict(to_document(project)),

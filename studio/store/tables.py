@@ -1,4 +1,4 @@
-"""The tables: what a studio knows. Times are seconds since 1970, in UTC."""
+"""The tables of the database. Times are seconds since 1970, in UTC."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Opens the database of a studio, made or brought up to date where needed; refuses what is not ours.
+"""Opens the database of a studio: creates or migrates it if needed, and refuses foreign files.
 
-A backup is taken before a migration, which happens whole or not at all.
+A migration runs in one transaction, after a backup.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MARK = slice(68, 72)
 def open_database(
     root: Path, migrations: Path = MIGRATIONS, clock: Callable[[], float] = time.time
 ) -> Database:
-    """The database in the studio's folder, as this version of the program knows it.
+    """Opens the database in the studio's folder with the schema of this version of the program.
 
     Raises `ForeignDatabase` for a file that is no database, another program's, or of a newer version of
     this one; it is left as it was.
@@ -51,7 +51,7 @@ def open_database(
 
 
 def back_up(database: Path, folder: Path) -> Path:
-    """A copy of the database as it is at one moment, by SQLite's backup interface; returns its path.
+    """Copies the database by SQLite's backup interface; returns the path of the copy.
 
     Raises `OutputFailed` where there is no room for it.
     """
