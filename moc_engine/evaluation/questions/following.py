@@ -43,7 +43,7 @@ def score(story: Story, takes: Sequence[Scene], scores: Scores) -> None:
         longest = max(away.values(), default=None)
         shown = reading.cast_of(take)
         place = reading.place(take)[0]
-        wanted = script.place.kind if shot.place_told else before
+        wanted = script.place.kind if shot.place_named else before
         if wanted is not None:
             scores.add("setting", place == wanted, shot.place_absence)
         before = place
@@ -66,7 +66,7 @@ def score(story: Story, takes: Sequence[Scene], scores: Scores) -> None:
 def _score_look(
     shot: StoryShot, actor: Actor, seen: ObservedLook | None, absence: int | None, scores: Scores
 ) -> None:
-    for part in shot.told.get(actor.cast, ()):
+    for part in shot.described.get(actor.cast, ()):
         if actor.event is None or part != actor.event.part:
             scores.add("described", seen is not None and _shows(part, actor.look, seen), absence)
     if actor.event is not None:

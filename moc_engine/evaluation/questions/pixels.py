@@ -68,7 +68,7 @@ def _last_remembered(story: Story) -> tuple[int, int, int, int] | None:
                 chosen = (decided[cast, "shape"], decided[cast, "body"], index, cast)
         for actor in shot.script.actors:
             for part in ("shape", "body"):
-                if part in shot.told.get(actor.cast, ()):
+                if part in shot.described.get(actor.cast, ()):
                     decided[actor.cast, part] = index
                 decided.setdefault((actor.cast, part), index)
     return chosen

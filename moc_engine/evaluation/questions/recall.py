@@ -51,7 +51,7 @@ def score(story: Story, takes: Sequence[Scene], scores: Scores) -> None:
         recalls = {recall.cast: recall for recall in shot.recalls}
         for actor in shot.script.actors:
             seen, before = present.get(actor.cast), expected.get(actor.cast)
-            told = shot.told.get(actor.cast, ())
+            told = shot.described.get(actor.cast, ())
             if actor.cast in recalls:
                 _compare(before or {}, seen, recalls[actor.cast], scores, changed=actor.cast in changed)
             if before is not None and (told or actor.event is not None):

@@ -54,8 +54,8 @@ LOOK_PARTS: Final = ("body", "shape", "accessory", "accent")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
-    """What a caption says beside who does what: the rest is left to memory or to the model.
+class CaptionContent:
+    """What a caption says besides who does what; the rest is left to memory or to the model.
 
     `looks` maps a cast index to the parts of its look that are described; `prop_colours` holds the
     prop kinds whose colour is named.
@@ -82,22 +82,22 @@ def describe(look: Look, parts: Sequence[str], rng: np.random.Generator | None =
     return text + (" with " + " and ".join(extras) if extras else "")
 
 
-def write(script: ShotScript, names: Sequence[str], telling: Telling, rng: np.random.Generator) -> str:
+def write(script: ShotScript, names: Sequence[str], content: CaptionContent, rng: np.random.Generator) -> str:
     """The caption of a shot; looks are described beside the name or in sentences of their own."""
-    clauses, looks = _clauses(script, names, telling, rng)
+    clauses, looks = _clauses(script, names, content, rng)
     joint = " while " if rng.random() < 0.4 else (", " if rng.random() < 0.3 else " and ")
-    lying = [f"there is {_prop(prop, telling)}" for prop in script.props if prop.manner == "lies"]
+    lying = [f"there is {_prop(prop, content)}" for prop in script.props if prop.manner == "lies"]
     action = ", ".join(part for part in (joint.join(clauses), *lying) if part)
-    place = _PLACES[SETS[script.place.kind]] if telling.place else ""
+    place = _PLACES[SETS[script.place.kind]] if content.place else ""
     place_first = rng.random() < 0.25 and place and action
     said = f"{place}, {action}" if place_first else f"{action} {place}".strip()
-    text = ", ".join(part for part in (said, *_asides(script, telling, rng)) if part)
+    text = ", ".join(part for part in (said, *_asides(script, content, rng)) if part)
     text = text[:1].upper() + text[1:]
     return ". ".join([text, *looks]) + ("." if looks else "")
 
 
 def _clauses(
-    script: ShotScript, names: Sequence[str], telling: Telling, rng: np.random.Generator
+    script: ShotScript, names: Sequence[str], content: CaptionContent, rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
     """Who does what, those who do the same joined; and the sentences that describe looks apart."""
     shown = list(script.actors)
@@ -112,16 +112,16 @@ def _clauses(
                 group.append(shown.pop(0))
         subjects = []
         for actor in group:
-            subject, sentences = _introduce(actor, names, telling, rng)
+            subject, sentences = _introduce(actor, names, content, rng)
             subjects.append(subject)
             looks += sentences
         before = [actor for actor in named if actor not in group]
-        company = _company(before, shown[:1], script, telling, rng) if first.event is None else None
-        if company in shown and _plain(script, company, telling) and rng.random() < 0.7:
+        company = _company(before, shown[:1], script, content, rng) if first.event is None else None
+        if company in shown and _plain(script, company, content) and rng.random() < 0.7:
             shown.remove(company)
         named += group if company is None else [*group, company]
         beside = None if company is None else f"{rng.choice(_BESIDE)} {names[company.cast]}"
-        clauses.append(_clause(subjects, first, script, telling, rng, beside))
+        clauses.append(_clause(subjects, first, script, content, rng, beside))
     return clauses, looks
 
 
@@ -129,29 +129,29 @@ def _company(
     before: Sequence[Actor],
     following: Sequence[Actor],
     script: ShotScript,
-    telling: Telling,
+    content: CaptionContent,
     rng: np.random.Generator,
 ) -> Actor | None:
     """Beside whom somebody does something: who was named before or comes next, as slots go by names."""
-    likely = any(_plain(script, actor, telling) for actor in following)
+    likely = any(_plain(script, actor, content) for actor in following)
     others = following if likely else [*before, *following]
     if not others or rng.random() > (0.7 if likely else 0.12):
         return None
     return others[int(rng.integers(len(others)))]
 
 
-def _plain(script: ShotScript, actor: Actor, telling: Telling) -> bool:
+def _plain(script: ShotScript, actor: Actor, content: CaptionContent) -> bool:
     """Whether an actor just stands there, so that to be named beside another is enough."""
     still = (actor.action, actor.direction, actor.expression) == ("stand", 0, None)
-    return still and not _alone(script, actor) and actor.cast not in telling.looks
+    return still and not _alone(script, actor) and actor.cast not in content.looks
 
 
-def _asides(script: ShotScript, telling: Telling, rng: np.random.Generator) -> list[str]:
+def _asides(script: ShotScript, content: CaptionContent, rng: np.random.Generator) -> list[str]:
     """Light, weather, framing and camera, as far as they are told, in any order."""
     asides = []
-    if telling.time:
+    if content.time:
         asides.append(_TIMES[script.time])
-    if telling.weather:
+    if content.weather:
         asides.append(_WEATHERS[script.weather])
     if script.framing:
         asides.append(_FRAMINGS[script.framing])
@@ -171,10 +171,10 @@ def _same(a: Actor, b: Actor) -> bool:
 
 
 def _introduce(
-    actor: Actor, names: Sequence[str], telling: Telling, rng: np.random.Generator
+    actor: Actor, names: Sequence[str], content: CaptionContent, rng: np.random.Generator
 ) -> tuple[str, list[str]]:
     name = names[actor.cast]
-    parts = telling.looks.get(actor.cast, ())
+    parts = content.looks.get(actor.cast, ())
     if not parts:
         return name, []
     text = describe(actor.look, parts, rng)
@@ -187,7 +187,7 @@ def _clause(
     subjects: Sequence[str],
     actor: Actor,
     script: ShotScript,
-    telling: Telling,
+    content: CaptionContent,
     rng: np.random.Generator,
     beside: str | None,
 ) -> str:
@@ -205,12 +205,12 @@ def _clause(
     if actor.event is not None:
         words.append(_event(actor))
     elif thing is not None and thing.manner == "thrown":
-        words.append(f"throws {_prop(thing, telling)}{direction}")
+        words.append(f"throws {_prop(thing, content)}{direction}")
     elif thing is not None and silent_stand:
-        words.append(f"holds {_prop(thing, telling)}{direction}")
+        words.append(f"holds {_prop(thing, content)}{direction}")
     elif thing is not None:
         carried = rng.choice(("with", "holding", "and holds"))
-        words.append(f"{verb} {carried} {_prop(thing, telling)}")
+        words.append(f"{verb} {carried} {_prop(thing, content)}")
     elif not silent_stand or mood is None:
         words.append(verb)
     if mood:
@@ -234,6 +234,6 @@ def _event(actor: Actor) -> str:
     return "grows up"
 
 
-def _prop(prop: PropUse, telling: Telling) -> str:
-    colour = f"{prop.colour_name} " if prop.kind in telling.prop_colours else ""
+def _prop(prop: PropUse, content: CaptionContent) -> str:
+    colour = f"{prop.colour_name} " if prop.kind in content.prop_colours else ""
     return f"a {colour}{PROPS[prop.kind]}"

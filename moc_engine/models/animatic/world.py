@@ -1,10 +1,9 @@
-"""Stories to learn from and to be examined on: casts that come back, sets that are revisited.
+"""Generated stories for training and evaluation, with returning characters and sets.
 
-A story draws hidden looks for its cast, hidden tints and layouts for its sets and colours for its
-props. Captions tell some of it at the first appearance; everything else can only be known by
-looking at earlier shots; a caption that names no place stays where the shot before was. Now and then a
-caption describes somebody anew, and from then on the new look holds. The same
-generator state gives the same story.
+A story draws hidden looks for its cast, hidden tints and layouts for its sets and colours for its props.
+Captions describe some of them at the first appearance; everything else can only be known from earlier shots.
+A caption without a place stays in the set of the previous shot. Sometimes a caption describes a character
+again, and from then on the new look is the right one. The same generator state gives the same story.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.models.animatic.captions import LOOK_PARTS, Telling, write
+from moc_engine.models.animatic.captions import LOOK_PARTS, CaptionContent, write
 from moc_engine.models.animatic.lexicon import TIMES
 from moc_engine.models.animatic.scene import CAST_SIZE, PATCH_FRAMES, PROPS, Scene
 from moc_engine.models.animatic.script import (
@@ -33,16 +32,16 @@ from moc_engine.models.animatic.script import (
 from moc_engine.models.animatic.staging import stage
 
 NAMES: Final = ("Mira", "Otto", "Bo", "Luna", "Pip", "Zed", "Nia", "Gus")
-RETOLD: Final = 0.08
-"""How often those who come back are described again."""
+REDESCRIBED: Final = 0.08
+"""The share of returning characters that are described again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """What a shot's actor in `slot` (0–2) can only know from earlier shots.
+    """What can be known of a shot's actor in `slot` (0–2) only from earlier shots.
 
-    `parts` are those of its look that the caption leaves unsaid though an earlier shot showed them;
-    `absence` is how many shots ago it was last seen; `changed` whether an earlier event altered it.
+    `parts` are the parts of its look that the caption does not describe although an earlier shot showed them;
+    `absence` is the number of shots since it was last seen; `changed` whether an earlier event altered it.
     """
 
     slot: int
@@ -55,24 +54,24 @@ class Recall:
 
 @dataclass(frozen=True, kw_only=True)
 class StoryShot:
-    """A shot with its truth: caption, scene, script, and what of it memory must supply.
+    """A shot with its ground truth: caption, scene, script, and what memory must supply.
 
-    `told` has the parts of each cast member's look that the caption describes, `place_told` whether it names
-    the set. `place_absence` counts shots since the set was last seen, None where it is new.
+    `described` has the parts of each cast member's look that the caption describes, `place_named` whether it
+    names the set. `place_absence` counts shots since the set was last seen; None if it is new.
     """
 
     caption: str
     scene: Scene
     script: ShotScript
     recalls: tuple[Recall, ...]
-    told: Mapping[int, tuple[str, ...]]
-    place_told: bool
+    described: Mapping[int, tuple[str, ...]]
+    place_named: bool
     place_absence: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """A story: `cast` has a name for each cast token, though not all may appear."""
+    """A story; `cast` has a name for each cast token, though not all may appear."""
 
     global_caption: str
     cast: tuple[str, ...]
@@ -85,12 +84,12 @@ def sample_story(
     shots: int,
     cast: int,
     tokens: int | Sequence[int],
-    retold: float = RETOLD,
+    redescribed: float = REDESCRIBED,
 ) -> Story:
     """A story of `shots` shots with up to `cast` cast members.
 
-    `tokens` is the length of every shot, or of each, in token frames (`PATCH_FRAMES` latent frames). `retold`
-    is how often those who come back are described again, mostly as looking otherwise.
+    `tokens` is the length of every shot, or of each, in token frames (`PATCH_FRAMES` latent frames).
+    `redescribed` is the share of returning characters that are described again, mostly with another look.
     """
     if not 1 <= cast <= CAST_SIZE:
         raise ValueError(f"cast: must be within 1–{CAST_SIZE}, got {cast}")
@@ -110,14 +109,14 @@ def sample_story(
     seen_places: dict[int, int] = {}
     seen_props: set[int] = set()
     changed: set[int] = set()
-    told: list[StoryShot] = []
+    story_shots: list[StoryShot] = []
     for index, length in enumerate(lengths):
         kind = _choose_place(rng, seen_places)
         place = places.setdefault(kind, sample_place(rng, kind))
         who = _choose_cast(rng, leading, seen, index, shots)
         described: dict[int, tuple[str, ...]] = {}
         for i in who:
-            parts = _choose_parts(rng, first=i not in seen, retold=retold)
+            parts = _choose_parts(rng, first=i not in seen, redescribed=redescribed)
             if parts and i in seen and rng.random() < 0.6:
                 looks[i] = _recast(rng, looks[i], parts)
             if looks[i].accessory is None:
@@ -135,8 +134,8 @@ def sample_story(
             weather=own_weather or story_weather or "clear",
             event_rate=event_rate,
         )
-        stays = index == 0 or told[-1].script.place.kind == kind
-        telling = Telling(
+        stays = index == 0 or story_shots[-1].script.place.kind == kind
+        content = CaptionContent(
             place=not (who and stays and rng.random() < 0.3),
             time=own_time is not None,
             weather=own_weather is not None,
@@ -150,21 +149,21 @@ def sample_story(
                 slot=slot,
                 cast=a.cast,
                 look=a.after,
-                parts=tuple(p for p in LOOK_PARTS if p not in telling.looks.get(a.cast, ())),
+                parts=tuple(p for p in LOOK_PARTS if p not in content.looks.get(a.cast, ())),
                 absence=index - seen[a.cast],
                 changed=a.cast in changed,
             )
             for slot, a in enumerate(script.actors)
             if a.cast in seen and a.event is None
         )
-        told.append(
+        story_shots.append(
             StoryShot(
-                caption=write(script, NAMES, telling, rng),
+                caption=write(script, NAMES, content, rng),
                 scene=stage(script, length * PATCH_FRAMES, rng),
                 script=script,
                 recalls=recalls,
-                told=telling.looks,
-                place_told=telling.place,
+                described=content.looks,
+                place_named=content.place,
                 place_absence=index - seen_places[kind] if kind in seen_places else None,
             )
         )
@@ -175,11 +174,13 @@ def sample_story(
                 changed.add(actor.cast)
         seen_props.update(p.kind for p in script.props)
         seen_places[kind] = index
-    return Story(global_caption=_write_global(story_time, story_weather), cast=NAMES, shots=tuple(told))
+    return Story(
+        global_caption=_write_global(story_time, story_weather), cast=NAMES, shots=tuple(story_shots)
+    )
 
 
 def _write_global(time: str | None, weather: str | None) -> str:
-    """The style line: the light and the weather of the whole story."""
+    """The global caption: the light and the weather of the whole story."""
     lights = {"day": "daylight", "sunset": "warm evening light", "night": "night"}
     skies = {"rain": "rain", "snowfall": "snowfall", "fog": "mist", "wind": "wind", "clear": "clear sky"}
     return ", ".join(part for part in (lights.get(time or ""), skies.get(weather or "")) if part)
@@ -194,10 +195,10 @@ def _choose_place(rng: np.random.Generator, seen: dict[int, int]) -> int:
 def _choose_cast(
     rng: np.random.Generator, leading: dict[int, float], seen: dict[int, int], index: int, shots: int
 ) -> list[int]:
-    """One to three members, rarely none; newcomers enter early.
+    """One to three members, rarely none; new ones appear early in the story.
 
-    `leading` weighs each member: the heavy ones carry the story, the light ones come back after
-    long absences.
+    `leading` is the weight of each member: those with a large one appear often, the others return after long
+    absences.
     """
     if rng.random() < 0.03:
         return []
@@ -215,9 +216,9 @@ def _choose_cast(
     return chosen
 
 
-def _choose_parts(rng: np.random.Generator, *, first: bool, retold: float) -> tuple[str, ...]:
-    """Which parts of a look a caption describes: often at the first appearance, seldom later."""
-    if not first and rng.random() > retold:
+def _choose_parts(rng: np.random.Generator, *, first: bool, redescribed: float) -> tuple[str, ...]:
+    """The parts of a look that a caption describes: often at the first appearance, seldom later."""
+    if not first and rng.random() > redescribed:
         return ()
     draw = rng.random()
     if first and draw < 0.25:
@@ -230,11 +231,11 @@ def _choose_parts(rng: np.random.Generator, *, first: bool, retold: float) -> tu
 
 
 def _recast(rng: np.random.Generator, look: Look, parts: Sequence[str]) -> Look:
-    """Another look in the given parts, as when a caption describes somebody anew: the caption is right."""
+    """The look with new values in the given parts, for a caption that describes a character again."""
     other = sample_look(rng)
     if "shape" in parts:
         look = replace(look, shape=other.shape)
-    if "accessory" in parts and other.accessory is not None:  # an absent one would not be told
+    if "accessory" in parts and other.accessory is not None:  # an absent one would not be mentioned
         look = replace(look, accessory=other.accessory)
     if "body" in parts:
         look = replace(look, body=other.body, body_name=other.body_name)

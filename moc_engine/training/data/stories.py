@@ -96,7 +96,7 @@ class StoryStream(IterableDataset[StoryBatch]):
                 shots=shots,
                 cast=int(rng.integers(low, high + 1)),
                 tokens=tokens,
-                retold=REDESCRIBED,
+                redescribed=REDESCRIBED,
             )
             for _ in range(count)
         ]

@@ -18,7 +18,7 @@ def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
         met: set[int] = set()
         for shot, take in zip(told.shots, takes, strict=True):
             for index, actor in enumerate(shot.script.actors):
-                track, said = take.characters[index], shot.told.get(actor.cast, ())
+                track, said = take.characters[index], shot.described.get(actor.cast, ())
                 if actor.cast in met and "shape" not in said:
                     track["shape"] = np.roll(track["shape"], shape, axis=1)
                 if actor.cast in met and "body" not in said:

@@ -123,7 +123,7 @@ def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None
     for told, index, slot in _returns(range(60)):
         shot = told.shots[index]
         actor = shot.script.actors[slot]
-        if actor.event is None or actor.cast in shot.told:
+        if actor.event is None or actor.cast in shot.described:
             continue
         scores, whole = Scores(), Scores()
         score(told, _takes_without(told, index, slot), scores)
@@ -141,7 +141,7 @@ def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> No
     for told, index, slot in _returns(range(150)):
         shot = told.shots[index]
         actor = shot.script.actors[slot]
-        if "shape" in shot.told.get(actor.cast, ()) and actor.event is None:
+        if "shape" in shot.described.get(actor.cast, ()) and actor.event is None:
             scores = Scores()
             score(told, _takes_without(told, index, slot), scores)
             assert scores.values("shape").count(False) == 1

@@ -46,7 +46,7 @@ def test_a_look_stays_until_an_event_or_a_description_changes_it() -> None:
         for shot in story.shots:
             for actor, track in zip(shot.script.actors, shot.scene.characters, strict=False):
                 start = np.concatenate([track["shape"][0], track["accessory"][0], track["body"][0]])
-                if actor.cast in last and shot.told.get(actor.cast):
+                if actor.cast in last and shot.described.get(actor.cast):
                     described += not np.allclose(start, last[actor.cast], atol=0.02)
                 elif actor.cast in last:
                     assert np.allclose(start, last[actor.cast], atol=0.02)
@@ -62,7 +62,7 @@ def test_what_a_new_description_leaves_unsaid_stays() -> None:
         last: dict[int, Look] = {}
         for shot in story.shots:
             for actor in shot.script.actors:
-                parts = shot.told.get(actor.cast, ())
+                parts = shot.described.get(actor.cast, ())
                 if actor.cast in last and parts:
                     before, now = last[actor.cast], actor.look
                     assert now.growth == before.growth
