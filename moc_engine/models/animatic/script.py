@@ -1,8 +1,7 @@
-"""What happens in a story, before anyone draws it or writes it down: looks, actors, shots.
+"""Scripts of shots, before they are staged or captioned: looks, actors, props, sets.
 
-A `ShotScript` is the truth behind one shot: `staging` plays it as a scene, `captions` writes it as
-a sentence that need not say everything. What the sentence leaves out is hidden: only earlier shots
-tell it.
+A `ShotScript` is the ground truth of a shot: `staging` turns it into a scene, `captions` into a sentence that
+need not mention everything. What the sentence leaves out can only be known from earlier shots.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from moc_engine.models.animatic.scene import ACCESSORIES, PROPS, SETS, SHAPES
 Colour = tuple[float, float, float]
 """OKLab (L - .7, a, b), as the scene stores it."""
 
-# lightness, chroma, hue of each named colour; a story's own shade lies near one of them
+# lightness, chroma, hue of each named colour; the shades of a story are near one of them
 NAMED: Final[dict[str, tuple[float, float, float]]] = {
     "red": (0.62, 0.19, 26.0),
     "orange": (0.73, 0.16, 56.0),
@@ -37,12 +36,12 @@ assert NAMED.keys() == COLOURS.keys()
 Manner = Literal["held", "thrown", "lies"]
 EventKind = Literal["gains", "loses", "painted", "grows"]
 GROWN: Final = 0.5
-"""log2 of how much larger a character is for good once it has grown up."""
+"""log2 of the size of a character that has grown, relative to before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a character looks at one moment of a story."""
+    """The look of a character at one moment of a story."""
 
     shape: int
     accessory: int | None
@@ -55,7 +54,7 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that changes a look for good."""
+    """An event that changes a look permanently."""
 
     kind: EventKind
     accessory: int | None = None
@@ -81,7 +80,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """A cast member in a shot. `direction` is -1 left, +1 right, 0 not said; `look` is before the event."""
+    """A cast member in a shot. `direction` is -1 left, +1 right, 0 unspecified; `look` is before the
+    event."""
 
     cast: int
     action: str
@@ -108,7 +108,7 @@ class PropUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A set as one story has it."""
+    """A set of a story, with its own tint and layout."""
 
     kind: int
     tint: tuple[float, float]
@@ -117,7 +117,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotScript:
-    """One shot: where, when, who does what, and how the camera sees it (None: not said)."""
+    """One shot: place, time, actors, props and camera (None: unspecified)."""
 
     place: Place
     actors: tuple[Actor, ...]
@@ -146,7 +146,7 @@ _HOLDING: Final = (
 
 
 def sample_colour(rng: np.random.Generator, name: str) -> Colour:
-    """A shade near a named colour."""
+    """A random shade near a named colour."""
     lightness, chroma, hue = NAMED[name]
     spread = 0.3 if name == "white" else 1.0
     lch = (
@@ -208,7 +208,7 @@ def sample_shot(
     weather: str,
     event_rate: float,
 ) -> ShotScript:
-    """A shot at `place` with the given cast members (index, present look) in it."""
+    """A random shot at `place` with the given cast members (index, current look)."""
     actors: list[Actor] = []
     together = len(cast) > 1 and rng.random() < 0.45
     shared = _sample_action(rng)
@@ -239,7 +239,7 @@ def sample_shot(
 
 
 def _sample_camera(rng: np.random.Generator, actors: Sequence[Actor]) -> str | None:
-    """A camera that follows has mostly somebody to follow."""
+    """A random camera move; following is likely only if somebody moves."""
     if any(a.action in MOVING and a.event is None for a in actors) and rng.random() < 0.3:
         return "follow"
     move = _perhaps(rng, 0.45, tuple(CAMERAS))
@@ -283,7 +283,7 @@ def _perhaps(rng: np.random.Generator, chance: float, among: Sequence[str]) -> s
 
 
 def sample_weather(rng: np.random.Generator) -> str:
-    """Clear more often than not."""
+    """A random weather, mostly clear."""
     return "clear" if rng.random() < 0.6 else str(rng.choice([w for w in WEATHERS if w != "clear"]))
 
 

@@ -78,7 +78,7 @@ _STEADY: Final[Mapping[str, float]] = {
     "depth": 0.12,
     "size": 0.12,
 }
-"""How far a field may stray from its mean, once smoothed, and still be held still."""
+"""The largest deviation of a smoothed field from its mean at which it is held constant."""
 
 _SOFT: Final[Mapping[str, tuple[float, float]]] = {
     "presence": (0.3, 0.7),
@@ -99,7 +99,7 @@ _SOFT: Final[Mapping[str, tuple[float, float]]] = {
     "fog": (0.1, 0.9),
     "wind": (0.1, 0.9),
 }
-"""Where an amount counts as nothing and where as all."""
+"""The values at which an amount counts as 0 and as 1."""
 
 _SHARPNESS: Final = 6
 
@@ -129,11 +129,11 @@ class Timeline:
 
     @property
     def seconds(self) -> float:
-        """How long the scene lasts."""
+        """The duration of the scene."""
         return self._frames / LATENT_RATE
 
     def at(self, time: float) -> Array:
-        """(SLOTS, CHANNELS) in the scene's units at `time` seconds; the ends run on for half a frame."""
+        """(SLOTS, CHANNELS) in the scene's units at `time` seconds; extrapolated up to half a frame."""
         values = _hermite(self._values, self._tangents, time)
         angle = _hermite(self._turned, self._spins, time)
         values[self._slots, self._columns] = np.cos(angle)
@@ -218,7 +218,7 @@ _LOWEST, _HIGHEST = _limits()
 
 
 def _hermite(values: Floats, slopes: Floats, time: float) -> Floats:
-    """The cubic through frames `values` at (i + ½) / LATENT_RATE; straight on beyond the ends."""
+    """The cubic through frames `values` at (i + ½) / LATENT_RATE; linear beyond the ends."""
     place = float(np.clip(time * LATENT_RATE - 0.5, -0.5, len(values) - 0.5))
     last = len(values) - 1
     if place <= 0.0 or last == 0:
@@ -234,7 +234,7 @@ def _hermite(values: Floats, slopes: Floats, time: float) -> Floats:
 
 
 def _sharpened(weights: Floats) -> Floats:
-    """Weights that sum to 1, the largest all but alone."""
+    """Weights that sum to 1, dominated by the largest."""
     powered = np.maximum(weights, 0.0) ** _SHARPNESS
     total = powered.sum(axis=1, keepdims=True)
     first = np.zeros_like(powered)
@@ -243,7 +243,7 @@ def _sharpened(weights: Floats) -> Floats:
 
 
 def _steadied(part: Floats, tolerance: float, *, rounds: int) -> Floats:
-    """Smoothed over neighbours; the mean wherever that strays from it by less than `tolerance`."""
+    """Smoothed over time; constant at the mean if it deviates from it by less than `tolerance`."""
     smooth = part
     for _ in range(3):
         smooth = _blurred(smooth)
