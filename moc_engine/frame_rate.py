@@ -24,6 +24,9 @@ def exact_rate(fps: Fraction | float) -> Fraction:
     exact = Fraction(fps).limit_denominator(LARGEST_DENOMINATOR)
     if not exact:
         raise ValueError(f"fps: must be at least 1/{LARGEST_DENOMINATOR}, got {fps}")
-    if isinstance(fps, Fraction):
-        return exact
-    return next((rate for rate in BROADCAST if abs(rate - exact) < _ROUNDED), exact)
+    return exact if isinstance(fps, Fraction) else broadcast_rate(exact)
+
+
+def broadcast_rate(rate: Fraction) -> Fraction:
+    """The broadcast rate within 0.0015 of a rate, such as 24000/1001 for 23.976; else the rate itself."""
+    return next((known for known in BROADCAST if abs(known - rate) < _ROUNDED), rate)

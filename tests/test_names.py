@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import moc_engine.names
-import studio.domain.names
 from moc_engine.models.animatic.grammar import normalise
 from moc_engine.names import find_mentions, longest_mentions, mentioned
 from studio.domain.edits import SetCaption, SetCast
@@ -95,13 +92,6 @@ def test_any_text_can_be_searched(text: str, names: list[str]) -> None:
         assert 0 <= mention.start < mention.end <= len(text)
     kept = longest_mentions(text, names)
     assert all(a.end <= b.start for a, b in pairwise(kept))
-
-
-def test_engine_and_studio_have_the_same_file() -> None:
-    """Neither may import the other here: what one changes, the other must."""
-    files = [Path(str(module.__file__)) for module in (moc_engine.names, studio.domain.names)]
-    assert files[0] != files[1]
-    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_text_is_composed_at_every_door() -> None:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from moc_engine.names import mentioned
 from studio.cli.progress import in_words
 from studio.domain.frame_rate import rate_to_json
-from studio.domain.names import mentioned
 from studio.domain.storyboard import Storyboard, steering
 from studio.service.film_folders import WrittenFilm
 from studio.service.rendering import PlannedShot

@@ -11,14 +11,12 @@ import re
 from fractions import Fraction
 from typing import Final
 
+from moc_engine.frame_rate import LARGEST_DENOMINATOR, broadcast_rate
 from studio.domain.errors import BadStoryboard
 from studio.domain.messages import message
 
-LARGEST_DENOMINATOR: Final = 1001
-
 _NUMBER: Final = re.compile(r"\d{1,6}(\.\d{0,9})?|\.\d{1,9}")
 _FRACTION: Final = re.compile(r"(\d{1,6})\s*/\s*(\d{1,4})")
-_BROADCAST: Final = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 
 
 def exact_rate(rate: Fraction | float) -> Fraction:
@@ -40,8 +38,7 @@ def parse_rate(text: str) -> Fraction:
 
 def typed_rate(rate: Fraction | float) -> Fraction:
     """A rate that a person gave as a number: within 0.0015 of a rate of broadcasting it means that one."""
-    exact = exact_rate(rate)
-    return next((known for known in _BROADCAST if abs(known - exact) < Fraction(15, 10_000)), exact)
+    return broadcast_rate(exact_rate(rate))
 
 
 def rate_to_json(rate: Fraction) -> float | str:

@@ -9,8 +9,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Final
 
+from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
-from studio.domain.names import mentioned
 from studio.domain.storyboard import Steered, Storyboard, steering
 
 INPUTS_VERSION: Final = 2

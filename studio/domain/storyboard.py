@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, Literal
 
+from moc_engine.names import mentioned, words_of
 from studio.domain.errors import BadStoryboard
 from studio.domain.frame_rate import exact_rate
 from studio.domain.messages import message
-from studio.domain.names import mentioned, words_of
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 64
