@@ -163,6 +163,8 @@ def run_gc(args: argparse.Namespace) -> int:
     if unused:
         verb = "would be freed" if args.dry_run else "freed"
         print(f"{size_in_words(sum(file.bytes for file in unused))} {verb}")
+    else:
+        print("nothing to free: every file is in use or was written within the last hour", file=sys.stderr)
     return 0
 
 
