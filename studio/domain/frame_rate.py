@@ -6,7 +6,6 @@ writes is read by `parse_rate`, where 23.976, 29.97, 47.952 and 59.94 mean the r
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 from typing import Final
@@ -15,13 +14,14 @@ from moc_engine.frame_rate import LARGEST_DENOMINATOR, broadcast_rate
 from studio.domain.errors import BadStoryboard
 from studio.domain.messages import message
 
+_LARGEST: Final = 10**9
 _NUMBER: Final = re.compile(r"\d{1,6}(\.\d{0,9})?|\.\d{1,9}")
 _FRACTION: Final = re.compile(r"(\d{1,6})\s*/\s*(\d{1,4})")
 
 
 def exact_rate(rate: Fraction | float) -> Fraction:
     """The fraction that a number stands for. Raises `BadStoryboard` for a number that is not finite."""
-    if not math.isfinite(rate):
+    if not abs(rate) <= _LARGEST:  # NaN too; a larger one may be no float
         raise BadStoryboard(message("not-finite"), ("fps",))
     return Fraction(rate).limit_denominator(LARGEST_DENOMINATOR)
 

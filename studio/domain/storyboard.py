@@ -7,7 +7,6 @@ raises `BadStoryboard`, which names the field.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ SECONDS: Final = (0.5, 60.0)
 """The shortest and longest shot."""
 FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100
+_LARGEST: Final = 1e300
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
 MAX_SEED: Final = 2**53 - 1
@@ -334,7 +334,7 @@ def _target(value: str, name: str) -> None:
 
 
 def _number(value: float | Fraction, name: str, low: float, high: float, *, unit: str = "") -> None:
-    if not math.isfinite(value):
+    if not abs(value) <= _LARGEST:  # NaN too; a larger one may be no float
         raise BadStoryboard(message("not-finite"), (name,))
     if not low <= value <= high:
         raise BadStoryboard(

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -26,6 +26,8 @@ from studio.domain.inputs import TakeInputs
 from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.storyboard import (
+    MAX_SEED,
+    MAX_SHOTS,
     SECONDS,
     CastMember,
     Settings,
@@ -63,6 +65,10 @@ class Recipe:
 
     board: Storyboard
     takes: tuple[UsedTake, ...]
+
+    def __post_init__(self) -> None:
+        if not all(0 <= take.inputs.seed <= MAX_SEED for take in self.takes):
+            raise ValueError(f"a seed that is not from 0 to {MAX_SEED}")
 
     @property
     def project(self) -> Project:
@@ -105,7 +111,15 @@ def read_recipe(data: Mapping[str, Any]) -> Recipe:
             raise BadRecipe(message("recipe-newer"))
         board = _storyboard_from_json(data["storyboard"])
         return Recipe(board=board, takes=tuple(_used_takes(data, board)))
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (
+        ValidationError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        ArithmeticError,
+    ) as error:
         raise BadRecipe(message("recipe-damaged")) from error
     except BadStoryboard as error:
         raise BadRecipe(message("recipe-invalid", problem=error.message)) from error
@@ -176,7 +190,10 @@ def _used_takes(data: Mapping[str, Any], board: Storyboard) -> Iterator[UsedTake
         context = chain.from_iterable(
             [part] if isinstance(part, str) else names[part[0] : part[1]] for part in full.pop("context", ())
         )
-        inputs = inputs_from_json({_CAPTION: composed[shot], **full, "context": list(context)})
+        seen = list(islice(context, MAX_SHOTS + 1))
+        if len(seen) > MAX_SHOTS:
+            raise ValueError(f"a context of more than {MAX_SHOTS} takes")
+        inputs = inputs_from_json({_CAPTION: composed[shot], **full, "context": seen})
         yield UsedTake(
             shot=shot, take=take, inputs=inputs, first=int(first), frames=int(frames), backend=backend
         )

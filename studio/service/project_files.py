@@ -172,7 +172,15 @@ def _from_record(
                 f"{getattr(take, kind)}{file_type.suffix}" in files for kind, file_type in TAKE_FILES.items()
             ):
                 raise BadBundle(message("bundle-file-missing"))
-    except (ValidationError, BadStoryboard, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        ValidationError,
+        BadStoryboard,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise BadBundle(message("bundle-record-invalid")) from error
     names = {take.id for take in known}
     if not {take for _, take, _ in strips} <= names:

@@ -256,3 +256,23 @@ def test_no_change_of_a_recipe_breaks_the_reader(data: st.DataObject) -> None:
         inner = inner[key]
     inner[data.draw(st.sampled_from(sorted(inner)))] = data.draw(JSON)
     assert isinstance(outcome(recipe), Recipe | BadRecipe)
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 1e308, 10**400, -1, 0, "1/0"])
+@pytest.mark.parametrize("field", ["fps", "seconds", "seed", "show", "first_frame", "frames", "size"])
+def test_numbers_out_of_range_are_refused_or_read(field: str, number: Any) -> None:
+    value = [number, number] if field in ("show", "size") else number
+    recipe: Any = recipe_of(*filmed(story(2)))
+    recipe["takes"][1][field] = value
+    recipe["storyboard"]["fps"] = number if field == "fps" else 24
+    first: Any = {**recipe["common"], **recipe["takes"][0], "caption": "Mira waves", "context": []}
+    for data in (recipe, {**first, "fps": 24.0, field: value}):
+        read = outcome({name: part for name, part in data.items() if name not in ("shot", "show", "version")})
+        assert isinstance(read, BadRecipe) or isinstance(read.project, Project)
+
+
+def test_a_context_does_not_unfold_without_limit() -> None:
+    recipe: Any = recipe_of(*filmed(story(3)))
+    recipe["takes"][2]["context"] = [[0, 3]] * 1000
+    with pytest.raises(BadRecipe):
+        read_recipe(recipe)
