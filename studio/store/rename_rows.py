@@ -15,6 +15,7 @@ from studio.store.take_renaming import (
     Record,
     RenameModel,
     legacy_identity,
+    merged_takes,
     renamed_change,
     renamed_document,
     renamed_ids,
@@ -44,7 +45,8 @@ def adopt_model(session: Session, model: str | None, identity: str) -> int:
 def rename_takes(connection: Connection, rename_model: RenameModel) -> int:
     """Renames the models of all takes; returns how many takes have a new id.
 
-    Where a project already has a take of the new id, which was made from equal inputs, that one stays.
+    Where takes of a project get one id, since they were made from equal inputs, the first one stays, with the
+    former ids of all.
     """
     project = _table(connection, "project")
     return sum(
@@ -59,16 +61,18 @@ def _rename_project(connection: Connection, project: str, rename_model: RenameMo
     inputs = {row["id"]: row["inputs"] for row in rows}
     ids = renamed_ids(inputs, rename_model)
     changed = {old: new for old, new in ids.items() if old != new}
-    for row in rows:
-        record = renamed_take(row, ids, rename_model)
-        if row["id"] not in changed:
-            if record != row:
-                connection.execute(_one(update(take), take, project, row["id"]).values(record))
-        elif record["id"] not in inputs:
+    records = merged_takes(
+        renamed_take(row, ids, rename_model) for row in sorted(rows, key=lambda row: row["id"] in changed)
+    )
+    before = {row["id"]: row for row in rows}
+    for record in records:
+        if record["id"] not in before:
             connection.execute(insert(take).values(record))
+        elif record != before[record["id"]]:
+            connection.execute(_one(update(take), take, project, record["id"]).values(record))
     if changed:
         _rename_in_strips(connection, strip, project, changed)
-        for old in changed:
+        for old in changed.keys() - {record["id"] for record in records}:
             connection.execute(_one(delete(take), take, project, old))
         _rename_in_documents(connection, project, changed)
         _rename_in_jobs(connection, project, changed)
@@ -79,7 +83,9 @@ def _rename_in_strips(connection: Connection, strip: Table, project: str, ids: d
     rows = [dict(row) for row in connection.execute(_of(strip, project)).mappings()]
     kept = {(row["shot"], row["take"]) for row in rows if row["take"] not in ids}
     for row in rows:
-        if row["take"] in ids and (row["shot"], ids[row["take"]]) not in kept:
+        renamed = row["shot"], ids.get(row["take"], row["take"])
+        if renamed not in kept:
+            kept.add(renamed)
             connection.execute(insert(strip).values({**row, "take": ids[row["take"]]}))
     connection.execute(delete(strip).where(strip.c.project == project, strip.c.take.in_(list(ids))))
 

@@ -113,6 +113,17 @@ def renamed_take(take: Mapping[str, Any], ids: Mapping[str, str], rename_model: 
     return record
 
 
+def merged_takes(takes: Iterable[Record]) -> list[Record]:
+    """Of takes with the same id the first one, with the former ids of all of them."""
+    merged: dict[str, Record] = {}
+    for take in takes:
+        first = merged.setdefault(take["id"], take)
+        former = dict.fromkeys((*first.get("former_ids", ()), *take.get("former_ids", ())))
+        if former:
+            merged[take["id"]] = {**first, "former_ids": list(former)}
+    return list(merged.values())
+
+
 def renamed_bundle(record: Mapping[str, Any], rename_model: RenameModel) -> Record:
     """The record of a bundle, with takes that version 0.1 wrote in the form of today."""
     inputs = {take["id"]: take["inputs"] for take in record["takes"]}
@@ -122,7 +133,7 @@ def renamed_bundle(record: Mapping[str, Any], rename_model: RenameModel) -> Reco
     return {
         **record,
         "project": renamed_document(record["project"], ids),
-        "takes": [renamed_take(take, ids, rename_model) for take in record["takes"]],
+        "takes": merged_takes(renamed_take(take, ids, rename_model) for take in record["takes"]),
         "strips": [{**strip, "take": ids.get(strip["take"], strip["take"])} for strip in record["strips"]],
     }
 

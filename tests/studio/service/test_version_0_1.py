@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -82,6 +83,28 @@ def test_takes_have_their_new_ids_everywhere(root: Path, opened: Database) -> No
         assert (take.device, take.dtype) == (None, None)
     assert len(jobs) == 3
     assert [dump.count(old) for old in OLD_IDS] == [1, 1, 1]  # as a former id
+
+
+def test_takes_of_equal_inputs_become_one(root: Path) -> None:
+    with closing(sqlite3.connect(root / "studio.db")) as old, old:
+        for release in ("0.1.1", "0.1.2"):  # the release was part of a take's id
+            for table, take in (("take", "id"), ("strip", "take")):
+                old.execute(f"CREATE TEMP TABLE copy AS SELECT * FROM {table} WHERE {take} = '{OLD_IDS[1]}'")
+                old.execute(f"UPDATE copy SET {take} = 'by-{release}'")
+                if table == "take":
+                    old.execute("UPDATE copy SET inputs = replace(inputs, '(0.1.0)', ?)", (f"({release})",))
+                old.execute(f"INSERT INTO {table} SELECT * FROM copy")
+                old.execute("DROP TABLE copy")
+    database = open_database(root)
+    try:
+        service = Service(root, database)
+        (listed,) = service.projects.all()
+        check(service, listed.id)
+        with database.read() as session:
+            known = takes.takes_of(session, listed.id)
+        assert sorted(len(take.former_ids) for take in known.values()) == [1, 1, 3]
+    finally:
+        database.close()
 
 
 def test_a_trace_names_takes_by_the_ids_of_today(root: Path, opened: Database) -> None:
