@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -47,12 +48,12 @@ class Artifacts:
         self.folder = root / "artifacts"
 
     def put(self, file: Path) -> Artifact:
-        """Copies a file to its place, if it is not there yet, and flushes it to the disk."""
+        """Copies a file to its place, if it is not there whole, and flushes it to the disk."""
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         artifact = Artifact(digest=digest, suffix=file.suffix, bytes=file.stat().st_size)
         target = self.path(digest, file.suffix)
-        if not self._touch(target):
+        if not self._touch(target, artifact.bytes):
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(target) as part:
                 shutil.copyfile(file, part)
@@ -82,18 +83,17 @@ class Artifacts:
             for aside in folder.glob(f"{_ASIDE}*"):
                 self._remove_or_put_back(aside)
 
-    def _touch(self, target: Path) -> bool:
-        """Makes a file young; returns whether it is there, also after that."""
+    def _touch(self, target: Path, size: int) -> bool:
+        """Makes a file young; returns whether it is there with its whole size, also after that."""
         try:
             os.utime(target)
-            target.stat()  # it may have been moved aside between being found and being touched
+            return target.stat().st_size == size  # asked last: it may have been moved aside meanwhile
         except FileNotFoundError:
             return False
-        return True
 
     def _move_aside(self, file: Path) -> Path | None:
         """Takes a file out of its place in one step; returns where it is, None if it was gone."""
-        aside = file.with_name(f"{_ASIDE}{file.name}")
+        aside = file.with_name(f"{_ASIDE}{secrets.token_hex(4)}-{file.name}")
         try:
             file.replace(aside)
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class Artifacts:
             if _is_old(aside):
                 aside.unlink()
                 return True
-            aside.replace(aside.with_name(aside.name.removeprefix(_ASIDE)))  # over a copy with its content
+            aside.replace(aside.with_name(aside.name.rpartition("-")[2]))  # over a copy with its content
         except FileNotFoundError:  # another process decided
             pass
         return False

@@ -239,9 +239,9 @@ class Interleaved(Artifacts):
         self._happen("after it was removed")
         return removed
 
-    def _touch(self, target: Path) -> bool:
+    def _touch(self, target: Path, size: int) -> bool:
         self._happen("before it is touched")
-        there = super()._touch(target)
+        there = super()._touch(target, size)
         self._happen("after it was touched")
         return there
 
@@ -259,6 +259,30 @@ def test_a_file_that_is_stored_while_it_is_being_removed_is_there(
     assert digest(place) == put.digest
     assert files(artifacts) == [place]
     assert list(artifacts.orphans(())) == []
+
+
+def test_a_file_that_was_cut_is_stored_again(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    place = artifacts.path(put.digest, put.suffix)
+    place.write_bytes(b"cut")
+    assert artifacts.put(clip) == put
+    assert digest(place) == put.digest
+
+
+def test_a_file_that_is_stored_while_two_remove_it_is_there(
+    artifacts: Artifacts, clip: Path, tmp_path: Path
+) -> None:
+    put = artifacts.put(clip)
+    place = aged(artifacts.path(put.digest, put.suffix))
+    (listed,) = artifacts.orphans(())
+
+    def store_and_begin_removing() -> None:
+        artifacts.put(clip)
+        assert Artifacts(tmp_path)._move_aside(listed) is not None
+
+    Interleaved(tmp_path, "after it was moved aside", store_and_begin_removing).remove(listed)
+    artifacts.remove_abandoned()
+    assert files(artifacts) == [place]
 
 
 @pytest.mark.parametrize("moment", ["before it is touched", "after it was touched"])
@@ -299,7 +323,7 @@ def test_threads_that_store_and_remove_one_file_do_not_hinder_each_other(
 def test_a_removal_that_was_killed_is_finished(artifacts: Artifacts, clip: Path) -> None:
     put = artifacts.put(clip)
     place = artifacts.path(put.digest, put.suffix)
-    aside = place.rename(place.with_name(f".removed-{place.name}"))
+    aside = place.rename(place.with_name(f".removed-0a1b2c3d-{place.name}"))
     artifacts.remove_abandoned()  # it is young: somebody stored it
     assert files(artifacts) == [place]
     aged(place).rename(aside)
