@@ -21,7 +21,7 @@ _FRACTION: Final = re.compile(r"(\d{1,6})\s*/\s*(\d{1,4})")
 
 def exact_rate(rate: Fraction | float) -> Fraction:
     """The fraction that a number stands for. Raises `BadStoryboard` for a number that is not finite."""
-    if not abs(rate) <= _LARGEST:  # NaN too; a larger one may be no float
+    if not -_LARGEST <= rate <= _LARGEST:  # NaN too; a larger one may be no float
         raise BadStoryboard(message("not-finite"), ("fps",))
     return Fraction(rate).limit_denominator(LARGEST_DENOMINATOR)
 

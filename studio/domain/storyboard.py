@@ -334,7 +334,7 @@ def _target(value: str, name: str) -> None:
 
 
 def _number(value: float | Fraction, name: str, low: float, high: float, *, unit: str = "") -> None:
-    if not abs(value) <= _LARGEST:  # NaN too; a larger one may be no float
+    if not -_LARGEST <= value <= _LARGEST:  # NaN too; a larger one may be no float
         raise BadStoryboard(message("not-finite"), (name,))
     if not low <= value <= high:
         raise BadStoryboard(
