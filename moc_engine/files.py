@@ -119,6 +119,12 @@ def abandoned(folder: Path) -> list[Path]:
     return [part for part in sorted(folder.iterdir()) if _is_abandoned(part)] if folder.is_dir() else []
 
 
+def in_progress(folder: Path) -> list[Path]:
+    """The temporary files and folders in `folder` whose writers are running. It need not exist."""
+    parts = sorted(folder.glob(f"{_PREFIX}*"))
+    return [part for part in parts if _TEMPORARY.fullmatch(part.name) and not _is_abandoned(part)]
+
+
 def remove_abandoned(folder: Path) -> None:
     """Removes what `abandoned` lists."""
     for part in abandoned(folder):

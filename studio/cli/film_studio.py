@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from moc_engine.files import remove_abandoned
+from moc_engine.files import in_progress, remove_abandoned, scratch_folder
+from studio.domain.errors import Refused
+from studio.domain.messages import message
 from studio.domain.storyboard import Storyboard
 from studio.exchange.film_folder import STUDIO
 from studio.exchange.old_film_folder import is_old_film_folder
@@ -46,7 +48,7 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
     """The studio of a film's folder, a new one if there is none; it holds what version 0.1 rendered there.
 
     Without `change` the folder stays as it is: the studio is a copy that is thrown away. A new studio is
-    removed again if nothing was rendered.
+    removed again if nothing was rendered. Raises `Refused` while another process renders into the folder.
     """
     root = folder / STUDIO
     new = not (root / FILE).is_file()
@@ -59,18 +61,35 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
             with _service(scratch, artifacts=scratch if new else root) as service:
                 yield _film(service, folder)
             return
-        for left in (root / "scratch", folder, *(folder / "takes").glob("*")):
-            remove_abandoned(left)
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
-        try:
-            with _service(root, artifacts=root) as service:
-                yield _film(service, folder)
-        finally:
-            if new and not any((root / "artifacts").glob("??/*")):
-                shutil.rmtree(root, ignore_errors=True)
-                with suppress(OSError):  # not empty
-                    for path in missing:
-                        path.rmdir()
+        with _only_user(root, folder):
+            for left in (root / "scratch", folder, *(folder / "takes").glob("*")):
+                remove_abandoned(left)
+            try:
+                with _service(root, artifacts=root) as service:
+                    yield _film(service, folder)
+            finally:
+                if new and not any((root / "artifacts").glob("??/*")):
+                    shutil.rmtree(root, ignore_errors=True)
+                    with suppress(OSError):  # not empty
+                        for path in missing:
+                            path.rmdir()
+
+
+@contextmanager
+def _only_user(root: Path, folder: Path) -> Iterator[None]:
+    """Keeps other processes from rendering into the folder meanwhile: its project and queue are for one.
+
+    Raises `Refused` where one does so already, `OutputFailed` where the folder cannot be written.
+    """
+    users = root / "users"
+    with ExitStack() as stack:
+        with os_errors_as_studio_errors(root):
+            own = stack.enter_context(scratch_folder(users))
+            remove_abandoned(users)
+        if in_progress(users) != [own]:
+            raise Refused(message("folder-in-use", path=str(folder)))
+        yield
 
 
 def _film(service: Service, folder: Path) -> FilmStudio:

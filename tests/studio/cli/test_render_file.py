@@ -200,6 +200,22 @@ def test_jobs_of_a_process_that_was_killed_do_not_hold_up_the_next(film: Film) -
     assert (film.code, film.rendered) == (0, [1, 2])
 
 
+def test_one_process_at_a_time_renders_into_a_folder(film: Film, tmp_path: Path) -> None:
+    codes: list[int] = []
+    other = tmp_path / "other.yaml"
+    other.write_text(story(TWO))
+
+    def render_too(shot: int, step: int) -> None:
+        if not codes:
+            codes.append(main(["render", str(other), "--out", str(film.folder)]))
+
+    takes = film.render(story(ONE, TWO), before_step=render_too)
+    assert codes == [2]
+    assert (film.code, film.rendered) == (0, [1, 2])
+    assert len(takes) == 2
+    assert film.render(story(ONE, TWO), "--resume") == takes
+
+
 def _leave_running_job(database: Any) -> None:
     """Puts a job into the queue that a worker elsewhere holds."""
     from studio.jobs import claims, queue
