@@ -1,7 +1,7 @@
-"""What a finished shot's characters, props and set look like: vectors whose distance says how alike two are.
+"""Appearance vectors of a shot's characters, props and set, whose Euclidean distance measures similarity.
 
-Euclidean distances: 1 is another shape or kind, .7 an accessory more or less, `VISIBLE` a difference of
-colour, tint or layout that one sees at a glance.
+A distance of 1 is another shape or kind, .7 one accessory more or less, `VISIBLE` a clearly visible
+difference of colour, tint or layout.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from moc_engine.models.animatic.scene import SLOTS, Array, Scene, Track
 Floats = NDArray[np.float64]
 
 VISIBLE: Final = 0.4
-"""Such as .08 in OKLab for all of a body, .05 of a set's tint, .27 of each number of its layout."""
+"""The distance from which a difference is visible, such as .08 in OKLab over a whole body, .05 in a set's
+tint or .27 in each number of its layout.
+"""
 
 WIDTH: Final = 18
 
-_KIND: Final = float(np.sqrt(0.5))  # two different ones of a kind are 1 apart
+_KIND: Final = float(np.sqrt(0.5))  # two different one-hot vectors have a distance of 1
 _ACCESSORY: Final = 0.7
 _COLOUR: Final = 5.0
 _TINT: Final = 8.0
 _LAYOUT: Final = 0.6
-_THERE: Final = 0.5  # presence
+_THERE: Final = 0.5  # presence above which a slot counts as shown
 
 
 def looks(scene: Scene) -> Floats:
-    """(SLOTS, WIDTH): the look of each slot as the shot leaves it; NaN where it shows nothing that has one.
+    """The appearance vectors (SLOTS, WIDTH) of the slots at the end of the shot; NaN for a slot without one.
 
-    Only slots of like kind can be compared: characters, props, sets.
+    Only slots of the same kind can be compared: characters, props or sets.
     """
     found = np.full((SLOTS, WIDTH), np.nan)
     for track in scene.characters:
@@ -54,7 +56,7 @@ def looks(scene: Scene) -> Floats:
 
 
 def _last(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The last third of the frames that show it: a change in the shot is over by then."""
+    """The last third of the frames with the slot present, when events of the shot are over."""
     frames = np.flatnonzero(seen)
     kept = np.zeros_like(seen)
     kept[frames[-max(1, len(frames) // 3) :]] = True
@@ -67,7 +69,7 @@ def _mean(track: Track, field: str, seen: NDArray[np.bool_]) -> Floats:
 
 
 def _kind(track: Track, field: str, seen: NDArray[np.bool_]) -> Floats:
-    """One of a kind, as it is drawn: the strongest."""
+    """The one-hot vector of the largest weight, which is the kind that is drawn."""
     weights = _mean(track, field, seen)
     return np.asarray(_KIND * np.eye(len(weights))[int(weights.argmax())])
 

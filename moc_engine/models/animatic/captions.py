@@ -1,4 +1,4 @@
-"""Writes a script as a person would caption it: in varied order, and not saying everything."""
+"""Writes captions of scripts as a person might: in varied order and with parts left out."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _CAMERAS: Final = {"follow": "camera follows", "shake": "camera shakes", "sway":
 _BESIDE: Final = ("with", "beside", "behind", "towards")
 
 LOOK_PARTS: Final = ("body", "shape", "accessory", "accent")
-"""What a description may tell of a look."""
+"""The parts of a look that a description can contain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionContent:
-    """What a caption says besides who does what; the rest is left to memory or to the model.
+    """The content of a caption besides the actions; the rest is left to memory or to the model.
 
     `looks` maps a cast index to the parts of its look that are described; `prop_colours` holds the
     prop kinds whose colour is named.
@@ -69,7 +69,7 @@ class CaptionContent:
 
 
 def describe(look: Look, parts: Sequence[str], rng: np.random.Generator | None = None) -> str:
-    """A look in words: "a red round creature with a hat and teal stripes"."""
+    """Describes a look: "a red round creature with a hat and teal stripes"."""
     words = [look.body_name] * ("body" in parts) + [SHAPES[look.shape]] * ("shape" in parts)
     if rng is not None and rng.random() < 0.3:
         words.reverse()
@@ -83,7 +83,7 @@ def describe(look: Look, parts: Sequence[str], rng: np.random.Generator | None =
 
 
 def write(script: ShotScript, names: Sequence[str], content: CaptionContent, rng: np.random.Generator) -> str:
-    """The caption of a shot; looks are described beside the name or in sentences of their own."""
+    """Writes the caption of a shot; looks are described next to the name or in separate sentences."""
     clauses, looks = _clauses(script, names, content, rng)
     joint = " while " if rng.random() < 0.4 else (", " if rng.random() < 0.3 else " and ")
     lying = [f"there is {_prop(prop, content)}" for prop in script.props if prop.manner == "lies"]
@@ -99,7 +99,7 @@ def write(script: ShotScript, names: Sequence[str], content: CaptionContent, rng
 def _clauses(
     script: ShotScript, names: Sequence[str], content: CaptionContent, rng: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """Who does what, those who do the same joined; and the sentences that describe looks apart."""
+    """The clauses of the actors, joined if they do the same, and separate sentences that describe looks."""
     shown = list(script.actors)
     named: list[Actor] = []
     clauses: list[str] = []
@@ -132,7 +132,10 @@ def _company(
     content: CaptionContent,
     rng: np.random.Generator,
 ) -> Actor | None:
-    """Beside whom somebody does something: who was named before or comes next, as slots go by names."""
+    """The actor next to whom the action happens, or None.
+
+    It was named before or is the next one, because slots are in the order of names.
+    """
     likely = any(_plain(script, actor, content) for actor in following)
     others = following if likely else [*before, *following]
     if not others or rng.random() > (0.7 if likely else 0.12):
@@ -141,13 +144,13 @@ def _company(
 
 
 def _plain(script: ShotScript, actor: Actor, content: CaptionContent) -> bool:
-    """Whether an actor just stands there, so that to be named beside another is enough."""
+    """Whether an actor only stands, so that naming it next to another one suffices."""
     still = (actor.action, actor.direction, actor.expression) == ("stand", 0, None)
     return still and not _alone(script, actor) and actor.cast not in content.looks
 
 
 def _asides(script: ShotScript, content: CaptionContent, rng: np.random.Generator) -> list[str]:
-    """Light, weather, framing and camera, as far as they are told, in any order."""
+    """The phrases for light, weather, framing and camera, in varied order."""
     asides = []
     if content.time:
         asides.append(_TIMES[script.time])
@@ -161,7 +164,7 @@ def _asides(script: ShotScript, content: CaptionContent, rng: np.random.Generato
 
 
 def _alone(script: ShotScript, actor: Actor) -> bool:
-    """Whether an actor needs a clause of its own: an event, or something in its hand."""
+    """Whether an actor needs a separate clause because of an event or a prop."""
     place = script.actors.index(actor)
     return actor.event is not None or any(p.actor == place for p in script.props)
 

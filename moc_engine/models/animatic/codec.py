@@ -1,7 +1,7 @@
-"""Scene latents to frames: the animatic model's codec.
+"""The codec of the animatic model: latents to scenes to frames.
 
-It encodes descriptions of scenes, not pixels. Between latents and scenes it is exact; from scenes
-to frames it interpolates in time and paints at any size and rate.
+Latents describe scenes, not pixels. The conversion between latents and scenes is exact; frames are
+interpolated in time and painted at any size and rate.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from moc_engine.models.animatic.scene import Array, Scene
 Pixels = NDArray[np.uint8]
 
 LARGEST = 8192
-"""The longest side of a frame, in pixels."""
+"""The largest allowed side of a frame, in pixels."""
 
 
 class AnimaticCodec:
-    """Paints frames of `size` (width, height) at `fps` a second; keeps the plates of the last shots.
+    """Paints frames of `size` (width, height) at `fps` frames per second; caches plates of the latest shots.
 
-    Raises ValueError for sizes and rates that make no sense.
+    Raises ValueError for a size or rate out of range.
     """
 
     def __init__(self, size: tuple[int, int], fps: float) -> None:
@@ -39,7 +39,7 @@ class AnimaticCodec:
         self._shop = PlateShop()
 
     def frames(self, scene: Scene, seconds: float) -> Iterator[Pixels]:
-        """The shot's frames, (h, w, 3) RGB each, at the middles of their durations."""
+        """Yields the frames of a shot, (h, w, 3) RGB each, at the middle of each frame's duration."""
         if not (isfinite(seconds) and seconds > 0.0):
             raise ValueError(f"seconds: must be above 0, got {seconds}")
         stage = Stage(scene, self.size, self._shop)
@@ -54,10 +54,10 @@ class AnimaticCodec:
 
     @staticmethod
     def encode(scene: Scene) -> Array:
-        """A scene's latents, (F, SLOTS, CHANNELS)."""
+        """The latents (F, SLOTS, CHANNELS) of a scene."""
         return scene.to_latents()
 
     @staticmethod
     def decode(latents: Array) -> Scene:
-        """The scene of latents, exactly."""
+        """The scene of latents; exact."""
         return Scene.from_latents(latents)

@@ -1,4 +1,4 @@
-"""OKLab and OKLCH to sRGB and linear light, after Björn Ottosson's definition (2020)."""
+"""Conversions between OKLab, OKLCH, sRGB and linear RGB, as defined by Björn Ottosson (2020)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LAB_FROM_LMS = np.linalg.inv(_LMS_FROM_LAB)
 
 
 def lab_from_lch(lch: ArrayLike) -> Floats:
-    """(..., 3) L, C, hue in degrees -> (..., 3) L, a, b."""
+    """OKLCH to OKLab: (..., 3) L, C, hue in degrees -> (..., 3) L, a, b."""
     lch = np.asarray(lch, dtype=np.float64)
     hue = np.deg2rad(lch[..., 2])
     return np.stack([lch[..., 0], lch[..., 1] * np.cos(hue), lch[..., 1] * np.sin(hue)], axis=-1)
 
 
 def lch_from_lab(lab: ArrayLike) -> Floats:
-    """(..., 3) L, a, b -> (..., 3) L, C, hue in degrees within 0–360."""
+    """OKLab to OKLCH: (..., 3) L, a, b -> (..., 3) L, C, hue in degrees within 0–360."""
     lab = np.asarray(lab, dtype=np.float64)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])) % 360.0
@@ -41,29 +41,29 @@ def lch_from_lab(lab: ArrayLike) -> Floats:
 
 
 def linear_from_lab(lab: ArrayLike) -> Floats:
-    """(..., 3) L, a, b -> (..., 3) linear RGB, clipped to 0–1."""
+    """OKLab to linear RGB: (..., 3) L, a, b -> (..., 3), clipped to 0–1."""
     lms = np.asarray(lab, dtype=np.float64) @ _LMS_FROM_LAB.T
     rgb: Floats = np.clip((lms**3) @ _RGB_FROM_LMS.T, 0.0, 1.0)
     return rgb
 
 
 def lab_from_linear(rgb: ArrayLike) -> Floats:
-    """(..., 3) linear RGB in 0–1 -> (..., 3) L, a, b."""
+    """Linear RGB to OKLab: (..., 3) in 0–1 -> (..., 3) L, a, b."""
     return np.cbrt(np.asarray(rgb, dtype=np.float64) @ _LMS_FROM_RGB.T) @ _LAB_FROM_LMS.T
 
 
 def srgb_from_linear(rgb: ArrayLike) -> Floats:
-    """(..., 3) linear RGB in 0–1 -> (..., 3) sRGB in 0–1."""
+    """Linear RGB to sRGB: (..., 3) in 0–1 -> (..., 3) in 0–1."""
     rgb = np.asarray(rgb, dtype=np.float64)
     return np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * np.maximum(rgb, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def linear_from_srgb(rgb: ArrayLike) -> Floats:
-    """(..., 3) sRGB in 0–1 -> (..., 3) linear RGB in 0–1."""
+    """sRGB to linear RGB: (..., 3) in 0–1 -> (..., 3) in 0–1."""
     rgb = np.asarray(rgb, dtype=np.float64)
     return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_from_lab(lab: ArrayLike) -> Floats:
-    """(..., 3) L, a, b -> (..., 3) sRGB in 0–1, clipped to the gamut."""
+    """OKLab to sRGB: (..., 3) L, a, b -> (..., 3) in 0–1, clipped to the gamut."""
     return srgb_from_linear(linear_from_lab(lab))

@@ -1,4 +1,4 @@
-"""The animatic family: captions are read by the grammar, latents are drawn by the rasterizer."""
+"""The animatic family: the grammar normalises captions, the rasterizer draws latents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PREVIEW_SIDE: Final = 320
 
 
 class AnimaticFamily:
-    """Latents are scenes: one column of `SLOTS` slots, each named."""
+    """The family whose latents are scenes: one column of `SLOTS` named slots per latent frame."""
 
     routing = RoutingConfig()
     sampler = SamplerConfig(guidance=2.5, guidance_floor=0.5)
@@ -114,10 +114,10 @@ def _is_there(track: Track) -> bool:
 
 
 def _strongest(track: Track, field: str) -> int:
-    """Which of a field's weights is largest over the whole shot."""
+    """The index of the weight of a field with the largest mean over the shot."""
     return int(track[field].mean(axis=0).argmax())
 
 
 def _scene(latents_CFHW: Tensor) -> Scene:
-    """Latents (CHANNELS, F, SLOTS, 1) as a scene."""
+    """The scene of latents (CHANNELS, F, SLOTS, 1)."""
     return AnimaticCodec.decode(latents_CFHW[..., 0].permute(1, 2, 0).float().cpu().numpy())

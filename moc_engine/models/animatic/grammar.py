@@ -1,4 +1,4 @@
-"""A caption as the text encoder reads it: names become cast tokens, synonyms fold, fillers go.
+"""Normalises captions for the text encoder: names become cast tokens, synonyms are folded, fillers dropped.
 
 "Mira strolls to the right on the seaside, close-up"  ->  "<cast1> walk right beach , closeup"
 """
@@ -24,7 +24,7 @@ _POSSESSIVE_ENDING = re.compile(r"[’']s(?![^\W_])")
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a caption: where it stands, and the canonical word it means (None: unknown)."""
+    """A word of a caption: its position and its canonical word (None: unknown)."""
 
     text: str
     start: int
@@ -34,7 +34,7 @@ class Word:
 
 @cache
 def _phrases() -> dict[tuple[str, ...], str]:
-    """Every known phrase, as its lower-case words, to its canonical word."""
+    """The canonical word of every known phrase, by its lower-case words."""
     known: dict[tuple[str, ...], str] = {}
     for words in KINDS.values():
         for canonical, phrases in words.items():
@@ -55,9 +55,9 @@ def _fold(word: str) -> str:
 
 
 def read(caption: str, cast: Sequence[str] = ()) -> Iterator[Word]:
-    """The caption's words in order; a phrase or a name of several words comes as one.
+    """Yields the caption's words in order; a phrase or a name of several words is one.
 
-    A name of the cast wins over a known word, the longer phrase over the shorter. `meaning` is ""
+    Names of the cast take precedence over known words, longer phrases over shorter ones. `meaning` is ""
     for a filler.
     """
     tokens, names = _tokens(caption, cast)
@@ -78,12 +78,13 @@ def read(caption: str, cast: Sequence[str] = ()) -> Iterator[Word]:
 
 
 _Token = tuple[str, int, int]
-"""A piece of a caption, and where it begins and ends."""
+"""A piece of a caption with its start and end."""
 
 
 def _tokens(caption: str, cast: Sequence[str]) -> tuple[list[_Token], dict[int, tuple[int, str]]]:
-    """The pieces of a caption, and at which of them a name begins: how many pieces long it is, and its cast
-    token. A piece that a name is only a part of, as where a script writes no spaces, is cut at the name.
+    """The pieces of a caption, and its names: index of the first piece -> (number of pieces, cast token).
+
+    A piece that contains a name is split there, as in writing systems without spaces.
     """
     tokens: list[_Token] = []
     names: dict[int, tuple[int, str]] = {}
@@ -105,11 +106,11 @@ def _pieces(caption: str, start: int, end: int) -> list[_Token]:
 
 
 def normalise(caption: str, cast: Sequence[str] = ()) -> str:
-    """Canonical words, space-separated, for the tokenizer. Unknown words are left out."""
+    """The canonical words of a caption for the tokenizer, space-separated, without unknown words."""
     return " ".join(w.meaning for w in read(caption, cast) if w.meaning)
 
 
 def canonical_words() -> tuple[str, ...]:
-    """Every word `normalise` can return, in a fixed order."""
+    """All words that `normalise` can return, in a fixed order."""
     words = [w for kind in KINDS.values() for w in kind]
     return (*CAST_TOKENS, *dict.fromkeys(words))

@@ -1,7 +1,7 @@
-"""The words the animatic model knows, by kind: a canonical word and what is folded into it.
+"""The vocabulary of the animatic model by kind: canonical words and their synonyms.
 
-Phrases of several words are allowed; verbs are given with their forms. Words in `FILLERS` are
-understood and carry nothing the model needs.
+Synonyms can be phrases of several words; verbs are listed with their forms. Words in `FILLERS` are known but
+carry no information for the model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 def _verb(base: str, *others: str) -> tuple[str, ...]:
-    """The regular forms of a verb, and further words or phrases."""
+    """The regular forms of a verb, and other words or phrases."""
     stem = base[:-1] if base.endswith("e") else base
     third = base + ("es" if base.endswith(("s", "sh", "ch", "x", "o")) else "s")
     return (base, third, stem + "ing", stem + "ed", *others)

@@ -16,7 +16,10 @@ from moc_engine.models.registry import LoadedParts
 def load_parts(
     source: str, index: Mapping[str, Any], device: torch.device
 ) -> Generator[LoadedParts, None, Backbone]:
-    """Yields before each part and at the end. Raises as `animatic.model.load` does."""
+    """Loads a model step by step: yields before each part and at the end.
+
+    Raises as `animatic.model.load` does.
+    """
     pipeline = (yield from load_pipeline_parts(source, index)).to(device)
     return Backbone(
         name=source,

@@ -1,6 +1,7 @@
-"""Constant channels by which networks tell the slots of a scene apart and know what time it is in the shot.
+"""Constant input channels that identify the slot of a scene and the time in the shot.
 
-Rotary positions say only how far apart two tokens are, and a convolution not even that.
+Networks need them because rotary positions encode only the distance of two tokens, and convolutions
+no position.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from torch import Tensor
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS, Array, frame_times
 
 CLOCK_RATES: Final = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""Turns per second of the hands of the clock that is marked on every frame."""
+"""The frequencies, in Hz, of the sine and cosine channels for the time in the shot."""
 
 CLOCK: Final = 2 + 2 * len(CLOCK_RATES)
 INPUTS: Final = CHANNELS + SLOTS + CLOCK
-"""Channels of a network's input: latents, slot marks, and the clock."""
+"""The channels of a network's input: latents, slot marks and the time in the shot."""
 
 
 def with_marks(latents_BCFSW: Tensor) -> Tensor:
-    """Latents (B, CHANNELS, F, SLOTS, 1) as a network's input (B, INPUTS, F, SLOTS, 1)."""
+    """Latents (B, CHANNELS, F, SLOTS, 1) with slot and time channels appended: (B, INPUTS, F, SLOTS, 1)."""
     batch, _, frames, slots, _ = latents_BCFSW.shape
     marks = torch.eye(slots).to(latents_BCFSW).view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
     hands = torch.from_numpy(_clock(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
@@ -32,7 +33,7 @@ def with_marks(latents_BCFSW: Tensor) -> Tensor:
 
 @lru_cache
 def _clock(frames: int) -> Array:
-    """(CLOCK, F): how much of the shot is over (-1 to 1), its seconds so far over 4, and turning hands."""
+    """The time channels (CLOCK, F): position in the shot (-1 to 1), seconds / 4, sines and cosines."""
     t = frame_times(frames)
     hands = [turn(2 * np.pi * rate * t) for rate in CLOCK_RATES for turn in (np.sin, np.cos)]
     return np.stack([2 * t / (t[-1] + t[0]) - 1, t / 4, *hands]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The scene an animatic shot is made of: eight slots, each a short vector per latent frame.
+"""The scene of an animatic shot: eight slots, each with a vector per latent frame.
 
 A `Scene` holds natural units. `Scene.to_latents` and `Scene.from_latents` multiply and divide by a
 power of two per channel, so the round trip is exact. Units: lengths along the stage are in half
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 LATENT_RATE: Final = 6
-"""Latent frames per second."""
+"""The number of latent frames per second."""
 
 PATCH_FRAMES: Final = 3
-"""Latent frames that one token covers; a scene's length is a multiple of it."""
+"""The number of latent frames per token; a scene's length is a multiple of it."""
 
 BODY_HEIGHT: Final = 0.25
-"""One body height H in stage units: 160 of 720 pixels in a wide 16:9 shot."""
+"""The body height H in stage units: 160 of 720 pixels in a wide 16:9 shot."""
 
 WALK_CYCLE: Final = 0.9
-"""H that a walker travels per turn of its phase (two steps): what keeps feet from sliding."""
+"""The distance in H per walk cycle (two steps) at which feet do not slide."""
 
 RUN_CYCLE: Final = 1.7
-"""The same for a runner."""
+"""The distance in H per run cycle (two steps) at which feet do not slide."""
 
 CAST_SIZE: Final = 8
 SHAPES: Final = ("round", "square", "triangle", "star", "drop", "bean")
@@ -41,7 +41,7 @@ PROPS: Final = ("ball", "balloon", "kite", "umbrella", "flower", "gift")
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One named quantity of a slot: `width` channels, stored as value × `gain` (a power of two)."""
+    """A named field of a slot: `width` channels, stored as value × `gain` (a power of two)."""
 
     name: str
     width: int = 1
@@ -54,12 +54,12 @@ def _angle(name: str) -> Field:
 
 
 CAMERA_FIELDS: Final = (
-    Field(name="x", gain=4.0),  # what the frame's centre looks at, in stage units, within ±2
+    Field(name="x", gain=4.0),  # position of the frame's centre, in stage units, within ±2
     Field(name="y", gain=4.0),  # raised above the resting height, in stage units
     Field(name="zoom", gain=2.0),  # log2 of the magnification: 0 wide, .81 medium, 1.49 close-up
     Field(name="roll", gain=16.0),  # radians, at most ±.06
     Field(name="shake", gain=2.0),  # amount 0–1
-    Field(name="sunset", gain=2.0),  # amounts 0–1; day is what sunset and night leave
+    Field(name="sunset", gain=2.0),  # amounts 0–1; the amount of day is 1 - sunset - night
     Field(name="night", gain=2.0),
     Field(name="rain", gain=2.0),
     Field(name="snow", gain=2.0),
@@ -159,11 +159,11 @@ def _gains() -> Array:
 
 
 GAINS: Final = _gains()
-"""(SLOTS, CHANNELS): latent = value × gain."""
+"""The gains (SLOTS, CHANNELS): latent = value × gain."""
 
 
 class Track:
-    """One slot of a scene through its frames: `track["x"]` is a view, (F,) or (F, width)."""
+    """A slot of a scene over all frames: `track["x"]` is a view of a field, (F,) or (F, width)."""
 
     def __init__(self, values: Array, slot: int) -> None:
         self._values = values
@@ -183,7 +183,7 @@ class Track:
 
 
 class Scene:
-    """A shot's slots over its latent frames, in natural units: `values` is (F, SLOTS, CHANNELS)."""
+    """The slots of a shot over its latent frames in natural units; `values` is (F, SLOTS, CHANNELS)."""
 
     def __init__(self, values: Array) -> None:
         if values.ndim != 3 or values.shape[1:] != (SLOTS, CHANNELS):
@@ -225,11 +225,11 @@ class Scene:
 
 
 def frame_times(frames: int) -> NDArray[np.float64]:
-    """The times in seconds at which a scene's latent frames stand: the middles of sixths."""
+    """The times of latent frames in seconds: the middle of each frame's duration."""
     return (np.arange(frames) + 0.5) / LATENT_RATE
 
 
 def frames_for(seconds: float) -> int:
-    """The latent frames a shot of `seconds` needs: rounded up to whole tokens."""
+    """The number of latent frames of a shot of `seconds`, rounded up to whole tokens."""
     tokens = int(np.ceil(seconds * LATENT_RATE / PATCH_FRAMES - 1e-6))
     return max(1, tokens) * PATCH_FRAMES

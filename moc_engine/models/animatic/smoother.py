@@ -1,7 +1,7 @@
-"""What the transformer makes of a shot's frames, made smooth.
+"""A network that smooths the transformer's prediction over time.
 
-A token stands for a few frames and is predicted by itself, so that its errors leap from one token to the
-next, and what stands still trembles. This network looks at each slot through a second or two at once.
+Each token covers a few frames and has its own prediction error, which changes abruptly from token to token
+and makes motionless objects jitter. The smoother sees one to two seconds of a slot at once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from moc_engine.models.animatic.marks import INPUTS, with_marks
 from moc_engine.models.animatic.scene import CHANNELS
 
 _SPAN = 5
-"""Frames that one convolution sees."""
+"""The kernel size of the convolutions, in frames."""
 
 _STRIDES = (1, 2)
-"""How far apart they are, for each: thirteen frames in all."""
+"""The dilation of each convolution; together they see thirteen frames."""
 
 
 class Smoother(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """A residual convolution network over time, the same for all slots; untrained it changes nothing."""
+    """A residual convolution network over time, shared by all slots; the identity if untrained."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, width: int = 96) -> None:
@@ -34,7 +34,7 @@ class Smoother(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.init.zeros_(weight)
 
     def forward(self, latents_BCFSW: Tensor) -> Tensor:
-        """Latents (B, CHANNELS, F, SLOTS, 1) to such, in float32; the first and last frames last on."""
+        """Smooths latents (B, CHANNELS, F, SLOTS, 1) in float32; padding repeats the outer frames."""
         hidden = with_marks(latents_BCFSW)[..., 0]
         for layer, stride in zip((self.near, self.far), _STRIDES, strict=True):
             reach = stride * (_SPAN // 2)

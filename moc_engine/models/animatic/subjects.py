@@ -1,8 +1,8 @@
-"""Whom each word of a caption is about, as far as counting names tells.
+"""The subject of each word of a caption: the character that was named last.
 
-"Mira waves and Otto sits. Otto is blue": to which of the characters that a shot shows a word belongs is a
-matter of counting names, which a small text encoder learns slowly. Here it is counted, and marked on each
-word as its token type (segment embeddings: BERT, arXiv 1810.04805).
+In "Mira waves and Otto sits. Otto is blue", "blue" belongs to the second character. A small text encoder
+learns this slowly, so it is computed here and passed as the token type of each word (segment embeddings:
+BERT, arXiv 1810.04805).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from moc_engine.models.animatic.scene import CHARACTER_SLOTS
 
 NOBODY: Final = 0
 ANOTHER: Final = 1 + len(CHARACTER_SLOTS)
-"""Beyond the characters that one shot shows."""
+"""The subject number of any character beyond those that one shot can show."""
 
 SUBJECTS: Final = 1 + ANOTHER
-"""How many marks there are, those two included."""
+"""The number of subjects, including `NOBODY` and `ANOTHER`."""
 
 
 def subjects(words_RW: Tensor, names: Sequence[int]) -> Tensor:
-    """(R, W): whom the last name up to each word names; `NOBODY` before any.
+    """The subjects (R, W) of words: the number of the character named last, `NOBODY` before any name.
 
-    Characters are numbered from 1 in the order in which their row names them first. `names` are the numbers
-    of those words that are names.
+    Characters are numbered from 1 in the order of their first mention in the row. `names` has the token ids
+    of names.
     """
     numbers = torch.tensor(names, device=words_RW.device)
     named = (words_RW[..., None] == numbers).cummax(dim=1).values  # (R, W, names): so far

@@ -1,9 +1,9 @@
-"""A scene as a function of time: smooth between its latent frames, steady where it should rest.
+"""A timeline: a cleaned scene as a continuous function of time.
 
-A model's scenes are a little noisy and may be nonsense. What is a fact of the whole shot (which
-set, which shape, which kind of prop) is averaged over it; what hardly moves is held still; amounts
-have soft thresholds; every value ends within its legal range. In between, places and limbs follow
-Catmull-Rom curves, amounts monotone ones that never overshoot, angles turn the short way.
+Predicted scenes are noisy and may be invalid. Fields that are constant in a shot (set, shape, kind of prop)
+are averaged over it, fields that hardly change are made constant, amounts have soft thresholds, and all
+values are clipped to their legal ranges. Between latent frames, positions and limbs follow Catmull-Rom
+curves, amounts follow monotone curves that do not overshoot, and angles take the shorter direction.
 """
 
 from __future__ import annotations

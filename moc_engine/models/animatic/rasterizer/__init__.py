@@ -1,1 +1,1 @@
-"""Draws scenes: characters, props, sets and weather as cut paper, with Skia."""
+"""Draws scenes with Skia in a paper-cut style: characters, props, sets and weather."""

@@ -1,7 +1,7 @@
-"""What characters wear: hats, crowns, glasses, scarves, backpacks.
+"""Draws accessories: hats, crowns, glasses, scarves and backpacks.
 
-Each scales in with its amount, a little past its size and back, and several can be worn at once.
-Loose parts trail the body by the stance's lagging speed.
+Each scales in with its amount, with a small overshoot, and several can be worn at once.
+Loose parts trail the body; they are moved by the lagged speed of the stance.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from moc_engine.models.animatic.rasterizer.stance import Stance
 HAT_HEIGHT: Final = 0.5
 CROWN_HEIGHT: Final = 0.36
 PACK_TURNS: Final = -0.4
-"""The sine of the yaw below which a backpack is before the body."""
+"""The sine of the yaw below which a backpack is drawn in front of the body."""
 
 _TAIL_LENGTH: Final = 0.72
 
 
 def pop(amount: float) -> float:
-    """A scale that grows from 0 to 1 and overshoots a little on the way."""
+    """A scale factor that grows from 0 to 1 with a small overshoot."""
     u = min(1.0, max(0.0, amount)) - 1.0
     return 1.0 + 2.4 * u**3 + 1.4 * u**2
 
 
 def draw_headwear(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: Body, ink: Ink) -> None:
-    """Hat and crown, in the body's frame; with both on, the crown sits round the hat's foot."""
+    """Draws the hat and the crown in the body's frame; with both, the crown surrounds the base of the hat."""
     hat, crown = pose.wears("hat"), pose.wears("crown")
     if hat > 0.0:
         _seat(canvas, stance, body, pop(hat), tip=5.0)
@@ -46,7 +46,7 @@ def draw_headwear(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
 
 
 def _seat(canvas: skia.Canvas, stance: Stance, body: Body, size: float, tip: float) -> None:
-    """The frame of what sits on the head: a brim rests at (0, 0)."""
+    """Saves the canvas and moves it to the headwear's frame, with the brim at (0, 0)."""
     scale = size * body.build.hat_scale
     canvas.save()
     canvas.translate(0.02 * stance.facing, body.build.brow)
@@ -55,7 +55,7 @@ def _seat(canvas: skia.Canvas, stance: Stance, body: Body, size: float, tip: flo
 
 
 def _bend(stance: Stance) -> float:
-    """How far tall things lean over at their top, against the way the body goes."""
+    """The horizontal offset of the top of tall headwear, against the body's motion."""
     vx, vy = stance.speed
     return max(
         -0.12, min(0.12, -0.035 * vx - 0.05 * vy * (1 if stance.facing >= 0 else -1) - 0.03 * stance.facing)
@@ -78,7 +78,7 @@ def _draw_hat(canvas: skia.Canvas, ink: Ink, bend: float) -> None:
 
 
 def _tube(foot: float, top: float, narrow: float, wide: float, bend: float, left: float = -1.0) -> skia.Path:
-    """A hat's wall between two heights, from `left` (-1 the left edge, 1 the right) to its right edge."""
+    """The side of a hat between two heights, from `left` (-1 left edge, 1 right edge) to its right edge."""
     middle = (foot + top) / 2
     waist = 0.5 * (narrow + wide) - 0.022 * (top - foot) / HAT_HEIGHT
     path = skia.Path()
@@ -125,7 +125,7 @@ def _draw_crown(canvas: skia.Canvas, ink: Ink, bend: float) -> None:
 
 
 def draw_glasses(canvas: skia.Canvas, pose: CharacterPose, face: Face, ink: Ink) -> None:
-    """In the body's frame."""
+    """Draws the glasses in the body's frame."""
     amount = pose.wears("glasses")
     if amount <= 0.0 or not face.visible:
         return
@@ -150,20 +150,20 @@ def draw_glasses(canvas: skia.Canvas, pose: CharacterPose, face: Face, ink: Ink)
 def draw_scarf_tail(
     canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: Body, ink: Ink, wind: float
 ) -> None:
-    """The long end behind the body, in the figure's frame; wind (0–1) blows to the right."""
+    """Draws the long scarf end behind the body in the figure's frame; wind (0–1) blows to the right."""
     amount = pose.wears("scarf")
     if amount <= 0.0:
         return
     size = pop(amount)
     neck = body.build.neck
     root = stance.place(-0.82 * stance.facing * body.half_width(neck), neck + 0.01)
-    size *= 0.4 + 0.6 * min(1.0, 1.3 * abs(stance.facing))  # from the front it hides behind the body
+    size *= 0.4 + 0.6 * min(1.0, 1.3 * abs(stance.facing))  # hidden behind the body in a front view
     ribbon = _ribbon(pose, stance, root, size, wind)
     _draw_ribbon(canvas, ribbon, 0.076 * min(1.0, pop(amount)), ink)
 
 
 def _ribbon(pose: CharacterPose, stance: Stance, root: Pair, size: float, wind: float) -> list[Pair]:
-    """Points along the tail: it hangs back and down, and streams against the way it is moved."""
+    """Points along the scarf end, which hangs back and down and trails the motion."""
     vx, vy = stance.speed
     gait = pose.walk + 1.6 * pose.run
     back = -stance.facing if abs(stance.facing) > 0.05 else -0.05
@@ -218,7 +218,7 @@ def _draw_ribbon(canvas: skia.Canvas, points: list[Pair], half: float, ink: Ink)
 
 
 def draw_scarf(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: Body, ink: Ink) -> None:
-    """The wrap round the body and the short end in front, in the body's frame."""
+    """Draws the scarf around the body and its short front end in the body's frame."""
     amount = pose.wears("scarf")
     if amount <= 0.0:
         return
@@ -285,7 +285,7 @@ def _draw_knot(
 
 
 def draw_backpack(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: Body, ink: Ink) -> None:
-    """The bag, in the body's frame: behind the body, or on it when the back is turned to us."""
+    """Draws the bag in the body's frame, behind the body or on the back of a character seen from behind."""
     amount = pose.wears("backpack")
     if amount <= 0.0:
         return
@@ -294,7 +294,7 @@ def draw_backpack(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
     edge = body.half_width(high)
     side = 1.0 if stance.facing >= 0 else -1.0
     canvas.save()
-    # it swings clear of the body where it passes from behind to before it
+    # moved away from the body while it passes from behind to in front, so that it does not cut through
     clear = 0.30 * exp(-(((pose.yaw[1] - PACK_TURNS) / 0.22) ** 2))
     canvas.translate(-stance.facing * (edge - 0.03 + clear), high - 0.02 * stance.speed[1])
     canvas.scale(side * size, size)
@@ -307,7 +307,7 @@ def draw_backpack(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
 
 
 def draw_straps(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: Body, ink: Ink) -> None:
-    """In the body's frame, near its edges."""
+    """Draws the backpack straps in the body's frame, near the edges of the body."""
     amount = pose.wears("backpack")
     if amount <= 0.0 or stance.back >= 0.6:
         return
@@ -326,7 +326,7 @@ def draw_straps(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: 
 
 
 def headroom(pose: CharacterPose, body: Body) -> float:
-    """How far above the body's frame's floor head or headwear reaches, in H."""
+    """The height of the top of the head or headwear in the body's frame, in H."""
     hat = pose.wears("hat") * HAT_HEIGHT
     crown = pose.wears("crown") * CROWN_HEIGHT
     return max(body.height, body.build.brow + body.build.hat_scale * max(hat, crown))

@@ -1,6 +1,6 @@
-"""Blocking, as the stage calls it: where everybody and everything stands in the frame, and how large.
+"""Positions, sizes and bounding boxes of characters and props in the frame.
 
-Drawing uses it, and so does telling which part of a picture shows whom.
+Used for drawing and for the boxes of scene slots.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from moc_engine.models.animatic.timeline import Timeline
 Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
-_PERSPECTIVE: Final = 0.05  # how much larger a character is one depth nearer
-_THERE: Final = 0.5  # presence
-_HAND: Final = 0.08  # H around the middle of a hand
-_SHOE: Final = 0.16  # H around the middle of a sole
-_FINE: Final = 32  # pixels of one H where a prop is measured
-_SIDE: Final = 160  # pixels of the canvas it is drawn on
-_SEEN: Final = 48  # the least alpha, of 255, that counts
+_PERSPECTIVE: Final = 0.05  # relative size increase per unit of depth
+_THERE: Final = 0.5  # presence above which a slot counts as shown
+_HAND: Final = 0.08  # radius of a hand, in H
+_SHOE: Final = 0.16  # radius of a shoe around the middle of its sole, in H
+_FINE: Final = 32  # pixels per H when a prop is drawn for measuring
+_SIDE: Final = 160  # side of the canvas for measuring, in pixels
+_SEEN: Final = 48  # smallest alpha (0–255) of a pixel that counts
 
 
 def height_of(view: View, depth: float) -> float:
-    """Pixels of one H."""
+    """The body height H at a depth, in pixels."""
     return view.placement(1.0).scale * BODY_HEIGHT * STAGE_UNIT * (1.0 + _PERSPECTIVE * depth)
 
 
 def foot_of(view: View, thing: CharacterPose | PropPose) -> Pair:
-    """The pixel on the ground below it, margin included."""
+    """The pixel on the ground below a character or prop, margin included."""
     at = view.placement(1.0)
     return (
         at.x + at.scale * STAGE_UNIT * view.gather * thing.x,
@@ -60,20 +60,22 @@ def foot_of(view: View, thing: CharacterPose | PropPose) -> Pair:
 
 
 def place_of(view: View, prop: PropPose) -> Pair:
-    """A prop's own place, in the air too."""
+    """The pixel position of a prop that is not held, with its lift."""
     x, y = foot_of(view, prop)
     return x, y - prop.lift * height_of(view, prop.depth)
 
 
 def holder_of(prop: PropPose, actors: list[CharacterPose]) -> int | None:
-    """The actor in whose hand a prop is."""
+    """The index of the actor who holds a prop, or None."""
     holder = max(range(len(actors)), key=prop.held.__getitem__)
     return holder if prop.held[holder] > 0.02 and actors[holder].presence > 0.02 else None
 
 
 def boxes(scene: Scene, size: tuple[int, int]) -> Floats:
-    """(F, SLOTS, 4): left, top, right, bottom of what each slot shows at each latent frame, as shares of the
-    picture, 0–1; all 0 where it shows nothing. The set fills the picture, the camera is nowhere in it.
+    """Bounding boxes (F, SLOTS, 4) of the slots per latent frame: left, top, right, bottom, as shares 0–1 of
+    the picture.
+
+    A slot that shows nothing, and the camera, have all 0; the set has the whole picture.
     """
     timeline = Timeline(scene)
     kind = SETS[int(timeline.mean("kind", SET_SLOT).argmax())]
@@ -96,7 +98,7 @@ def boxes(scene: Scene, size: tuple[int, int]) -> Floats:
 
 
 def _body(view: View, actor: CharacterPose) -> Box:
-    """Its outline, what it wears on its head, its hands and its feet."""
+    """The box around an actor's outline, headwear, hands and feet."""
     stance, body = stance_of(actor), body_of(actor.weights)
     points = [stance.place(px, py) for px, py in (*body.points, (0.0, headroom(actor, body)))]
     for (px, py), around in (
@@ -111,7 +113,7 @@ def _body(view: View, actor: CharacterPose) -> Box:
 
 
 def _prop(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
-    """Measured from its drawing, for a hand decides much of it. A kite's string is no part of it."""
+    """The box of a prop without a kite's string; measured on a drawing, as it depends on the hand."""
     x, y = place_of(view, prop)
     one = height_of(view, prop.depth)
     holder = None if prop.name == "kite" else holder_of(prop, actors)
@@ -139,7 +141,7 @@ def _prop(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
 
 
 def _shares(box: Box, view: View, roll: float) -> Floats:
-    """Pixels, margin included, as shares of the picture, whose camera turns it about its middle."""
+    """A box in pixels, margin included, as shares of the picture after the camera's roll about its middle."""
     corners = np.array(box).reshape(2, 2) - view.margin
     middle = np.array((view.width - 1, view.height - 1)) / 2
     x, y = corners.mean(axis=0) - middle

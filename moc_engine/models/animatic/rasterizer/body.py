@@ -1,6 +1,7 @@
-"""The six bodies and their mixtures: outlines sampled at the same number of places, so they blend.
+"""Body outlines: six shapes and their mixtures.
 
-A body's own frame is in H: x = 0 is its middle, y = 0 its lowest point, y runs up.
+All outlines have the same number of points so that they can be blended. The body's frame is in H: x = 0 is
+the middle, y = 0 the lowest point, and y points up.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ _DENSE: Final = 960
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Where things sit on a body."""
+    """Positions and scales of the parts on a body."""
 
     face: float  # height of the eyes
     face_scale: float
     shoulder: Pair  # of the right side; the left is its mirror image
     hip: Pair
-    brow: float  # height of what a hat or a crown rests on
+    brow: float  # height of the base of a hat or crown
     hat_scale: float
-    neck: float  # height of a scarf's middle
-    dip: float  # height of the accent's edge
+    neck: float  # height of the middle of a scarf
+    dip: float  # height of the accent colour's edge
 
 
 _BUILDS: Final = {
@@ -67,18 +68,18 @@ _BUILDS: Final = {
 
 
 class Body:
-    """A body's outline and measures, for fixed weights of `SHAPES` that sum to 1."""
+    """The outline and measures of a body, for weights of `SHAPES` that sum to 1."""
 
     def __init__(self, weights: Vector) -> None:
         outlines = _outlines()
         self.points: Floats = np.tensordot(np.asarray(weights), outlines, axes=1)
-        """(SAMPLES, 2), counter-clockwise from the lowest point."""
+        """The outline (SAMPLES, 2), counter-clockwise from the lowest point."""
         self.path = _spline(self.points)
         self.build = _mixed([_BUILDS[shape] for shape in SHAPES], weights)
         self.height = float(self.points[:, 1].max())
 
     def half_width(self, y: float) -> float:
-        """Half the body's width at height y; 0 above and below it."""
+        """Half the body's width at height y; 0 above and below the body."""
         right = self.points[: SAMPLES // 2 + 1]
         return float(np.interp(y, right[:, 1], right[:, 0], left=0.0, right=0.0))
 
@@ -102,14 +103,14 @@ class Body:
         return skia.Op(self.path, polygon, skia.PathOp.kIntersect_PathOp)
 
     def crescent(self, dx: float, dy: float) -> skia.Path:
-        """What the body moved by (dx, dy) leaves uncovered."""
+        """The part of the body outside a copy moved by (dx, dy)."""
         moved = skia.Path(self.path)
         moved.offset(dx, dy)
         return skia.Op(self.path, moved, skia.PathOp.kDifference_PathOp)
 
 
 def body_of(weights: Vector) -> Body:
-    """The body for weights of `SHAPES`; near equal weights share one, as the eye cannot tell."""
+    """The cached body for weights of `SHAPES`; the weights are rounded to steps that are not visible."""
     steps = [round(96 * w) for w in weights]
     total = sum(steps)
     return _body(tuple(s / total for s in steps))
@@ -165,7 +166,7 @@ def _spline(points: Floats) -> skia.Path:
 
 @lru_cache(maxsize=1)
 def _outlines() -> Floats:
-    """(len(SHAPES), SAMPLES, 2)."""
+    """The outlines (len(SHAPES), SAMPLES, 2) of all shapes."""
     drawn = {
         "round": _round(),
         "square": _rounded([(-0.475, 0.0), (0.475, 0.0), (0.475, 0.97), (-0.475, 0.97)], 0.055),
@@ -178,7 +179,7 @@ def _outlines() -> Floats:
 
 
 def _placed(points: Floats) -> Floats:
-    """Evenly spaced from the lowest point in the middle, counter-clockwise, mirror-symmetric."""
+    """An outline with evenly spaced points, counter-clockwise from the lowest one, made mirror-symmetric."""
     points = points - [0.0, points[:, 1].min()]
     start = int(np.argmin(np.abs(points[:, 0]) + 10 * (points[:, 1] > points[:, 1].mean())))
     even = _resampled(np.roll(points, -start, axis=0), SAMPLES)
@@ -194,7 +195,7 @@ def _resampled(points: Floats, count: int) -> Floats:
 
 
 def _rounded(corners: list[Pair], radius: float) -> Floats:
-    """A polygon whose corners are worn off: smoothed along its length with a Gaussian of `radius`."""
+    """A polygon with rounded corners: smoothed along its length with a Gaussian of `radius`."""
     points = _resampled(np.asarray(corners, dtype=np.float64), _DENSE)
     length = float(np.hypot(*np.diff(np.vstack([points, points[:1]]), axis=0).T).sum())
     frequency = np.fft.fftfreq(_DENSE, length / _DENSE)[:, None]

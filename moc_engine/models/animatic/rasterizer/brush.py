@@ -1,7 +1,7 @@
-"""Paints cut paper: flat shapes, their own colour stippled into shade, soft light.
+"""Paints the layers of a set in a paper-cut style: flat shapes, stippled shade and soft light.
 
-A brush works in stage pixels: the wide 16:9 shot is 1280 × 720 of them, x = 0 is the middle of the
-stage and y runs down from 0 to 720.
+A brush works in stage pixels: a wide 16:9 shot has 1280 × 720 of them, x = 0 is the middle of the
+stage and y points down from 0 to 720.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _grain_effect() -> skia.RuntimeEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a layer must cover, in stage pixels."""
+    """The rectangle that a layer covers, in stage pixels."""
 
     left: float
     top: float
@@ -53,7 +53,7 @@ class Bounds:
 
 
 class Brush:
-    """A canvas with a palette. `layout` is the set's six numbers; `fineness` pixels per stage pixel."""
+    """A canvas with a palette; `layout` has the set's six numbers, `fineness` is pixels per stage pixel."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Brush:
     def blend(
         self, path: skia.Path, start: Point, end: Point, stops: Sequence[tuple[float, Lab, float]]
     ) -> None:
-        """A gradient along start–end of (place 0–1, colour, alpha) stops."""
+        """Fills with a linear gradient from start to end; stops are (position 0–1, colour, alpha)."""
         shader = skia.GradientShader.MakeLinear(
             [skia.Point(*start), skia.Point(*end)],
             [argb(colour, alpha) for _, colour, alpha in stops],
@@ -106,7 +106,7 @@ class Brush:
     def grain(
         self, path: skia.Path, colour: Lab, start: Point, end: Point, density: float = 0.6, alpha: float = 1.0
     ) -> None:
-        """Stipples `colour` over the path: none at `start`, `density` of all points at `end`."""
+        """Stipples `colour` over the path; the density rises from 0 at `start` to `density` at `end`."""
         alpha *= 0.88
         density *= 0.85
         red, green, blue = ((argb(colour) >> shift & 255) / 255 * alpha for shift in (16, 8, 0))
@@ -121,7 +121,7 @@ class Brush:
     def paper(
         self, path: skia.Path, colour: Lab, density: float = 0.45, *, shadow: Lab | None = None
     ) -> None:
-        """A piece of paper lit from the top left: filled, then stippled toward its bottom right."""
+        """Fills a path and stipples a shade toward its bottom right, as if lit from the top left."""
         self.fill(path, colour)
         box = path.getBounds()
         middle = (box.left() + 0.35 * box.width(), box.top() + 0.30 * box.height())
@@ -129,7 +129,7 @@ class Brush:
         self.grain(path, shadow or shade(colour), middle, end, density)
 
     def halo(self, x: float, y: float, radius: float, colour: Lab, alpha: float) -> None:
-        """A soft round light that fades out at `radius`."""
+        """Draws a soft round light that fades out at `radius`."""
         shader = skia.GradientShader.MakeRadial(
             skia.Point(x, y), radius, [argb(colour, a) for a in (alpha, 0.42 * alpha, 0.0)], [0.0, 0.45, 1.0]
         )
@@ -146,7 +146,7 @@ class Brush:
     def placed(
         self, x: float, y: float, scale: float = 1.0, degrees: float = 0.0, *, mirrored: bool = False
     ) -> Iterator[None]:
-        """Everything inside is drawn about its own origin, put at (x, y)."""
+        """A context in which the origin of the canvas is at (x, y)."""
         self.canvas.save()
         self.canvas.translate(x, y)
         self.canvas.rotate(degrees)

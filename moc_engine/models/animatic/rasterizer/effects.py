@@ -1,4 +1,4 @@
-"""What a cartoon draws into the air: the Zzz of sleep, dust behind runners, the swish of a spin."""
+"""Draws cartoon effects: the Zzz of sleep, dust behind runners and the motion arcs of a spin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SWISH = skia.Color(255, 252, 244)
 
 
 def draw_doze(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, ink: Ink) -> None:
-    """Three Z rise from the head, one after the other, in the figure's frame."""
+    """Draws three Z that rise from the head one after the other, in the figure's frame."""
     if pose.doze <= 0.02:
         return
     side = 1.0 if stance.facing >= 0 else -1.0
@@ -43,7 +43,7 @@ def draw_doze(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, ink: Ink
 
 
 def draw_dust(canvas: skia.Canvas, pose: CharacterPose, stance: Stance) -> None:
-    """Puffs left behind by each push of a runner's feet, and lines of speed, in the figure's frame."""
+    """Draws the dust behind a runner's feet and speed lines, in the figure's frame."""
     if pose.run <= 0.15:
         return
     amount = min(1.0, (pose.run - 0.15) / 0.5) * abs(stance.facing)
@@ -64,7 +64,7 @@ def draw_dust(canvas: skia.Canvas, pose: CharacterPose, stance: Stance) -> None:
 
 
 def draw_swish(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, *, front: bool) -> None:
-    """Arcs round a spinning body, the halves behind it or before it, in the figure's frame."""
+    """Draws arcs around a spinning body in the figure's frame: the half behind it or the half in front."""
     amount = min(1.0, max(0.0, abs(pose.spin) - 1.5) / 2.0)
     if amount <= 0.02:
         return

@@ -1,6 +1,6 @@
-"""Faces: eyes, lids, brows, cheeks and mouths, each a continuous function of a pose's numbers.
+"""Draws faces: eyes, lids, brows, cheeks and mouths, as continuous functions of the pose.
 
-Drawn in the body's frame; the face is placed about the middle between the eyes.
+They are drawn in the body's frame; the origin of the face is the middle between the eyes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HIDDEN: Final = 0.75
 
 
 class Face:
-    """Where a pose's face is on its body, and how far it has turned away."""
+    """The position of a pose's face on the body, and how far it is turned away."""
 
     def __init__(self, pose: CharacterPose, stance: Stance, body: Body) -> None:
         away = min(1.0, stance.back / _HIDDEN)
@@ -59,7 +59,7 @@ def draw_face(canvas: skia.Canvas, face: Face, body: Body, ink: Ink) -> None:
 
 
 def place_on(canvas: skia.Canvas, face: Face) -> None:
-    """Moves the canvas to the middle between the eyes."""
+    """Moves the origin of the canvas to the middle between the eyes."""
     canvas.translate(face.x, face.y)
     canvas.scale(face.scale * face.squeeze, face.scale)
 
@@ -107,9 +107,9 @@ def _draw_open_eye(
 
 
 def _draw_lid(canvas: skia.Canvas, ink: Ink, wide: float, high: float, lid: float, slope: float) -> None:
-    """Skin over the eye above a line through (0, edge) with the given slope, and the line itself."""
+    """Draws the lid over the eye above a line through (0, edge) with the given slope, and the line itself."""
     edge = high * (1.0 - 2.0 * min(lid, 0.97))
-    # the ellipse met by y = edge + slope x, in the frame where it is a unit circle
+    # intersects the ellipse with y = edge + slope x, in the frame where it is a unit circle
     k, c = slope * wide / high, edge / high
     root = sqrt(max(1e-4, 1.0 + k * k - c * c))
     ends = [((-k * c + s * root) / (1.0 + k * k)) for s in (-1.0, 1.0)]
@@ -139,7 +139,7 @@ def _above(left: tuple[float, float], right: tuple[float, float]) -> skia.Path:
 
 
 def _draw_closed_eye(canvas: skia.Canvas, pose: CharacterPose, ink: Ink, side: float, closed: float) -> None:
-    """An arc: hanging in sleep, with lashes; arched in laughter."""
+    """Draws a closed eye as an arc: bent down with lashes in sleep, bent up in laughter."""
     laughing = _smooth((pose.mouth_curve - 0.4) / 0.3)
     sag = -0.075 + 0.185 * laughing
     half = 0.105 - 0.012 * laughing
@@ -173,7 +173,7 @@ def _draw_brow(canvas: skia.Canvas, pose: CharacterPose, ink: Ink, side: float, 
 
 
 def _draw_mouth(canvas: skia.Canvas, face: Face, ink: Ink) -> None:
-    """A line that opens: to a laugh below its corners, to an O about them, to a wail above them."""
+    """Draws a mouth that opens below its corners (laugh), around them (O) or above them (wail)."""
     pose = face.pose
     opened = max(0.0, min(1.0, pose.mouth_open))
     curve = max(-1.0, min(1.0, pose.mouth_curve))
@@ -209,14 +209,14 @@ def _draw_mouth(canvas: skia.Canvas, face: Face, ink: Ink) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lips:
-    """A mouth's outline: corners at ±half, arched up to `top` and down to `bottom`."""
+    """The outline of a mouth: corners at ±half, arched up to `top` and down to `bottom`."""
 
     half: float
     corner: float
     top: float
     bottom: float
     boxy: float  # exponent of the arches: 2 round, 5 nearly square
-    narrow: float  # how much shorter the upper lip is
+    narrow: float  # by how much the upper lip is shorter
 
     def path(self) -> skia.Path:
         points = []
@@ -233,7 +233,7 @@ class _Lips:
         return path
 
     def teeth(self, drop: float, inset: float) -> skia.Path:
-        """The upper row: as wide as the mouth less `inset`, down to `drop` below the upper lip."""
+        """The upper teeth: as wide as the mouth less `inset`, down to `drop` below the upper lip."""
         wide = self.half - inset
         points = [skia.Point(-wide, self.corner + 0.1), skia.Point(wide, self.corner + 0.1)]
         for u, v in reversed(_arch(2.0)):
@@ -256,7 +256,7 @@ def _arch_at(boxy: float) -> tuple[tuple[float, float], ...]:
 
 
 def _arch(boxy: float) -> tuple[tuple[float, float], ...]:
-    """A superellipse's upper half from left to right: (-1, 0) over (0, 1) to (1, 0)."""
+    """The upper half of a superellipse from left to right: (-1, 0) over (0, 1) to (1, 0)."""
     return _arch_at(round(8 * boxy) / 8)
 
 
@@ -305,7 +305,7 @@ def _draw_tear(canvas: skia.Canvas, face: Face, ink: Ink) -> None:
 
 
 def _blink(time: float) -> float:
-    """How far a blink has the lids closed: every three seconds or so, twice in a row now and then."""
+    """How far blinking closes the lids (0–1): every 3.3 seconds, each third time twice."""
     beat = time % 3.3
     twice = 0.28 if int(time / 3.3) % 3 == 2 else 0.0
     return max(_lash(beat - 2.25), _lash(beat - 2.25 - twice))

@@ -1,4 +1,4 @@
-"""Draws a character: every part in its layer, and its shadow on the ground."""
+"""Draws a character, part by part from back to front, and its shadow on the ground."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from moc_engine.models.animatic.rasterizer.props import BEHIND_HOLDER, draw_prop
 from moc_engine.models.animatic.rasterizer.shading import paint_body
 from moc_engine.models.animatic.rasterizer.stance import Arm, Leg, Stance, stance_of
 
-_SILHOUETTE_FLAT: Final = 0.24  # how high a cast shadow is for its caster's height
+_SILHOUETTE_FLAT: Final = 0.24  # height of a cast shadow relative to its caster
 
 
 def draw_character(
@@ -42,10 +42,10 @@ def draw_character(
     origin: Pair,
     held: Sequence[tuple[PropPose, Pair]] = (),
 ) -> None:
-    """Draws a character whose feet stand at `origin` when its lift is 0.
+    """Draws a character whose feet are at pixel `origin` when its lift is 0.
 
-    `height_px` is one H before growth. `held` are the props in its near hand with the pixels of
-    their own places; they are drawn in their layers, behind the body or under the near hand.
+    `height_px` is one H before growth. `held` has the props in its near hand with the pixel positions they
+    have when not held; they are drawn behind the body or under the near hand.
     """
     if pose.presence <= 0.02:
         return
@@ -114,7 +114,7 @@ def _draw_figure(
 
 @contextmanager
 def _on_body(canvas: skia.Canvas, stance: Stance) -> Iterator[None]:
-    """Everything inside is drawn in the body's frame."""
+    """A context in which the canvas is in the body's frame."""
     p = stance.place
     canvas.save()
     canvas.concat(skia.Matrix.MakeAll(p.a, p.c, p.e, p.b, p.d, p.f, 0.0, 0.0, 1.0))
@@ -124,7 +124,7 @@ def _on_body(canvas: skia.Canvas, stance: Stance) -> Iterator[None]:
 
 @contextmanager
 def _in_figure(canvas: skia.Canvas, origin: Pair, size: float) -> Iterator[None]:
-    """Everything inside is drawn in the figure's frame."""
+    """A context in which the canvas is in the figure's frame."""
     canvas.save()
     canvas.translate(*origin)
     canvas.scale(size, -size)
@@ -133,12 +133,12 @@ def _in_figure(canvas: skia.Canvas, origin: Pair, size: float) -> Iterator[None]
 
 
 def _is_behind(limb: Arm | Leg) -> bool:
-    """Behind the body; seen from the front both sides' limbs are before it."""
+    """Whether a limb is behind the body; in a front view the limbs of both sides are in front."""
     return limb.near < 0.35
 
 
 def _light(stance: Stance) -> skia.Point:
-    """Light comes from the top left of the picture, however the body leans."""
+    """The direction of the light in the body's frame; it comes from the picture's top left at any lean."""
     x, y = 0.88, -0.475
     return skia.Point(
         x * cos(stance.lean) - y * sin(stance.lean), x * sin(stance.lean) + y * cos(stance.lean)
@@ -155,10 +155,10 @@ def draw_character_shadow(
     shear: float,
     alpha: float,
 ) -> None:
-    """The shadow a character casts on the ground: an ellipse below it and its body's silhouette.
+    """Draws a character's shadow on the ground: an ellipse and the silhouette of the body.
 
-    `shear` is how far the silhouette leans to the right, in its caster's height (negative: left);
-    `alpha` is the ellipse's, the silhouette gets half. Both shrink and fade with the pose's lift.
+    `shear` is the silhouette's horizontal shear to the right, relative to the caster's height; `alpha` is the
+    opacity of the ellipse, the silhouette has half of it. Both shrink and fade with the pose's lift.
     """
     stance = stance_of(pose)
     body = body_of(pose.weights)
@@ -186,14 +186,14 @@ def draw_character_shadow(
 
 
 def hand_position(pose: CharacterPose) -> Pair:
-    """The near hand from the feet's place on the ground, in H to the right and up."""
+    """The position of the near hand relative to the feet, in H to the right and up."""
     stance = stance_of(pose)
     x, y = _near_arm(stance).hand
     return x * stance.scale, y * stance.scale
 
 
 def grip(pose: CharacterPose, *, height_px: float, origin: Pair) -> Grip:
-    """Where `draw_prop` finds the hand that holds a prop; arguments as for `draw_character`."""
+    """The grip of the near hand, for `draw_prop`; arguments as for `draw_character`."""
     stance = stance_of(pose)
     return _grip_of(pose, stance, body_of(pose.weights), height_px * stance.scale, origin)
 

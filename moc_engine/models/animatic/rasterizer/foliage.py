@@ -1,4 +1,4 @@
-"""What grows on the sets: trees, palms, firs, cacti, tufts, flowers, leaves in the corners."""
+"""Draws plants: trees, palms, firs, cacti, tufts of grass, flowers and leaves in the corners."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tree(
     haze: float = 0.0,
     detailed: bool = True,
 ) -> None:
-    """A tree on (x, y). `pointed` turns its crown from a ball into a leaf; `bare` is the trunk's share."""
+    """Draws a tree at (x, y); `pointed` makes its crown pointed, `bare` is the share of the trunk."""
     palette = brush.palette
     leaf, low = palette("leaf", haze=haze), palette("leaf_low", haze=haze)
     trunk = palette("trunk", haze=haze)
@@ -100,13 +100,13 @@ def _crown(x: float, top: float, bottom: float, width: float, pointed: float) ->
 def silhouette_tree(
     brush: Brush, x: float, y: float, height: float, width: float, colour: Lab, pointed: float
 ) -> None:
-    """A flat tree far off, its trunk a shade darker."""
+    """Draws a distant flat tree with a darker trunk."""
     brush.fill(_crown(x, y - height, y - height * 0.22, width, pointed), colour)
     brush.fill(box(x - width * 0.05, y - height * 0.86, width * 0.10, height * 0.90), shade(colour, 0.55))
 
 
 def fir(brush: Brush, x: float, y: float, height: float, *, haze: float = 0.0, snowy: float = 1.0) -> None:
-    """A fir of three skirts with snow on its left edges."""
+    """Draws a fir of three tiers with snow on the left edges."""
     palette = brush.palette
     leaf, low = palette("leaf", haze=haze), palette("leaf_low", haze=haze)
     width = height * 0.46
@@ -166,7 +166,7 @@ def cactus(
     lean: float = 1.0,
     bloom: bool = True,
 ) -> None:
-    """A saguaro with two arms; `lean` scales the arms and may mirror them."""
+    """Draws a saguaro with two arms; `lean` scales the arms, a negative value mirrors them."""
     palette = brush.palette
     leaf, low = palette("leaf", haze=haze), palette("leaf_low", haze=haze)
     thick = height * 0.135
@@ -223,7 +223,7 @@ def cactus(
 
 
 def star_flower(brush: Brush, x: float, y: float, size: float, colour: Lab, heart: Lab | None = None) -> None:
-    """Five pointed petals."""
+    """Draws a flower with five pointed petals."""
     points: list[Point] = []
     for i in range(10):
         angle = np.pi * i / 5 - np.pi / 2
@@ -237,7 +237,7 @@ def star_flower(brush: Brush, x: float, y: float, size: float, colour: Lab, hear
 def meadow_flower(
     brush: Brush, x: float, y: float, size: float, petal: Lab, heart: Lab, *, sway: float = 0.0
 ) -> None:
-    """Five round petals on a stem that stands on (x, y)."""
+    """Draws a flower with five round petals on a stem that starts at (x, y)."""
     stem = brush.palette("leaf_low")
     hx, hy = x + sway * size, y - size * 2.3
     path = skia.Path()
@@ -260,7 +260,7 @@ def meadow_flower(
 
 
 def tuft(brush: Brush, x: float, y: float, size: float, colour: Lab, *, blades: int = 4) -> None:
-    """A few blades of grass."""
+    """Draws a few blades of grass."""
     for i in range(blades):
         u = (i / (blades - 1) - 0.5) * 2
         brush.fill(
@@ -272,7 +272,7 @@ def tuft(brush: Brush, x: float, y: float, size: float, colour: Lab, *, blades: 
 
 
 def palm(brush: Brush, x: float, y: float, height: float, lean: float, *, spread: float = 150.0) -> None:
-    """A palm whose ringed trunk leans by `lean` pixels; its fronds hang `spread` wide each way."""
+    """Draws a palm whose trunk leans by `lean` pixels and whose fronds reach `spread` pixels to each side."""
     palette = brush.palette
     trunk = palette("trunk")
     foot, head = (x, y), (x + lean, y - height)
@@ -309,7 +309,7 @@ def palm(brush: Brush, x: float, y: float, height: float, lean: float, *, spread
 
 
 def palm_crown(brush: Brush, x: float, y: float, spread: float) -> None:
-    """Fronds about (x, y), darker ones behind, and coconuts."""
+    """Draws fronds around (x, y), darker ones behind, and coconuts."""
     leaf, low = brush.palette("leaf"), brush.palette("leaf_low")
     for angle, length, colour in (
         (-2.05, 0.86, low),
@@ -329,7 +329,7 @@ def palm_crown(brush: Brush, x: float, y: float, spread: float) -> None:
 
 
 def frond(brush: Brush, x: float, y: float, length: float, angle: float, colour: Lab) -> None:
-    """A drooping palm leaf: a broad blade along a curved rib, slit from below."""
+    """Draws a palm leaf: a broad blade along a curved rib, with cuts from below."""
     side = 1.0 if angle >= 0 else -1.0
     reach, rise = float(np.sin(abs(angle))), float(np.cos(angle))
 
@@ -382,7 +382,7 @@ def frond(brush: Brush, x: float, y: float, length: float, angle: float, colour:
 
 
 def corner_leaves(brush: Brush, time: float, *, period: float = 1360.0) -> None:
-    """Dark blades that reach in from the frame's lower corners, before everything, and sway."""
+    """Draws dark swaying leaves in the lower corners of the frame, in front of everything."""
     ink = mix(brush.palette("dark"), shade(brush.palette("dark")), 0.4)
     pale = mix(ink, brush.palette("leaf_low"), 0.34)
     half = period / 2

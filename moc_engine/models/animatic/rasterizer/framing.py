@@ -1,4 +1,4 @@
-"""The camera's path through a shot: what the scene asks for, and what keeps faces in the frame."""
+"""The camera's path through a shot: the scene's camera, corrected to keep faces in the frame."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from moc_engine.models.animatic.timeline import Timeline
 
 Floats = NDArray[np.float64]
 
-_HEADROOM: Final = 1.4  # H from the feet to a face with something above it
-_JUMP: Final = 0.6  # of a jump's height, that a close-up makes room for
-_HALF_BODY: Final = 0.15  # stage units, with an arm
-_FOLLOW: Final = 0.5  # seconds over which the camera makes up its mind to rise
-_SHAKE: Final = 0.007  # stage units
-_MIDDLE: Final = 0.8  # of half the frame's width, within which people are kept
-_TILT: Final = 0.19  # stage units at zoom 0: more would lose the faces below the frame
+_HEADROOM: Final = 1.4  # H from the feet to above the face
+_JUMP: Final = 0.6  # share of a jump's height that a close-up leaves room for
+_HALF_BODY: Final = 0.15  # in stage units, with an arm
+_FOLLOW: Final = 0.5  # seconds over which corrections of the camera are smoothed
+_SHAKE: Final = 0.007  # amplitude in stage units
+_MIDDLE: Final = 0.8  # share of half the frame's width within which characters are kept
+_TILT: Final = 0.19  # in stage units at zoom 0; more would move the faces out of the frame
 
 
 class Framing:
-    """Gives the `View` at any time of a timeline, for frames of `size` (width, height).
+    """Computes the `View` at any time of a timeline, for frames of `size` (width, height).
 
-    `frames` are the timeline's latent frames; `horizon` is the set's.
+    `frames` is the number of the timeline's latent frames; `horizon` is the set's row of the horizon.
     """
 
     def __init__(self, timeline: Timeline, frames: int, size: tuple[int, int], horizon: float) -> None:
@@ -69,16 +69,16 @@ class Framing:
         )
 
     def roll(self, time: float) -> float:
-        """Radians by which the picture is turned."""
+        """The rotation of the picture in radians."""
         return float(self._timeline.at(time)[0, 3])
 
     def path(self, seconds: float) -> list[View]:
-        """Enough views to know all that the camera will see."""
+        """Views sampled over the shot, dense enough to cover all that the camera shows."""
         count = 1 if self.still else max(2, int(np.ceil(seconds * 4 * LATENT_RATE)) + 1)
         return [self.at(float(t)) for t in np.linspace(0.0, seconds, count)]
 
     def _closest(self, scene: Scene) -> float:
-        """The most zoom at which jumps fit into the frame's height and, where narrow, all into its width."""
+        """The largest zoom at which jumps fit the height and, in narrow frames, all actors the width."""
         present = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
         if not present:
             return np.inf
@@ -95,7 +95,7 @@ class Framing:
         return max(-0.5, limit)
 
     def _kept_in(self, scene: Scene) -> Floats:
-        """How much further right the camera looks, per latent frame, so that nobody leaves the picture."""
+        """The camera's horizontal correction per latent frame that keeps all characters in the picture."""
         there = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
         if not there:
             return np.zeros(len(scene))
@@ -107,7 +107,7 @@ class Framing:
         return _smoothed(aside) if np.ptp(aside) else aside
 
     def _raised(self, scene: Scene) -> Floats:
-        """How much higher the camera looks, per latent frame, so that jumping faces stay in the picture."""
+        """The camera's upward correction per latent frame that keeps the faces of jumpers in the picture."""
         needed = np.zeros(len(scene))
         body = BODY_HEIGHT * STAGE_UNIT
         for slot in CHARACTER_SLOTS:
@@ -132,7 +132,7 @@ class Framing:
 
 
 def _smoothed(values: Floats) -> Floats:
-    """As a camera would follow: over `_FOLLOW` seconds."""
+    """Values smoothed over time with a Gaussian of `_FOLLOW` seconds, so that the camera does not jump."""
     offsets = np.arange(len(values)) / (_FOLLOW * LATENT_RATE)
     weights = np.exp(-0.5 * (offsets[:, None] - offsets[None]) ** 2)
     smooth: Floats = (weights @ values) / weights.sum(axis=1)

@@ -1,7 +1,7 @@
-"""The colours a character is drawn with, grown from its body and its accent colour.
+"""The colours of a character's parts, derived from its body and accent colours.
 
-Nothing is darkened with black: a shadow keeps its chroma and turns its hue toward red (warm
-colours) or blue (cool ones); what is nearly white turns lilac.
+Shades are not mixed with black: they keep their chroma and shift their hue toward red (warm
+colours) or blue (cool ones); near-white colours shade to lilac.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _LILAC_HUE = 292.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ink:
-    """0xFFRRGGBB of everything on a character."""
+    """The colours of all parts of a character, as 0xFFRRGGBB."""
 
-    light: int  # the body's gradient, from the light
+    light: int  # the body's gradient, from the lit side
     body: int
     low: int
     grain: int
     contour: int
-    rim: int  # the contour where the light falls on it
+    rim: int  # the contour on the lit side
     near: int  # limbs
     far: int
     near_hand: int
@@ -61,19 +61,19 @@ class Ink:
 
 
 def ink_for(body: Lab, accent: Lab, climate: Climate) -> Ink:
-    """The inks for OKLab body and accent colours; the last few hundred are remembered."""
+    """The inks for OKLab body and accent colours, cached."""
     return _ink(_rounded(body), _rounded(accent), climate)
 
 
 def rgb_of(labs: dict[str, Lab]) -> dict[str, int]:
-    """0xFFRRGGBB of many colours at once."""
+    """Several OKLab colours as 0xFFRRGGBB, by name."""
     red, green, blue = np.rint(255 * srgb_from_lab(np.array(list(labs.values())))).astype(int).T
     packed = 0xFF000000 | red << 16 | green << 8 | blue
     return dict(zip(labs, packed.tolist(), strict=True))
 
 
 def deepened(lab: Lab, factor: float) -> Lab:
-    """A colour in its own shade: lightness times `factor`, a little more where it is light."""
+    """The shade of a colour: lightness times `factor`, slightly more for light colours."""
     lightness, chroma, hue = lch(lab)
     depth = (1.0 - factor) / 0.3
     warm = min(1.0, max(0.0, (100.0 - abs(_gap(35.0, hue))) / 30.0))
@@ -95,7 +95,7 @@ def _rounded(lab: Lab) -> Lab:
 @lru_cache(maxsize=512)
 def _ink(body: Lab, accent: Lab, climate: Climate) -> Ink:
     body, accent = grade_character(body, climate), grade_character(accent, climate)
-    # pale bodies need a firmer outline to stand off pale sets
+    # pale bodies need a darker outline to contrast with pale sets
     contour = deepened(body, 0.735 - 0.9 * max(0.0, min(0.12, body[0] - 0.80)))
     return Ink(
         **rgb_of(
@@ -130,7 +130,7 @@ def _ink(body: Lab, accent: Lab, climate: Climate) -> Ink:
 
 @lru_cache(maxsize=512)
 def _common(climate: Climate) -> dict[str, int]:
-    """What has the same colour on everybody."""
+    """The colours that all characters share."""
     plain = {
         "white": (0.985, 0.009, 93.0),
         "shine": (1.0, 0.0, 0.0),
@@ -159,7 +159,7 @@ def _lit(lab: Lab) -> Lab:
 
 
 def _toned(lab: Lab, *, lightness: float, chroma: float, most: float) -> Lab:
-    """The same hue at another lightness, its chroma scaled down to at most `most`."""
+    """A colour of the same hue with another lightness and with scaled chroma of at most `most`."""
     _, own, hue = lch(lab)
     return from_lch((lightness, min(most, chroma * own), hue))
 
@@ -174,7 +174,7 @@ def _cheek(body: Lab, climate: Climate) -> Lab:
 
 
 def _shoe(accent: Lab) -> Lab:
-    """Dark, and the greyer the lighter the accent."""
+    """The shoe colour: dark, and greyer for lighter accents."""
     _, chroma, hue = lch(deepened(accent, 0.7))
     light = accent[0]
     return from_lch(
@@ -183,7 +183,7 @@ def _shoe(accent: Lab) -> Lab:
 
 
 def _gap(start: float, end: float) -> float:
-    """The shortest way from one hue to another, in degrees."""
+    """The signed shortest angle from one hue to another, in degrees."""
     return (end - start + 180.0) % 360.0 - 180.0
 
 

@@ -1,4 +1,4 @@
-"""What a set is made of: layers of paper at their depths."""
+"""The design of a set: layers at different depths."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from moc_engine.models.animatic.rasterizer.brush import Brush
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One sheet. `depth` is its parallax: 0 infinitely far, 1 the stage, above 1 before the characters.
+    """One layer of a set. `depth` is its parallax: 0 infinitely far, 1 the stage, above 1 in front of it.
 
-    `paint` is baked once for a shot; `animate` draws on top of it in every frame, with the time in
-    seconds, and must be cheap: a few flat shapes. `drift` is how far the sheet sails to the right in
-    a second, in stage pixels, and `gust` how much farther in full wind.
+    `paint` is drawn once per shot; `animate` draws on top of it in every frame, with the time in
+    seconds, and must be cheap: a few flat shapes. `drift` is the layer's motion to the right in stage
+    pixels per second, and `gust` what full wind adds to it.
     """
 
     depth: float
@@ -26,9 +26,9 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class SetDesign:
-    """A set: its layers in the order they are laid down, and the row on which they stay joined.
+    """A set: its layers in drawing order, and the row of the horizon, where the layers stay aligned.
 
-    Layers of depth above 1 are laid down after the characters.
+    Layers with a depth above 1 are drawn after the characters.
     """
 
     layers: tuple[Layer, ...]

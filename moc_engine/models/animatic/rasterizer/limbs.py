@@ -1,4 +1,4 @@
-"""Rubber-hose arms and legs, mitts and shoes, in the figure's frame."""
+"""Draws arms and legs as curves without joints ("rubber hose"), hands and shoes, in the figure's frame."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def draw_arm(canvas: skia.Canvas, arm: Arm, ink: Ink) -> None:
 
 
 def hose(start: Pair, end: Pair, bend: float) -> skia.Path:
-    """A curve whose middle lies `bend` of its span to the left of the straight way."""
+    """A curve whose middle lies to the left of the straight line, by `bend` times its span."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     span = max(hypot(dx, dy), 1e-3)
     reach = max(-_MOST_BULGE, min(_MOST_BULGE, bend * span)) / span
@@ -70,20 +70,20 @@ def hose(start: Pair, end: Pair, bend: float) -> skia.Path:
 
 
 def _bend(start: Pair, end: Pair, length: float) -> float:
-    """How far a hose of `length` bulges over this span, in spans."""
+    """The `bend` at which a hose has the given length, limited."""
     span = max(hypot(end[0] - start[0], end[1] - start[1]), 0.06)
     return sqrt(max(0.0, 3.0 * (length * length - span * span) / 16.0)) / span
 
 
 def _elbow(climb: float) -> float:
-    """An elbow points outward and up; a hand raised steeply turns it outward and down."""
+    """The direction of an elbow: outward and up, or outward and down for a steeply raised hand."""
     u = max(0.0, min(1.0, (climb - 0.45) / 0.5))
     return 1.0 - 2.0 * u * u * (3.0 - 2.0 * u)
 
 
 @lru_cache(maxsize=64)
 def _shoe(facing: float) -> tuple[skia.Path, skia.Path]:
-    """Upper and sole of a shoe whose toe points to where `facing` says; the sole's middle is (0, 0)."""
+    """The upper and the sole of a shoe whose toe points along `facing`; the middle of the sole is (0, 0)."""
     left = 0.112 + 0.019 * abs(facing) - 0.019 * facing
     right = 0.112 + 0.019 * abs(facing) + 0.019 * facing
     top, crown = 0.122, -0.03 * facing

@@ -1,4 +1,4 @@
-"""Outlines for scissors: smooth blobs, leaves, ridges and other closed paths."""
+"""Closed paths for painting: smooth outlines, leaves, ridges and others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ellipse(x: float, y: float, rx: float, ry: float) -> skia.Path:
 
 
 def box(x: float, y: float, width: float, height: float, radius: float = 0.0) -> skia.Path:
-    """A rectangle from its top left corner."""
+    """A rectangle given by its top left corner, with rounded corners."""
     path = skia.Path()
     path.addRoundRect(skia.Rect.MakeXYWH(x, y, width, height), radius, radius)
     return path
@@ -57,7 +57,7 @@ def box(x: float, y: float, width: float, height: float, radius: float = 0.0) ->
 def ridge(
     left: float, right: float, bottom: float, height_at: Callable[[float], float], step: float = 16.0
 ) -> skia.Path:
-    """Everything under y = height_at(x), down to `bottom`."""
+    """The area below y = height_at(x), down to `bottom`."""
     xs = np.append(np.arange(left, right, step), right)
     path = skia.Path()
     path.moveTo(left, bottom)
@@ -71,12 +71,12 @@ def ridge(
 def hills(
     left: float, right: float, bottom: float, level: float, *terms: tuple[float, float, float]
 ) -> skia.Path:
-    """A ridge of sines about y = level; the terms are those of `waves`."""
+    """The area below a sum of sines around y = level; the terms are those of `waves`."""
     return ridge(left, right, bottom, lambda x: level + waves(x, *terms))
 
 
 def blade(x: float, y: float, length: float, width: float, angle: float, bend: float = 0.0) -> skia.Path:
-    """A leaf from its foot: `angle` in radians from upright (positive to the right), bent sideways."""
+    """A bent leaf that starts at (x, y); `angle` is in radians from upright, positive to the right."""
     along = (np.sin(angle), -np.cos(angle))
     side = (np.cos(angle), np.sin(angle))
     tip = (x + along[0] * length + side[0] * bend, y + along[1] * length + side[1] * bend)
@@ -138,16 +138,16 @@ def waves(x: float, *terms: tuple[float, float, float]) -> float:
 
 
 def flank(number: float) -> tuple[float, float]:
-    """Where a thing stands that should frame the picture, for a layout number within ±1.
+    """The side and the size of an object at the edge of the picture, for a layout number within ±1.
 
-    Its side (-1 left .. 1 right, hurrying through the middle) and its size: in the middle it stands
-    far off and small, so that it never hides behind the characters.
+    The side is -1 left .. 1 right and changes quickly around the middle. In the middle the object is
+    distant and small so that characters do not cover it.
     """
     return float(np.tanh(2.6 * number)), 0.5 + 0.5 * min(1.0, abs(number) / 0.32)
 
 
 def hashed(*keys: float) -> float:
-    """A repeatable number within 0–1 for a tuple of numbers."""
+    """A pseudo-random number within 0–1 for a tuple of numbers, always the same."""
     total = 0.0
     for i, key in enumerate(keys):
         total += key * (12.9898 + 37.719 * i)

@@ -1,6 +1,6 @@
-"""The sheet everything is printed on: paper grain, a vignette, light from the top left.
+"""Paper texture over the finished picture: grain, a vignette and light from the top left.
 
-All of it is one factor per pixel and channel, multiplied onto the finished picture.
+It is one factor per pixel and channel, multiplied onto the picture.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 _ONE: Final = 200
-"""The sheet's value that leaves a pixel as it is."""
+"""The stored value of factor 1, which leaves a pixel unchanged."""
 
 
 @lru_cache(maxsize=4)
 def sheet(width: int, height: int, dark: int) -> Pixels:
-    """(height, width, 3) factors × `_ONE`; `dark` 0–4 deepens the vignette, for night."""
+    """The factors (height, width, 3) times `_ONE`; `dark` 0–4 strengthens the vignette at night."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x / width, y / height
     across = np.hypot((x - 0.5) * 2 * min(1.0, width / height / 1.4), (y - 0.5) * 2)
@@ -37,7 +37,7 @@ def sheet(width: int, height: int, dark: int) -> Pixels:
 
 
 def _paper(width: int, height: int) -> NDArray[np.float32]:
-    """Fine grain and soft blotches, a little brighter than dark so that whites stay white."""
+    """Fine grain and soft blotches, with a positive mean so that white stays white."""
     rng = np.random.default_rng(11)
     scale = max(0.5, height / 720)
     fine = rng.standard_normal((round(height / scale), round(width / scale))).astype(np.float32)
@@ -51,7 +51,7 @@ def _paper(width: int, height: int) -> NDArray[np.float32]:
 
 
 def print_on(picture: Pixels, night: float) -> Pixels:
-    """The (h, w, 3) RGB picture on its sheet, in place."""
+    """Applies the paper texture to an (h, w, 3) RGB picture in place."""
     height, width = picture.shape[:2]
     cv2.multiply(picture, sheet(width, height, round(4 * night)), picture, 1.0 / _ONE)
     return picture

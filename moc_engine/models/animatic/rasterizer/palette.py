@@ -1,8 +1,8 @@
-"""The colours of the sets, and what time, weather and story do to them.
+"""The colours of the sets and their grading by time of day, weather and the story's tint.
 
-Every colour is written in OKLCH and graded in this order: time of day, weather, the story's tint,
-distance. Dusk turns hues toward orange instead of mixing orange in, which would make mud; night
-keeps a little of every hue under indigo; things that glow are not graded at all.
+Colours are given in OKLCH and graded in this order: time of day, weather, the story's tint,
+distance. Dusk shifts hues toward orange instead of mixing orange in, which would look muddy; night
+keeps some of each hue under indigo; light sources are not graded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Lch = tuple[float, float, float]
 Lab = tuple[float, float, float]
 
 GLOW: Final[Lch] = (0.90, 0.115, 85.0)
-"""Lamps, lit windows and the moon."""
+"""The colour of lamps, lit windows and the moon."""
 
 SET_COLOURS: Final[Mapping[str, Mapping[str, Lch]]] = {
     "beach": {
@@ -167,7 +167,7 @@ SET_COLOURS: Final[Mapping[str, Mapping[str, Lch]]] = {
 
 _DUSK_SKY: Final[Mapping[str, Lch]] = {"sky_top": (0.555, 0.082, 302), "sky_low": (0.850, 0.100, 64)}
 DUSK_BAND: Final[Lch] = (0.730, 0.125, 34)
-"""The coral between a dusk's plum and cream."""
+"""The coral band in the middle of the sky at dusk."""
 
 _NIGHT_SKY: Final[Mapping[str, Lch]] = {"sky_top": (0.225, 0.085, 278), "sky_low": (0.425, 0.086, 268)}
 _TINTED: Final[Mapping[str, float]] = {
@@ -196,7 +196,7 @@ _TINTED: Final[Mapping[str, float]] = {
     "foam": 0.0,
     "cap": 0.0,
 }
-"""How much of its hue a role gives up to the story's tint; accents most, so that places differ."""
+"""The strength of the story's tint per colour role; largest for accents, so that places differ."""
 
 _TINT_USUAL: Final = 0.13
 _SNOWED_ON: Final = frozenset({"ground", "ground_low", "path", "wet", "kerb"})
@@ -204,7 +204,7 @@ _SNOWED_ON: Final = frozenset({"ground", "ground_low", "path", "wet", "kerb"})
 
 @dataclass(frozen=True, kw_only=True)
 class Climate:
-    """Time, weather and the story's tint at a set: amounts 0–1, and the tint as OKLab (a, b)."""
+    """Time of day and weather as amounts 0–1, and the story's tint of a set as OKLab (a, b)."""
 
     sunset: float = 0.0
     night: float = 0.0
@@ -222,7 +222,7 @@ class Climate:
 
 
 class Palette:
-    """The graded colours of one set in one climate; every result is OKLab."""
+    """The graded colours of a set in a climate, as OKLab."""
 
     def __init__(self, kind: str, climate: Climate) -> None:
         self.kind = kind
@@ -235,11 +235,11 @@ class Palette:
     @staticmethod
     @lru_cache(maxsize=64)
     def of(kind: str, climate: Climate) -> Palette:
-        """The palette of a set in a climate, remembered."""
+        """The palette of a set in a climate, cached."""
         return Palette(kind, climate)
 
     def __call__(self, role: str, *, haze: float = 0.0) -> Lab:
-        """A role's colour; `haze` 0–1 mixes it to the horizon's, for distance."""
+        """The colour of a role; `haze` 0–1 mixes it with the horizon's colour, for distance."""
         known = self._known.get((role, haze))
         if known is None:
             lab = self._graded(self._colours[role], role)
@@ -248,7 +248,7 @@ class Palette:
         return known
 
     def graded(self, lch: Lch, *, haze: float = 0.0, tint: float = _TINT_USUAL) -> Lab:
-        """Any other colour, graded as if it were the set's."""
+        """Another colour, graded as the set's colours are."""
         return self.hazed(self._tinted(self._graded(lch, ""), tint), haze)
 
     def hazed(self, lab: Lab, haze: float) -> Lab:
@@ -256,7 +256,7 @@ class Palette:
         return lab if haze <= 0.0 else mix(lab, self.sky_low, haze)
 
     def lit(self, day: Lab, amount: float | None = None) -> Lab:
-        """A window or lamp: `day` by day, glowing ungraded by night and half so at dusk."""
+        """The colour of a window or lamp: `day` by day, ungraded `GLOW` at night, half of each at dusk."""
         climate = self.climate
         if amount is None:
             amount = min(1.0, climate.night + 0.85 * climate.sunset + 0.35 * climate.rain * climate.day)
@@ -288,7 +288,7 @@ class Palette:
         a, b = self.climate.tint
         accented = strength > 0.5
         boost = 1.35 if accented else 1.0
-        strength *= min(1.0, float(np.hypot(a, b)) / 0.03)  # a tint near grey says little
+        strength *= min(1.0, float(np.hypot(a, b)) / 0.03)  # a tint near grey has no reliable hue
         if not accented:
             strength *= 1.0 - 0.6 * self.climate.night
         return (
@@ -299,7 +299,7 @@ class Palette:
 
 
 def grade_character(lab: Lab, climate: Climate) -> Lab:
-    """A character's colour on a set: a sixth of the set's grade, so that identity survives."""
+    """A character's colour on a set, with a sixth of the set's grading so that it stays recognisable."""
     graded = lab
     graded = mix(graded, _dusk(graded), 0.16 * climate.sunset)
     graded = mix(graded, _night(graded), (0.10 if climate.indoors else 0.16) * climate.night)
@@ -318,20 +318,20 @@ def from_lch(lch: Lch) -> Lab:
 
 
 def mix(a: Lab, b: Lab, share: float) -> Lab:
-    """`share` of b in a, in OKLab."""
+    """The mixture of a and `share` (0–1) of b in OKLab."""
     return (a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2]))
 
 
 @lru_cache(maxsize=4096)
 def argb(lab: Lab, alpha: float = 1.0) -> int:
-    """0xAARRGGBB, not premultiplied."""
+    """An OKLab colour as 0xAARRGGBB, not premultiplied."""
     red, green, blue = (round(255 * float(v)) for v in srgb_from_lab(lab))
     return round(255 * min(1.0, max(0.0, alpha))) << 24 | red << 16 | green << 8 | blue
 
 
 @lru_cache(maxsize=4096)
 def shade(lab: Lab, amount: float = 1.0) -> Lab:
-    """A colour's own shadow: darker, chroma kept, warms turned to red and cools to blue."""
+    """The shade of a colour: darker with the same chroma, warm hues shifted to red and cool ones to blue."""
     lightness, chroma, hue = (float(v) for v in lch_from_lab(lab))
     toward = 25.0 if -30.0 < _turn(70.0, hue) < 80.0 else 270.0
     turned = hue + float(np.clip(_turn(hue, toward), -13.0, 13.0)) * amount
@@ -342,12 +342,12 @@ def shade(lab: Lab, amount: float = 1.0) -> Lab:
 
 
 def lighter(lab: Lab, amount: float = 1.0) -> Lab:
-    """A colour turned to the light: a tenth lighter, its chroma kept."""
+    """The lit version of a colour: a tenth lighter with the same chroma."""
     return (min(0.98, lab[0] + 0.075 * amount), lab[1] * (1 - 0.08 * amount), lab[2] * (1 + 0.05 * amount))
 
 
 def _turn(start: float, end: float) -> float:
-    """The shortest way from one hue to another, in degrees."""
+    """The signed shortest angle from one hue to another, in degrees."""
     return (end - start + 180.0) % 360.0 - 180.0
 
 

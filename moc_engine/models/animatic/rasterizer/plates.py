@@ -1,7 +1,6 @@
-"""Bakes a set's layers into pictures once per shot and puts them into frames.
+"""Draws a set's layers into plates (pictures) once per shot and composes frames from them.
 
-What never moves against what lies behind it is flattened together. Plates are premultiplied arrays
-in the machine's native channel order: Skia draws into them, OpenCV moves them.
+Plates are premultiplied arrays in Skia's native channel order: Skia draws into them, OpenCV moves them.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from moc_engine.models.animatic.rasterizer.view import Placement, View
 Pixels = NDArray[np.uint8]
 
 _MOST_PIXELS: Final = 7_000_000
-_STEP: Final = 16.0  # bounds grow outward to multiples of this, so that similar shots share plates
+_STEP: Final = 16.0  # bounds are rounded outward to multiples of this, so that similar shots share plates
 
 
 NATIVE: Final = skia.ImageInfo.MakeN32Premul(1, 1).colorType()
-"""The channel order that Skia is quick in; its binding's constant of that name may be another."""
+"""Skia's native channel order; the constant of that name in its Python binding may be another."""
 
 RED_FIRST: Final = bool(skia.kRGBA_8888_ColorType == NATIVE)
 
 
 def surface(pixels: Pixels) -> skia.Surface:
-    """A native premultiplied surface that draws straight into an (h, w, 4) array.
+    """A native premultiplied surface that draws into an (h, w, 4) array.
 
-    It does not keep the array alive: the caller must, as long as it draws.
+    The surface does not hold a reference to the array; the caller must.
     """
     height, width = pixels.shape[:2]
     return skia.Surface.MakeRasterDirect(skia.ImageInfo.MakeN32Premul(width, height), pixels, width * 4)
@@ -51,9 +50,9 @@ def rgb(pixels: Pixels) -> Pixels:
 
 @dataclass(frozen=True, kw_only=True)
 class Plate:
-    """A baked picture: pixel (0, 0) lies at (`left`, `top`) of its layer, `fineness` pixels per stage pixel.
+    """The picture of a layer, with `fineness` pixels per stage pixel; pixel (0, 0) is at (`left`, `top`).
 
-    From row `solid` on it hides all that lies behind it.
+    It is opaque from row `solid` on.
     """
 
     pixels: Pixels
@@ -64,7 +63,7 @@ class Plate:
     image: skia.Image
 
     def hides_from(self, at: Placement, width: int, height: int) -> int:
-        """The first of a frame's rows from which nothing behind this plate is seen."""
+        """The first row of a frame from which this plate hides everything behind it."""
         ratio = at.scale / self.fineness
         x, y = at.x + at.scale * self.left, at.y + at.scale * self.top
         covers = (
@@ -78,9 +77,9 @@ class Plate:
     def draw(
         self, canvas: skia.Canvas, frame: Pixels, at: Placement, *, rows: int, settled: bool = False
     ) -> None:
-        """Puts the plate into the first `rows` of `frame`, of which `canvas` is the canvas.
+        """Draws the plate into the first `rows` of `frame`, whose canvas is `canvas`.
 
-        A `settled` plate, one that stays where it is, lies on whole pixels and so stays sharp.
+        A `settled` plate does not move during the shot; it is aligned to whole pixels to stay sharp.
         """
         ratio = at.scale / self.fineness
         x, y = at.x + at.scale * self.left, at.y + at.scale * self.top
@@ -115,7 +114,7 @@ class Plate:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A plate, or nothing to bake, and what moves on top of it, at one depth."""
+    """A layer with its plate; None if the layer has only animation."""
 
     depth: float
     plate: Plate | None
@@ -124,7 +123,7 @@ class Sheet:
 
 @dataclass(frozen=True, kw_only=True)
 class PlateKey:
-    """All that decides a shot's plates."""
+    """The cache key of a shot's plates."""
 
     kind: str
     climate: Climate
@@ -133,7 +132,7 @@ class PlateKey:
 
 
 class PlateShop:
-    """Bakes plates and keeps those of the last shots, up to `budget` bytes of them."""
+    """A cache of plates: draws them and keeps those of the latest shots, up to `budget` bytes."""
 
     def __init__(self, budget: int = 256 * 2**20) -> None:
         self._kept: OrderedDict[PlateKey, tuple[Sheet, ...]] = OrderedDict()
@@ -147,7 +146,7 @@ class PlateShop:
         views: Sequence[View],
         seconds: float,
     ) -> tuple[Sheet, ...]:
-        """The layers, back to front, baked large enough for all the views over `seconds`."""
+        """The layers, back to front, with plates large enough for all views over `seconds`."""
         wind = palette.climate.wind
         spans = tuple(_span(layer, views, (layer.drift + layer.gust * wind) * seconds) for layer in layers)
         key = PlateKey(kind=palette.kind, climate=palette.climate, layout=tuple(layout), spans=spans)
@@ -166,7 +165,7 @@ class PlateShop:
 
 
 def _span(layer: Layer, views: Sequence[View], drift: float) -> tuple[Bounds, float]:
-    """What of a layer is seen in any view while it drifts, and how fine to bake it."""
+    """The part of a layer that any view shows while it drifts, and its pixels per stage pixel."""
     seen = [view.visible(layer.depth) for view in views]
     bounds = Bounds(
         left=math.floor((min(b.left for b in seen) - drift) / _STEP) * _STEP,

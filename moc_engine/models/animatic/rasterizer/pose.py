@@ -1,7 +1,7 @@
-"""What there is to draw at one instant: a character or a prop as plain numbers.
+"""Poses: the fields of a character or a prop at one instant.
 
-Field names are those of `moc_engine.models.animatic.scene`; colours are plain OKLab here, angles are
-normalised, and what a model may have got slightly wrong is brought back into its range.
+Field names are those of `moc_engine.models.animatic.scene`. Colours are OKLab, angles are normalised, and
+values that a model predicted out of range are clipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Triple = tuple[float, float, float]
 
 REST_NEAR: Final = (0.55, -0.22)
 REST_FAR: Final = (-0.55, -0.22)
-"""Where idle hands hang: forward and up from the body's centre, in H. Gaits swing them from there."""
+"""The position of idle hands: forward and up from the body's centre, in H. Gaits swing them around it."""
 
 LAG: Final = 0.1
 """Seconds by which scarves, hats and tassels trail the body."""
@@ -40,9 +40,9 @@ LAG: Final = 0.1
 class CharacterPose:
     """A character at one instant; `from_slot` reads it from a scene.
 
-    `drift` is the body's velocity `LAG` seconds ago, in H per second to the right and up: loose
-    things trail it. `time` in seconds moves what lives by itself (blinking, the Zzz, a tail in the
-    wind); give each character its own offset so that they do not blink in step.
+    `drift` is the body's velocity `LAG` seconds ago, in H per second to the right and up, which moves loose
+    parts. `time` in seconds drives idle animation (blinking, the Zzz, a scarf in the wind); an offset per
+    character keeps them from blinking at the same time.
     """
 
     presence: float = 1.0
@@ -109,12 +109,12 @@ class CharacterPose:
         return cls(drift=drift, spin=spin, time=time, **named)
 
     def wears(self, accessory: str) -> float:
-        """The amount 0–1 of one of `ACCESSORIES`."""
+        """The amount 0–1 of an accessory in `ACCESSORIES`."""
         return self.accessory[ACCESSORIES.index(accessory)]
 
     @property
     def weights(self) -> Vector:
-        """The weights of `SHAPES`, sharpened so that a mixture looks like one of them; they sum to 1."""
+        """The weights of `SHAPES`, sharpened so that one shape dominates; they sum to 1."""
         cubes = [w * w * w for w in self.shape]
         total = sum(cubes)
         if total <= 0.0:
@@ -149,17 +149,17 @@ class PropPose:
 
     @property
     def name(self) -> str:
-        """The kind that weighs most."""
+        """The kind with the largest weight."""
         return PROPS[max(range(len(PROPS)), key=self.kind.__getitem__)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grip:
-    """Where a character holds things: the near hand in pixels, and the room the holder takes up.
+    """The near hand that holds a prop, in pixels, and the measures of its holder.
 
-    `height` is the holder's H in pixels. `clearance` (H) is how far the head, or the hat on it,
-    reaches above the hand; `inward` (H) how far to the screen's right of the hand the body's middle
-    is; `facing` within ±1 is the side the holder looks to.
+    `height` is the holder's H in pixels. `clearance` is the height of the head or hat above the hand in H;
+    `inward` the distance from the hand to the body's middle, in H to the screen's right; `facing` within ±1
+    the direction in which the holder looks.
     """
 
     x: float
@@ -171,7 +171,7 @@ class Grip:
 
 
 def _named(values: Array, fields: Sequence[Field]) -> dict[str, Any]:
-    """A slot's vector by field name; angles normalised, colours as plain OKLab."""
+    """The fields of a slot's vector by name, with normalised angles and OKLab colours."""
     flat: list[float] = np.asarray(values, dtype=np.float64).tolist()
     named: dict[str, Any] = {}
     at = 0
@@ -209,10 +209,10 @@ def _unit(pair: Sequence[float]) -> Pair:
 
 
 def _amount(value: float) -> float:
-    """Within 0–1, and exactly 0 for what is as good as nothing."""
+    """An amount clipped to 0–1, and 0 for values that are too small to see."""
     return 0.0 if value < 0.02 else min(1.0, value)
 
 
 def _decided(value: float) -> float:
-    """An amount drawn away from the middle: nearly there is there, nearly gone is gone."""
+    """An amount with increased contrast: values near 1 become 1 and values near 0 become 0."""
     return _amount((value - 0.1) / 0.8)

@@ -1,7 +1,7 @@
-"""Draws the props: ball, balloon, kite, umbrella, flower and gift, lying about or held.
+"""Draws the props: ball, balloon, kite, umbrella, flower and gift, on the ground or held.
 
-A prop's frame is in H, y up, with its anchor at (0, 0): its foot on the ground, for balloon and kite
-its middle. The more it is held, the more its anchor moves to the hand that grips it.
+A prop's frame is in H, y up, with its anchor at (0, 0): its lowest point, or the middle of a balloon or
+kite. With its `held` amount the anchor moves to the hand that holds it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHADOW_WIDTH: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Ink:
-    """0xFFRRGGBB of a prop's parts."""
+    """The colours of a prop's parts, as 0xFFRRGGBB."""
 
     light: int
     colour: int
@@ -57,13 +57,13 @@ class _Ink:
 
 @dataclass(frozen=True, kw_only=True)
 class _Setting:
-    """What a prop's drawing depends on besides its pose."""
+    """The inputs for drawing a prop besides its pose."""
 
     canvas: skia.Canvas
     ink: _Ink
     fineness: float
     held: float
-    hand: Pair  # from the anchor, in the prop's frame without its roll
+    hand: Pair  # relative to the anchor, in the prop's frame without its roll
     clearance: float
     inward: float
     facing: float
@@ -79,9 +79,9 @@ def draw_prop(
     origin: Pair,
     grip: Grip | None = None,
 ) -> None:
-    """Draws a prop whose own place is the pixel `origin`, or the hand of `grip` as far as it is held.
+    """Draws a prop at pixel `origin`, moved to the hand of `grip` by its `held` amount.
 
-    `height_px` is one H. A kite stays at its own place; its string runs to the hand.
+    `height_px` is one H. A kite stays at `origin`; its string ends at the hand.
     """
     if prop.presence <= 0.02:
         return
@@ -118,7 +118,7 @@ def draw_prop(
 def draw_prop_shadow(
     canvas: skia.Canvas, prop: PropPose, *, height_px: float, origin: Pair, colour: Lab, alpha: float
 ) -> None:
-    """An ellipse on the ground at the pixel `origin`; it fades with the prop's lift and while it is held."""
+    """Draws a prop's shadow, an ellipse at pixel `origin`, which fades with the prop's lift and `held`."""
     lift = max(0.0, prop.lift)
     strength = alpha * prop.presence * (1.0 - max(prop.held)) / (1.0 + 0.9 * lift) ** 2
     if strength <= 0.01:
@@ -299,7 +299,7 @@ def _draw_kite_tail(s: _Setting, foot: Pair) -> None:
 
 def _draw_umbrella(s: _Setting, roll: float) -> None:
     reach = 0.64 + 0.08 * s.held
-    # lying: open, on the rim and the end of its handle
+    # on the ground: open, resting on the rim and the end of its handle
     lying, shaft = 1.03, 1.1
     up = (0.88 * s.inward, max(0.68, s.clearance + 0.34))
     held_angle = atan2(up[0], max(0.2, up[1]))
@@ -329,7 +329,7 @@ def _draw_umbrella(s: _Setting, roll: float) -> None:
 
 
 def _draw_canopy(s: _Setting, reach: float) -> None:
-    """An open umbrella's dome with its rim's middle at (0, 0) less a little; five panels, scalloped."""
+    """Draws an open umbrella's dome with five scalloped panels; the rim's middle is just below (0, 0)."""
     high, rim = 0.40, -0.1
     xs = (-1.0, -0.62, -0.2, 0.24, 0.66, 1.0)
     peak = (0.0, rim + high)

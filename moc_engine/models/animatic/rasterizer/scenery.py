@@ -1,4 +1,4 @@
-"""What several sets are built with: ground, stones, mist."""
+"""Elements that several sets share: ground, stones, mist and specks in the air."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from moc_engine.models.animatic.rasterizer.outlines import ellipse, hashed, smoo
 from moc_engine.models.animatic.rasterizer.palette import Lab, lighter, shade
 
 FRONT = 720.0
-"""The stage's front edge, in stage pixels."""
+"""The row of the stage's front edge, in stage pixels."""
 
 
 def lay_ground(brush: Brush, path: skia.Path, edge: float, far: Lab, near: Lab) -> None:
-    """Ground from its `edge` at the horizon to the front: light and clean far off, grainy near."""
+    """Paints the ground from `edge` at the horizon to the front: light when distant, grainy when near."""
     stops = ((0.0, lighter(far, 0.35), 1.0), (0.4, far, 1.0), (1.0, near, 1.0))
     brush.blend(path, (0.0, edge), (0.0, FRONT), stops)
     brush.grain(path, shade(near, 0.55), (0.0, edge + 10.0), (0.0, FRONT + 60.0), 0.62, 0.85)
@@ -22,7 +22,7 @@ def lay_ground(brush: Brush, path: skia.Path, edge: float, far: Lab, near: Lab) 
 
 
 def rock(brush: Brush, x: float, y: float, size: float, colour: Lab, seed: int) -> None:
-    """A stone with a lit top, lying on (x, y)."""
+    """Draws a stone with a lit top at (x, y)."""
     wobble = 0.2 * hashed(seed, 93)
     stone = smooth(
         (
@@ -40,7 +40,7 @@ def rock(brush: Brush, x: float, y: float, size: float, colour: Lab, seed: int) 
 
 
 def lay_mist(brush: Brush, top: float, bottom: float, colour: Lab, strength: float) -> None:
-    """Haze that thickens from `top` to `bottom`, over what has been painted there."""
+    """Paints haze that thickens from `top` to `bottom`."""
     bounds = brush.bounds
     band = skia.Path()
     band.addRect(skia.Rect.MakeLTRB(bounds.left, top, bounds.right, bottom + 200.0))
@@ -48,7 +48,7 @@ def lay_mist(brush: Brush, top: float, bottom: float, colour: Lab, strength: flo
 
 
 def motes(brush: Brush, time: float) -> None:
-    """Pollen by day, fireflies by dusk and night."""
+    """Draws floating specks: pollen by day, fireflies at dusk and night."""
     climate = brush.climate
     if max(climate.rain, climate.snow) > 0.5:
         return

@@ -1,4 +1,4 @@
-"""Light on paper: a body's gradient, the stipple, the shade crescent and the self-coloured contour."""
+"""Shading of bodies: gradient, stipple, a crescent of shade and a contour in the body's hue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fill(colour: int) -> skia.Paint:
 
 
 def line(colour: int, width: float) -> skia.Paint:
-    """A stroke with round ends and corners."""
+    """A paint for strokes with round ends and corners."""
     return skia.Paint(
         Color=colour,
         AntiAlias=True,
@@ -41,17 +41,17 @@ def line(colour: int, width: float) -> skia.Paint:
 
 
 def _toned(gradient: skia.Shader) -> skia.Paint:
-    """Dithered: free of bands, and Skia's fastest way with gradients."""
+    """A dithered paint for a gradient: without banding, and Skia's fastest mode."""
     return skia.Paint(Shader=gradient, AntiAlias=True, Dither=True)
 
 
 def paint_body(
     canvas: skia.Canvas, body: Body, ink: Ink, *, turn: float, light: skia.Point, fineness: float
 ) -> None:
-    """Paints a body in its own frame.
+    """Paints a body in the body's frame.
 
-    `turn` shifts the accent's wave as the body turns, in waves; `light` is the unit vector the shade
-    falls along, in the body's frame; `fineness` is how many pixels an H has.
+    `turn` shifts the wave of the accent's edge, in wavelengths; `light` is the unit vector along which the
+    shade is offset, in the body's frame; `fineness` is pixels per H.
     """
     path = body.path
     build = body.build
@@ -80,7 +80,7 @@ def paint_body(
 def paint_paper(
     canvas: skia.Canvas, path: skia.Path, tones: tuple[int, int, int], grain: int, fineness: float
 ) -> None:
-    """Fills a small piece of paper: three tones from its top left to its bottom right, and stipple."""
+    """Fills a small shape with three tones from top left to bottom right, and stipple."""
     box = path.computeTightBounds()
     shader = skia.GradientShader.MakeLinear(
         [skia.Point(box.left(), box.bottom()), skia.Point(box.right(), box.top())],
@@ -106,7 +106,7 @@ def _rim(rim: int, contour: int) -> skia.Shader:
 
 
 def _stipple(fineness: float, part: _Part) -> skia.Shader:
-    """Grain over the body's frame; drawn in the paint's colour."""
+    """A shader with grain over the body's frame, in the paint's colour."""
     level = 0 if fineness < 230 else 1 if fineness < 480 else 2
     return _stipple_shader(level, part)
 
@@ -126,7 +126,7 @@ def _stipple_shader(level: int, part: _Part) -> skia.Shader:
 
 
 def _stipple_mask(dots: int, texels: int, part: _Part) -> NDArray[np.uint8]:
-    """(texels, texels) coverage, top row first: noise cut at a density that grows away from the light."""
+    """The coverage (texels, texels), top row first: noise with a threshold that depends on the light."""
     x = _SHEET.left() + (np.arange(texels) + 0.5) / texels * _SHEET.width()
     y = _SHEET.bottom() - (np.arange(texels) + 0.5) / texels * _SHEET.height()
     x, y = np.meshgrid(x, y)
@@ -144,7 +144,7 @@ def _stipple_mask(dots: int, texels: int, part: _Part) -> NDArray[np.uint8]:
 
 
 def _noise(dots: int, texels: int) -> NDArray[np.float64]:
-    """(texels, texels) evenly distributed within 0–1, one grain a dot, rounded off where dots are larger."""
+    """Uniform noise (texels, texels) within 0–1, one value per dot, with rounded dots."""
     noise = np.random.default_rng(7).random((dots, dots))
     if texels == dots:
         return noise

@@ -1,4 +1,4 @@
-"""The sky of every outdoor set: its gradient, sun and moon with rings, clouds, stars, birds."""
+"""Draws the sky of outdoor sets: gradient, sun and moon with rings, clouds, stars and birds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLOUD_DEPTH = 0.12
 
 
 def paint_sky(brush: Brush, *, glow: float = 1.0) -> None:
-    """The gradient from the frame's top to the horizon, with the coral band of dusk."""
+    """Paints the gradient from the frame's top to the horizon, with a coral band at dusk."""
     palette, bounds, climate = brush.palette, brush.bounds, brush.climate
     top = min(bounds.top, 0.0)
     dusk = climate.sunset * (1.0 - climate.night) * (1.0 - 0.6 * climate.rain) * (1.0 - 0.4 * climate.fog)
@@ -34,7 +34,7 @@ def paint_sky(brush: Brush, *, glow: float = 1.0) -> None:
 
 
 def paint_disc(brush: Brush, x: float, y: float) -> None:
-    """Sun by day, a larger low sun at dusk, the moon by night; x, y in stage pixels by day."""
+    """Paints the sun by day, a larger low sun at dusk or the moon at night; (x, y) is the position by day."""
     climate = brush.climate
     low = climate.sunset * (1.0 - climate.night)
     veil = max(climate.rain, 0.55 * climate.snow, 0.6 * climate.fog) * (1.0 - 0.5 * climate.night)
@@ -86,7 +86,7 @@ def _paint_moon(brush: Brush, x: float, y: float, radius: float, veil: float) ->
 
 
 def paint_stars(brush: Brush, *, lowest: float = 400.0, amount: float | None = None) -> None:
-    """Small stars, four-pointed ones among them, as night falls."""
+    """Paints small stars, some of them four-pointed, whose number rises with the night."""
     amount = brush.climate.night * (1.0 - 0.8 * brush.climate.rain) if amount is None else amount
     if amount <= 0.02:
         return
@@ -111,7 +111,7 @@ def paint_stars(brush: Brush, *, lowest: float = 400.0, amount: float | None = N
 
 
 def twinkle(brush: Brush, time: float, *, lowest: float = 300.0) -> None:
-    """A few large stars that come and go."""
+    """Draws a few large twinkling stars and a shooting star."""
     amount = brush.climate.night * (1.0 - brush.climate.rain) if not brush.climate.airless else 1.0
     if amount <= 0.05:
         return
@@ -131,7 +131,7 @@ def twinkle(brush: Brush, time: float, *, lowest: float = 300.0) -> None:
 
 
 def paint_aurora(brush: Brush) -> None:
-    """Curtains of northern light in the night sky, in the set's accent and in green."""
+    """Paints northern lights in the night sky, in the set's accent colour and in green."""
     amount = brush.climate.night * (1.0 - brush.climate.rain) * (1.0 - 0.6 * brush.climate.snow)
     if amount <= 0.05:
         return
@@ -170,7 +170,7 @@ def sparkle(x: float, y: float, size: float) -> skia.Path:
 
 
 def cloud_colours(brush: Brush) -> tuple[Lab, Lab]:
-    """Of a cloud's front and of its darker back."""
+    """The colours of a cloud's front and of its darker back."""
     climate, palette = brush.climate, brush.palette
     front = from_lch((0.955, 0.018, 85))
     front = mix(front, from_lch((0.835, 0.105, 48)), climate.sunset)
@@ -183,7 +183,7 @@ def cloud_colours(brush: Brush) -> tuple[Lab, Lab]:
 
 
 def cloud(brush: Brush, x: float, y: float, size: float, seed: int) -> None:
-    """A flat-bottomed cloud of `size` pixels' width around x, its base at y."""
+    """Paints a cloud `size` pixels wide around x, with a flat base at y."""
     front, back = cloud_colours(brush)
     brush.fill(_cloud_outline(x + size * 0.02, y, size, seed), front)
     with brush.clipped(_cloud_outline(x + size * 0.02, y, size, seed)):
@@ -208,7 +208,7 @@ def _cloud_outline(x: float, y: float, size: float, seed: int) -> skia.Path:
 
 
 def paint_clouds(brush: Brush, *, seed: int = 0, highest: float = 62.0, lowest: float = 205.0) -> None:
-    """A sky's clouds, and a dark lid of them above when it rains."""
+    """Paints the clouds of a sky, and a dark cover of clouds above when it rains."""
     climate, bounds = brush.climate, brush.bounds
     span = 390.0
     shift = 300.0 * brush.layout[5]
@@ -235,7 +235,7 @@ CLOUDS = Layer(depth=CLOUD_DEPTH, paint=paint_clouds, drift=4.0, gust=26.0)
 
 
 def birds(brush: Brush, time: float, x: float, y: float) -> None:
-    """Three birds far off."""
+    """Draws three distant birds."""
     if brush.climate.night > 0.5 or brush.climate.rain > 0.5:
         return
     ink = mix(brush.palette("dark"), brush.palette.sky_top, 0.3)

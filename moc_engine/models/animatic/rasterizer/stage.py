@@ -1,4 +1,4 @@
-"""Composes frames: the set's plates, shadows, characters and props by depth, weather, paper."""
+"""Composes frames: plates of the set, shadows, characters and props by depth, weather and paper texture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIGHTS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
 
 
 class Stage:
-    """One shot, ready to be shot: `picture(time)` paints it at any time."""
+    """Paints the frames of a shot's scene: `picture(time)` gives the frame at any time."""
 
     def __init__(self, scene: Scene, size: tuple[int, int], shop: PlateShop) -> None:
         self._timeline = Timeline(scene)
@@ -62,7 +62,7 @@ class Stage:
         ]
 
     def picture(self, time: float) -> Pixels:
-        """(h, w, 3) RGB."""
+        """The frame at `time` seconds, (h, w, 3) RGB."""
         values = self._timeline.at(time)
         before = self._timeline.at(time - LAG)
         view = self._framing.at(time)
@@ -80,7 +80,7 @@ class Stage:
         return print_on(rgb(self._turned(time)), climate.night * (0.4 if climate.indoors else 1.0))
 
     def _key_climates(self) -> tuple[Climate, ...]:
-        """The one climate of the shot, or its first and its last."""
+        """The climate of the shot; the first and the last if the light or weather changes."""
         if all(self._timeline.still(name) for name in _LIGHTS):
             return (self._climate(self._timeline.at(0.0)),)
         first, last = self._timeline.at(0.0), self._timeline.at(self._timeline.seconds)
@@ -96,7 +96,7 @@ class Stage:
         return Climate(tint=self._tint, indoors=self._kind == "room", airless=self._kind == "moon", **amounts)
 
     def _passed(self, climate: Climate) -> float:
-        """How much of the way from the first to the last climate lies behind `climate`, 0–1."""
+        """The position 0–1 of `climate` between the first and the last climate of the shot."""
         if len(self._climates) == 1:
             return 0.0
         first, last = (
@@ -162,7 +162,7 @@ class Stage:
     def _draw_cast(
         self, canvas: skia.Canvas, view: View, values: Array, before: Array, climate: Climate, time: float
     ) -> None:
-        """Shadows first, then everybody and everything from the back to the front."""
+        """Draws the shadows, then characters and props from back to front."""
         actors = [
             CharacterPose.from_slot(values[slot], before=before[slot], time=time + self._moods[i])
             for i, slot in enumerate(CHARACTER_SLOTS)
@@ -225,7 +225,7 @@ class Stage:
         return Window(width=width, height=height, unit=view.unit, ground=at.y + at.scale * (HORIZON + 12.0))
 
     def _turned(self, time: float) -> Pixels:
-        """The picture under its camera's roll, cut to the frame's size."""
+        """The picture rotated by the camera's roll and cropped to the frame's size."""
         width, height = self._size
         margin = (self._pixels.shape[1] - width) // 2
         if not margin:
@@ -243,7 +243,7 @@ class Stage:
 
 
 def _shadow(palette: Palette) -> tuple[Lab, float, float]:
-    """Colour, shear and strength of what falls on the ground: violet in the ground's tone, long at dusk."""
+    """The colour, shear and opacity of shadows on the ground: violet in the ground's tone, long at dusk."""
     climate = palette.climate
     ground = palette("ground_low")
     violet = from_lch((0.36 * (1.0 - 0.5 * climate.night) + 0.1 * ground[0], 0.07, 295.0))
@@ -253,7 +253,8 @@ def _shadow(palette: Palette) -> tuple[Lab, float, float]:
 
 
 def _moods(values: Array) -> list[float]:
-    """How many seconds each character's life of its own is ahead, by what the shot begins with: they do not
-    blink at once, nor always at the same moment of a shot.
+    """The time offset of each character's idle animation in seconds, derived from the first frame.
+
+    With it, characters do not blink at the same time, nor always at the same time of a shot.
     """
     return [1.7 * i + 100.0 * abs(float(values[slot].sum())) % 3.3 for i, slot in enumerate(CHARACTER_SLOTS)]

@@ -1,8 +1,9 @@
-"""Where a posed character's body, hands and feet are: motion as plain geometry, nothing drawn.
+"""Stances: the positions of a posed character's body, hands and feet, as geometry.
 
-The figure's frame: units of H at the character's own scale, origin on the ground between the feet,
-x to the screen's right, y up. The body's frame is that of `body.Body`. "Right" and "left" mean the
-screen's sides: as a character turns, its near and far limbs change sides by blending, so nothing jumps.
+The figure's frame is in H at the character's scale, with the origin on the ground between the feet, x to
+the screen's right and y up. The body's frame is that of `body.Body`. "Right" and "left" are the screen's
+sides: as a character turns, its near and far limbs are blended from one side to the other so
+that they do not jump.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from moc_engine.models.animatic.rasterizer.pose import CharacterPose, Pair
 from moc_engine.models.animatic.scene import RUN_CYCLE, WALK_CYCLE
 
 STAND: Final = 0.27
-"""Height of the body's lowest point on standing legs."""
+"""The height of the body's lowest point above the ground when standing."""
 
-_FOOT_REST: Final = (0.22, -0.15)  # forward place of the near and the far foot
-_STRIKE: Final = radians(15.0)  # of a shoe as its heel comes down, and as its toe pushes off
+_FOOT_REST: Final = (0.22, -0.15)  # forward position of the near and the far foot
+_STRIKE: Final = radians(15.0)  # tilt of a shoe at heel strike; the next is at push-off
 _PUSH: Final = radians(24.0)
 _WALK_STANCE: Final = 0.58
 _RUN_STANCE: Final = 0.36
@@ -45,7 +46,7 @@ class Arm:
     shoulder: Pair
     hand: Pair
     side: float  # -1 left, +1 right
-    near: float  # 0–1: how much it is the arm toward the viewer
+    near: float  # 0–1: how much it is the arm nearer to the viewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +54,14 @@ class Leg:
     hip: Pair
     sole: Pair  # the middle of the sole
     tilt: float  # of the shoe, radians counter-clockwise
-    knee: float  # which way and how much it bends, -1 to the left .. +1 to the right
+    knee: float  # direction and amount of its bend, -1 left .. +1 right
     side: float
     near: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stance:
-    """A pose worked out; `facing` is -1 left .. +1 right, `back` 0–1 how far the back is turned to us."""
+    """The geometry of a pose; `facing` is -1 left .. +1 right, `back` (0–1) how far the back is visible."""
 
     scale: float
     facing: float
@@ -70,12 +71,12 @@ class Stance:
     arms: tuple[Arm, Arm]  # left, right
     legs: tuple[Leg, Leg]
     top: float  # height of the body's highest point
-    speed: Pair  # of loose things, in H per second, as they lag behind
+    speed: Pair  # lagged velocity for loose parts, in H per second
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Foot:
-    """Relative to the ground below the body: forward, up, tilt (toe up is positive)."""
+    """A foot relative to the ground below the body: forward, up and tilt (positive with the toe up)."""
 
     forward: float
     up: float
@@ -114,7 +115,7 @@ _RUN: Final = _Gait(
 
 
 def stance_of(pose: CharacterPose) -> Stance:
-    """Works a pose out."""
+    """Computes the stance of a pose."""
     body = body_of(pose.weights)
     scale = 2.0**pose.growth
     lift = pose.lift / scale
@@ -153,7 +154,7 @@ def stance_of(pose: CharacterPose) -> Stance:
 
 
 def _bounce(pose: CharacterPose, turn: float) -> tuple[float, float, float]:
-    """What a gait adds to the body's height, squash and lean."""
+    """The height, squash and lean that a gait adds to the body."""
     bob = squash = rock = 0.0
     for amount, gait in ((pose.walk, _WALK), (pose.run, _RUN)):
         bob += amount * (0.025 - gait.bob * cos(2.0 * turn - 0.2))
@@ -163,7 +164,7 @@ def _bounce(pose: CharacterPose, turn: float) -> tuple[float, float, float]:
 
 
 def _body_place(body: Body, lean: float, wide: float, tall: float, base: float, lift: float) -> Affine:
-    """Leans about the feet, then lifts what would sink into the ground."""
+    """The transform of the body: leans it about the feet, then lifts it out of the ground."""
     co, si = cos(lean), sin(lean)
     a, b, c, d = wide * co, -wide * si, tall * si, tall * co
     e, f = _turned(0.0, base, lean)
@@ -172,14 +173,14 @@ def _body_place(body: Body, lean: float, wide: float, tall: float, base: float, 
 
 
 def _turned(x: float, y: float, lean: float) -> Pair:
-    """Clockwise by `lean`."""
+    """A point rotated clockwise by `lean`."""
     return x * cos(lean) + y * sin(lean), y * cos(lean) - x * sin(lean)
 
 
 def _hands(pose: CharacterPose, turn: float, body: Body) -> tuple[Pair, Pair]:
-    """Near and far hand, forward and up from the body's centre, the gait's swing added.
+    """The near and the far hand, forward and up from the body's centre, with the gait's swing.
 
-    The near hand is kept off the face: it slides along the body's edge instead of crossing it.
+    The near hand does not cover the face: it moves along the body's edge instead of crossing it.
     """
     swing = cos(turn - 0.25)
     forward = up = 0.0
@@ -217,7 +218,7 @@ def _feet(pose: CharacterPose, turn: float) -> tuple[_Foot, _Foot]:
 
 
 def _foot(pose: CharacterPose, phase: float, index: int) -> _Foot:
-    """A foot standing, walking, running, sitting and tucked up, by their amounts."""
+    """A foot blended from standing, walking, running, sitting and tucked up by their amounts."""
     walk, run = pose.walk, pose.run
     moving = min(1.0, walk + run)
     walk, run = (walk / (walk + run) * moving, run / (walk + run) * moving) if walk + run > 0 else (0.0, 0.0)
@@ -241,7 +242,7 @@ def _foot(pose: CharacterPose, phase: float, index: int) -> _Foot:
 
 
 def _step(gait: _Gait, phase: float) -> _Foot:
-    """One foot of a gait at `phase` turns: on the ground it moves back evenly, so that it never slides."""
+    """A foot of a gait at `phase` turns; on the ground it moves back at constant speed, without sliding."""
     u = phase % 1.0
     reach = gait.stride / 2.0
     if u < gait.stance:
@@ -275,7 +276,7 @@ def _leg(
     apart = 0.17 * (1.0 - abs(facing)) * side
     sole = (facing * forward + apart, up + _shoe_rise(tilt))
     rolled = _turned(sole[0], sole[1], lean)
-    air = grounded - lift  # what keeps a lying body out of the ground
+    air = grounded - lift  # the lift that keeps a lying body above the ground
     share = planted
     x = share * sole[0] + (1.0 - share) * rolled[0]
     y = share * sole[1] + (1.0 - share) * (rolled[1] + air)
@@ -295,12 +296,12 @@ def _leg(
 
 
 def _shoe_rise(tilt: float) -> float:
-    """How far the middle of a tilted shoe's sole is above the toe or heel it stands on."""
+    """The height of the middle of a tilted shoe's sole above its toe or heel."""
     return 0.125 * abs(sin(tilt)) * (1.0 if abs(tilt) < 0.8 else 0.8)
 
 
 def _loose_speed(pose: CharacterPose, turn: float) -> Pair:
-    """The velocity that scarves and hats trail: what the pose tells, and the gait's own bounce."""
+    """The velocity for loose parts: the pose's drift and the gait's bounce."""
     late = 2.0 * (turn - 0.63)
     up = 0.55 * pose.walk * sin(late) + 0.9 * pose.run * sin(late)
     return pose.drift[0], pose.drift[1] + up

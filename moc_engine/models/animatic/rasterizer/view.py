@@ -1,8 +1,8 @@
-"""The camera as geometry: where a point of a layer lands in the frame.
+"""The camera as geometry: the position of layer points in the frame.
 
-A multiplane camera: a layer at depth d shifts d times as far as the stage (d = 1) when the camera
-pans, and grows as magnification to the power d when it zooms. The zoom's fixed point lies at the
-characters' feet, so that bodies fill a close-up and faces stay in it.
+It is a multiplane camera: when it pans, a layer at depth d shifts d times as far as the stage (d = 1); when
+it zooms, a layer grows by the magnification to the power d. The zoom's fixed point is at the characters'
+feet, so that bodies fill a close-up and faces stay in it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ STAGE_UNIT: Final = 640.0
 """Stage pixels per stage unit."""
 
 FEET: Final = 620.0
-"""Where depth 0 stands, in stage pixels; depth ±1 is `DEPTH_STEP` below or above."""
+"""The row of feet at depth 0, in stage pixels; at depth ±1 they are `DEPTH_STEP` lower or higher."""
 
 DEPTH_STEP: Final = 20.0
 
-_ANCHOR: Final = 600.0  # what zooming keeps where it is
+_ANCHOR: Final = 600.0  # row of the zoom's fixed point
 _WIDE: Final = 16 / 9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """screen = scale × layer + (x, y)."""
+    """The transform of a layer: screen = scale × layer + (x, y)."""
 
     scale: float
     x: float
@@ -35,12 +35,12 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The camera at one instant over a frame of `width` × `height` pixels, `margin` around it.
+    """The camera at one instant, for a frame of `width` × `height` pixels with a `margin` around it.
 
-    `x`, `y` are in stage units, `zoom` is a log2. Wide frames see the whole height of the stage and
-    more of its sides; narrower ones than 16:9 see less of its width and more sky and ground, and
-    `gather` draws the characters together so that all stay in view. `horizon` is the row of the
-    stage, in stage pixels, on which all layers stay joined when they grow unequally.
+    `x` and `y` are in stage units, `zoom` is a log2. Frames wider than 16:9 show the whole height of the
+    stage and more of its sides; narrower ones show less of its width and more sky and ground, and `gather`
+    moves the characters closer together to keep them in view. `horizon` is the row of the stage, in stage
+    pixels, on which all layers stay aligned at any zoom.
     """
 
     width: int
@@ -53,23 +53,23 @@ class View:
 
     @property
     def reach(self) -> float:
-        """Half the frame's width at zoom 0, in stage units."""
+        """Half the width of the frame at zoom 0, in stage units."""
         share = self.width / self.height / _WIDE
         return share if share >= 1.0 else float(share**0.55)
 
     @property
     def gather(self) -> float:
-        """Factor on the characters' x."""
+        """The factor on the characters' x."""
         return float(min(1.0, self.reach) ** 0.6)
 
     @property
     def unit(self) -> float:
-        """Frame pixels per stage pixel at zoom 0."""
+        """The number of frame pixels per stage pixel at zoom 0."""
         return self.width / (2 * STAGE_UNIT * self.reach)
 
     @property
     def feet(self) -> float:
-        """The frame's row, in pixels, at which the stage's anchor rests."""
+        """The row of the frame, in pixels, of the zoom's fixed point."""
         tall = 1.0 - 720.0 * self.unit / self.height  # 0 at 16:9 and wider
         return self.height * (_ANCHOR / 720.0 - 0.13 * max(0.0, tall) / 0.4)
 
@@ -86,7 +86,7 @@ class View:
         return Placement(scale=scale, x=x, y=self.margin + rest + zoomed + raised - scale * self.horizon)
 
     def visible(self, depth: float) -> Bounds:
-        """What of a layer the frame shows."""
+        """The part of a layer that the frame shows."""
         at = self.placement(depth)
         return Bounds(
             left=-at.x / at.scale,

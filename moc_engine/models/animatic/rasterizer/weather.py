@@ -1,4 +1,4 @@
-"""Rain, snow, fog and wind before the picture: functions of time alone, in frame pixels."""
+"""Draws rain, snow, fog and wind as functions of time, in frame pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAVES = 9
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The frame in which weather falls: its size, pixels per stage pixel, and the ground's first row."""
+    """The frame for weather: its size, its pixels per stage pixel and the first row of the ground."""
 
     width: int
     height: int
@@ -32,7 +32,7 @@ class Window:
 
 
 def _numbers(count: int, seed: int) -> Floats:
-    """(count, 6) numbers within 0–1, always the same."""
+    """Random numbers (count, 6) within 0–1, always the same for a seed."""
     return np.random.default_rng(seed).random((count, 6))
 
 
@@ -44,7 +44,7 @@ _BLOWN = _numbers(_LEAVES, 5)
 
 
 def draw_mist(canvas: skia.Canvas, palette: Palette, window: Window, time: float, *, front: bool) -> None:
-    """Banks of fog that creep over the ground, behind the characters and, thinner, before them."""
+    """Draws moving fog over the ground behind the characters or, thinner, in front of them."""
     fog = palette.climate.fog
     if fog < 0.05 or palette.climate.indoors:
         return
@@ -59,7 +59,7 @@ def draw_mist(canvas: skia.Canvas, palette: Palette, window: Window, time: float
 
 @lru_cache(maxsize=4)
 def _bank(width: int, height: int, colour: int) -> skia.Image:
-    """A seamless picture of fog, `width` pixels round, in a colour."""
+    """A picture of fog in a colour that repeats horizontally every `width` pixels."""
     rng = np.random.default_rng(9)
     coarse = rng.random((5, 12)).astype(np.float32)
     looped = np.concatenate([coarse[:, -3:], coarse, coarse[:, :3]], axis=1)
@@ -74,7 +74,7 @@ def _bank(width: int, height: int, colour: int) -> skia.Image:
 
 
 def draw_splashes(canvas: skia.Canvas, palette: Palette, window: Window, time: float) -> None:
-    """Rings where drops meet the ground, behind the characters."""
+    """Draws rings where drops hit the ground, behind the characters."""
     rain = palette.climate.rain
     if rain < 0.05 or palette.climate.indoors:
         return
@@ -92,7 +92,7 @@ def draw_splashes(canvas: skia.Canvas, palette: Palette, window: Window, time: f
 
 
 def draw_weather(canvas: skia.Canvas, palette: Palette, window: Window, time: float) -> None:
-    """Everything that falls or blows in front of the characters."""
+    """Draws rain, snow and wind in front of the characters."""
     climate = palette.climate
     if climate.indoors:
         return
@@ -151,7 +151,7 @@ def _draw_snow(canvas: skia.Canvas, climate: Climate, window: Window, time: floa
 
 
 def _draw_wind(canvas: skia.Canvas, palette: Palette, window: Window, time: float) -> None:
-    """Long curls of air and leaves that tumble along."""
+    """Draws long curved lines of wind and blown leaves."""
     unit, wind = window.unit, palette.climate.wind
     path = skia.Path()
     for turn, y, size, curl, _, rate in _GUSTS:

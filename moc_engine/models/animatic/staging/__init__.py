@@ -1,4 +1,4 @@
-"""Plays a script as a scene: where everyone stands, how they move, what the camera does."""
+"""Staging: turns a script into a scene with positions, motions and the camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moc_engine.models.animatic.staging.prop_motion import stage_prop
 
 
 def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
-    """The scene of a script over `frames` latent frames; `rng` gives the small chances of place."""
+    """The scene of a script over `frames` latent frames; `rng` varies positions slightly."""
     scene = Scene.empty(frames)
     t = frame_times(frames)
     seconds = float(t[-1] + t[0])
@@ -36,7 +36,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
 
 
 def _spots(actors: int, zoom: float) -> NDArray[np.float64]:
-    """Where actors stand, left to right, so that all of them are in the frame."""
+    """The x positions of actors from left to right, with all of them in the frame."""
     half = 2.0**-zoom
     if actors < 2:
         return np.zeros(actors)

@@ -1,4 +1,4 @@
-"""What the camera does, and the light and weather it films in."""
+"""Stages the camera, light and weather of a scene."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from moc_engine.models.animatic.script import ShotScript
 from moc_engine.models.animatic.staging.easing import smoothstep
 
 ZOOMS: Final = {None: 0.45, "wide": 0.0, "medium": 0.85, "closeup": 1.45}
-"""log2 magnification of each framing; None is what a shot gets that does not say."""
+"""The log2 magnification of each framing; None is for shots without a framing."""
 
 _ZOOMING: Final = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}
-"""What a camera that zooms adds at the beginning and at the end of its shot."""
+"""The zoom that a zooming camera adds at the start and at the end of the shot."""
 
 _MARGIN: Final = 0.17
-"""What a character of the usual size reaches to either side, in stage units."""
+"""Half the width of a character of the usual size, in stage units."""
 
 _STAYING: Final = 0.3
-"""Who moves less than that, in stage units, stays where they are."""
+"""The travel in stage units below which a character counts as staying in place."""
 
 
 def framing_zoom(script: ShotScript) -> float:
-    """log2 of the magnification of a shot whose actors stay: nearer only while all are in it."""
+    """The log2 magnification of a shot without travelling actors, limited so that all are in the frame."""
     zoom = ZOOMS[script.framing]
     most = {0: 1.45, 1: 1.45, 2: 1.15, 3: 0.6}[len(script.actors)]
     return min(zoom, most)
 
 
 def nearest_zoom(script: ShotScript) -> float:
-    """The same where the camera is nearest in the shot."""
+    """The largest log2 magnification during the shot."""
     return max(framing_zoom(script) + max(_ZOOMING.get(script.camera or "", (0.0,))), 0.0)
 
 
 def stage_camera(scene: Scene, script: ShotScript) -> None:
-    """Films a scene as its script says, whoever is in it and wherever they go; light and weather too."""
+    """Writes the camera slot of a staged scene: camera move, framing, light and weather."""
     camera, t = scene.camera, frame_times(len(scene))
     subject, reach = _watched(scene, len(script.actors))
     zoom = max(min(framing_zoom(script), -float(np.log2(reach))), 0.0)
@@ -65,10 +65,9 @@ def stage_camera(scene: Scene, script: ShotScript) -> None:
 
 
 def _watched(scene: Scene, actors: int) -> tuple[Array, float]:
-    """The middle of those to be seen, frame by frame, and how far around it they reach, in stage units.
+    """The middle of the actors to film, per frame, and their largest distance from it, in stage units.
 
-    All who are in the scene; but where somebody goes so far away that no frame holds them together, those
-    who stay.
+    These are all actors; if they move too far apart for one frame, only those who stay in place.
     """
     tracks = scene.characters[:actors]
     if not tracks:
@@ -85,5 +84,5 @@ def _middle(tracks: Sequence[Track]) -> tuple[Array, float]:
 
 
 def _headroom(zoom: float) -> float:
-    """How far a near camera is raised, so that what is worn on a head is in the picture."""
+    """By how much a near camera is raised to show headwear."""
     return 0.05 * float(smoothstep((zoom - 0.85) / 0.6))

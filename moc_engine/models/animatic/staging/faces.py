@@ -1,4 +1,4 @@
-"""Expressions as numbers of a face, and which one an action brings along."""
+"""The face fields of each expression, and the default expression of each action."""
 
 from __future__ import annotations
 

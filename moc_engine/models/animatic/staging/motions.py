@@ -1,7 +1,7 @@
-"""How each action moves a body through its shot, and how a look changes within one.
+"""The motion of each action, and the change of a look by an event.
 
-Motion follows mid-century cartoon practice: anticipation, squash and stretch, follow-through.
-Periods are chosen so that six latent frames a second catch them.
+Motion follows the principles of cartoon animation: anticipation, squash and stretch, follow-through.
+Periods are long enough to be sampled at six latent frames per second.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from moc_engine.models.animatic.staging.faces import make_face
 
 WALK_RATE: Final = 1.1
 RUN_RATE: Final = 1.6
-"""Turns of the gait's phase per second."""
+"""The number of gait cycles per second, as for `WALK_RATE`."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """What an action's motion needs: the track it writes, the clock, and which way to face."""
+    """The inputs of an action's motion: the track to write, the frame times, the direction and others."""
 
     track: Track
     t: Times
@@ -32,10 +32,10 @@ class Cue:
     facing: float  # +1 right, -1 left
     offset: float  # shifts periodic motion between slots, in turns
     scale: float  # of the body, from its growth
-    zoom: float  # of the frame, log2: near ones have less room above
+    zoom: float  # of the frame, log2; a larger zoom leaves less room for jumps
 
     def turn(self, rate: float, start: float = 0.0) -> Times:
-        """An angle that turns `rate` times a second."""
+        """An angle that makes `rate` turns per second."""
         return 2 * np.pi * (rate * self.t + self.offset + start)
 
     def near(self, forward: Times | float, up: Times | float) -> None:
@@ -198,7 +198,7 @@ MOTIONS: Final[dict[str, Callable[[Cue], None]]] = {
 
 
 def play_event(cue: Cue, actor: Actor) -> None:
-    """The change of look: it begins at a third of the shot and is done before two thirds."""
+    """Writes an event's change of look: from one third to before two thirds of the shot."""
     track, event, t = cue.track, actor.event, cue.t
     assert event is not None
     start = 0.33 * cue.seconds

@@ -1,4 +1,4 @@
-"""Things: lying about, carried, or thrown."""
+"""Stages props: lying on the ground, held or thrown."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from moc_engine.models.animatic.staging.easing import Times, set_angle, smoothst
 
 _CARRY_NEAR: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
 _FREE_LIFT: Final = {"balloon": 1.9, "kite": 3.0}
-"""How high in H things hang in the sky of a wide shot; nearer shots show less of it."""
+"""The lift in H of free balloons and kites in a wide shot; lower in nearer shots, which show less sky."""
 _HANGING: Final = -0.6
-"""How far back things hang in the air, where they hide no faces."""
+"""The depth of props in the air, behind the faces."""
 _FRONT: Final = 0.55
 
 
@@ -64,7 +64,7 @@ def stage_prop(
 
 
 def _carry(holder: Track, name: str) -> None:
-    """The near hand holds the thing up or before the body, unless the action has it raised."""
+    """Moves the near hand up or in front of the body to hold a prop, unless the action raises it higher."""
     forward, up = _CARRY_NEAR.get(name, (0.52, 0.0))
     raised = holder["near_hand"][:, 1] > up
     holder["near_hand"][:, 0] = np.where(raised, holder["near_hand"][:, 0], forward)
@@ -74,7 +74,7 @@ def _carry(holder: Track, name: str) -> None:
 def _throw(
     track: Track, holder: Track, actor: int, hand_x: Array, facing: float, t: Times, seconds: float
 ) -> None:
-    """Hand back, hand forward, let go; the thing flies a parabola, bounces once and lies."""
+    """Stages a throw: wind-up, release, flight along a parabola, one bounce and rest."""
     release = 0.35 * seconds
     wind_up = smoothstep((t - release + 0.5) / 0.3) * (1 - smoothstep((t - release + 0.2) / 0.2))
     follow = smoothstep((t - release + 0.2) / 0.2) * (1 - smoothstep((t - release - 0.5) / 0.4))

@@ -1,4 +1,4 @@
-"""The eight sets, each a few layers of cut paper."""
+"""The eight sets, each made of a few layers."""
 
 from __future__ import annotations
 

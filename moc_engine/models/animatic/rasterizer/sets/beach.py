@@ -1,4 +1,4 @@
-"""The beach: sea, a sail, palms and a parasol on warm sand."""
+"""The beach set: sea, a sailing boat, palms and a parasol on sand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _sea(brush: Brush) -> None:
     brush.fill(box(bounds.left, SEA_TOP, bounds.right - bounds.left, 2.0), shade(top, 0.5), 0.6)
     climate = brush.climate
     shine = max(climate.sunset, climate.night) * (1.0 - 0.8 * climate.rain)
-    if shine > 0.05:  # the sun's or moon's path on the water
+    if shine > 0.05:  # the reflection of the sun or moon on the water
         light = palette.lit(mix(palette.sky_low, (0.93, 0.03, 0.07), 0.5), climate.night)
         sun = 360.0 * layout[5] - 120.0 * layout[1]
         for i in range(26):

@@ -1,4 +1,4 @@
-"""The city: a skyline, houses full of windows, shops with awnings, lamps over a wet street."""
+"""The city set: a skyline, houses with windows, shops with awnings and lamps at a street."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _windows(
     glass: Lab,
     lit: float,
 ) -> None:
-    """A grid of panes, `lit` of them at night."""
+    """Paints a grid of windows; the share `lit` of them is lit at night."""
     lamp = brush.palette.lit(glass)
     columns = int((width - gap) // (size + gap))
     rows = int((height - gap) // (size * 1.45 + gap))
@@ -142,7 +142,7 @@ def _row(depth: int) -> Callable[[Brush], None]:
 
 
 def _shops(brush: Brush) -> None:
-    """The near row: low houses with shop windows, doors and awnings."""
+    """Paints the near row of low houses with shop windows, doors and awnings."""
     palette, bounds, layout = brush.palette, brush.bounds, brush.layout
     x, i = -2300.0 + 170.0 * layout[0], 0
     roles = ("near", "near_2", "near_3", "near_2", "near", "near_3")
@@ -150,7 +150,7 @@ def _shops(brush: Brush) -> None:
         width = 205.0 + 90.0 * hashed(i, 211)
         height = 132.0 + 84.0 * hashed(i, 212) * (1.0 + 0.3 * layout[2])
         if hashed(i, 213) < 0.16:
-            x += 120.0  # an alley lets the row behind show through
+            x += 120.0  # an alley shows the row behind
         if bounds.left - 40 < x + width and x < bounds.right + 40:
             _shop(brush, x, width, height, palette(roles[i % 6], haze=0.06), i)
         x += width + 4.0

@@ -1,4 +1,4 @@
-"""The desert: mesas with strata, saguaros, dunes in lines."""
+"""The desert set: mesas with strata, saguaros and dunes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _sky_life(brush: Brush, time: float) -> None:
 
 
 def mesa(brush: Brush, x: float, base: float, width: float, height: float, colour: Lab, seed: int) -> None:
-    """A table mountain with wavy strata and a shaded flank on its right."""
+    """Paints a table mountain with wavy strata and a shaded right side."""
     top = base - height
     points: list[Point] = [
         (x - width * 0.54, base),

@@ -1,4 +1,4 @@
-"""The forest: crowns behind crowns in green mist, light falling through."""
+"""The forest set: rows of trees in green mist and shafts of light."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _sky(brush: Brush) -> None:
 
 
 def _grove(row: int) -> Callable[[Brush], None]:
-    """A row of flat trees that stand in mist; row 0 is the farther one."""
+    """The painter of a row of flat trees in mist; row 0 is the farther one."""
     haze, spacing, height = ((0.30, 122.0, 560.0), (0.04, 186.0, 540.0))[row]
 
     def paint(brush: Brush) -> None:
@@ -77,7 +77,7 @@ def _shafts(brush: Brush) -> None:
 
 
 def _near(brush: Brush) -> None:
-    """The big trees; those further in stand smaller."""
+    """Paints the large trees; those nearer to the middle are smaller."""
     layout = brush.layout
     side = float(np.tanh(2.0 * layout[0]))
     spots = (

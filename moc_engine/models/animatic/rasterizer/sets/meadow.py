@@ -1,4 +1,4 @@
-"""The meadow: hills, a house or a windmill, a fence, trees and flowers."""
+"""The meadow set: hills, a house or a windmill, a fence, trees and flowers."""
 
 from __future__ import annotations
 

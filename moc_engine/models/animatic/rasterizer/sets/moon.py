@@ -1,4 +1,4 @@
-"""The moon: violet dust, craters, a ringed planet and a rocket."""
+"""The moon set: violet dust, craters, a ringed planet and a rocket."""
 
 from __future__ import annotations
 

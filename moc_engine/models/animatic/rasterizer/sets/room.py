@@ -1,4 +1,4 @@
-"""The room: papered wall, a window on the weather, curtains, a lamp, a rug."""
+"""The room set: wallpaper, a window with the weather outside, curtains, a lamp and a rug."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _wall(brush: Brush) -> None:
 
 
 def _pattern(brush: Brush, ink: Lab) -> None:
-    """A small sprig all over the wallpaper; the layout blends sprigs into stripes."""
+    """Paints the wallpaper's pattern of sprigs; the layout blends it into stripes."""
     stripes = float(np.clip(brush.layout[4], 0.0, 1.0))
     for i in range(int(brush.bounds.left // 86) - 1, int(brush.bounds.right // 86) + 2):
         if stripes > 0.05:
@@ -77,14 +77,14 @@ def _pattern(brush: Brush, ink: Lab) -> None:
 
 
 def _pane(brush: Brush) -> tuple[float, float, float, float]:
-    """The window's left, top, width and height."""
+    """The left, top, width and height of the window."""
     layout = brush.layout
     width = 320.0 + 50.0 * layout[2]
     return _window_x(brush) - width / 2, 112.0 - 8.0 * layout[2], width, 196.0
 
 
 def _weather_outside(brush: Brush, time: float) -> None:
-    """Rain or snow behind the panes."""
+    """Draws rain or snow outside the window."""
     climate = brush.climate
     if max(climate.rain, climate.snow) < 0.05:
         return
@@ -115,7 +115,7 @@ def _frame_colour(brush: Brush) -> Lab:
 
 
 def _outside(brush: Brush) -> Palette:
-    """The colours of the view: those of a meadow in the same hour."""
+    """The palette of the view from the window: a meadow at the same time of day."""
     return Palette("meadow", replace(brush.climate, indoors=False))
 
 
@@ -249,7 +249,7 @@ def _shelf(brush: Brush) -> None:
 
 
 def _lamplight(brush: Brush) -> None:
-    """What the lamp throws on the wall."""
+    """Paints the light of the lamp on the wall."""
     lit = 0.25 + 0.75 * brush.climate.night + 0.3 * brush.climate.sunset
     glow = brush.palette.lit(brush.palette("pale"), 1.0)
     x = _lamp_x(brush)

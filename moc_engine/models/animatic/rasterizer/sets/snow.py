@@ -1,4 +1,4 @@
-"""The snow: jagged peaks, firs, a cabin with warm windows."""
+"""The snow set: jagged mountains, firs and a cabin with lit windows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _sky(brush: Brush) -> None:
 def peak(
     brush: Brush, x: float, base: float, width: float, height: float, colour: Lab, cap: Lab, seed: int
 ) -> None:
-    """A mountain with a shaded right side and a jagged snow cap."""
+    """Paints a mountain with a shaded right side and a jagged snow cap."""
     top = base - height
     lean = width * 0.06 * (hashed(seed, 141) - 0.5)
     tip: Point = (x + lean, top)
@@ -153,7 +153,7 @@ def _mid(brush: Brush) -> None:
 
 
 def _cabin_place(brush: Brush) -> tuple[float, float, float]:
-    """Where the cabin stands, and how large."""
+    """The position (x, y) and the size of the cabin."""
     side, near = flank(brush.layout[0])
     x = -400.0 * side + 40.0 * brush.layout[1]
     return x, EDGE + 44.0 + 22.0 * near, near * (1.0 + 0.14 * brush.layout[4])
