@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
 HERE = "127.0.0.1:7860"
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[object, object, T]) -> T:
+    """The result of a coroutine run in a new thread, since Playwright keeps a loop running in this one."""
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        return threads.submit(asyncio.run, coroutine).result()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +73,7 @@ def ask(
     async def answer() -> None:
         await app(scope, receive, send)
 
-    asyncio.run(answer())
+    run(answer())
     (start,) = [message for message in said if message["type"] == "http.response.start"]
     return Answer(
         status=start["status"],

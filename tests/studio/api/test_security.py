@@ -1,6 +1,5 @@
 """Who may talk to the studio, on every route there is, and what its pages may do."""
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -22,7 +21,7 @@ from studio.domain.errors import WrongUse
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from studio.web.app import make_app
-from tests.fakes.asgi import HERE, Answer, ask
+from tests.fakes.asgi import HERE, Answer, ask, run
 
 LOGIN = Login(user="mira", password="café:1")
 
@@ -42,7 +41,7 @@ async def made(service: Service, **options: Any) -> ASGIApp:
 
 @pytest.fixture(scope="module")
 def app(service: Service) -> ASGIApp:
-    return asyncio.run(made(service, hosts=("Studio.example.org",)))
+    return run(made(service, hosts=("Studio.example.org",)))
 
 
 def table(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -299,7 +298,7 @@ def basic(text: str, kind: str = "Basic") -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def locked(service: Service) -> ASGIApp:
-    return asyncio.run(made(service, login=LOGIN))
+    return run(made(service, login=LOGIN))
 
 
 def test_without_the_password_every_route_is_shut(

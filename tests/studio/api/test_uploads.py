@@ -1,6 +1,5 @@
 """Uploads: written into the studio's folder in pieces, within limits, and gone after a failure."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from studio.api.routes import routes
 from studio.domain.errors import OutputFailed, WrongUse
 from studio.service.uploads import MOST_BYTES, Upload
 from studio.store.database import Database
-from tests.fakes.asgi import ask
+from tests.fakes.asgi import ask, run
 from tests.fakes.inline_studio import Studio
 
 
@@ -62,7 +61,7 @@ def send_pieces(app: FastAPI, pieces: Iterator[Message], length: int | None = No
     async def send(message: Message) -> None:
         said.append(message)
 
-    asyncio.run(app(scope_of(length), receive, send))
+    run(app(scope_of(length), receive, send))
     return said
 
 
@@ -167,7 +166,7 @@ def test_a_bug_is_logged_under_the_incident_that_the_answer_names(
             await app({**scope_of(None), "method": "GET", "path": "/bug", "raw_path": b"/bug"}, receive, send)
 
     caplog.clear()
-    asyncio.run(answer())
+    run(answer())
     assert said[0]["status"] == 500
     body = said[1]["body"].decode()
     assert "steps" not in body
