@@ -62,10 +62,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Folded:
-    """A text as it is compared; `places` holds where each character began in the text, and its length."""
+    """A text as it is compared; `offsets` holds where each character began in the text, and its length."""
 
     text: str
-    places: tuple[int, ...]
+    offsets: tuple[int, ...]
     words: tuple[tuple[str, int, int], ...]
 
 
@@ -113,8 +113,8 @@ def _mentions(text: str, names: tuple[str, ...]) -> tuple[Mention, ...]:
         spans = _whole(folded, name)
         whole = set(spans)
         spans += [span for span in _joined(folded, name) if span not in whole]
-        places = folded.places
-        found += [Mention(number, places[a], places[b], (a, b) in whole) for a, b in spans]
+        offsets = folded.offsets
+        found += [Mention(number, offsets[a], offsets[b], (a, b) in whole) for a, b in spans]
     kept = [
         one
         for one in found
@@ -199,7 +199,7 @@ def _script(character: str) -> str:
 @lru_cache(maxsize=8192)
 def _folded(text: str) -> _Folded:
     letters: list[str] = []
-    places: list[int] = []
+    offsets: list[int] = []
     at = 0
     while at < len(text):
         end = at + 1
@@ -208,11 +208,11 @@ def _folded(text: str) -> _Folded:
         composed = unicodedata.normalize("NFC", text[at:end]).casefold()
         kept = [c for c in composed if c not in _ARABIC_MARKS and unicodedata.category(c) != "Cf"]
         letters += kept
-        places += [at] * len(kept)
+        offsets += [at] * len(kept)
         at = end
     folded = "".join(letters)
     plain = _POSSESSIVE.sub(lambda found: " " * len(found[0]), folded)
-    return _Folded(folded, (*places, len(text)), tuple(_split(plain)))
+    return _Folded(folded, (*offsets, len(text)), tuple(_split(plain)))
 
 
 def _split(text: str) -> list[tuple[str, int, int]]:

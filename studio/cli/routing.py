@@ -15,7 +15,7 @@ from studio.cli import root
 
 if TYPE_CHECKING:
     from studio.domain.inputs import TakeInputs
-    from studio.inspect.words import ToldLink
+    from studio.inspect.words import LinkWithPairs
     from studio.service.studio import Service
 
 FORMATS = ("words", "json", "csv", "npz", "parquet", "html")
@@ -168,7 +168,7 @@ def _print_words(trace: Any, index: int, take: Shown, film: Film) -> None:
 
 
 def _as_data(trace: Any, index: int, take: Shown, film: Film) -> dict[str, object]:
-    from studio.inspect.words import paragraph, told_links
+    from studio.inspect.words import links_with_pairs, paragraph
 
     return {
         "number": index + 1,
@@ -177,11 +177,11 @@ def _as_data(trace: Any, index: int, take: Shown, film: Film) -> dict[str, objec
         "words": paragraph(trace, film.indices),
         "own": trace.own_share(),
         "captions": trace.caption_share(),
-        "links": [_link(link) for link in told_links(trace, film.indices)],
+        "links": [_link(link) for link in links_with_pairs(trace, film.indices)],
     }
 
 
-def _link(link: ToldLink) -> dict[str, object]:
+def _link(link: LinkWithPairs) -> dict[str, object]:
     return {**asdict(link), "shot": None if link.shot is None else link.shot + 1}
 
 

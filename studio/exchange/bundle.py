@@ -57,8 +57,8 @@ def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, Pa
         text = json.dumps({"version": VERSION, **record}, sort_keys=True, ensure_ascii=False, indent=1)
         bundle.writestr(_entry(_RECORD, zipfile.ZIP_DEFLATED), text)
         for name, path in sorted(files.items()):
-            place = _entry(f"artifacts/{name}", zipfile.ZIP_STORED)
-            with path.open("rb") as stream, bundle.open(place, "w", force_zip64=True) as entry:
+            info = _entry(f"artifacts/{name}", zipfile.ZIP_STORED)
+            with path.open("rb") as stream, bundle.open(info, "w", force_zip64=True) as entry:
                 shutil.copyfileobj(stream, entry, _PIECE)
 
 
@@ -67,7 +67,7 @@ def read_bundle(bundle: Path, folder: Path) -> tuple[dict[str, Any], list[Path]]
 
     Raises `BadBundle` for anything that `write_bundle` would not write, except what file managers add.
     """
-    with _told(), zipfile.ZipFile(bundle) as opened:
+    with _zip_errors_as_bad_bundles(), zipfile.ZipFile(bundle) as opened:
         entries = _named_entries(opened.infolist())
         _check_entries(entries)
         with opened.open(entries[_RECORD]) as stream:
@@ -187,7 +187,7 @@ def _check_latents(file: Path) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _zip_errors_as_bad_bundles() -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RecursionError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from moc_engine.files import write_text
 from studio.domain.cut import Clip
@@ -15,15 +14,13 @@ from studio.exchange.subtitles import as_srt, as_webvtt, cues_of
 from studio.store.artifacts import Artifacts
 from studio.store.takes import StoredTake
 
-EXPORTS: Final = ("film.mp4", "subtitles.srt", "captions.vtt", "contact-sheet.png")
-
 CutClip = Clip[StoredTake]
 
 
 def write_export(
     kind: str, project: Project, clips: tuple[CutClip, ...], artifacts: Artifacts, target: Path
 ) -> None:
-    """Writes one of `EXPORTS` of a project's cut."""
+    """Writes one of `EXPORT_FILES` of a project's cut, a bundle excepted."""
     title = project.board.title
     match kind:
         case "film.mp4":

@@ -38,7 +38,7 @@ class FilmFiles:
     contact_sheet: Path
 
     def __iter__(self) -> Iterator[tuple[str, Path]]:
-        """Each file with its kind, one of `EXPORTS`."""
+        """Each file with its kind, one of `EXPORT_FILES`."""
         yield "film.mp4", self.film
         yield "subtitles.srt", self.subtitles
         yield "captions.vtt", self.captions

@@ -2,8 +2,8 @@
 
     {"recipe": 2, "program": …, "storyboard": {…}, "common": {…}, "takes": [{…}, …]}
 
-`common` holds what most takes share; a take holds the rest. A take's context is written by the places of
-the takes in the list, as ranges, so that a recipe grows with the number of shots and not with its square.
+`common` holds what most takes share; a take holds the rest. A take's context is written by the indices
+of the takes in the list, as ranges, so that a recipe grows with the number of shots and not with its square.
 Version 1 had no version number and wrote everything out for each take; in a studio, without a storyboard.
 """
 
@@ -75,10 +75,10 @@ class Recipe:
         """The project that was exported; shots whose take had another seed ask for that seed."""
         used = {take.shot: take for take in self.takes}
         shots = list(self.board.shots)
-        for place, shot in enumerate(shots):
+        for index, shot in enumerate(shots):
             take = used.get(shot.id)
-            if take is not None and take.inputs.seed != shot_seed(self.board, place):
-                shots[place] = replace(shot, seed=take.inputs.seed)
+            if take is not None and take.inputs.seed != shot_seed(self.board, index):
+                shots[index] = replace(shot, seed=take.inputs.seed)
         board = replace(self.board, shots=tuple(shots))
         return Project(board=board, chosen={shot: take.take for shot, take in used.items()})
 
@@ -87,8 +87,8 @@ def recipe_of(project: Project, clips: Sequence[Clip[StoredTake]]) -> dict[str, 
     """The recipe of a cut of a project, as JSON."""
     board = project.board
     composed = dict(zip((shot.id for shot in board.shots), compose_captions(board), strict=True))
-    places = {clip.take.id: place for place, clip in reversed(list(enumerate(clips)))}
-    records = [_record(clip, composed[clip.shot.id], places) for clip in clips]
+    indices = {clip.take.id: index for index, clip in reversed(list(enumerate(clips)))}
+    records = [_record(clip, composed[clip.shot.id], indices) for clip in clips]
     common = _common(records)
     return {
         "recipe": VERSION,
@@ -126,13 +126,13 @@ def read_recipe(data: Mapping[str, Any]) -> Recipe:
 
 
 def without_shots(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe's settings alone, for a place that is too small for the whole."""
+    """The recipe's settings alone, for a tag that is too small for the whole."""
     board = {name: value for name, value in recipe["storyboard"].items() if name not in ("shots", "cast")}
     common = {name: value for name, value in recipe.get("common", {}).items() if name != "cast"}
     return {**recipe, "storyboard": board, "common": common, "takes": [], "shots": []}
 
 
-def _record(clip: Clip[StoredTake], composed: str, places: Mapping[str, int]) -> dict[str, Any]:
+def _record(clip: Clip[StoredTake], composed: str, indices: Mapping[str, int]) -> dict[str, Any]:
     """A take as it is written, in full but for what the storyboard tells."""
     inputs = clip.take.inputs
     record = {name: value for name, value in inputs_to_json(inputs).items() if name not in _SPECIAL}
@@ -145,7 +145,7 @@ def _record(clip: Clip[StoredTake], composed: str, places: Mapping[str, int]) ->
         **record,
         "cast": list(inputs.cast),
         **({} if inputs.caption == composed else {_CAPTION: inputs.caption}),
-        **({"context": list(_ranges(inputs.context, places))} if inputs.context else {}),
+        **({"context": list(_ranges(inputs.context, indices))} if inputs.context else {}),
     }
 
 
@@ -161,21 +161,21 @@ def _common(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return common
 
 
-def _ranges(context: Sequence[str], places: Mapping[str, int]) -> Iterator[list[int] | str]:
-    """Takes of the film as [first, stop] of their places, others by id: [0, 3], "9f2c…", [3, 4]."""
+def _ranges(context: Sequence[str], indices: Mapping[str, int]) -> Iterator[list[int] | str]:
+    """Takes of the film as [first, stop] of their indices, others by id: [0, 3], "9f2c…", [3, 4]."""
     run: list[int] = []
     for take in context:
-        place = places.get(take)
-        if run and place == run[1]:
+        index = indices.get(take)
+        if run and index == run[1]:
             run[1] += 1
             continue
         if run:
             yield run
         run = []
-        if place is None:
+        if index is None:
             yield take
         else:
-            run = [place, place + 1]
+            run = [index, index + 1]
     if run:
         yield run
 
@@ -231,7 +231,7 @@ def _changed(thing: Storyboard | Settings | CastMember | Shot, *without: str) ->
 def _read_version_1(data: Mapping[str, Any]) -> Recipe:
     """Of a film, or of a single take's clip, by a version before 2."""
     records = data.get("shots", [data])
-    takes = tuple(_version_1_take(place, record) for place, record in enumerate(records))
+    takes = tuple(_version_1_take(index, record) for index, record in enumerate(records))
     if "storyboard" in data:
         board = _storyboard_from_json(data["storyboard"])
         shots = board.shots
@@ -256,12 +256,12 @@ def _read_version_1(data: Mapping[str, Any]) -> Recipe:
     return Recipe(board=board, takes=takes)
 
 
-def _version_1_take(place: int, record: Mapping[str, Any]) -> UsedTake:
+def _version_1_take(index: int, record: Mapping[str, Any]) -> UsedTake:
     known = {field.name for field in fields(TakeInputs)}
     inputs = inputs_from_json({name: value for name, value in record.items() if name in known})
     whole = round(inputs.seconds * inputs.fps)
     return UsedTake(
-        shot=f"shot-{place + 1}",
+        shot=f"shot-{index + 1}",
         take=str(record["take"]),
         inputs=inputs,
         first=int(record.get("first_frame", 0)),

@@ -73,7 +73,7 @@ def write_storyboard(board: Storyboard) -> str:
     Pins, bans and boosts name shots by number, so those of shots that are gone or no longer earlier are
     left out.
     """
-    places = {shot.id: place for place, shot in enumerate(board.shots, start=1)}
+    numbers = {shot.id: number for number, shot in enumerate(board.shots, start=1)}
     plain = Storyboard(title=board.title)
     film = {
         **_differing(board, plain, ("style",)),
@@ -88,14 +88,14 @@ def write_storyboard(board: Storyboard) -> str:
         **film,
         **({"settings": settings} if settings else {}),
         "cast": [{"name": m.name, **({"look": m.look} if m.look else {})} for m in board.cast],
-        "shots": [_written(shot, place, places) for place, shot in enumerate(board.shots, start=1)],
+        "shots": [_written(shot, number, numbers) for number, shot in enumerate(board.shots, start=1)],
     }
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 
-def _written(shot: Shot, place: int, places: Mapping[str, int]) -> dict[str, object]:
-    earlier = {name: number for name, number in places.items() if number < place}
+def _written(shot: Shot, number: int, numbers: Mapping[str, int]) -> dict[str, object]:
+    earlier = {name: other for name, other in numbers.items() if other < number}
     steering: dict[str, object] = {
         "pins": [told for name in shot.pins if (told := _numbered(name, earlier))],
         "bans": [told for name in shot.bans if (told := _numbered(name, earlier))],
@@ -137,7 +137,7 @@ def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboa
         where = f"{path}:{error.line}" if error.line else f"{path}"
         raise BadStoryboard(message("storyboard-malformed", where=where, problem=str(error))) from error
     except BadStoryboard as error:
-        line = next(lines[place] for place in _outwards(error.field) if place in lines)
+        line = next(lines[field] for field in _outwards(error.field) if field in lines)
         raise BadStoryboard(
             message(
                 "storyboard-invalid",
@@ -151,20 +151,20 @@ def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboa
     return board
 
 
-def _outwards(place: StoryField) -> Iterator[StoryField]:
-    for size in range(len(place), -1, -1):
-        yield place[:size]
+def _outwards(field: StoryField) -> Iterator[StoryField]:
+    for size in range(len(field), -1, -1):
+        yield field[:size]
 
 
-def _named(place: StoryField) -> str:
+def _named(field: StoryField) -> str:
     """("shots", 2, "seconds") -> "shot 3, seconds: "."""
-    match place:
+    match field:
         case ("shots", int(index), *rest):
             parts = [f"shot {index + 1}", *rest]
         case ("cast", int(index), *rest):
             parts = [f"cast member {index + 1}", *rest]
         case _:
-            parts = list(place)
+            parts = list(field)
     words = [shown(part) for part in parts if isinstance(part, str)]
     return f"{', '.join(words)}: " if words else ""
 
@@ -244,12 +244,12 @@ class _Reader:
                 lock=entries.get("lock", _truth, False),
             )
 
-    def _entries(self, node: Node, place: StoryField, known: tuple[str, ...]) -> _Entries:
-        self._lines[place] = node.line
+    def _entries(self, node: Node, field: StoryField, known: tuple[str, ...]) -> _Entries:
+        self._lines[field] = node.line
         if isinstance(node, Map):
             for key, value in node.entries:
                 where = value if isinstance(value, Scalar) and not value.is_null else key
-                self._lines[(*place, key.text)] = where.line
+                self._lines[(*field, key.text)] = where.line
         return _Entries(node, known)
 
 

@@ -33,7 +33,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToldLink:
+class LinkWithPairs:
     """The share of a shot's attention that went to one take, and its strongest pairs.
 
     `shot` is where that take stands in the film now, None where the film no longer shows it.
@@ -45,14 +45,14 @@ class ToldLink:
     pairs: tuple[Pair, ...]
 
 
-def told_links(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[ToldLink, ...]:
+def links_with_pairs(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[LinkWithPairs, ...]:
     """The links of a trace, the strongest first; `indices` are those of the shots that show each take.
 
     The trace itself counts shots as they were when it was recorded.
     """
     by_query = trace.by_query()
     return tuple(
-        ToldLink(
+        LinkWithPairs(
             shot=indices.get(link.take or ""),
             take=link.take,
             share=link.share,
@@ -70,7 +70,7 @@ def in_words(
     `indices` are those of the shots that show each take; `captions` are those of all takes by id.
     """
     lines = textwrap.wrap(paragraph(trace, indices), width=100)
-    for link in told_links(trace, indices):
+    for link in links_with_pairs(trace, indices):
         caption = captions.get(link.take or "")
         told = f": {caption}" if caption else ""
         lines.append(f"{_percent(link.share)} went to {shot_name(link.shot)}{told}")

@@ -148,16 +148,16 @@ def renamed_document(document: Mapping[str, Any], ids: Mapping[str, str]) -> Rec
 
 
 def renamed_change(change: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
-    """One side of an edit, by the places that it changed: "chosen/SHOT" and "discarded/TAKE" name takes."""
+    """One side of an edit, by the paths that it changed: "chosen/SHOT" and "discarded/TAKE" name takes."""
     renamed: Record = {}
-    for place, value in change.items():
-        part, _, name = place.partition("/")
+    for path, value in change.items():
+        part, _, name = path.partition("/")
         if part == "chosen" and isinstance(value, str):
-            renamed[place] = ids.get(value, value)
+            renamed[path] = ids.get(value, value)
         elif part == "discarded":
             renamed[f"{part}/{ids.get(name, name)}"] = value
         else:
-            renamed[place] = value
+            renamed[path] = value
     return renamed
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from moc_engine.trace.record import EMPTY, ContextChunk, Portraits, QueryChunk, RoutingTrace
 from studio.domain.inputs import TakeInputs
-from studio.inspect.words import in_words, paragraph, told_links
+from studio.inspect.words import in_words, links_with_pairs, paragraph
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
 
 INPUTS = TakeInputs(
@@ -102,7 +102,7 @@ def test_where_nothing_was_left_to_look_at_that_is_said(steering: dict[str, Any]
     context = [OWN, seen("Mira", 0), seen("Mira", 1), seen("prop 1" + EMPTY, 1)]
     trace = part(np.array([[[[[1.0, 0.0, 0.0, 0.0]]]]]), context, steering=steering)
     assert paragraph(trace, PLACES) == words
-    assert told_links(trace, PLACES) == ()
+    assert links_with_pairs(trace, PLACES) == ()
 
 
 def test_captions_are_not_what_came_before() -> None:
@@ -114,7 +114,7 @@ def test_captions_are_not_what_came_before() -> None:
 
 
 def test_links_name_their_strongest_pairs() -> None:
-    first, second = told_links(third_shot(), {"take-1": 8})
+    first, second = links_with_pairs(third_shot(), {"take-1": 8})
     assert (first.shot, first.take, second.shot, second.take) == (None, "take-0", 8, "take-1")
     assert first.share == pytest.approx((2 * 0.25 + 0.2) / 3, abs=1e-4)
     assert [(pair.query, pair.source) for pair in first.pairs] == [("Mira", "Mira"), ("the ball", "the ball")]
@@ -144,7 +144,7 @@ def test_lines_tell_links_and_steering() -> None:
 def test_words_can_be_found_for_any_trace(trace: RoutingTrace) -> None:
     told = paragraph(trace, places_of(trace))
     assert EMPTY not in told
-    links = told_links(trace, places_of(trace))
+    links = links_with_pairs(trace, places_of(trace))
     shares = [link.share for link in links]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(sum(trace.shot_shares().values()), abs=1e-9)
