@@ -1,3 +1,3 @@
 """The studio: storyboards, takes, films and the command line around the engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -6,8 +6,7 @@ import pytest
 
 from studio.domain.edits import AddShot
 from studio.domain.errors import BadBundle, NotThere, Refused
-from studio.domain.file_types import BUNDLE, TAKE_FILES
-from studio.exchange.exports import EXPORTS
+from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from studio.store.upgrade import open_database
@@ -42,7 +41,7 @@ def test_takes_have_their_files(studio: Studio) -> None:
 
 def test_the_cut_is_exported(studio: Studio) -> None:
     project = studio.rendered()
-    for kind in EXPORTS:
+    for kind in EXPORT_FILES:
         file = studio.service.files.export(project, kind)
         assert file.stat().st_size > 0
         assert file.suffix == Path(kind).suffix
