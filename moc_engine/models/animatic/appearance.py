@@ -22,12 +22,12 @@ tint or .27 in each number of its layout.
 
 WIDTH: Final = 18
 
-_KIND: Final = float(np.sqrt(0.5))  # two different one-hot vectors have a distance of 1
-_ACCESSORY: Final = 0.7
-_COLOUR: Final = 5.0
-_TINT: Final = 8.0
-_LAYOUT: Final = 0.6
-_THERE: Final = 0.5  # presence above which a slot counts as shown
+_KIND_WEIGHT: Final = float(np.sqrt(0.5))  # two different one-hot vectors have a distance of 1
+_ACCESSORY_WEIGHT: Final = 0.7
+_COLOUR_WEIGHT: Final = 5.0
+_TINT_WEIGHT: Final = 8.0
+_LAYOUT_WEIGHT: Final = 0.6
+_PRESENT: Final = 0.5  # presence above which a slot counts as shown
 
 
 def looks(scene: Scene) -> Floats:
@@ -37,25 +37,29 @@ def looks(scene: Scene) -> Floats:
     """
     found = np.full((SLOTS, WIDTH), np.nan)
     for track in scene.characters:
-        if track["presence"].max() > _THERE:
-            seen = _last(track["presence"] > _THERE)
-            accessories = _ACCESSORY * _mean(track, "accessory", seen).clip(0.0, 1.0).round()
-            colours = _COLOUR * np.concatenate([_mean(track, name, seen) for name in ("body", "accent")])
-            found[track.slot] = _padded(_kind(track, "shape", seen), accessories, colours)
+        if track["presence"].max() > _PRESENT:
+            seen = _final_frames(track["presence"] > _PRESENT)
+            accessories = _ACCESSORY_WEIGHT * _mean(track, "accessory", seen).clip(0.0, 1.0).round()
+            colours = _COLOUR_WEIGHT * np.concatenate(
+                [_mean(track, name, seen) for name in ("body", "accent")]
+            )
+            found[track.slot] = _padded(_one_hot(track, "shape", seen), accessories, colours)
     for track in scene.props:
-        if track["presence"].max() > _THERE:
-            seen = _last(track["presence"] > _THERE)
-            found[track.slot] = _padded(_kind(track, "kind", seen), _COLOUR * _mean(track, "colour", seen))
+        if track["presence"].max() > _PRESENT:
+            seen = _final_frames(track["presence"] > _PRESENT)
+            found[track.slot] = _padded(
+                _one_hot(track, "kind", seen), _COLOUR_WEIGHT * _mean(track, "colour", seen)
+            )
     always = np.ones(len(scene), dtype=bool)
     found[scene.set.slot] = _padded(
-        _kind(scene.set, "kind", always),
-        _TINT * _mean(scene.set, "tint", always),
-        _LAYOUT * _mean(scene.set, "layout", always),
+        _one_hot(scene.set, "kind", always),
+        _TINT_WEIGHT * _mean(scene.set, "tint", always),
+        _LAYOUT_WEIGHT * _mean(scene.set, "layout", always),
     )
     return found
 
 
-def _last(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _final_frames(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The last third of the frames with the slot present, when events of the shot are over."""
     frames = np.flatnonzero(seen)
     kept = np.zeros_like(seen)
@@ -68,10 +72,10 @@ def _mean(track: Track, field: str, seen: NDArray[np.bool_]) -> Floats:
     return np.asarray(values[seen].mean(axis=0), dtype=np.float64)
 
 
-def _kind(track: Track, field: str, seen: NDArray[np.bool_]) -> Floats:
+def _one_hot(track: Track, field: str, seen: NDArray[np.bool_]) -> Floats:
     """The one-hot vector of the largest weight, which is the kind that is drawn."""
     weights = _mean(track, field, seen)
-    return np.asarray(_KIND * np.eye(len(weights))[int(weights.argmax())])
+    return np.asarray(_KIND_WEIGHT * np.eye(len(weights))[int(weights.argmax())])
 
 
 def _padded(*parts: Floats) -> Floats:

@@ -91,7 +91,7 @@ def write(script: ShotScript, names: Sequence[str], content: CaptionContent, rng
     place = _PLACES[SETS[script.place.kind]] if content.place else ""
     place_first = rng.random() < 0.25 and place and action
     said = f"{place}, {action}" if place_first else f"{action} {place}".strip()
-    text = ", ".join(part for part in (said, *_asides(script, content, rng)) if part)
+    text = ", ".join(part for part in (said, *_extra_phrases(script, content, rng)) if part)
     text = text[:1].upper() + text[1:]
     return ". ".join([text, *looks]) + ("." if looks else "")
 
@@ -107,8 +107,8 @@ def _clauses(
     while shown:
         first = shown.pop(0)
         group = [first]
-        if not _alone(script, first):
-            while shown and _same(first, shown[0]) and not _alone(script, shown[0]):
+        if not _needs_own_clause(script, first):
+            while shown and _same_action(first, shown[0]) and not _needs_own_clause(script, shown[0]):
                 group.append(shown.pop(0))
         subjects = []
         for actor in group:
@@ -116,8 +116,8 @@ def _clauses(
             subjects.append(subject)
             looks += sentences
         before = [actor for actor in named if actor not in group]
-        company = _company(before, shown[:1], script, content, rng) if first.event is None else None
-        if company in shown and _plain(script, company, content) and rng.random() < 0.7:
+        company = _companion(before, shown[:1], script, content, rng) if first.event is None else None
+        if company in shown and _stands_idle(script, company, content) and rng.random() < 0.7:
             shown.remove(company)
         named += group if company is None else [*group, company]
         beside = None if company is None else f"{rng.choice(_BESIDE)} {names[company.cast]}"
@@ -125,7 +125,7 @@ def _clauses(
     return clauses, looks
 
 
-def _company(
+def _companion(
     before: Sequence[Actor],
     following: Sequence[Actor],
     script: ShotScript,
@@ -136,20 +136,20 @@ def _company(
 
     It was named before or is the next one, because slots are in the order of names.
     """
-    likely = any(_plain(script, actor, content) for actor in following)
+    likely = any(_stands_idle(script, actor, content) for actor in following)
     others = following if likely else [*before, *following]
     if not others or rng.random() > (0.7 if likely else 0.12):
         return None
     return others[int(rng.integers(len(others)))]
 
 
-def _plain(script: ShotScript, actor: Actor, content: CaptionContent) -> bool:
+def _stands_idle(script: ShotScript, actor: Actor, content: CaptionContent) -> bool:
     """Whether an actor only stands, so that naming it next to another one suffices."""
     still = (actor.action, actor.direction, actor.expression) == ("stand", 0, None)
-    return still and not _alone(script, actor) and actor.cast not in content.looks
+    return still and not _needs_own_clause(script, actor) and actor.cast not in content.looks
 
 
-def _asides(script: ShotScript, content: CaptionContent, rng: np.random.Generator) -> list[str]:
+def _extra_phrases(script: ShotScript, content: CaptionContent, rng: np.random.Generator) -> list[str]:
     """The phrases for light, weather, framing and camera, in varied order."""
     asides = []
     if content.time:
@@ -163,13 +163,13 @@ def _asides(script: ShotScript, content: CaptionContent, rng: np.random.Generato
     return [asides[i] for i in rng.permutation(len(asides))] if rng.random() < 0.5 else asides
 
 
-def _alone(script: ShotScript, actor: Actor) -> bool:
+def _needs_own_clause(script: ShotScript, actor: Actor) -> bool:
     """Whether an actor needs a separate clause because of an event or a prop."""
     place = script.actors.index(actor)
     return actor.event is not None or any(p.actor == place for p in script.props)
 
 
-def _same(a: Actor, b: Actor) -> bool:
+def _same_action(a: Actor, b: Actor) -> bool:
     return (a.action, a.direction, a.expression) == (b.action, b.direction, b.expression)
 
 

@@ -12,7 +12,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from moc_engine.models.animatic.rasterizer.plates import PlateShop
+from moc_engine.models.animatic.rasterizer.plates import PlateCache
 from moc_engine.models.animatic.rasterizer.stage import Stage
 from moc_engine.models.animatic.scene import Array, Scene
 
@@ -36,13 +36,13 @@ class AnimaticCodec:
             raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
         self.size = (int(width), int(height))
         self.fps = float(fps)
-        self._shop = PlateShop()
+        self._plates = PlateCache()
 
     def frames(self, scene: Scene, seconds: float) -> Iterator[Pixels]:
         """Yields the frames of a shot, (h, w, 3) RGB each, at the middle of each frame's duration."""
         if not (isfinite(seconds) and seconds > 0.0):
             raise ValueError(f"seconds: must be above 0, got {seconds}")
-        stage = Stage(scene, self.size, self._shop)
+        stage = Stage(scene, self.size, self._plates)
         for i in range(max(1, round(seconds * self.fps))):
             yield stage.picture((i + 0.5) / self.fps)
 
@@ -50,7 +50,7 @@ class AnimaticCodec:
         """The frame at `time` seconds, (h, w, 3) RGB."""
         if not isfinite(time):
             raise ValueError(f"time: must be finite, got {time}")
-        return Stage(scene, self.size, self._shop).picture(time)
+        return Stage(scene, self.size, self._plates).picture(time)
 
     @staticmethod
     def encode(scene: Scene) -> Array:

@@ -78,15 +78,15 @@ class AnimaticFamily:
     def slot_names(self, latents_CFHW: Tensor, cast: Sequence[str]) -> Sequence[str]:
         scene = _scene(latents_CFHW)
         names = list(SLOT_NAMES)
-        names[scene.set.slot] = SETS[_strongest(scene.set, "kind")]
+        names[scene.set.slot] = SETS[_largest_weight(scene.set, "kind")]
         for track in (*scene.characters, *scene.props):
-            if not _is_there(track):
+            if not _is_present(track):
                 names[track.slot] += EMPTY
-        for track in filter(_is_there, scene.characters):
-            who = _strongest(track, "cast")
+        for track in filter(_is_present, scene.characters):
+            who = _largest_weight(track, "cast")
             names[track.slot] = cast[who] if who < len(cast) else names[track.slot]
-        for track in filter(_is_there, scene.props):
-            names[track.slot] = PROPS[_strongest(track, "kind")]
+        for track in filter(_is_present, scene.props):
+            names[track.slot] = PROPS[_largest_weight(track, "kind")]
         return names
 
     def moments(self, latent_frames: int) -> Sequence[float]:
@@ -109,11 +109,11 @@ class AnimaticFamily:
         return self._codec((width, height), LATENT_RATE).picture(_scene(latents_CFHW), seconds / 2)
 
 
-def _is_there(track: Track) -> bool:
+def _is_present(track: Track) -> bool:
     return float(track["presence"].max()) > 0.5
 
 
-def _strongest(track: Track, field: str) -> int:
+def _largest_weight(track: Track, field: str) -> int:
     """The index of the weight of a field with the largest mean over the shot."""
     return int(track[field].mean(axis=0).argmax())
 

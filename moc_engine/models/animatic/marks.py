@@ -27,12 +27,12 @@ def with_marks(latents_BCFSW: Tensor) -> Tensor:
     """Latents (B, CHANNELS, F, SLOTS, 1) with slot and time channels appended: (B, INPUTS, F, SLOTS, 1)."""
     batch, _, frames, slots, _ = latents_BCFSW.shape
     marks = torch.eye(slots).to(latents_BCFSW).view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
-    hands = torch.from_numpy(_clock(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
+    hands = torch.from_numpy(_time_channels(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
     return torch.cat((latents_BCFSW, marks, hands.expand(batch, -1, -1, slots, -1)), dim=1)
 
 
 @lru_cache
-def _clock(frames: int) -> Array:
+def _time_channels(frames: int) -> Array:
     """The time channels (CLOCK, F): position in the shot (-1 to 1), seconds / 4, sines and cosines."""
     t = frame_times(frames)
     hands = [turn(2 * np.pi * rate * t) for rate in CLOCK_RATES for turn in (np.sin, np.cos)]

@@ -58,8 +58,8 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Legal ranges; fields not named here are amounts within 0–1."""
 
-_FACTS: Final = frozenset({"kind", "shape", "tint", "layout", "cast"})
-_STEADY: Final[Mapping[str, float]] = {
+_CONSTANT_FIELDS: Final = frozenset({"kind", "shape", "tint", "layout", "cast"})
+_STEADY_TOLERANCES: Final[Mapping[str, float]] = {
     "body": 0.045,
     "accent": 0.045,
     "colour": 0.045,
@@ -80,7 +80,7 @@ _STEADY: Final[Mapping[str, float]] = {
 }
 """The largest deviation of a smoothed field from its mean at which it is held constant."""
 
-_SOFT: Final[Mapping[str, tuple[float, float]]] = {
+_SOFT_THRESHOLDS: Final[Mapping[str, tuple[float, float]]] = {
     "presence": (0.3, 0.7),
     "accessory": (0.2, 0.8),
     "held": (0.2, 0.8),
@@ -166,14 +166,14 @@ class Timeline:
             key = _key(field.name, slot)
             low, high = _RANGES.get(key, _UNIT)
             part = np.clip(self._values[:, slot, columns], low, high)
-            if field.name in _FACTS:
+            if field.name in _CONSTANT_FIELDS:
                 part = np.broadcast_to(part.mean(axis=0), part.shape)
                 if field.name in ("kind", "shape", "cast"):
                     part = _sharpened(part)
-            elif key in _STEADY:
-                part = _steadied(part, _STEADY[key], rounds=2 if slot == 0 else int(key != "x"))
-            if field.name in _SOFT:
-                zero, one = _SOFT[field.name]
+            elif key in _STEADY_TOLERANCES:
+                part = _steadied(part, _STEADY_TOLERANCES[key], rounds=2 if slot == 0 else int(key != "x"))
+            if field.name in _SOFT_THRESHOLDS:
+                zero, one = _SOFT_THRESHOLDS[field.name]
                 part = np.clip((part - zero) / (one - zero), 0.0, 1.0)
             if field.name == "lift":
                 part = part * _smoothstep(part / 0.07)

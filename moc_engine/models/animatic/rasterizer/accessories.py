@@ -36,16 +36,16 @@ def draw_headwear(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
     """Draws the hat and the crown in the body's frame; with both, the crown surrounds the base of the hat."""
     hat, crown = pose.wears("hat"), pose.wears("crown")
     if hat > 0.0:
-        _seat(canvas, stance, body, pop(hat), tip=5.0)
-        _draw_hat(canvas, ink, _bend(stance))
+        _enter_headwear_frame(canvas, stance, body, pop(hat), tip=5.0)
+        _draw_hat(canvas, ink, _top_offset(stance))
         canvas.restore()
     if crown > 0.0:
-        _seat(canvas, stance, body, 1.14 * pop(crown), tip=-3.0)
-        _draw_crown(canvas, ink, _bend(stance))
+        _enter_headwear_frame(canvas, stance, body, 1.14 * pop(crown), tip=-3.0)
+        _draw_crown(canvas, ink, _top_offset(stance))
         canvas.restore()
 
 
-def _seat(canvas: skia.Canvas, stance: Stance, body: Body, size: float, tip: float) -> None:
+def _enter_headwear_frame(canvas: skia.Canvas, stance: Stance, body: Body, size: float, tip: float) -> None:
     """Saves the canvas and moves it to the headwear's frame, with the brim at (0, 0)."""
     scale = size * body.build.hat_scale
     canvas.save()
@@ -54,7 +54,7 @@ def _seat(canvas: skia.Canvas, stance: Stance, body: Body, size: float, tip: flo
     canvas.scale(scale, scale)
 
 
-def _bend(stance: Stance) -> float:
+def _top_offset(stance: Stance) -> float:
     """The horizontal offset of the top of tall headwear, against the body's motion."""
     vx, vy = stance.speed
     return max(
@@ -63,21 +63,23 @@ def _bend(stance: Stance) -> float:
 
 
 def _draw_hat(canvas: skia.Canvas, ink: Ink, bend: float) -> None:
-    tube = _tube(0.0, HAT_HEIGHT, 0.275, 0.315, bend)
+    tube = _hat_side(0.0, HAT_HEIGHT, 0.275, 0.315, bend)
     canvas.drawPath(tube, fill(ink.hat))
     if ink.hat_line != ink.hat:
         canvas.drawPath(tube, line(ink.hat_line, 0.014))
-    shaded = _tube(0.0, HAT_HEIGHT, 0.275, 0.315, bend, left=0.4)
+    shaded = _hat_side(0.0, HAT_HEIGHT, 0.275, 0.315, bend, left=0.4)
     canvas.drawPath(shaded, fill(ink.hat_shade))
-    canvas.drawPath(_tube(0.0, 0.17, 0.275, 0.283, 0.34 * bend), fill(ink.accent))
-    canvas.drawPath(_tube(0.0, 0.17, 0.275, 0.283, 0.34 * bend, left=0.4), fill(ink.accent_shade))
+    canvas.drawPath(_hat_side(0.0, 0.17, 0.275, 0.283, 0.34 * bend), fill(ink.accent))
+    canvas.drawPath(_hat_side(0.0, 0.17, 0.275, 0.283, 0.34 * bend, left=0.4), fill(ink.accent_shade))
     brim = skia.Path()
     brim.moveTo(-0.47, 0.035)
     brim.cubicTo(-0.2, -0.06, 0.2, -0.06, 0.47, 0.035)
     canvas.drawPath(brim, line(ink.hat_brim, 0.05))
 
 
-def _tube(foot: float, top: float, narrow: float, wide: float, bend: float, left: float = -1.0) -> skia.Path:
+def _hat_side(
+    foot: float, top: float, narrow: float, wide: float, bend: float, left: float = -1.0
+) -> skia.Path:
     """The side of a hat between two heights, from `left` (-1 left edge, 1 right edge) to its right edge."""
     middle = (foot + top) / 2
     waist = 0.5 * (narrow + wide) - 0.022 * (top - foot) / HAT_HEIGHT

@@ -37,12 +37,12 @@ Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
 _PERSPECTIVE: Final = 0.05  # relative size increase per unit of depth
-_THERE: Final = 0.5  # presence above which a slot counts as shown
-_HAND: Final = 0.08  # radius of a hand, in H
-_SHOE: Final = 0.16  # radius of a shoe around the middle of its sole, in H
-_FINE: Final = 32  # pixels per H when a prop is drawn for measuring
-_SIDE: Final = 160  # side of the canvas for measuring, in pixels
-_SEEN: Final = 48  # smallest alpha (0–255) of a pixel that counts
+_PRESENT: Final = 0.5  # presence above which a slot counts as shown
+_HAND_RADIUS: Final = 0.08  # radius of a hand, in H
+_SHOE_RADIUS: Final = 0.16  # radius of a shoe around the middle of its sole, in H
+_MEASURING_SCALE: Final = 32  # pixels per H when a prop is drawn for measuring
+_MEASURING_SIDE: Final = 160  # side of the canvas for measuring, in pixels
+_LEAST_ALPHA: Final = 48  # smallest alpha (0–255) of a pixel that counts
 
 
 def height_of(view: View, depth: float) -> float:
@@ -86,24 +86,24 @@ def boxes(scene: Scene, size: tuple[int, int]) -> Floats:
         values, view, roll = timeline.at(time), framing.at(time), framing.roll(time)
         actors = [CharacterPose.from_slot(values[slot]) for slot in CHARACTER_SLOTS]
         for slot, actor in zip(CHARACTER_SLOTS, actors, strict=True):
-            if actor.presence > _THERE:
-                found[frame, slot] = _shares(_body(view, actor), view, roll)
+            if actor.presence > _PRESENT:
+                found[frame, slot] = _box_shares(_actor_box(view, actor), view, roll)
         for slot in PROP_SLOTS:
             prop = PropPose.from_slot(values[slot])
-            if prop.presence > _THERE:
-                found[frame, slot] = _shares(_prop(view, prop, actors), view, roll)
+            if prop.presence > _PRESENT:
+                found[frame, slot] = _box_shares(_prop_box(view, prop, actors), view, roll)
     left, top, right, bottom = np.moveaxis(found, -1, 0)
     found[(right - left < 0.005) | (bottom - top < 0.005)] = 0.0  # outside the picture
     return found
 
 
-def _body(view: View, actor: CharacterPose) -> Box:
+def _actor_box(view: View, actor: CharacterPose) -> Box:
     """The box around an actor's outline, headwear, hands and feet."""
     stance, body = stance_of(actor), body_of(actor.weights)
     points = [stance.place(px, py) for px, py in (*body.points, (0.0, headroom(actor, body)))]
     for (px, py), around in (
-        *((arm.hand, _HAND) for arm in stance.arms),
-        *((leg.sole, _SHOE) for leg in stance.legs),
+        *((arm.hand, _HAND_RADIUS) for arm in stance.arms),
+        *((leg.sole, _SHOE_RADIUS) for leg in stance.legs),
     ):
         points += [(px - around, py), (px + around, py + around)]
     (left, low), (right, high) = np.min(points, axis=0), np.max(points, axis=0)
@@ -112,7 +112,7 @@ def _body(view: View, actor: CharacterPose) -> Box:
     return x + size * left, y - size * high, x + size * right, y - size * low
 
 
-def _prop(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
+def _prop_box(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
     """The box of a prop without a kite's string; measured on a drawing, as it depends on the hand."""
     x, y = place_of(view, prop)
     one = height_of(view, prop.depth)
@@ -125,22 +125,22 @@ def _prop(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
         hold = grip(actor, height_px=one, origin=foot_of(view, actor))
         held = max(prop.held)
         middle = x + held * (hold.x - x), y + held * (hold.y - y)
-    scale = _FINE / (one * max(1.0, prop.size))
-    surface = skia.Surface(_SIDE, _SIDE)
+    scale = _MEASURING_SCALE / (one * max(1.0, prop.size))
+    surface = skia.Surface(_MEASURING_SIDE, _MEASURING_SIDE)
     canvas = surface.getCanvas()
-    canvas.translate(_SIDE / 2, _SIDE / 2)
+    canvas.translate(_MEASURING_SIDE / 2, _MEASURING_SIDE / 2)
     canvas.scale(scale, scale)
     canvas.translate(-middle[0], -middle[1])
     draw_prop(canvas, prop, Climate(), height_px=one, origin=(x, y), grip=hold)
-    rows, columns = np.nonzero(surface.toarray()[..., 3] > _SEEN)
+    rows, columns = np.nonzero(surface.toarray()[..., 3] > _LEAST_ALPHA)
     if not len(rows):
         return *middle, *middle
     sides = np.array((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
-    left, top, right, bottom = ((sides - _SIDE / 2) / scale + (*middle, *middle)).tolist()
+    left, top, right, bottom = ((sides - _MEASURING_SIDE / 2) / scale + (*middle, *middle)).tolist()
     return left, top, right, bottom
 
 
-def _shares(box: Box, view: View, roll: float) -> Floats:
+def _box_shares(box: Box, view: View, roll: float) -> Floats:
     """A box in pixels, margin included, as shares of the picture after the camera's roll about its middle."""
     corners = np.array(box).reshape(2, 2) - view.margin
     middle = np.array((view.width - 1, view.height - 1)) / 2

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 SAMPLES: Final = 96
 CONTOUR: Final = 0.022
-_DENSE: Final = 960
+_DENSE_SAMPLES: Final = 960
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Body:
         self.points: Floats = np.tensordot(np.asarray(weights), outlines, axes=1)
         """The outline (SAMPLES, 2), counter-clockwise from the lowest point."""
         self.path = _spline(self.points)
-        self.build = _mixed([_BUILDS[shape] for shape in SHAPES], weights)
+        self.build = _mixed_build([_BUILDS[shape] for shape in SHAPES], weights)
         self.height = float(self.points[:, 1].max())
 
     def half_width(self, y: float) -> float:
@@ -86,13 +86,13 @@ class Body:
     @lru_cache(maxsize=64)  # noqa: B019 - bodies are few and themselves cached
     def below(self, height: float, wave: float, turn: float) -> skia.Path:
         """The part of the body under a wavy line at `height`; `turn` shifts the wave sideways."""
-        return skia.Op(self.path, _sea(height, wave, turn), skia.PathOp.kIntersect_PathOp)
+        return skia.Op(self.path, _below_wave(height, wave, turn), skia.PathOp.kIntersect_PathOp)
 
     @lru_cache(maxsize=64)  # noqa: B019
     def band(self, height: float, thickness: float, wave: float, turn: float) -> skia.Path:
         """The part of the body within a wavy band whose upper edge is at `height`."""
-        upper = _sea(height, wave, turn)
-        ring = skia.Op(upper, _sea(height - thickness, wave, turn), skia.PathOp.kDifference_PathOp)
+        upper = _below_wave(height, wave, turn)
+        ring = skia.Op(upper, _below_wave(height - thickness, wave, turn), skia.PathOp.kDifference_PathOp)
         return skia.Op(self.path, ring, skia.PathOp.kIntersect_PathOp)
 
     @lru_cache(maxsize=4)  # noqa: B019
@@ -121,7 +121,7 @@ def _body(weights: Vector) -> Body:
     return Body(weights)
 
 
-def _mixed(builds: Sequence[Build], weights: Vector) -> Build:
+def _mixed_build(builds: Sequence[Build], weights: Vector) -> Build:
     def mean(pick: Callable[[Build], float]) -> float:
         return sum(w * pick(b) for w, b in zip(weights, builds, strict=True))
 
@@ -137,7 +137,7 @@ def _mixed(builds: Sequence[Build], weights: Vector) -> Build:
     )
 
 
-def _sea(height: float, wave: float, turn: float) -> skia.Path:
+def _below_wave(height: float, wave: float, turn: float) -> skia.Path:
     xs = np.linspace(-0.8, 0.8, 33)
     ys = (
         height
@@ -175,10 +175,10 @@ def _outlines() -> Floats:
         "drop": _drop(),
         "bean": _bean(),
     }
-    return np.stack([_placed(drawn[shape]) for shape in SHAPES])
+    return np.stack([_normalised_outline(drawn[shape]) for shape in SHAPES])
 
 
-def _placed(points: Floats) -> Floats:
+def _normalised_outline(points: Floats) -> Floats:
     """An outline with evenly spaced points, counter-clockwise from the lowest one, made mirror-symmetric."""
     points = points - [0.0, points[:, 1].min()]
     start = int(np.argmin(np.abs(points[:, 0]) + 10 * (points[:, 1] > points[:, 1].mean())))
@@ -196,16 +196,16 @@ def _resampled(points: Floats, count: int) -> Floats:
 
 def _rounded(corners: list[Pair], radius: float) -> Floats:
     """A polygon with rounded corners: smoothed along its length with a Gaussian of `radius`."""
-    points = _resampled(np.asarray(corners, dtype=np.float64), _DENSE)
+    points = _resampled(np.asarray(corners, dtype=np.float64), _DENSE_SAMPLES)
     length = float(np.hypot(*np.diff(np.vstack([points, points[:1]]), axis=0).T).sum())
-    frequency = np.fft.fftfreq(_DENSE, length / _DENSE)[:, None]
+    frequency = np.fft.fftfreq(_DENSE_SAMPLES, length / _DENSE_SAMPLES)[:, None]
     gaussian = np.exp(-2.0 * (np.pi * frequency * radius) ** 2)
     smooth: Floats = np.fft.ifft(np.fft.fft(points, axis=0) * gaussian, axis=0).real
     return smooth
 
 
 def _round() -> Floats:
-    angle = np.linspace(-np.pi / 2, 1.5 * np.pi, _DENSE, endpoint=False)
+    angle = np.linspace(-np.pi / 2, 1.5 * np.pi, _DENSE_SAMPLES, endpoint=False)
     return np.stack([0.5 * np.cos(angle), 0.5 + 0.5 * np.sin(angle)], axis=1)
 
 
@@ -219,7 +219,7 @@ def _star() -> Floats:
 
 
 def _drop() -> Floats:
-    angle = np.linspace(0.0, 2 * np.pi, _DENSE, endpoint=False)
+    angle = np.linspace(0.0, 2 * np.pi, _DENSE_SAMPLES, endpoint=False)
     x = np.sin(angle) * np.abs(np.cos(angle / 2)) ** 2.0
     x *= 0.49 / x.max()
     y = -0.585 * np.cos(angle)
@@ -227,7 +227,7 @@ def _drop() -> Floats:
 
 
 def _bean() -> Floats:
-    angle = np.linspace(-np.pi / 2, 1.5 * np.pi, _DENSE, endpoint=False)
+    angle = np.linspace(-np.pi / 2, 1.5 * np.pi, _DENSE_SAMPLES, endpoint=False)
     power = 2 / 2.7
     x = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** power
     y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power

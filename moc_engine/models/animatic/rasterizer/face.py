@@ -308,10 +308,10 @@ def _blink(time: float) -> float:
     """How far blinking closes the lids (0–1): every 3.3 seconds, each third time twice."""
     beat = time % 3.3
     twice = 0.28 if int(time / 3.3) % 3 == 2 else 0.0
-    return max(_lash(beat - 2.25), _lash(beat - 2.25 - twice))
+    return max(_lid_closure(beat - 2.25), _lid_closure(beat - 2.25 - twice))
 
 
-def _lash(since: float) -> float:
+def _lid_closure(since: float) -> float:
     return 0.5 - 0.5 * cos(2 * pi * since / 0.2) if 0.0 < since < 0.2 else 0.0
 
 

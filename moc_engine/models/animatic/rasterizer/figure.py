@@ -30,7 +30,7 @@ from moc_engine.models.animatic.rasterizer.props import BEHIND_HOLDER, draw_prop
 from moc_engine.models.animatic.rasterizer.shading import paint_body
 from moc_engine.models.animatic.rasterizer.stance import Arm, Leg, Stance, stance_of
 
-_SILHOUETTE_FLAT: Final = 0.24  # height of a cast shadow relative to its caster
+_SHADOW_HEIGHT: Final = 0.24  # height of a cast shadow relative to its caster
 
 
 def draw_character(
@@ -99,7 +99,9 @@ def _draw_figure(
         if _is_behind(arm):
             draw_arm(canvas, arm, ink)
     with _on_body(canvas, stance):
-        paint_body(canvas, body, ink, turn=0.12 * stance.facing, light=_light(stance), fineness=size)
+        paint_body(
+            canvas, body, ink, turn=0.12 * stance.facing, light=_light_direction(stance), fineness=size
+        )
         draw_scarf(canvas, pose, stance, body, ink)
         draw_straps(canvas, pose, stance, body, ink)
         draw_face(canvas, face, body, ink)
@@ -137,7 +139,7 @@ def _is_behind(limb: Arm | Leg) -> bool:
     return limb.near < 0.35
 
 
-def _light(stance: Stance) -> skia.Point:
+def _light_direction(stance: Stance) -> skia.Point:
     """The direction of the light in the body's frame; it comes from the picture's top left at any lean."""
     x, y = 0.88, -0.475
     return skia.Point(
@@ -177,7 +179,7 @@ def draw_character_shadow(
     )
     paint.setAlphaf(0.5 * strength * near)
     flat = skia.Matrix.MakeAll(
-        1.0, 0.5 * shear, 0.0, 0.0, _SILHOUETTE_FLAT, -0.8 * _SILHOUETTE_FLAT * lift, 0.0, 0.0, 1.0
+        1.0, 0.5 * shear, 0.0, 0.0, _SHADOW_HEIGHT, -0.8 * _SHADOW_HEIGHT * lift, 0.0, 0.0, 1.0
     )
     canvas.concat(flat)
     with _on_body(canvas, stance):

@@ -22,12 +22,12 @@ from moc_engine.models.animatic.timeline import Timeline
 Floats = NDArray[np.float64]
 
 _HEADROOM: Final = 1.4  # H from the feet to above the face
-_JUMP: Final = 0.6  # share of a jump's height that a close-up leaves room for
+_JUMP_SHARE: Final = 0.6  # share of a jump's height that a close-up leaves room for
 _HALF_BODY: Final = 0.15  # in stage units, with an arm
-_FOLLOW: Final = 0.5  # seconds over which corrections of the camera are smoothed
-_SHAKE: Final = 0.007  # amplitude in stage units
-_MIDDLE: Final = 0.8  # share of half the frame's width within which characters are kept
-_TILT: Final = 0.19  # in stage units at zoom 0; more would move the faces out of the frame
+_SMOOTHING_SECONDS: Final = 0.5  # seconds over which corrections of the camera are smoothed
+_SHAKE_AMPLITUDE: Final = 0.007  # amplitude in stage units
+_SAFE_WIDTH: Final = 0.8  # share of half the frame's width within which characters are kept
+_LARGEST_TILT: Final = 0.19  # in stage units at zoom 0; more would move the faces out of the frame
 
 
 class Framing:
@@ -45,16 +45,16 @@ class Framing:
         width, height = size
         margin = int(np.ceil(roll * max(width, height) / 2)) + 2 if roll > 1e-4 else 0
         self._frame = View(width=width, height=height, margin=margin, horizon=horizon)
-        self._limit = self._closest(scene)
-        self._rise = self._raised(scene)
-        self._aside = self._kept_in(scene)
+        self._limit = self._largest_zoom(scene)
+        self._rise = self._vertical_correction(scene)
+        self._aside = self._horizontal_correction(scene)
         self.still = all(timeline.still(name) for name in ("x", "y", "zoom", "shake")) and not (
             scene.camera["shake"].any() or np.ptp(self._rise) or np.ptp(self._aside)
         )
 
     def at(self, time: float) -> View:
         camera = Track(self._timeline.at(time)[None, 0], 0)
-        shake = float(camera["shake"][0]) * _SHAKE
+        shake = float(camera["shake"][0]) * _SHAKE_AMPLITUDE
         jolt = np.sin(2 * np.pi * (np.array([5.3, 8.1, 4.7, 7.3]) * time + np.array([0.0, 0.3, 0.6, 0.1])))
         rise = float(np.interp(time, self._times, self._rise))
         aside = float(np.interp(time, self._times, self._aside))
@@ -62,7 +62,7 @@ class Framing:
         return replace(
             self._frame,
             x=(float(camera["x"][0]) + aside) * self._frame.gather + shake * float(jolt[0] + 0.6 * jolt[1]),
-            y=float(np.clip(camera["y"][0], -_TILT * 2.0**-zoom, _TILT * 2.0**-zoom))
+            y=float(np.clip(camera["y"][0], -_LARGEST_TILT * 2.0**-zoom, _LARGEST_TILT * 2.0**-zoom))
             + rise
             + shake * float(jolt[2] + 0.6 * jolt[3]),
             zoom=zoom,
@@ -77,13 +77,14 @@ class Framing:
         count = 1 if self.still else max(2, int(np.ceil(seconds * 4 * LATENT_RATE)) + 1)
         return [self.at(float(t)) for t in np.linspace(0.0, seconds, count)]
 
-    def _closest(self, scene: Scene) -> float:
+    def _largest_zoom(self, scene: Scene) -> float:
         """The largest zoom at which jumps fit the height and, in narrow frames, all actors the width."""
         present = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
         if not present:
             return np.inf
         tall = max(
-            float((_JUMP * actor["lift"] + _HEADROOM * np.exp2(actor["growth"])).max()) for actor in present
+            float((_JUMP_SHARE * actor["lift"] + _HEADROOM * np.exp2(actor["growth"])).max())
+            for actor in present
         )
         pixels = tall * BODY_HEIGHT * STAGE_UNIT * self._frame.unit
         limit = float(np.log2(0.94 * self._frame.height / pixels))
@@ -94,19 +95,19 @@ class Framing:
             )
         return max(-0.5, limit)
 
-    def _kept_in(self, scene: Scene) -> Floats:
+    def _horizontal_correction(self, scene: Scene) -> Floats:
         """The camera's horizontal correction per latent frame that keeps all characters in the picture."""
         there = [actor for actor in scene.characters if actor["presence"].mean() > 0.5]
         if not there:
             return np.zeros(len(scene))
         x, camera = np.stack([actor["x"] for actor in there]), scene.camera["x"]
-        half = _MIDDLE * self._frame.reach * np.exp2(-np.minimum(scene.camera["zoom"], self._limit))
+        half = _SAFE_WIDTH * self._frame.reach * np.exp2(-np.minimum(scene.camera["zoom"], self._limit))
         least, most = x.max(axis=0) - half, x.min(axis=0) + half
         kept = np.where(least <= most, np.clip(camera, least, np.maximum(least, most)), x.mean(axis=0))
         aside = (kept - camera).astype(np.float64)
         return _smoothed(aside) if np.ptp(aside) else aside
 
-    def _raised(self, scene: Scene) -> Floats:
+    def _vertical_correction(self, scene: Scene) -> Floats:
         """The camera's upward correction per latent frame that keeps the faces of jumpers in the picture."""
         needed = np.zeros(len(scene))
         body = BODY_HEIGHT * STAGE_UNIT
@@ -132,8 +133,8 @@ class Framing:
 
 
 def _smoothed(values: Floats) -> Floats:
-    """Values smoothed over time with a Gaussian of `_FOLLOW` seconds, so that the camera does not jump."""
-    offsets = np.arange(len(values)) / (_FOLLOW * LATENT_RATE)
+    """Values smoothed over time with a Gaussian of `_SMOOTHING_SECONDS`, so that the camera does not jump."""
+    offsets = np.arange(len(values)) / (_SMOOTHING_SECONDS * LATENT_RATE)
     weights = np.exp(-0.5 * (offsets[:, None] - offsets[None]) ** 2)
     smooth: Floats = (weights @ values) / weights.sum(axis=1)
     return smooth

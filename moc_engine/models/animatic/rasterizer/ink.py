@@ -76,8 +76,10 @@ def deepened(lab: Lab, factor: float) -> Lab:
     """The shade of a colour: lightness times `factor`, slightly more for light colours."""
     lightness, chroma, hue = lch(lab)
     depth = (1.0 - factor) / 0.3
-    warm = min(1.0, max(0.0, (100.0 - abs(_gap(35.0, hue))) / 30.0))
-    turn = warm * _limited(0.6 * _gap(hue, 25.0)) + (1.0 - warm) * _limited(0.6 * _gap(hue, 270.0))
+    warm = min(1.0, max(0.0, (100.0 - abs(_hue_difference(35.0, hue))) / 30.0))
+    turn = warm * _limited(0.6 * _hue_difference(hue, 25.0)) + (1.0 - warm) * _limited(
+        0.6 * _hue_difference(hue, 270.0)
+    )
     factor += 0.3 * (1.0 - factor) * max(0.0, lightness - 0.7) / 0.3
     shaded = from_lch((lightness * factor, chroma, hue + turn * depth))
     pale = min(1.0, max(0.0, (0.05 - chroma) / 0.03)) * min(1.0, max(0.0, (lightness - 0.6) / 0.2))
@@ -154,7 +156,11 @@ def _lit(lab: Lab) -> Lab:
     lightness, chroma, hue = lch(lab)
     gain = 0.085 + 0.05 * max(0.0, lightness - 0.7)
     return from_lch(
-        (min(0.975, lightness + gain), chroma * 0.82, hue + max(-3.0, min(3.0, 0.1 * _gap(hue, 80.0))))
+        (
+            min(0.975, lightness + gain),
+            chroma * 0.82,
+            hue + max(-3.0, min(3.0, 0.1 * _hue_difference(hue, 80.0))),
+        )
     )
 
 
@@ -166,7 +172,7 @@ def _toned(lab: Lab, *, lightness: float, chroma: float, most: float) -> Lab:
 
 def _cheek(body: Lab, climate: Climate) -> Lab:
     lightness, chroma, hue = lch(body)
-    near_coral = max(0.0, 1.0 - abs(_gap(hue, 17.0)) / 40.0) * min(1.0, chroma / 0.08)
+    near_coral = max(0.0, 1.0 - abs(_hue_difference(hue, 17.0)) / 40.0) * min(1.0, chroma / 0.08)
     coral = from_lch(
         (min(0.81, max(0.68, lightness + 0.13 + 0.03 * near_coral)), 0.135 - 0.025 * near_coral, 17.0)
     )
@@ -182,7 +188,7 @@ def _shoe(accent: Lab) -> Lab:
     )
 
 
-def _gap(start: float, end: float) -> float:
+def _hue_difference(start: float, end: float) -> float:
     """The signed shortest angle from one hue to another, in degrees."""
     return (end - start + 180.0) % 360.0 - 180.0
 

@@ -170,7 +170,7 @@ DUSK_BAND: Final[Lch] = (0.730, 0.125, 34)
 """The coral band in the middle of the sky at dusk."""
 
 _NIGHT_SKY: Final[Mapping[str, Lch]] = {"sky_top": (0.225, 0.085, 278), "sky_low": (0.425, 0.086, 268)}
-_TINTED: Final[Mapping[str, float]] = {
+_TINT_STRENGTHS: Final[Mapping[str, float]] = {
     "accent": 0.74,
     "accent_2": 0.30,
     "sky_top": 0.18,
@@ -198,8 +198,8 @@ _TINTED: Final[Mapping[str, float]] = {
 }
 """The strength of the story's tint per colour role; largest for accents, so that places differ."""
 
-_TINT_USUAL: Final = 0.13
-_SNOWED_ON: Final = frozenset({"ground", "ground_low", "path", "wet", "kerb"})
+_DEFAULT_TINT_STRENGTH: Final = 0.13
+_SNOW_COVERED: Final = frozenset({"ground", "ground_low", "path", "wet", "kerb"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,11 +243,11 @@ class Palette:
         known = self._known.get((role, haze))
         if known is None:
             lab = self._graded(self._colours[role], role)
-            known = self.hazed(self._tinted(lab, _TINTED.get(role, _TINT_USUAL)), haze)
+            known = self.hazed(self._tinted(lab, _TINT_STRENGTHS.get(role, _DEFAULT_TINT_STRENGTH)), haze)
             self._known[role, haze] = known
         return known
 
-    def graded(self, lch: Lch, *, haze: float = 0.0, tint: float = _TINT_USUAL) -> Lab:
+    def graded(self, lch: Lch, *, haze: float = 0.0, tint: float = _DEFAULT_TINT_STRENGTH) -> Lab:
         """Another colour, graded as the set's colours are."""
         return self.hazed(self._tinted(self._graded(lch, ""), tint), haze)
 
@@ -278,7 +278,7 @@ class Palette:
         lab = mix(
             lab, _rainy(lab), climate.rain * (1.0 - 0.72 * climate.night) * (1.0 - 0.35 * climate.sunset)
         )
-        if role in _SNOWED_ON:
+        if role in _SNOW_COVERED:
             lying = from_lch((0.93 - 0.40 * climate.night, 0.018 + 0.045 * climate.night, 265.0))
             lab = mix(lab, lying, 0.55 * climate.snow)
         lab = mix(lab, _snowy(lab), climate.snow * (1.0 - 0.5 * climate.night))
@@ -333,8 +333,8 @@ def argb(lab: Lab, alpha: float = 1.0) -> int:
 def shade(lab: Lab, amount: float = 1.0) -> Lab:
     """The shade of a colour: darker with the same chroma, warm hues shifted to red and cool ones to blue."""
     lightness, chroma, hue = (float(v) for v in lch_from_lab(lab))
-    toward = 25.0 if -30.0 < _turn(70.0, hue) < 80.0 else 270.0
-    turned = hue + float(np.clip(_turn(hue, toward), -13.0, 13.0)) * amount
+    toward = 25.0 if -30.0 < _hue_difference(70.0, hue) < 80.0 else 270.0
+    turned = hue + float(np.clip(_hue_difference(hue, toward), -13.0, 13.0)) * amount
     factor = 0.76 + 0.30 * max(0.0, lightness - 0.7)
     if lightness > 0.9 and chroma < 0.03:
         return mix(lab, from_lch((0.80, 0.045, 285.0)), 0.75 * amount)
@@ -346,7 +346,7 @@ def lighter(lab: Lab, amount: float = 1.0) -> Lab:
     return (min(0.98, lab[0] + 0.075 * amount), lab[1] * (1 - 0.08 * amount), lab[2] * (1 + 0.05 * amount))
 
 
-def _turn(start: float, end: float) -> float:
+def _hue_difference(start: float, end: float) -> float:
     """The signed shortest angle from one hue to another, in degrees."""
     return (end - start + 180.0) % 360.0 - 180.0
 
@@ -357,7 +357,7 @@ def _scaled(lab: Lab, lightness: float, chroma: float) -> Lab:
 
 def _dusk(lab: Lab) -> Lab:
     lightness, chroma, hue = (float(v) for v in lch_from_lab(lab))
-    hue += float(np.clip(_turn(hue, 48.0), -34.0, 34.0)) * min(1.0, chroma / 0.02)
+    hue += float(np.clip(_hue_difference(hue, 48.0), -34.0, 34.0)) * min(1.0, chroma / 0.02)
     turned = from_lch((lightness * 0.90, chroma, hue))
     share = float(np.clip((turned[0] - 0.38) / 0.32, 0.0, 1.0))
     warm = mix(from_lch((0.36, 0.085, 335.0)), from_lch((0.80, 0.115, 52.0)), share)
@@ -366,7 +366,7 @@ def _dusk(lab: Lab) -> Lab:
 
 def _night(lab: Lab) -> Lab:
     lightness, chroma, hue = (float(v) for v in lch_from_lab(lab))
-    sandy = float(np.clip(1.0 - abs(_turn(hue, 78.0)) / 48.0, 0.0, 1.0)) * min(1.0, chroma / 0.04)
+    sandy = float(np.clip(1.0 - abs(_hue_difference(hue, 78.0)) / 48.0, 0.0, 1.0)) * min(1.0, chroma / 0.04)
     pale = float(np.clip((lightness - 0.7) / 0.2, 0.0, 1.0)) * float(np.clip(1.0 - chroma / 0.06, 0.0, 1.0))
     dark = 0.11 + 0.44 * lightness
     own = from_lch((dark, chroma * 0.85, hue))

@@ -24,7 +24,8 @@ from moc_engine.models.animatic.rasterizer.view import Placement, View
 Pixels = NDArray[np.uint8]
 
 _MOST_PIXELS: Final = 7_000_000
-_STEP: Final = 16.0  # bounds are rounded outward to multiples of this, so that similar shots share plates
+# bounds are rounded outward to multiples of this, so that similar shots share plates
+_BOUNDS_STEP: Final = 16.0
 
 
 NATIVE: Final = skia.ImageInfo.MakeN32Premul(1, 1).colorType()
@@ -75,16 +76,16 @@ class Plate:
         return min(height, max(0, first)) if covers else height
 
     def draw(
-        self, canvas: skia.Canvas, frame: Pixels, at: Placement, *, rows: int, settled: bool = False
+        self, canvas: skia.Canvas, frame: Pixels, at: Placement, *, rows: int, static: bool = False
     ) -> None:
         """Draws the plate into the first `rows` of `frame`, whose canvas is `canvas`.
 
-        A `settled` plate does not move during the shot; it is aligned to whole pixels to stay sharp.
+        A `static` plate does not move during the shot; it is aligned to whole pixels to stay sharp.
         """
         ratio = at.scale / self.fineness
         x, y = at.x + at.scale * self.left, at.y + at.scale * self.top
         width = frame.shape[1]
-        if settled and abs(ratio - 1.0) < 1e-6:
+        if static and abs(ratio - 1.0) < 1e-6:
             canvas.save()
             canvas.clipRect(skia.Rect.MakeWH(width, rows))
             canvas.drawImage(self.image, round(x), round(y))
@@ -131,7 +132,7 @@ class PlateKey:
     spans: tuple[tuple[Bounds, float], ...]
 
 
-class PlateShop:
+class PlateCache:
     """A cache of plates: draws them and keeps those of the latest shots, up to `budget` bytes."""
 
     def __init__(self, budget: int = 256 * 2**20) -> None:
@@ -148,7 +149,9 @@ class PlateShop:
     ) -> tuple[Sheet, ...]:
         """The layers, back to front, with plates large enough for all views over `seconds`."""
         wind = palette.climate.wind
-        spans = tuple(_span(layer, views, (layer.drift + layer.gust * wind) * seconds) for layer in layers)
+        spans = tuple(
+            _visible_span(layer, views, (layer.drift + layer.gust * wind) * seconds) for layer in layers
+        )
         key = PlateKey(kind=palette.kind, climate=palette.climate, layout=tuple(layout), spans=spans)
         if key not in self._kept:
             self._kept[key] = tuple(
@@ -164,14 +167,14 @@ class PlateShop:
         return sum(s.plate.pixels.nbytes for sheets in self._kept.values() for s in sheets if s.plate)
 
 
-def _span(layer: Layer, views: Sequence[View], drift: float) -> tuple[Bounds, float]:
+def _visible_span(layer: Layer, views: Sequence[View], drift: float) -> tuple[Bounds, float]:
     """The part of a layer that any view shows while it drifts, and its pixels per stage pixel."""
     seen = [view.visible(layer.depth) for view in views]
     bounds = Bounds(
-        left=math.floor((min(b.left for b in seen) - drift) / _STEP) * _STEP,
-        top=math.floor(min(b.top for b in seen) / _STEP) * _STEP,
-        right=math.ceil(max(b.right for b in seen) / _STEP) * _STEP,
-        bottom=math.ceil(max(b.bottom for b in seen) / _STEP) * _STEP,
+        left=math.floor((min(b.left for b in seen) - drift) / _BOUNDS_STEP) * _BOUNDS_STEP,
+        top=math.floor(min(b.top for b in seen) / _BOUNDS_STEP) * _BOUNDS_STEP,
+        right=math.ceil(max(b.right for b in seen) / _BOUNDS_STEP) * _BOUNDS_STEP,
+        bottom=math.ceil(max(b.bottom for b in seen) / _BOUNDS_STEP) * _BOUNDS_STEP,
     )
     scales = [view.placement(layer.depth).scale for view in views]
     most, least = max(scales), min(scales)

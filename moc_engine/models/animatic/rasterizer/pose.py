@@ -86,10 +86,10 @@ class CharacterPose:
         cls, values: Array, *, before: Array | None = None, lag: float = LAG, time: float = 0.0
     ) -> CharacterPose:
         """Reads a character slot's vector (CHANNELS,); `before` is the same slot `lag` seconds earlier."""
-        named = _named(values, CHARACTER_FIELDS)
+        named = _fields_by_name(values, CHARACTER_FIELDS)
         drift, spin = (0.0, 0.0), 0.0
         if before is not None:
-            past = _named(before, CHARACTER_FIELDS)
+            past = _fields_by_name(before, CHARACTER_FIELDS)
             drift = (
                 (named["x"] - past["x"]) / (BODY_HEIGHT * lag),
                 (named["lift"] - past["lift"]) / lag,
@@ -103,9 +103,9 @@ class CharacterPose:
             named[name] = _amount(named[name])
         for name, (least, most) in _RANGES.items():
             named[name] = min(most, max(least, named[name]))
-        named["presence"] = _decided(named["presence"])
+        named["presence"] = _contrasted(named["presence"])
         named["shape"] = tuple(max(0.0, w) for w in named["shape"])
-        named["accessory"] = tuple(_decided(a) for a in named["accessory"])
+        named["accessory"] = tuple(_contrasted(a) for a in named["accessory"])
         return cls(drift=drift, spin=spin, time=time, **named)
 
     def wears(self, accessory: str) -> float:
@@ -140,8 +140,8 @@ class PropPose:
     @classmethod
     def from_slot(cls, values: Array, *, time: float = 0.0) -> PropPose:
         """Reads a prop slot's vector (CHANNELS,)."""
-        named = _named(values, PROP_FIELDS)
-        named["presence"] = _decided(named["presence"])
+        named = _fields_by_name(values, PROP_FIELDS)
+        named["presence"] = _contrasted(named["presence"])
         named["size"] = min(4.0, max(0.1, named["size"]))
         named["kind"] = tuple(max(0.0, w) for w in named["kind"])
         named["held"] = tuple(_amount(h) for h in named["held"])
@@ -170,7 +170,7 @@ class Grip:
     facing: float
 
 
-def _named(values: Array, fields: Sequence[Field]) -> dict[str, Any]:
+def _fields_by_name(values: Array, fields: Sequence[Field]) -> dict[str, Any]:
     """The fields of a slot's vector by name, with normalised angles and OKLab colours."""
     flat: list[float] = np.asarray(values, dtype=np.float64).tolist()
     named: dict[str, Any] = {}
@@ -213,6 +213,6 @@ def _amount(value: float) -> float:
     return 0.0 if value < 0.02 else min(1.0, value)
 
 
-def _decided(value: float) -> float:
+def _contrasted(value: float) -> float:
     """An amount with increased contrast: values near 1 become 1 and values near 0 become 0."""
     return _amount((value - 0.1) / 0.8)

@@ -18,9 +18,9 @@ STRIPE_DROP: Final = 0.058
 STRIPE: Final = 0.036
 _WAVE: Final = 0.017
 _CRESCENT: Final = skia.Color(188, 172, 204)
-_SHEET: Final = skia.Rect.MakeLTRB(-0.7, -0.1, 0.7, 1.3)  # of the stipple
-_GRAINED: Final = ((-0.8, -0.1), (0.40, -0.1), (-0.29, 1.3), (-0.8, 1.3))  # where a body has any of it
-_DOTS: Final = (320, 416, 544)  # of the stipple across its sheet, for bodies small, medium and large
+_STIPPLE_RECT: Final = skia.Rect.MakeLTRB(-0.7, -0.1, 0.7, 1.3)  # in the body's frame
+_STIPPLED_AREA: Final = ((-0.8, -0.1), (0.40, -0.1), (-0.29, 1.3), (-0.8, 1.3))  # where bodies are stippled
+_DOTS: Final = (320, 416, 544)  # per side of the texture, for small, medium and large bodies
 _TEXELS: Final = (320, 640, 1088)
 
 
@@ -57,7 +57,8 @@ def paint_body(
     build = body.build
     canvas.drawPath(path, _toned(_gradient(ink.light, ink.body, ink.low)))
     canvas.drawPath(
-        body.within(_GRAINED), skia.Paint(Shader=_stipple(fineness, "body"), Color=ink.grain, AntiAlias=True)
+        body.within(_STIPPLED_AREA),
+        skia.Paint(Shader=_stipple(fineness, "body"), Color=ink.grain, AntiAlias=True),
     )
     turn = round(turn * 64) / 64
     dip = body.below(build.dip, _WAVE, turn)
@@ -119,7 +120,12 @@ def _stipple_shader(level: int, part: _Part) -> skia.Shader:
         skia.Pixmap(skia.ImageInfo.MakeA8(columns, rows), mask.tobytes(), columns)
     )
     place = skia.Matrix()
-    place.setScaleTranslate(_SHEET.width() / columns, -_SHEET.height() / rows, _SHEET.left(), _SHEET.bottom())
+    place.setScaleTranslate(
+        _STIPPLE_RECT.width() / columns,
+        -_STIPPLE_RECT.height() / rows,
+        _STIPPLE_RECT.left(),
+        _STIPPLE_RECT.bottom(),
+    )
     sampling = skia.SamplingOptions(skia.FilterMode.kLinear)
     tile = skia.TileMode.kRepeat if part == "even" else skia.TileMode.kClamp
     return image.makeShader(tile, tile, sampling, place)
@@ -127,8 +133,8 @@ def _stipple_shader(level: int, part: _Part) -> skia.Shader:
 
 def _stipple_mask(dots: int, texels: int, part: _Part) -> NDArray[np.uint8]:
     """The coverage (texels, texels), top row first: noise with a threshold that depends on the light."""
-    x = _SHEET.left() + (np.arange(texels) + 0.5) / texels * _SHEET.width()
-    y = _SHEET.bottom() - (np.arange(texels) + 0.5) / texels * _SHEET.height()
+    x = _STIPPLE_RECT.left() + (np.arange(texels) + 0.5) / texels * _STIPPLE_RECT.width()
+    y = _STIPPLE_RECT.bottom() - (np.arange(texels) + 0.5) / texels * _STIPPLE_RECT.height()
     x, y = np.meshgrid(x, y)
     if part == "body":
         across = np.clip((0.03 - 0.85 * x - 0.55 * (y - 0.52)) / 0.62, 0.0, 1.0)

@@ -15,9 +15,9 @@ from moc_engine.models.animatic.rasterizer.blocking import foot_of, height_of, h
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.models.animatic.rasterizer.figure import draw_character, draw_character_shadow
 from moc_engine.models.animatic.rasterizer.framing import Framing
-from moc_engine.models.animatic.rasterizer.overlay import print_on
+from moc_engine.models.animatic.rasterizer.overlay import apply_paper
 from moc_engine.models.animatic.rasterizer.palette import Climate, Lab, Palette, from_lch, mix, shade
-from moc_engine.models.animatic.rasterizer.plates import PlateShop, Sheet, rgb, surface
+from moc_engine.models.animatic.rasterizer.plates import PlateCache, Sheet, rgb, surface
 from moc_engine.models.animatic.rasterizer.pose import LAG, CharacterPose, Pair, PropPose
 from moc_engine.models.animatic.rasterizer.props import draw_prop, draw_prop_shadow
 from moc_engine.models.animatic.rasterizer.sets import DESIGNS
@@ -28,13 +28,13 @@ from moc_engine.models.animatic.timeline import Timeline
 
 Pixels = NDArray[np.uint8]
 
-_LIGHTS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
+_CLIMATE_FIELDS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
 
 
 class Stage:
     """Paints the frames of a shot's scene: `picture(time)` gives the frame at any time."""
 
-    def __init__(self, scene: Scene, size: tuple[int, int], shop: PlateShop) -> None:
+    def __init__(self, scene: Scene, size: tuple[int, int], cache: PlateCache) -> None:
         self._timeline = Timeline(scene)
         self._size = size
         self._kind = SETS[int(self._timeline.mean("kind", 1).argmax())]
@@ -44,14 +44,14 @@ class Stage:
         self._layout = tuple(round(float(v), 3) for v in layout)
         tint = self._timeline.mean("tint", 1)
         self._tint = (round(float(tint[0]), 4), round(float(tint[1]), 4))
-        self._moods = _moods(self._timeline.at(0.0))
+        self._idle_offsets = _idle_offsets(self._timeline.at(0.0))
         margin = self._framing.at(0.0).margin
         self._pixels = np.zeros((size[1] + 2 * margin, size[0] + 2 * margin, 4), dtype=np.uint8)
         self._surface = surface(self._pixels)
         views = self._framing.path(self._timeline.seconds)
         self._climates = self._key_climates()
         self._sheets = [
-            shop.sheets(
+            cache.sheets(
                 design.layers,
                 Palette.of(self._kind, climate),
                 self._layout,
@@ -77,37 +77,39 @@ class Stage:
         self._draw_set(canvas, view, climate, time, front=True)
         draw_mist(canvas, palette, window, time, front=True)
         draw_weather(canvas, palette, window, time)
-        return print_on(rgb(self._turned(time)), climate.night * (0.4 if climate.indoors else 1.0))
+        return apply_paper(
+            rgb(self._rotated_picture(time)), climate.night * (0.4 if climate.indoors else 1.0)
+        )
 
     def _key_climates(self) -> tuple[Climate, ...]:
         """The climate of the shot; the first and the last if the light or weather changes."""
-        if all(self._timeline.still(name) for name in _LIGHTS):
+        if all(self._timeline.still(name) for name in _CLIMATE_FIELDS):
             return (self._climate(self._timeline.at(0.0)),)
         first, last = self._timeline.at(0.0), self._timeline.at(self._timeline.seconds)
         return (self._climate(first), self._climate(last))
 
     def _climate(self, values: Array) -> Climate:
         camera = Track(values[None, 0], 0)
-        amounts = {name: round(float(camera[name][0]), 2) for name in _LIGHTS}
+        amounts = {name: round(float(camera[name][0]), 2) for name in _CLIMATE_FIELDS}
         excess = amounts["sunset"] + amounts["night"]
         if excess > 1.0:
             amounts["sunset"] = round(amounts["sunset"] / excess, 2)
             amounts["night"] = round(amounts["night"] / excess, 2)
         return Climate(tint=self._tint, indoors=self._kind == "room", airless=self._kind == "moon", **amounts)
 
-    def _passed(self, climate: Climate) -> float:
+    def _climate_position(self, climate: Climate) -> float:
         """The position 0–1 of `climate` between the first and the last climate of the shot."""
         if len(self._climates) == 1:
             return 0.0
         first, last = (
-            sum(abs(getattr(climate, n) - getattr(key, n)) for n in _LIGHTS) for key in self._climates
+            sum(abs(getattr(climate, n) - getattr(key, n)) for n in _CLIMATE_FIELDS) for key in self._climates
         )
         return float(first / (first + last)) if first + last else 0.0
 
     def _draw_set(
         self, canvas: skia.Canvas, view: View, climate: Climate, time: float, *, front: bool
     ) -> None:
-        passed = self._passed(climate)
+        passed = self._climate_position(climate)
         palette = Palette.of(self._kind, climate)
         self._draw_sheets(canvas, self._pixels, self._sheets[0], view, palette, time, front=front)
         if passed <= 0.0:
@@ -144,8 +146,8 @@ class Stage:
             rows.insert(0, min(rows[0], hidden))
         for sheet, at, seen in zip(shown, placements, rows, strict=True):
             if sheet.plate is not None:
-                settled = self._framing.still and sheet.layer.drift == 0.0
-                sheet.plate.draw(canvas, pixels, at, rows=seen, settled=settled)
+                static = self._framing.still and sheet.layer.drift == 0.0
+                sheet.plate.draw(canvas, pixels, at, rows=seen, static=static)
             if sheet.layer.animate is not None:
                 canvas.save()
                 canvas.translate(at.x, at.y)
@@ -164,7 +166,7 @@ class Stage:
     ) -> None:
         """Draws the shadows, then characters and props from back to front."""
         actors = [
-            CharacterPose.from_slot(values[slot], before=before[slot], time=time + self._moods[i])
+            CharacterPose.from_slot(values[slot], before=before[slot], time=time + self._idle_offsets[i])
             for i, slot in enumerate(CHARACTER_SLOTS)
         ]
         props = [PropPose.from_slot(values[slot], time=time + 0.6 * i) for i, slot in enumerate(PROP_SLOTS)]
@@ -224,7 +226,7 @@ class Stage:
         at = view.placement(1.0)
         return Window(width=width, height=height, unit=view.unit, ground=at.y + at.scale * (HORIZON + 12.0))
 
-    def _turned(self, time: float) -> Pixels:
+    def _rotated_picture(self, time: float) -> Pixels:
         """The picture rotated by the camera's roll and cropped to the frame's size."""
         width, height = self._size
         margin = (self._pixels.shape[1] - width) // 2
@@ -252,7 +254,7 @@ def _shadow(palette: Palette) -> tuple[Lab, float, float]:
     return mix(shade(ground, 1.4), violet, 0.5), shear, (0.33 + 0.12 * climate.night) * soft
 
 
-def _moods(values: Array) -> list[float]:
+def _idle_offsets(values: Array) -> list[float]:
     """The time offset of each character's idle animation in seconds, derived from the first frame.
 
     With it, characters do not blink at the same time, nor always at the same time of a shot.

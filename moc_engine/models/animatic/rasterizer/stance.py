@@ -20,8 +20,8 @@ STAND: Final = 0.27
 """The height of the body's lowest point above the ground when standing."""
 
 _FOOT_REST: Final = (0.22, -0.15)  # forward position of the near and the far foot
-_STRIKE: Final = radians(15.0)  # tilt of a shoe at heel strike; the next is at push-off
-_PUSH: Final = radians(24.0)
+_HEEL_STRIKE: Final = radians(15.0)  # tilt of a shoe at heel strike; the next is at push-off
+_PUSH_OFF: Final = radians(24.0)
 _WALK_STANCE: Final = 0.58
 _RUN_STANCE: Final = 0.36
 
@@ -128,12 +128,12 @@ def stance_of(pose: CharacterPose) -> Stance:
     tall = 1.0 - squash
     wide = (1.0 + 0.8 * squash) * (0.93 + 0.07 * abs(pose.yaw[0]))
     base = (STAND * tall + bob) * (1.0 - pose.sit) + 0.5 * CONTOUR * pose.sit
-    place = _body_place(body, lean, wide, tall, base, lift)
+    place = _body_transform(body, lean, wide, tall, base, lift)
     middle = place(0.0, 0.5)
     hands = _hands(pose, turn, body)
     feet = _feet(pose, turn)
     planted = 1.0 - _smooth((abs(lean) - 0.35) / 0.7)
-    grounded = place.f - _turned(0.0, base, lean)[1]
+    grounded = place.f - _rotated(0.0, base, lean)[1]
     return Stance(
         scale=scale,
         facing=facing,
@@ -149,7 +149,7 @@ def stance_of(pose: CharacterPose) -> Stance:
             _leg(1.0, body, place, lean, facing, feet, lift, grounded, planted, pose),
         ),
         top=max(place(x, y)[1] for x, y in body.points[::4].tolist()),
-        speed=_loose_speed(pose, turn),
+        speed=_lagged_velocity(pose, turn),
     )
 
 
@@ -163,16 +163,16 @@ def _bounce(pose: CharacterPose, turn: float) -> tuple[float, float, float]:
     return bob, squash, rock
 
 
-def _body_place(body: Body, lean: float, wide: float, tall: float, base: float, lift: float) -> Affine:
+def _body_transform(body: Body, lean: float, wide: float, tall: float, base: float, lift: float) -> Affine:
     """The transform of the body: leans it about the feet, then lifts it out of the ground."""
     co, si = cos(lean), sin(lean)
     a, b, c, d = wide * co, -wide * si, tall * si, tall * co
-    e, f = _turned(0.0, base, lean)
+    e, f = _rotated(0.0, base, lean)
     lowest = float((body.points @ (b, d)).min()) + f + lift
     return Affine(a=a, b=b, c=c, d=d, e=e, f=f + lift + max(0.0, 0.5 * CONTOUR - lowest))
 
 
-def _turned(x: float, y: float, lean: float) -> Pair:
+def _rotated(x: float, y: float, lean: float) -> Pair:
     """A point rotated clockwise by `lean`."""
     return x * cos(lean) + y * sin(lean), y * cos(lean) - x * sin(lean)
 
@@ -202,7 +202,7 @@ def _arm(
     near = 0.5 + 0.5 * side * facing
     x = side * (near * hands[0][0] - (1.0 - near) * hands[1][0])
     y = near * hands[0][1] + (1.0 - near) * hands[1][1]
-    dx, dy = _turned(x, y, lean)
+    dx, dy = _rotated(x, y, lean)
     sx, sy = body.build.shoulder
     return Arm(
         shoulder=place(side * (sx - 0.02), sy),
@@ -247,12 +247,12 @@ def _step(gait: _Gait, phase: float) -> _Foot:
     reach = gait.stride / 2.0
     if u < gait.stance:
         v = u / gait.stance
-        tilt = _STRIKE * (1.0 - _smooth(v / 0.22)) - _PUSH * _smooth((v - 0.7) / 0.3) ** 1.5
+        tilt = _HEEL_STRIKE * (1.0 - _smooth(v / 0.22)) - _PUSH_OFF * _smooth((v - 0.7) / 0.3) ** 1.5
         return _Foot(forward=reach - gait.stride * v, up=0.0, tilt=tilt)
     v = (u - gait.stance) / (1.0 - gait.stance)
     eased = _smooth(v)
     up = gait.lift * sin(pi * v**0.8) ** 1.2
-    tilt = _STRIKE * _smooth((v - 0.45) / 0.55) - _PUSH * (1.0 - _smooth(v / 0.75))
+    tilt = _HEEL_STRIKE * _smooth((v - 0.45) / 0.55) - _PUSH_OFF * (1.0 - _smooth(v / 0.75))
     tilt -= 1.4 * gait.lift * sin(pi * min(1.0, v / 0.7)) ** 2
     return _Foot(forward=-reach + gait.stride * (eased + 0.18 * (v - eased)), up=up, tilt=tilt)
 
@@ -275,7 +275,7 @@ def _leg(
     tilt = facing * (near * feet[0].tilt + (1.0 - near) * feet[1].tilt)
     apart = 0.17 * (1.0 - abs(facing)) * side
     sole = (facing * forward + apart, up + _shoe_rise(tilt))
-    rolled = _turned(sole[0], sole[1], lean)
+    rolled = _rotated(sole[0], sole[1], lean)
     air = grounded - lift  # the lift that keeps a lying body above the ground
     share = planted
     x = share * sole[0] + (1.0 - share) * rolled[0]
@@ -300,7 +300,7 @@ def _shoe_rise(tilt: float) -> float:
     return 0.125 * abs(sin(tilt)) * (1.0 if abs(tilt) < 0.8 else 0.8)
 
 
-def _loose_speed(pose: CharacterPose, turn: float) -> Pair:
+def _lagged_velocity(pose: CharacterPose, turn: float) -> Pair:
     """The velocity for loose parts: the pose's drift and the gait's bounce."""
     late = 2.0 * (turn - 0.63)
     up = 0.55 * pose.walk * sin(late) + 0.9 * pose.run * sin(late)

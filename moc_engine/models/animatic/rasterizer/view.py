@@ -20,7 +20,7 @@ FEET: Final = 620.0
 
 DEPTH_STEP: Final = 20.0
 
-_ANCHOR: Final = 600.0  # row of the zoom's fixed point
+_ZOOM_ORIGIN: Final = 600.0  # row of the zoom's fixed point
 _WIDE: Final = 16 / 9
 
 
@@ -71,7 +71,7 @@ class View:
     def feet(self) -> float:
         """The row of the frame, in pixels, of the zoom's fixed point."""
         tall = 1.0 - 720.0 * self.unit / self.height  # 0 at 16:9 and wider
-        return self.height * (_ANCHOR / 720.0 - 0.13 * max(0.0, tall) / 0.4)
+        return self.height * (_ZOOM_ORIGIN / 720.0 - 0.13 * max(0.0, tall) / 0.4)
 
     def placement(self, depth: float) -> Placement:
         magnification = 2.0**self.zoom
@@ -80,8 +80,8 @@ class View:
         x = self.margin + self.width / 2 - scale * depth * self.x * STAGE_UNIT
         if depth > 1.0:
             return Placement(scale=scale, x=x, y=self.margin + self.height - scale * 720.0)
-        rest = self.feet + self.unit * (self.horizon - _ANCHOR)
-        zoomed = (stage - self.unit) * (self.horizon - _ANCHOR) * min(1.0, 0.35 + 3.0 * depth)
+        rest = self.feet + self.unit * (self.horizon - _ZOOM_ORIGIN)
+        zoomed = (stage - self.unit) * (self.horizon - _ZOOM_ORIGIN) * min(1.0, 0.35 + 3.0 * depth)
         raised = stage * self.y * STAGE_UNIT * (0.45 + 0.55 * depth)
         return Placement(scale=scale, x=x, y=self.margin + rest + zoomed + raised - scale * self.horizon)
 

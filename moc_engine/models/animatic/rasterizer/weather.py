@@ -31,16 +31,16 @@ class Window:
     ground: float
 
 
-def _numbers(count: int, seed: int) -> Floats:
+def _random_numbers(count: int, seed: int) -> Floats:
     """Random numbers (count, 6) within 0–1, always the same for a seed."""
     return np.random.default_rng(seed).random((count, 6))
 
 
-_RAIN = _numbers(_DROPS, 1)
-_SPLASHES = _numbers(34, 2)
-_SNOW = _numbers(_FLAKES, 3)
-_GUSTS = _numbers(6, 4)
-_BLOWN = _numbers(_LEAVES, 5)
+_RAIN = _random_numbers(_DROPS, 1)
+_SPLASHES = _random_numbers(34, 2)
+_SNOW = _random_numbers(_FLAKES, 3)
+_GUSTS = _random_numbers(6, 4)
+_BLOWN_LEAVES = _random_numbers(_LEAVES, 5)
 
 
 def draw_mist(canvas: skia.Canvas, palette: Palette, window: Window, time: float, *, front: bool) -> None:
@@ -49,7 +49,7 @@ def draw_mist(canvas: skia.Canvas, palette: Palette, window: Window, time: float
     if fog < 0.05 or palette.climate.indoors:
         return
     width, height = window.width, round(window.height * 0.46)
-    bank = _bank(width, height, argb(mix(palette.sky_low, (0.97, 0.0, 0.0), 0.35)))
+    bank = _fog_picture(width, height, argb(mix(palette.sky_low, (0.97, 0.0, 0.0), 0.35)))
     shift = round(time * (34.0 if front else 17.0) * window.unit + (0.5 * width if front else 0.0)) % width
     top = round(window.ground - height * (0.62 if not front else 0.30))
     paint = skia.Paint(Alphaf=fog * (0.55 if front else 0.85))
@@ -58,7 +58,7 @@ def draw_mist(canvas: skia.Canvas, palette: Palette, window: Window, time: float
 
 
 @lru_cache(maxsize=4)
-def _bank(width: int, height: int, colour: int) -> skia.Image:
+def _fog_picture(width: int, height: int, colour: int) -> skia.Image:
     """A picture of fog in a colour that repeats horizontally every `width` pixels."""
     rng = np.random.default_rng(9)
     coarse = rng.random((5, 12)).astype(np.float32)
@@ -185,7 +185,7 @@ def _draw_wind(canvas: skia.Canvas, palette: Palette, window: Window, time: floa
             )
     canvas.drawPath(path, _stroke(argb(lighter(palette.sky_low, 2.0), 0.55 * wind), 2.4 * unit))
     leaf = palette("leaf") if not palette.climate.airless else palette("ground")
-    for k, (turn, y, size, rate, sway, spin) in enumerate(_BLOWN):
+    for k, (turn, y, size, rate, sway, spin) in enumerate(_BLOWN_LEAVES):
         along = (turn + time * (0.22 + 0.16 * rate)) % 1.0
         px = (along * 1.16 - 0.08) * window.width
         py = (0.12 + 0.74 * y) * window.height + 26.0 * unit * np.sin(3.1 * time + 6.28 * sway)

@@ -22,7 +22,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     seconds = float(t[-1] + t[0])
     _stage_set(scene.set, script)
     zoom = framing_zoom(script)
-    spots = _spots(len(script.actors), zoom)
+    spots = _positions(len(script.actors), zoom)
     about = rng.uniform(-0.03, 0.03, len(script.actors))
     for i, (actor, spot) in enumerate(zip(script.actors, spots, strict=True)):
         facing = float(actor.direction or (1.0 if spot <= 0.0 else -1.0))
@@ -35,7 +35,7 @@ def stage(script: ShotScript, frames: int, rng: np.random.Generator) -> Scene:
     return scene
 
 
-def _spots(actors: int, zoom: float) -> NDArray[np.float64]:
+def _positions(actors: int, zoom: float) -> NDArray[np.float64]:
     """The x positions of actors from left to right, with all of them in the frame."""
     half = 2.0**-zoom
     if actors < 2:

@@ -14,13 +14,13 @@ from moc_engine.models.animatic.staging.easing import smoothstep
 ZOOMS: Final = {None: 0.45, "wide": 0.0, "medium": 0.85, "closeup": 1.45}
 """The log2 magnification of each framing; None is for shots without a framing."""
 
-_ZOOMING: Final = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}
+_ZOOM_MOVES: Final = {"zoom_in": (-0.25, 0.3), "zoom_out": (0.3, -0.25)}
 """The zoom that a zooming camera adds at the start and at the end of the shot."""
 
-_MARGIN: Final = 0.17
+_HALF_WIDTH: Final = 0.17
 """Half the width of a character of the usual size, in stage units."""
 
-_STAYING: Final = 0.3
+_LARGEST_STAY: Final = 0.3
 """The travel in stage units below which a character counts as staying in place."""
 
 
@@ -33,13 +33,13 @@ def framing_zoom(script: ShotScript) -> float:
 
 def nearest_zoom(script: ShotScript) -> float:
     """The largest log2 magnification during the shot."""
-    return max(framing_zoom(script) + max(_ZOOMING.get(script.camera or "", (0.0,))), 0.0)
+    return max(framing_zoom(script) + max(_ZOOM_MOVES.get(script.camera or "", (0.0,))), 0.0)
 
 
 def stage_camera(scene: Scene, script: ShotScript) -> None:
     """Writes the camera slot of a staged scene: camera move, framing, light and weather."""
     camera, t = scene.camera, frame_times(len(scene))
-    subject, reach = _watched(scene, len(script.actors))
+    subject, reach = _subject_range(scene, len(script.actors))
     zoom = max(min(framing_zoom(script), -float(np.log2(reach))), 0.0)
     seconds = float(t[-1] + t[0])
     move = script.camera or "static"
@@ -51,7 +51,7 @@ def stage_camera(scene: Scene, script: ShotScript) -> None:
     x = subject.mean() + share * (subject - subject.mean())
     if move in ("pan_left", "pan_right"):
         x = x + (1 if move == "pan_right" else -1) * 0.5 * half * (along - 0.5)
-    zooming = _ZOOMING.get(move, (0.0, 0.0))
+    zooming = _ZOOM_MOVES.get(move, (0.0, 0.0))
     tilting = {"tilt_up": (0.0, 0.3), "tilt_down": (0.3, 0.0)}.get(move, (0.0, 0.0))
     camera["x"] = x
     camera["zoom"] = np.maximum(zoom + zooming[0] + (zooming[1] - zooming[0]) * along, 0.0)
@@ -64,23 +64,23 @@ def stage_camera(scene: Scene, script: ShotScript) -> None:
         camera[amount] = 1.0 if script.weather == word else 0.0
 
 
-def _watched(scene: Scene, actors: int) -> tuple[Array, float]:
+def _subject_range(scene: Scene, actors: int) -> tuple[Array, float]:
     """The middle of the actors to film, per frame, and their largest distance from it, in stage units.
 
     These are all actors; if they move too far apart for one frame, only those who stay in place.
     """
     tracks = scene.characters[:actors]
     if not tracks:
-        return np.zeros(len(scene), dtype=np.float32), _MARGIN
-    middle, reach = _middle(tracks)
-    staying = [track for track in tracks if np.ptp(track["x"]) < _STAYING]
-    return (middle, reach) if reach <= 1.0 or not staying else _middle(staying)
+        return np.zeros(len(scene), dtype=np.float32), _HALF_WIDTH
+    middle, reach = _middle_and_reach(tracks)
+    staying = [track for track in tracks if np.ptp(track["x"]) < _LARGEST_STAY]
+    return (middle, reach) if reach <= 1.0 or not staying else _middle_and_reach(staying)
 
 
-def _middle(tracks: Sequence[Track]) -> tuple[Array, float]:
+def _middle_and_reach(tracks: Sequence[Track]) -> tuple[Array, float]:
     x = np.stack([track["x"] for track in tracks])
     size = max(2.0 ** float(track["growth"].max()) for track in tracks)
-    return (x.min(axis=0) + x.max(axis=0)) / 2, float(np.ptp(x, axis=0).max()) / 2 + _MARGIN * size
+    return (x.min(axis=0) + x.max(axis=0)) / 2, float(np.ptp(x, axis=0).max()) / 2 + _HALF_WIDTH * size
 
 
 def _headroom(zoom: float) -> float:

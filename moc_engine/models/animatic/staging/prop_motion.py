@@ -11,12 +11,12 @@ from moc_engine.models.animatic.script import PropUse, ShotScript
 from moc_engine.models.animatic.staging.camera import framing_zoom, nearest_zoom
 from moc_engine.models.animatic.staging.easing import Times, set_angle, smoothstep
 
-_CARRY_NEAR: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
+_HOLDING_HAND: Final = {"umbrella": (0.46, 0.2), "balloon": (0.5, 0.25), "kite": (0.5, 0.3)}
 _FREE_LIFT: Final = {"balloon": 1.9, "kite": 3.0}
 """The lift in H of free balloons and kites in a wide shot; lower in nearer shots, which show less sky."""
-_HANGING: Final = -0.6
+_AIRBORNE_DEPTH: Final = -0.6
 """The depth of props in the air, behind the faces."""
-_FRONT: Final = 0.55
+_HAND_DISTANCE: Final = 0.55
 
 
 def stage_prop(
@@ -40,7 +40,7 @@ def stage_prop(
         side = -1.0 if rng.random() < 0.5 else 1.0
         near = 0.62 * 2.0 ** -framing_zoom(script)
         track["x"] = (side * near + rng.uniform(-0.04, 0.04)) + (0.02 * sway if airborne else 0.0)
-        track["depth"] = _HANGING if airborne else 0.7
+        track["depth"] = _AIRBORNE_DEPTH if airborne else 0.7
         track["lift"] = airborne + (0.08 * sway if airborne else 0.0)
         if airborne:
             set_angle(track, "roll", 0.1 * sway)
@@ -48,8 +48,8 @@ def stage_prop(
     assert prop.actor is not None
     holder = scene.track(CHARACTER_SLOTS[prop.actor])
     facing = np.sign(float(holder["yaw"][0, 0])) or 1.0
-    hand_x = holder["x"] + facing * _FRONT * BODY_HEIGHT
-    track["depth"] = _HANGING if name == "kite" else holder["depth"]
+    hand_x = holder["x"] + facing * _HAND_DISTANCE * BODY_HEIGHT
+    track["depth"] = _AIRBORNE_DEPTH if name == "kite" else holder["depth"]
     if prop.manner == "held":
         track["held"][:, prop.actor] = 1.0
         _carry(holder, name)
@@ -65,7 +65,7 @@ def stage_prop(
 
 def _carry(holder: Track, name: str) -> None:
     """Moves the near hand up or in front of the body to hold a prop, unless the action raises it higher."""
-    forward, up = _CARRY_NEAR.get(name, (0.52, 0.0))
+    forward, up = _HOLDING_HAND.get(name, (0.52, 0.0))
     raised = holder["near_hand"][:, 1] > up
     holder["near_hand"][:, 0] = np.where(raised, holder["near_hand"][:, 0], forward)
     holder["near_hand"][:, 1] = np.maximum(holder["near_hand"][:, 1], up)

@@ -38,28 +38,28 @@ def apart(one: Scene, other: Scene, slot: int = MIRA) -> float:
         ({"body": (0.0, 0.08, 0.0)}, VISIBLE),
     ],
 )
-def test_another_look_is_visible(changed: dict[str, object], least: float) -> None:
+def test_a_changed_look_is_visible(changed: dict[str, object], least: float) -> None:
     assert apart(scene(), scene(**changed)) >= least - 1e-6
     assert least >= VISIBLE
 
 
-def test_place_pose_and_face_are_no_look() -> None:
+def test_position_pose_and_face_do_not_change_the_look() -> None:
     assert apart(scene(), scene(x=0.5, lift=0.3, mouth_open=1.0, yaw=(0, 1), growth=0.5)) == 0.0
 
 
-def test_the_look_is_the_one_the_shot_ends_with() -> None:
+def test_the_look_is_that_of_the_end_of_the_shot() -> None:
     painted = scene()
     painted.track(MIRA)["body"][3:] = (0.0, 0.2, 0.0)
     assert apart(painted, scene(body=(0.0, 0.2, 0.0))) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_who_is_not_there_has_no_look_and_a_set_always_has() -> None:
+def test_absent_characters_have_no_look_and_the_set_always_has_one() -> None:
     found = looks(scene(presence=0.0))
     assert np.isnan(found[MIRA]).all()
     assert not np.isnan(found[SET_SLOT]).any()
 
 
-def test_the_worlds_own_stories_keep_their_looks() -> None:
+def test_generated_stories_keep_their_looks() -> None:
     rng = np.random.default_rng(5)
     for _ in range(4):
         story = sample_story(rng, shots=6, cast=3, tokens=4)

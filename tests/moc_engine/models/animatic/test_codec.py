@@ -38,14 +38,14 @@ def test_encode_then_decode_is_exact(values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (180, 320), (200, 200), (420, 180), (161, 91)])
-def test_frames_have_the_size_asked_for(size: tuple[int, int]) -> None:
+def test_frames_have_the_requested_size(size: tuple[int, int]) -> None:
     picture = AnimaticCodec(size, 24.0).picture(simple_scene(), 0.4)
     assert picture.shape == (size[1], size[0], 3)
     assert picture.dtype == np.uint8
     assert picture.flags.c_contiguous
 
 
-def test_frames_count_seconds_times_rate_and_are_their_own() -> None:
+def test_frame_count_is_seconds_times_rate_and_frames_are_independent() -> None:
     frames = list(AnimaticCodec((160, 90), 12.0).frames(simple_scene(), 0.75))
     assert len(frames) == 9
     assert not np.shares_memory(frames[0], frames[1])
@@ -60,7 +60,7 @@ def test_the_same_scene_gives_the_same_frames() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_a_picture_is_the_frame_of_its_time() -> None:
+def test_a_picture_equals_the_frame_at_its_time() -> None:
     scene, codec = simple_scene("desert"), AnimaticCodec((160, 90), 6.0)
     scene.characters[0]["x"] = np.linspace(-0.4, 0.4, len(scene))
     third = list(codec.frames(scene, 1.0))[2]
@@ -69,7 +69,7 @@ def test_a_picture_is_the_frame_of_its_time() -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(arrays(np.float32, (3, SLOTS, CHANNELS), elements=finite_or_not), st.integers(0, 2**32 - 1))
-def test_garbage_is_painted_without_complaint(values: np.ndarray, seed: int) -> None:
+def test_random_values_can_be_painted(values: np.ndarray, seed: int) -> None:
     wild = np.random.default_rng(seed).normal(0.0, 3.0, values.shape).astype(np.float32)
     for nonsense in (values, wild):
         frames = list(AnimaticCodec((96, 54), 3.0).frames(Scene(nonsense), 0.5))
@@ -82,18 +82,18 @@ def test_a_scene_without_frames_is_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 90), (160, -1), (9000, 90)])
-def test_absurd_sizes_are_refused(size: tuple[int, int]) -> None:
+def test_sizes_out_of_range_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="size"):
         AnimaticCodec(size, 24.0)
 
 
 @pytest.mark.parametrize("fps", [0.0, -3.0, float("nan"), float("inf"), 1e6])
-def test_absurd_rates_are_refused(fps: float) -> None:
+def test_rates_out_of_range_are_refused(fps: float) -> None:
     with pytest.raises(ValueError, match="fps"):
         AnimaticCodec((160, 90), fps)
 
 
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
-def test_absurd_lengths_are_refused(seconds: float) -> None:
+def test_durations_out_of_range_are_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="seconds"):
         next(AnimaticCodec((160, 90), 24.0).frames(simple_scene(), seconds))

@@ -31,7 +31,7 @@ def test_round_trips() -> None:
     assert np.allclose(lab_from_lch(lch_from_lab(lab)), lab, atol=1e-12)
 
 
-def test_out_of_gamut_is_clipped_not_wrapped() -> None:
+def test_colours_out_of_gamut_are_clipped() -> None:
     assert np.all(srgb_from_lab((0.7, 0.5, 0.5)) <= 1.0)
     assert np.all(srgb_from_lab((0.1, -0.5, 0.5)) >= 0.0)
 

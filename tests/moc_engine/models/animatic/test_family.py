@@ -33,21 +33,21 @@ def test_slots_are_named_after_what_they_show() -> None:
     assert family.slot_names(latents_of(a_scene()), ("Mira",))[3] == SLOT_NAMES[3]
 
 
-def test_frames_have_the_size_and_number_asked_for() -> None:
+def test_frames_have_the_requested_size_and_count() -> None:
     family = tiny_backbone().family
     frames = list(family.frames(latents_of(a_scene()), seconds=0.75, fps=8, size=(96, 54)))
     assert [frame.shape for frame in frames] == [(54, 96, 3)] * 6
     assert frames[0].dtype == np.uint8
 
 
-def test_a_glance_is_small_and_of_the_same_shape() -> None:
+def test_a_preview_is_small_with_the_same_aspect_ratio() -> None:
     family = tiny_backbone().family
     latents = latents_of(a_scene())
     assert family.picture(latents, seconds=1.0, size=(1280, 720)).shape == (180, 320, 3)
     assert family.picture(latents, seconds=1.0, size=(64, 48)).shape == (48, 64, 3)
 
 
-def test_a_captions_states_do_not_depend_on_the_other_caption() -> None:
+def test_caption_states_do_not_depend_on_the_other_caption() -> None:
     """Global and own caption are read apart; only how much they are padded to can differ."""
     family = tiny_backbone().family
     one = family.captions("night", "Mira waves", ("Mira",))
@@ -58,7 +58,7 @@ def test_a_captions_states_do_not_depend_on_the_other_caption() -> None:
     assert len(more) == 2 + 4
 
 
-def test_dropped_captions_leave_something_to_attend_to() -> None:
+def test_empty_captions_have_at_least_one_token() -> None:
     assert len(counted(tiny_backbone().family.captions("", "", ()))) == 2
 
 

@@ -76,7 +76,7 @@ def lowest(leg: Leg) -> float:
 
 class TestBody:
     @pytest.mark.parametrize("shape", SHAPES)
-    def test_outline_is_symmetric_counter_clockwise_and_stands_on_zero(self, shape: str) -> None:
+    def test_outline_is_symmetric_counter_clockwise_and_starts_at_height_zero(self, shape: str) -> None:
         points = body_of(one_hot(SHAPES, shape)).points
         x, y = points.T
         area = 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
@@ -92,12 +92,12 @@ class TestBody:
         assert body.half_width(body.build.shoulder[1]) > body.build.shoulder[0] - 0.03
         assert body.build.brow < body.height
 
-    def test_a_mixture_is_sharpened_toward_its_larger_part(self) -> None:
+    def test_shape_weights_are_sharpened_toward_the_largest(self) -> None:
         mostly_round = CharacterPose(shape=(0.8, 0.2, 0.0, 0.0, 0.0, 0.0))
         assert mostly_round.weights[0] > 0.98
         assert isclose(sum(mostly_round.weights), 1.0)
 
-    def test_no_shape_at_all_is_still_a_body(self) -> None:
+    def test_zero_shape_weights_give_a_body(self) -> None:
         assert CharacterPose(shape=(0.0,) * len(SHAPES)).weights[0] == 1.0
 
 
@@ -121,21 +121,19 @@ class TestStance:
         assert isclose(first - second, cycle * step, abs_tol=1e-6)
 
     @given(angles, angles, st.sampled_from(("walk", "run")))
-    def test_no_shoe_goes_through_the_ground(self, phase: float, yaw: float, gait: str) -> None:
+    def test_shoes_stay_above_the_ground(self, phase: float, yaw: float, gait: str) -> None:
         pose = CharacterPose(**{gait: 1.0}, phase=turned(phase), yaw=turned(yaw))  # type: ignore[arg-type]
         for leg in stance_of(pose).legs:
             assert lowest(leg) > -0.03
 
     @given(angles, st.sampled_from(SHAPES), st.floats(-0.2, 0.3), st.floats(0.0, 1.0))
-    def test_a_body_never_sinks_into_the_ground(
-        self, roll: float, shape: str, squash: float, sit: float
-    ) -> None:
+    def test_bodies_stay_above_the_ground(self, roll: float, shape: str, squash: float, sit: float) -> None:
         pose = CharacterPose(shape=one_hot(SHAPES, shape), roll=turned(roll), squash=squash, sit=sit)
         stance = stance_of(pose)
         outline = body_of(pose.weights).points.tolist()
         assert min(stance.place(x, y)[1] for x, y in outline) > 0.0
 
-    def test_lying_flat_rests_on_the_ground(self) -> None:
+    def test_a_lying_body_rests_on_the_ground(self) -> None:
         pose = CharacterPose(roll=turned(radians(90.0)))
         stance = stance_of(pose)
         heights = [stance.place(x, y)[1] for x, y in body_of(pose.weights).points.tolist()]
@@ -159,7 +157,7 @@ class TestStance:
         assert np.allclose(hand_position(pose), (2 * (x + 0.7), 2 * (y + 0.4)))
 
     @given(st.floats(0.01, 1.4))
-    def test_a_turn_moves_the_hands_without_a_jump(self, yaw: float) -> None:
+    def test_turning_moves_the_hands_continuously(self, yaw: float) -> None:
         here, there = (
             stance_of(CharacterPose(yaw=turned(yaw + d), near_hand=(0.6, 0.5))) for d in (0.0, 0.01)
         )
@@ -187,7 +185,7 @@ class TestInk:
         assert 0.65 * lightness < shaded[0] < 0.85 * lightness
         assert abs(turn) < 13.5
 
-    def test_what_is_nearly_white_shades_to_lilac(self) -> None:
+    def test_near_white_shades_to_lilac(self) -> None:
         _, chroma, hue = lch(deepened((0.9, 0.0, 0.02), 0.7))
         assert 270.0 < hue < 320.0
         assert chroma > 0.03
@@ -228,7 +226,7 @@ class TestCharacter:
         assert 0 < changed[0] < changed[1]
         assert changed[1] > 300
 
-    def test_a_turned_back_hides_the_face(self) -> None:
+    def test_the_face_is_hidden_from_behind(self) -> None:
         assert whites(picture(CharacterPose(yaw=RIGHT))) > 100
         assert whites(picture(CharacterPose(yaw=FRONT))) > 100
         assert whites(picture(CharacterPose(yaw=BACK))) < 20
@@ -237,18 +235,18 @@ class TestCharacter:
         shut, open_, wide = (whites(picture(CharacterPose(eye=e, time=0.5))) for e in (0.0, 1.0, 1.28))
         assert shut < open_ < wide
 
-    def test_eyes_blink_by_themselves(self) -> None:
+    def test_eyes_blink_over_time(self) -> None:
         counts = [whites(picture(CharacterPose(time=t))) for t in np.arange(0.0, 3.3, 0.1)]
         assert min(counts) < 0.6 * max(counts)
 
-    def test_night_is_darker_but_the_colour_survives(self) -> None:
+    def test_night_is_darker_and_keeps_the_hue(self) -> None:
         pose = CharacterPose(body=(0.62, 0.17, 0.09))
         day, night = picture(pose).astype(int), picture(pose, climate=Climate(night=1.0)).astype(int)
         body = day[..., 0] - day[..., 2] > 60
         assert night[body].mean() < day[body].mean()
         assert (night[body][:, 0] - night[body][:, 2]).mean() > 30
 
-    def test_growing_up_makes_a_larger_picture(self) -> None:
+    def test_growth_makes_the_character_larger(self) -> None:
         child, grown = (
             (picture(CharacterPose(growth=g), height=60.0) != 128).any(-1).sum() for g in (0.0, 0.5)
         )
@@ -256,14 +254,14 @@ class TestCharacter:
 
     @settings(deadline=None, max_examples=30)
     @given(st.integers(0, 2**32 - 1))
-    def test_whatever_a_model_invents_can_be_drawn(self, seed: int) -> None:
+    def test_random_latents_can_be_drawn(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
         values = rng.normal(0.0, 1.5, (2, CHANNELS)).astype(np.float32)
         pose = CharacterPose.from_slot(values[0], before=values[1], time=float(rng.uniform(0, 60)))
         prop = PropPose.from_slot(values[1])
         assert picture(pose, held=[(prop, (60.0, 60.0))]).shape == (SIZE, SIZE, 3)
 
-    def test_a_scene_slot_is_read_by_name(self) -> None:
+    def test_poses_are_read_from_scene_slots(self) -> None:
         scene = Scene.empty(2)
         track = scene.characters[1]
         track["presence"] = 1.0
@@ -291,7 +289,7 @@ class TestShadow:
         )
         return int((255 - surface.makeImageSnapshot().toarray()[..., :3].astype(int)).sum())
 
-    def test_it_shrinks_and_fades_as_its_caster_rises(self) -> None:
+    def test_shadows_shrink_and_fade_with_the_lift(self) -> None:
         on_ground, low, high = (self.shadow(CharacterPose(lift=lift)) for lift in (0.0, 0.3, 1.0))
         assert on_ground > low > high > 0
 
@@ -315,7 +313,7 @@ class TestProps:
         assert (np.abs(one - other).max(axis=-1) > 40).sum() > 150
 
     @pytest.mark.parametrize("kind", ["ball", "flower", "gift", "balloon", "umbrella"])
-    def test_what_is_held_is_at_the_hand(self, kind: str) -> None:
+    def test_a_held_prop_is_at_the_hand(self, kind: str) -> None:
         pose = CharacterPose(near_hand=(0.6, 0.1))
         hold = grip(pose, height_px=60.0, origin=(60.0, 190.0))
         prop = PropPose(kind=one_hot(PROPS, kind), held=(0.0, 1.0, 0.0))

@@ -22,17 +22,17 @@ def test_folding(caption: str, expected: str) -> None:
     assert normalise(caption, ("Mira", "Otto", "Captain Bo")) == expected
 
 
-def test_a_name_wins_over_a_word() -> None:
+def test_a_name_takes_precedence_over_a_word() -> None:
     assert normalise("Rose jumps", ("Rose",)) == "<cast1> jump"
     assert normalise("Rose jumps") == "flower jump"
 
 
-def test_the_longest_phrase_wins() -> None:
+def test_the_longest_phrase_takes_precedence() -> None:
     assert normalise("Mira turns around", ("Mira",)) == "<cast1> spin"
     assert normalise("Mira turns green", ("Mira",)) == "<cast1> painted green"
 
 
-def test_no_phrase_means_two_things() -> None:
+def test_every_phrase_has_one_meaning() -> None:
     meanings: dict[str, str] = {}
     for kind, entries in KINDS.items():
         for canonical, phrases in entries.items():
@@ -48,7 +48,7 @@ def test_every_phrase_is_read_as_its_canonical_word() -> None:
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_read_in_order_without_overlap(caption: str) -> None:
+def test_words_of_any_text_are_in_order_without_overlap(caption: str) -> None:
     last = 0
     for word in read(caption, ("Mira",)):
         assert last <= word.start < word.end <= len(caption)
@@ -57,7 +57,7 @@ def test_any_text_is_read_in_order_without_overlap(caption: str) -> None:
         last = word.end
 
 
-def test_canonical_words_are_distinct_and_hold_the_cast() -> None:
+def test_canonical_words_are_distinct_and_include_cast_tokens() -> None:
     words = canonical_words()
     assert len(set(words)) == len(words)
     assert words[: len(CAST_TOKENS)] == CAST_TOKENS

@@ -36,19 +36,19 @@ def test_a_saved_model_reads_back_with_the_same_weights(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.bin"))
 
 
-def test_the_saved_tokenizer_reads_the_same_numbers(tmp_path: Path) -> None:
+def test_the_saved_tokenizer_gives_the_same_token_ids(tmp_path: Path) -> None:
     model = build(TINY)
     save(model, tmp_path / "model")
     text = shot_text("Mira waves on the beach, close-up", ("Mira",))
     assert load(tmp_path / "model").tokenizer(text).input_ids == model.tokenizer(text).input_ids
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=tmp_path.name):
         load(tmp_path)
 
 
-def test_a_model_that_lacks_a_part_is_of_another_version(tmp_path: Path) -> None:
+def test_a_model_without_a_part_is_reported_as_another_version(tmp_path: Path) -> None:
     save(build(TINY), tmp_path)
     index = tmp_path / "model_index.json"
     parts = json.loads(index.read_text())
@@ -60,9 +60,7 @@ def test_a_model_that_lacks_a_part_is_of_another_version(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("spoilt", ["missing", "unknown", "misshapen"])
 @pytest.mark.parametrize("part", ["transformer", "smoother", "text_encoder"])
-def test_a_part_with_other_weights_than_its_config_says_is_refused(
-    tmp_path: Path, part: str, spoilt: str
-) -> None:
+def test_weights_that_do_not_match_the_config_are_refused(tmp_path: Path, part: str, spoilt: str) -> None:
     save(build(TINY), tmp_path)
     (file,) = (tmp_path / part).glob("*.safetensors")
     weights = load_file(file)
@@ -79,7 +77,7 @@ def test_a_part_with_other_weights_than_its_config_says_is_refused(
         load(tmp_path)
 
 
-def test_a_text_encoder_that_takes_other_words_for_names_is_refused(tmp_path: Path) -> None:
+def test_a_text_encoder_with_other_name_tokens_is_refused(tmp_path: Path) -> None:
     model = build(TINY)
     model.text_encoder.config.names = model.text_encoder.config.names[1:]
     save(model, tmp_path)
@@ -87,7 +85,7 @@ def test_a_text_encoder_that_takes_other_words_for_names_is_refused(tmp_path: Pa
         load(tmp_path)
 
 
-def test_a_pipeline_of_another_family_is_named(tmp_path: Path) -> None:
+def test_an_error_names_the_pipeline_of_another_family(tmp_path: Path) -> None:
     save(build(TINY), tmp_path)
     index = tmp_path / "model_index.json"
     index.write_text(index.read_text().replace("AnimaticPipeline", "WanPipeline"))
@@ -95,7 +93,7 @@ def test_a_pipeline_of_another_family_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_the_module_a_folder_names_for_a_part_decides_nothing(tmp_path: Path) -> None:
+def test_module_names_in_the_model_index_are_ignored(tmp_path: Path) -> None:
     """Folders saved before a module was renamed still load."""
     save(build(TINY), tmp_path)
     index = tmp_path / "model_index.json"
@@ -106,7 +104,7 @@ def test_the_module_a_folder_names_for_a_part_decides_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("file", ["model_index.json", "transformer/config.json", "text_encoder/config.json"])
 @pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_description_is_told(tmp_path: Path, file: str, content: str) -> None:
+def test_damaged_json_files_are_reported(tmp_path: Path, file: str, content: str) -> None:
     save(build(TINY), tmp_path)
     (tmp_path / file).write_text(content)
     with pytest.raises(ModelNotFound):
@@ -119,7 +117,7 @@ def test_the_default_model_is_at_most_30_megabytes() -> None:
     assert sum(p.numel() * p.element_size() for part in parts for p in part.parameters()) <= 30e6
 
 
-def test_every_word_has_a_number_of_its_own() -> None:
+def test_every_word_has_its_own_token_id() -> None:
     tokenizer = build_tokenizer(longest=16)
     numbers = [tokenizer(word).input_ids for word in WORDS]
     assert all(len(n) == 1 and n[0] != tokenizer.unk_token_id for n in numbers)
@@ -127,14 +125,14 @@ def test_every_word_has_a_number_of_its_own() -> None:
     assert tokenizer.pad_token_id == 0
 
 
-def test_global_and_own_captions_begin_differently_and_are_never_empty() -> None:
+def test_global_and_shot_captions_start_with_different_tokens() -> None:
     assert story_text("night", ()) == "<story> night"
     assert shot_text("Zed waves", ("Zed",)) == "<shot> <cast1> wave"
     assert story_text("", ()) == "<story>"
     assert shot_text("", ()) == "<shot>"
 
 
-def test_a_caption_reads_the_same_beside_a_longer_one() -> None:
+def test_padding_does_not_change_caption_states() -> None:
     model = build(TINY)
     texts = ["<shot> <cast1> wave", "<shot> <cast2> and <cast3> walk right beach night"]
     with torch.no_grad():
@@ -144,7 +142,7 @@ def test_a_caption_reads_the_same_beside_a_longer_one() -> None:
     torch.testing.assert_close(both[0, : alone.shape[1]], alone[0])
 
 
-def test_velocity_leads_from_a_noisy_latent_to_the_prediction() -> None:
+def test_velocity_points_from_the_prediction_to_the_noise() -> None:
     clean, noise = torch.randn(4, 3), torch.randn(4, 3)
     level = torch.tensor(0.7)
     noisy = torch.lerp(clean, noise, level)

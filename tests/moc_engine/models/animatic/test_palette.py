@@ -27,7 +27,7 @@ def test_every_set_has_its_colours() -> None:
     "climate",
     [Climate(night=1.0), Climate(sunset=1.0), Climate(rain=1.0, tint=(-0.1, 0.0)), Climate(fog=1.0)],
 )
-def test_characters_keep_their_identity(hue: int, climate: Climate) -> None:
+def test_grading_changes_character_colours_little(hue: int, climate: Climate) -> None:
     colour = from_lch((0.65, 0.16, float(hue)))
     graded = grade_character(colour, climate)
     assert np.hypot(graded[1] - colour[1], graded[2] - colour[2]) < 0.05

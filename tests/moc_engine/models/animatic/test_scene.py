@@ -42,7 +42,7 @@ def test_a_track_is_a_view() -> None:
     assert np.count_nonzero(scene.values) == 3
 
 
-def test_a_wrong_shape_is_named() -> None:
+def test_an_error_names_the_wrong_shape() -> None:
     with pytest.raises(ValueError, match="values"):
         Scene(np.zeros((3, SLOTS, CHANNELS + 1), dtype=np.float32))
 

@@ -17,13 +17,13 @@ def trained() -> Smoother:
 
 
 @pytest.mark.parametrize("frames", [1, 3, 24])
-def test_untrained_it_changes_nothing(frames: int) -> None:
+def test_an_untrained_smoother_is_the_identity(frames: int) -> None:
     latents = some(frames)
     assert torch.equal(Smoother(width=8)(latents), latents)
 
 
 @torch.no_grad()
-def test_a_frame_is_mended_by_those_within_a_second_of_it() -> None:
+def test_a_frame_depends_on_frames_within_a_second() -> None:
     smoother, latents = trained(), some(24)
     other = latents.clone()
     other[:, :, 12] += 1.0
@@ -32,7 +32,7 @@ def test_a_frame_is_mended_by_those_within_a_second_of_it() -> None:
 
 
 @torch.no_grad()
-def test_slots_do_not_mix_and_are_told_apart() -> None:
+def test_slots_are_independent_and_distinguished() -> None:
     smoother, latents = trained(), some(6)
     latents[..., 3, :] = latents[..., 2, :]
     smooth = smoother(latents)
@@ -43,7 +43,7 @@ def test_slots_do_not_mix_and_are_told_apart() -> None:
 
 
 @torch.no_grad()
-def test_what_it_leaves_alone_is_not_rounded() -> None:
+def test_unchanged_latents_are_not_rounded() -> None:
     latents = some(6)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(Smoother()(latents), latents)

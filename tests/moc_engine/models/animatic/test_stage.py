@@ -11,7 +11,7 @@ import pytest
 
 from moc_engine.models.animatic.rasterizer.framing import Framing
 from moc_engine.models.animatic.rasterizer.palette import Climate, Palette
-from moc_engine.models.animatic.rasterizer.plates import PlateShop
+from moc_engine.models.animatic.rasterizer.plates import PlateCache
 from moc_engine.models.animatic.rasterizer.sets import DESIGNS
 from moc_engine.models.animatic.rasterizer.stage import Stage
 from moc_engine.models.animatic.rasterizer.view import FEET, STAGE_UNIT, View
@@ -38,7 +38,7 @@ def empty_set(
 
 
 def painted(scene: Scene, time: float = 0.25) -> np.ndarray:
-    return Stage(scene, SIZE, PlateShop()).picture(time).astype(float)
+    return Stage(scene, SIZE, PlateCache()).picture(time).astype(float)
 
 
 def test_every_set_has_a_design() -> None:
@@ -46,7 +46,7 @@ def test_every_set_has_a_design() -> None:
 
 
 @pytest.mark.parametrize("kind", SETS)
-def test_layout_and_tint_are_seen(kind: str) -> None:
+def test_layout_and_tint_change_the_picture(kind: str) -> None:
     usual = painted(empty_set(kind))
     assert np.abs(painted(empty_set(kind, layout=-0.5)) - usual).mean() > 3.0
     rosy, mossy = painted(empty_set(kind, tint=(0.08, 0.0))), painted(empty_set(kind, tint=(-0.08, 0.0)))
@@ -54,7 +54,7 @@ def test_layout_and_tint_are_seen(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SETS)
-def test_a_slightly_misremembered_layout_is_the_same_place(kind: str) -> None:
+def test_a_small_layout_error_changes_the_picture_little(kind: str) -> None:
     usual, near = painted(empty_set(kind)), painted(empty_set(kind, layout=0.53))
     far = painted(empty_set(kind, layout=-0.5))
     assert np.abs(near - usual).mean() < 0.6 * np.abs(far - usual).mean()
@@ -76,32 +76,32 @@ def test_lamps_glow_at_night() -> None:
 @pytest.mark.parametrize("weather", ["rain", "snow", "fog", "wind"])
 def test_weather_moves_with_time(weather: str) -> None:
     scene = empty_set("desert", {weather: 1.0})
-    stage = Stage(scene, SIZE, PlateShop())
+    stage = Stage(scene, SIZE, PlateCache())
     assert np.abs(stage.picture(0.1).astype(float) - stage.picture(0.3)).mean() > 0.05
 
 
-def test_a_light_that_changes_is_crossfaded() -> None:
+def test_changing_light_is_crossfaded() -> None:
     scene = Scene.empty(12)
     scene.set["kind"][:, SETS.index("meadow")] = 1.0
     scene.camera["night"] = np.linspace(0.0, 1.0, 12)
-    stage = Stage(scene, SIZE, PlateShop())
+    stage = Stage(scene, SIZE, PlateCache())
     levels = [float(stage.picture(t).mean()) for t in np.linspace(0.1, 1.9, 13)]
     assert all(b < a + 0.5 for a, b in pairwise(levels))
     assert levels[-1] < 0.6 * levels[0]
 
 
 def test_plates_are_shared_by_shots_of_one_set() -> None:
-    shop = PlateShop()
+    cache = PlateCache()
     design, palette = DESIGNS["beach"], Palette.of("beach", Climate())
     view = View(width=192, height=108, horizon=design.horizon)
-    first = shop.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0)
-    assert shop.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0) is first
-    assert shop.sheets(design.layers, palette, (0.4,) * 6, [view], 1.0) is not first
+    first = cache.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0)
+    assert cache.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0) is first
+    assert cache.sheets(design.layers, palette, (0.4,) * 6, [view], 1.0) is not first
 
 
 @pytest.mark.parametrize("depth", [0.06, 0.4, 1.0])
 @pytest.mark.parametrize("zoom", [0.0, 0.8, 1.45])
-def test_layers_stay_joined_at_the_horizon(depth: float, zoom: float) -> None:
+def test_layers_stay_aligned_at_the_horizon(depth: float, zoom: float) -> None:
     view = View(width=1280, height=720, zoom=zoom, horizon=500.0)
     stage, layer = view.placement(1.0), view.placement(depth)
     if depth >= 0.22:

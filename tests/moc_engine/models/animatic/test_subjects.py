@@ -12,7 +12,7 @@ def _subjects(caption: str) -> list[int]:
     return subjects(torch.tensor([words]), names)[0].tolist()
 
 
-def test_a_word_is_about_whom_the_last_name_names_in_the_order_of_first_mention() -> None:
+def test_the_subject_of_a_word_is_the_last_name_numbered_by_first_mention() -> None:
     # <shot> beach , Otto wave and Mira sit . Otto is blue . Mira is red
     assert _subjects("On the beach, Otto waves and Mira sits. Otto is blue. Mira is red") == [
         *(NOBODY, NOBODY, NOBODY),
@@ -23,9 +23,9 @@ def test_a_word_is_about_whom_the_last_name_names_in_the_order_of_first_mention(
     ]
 
 
-def test_a_shot_tells_three_apart() -> None:
+def test_characters_beyond_three_share_one_subject() -> None:
     assert _subjects("Mira, Otto, Bo, Luna, Pip")[1::2] == [1, 2, 3, ANOTHER, ANOTHER]
 
 
-def test_without_names_words_are_about_nobody() -> None:
+def test_words_without_names_have_no_subject() -> None:
     assert set(_subjects("the beach at night")) == {NOBODY}

@@ -14,7 +14,7 @@ def actor_at(timeline: Timeline, time: float) -> Track:
     return Track(timeline.at(time)[None, CHARACTER_SLOTS[0]], CHARACTER_SLOTS[0])
 
 
-def test_latent_frames_are_met_exactly() -> None:
+def test_values_at_latent_frames_are_exact() -> None:
     scene = Scene.empty(6)
     actor = scene.characters[0]
     actor["x"] = [0.0, 0.3, 0.1, -0.5, 0.2, 0.9]
@@ -23,7 +23,7 @@ def test_latent_frames_are_met_exactly() -> None:
     np.testing.assert_allclose(met, actor["x"], atol=1e-6)
 
 
-def test_uniform_motion_stays_uniform_to_both_ends() -> None:
+def test_uniform_motion_is_uniform_up_to_both_ends() -> None:
     scene = Scene.empty(6)
     scene.characters[0]["x"] = frame_times(6)
     timeline = Timeline(scene)
@@ -31,7 +31,7 @@ def test_uniform_motion_stays_uniform_to_both_ends() -> None:
     np.testing.assert_allclose([float(actor_at(timeline, t)["x"][0]) for t in times], times, atol=1e-6)
 
 
-def test_gaits_turn_the_short_way_through_many_turns() -> None:
+def test_angles_are_interpolated_in_the_shorter_direction() -> None:
     scene = Scene.empty(12)
     turn = np.deg2rad(110.0) * np.arange(12)
     scene.characters[0]["phase"] = np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -44,7 +44,7 @@ def test_gaits_turn_the_short_way_through_many_turns() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=8))
-def test_amounts_never_overshoot_their_neighbours(amounts: list[float]) -> None:
+def test_amounts_do_not_overshoot_their_neighbours(amounts: list[float]) -> None:
     scene = Scene.empty(len(amounts))
     scene.characters[0]["mouth_open"] = amounts
     timeline = Timeline(scene)
@@ -54,7 +54,7 @@ def test_amounts_never_overshoot_their_neighbours(amounts: list[float]) -> None:
         assert low - 1e-6 <= float(actor_at(timeline, float(time))["mouth_open"][0]) <= high + 1e-6
 
 
-def test_noise_neither_flickers_shapes_nor_shakes_what_stands() -> None:
+def test_noise_does_not_change_shapes_or_move_standing_characters() -> None:
     rng = np.random.default_rng(1)
     scene = Scene.empty(18)
     actor = scene.characters[0]

@@ -14,14 +14,14 @@ def stories(count: int, **options: int) -> list[Story]:
     return [sample_story(np.random.default_rng(seed), **settings) for seed in range(count)]
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
+def test_the_same_seed_gives_the_same_story() -> None:
     (first,), (again,) = stories(1), stories(1)
     for a, b in zip(first.shots, again.shots, strict=True):
         assert a.caption == b.caption
         assert np.array_equal(a.scene.values, b.scene.values)
 
 
-def test_captions_hold_known_words_only_and_name_everyone_in_slot_order() -> None:
+def test_captions_have_only_known_words_and_names_in_slot_order() -> None:
     for story in stories(60):
         for shot in story.shots:
             assert all(w.meaning is not None for w in read(shot.caption, story.cast)), shot.caption
@@ -56,7 +56,7 @@ def test_a_look_stays_until_an_event_or_a_description_changes_it() -> None:
     assert described > 5
 
 
-def test_what_a_new_description_leaves_unsaid_stays() -> None:
+def test_parts_not_described_again_stay() -> None:
     kept = 0
     for story in stories(300):
         last: dict[int, Look] = {}
@@ -78,7 +78,7 @@ def test_what_a_new_description_leaves_unsaid_stays() -> None:
     assert kept > 50
 
 
-def test_a_camera_that_follows_has_mostly_somebody_to_follow() -> None:
+def test_following_cameras_mostly_have_a_moving_character() -> None:
     followed = [
         any(a.action in MOVING for a in shot.script.actors)
         for story in stories(200)
@@ -89,7 +89,7 @@ def test_a_camera_that_follows_has_mostly_somebody_to_follow() -> None:
     assert np.mean(followed) > 0.6
 
 
-def test_some_are_named_beside_others_and_some_nowhere_else() -> None:
+def test_some_characters_are_named_only_next_to_others() -> None:
     again = alone = 0
     for story in stories(240):
         for shot in story.shots:
@@ -102,7 +102,7 @@ def test_some_are_named_beside_others_and_some_nowhere_else() -> None:
     assert alone > 20
 
 
-def test_a_set_keeps_its_tint_and_layout_within_a_story_only() -> None:
+def test_tint_and_layout_of_a_set_are_constant_within_a_story() -> None:
     first, second = stories(2, shots=24)
     for story in (first, second):
         seen: dict[int, tuple[float, ...]] = {}
@@ -114,7 +114,7 @@ def test_a_set_keeps_its_tint_and_layout_within_a_story_only() -> None:
         assert shared.get(shot.script.place.kind) != shot.script.place.layout
 
 
-def test_recalls_name_only_what_the_caption_does_not_say() -> None:
+def test_recalls_have_only_parts_that_the_caption_does_not_describe() -> None:
     checked = 0
     for story in stories(80):
         seen: dict[int, int] = {}
@@ -141,13 +141,13 @@ def test_captions_have_no_empty_parts() -> None:
             assert ", ," not in shot.caption, shot.caption
 
 
-def test_characters_come_back_after_long_absences() -> None:
+def test_characters_return_after_long_absences() -> None:
     absences = [r.absence for s in stories(10, shots=32, cast=6) for shot in s.shots for r in shot.recalls]
     assert max(absences) >= 15
     assert np.mean([a >= 10 for a in absences]) > 0.02
 
 
-def test_walkers_cover_the_ground_their_gait_says() -> None:
+def test_walking_speed_matches_the_gait_cycle() -> None:
     for story in stories(80):
         for shot in story.shots:
             for actor, track in zip(shot.script.actors, shot.scene.characters, strict=False):
@@ -171,6 +171,6 @@ def test_every_set_and_many_actions_occur() -> None:
     }
 
 
-def test_a_cast_beyond_the_tokens_is_refused() -> None:
+def test_a_cast_larger_than_the_cast_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match="cast"):
         sample_story(np.random.default_rng(0), shots=2, cast=9, tokens=2)

@@ -30,7 +30,7 @@ def _sky(brush: Brush) -> None:
     paint_disc(brush, 360.0 * brush.layout[5] - 120.0 * brush.layout[1], 148.0)
 
 
-def _sky_life(brush: Brush, time: float) -> None:
+def _animate_sky(brush: Brush, time: float) -> None:
     twinkle(brush, time)
     birds(brush, time, -130.0 + 200.0 * brush.layout[3], 250.0)
 
@@ -67,7 +67,7 @@ def _island(brush: Brush, x: float, half: float, height: float, colour: Lab) -> 
     brush.paper(ridge(x - half, x + half, SEA_TOP + 2.0, top, 8.0), colour, 0.25)
 
 
-def _sea_life(brush: Brush, time: float) -> None:
+def _animate_sea(brush: Brush, time: float) -> None:
     palette, layout = brush.palette, brush.layout
     glint = mix(palette("foam"), palette("sea_low"), 0.25)
     paint = skia.Paint(
@@ -118,7 +118,7 @@ def _sand(brush: Brush) -> None:
             brush.paper(shell, palette("pale"), 0.4)
 
 
-def _sand_life(brush: Brush, time: float) -> None:
+def _animate_sand(brush: Brush, time: float) -> None:
     foam, wet = brush.palette("foam"), brush.palette("sea_low")
     lap = 3.5 * float(np.sin(1.1 * time))
     left, right = brush.bounds.left, brush.bounds.right
@@ -134,7 +134,7 @@ def _sand_life(brush: Brush, time: float) -> None:
     brush.canvas.restore()
 
 
-def _things(brush: Brush) -> None:
+def _paint_objects(brush: Brush) -> None:
     _parasol(brush)
     _palms(brush)
 
@@ -193,11 +193,11 @@ def _palms(brush: Brush) -> None:
 DESIGN = SetDesign(
     horizon=SHORE,
     layers=(
-        Layer(depth=0.06, paint=_sky, animate=_sky_life),
+        Layer(depth=0.06, paint=_sky, animate=_animate_sky),
         CLOUDS,
-        Layer(depth=0.3, paint=_sea, animate=_sea_life),
-        Layer(depth=1.0, paint=_sand, animate=_sand_life),
-        Layer(depth=0.78, paint=_things),
+        Layer(depth=0.3, paint=_sea, animate=_animate_sea),
+        Layer(depth=1.0, paint=_sand, animate=_animate_sand),
+        Layer(depth=0.78, paint=_paint_objects),
         Layer(depth=1.5, animate=corner_leaves),
     ),
 )

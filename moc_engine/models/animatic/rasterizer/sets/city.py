@@ -31,7 +31,7 @@ def _sky(brush: Brush) -> None:
     paint_disc(brush, -320.0 * brush.layout[5] - 30.0, 118.0)
 
 
-def _sky_life(brush: Brush, time: float) -> None:
+def _animate_sky(brush: Brush, time: float) -> None:
     twinkle(brush, time, lowest=200.0)
     birds(brush, time, 160.0 + 200.0 * brush.layout[3], 150.0)
 
@@ -248,7 +248,7 @@ def _street(brush: Brush) -> None:
             )
 
 
-def _things(brush: Brush) -> None:
+def _paint_objects(brush: Brush) -> None:
     _tree(brush)
     for x in _lamps(brush):
         _lamp(brush, x)
@@ -302,12 +302,12 @@ def _lamp(brush: Brush, x: float) -> None:
 DESIGN = SetDesign(
     horizon=PAVEMENT,
     layers=(
-        Layer(depth=0.06, paint=_sky, animate=_sky_life),
+        Layer(depth=0.06, paint=_sky, animate=_animate_sky),
         CLOUDS,
         Layer(depth=0.22, paint=_row(0)),
         Layer(depth=0.42, paint=_row(1)),
         Layer(depth=0.72, paint=_shops),
         Layer(depth=1.0, paint=_street),
-        Layer(depth=0.85, paint=_things),
+        Layer(depth=0.85, paint=_paint_objects),
     ),
 )

@@ -31,7 +31,7 @@ def _sky(brush: Brush) -> None:
     paint_disc(brush, 300.0 * brush.layout[5] - 40.0, 158.0)
 
 
-def _sky_life(brush: Brush, time: float) -> None:
+def _animate_sky(brush: Brush, time: float) -> None:
     twinkle(brush, time)
     birds(brush, time, -300.0 + 260.0 * brush.layout[2], 190.0)
 
@@ -184,7 +184,7 @@ def _front(brush: Brush) -> None:
 DESIGN = SetDesign(
     horizon=EDGE,
     layers=(
-        Layer(depth=0.06, paint=_sky, animate=_sky_life),
+        Layer(depth=0.06, paint=_sky, animate=_animate_sky),
         CLOUDS,
         Layer(depth=0.24, paint=_far),
         Layer(depth=0.42, paint=_mid),

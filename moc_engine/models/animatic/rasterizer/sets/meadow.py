@@ -42,7 +42,7 @@ def _sky(brush: Brush) -> None:
     paint_disc(brush, -330.0 * brush.layout[5] + 60.0, 138.0)
 
 
-def _sky_life(brush: Brush, time: float) -> None:
+def _animate_sky(brush: Brush, time: float) -> None:
     twinkle(brush, time)
     birds(brush, time, 150.0 - 260.0 * brush.layout[3], 210.0)
 
@@ -97,7 +97,7 @@ def _mill_x(brush: Brush) -> float:
     return -410.0 * flank(brush.layout[0])[0] + 80.0 * brush.layout[2]
 
 
-def _homes(brush: Brush) -> None:
+def _buildings(brush: Brush) -> None:
     palette, layout = brush.palette, brush.layout
     wall, roof = palette("wall"), palette("accent")
     with brush.placed(_house_x(brush), HORIZON - 6.0, flank(layout[0])[1] * (0.96 + 0.18 * layout[1])):
@@ -129,7 +129,7 @@ def _homes(brush: Brush) -> None:
         brush.fill(ellipse(0, -92, 8, 9), palette.lit(palette("sky_top")))
 
 
-def _mill_life(brush: Brush, time: float) -> None:
+def _animate_mill(brush: Brush, time: float) -> None:
     palette = brush.palette
     turn = time * (14.0 + 60.0 * brush.climate.wind) + 20.0
     with brush.placed(
@@ -223,11 +223,11 @@ def _fence(brush: Brush) -> None:
 DESIGN = SetDesign(
     horizon=HORIZON,
     layers=(
-        Layer(depth=0.06, paint=_sky, animate=_sky_life),
+        Layer(depth=0.06, paint=_sky, animate=_animate_sky),
         CLOUDS,
         Layer(depth=0.22, paint=_far_hills),
         Layer(depth=0.4, paint=_mid),
-        Layer(depth=0.65, paint=_homes, animate=_mill_life),
+        Layer(depth=0.65, paint=_buildings, animate=_animate_mill),
         Layer(depth=0.76, paint=_trees),
         Layer(depth=1.0, paint=_ground, animate=motes),
         Layer(depth=1.5, animate=corner_leaves),

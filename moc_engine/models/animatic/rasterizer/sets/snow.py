@@ -219,7 +219,7 @@ def _smoke(brush: Brush, time: float) -> None:
         )
 
 
-def _things(brush: Brush) -> None:
+def _paint_objects(brush: Brush) -> None:
     layout = brush.layout
     _cabin(brush)
     side, near = flank(layout[0])
@@ -261,7 +261,7 @@ DESIGN = SetDesign(
         CLOUDS,
         Layer(depth=0.22, paint=_far),
         Layer(depth=0.5, paint=_mid),
-        Layer(depth=0.74, paint=_things, animate=_smoke),
+        Layer(depth=0.74, paint=_paint_objects, animate=_smoke),
         Layer(depth=1.0, paint=_ground),
     ),
 )

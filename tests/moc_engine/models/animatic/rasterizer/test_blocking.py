@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from moc_engine.models.animatic.rasterizer.blocking import boxes
-from moc_engine.models.animatic.rasterizer.plates import PlateShop
+from moc_engine.models.animatic.rasterizer.plates import PlateCache
 from moc_engine.models.animatic.rasterizer.stage import Stage
 from moc_engine.models.animatic.scene import (
     ACCESSORIES,
@@ -32,7 +32,7 @@ WITHIN = 0.9
 """The share of what is drawn that its box must hold: tips of hands, tails and strings may stand out."""
 
 SIZE = (192, 108)
-SHOP = PlateShop()
+PLATES = PlateCache()
 
 
 def scene(zoom: float = 0.0, *, frames: int = 6) -> Scene:
@@ -72,7 +72,7 @@ def drawn(made: Scene, slot: int, frame: int, size: tuple[int, int]) -> NDArray[
         track = other.track(slot)
         for name in ("body", "accent") if slot in CHARACTER_SLOTS else ("colour",):
             track[name] = (lightness, tint, tint)
-        pictures.append(Stage(other, size, SHOP).picture(time).astype(int))
+        pictures.append(Stage(other, size, PLATES).picture(time).astype(int))
     return np.asarray(np.abs(pictures[0] - pictures[1]).max(axis=-1) > 24)
 
 
@@ -125,7 +125,7 @@ def test_a_body_lies_in_its_box_at_any_size_and_zoom(size: tuple[int, int], zoom
 
 
 @pytest.mark.parametrize("change", [hat, grown, jump, sitting, near_the_front, crowd])
-def test_a_body_lies_in_its_box_whatever_it_does(change: Callable[[Scene], None]) -> None:
+def test_a_body_lies_in_its_box_for_any_action(change: Callable[[Scene], None]) -> None:
     made = scene()
     change(made)
     for slot in CHARACTER_SLOTS if change is crowd else CHARACTER_SLOTS[:1]:
@@ -168,7 +168,7 @@ def test_a_kite_on_its_string_has_its_box_in_the_sky() -> None:
     assert kite[0] > body[2]  # and where its x says, not at the hand
 
 
-def test_what_is_not_there_has_no_box_and_the_set_fills_the_picture() -> None:
+def test_empty_slots_have_no_box_and_the_set_has_the_whole_picture() -> None:
     made = scene(0.8)
     made.characters[0]["presence"] = (1, 1, 1, 0, 0, 0)
     thing(made, "gift", x=1.9)  # far outside
@@ -192,7 +192,7 @@ def shown() -> Iterator[tuple[Scene, int, int]]:
                     yield shot.scene, slot, frame
 
 
-def test_what_the_world_stages_lies_in_its_boxes() -> None:
+def test_generated_scenes_lie_in_their_boxes() -> None:
     found = [held(*what, SIZE) for what in shown()]
     seen = [(within, spanned) for within, spanned, pixels in found if pixels > 15]
     assert len(seen) >= 20
