@@ -60,7 +60,7 @@ class Portrait:
 def default_feature_source(backbone: Backbone) -> FeatureSource:
     """Attention values at half depth, without noise: the best for the embedded model.
 
-    Values carry looks, keys what tokens are found by. `moc-studio eval identity` measures this for animatic
+    Values carry appearance, keys what tokens are matched by. `moc-studio eval identity` measures this for animatic
     models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
     """
     layers = int(backbone.transformer.config.num_layers)

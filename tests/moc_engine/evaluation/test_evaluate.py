@@ -34,7 +34,7 @@ def test_stories_are_held_out_and_always_the_same() -> None:
     assert [s.caption for s in one.story(2).shots] != [s.caption for s in other.story(2).shots]
 
 
-def test_processes_find_what_one_finds(tmp_path: Path) -> None:
+def test_several_processes_give_the_same_result_as_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save(build(TINY), tmp_path)
     short = EvaluationSettings(stories=12, shots=2, tokens=2, generation=QUICK)

@@ -8,7 +8,7 @@ from moc_engine.models.animatic.model import build
 from moc_engine.training.recipes import smoke
 
 
-def test_a_model_in_training_is_examined_as_its_recipe_says() -> None:
+def test_a_model_in_training_is_evaluated_as_its_recipe_says() -> None:
     torch.manual_seed(0)
     plan = replace(smoke(), evaluation_stories=2, evaluation_shots=3)
     evaluator = StoryEvaluator()

@@ -95,7 +95,7 @@ def _rendered(
 
 
 @pytest.mark.parametrize(("pooling", "chunking"), [("after", "track"), ("before", "frame")])
-def test_takes_bans_and_traces_are_the_renderers(
+def test_takes_bans_and_traces_equal_those_of_the_renderer(
     folder: Path, backbone: Backbone, tmp_path: Path, pooling: str, chunking: str
 ) -> None:
     settings = {"top_k": 2, "pooling": pooling, "chunking": chunking}
@@ -123,7 +123,7 @@ def test_takes_bans_and_traces_are_the_renderers(
     assert not np.allclose(seen.take, seen.without[0], atol=1e-4)
 
 
-def test_a_story_comes_out_the_same_in_any_company(backbone: Backbone) -> None:
+def test_a_story_does_not_depend_on_others_in_its_batch(backbone: Backbone) -> None:
     routing = RoutingConfig()
     both = _retaken(backbone, routing)
     alone = leave_one_out(backbone, STORIES[1:], numbers=(7,), routing=routing, sampler=SAMPLER, seed=5)
@@ -137,7 +137,7 @@ def test_the_first_shot_has_no_context(backbone: Backbone) -> None:
     assert first.without == {}
 
 
-def test_a_sample_of_the_context_may_do(backbone: Backbone) -> None:
+def test_the_context_can_be_sampled(backbone: Backbone) -> None:
     every, some = _retaken(backbone, RoutingConfig()), _retaken(backbone, RoutingConfig(), pairs=1)
     for key, variants in some.items():
         assert len(variants.without) == min(1, key[1])

@@ -16,14 +16,14 @@ def _best(scores: torch.Tensor, query: int, count: int) -> list[tuple[int, int]]
     return [divmod(chunk, SLOTS) for chunk in order]
 
 
-def test_a_window_is_the_last_shot_and_what_lies_beside_first() -> None:
+def test_a_window_has_the_nearest_slots_of_the_latest_shots() -> None:
     scores = window_scores(3, SLOTS, slots=SLOTS, tokens=TOKENS, by_slot=True)
     assert _best(scores, 4, 3) == [(2, 4), (2, 3), (2, 5)]
     assert {shot for shot, _ in _best(scores, 4, SLOTS)} == {2}
     assert {shot for shot, _ in _best(scores, SLOTS + 4, 2 * SLOTS)} == {1, 2}
 
 
-def test_radial_sees_half_as_many_slots_of_every_shot_further_back() -> None:
+def test_radial_routing_halves_the_slots_with_every_earlier_shot() -> None:
     scores = radial_scores(3, SLOTS, slots=SLOTS, tokens=TOKENS, by_slot=True)
     best = _best(scores, 0, 7)
     by_shot = [sum(shot == wanted for shot, _ in best) for wanted in (2, 1, 0)]
@@ -50,7 +50,7 @@ def test_a_packed_history_is_as_large_as_its_budget(shots: int, budget: int) -> 
         assert (weights > 0).any(dim=0).all()  # and none is left out
 
 
-def test_a_history_that_fits_is_kept_as_it_is() -> None:
+def test_a_history_within_the_budget_is_unchanged() -> None:
     weights = _packing(TOKENS, 1)
     assert sorted(weights.argmax(dim=1).tolist()) == list(range(TOKENS))
     assert weights.max(dim=1).values.tolist() == [1.0] * TOKENS
@@ -59,9 +59,7 @@ def test_a_history_that_fits_is_kept_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("budget", "sizes"), [(18, [11, 4, 2, 1]), (8, [4, 2, 1, 1]), (3, [1, 1, 0, 0]), (1, [0, 0, 0, 0])]
 )
-def test_older_shots_have_fewer_tokens_and_those_too_far_back_share_one(
-    budget: int, sizes: list[int]
-) -> None:
+def test_older_shots_have_fewer_tokens_and_the_oldest_share_one(budget: int, sizes: list[int]) -> None:
     by_shot = _packing(budget, 4).view(-1, 4, TOKENS).sum(dim=2)
     whole = by_shot > 0.999
     assert whole.sum(dim=0).flip(0).tolist() == sizes
@@ -71,13 +69,13 @@ def test_older_shots_have_fewer_tokens_and_those_too_far_back_share_one(
         torch.testing.assert_close(by_shot[-1, :far], torch.full((far,), 1.0 / far))
 
 
-def test_slots_stay_apart_while_there_is_a_token_for_each() -> None:
+def test_slots_are_not_merged_while_each_has_a_token() -> None:
     slot = (torch.arange(2 * TOKENS) % SLOTS).float()
     averaged = _packing(2 * SLOTS + 2, 2)[:SLOTS] @ slot
     torch.testing.assert_close(averaged, averaged.round())
 
 
-def test_scores_of_chance_are_a_storys_own() -> None:
+def test_random_scores_depend_on_the_story_only() -> None:
     like = torch.zeros(2, 3, 4, 5)
     both = random_scores(like, [torch.Generator().manual_seed(i) for i in (1, 2)])
     alone = random_scores(like[:1], [torch.Generator().manual_seed(1)])

@@ -51,7 +51,7 @@ def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
 
 
 @pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in get_args(Router)])
-def test_only_memory_carries_what_happened_before(
+def test_without_memory_earlier_shots_have_no_effect(
     model: AnimaticPipeline, router: Router, remembers: bool
 ) -> None:
     generation = replace(PLAIN, router=router)
@@ -72,33 +72,33 @@ def test_routing_to_every_chunk_is_dense(model: AnimaticPipeline) -> None:
 @pytest.mark.parametrize(
     "changed", [SamplerConfig(steps=2, guidance=3.0), SamplerConfig(steps=3, guidance=1.0)]
 )
-def test_the_sampler_decides_the_takes(model: AnimaticPipeline, changed: SamplerConfig) -> None:
+def test_sampler_settings_change_the_takes(model: AnimaticPipeline, changed: SamplerConfig) -> None:
     other = _takes(model, _stories(), replace(PLAIN, sampler=changed))
     assert not torch.equal(_takes(model, _stories(), PLAIN), other)
 
 
-def test_memories_read_at_some_noise_change_only_what_remembers(model: AnimaticPipeline) -> None:
+def test_memory_noise_changes_only_shots_with_a_history(model: AnimaticPipeline) -> None:
     plain = _takes(model, _stories(), PLAIN)
     noisy = _takes(model, _stories(), replace(PLAIN, sampler=replace(SHORT, memory_noise=0.5)))
     assert torch.equal(plain[:, 0], noisy[:, 0])
     assert not torch.equal(plain[:, 1], noisy[:, 1])
 
 
-def test_a_failed_reading_is_over(model: AnimaticPipeline) -> None:
+def test_a_failed_memory_pass_ends(model: AnimaticPipeline) -> None:
     attention = MemoryAttention(model.transformer, PLAIN, [torch.Generator()])
     with pytest.raises(KeyError), attention.write():
         raise KeyError
     assert not attention.writing
 
 
-def test_without_captions_it_does_not_matter_what_they_say(model: AnimaticPipeline) -> None:
+def test_captions_have_no_effect_without_the_caption_link(model: AnimaticPipeline) -> None:
     silent = replace(PLAIN, caption_link=False)
     stories, others = _stories(), _stories((7, 8))
     assert torch.equal(_takes(model, stories, silent), _takes(model, others, silent))
     assert not torch.equal(_takes(model, stories, PLAIN), _takes(model, others, PLAIN))
 
 
-def test_without_the_own_link_shots_with_a_history_come_out_otherwise(model: AnimaticPipeline) -> None:
+def test_removing_the_own_link_changes_shots_with_a_history(model: AnimaticPipeline) -> None:
     plain, cut = (_takes(model, _stories(), replace(PLAIN, own_link=link)) for link in (True, False))
     assert torch.equal(plain[:, 0], cut[:, 0])
     assert not torch.allclose(plain[:, 1], cut[:, 1], atol=1e-5)
@@ -121,7 +121,7 @@ def test_first_appearances_are_pinned_or_banned(
     )
 
 
-def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline) -> None:
+def test_packed_history_has_the_mean_of_its_positions(model: AnimaticPipeline) -> None:
     """Keys that are all alike stay what they are, and are turned as by one token in the middle."""
     packing = replace(
         PLAIN, router="packed", routing=RoutingConfig(top_k=2)
@@ -141,7 +141,7 @@ def test_packed_history_stands_at_the_mean_of_its_places(model: AnimaticPipeline
     torch.testing.assert_close(keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
 
 
-def test_what_a_story_attends_to_is_counted_by_itself(model: AnimaticPipeline) -> None:
+def test_attended_pairs_are_counted_per_story(model: AnimaticPipeline) -> None:
     """Pins of one story are none of another's."""
     stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
     nobody = replace(stories[1].shots[0], script=replace(stories[1].shots[0].script, actors=()))
@@ -150,7 +150,7 @@ def test_what_a_story_attends_to_is_counted_by_itself(model: AnimaticPipeline) -
     assert generate(model, stories, pinned).pruned.tolist() == [0.0, 1.0]
 
 
-def test_what_routers_draw_moves_nothing_else(model: AnimaticPipeline) -> None:
+def test_random_routers_do_not_change_other_random_numbers(model: AnimaticPipeline) -> None:
     """The second shot's noise is the same whatever the router; with nothing to look at so is the shot."""
     blind = RoutingConfig(top_k=0)
     own, by_chance = (

@@ -78,7 +78,7 @@ def test_a_take_does_not_differ_from_itself(take: Scene) -> None:
         (_reshaped, "shape"),
     ],
 )
-def test_each_part_is_told_by_its_name(take: Scene, edit: Callable[[Scene], None], part: str) -> None:
+def test_each_changed_part_is_named(take: Scene, edit: Callable[[Scene], None], part: str) -> None:
     change = _change(take, edit)
     assert _visible(change) == {part}
     assert change.seen_in_scene
@@ -86,7 +86,7 @@ def test_each_part_is_told_by_its_name(take: Scene, edit: Callable[[Scene], None
     assert change.pixels > 0.0
 
 
-def test_what_nobody_would_see_is_not_visible(take: Scene) -> None:
+def test_small_changes_are_not_visible(take: Scene) -> None:
     def nudged(scene: Scene) -> None:
         scene.characters[0]["x"] += 0.004
         scene.camera["sunset"] += 0.001
@@ -96,7 +96,7 @@ def test_what_nobody_would_see_is_not_visible(take: Scene) -> None:
     assert not change.visible
 
 
-def test_a_colour_of_the_whole_picture_is_seen_in_pixels(take: Scene) -> None:
+def test_a_colour_change_of_the_whole_picture_shows_in_pixels(take: Scene) -> None:
     def night(scene: Scene) -> None:
         scene.camera["night"] = 1.0 - scene.camera["night"]
 
@@ -106,7 +106,7 @@ def test_a_colour_of_the_whole_picture_is_seen_in_pixels(take: Scene) -> None:
     assert change.visible
 
 
-def test_another_slot_is_the_same_character(take: Scene) -> None:
+def test_a_character_in_another_slot_is_the_same(take: Scene) -> None:
     def swapped(scene: Scene) -> None:
         scene.values[:, [2, 3]] = scene.values[:, [3, 2]]
 

@@ -27,11 +27,11 @@ def test_ranks_correlate(one: list[float], other: list[float], expected: float) 
     assert spearman(one, other) == pytest.approx(expected)
 
 
-def test_what_is_constant_has_no_rank_correlation() -> None:
+def test_constants_have_no_rank_correlation() -> None:
     assert math.isnan(spearman([1, 1, 1], [1, 2, 3]))
 
 
-def test_a_curve_tells_how_often_a_positive_scores_above_a_negative() -> None:
+def test_the_area_under_the_curve_is_the_share_of_correctly_ranked_pairs() -> None:
     assert auc([0.1, 0.2, 0.8, 0.9], [False, False, True, True]) == 1.0
     assert auc([0.9, 0.1], [False, True]) == 0.0
     assert auc([0.5, 0.5, 0.5], [True, False, False]) == 0.5
@@ -39,7 +39,7 @@ def test_a_curve_tells_how_often_a_positive_scores_above_a_negative() -> None:
     assert math.isnan(auc([1, 2], [True, True]))
 
 
-def test_a_resample_of_stories_is_ranked_anew() -> None:
+def test_resampled_stories_are_ranked_again() -> None:
     """The same as copying the findings of each drawn story."""
     rng = np.random.default_rng(1)
     one, other = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
@@ -51,7 +51,7 @@ def test_a_resample_of_stories_is_ranked_anew() -> None:
     assert min(copied) - 1e-9 <= estimate.low <= estimate.value <= estimate.high <= max(copied) + 1e-9
 
 
-def test_stories_that_disagree_leave_doubt() -> None:
+def test_stories_that_disagree_widen_the_interval() -> None:
     ascending, descending = [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]
     sure = over_stories(ascending * 2, ascending * 2, [0] * 3 + [1] * 3)
     assert (sure.low, sure.high) == pytest.approx((1.0, 1.0))
@@ -59,7 +59,7 @@ def test_stories_that_disagree_leave_doubt() -> None:
     assert (torn.low, torn.value, torn.high) == pytest.approx((-1.0, 0.0, 1.0))
 
 
-def test_groups_are_ranked_each_by_itself() -> None:
+def test_groups_are_ranked_separately() -> None:
     """That groups lie apart in the wrong order is nobody's matter; pairs and constants tell nothing."""
     one = [1, 2, 3, 11, 12, 13, 5, 6, 7, 7, 7]
     other = [11, 12, 13, 1, 3, 2, 6, 5, 1, 2, 3]

@@ -39,7 +39,7 @@ def trace() -> RoutingTrace:
     )
 
 
-def test_each_number_is_what_its_name_says(trace: RoutingTrace) -> None:
+def test_each_predictor_has_the_value_its_name_says(trace: RoutingTrace) -> None:
     expected = {
         CONTEXT_SHARE: (0.3, 0.7),  # of .15 and .35 over both queries
         "share of all attention": (0.15, 0.35),
@@ -59,13 +59,13 @@ def test_each_number_is_what_its_name_says(trace: RoutingTrace) -> None:
         assert tuple(found[name].values()) == pytest.approx(shares, abs=1e-4), name
 
 
-def test_the_share_is_the_studios(trace: RoutingTrace) -> None:
+def test_the_share_equals_that_of_the_studio(trace: RoutingTrace) -> None:
     shares = trace.shot_shares()
     total = sum(shares.values())
     assert predictors(trace)[CONTEXT_SHARE] == pytest.approx({s: v / total for s, v in shares.items()})
 
 
-def test_what_can_be_told_without_a_trace() -> None:
+def test_predictors_without_a_trace() -> None:
     near, common = baselines(3, {0: 2, 2: 0}).values()
     assert near == {0: -3.0, 2: -1.0}
     assert common == {0: 2.0, 2: 0.0}

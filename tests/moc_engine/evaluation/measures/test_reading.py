@@ -38,7 +38,7 @@ def _blurred(scene: Scene, amount: float = 0.05) -> Scene:
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("name", ACTIONS)
-def test_every_action_is_recognised_though_imperfect(name: str, framing: str) -> None:
+def test_every_action_is_recognised_with_noise(name: str, framing: str) -> None:
     script = _script(name, framing=framing)
     take = _blurred(_played(script))
     shown = reading.action(take.characters[0], script, 0)
@@ -56,7 +56,7 @@ def test_walking_the_wrong_way_is_wrong(direction: int) -> None:
     assert not reading.matches_action(replace(actor, direction=-direction), shown)
 
 
-def test_somebody_who_was_to_dance_and_stands_does_not_dance() -> None:
+def test_standing_is_not_recognised_as_dancing() -> None:
     track = _played(_script()).characters[0]
     wanted = _script("dance")
     assert not reading.matches_action(wanted.actors[0], reading.action(track, wanted, 0))
@@ -76,7 +76,7 @@ def test_every_camera_move_is_recognised(name: str) -> None:
 
 
 @pytest.mark.parametrize("trembling", [0.0, 0.01])
-def test_following_somebody_who_stays_is_a_still_camera(trembling: float) -> None:
+def test_following_a_standing_character_is_a_still_camera(trembling: float) -> None:
     script = _script("wave", camera="static")
     assert reading.camera(_blurred(_played(script), trembling), script) == {"static", "follow"}
 
@@ -87,14 +87,14 @@ def test_every_framing_is_recognised(name: str) -> None:
     assert reading.framing(_blurred(_played(script), 0.02), script) == {name}
 
 
-def test_a_crowd_leaves_no_choice_of_framing() -> None:
+def test_three_characters_allow_several_framings() -> None:
     script = _script(framing="closeup")
     crowd = replace(script, actors=tuple(replace(script.actors[0], cast=i) for i in range(3)))
     assert reading.framing(_played(crowd), crowd) == {"closeup", "medium"}
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_shades_have_the_name_of_their_colour(name: str) -> None:
+def test_shades_are_named_after_their_colour(name: str) -> None:
     rng = np.random.default_rng(0)
     script = _script()
     for _ in range(20):
@@ -103,7 +103,7 @@ def test_shades_have_the_name_of_their_colour(name: str) -> None:
         assert reading.colour_name(reading.look(take.characters[0]).body) == name
 
 
-def test_characters_are_read_from_where_they_are() -> None:
+def test_characters_are_read_from_any_slot() -> None:
     told = story(1)
     for shot, take in zip(told.shots, true_takes(told), strict=True):
         slots = list(CHARACTER_SLOTS)
@@ -120,7 +120,7 @@ def test_characters_are_read_from_where_they_are() -> None:
     assert reading.cast_of(Scene.empty(3)) == {}
 
 
-def test_of_two_that_are_the_same_the_first_counts() -> None:
+def test_the_first_of_two_slots_with_one_character_counts() -> None:
     script = _script()
     take = _played(replace(script, actors=(script.actors[0], script.actors[0])))
     take.characters[1]["shape"] = np.eye(6)[(script.actors[0].look.shape + 1) % 6]
@@ -128,7 +128,7 @@ def test_of_two_that_are_the_same_the_first_counts() -> None:
     assert reading.count(take) == 2
 
 
-def test_things_are_read_with_their_kinds() -> None:
+def test_props_are_read_with_their_kinds() -> None:
     told = story(4)
     for shot, take in zip(told.shots, true_takes(told), strict=True):
         assert sorted(kind for kind, _ in reading.props(take)) == sorted(p.kind for p in shot.script.props)

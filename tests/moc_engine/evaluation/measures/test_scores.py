@@ -12,7 +12,7 @@ def _found(values_by_story: list[list[float]]) -> Scores:
     return found
 
 
-def test_a_figure_has_its_mean_and_how_it_falls_with_distance() -> None:
+def test_a_figure_has_its_mean_and_its_means_by_distance() -> None:
     figure = _found([[1, 1, 0], [1, 0, 0]]).summaries()["shape"]
     assert figure.mean == pytest.approx(0.5)
     assert figure.count == 6
@@ -20,7 +20,7 @@ def test_a_figure_has_its_mean_and_how_it_falls_with_distance() -> None:
     assert 0.0 <= figure.low <= figure.mean <= figure.high <= 1.0
 
 
-def test_what_happens_within_a_story_is_not_independent() -> None:
+def test_intervals_resample_stories_not_single_values() -> None:
     """The same findings in few stories leave more doubt than in many."""
     few = _found([[1.0] * 40, [0.0] * 40, [1.0] * 40, [0.0] * 40]).summaries()["shape"]
     many = _found([[value] for value in (1.0, 0.0) * 80]).summaries()["shape"]
@@ -28,25 +28,25 @@ def test_what_happens_within_a_story_is_not_independent() -> None:
     assert few.high - few.low > 3 * (many.high - many.low)
 
 
-def test_the_interval_is_the_same_every_time() -> None:
+def test_the_interval_is_deterministic() -> None:
     found = _found([[1, 0], [1], [0, 0, 1]])
     assert found.summaries() == found.summaries()
 
 
-def test_what_was_never_examined_has_no_figure() -> None:
+def test_no_values_give_no_figure() -> None:
     assert Scores().summaries() == {}
     assert Scores().means() == {}
     assert Scores().values("shape") == []
 
 
-def test_findings_of_other_stories_are_taken_over() -> None:
+def test_scores_of_other_stories_are_merged() -> None:
     one, other = _found([[1, 1]]), _found([[0, 0]])
     one.extend(other)
     assert one.means() == {"shape": 0.5}
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool) -> None:
+def test_a_few_stories_have_a_wide_interval_even_if_all_agree(right: bool) -> None:
     doubts = []
     for stories in (1, 4, 40):
         found = Scores()
@@ -62,7 +62,7 @@ def test_a_few_stories_leave_doubt_even_where_all_agree(right: bool) -> None:
     assert doubts[0] > doubts[1] > doubts[2] > 0.0
 
 
-def test_a_mistake_more_never_narrows_the_interval_from_below() -> None:
+def test_another_error_never_raises_the_lower_bound() -> None:
     lows = []
     for mistakes in range(12):
         found = Scores()

@@ -14,7 +14,7 @@ def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, floa
     return means(score, spoil, stories=12)
 
 
-def test_the_worlds_own_scenes_show_all_that_captions_say() -> None:
+def test_generated_scenes_follow_their_captions() -> None:
     found = _means()
     assert set(found) == set(METRICS)
     assert set(found.values()) == {1.0}
@@ -66,7 +66,7 @@ def _from_afar(take: Scene) -> None:
         (_from_afar, {"framing": 0.7, "camera": 0.9}, {"action", "setting"}),
     ],
 )
-def test_what_is_not_shown_is_found_out(
+def test_missing_content_is_detected(
     spoil: Callable[[Scene], None], below: dict[str, float], untouched: set[str]
 ) -> None:
     found = _means(spoil)

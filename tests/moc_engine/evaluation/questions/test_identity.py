@@ -62,7 +62,7 @@ def _appearances() -> list[Appearance]:
     return found
 
 
-def test_the_reading_that_tells_looks_is_chosen_and_told() -> None:
+def test_the_best_feature_source_is_chosen_and_reported() -> None:
     found = study(_appearances())
     assert (found.best.layer, found.best.kind, found.best.noise) == GOOD
     assert found.best.auc == 1.0
@@ -81,12 +81,12 @@ def test_the_reading_that_tells_looks_is_chosen_and_told() -> None:
     assert portrayed.auc.value == 1.0
 
 
-def test_some_stories_choose_and_some_tell() -> None:
+def test_stories_are_split_for_choosing_and_reporting() -> None:
     with pytest.raises(ValueError, match="stories"):
         study([a for a in _appearances() if a.story == 0])
 
 
-def test_pairs_are_of_different_takes_and_know_the_distance_of_looks() -> None:
+def test_pairs_are_of_different_takes_with_the_distance_of_their_looks() -> None:
     one, other = _appearances()[0], _appearances()[2]
     twin = replace(one, name=2)  # in the same take
     pairs = Pairs([one, twin, other])
@@ -99,7 +99,7 @@ def test_pairs_are_of_different_takes_and_know_the_distance_of_looks() -> None:
     )
 
 
-def test_the_worlds_own_scenes_say_who_looks_like_what() -> None:
+def test_generated_scenes_give_the_looks_of_characters() -> None:
     told = story(0)
     for shot in told.shots[:4]:
         found = {(subject, name): (slot, truth) for subject, name, slot, truth in subjects(shot.scene)}
@@ -110,7 +110,7 @@ def test_the_worlds_own_scenes_say_who_looks_like_what() -> None:
         assert ("set", shot.script.place.kind) in found
 
 
-def test_a_small_study_runs_from_end_to_end() -> None:
+def test_a_small_study_runs_end_to_end() -> None:
     evaluation = EvaluationSettings(
         stories=2,
         shots=3,

@@ -52,7 +52,7 @@ def _threshold(found: Influence, least: float) -> Threshold:
     return next(t for t in found.thresholds if t.name == CONTEXT_SHARE and t.least == least)
 
 
-def test_a_number_that_tells_the_change_is_told_from_those_that_do_not() -> None:
+def test_a_predictor_of_the_change_is_distinguished_from_others() -> None:
     found = study(_pairs())
     assert found.pairs == 16
     assert (found.visible.value, found.seen_in_scene, found.seen_in_pixels) == (0.5, 0.25, 0.5)
@@ -66,7 +66,7 @@ def test_a_number_that_tells_the_change_is_told_from_those_that_do_not() -> None
     assert np.isnan(_prediction(found, "nothing").pixels.value)
 
 
-def test_a_threshold_catches_some_and_flags_some() -> None:
+def test_a_threshold_has_a_recall_and_a_flagged_share() -> None:
     found = study(_pairs())
     low, exact, high = (_threshold(found, least) for least in (0.3, 0.5, 0.6))
     assert (low.flagged, low.precision.value, low.recall.value) == (0.75, pytest.approx(2 / 3), 1.0)
@@ -103,7 +103,7 @@ def test_running_quantiles_follow_the_shares() -> None:
     assert (middle < high).all()
 
 
-def test_the_plot_tells_its_correlation(tmp_path: Path) -> None:
+def test_the_plot_shows_its_correlation(tmp_path: Path) -> None:
     pairs = _pairs()
     found = study(pairs)
     left, right = draw(pairs, found, threshold=0.15).axes

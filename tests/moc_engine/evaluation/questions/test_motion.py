@@ -12,7 +12,7 @@ def _means(spoil: Callable[[Scene], None] = lambda take: None) -> dict[str, floa
     return means(score, spoil, stories=12)
 
 
-def test_the_worlds_own_scenes_are_as_smooth_as_themselves_and_do_not_slide() -> None:
+def test_generated_scenes_have_unit_roughness_and_do_not_slide() -> None:
     found = _means()
     assert found["roughness"] == found["liveliness"] == pytest.approx(1.0)
     assert found["slip"] == pytest.approx(0.0, abs=1e-4)
@@ -32,7 +32,7 @@ def _half_way(take: Scene) -> None:
         track["x"] = 0.5 * track["x"]
 
 
-def test_jitter_is_rough_and_a_still_is_stiff() -> None:
+def test_jitter_is_rough_and_a_still_has_no_liveliness() -> None:
     assert _means(_jitter)["roughness"] > 1.2
     assert _means(_hold)["liveliness"] == 0.0
     assert _means(_hold)["roughness"] == pytest.approx(1.0)
@@ -48,11 +48,11 @@ def _stiff_and_rough(take: Scene) -> None:
             hand[...] += np.random.default_rng(0).normal(size=hand.shape).astype(np.float32) * 0.05
 
 
-def test_trembling_is_not_made_up_for_by_stiffness() -> None:
+def test_jitter_is_not_offset_by_stillness() -> None:
     found = _means(_stiff_and_rough)
     assert found["roughness"] > 1.03
     assert found["liveliness"] < 0.95
 
 
-def test_feet_that_make_twice_the_way_slide() -> None:
+def test_feet_that_travel_twice_the_gait_distance_slide() -> None:
     assert _means(_half_way)["slip"] == pytest.approx(0.5, abs=1e-3)

@@ -28,23 +28,23 @@ def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
     return found.means()
 
 
-def test_the_worlds_own_pictures_remember() -> None:
+def test_generated_pictures_have_perfect_recall() -> None:
     means = _means()
     assert means["shape_in_pixels"] == means["painted_as_read"] == 1.0
     assert means["colour_error_in_pixels"] < 0.005
 
 
-def test_another_shape_is_seen() -> None:
+def test_another_shape_is_detected() -> None:
     means = _means(shape=1)
     assert means["shape_in_pixels"] == 0.0
     assert means["painted_as_read"] == 1.0
 
 
-def test_another_colour_is_seen() -> None:
+def test_another_colour_is_detected() -> None:
     assert _means(colour=-0.15)["colour_error_in_pixels"] > 0.05
 
 
-def test_who_is_not_there_is_not_remembered() -> None:
+def test_an_absent_character_is_not_recalled() -> None:
     told, found = story(0), Scores()
     empty = [Scene.empty(9) for _ in told.shots]
     score(told, empty, found)
@@ -52,7 +52,7 @@ def test_who_is_not_there_is_not_remembered() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_takes_are_left_as_they_are(seed: int) -> None:
+def test_the_takes_are_not_changed(seed: int) -> None:
     told = story(seed)
     takes = true_takes(told)
     score(told, takes, Scores())

@@ -37,7 +37,7 @@ def _spoil(story: Story, takes: list[Scene], field: str) -> None:
                 values[:, 0] += none
 
 
-def test_the_worlds_own_scenes_are_remembered_perfectly() -> None:
+def test_generated_scenes_have_perfect_recall() -> None:
     means = _score(range(12)).means()
     for name in ("shape", "accessory", "latest_state"):
         assert means[name] == 1.0, name
@@ -45,7 +45,7 @@ def test_the_worlds_own_scenes_are_remembered_perfectly() -> None:
         assert means[name] == pytest.approx(0.0, abs=1e-3), name
 
 
-def test_a_set_that_comes_back_otherwise_is_found_out() -> None:
+def test_a_changed_set_is_detected() -> None:
     told = next(s for s in map(story, range(12)) if any(shot.place_absence for shot in s.shots))
     again = next(i for i, shot in enumerate(told.shots) if shot.place_absence is not None)
     takes, scores = true_takes(told), Scores()
@@ -61,7 +61,7 @@ def test_a_set_that_comes_back_otherwise_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("field", ["shape", "accessory", "body"])
-def test_a_forgotten_part_is_found_out_and_no_other(field: str) -> None:
+def test_only_the_forgotten_part_is_detected(field: str) -> None:
     means = _score(range(12), spoil=field).means()
     spoilt = "colour_error" if field == "body" else field
     for name in ("shape", "accessory"):
@@ -69,7 +69,7 @@ def test_a_forgotten_part_is_found_out_and_no_other(field: str) -> None:
     assert (means["colour_error"] > 0.05) == (spoilt == "colour_error")
 
 
-def test_a_missing_character_has_not_been_remembered() -> None:
+def test_a_missing_character_is_not_recalled() -> None:
     means = _score(range(12), spoil="presence").means()
     assert means["shape"] == 0.0
     assert means["accessory"] == 0.0
@@ -92,7 +92,7 @@ def _first_takes(story: Story) -> Iterator[tuple[int, int, int]]:
                 yield actor.cast, index, slot
 
 
-def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None:
+def test_a_character_missing_in_the_first_take_is_not_recalled_later() -> None:
     for seed in range(12):
         told = story(seed)
         recalled = [recall for shot in told.shots for recall in shot.recalls]
@@ -118,7 +118,7 @@ def test_whom_the_first_take_lacks_the_next_one_cannot_have_remembered() -> None
             assert len(scores.values("shape")) == len(whole.values("shape"))
 
 
-def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None:
+def test_only_an_event_that_was_not_shown_is_not_recalled() -> None:
     missed = 0
     for told, index, slot in _returns(range(60)):
         shot = told.shots[index]
@@ -136,7 +136,7 @@ def test_a_change_that_was_not_shown_is_not_remembered_but_all_else_is() -> None
     assert missed > 5
 
 
-def test_a_description_that_was_not_shown_leaves_nothing_of_the_old_look() -> None:
+def test_a_description_that_was_not_shown_invalidates_the_old_look() -> None:
     missed = 0
     for told, index, slot in _returns(range(150)):
         shot = told.shots[index]
@@ -174,7 +174,7 @@ def test_a_missing_character_has_lost_its_latest_state() -> None:
     assert not any(spoilt.values("latest_state"))
 
 
-def test_only_what_was_left_unsaid_is_examined() -> None:
+def test_only_parts_not_described_are_examined() -> None:
     scores, unsaid = Scores(), 0
     for seed in range(12):
         told = story(seed)
@@ -183,7 +183,7 @@ def test_only_what_was_left_unsaid_is_examined() -> None:
     assert len(scores.values("shape")) == unsaid > 50
 
 
-def test_who_wears_more_than_was_put_on_does_not_wear_the_same() -> None:
+def test_an_additional_accessory_is_not_the_same_look() -> None:
     scores = Scores()
     for seed in range(12):
         told = story(seed)

@@ -37,7 +37,7 @@ class Forgetful(FakeRenderer):
 
 
 @pytest.mark.parametrize("listens", [True, False])
-def test_what_drifted_is_rendered_again_and_looked_at(listens: bool) -> None:
+def test_drifted_shots_are_rendered_again_and_measured(listens: bool) -> None:
     told: list[int] = []
     renderer = Forgetful(listens=listens)
     found = measure(renderer, STORIES, report=told.append)
@@ -50,7 +50,7 @@ def test_what_drifted_is_rendered_again_and_looked_at(listens: bool) -> None:
     assert all(name == again.parts.pins[0][1] for _, name in again.parts.bans)
 
 
-def test_a_story_that_remembers_needs_no_remedy() -> None:
+def test_a_story_without_drift_needs_no_remedy() -> None:
     found = measure(FakeRenderer(), STORIES)
     assert (found.drifted, found.tried, found.helped) == (0, 0, 0)
     assert found.appearances > 0

@@ -23,7 +23,7 @@ def test_an_early_and_a_late_shot_of_one_story(tmp_path: Path) -> None:
     assert min(timed.early_seconds, timed.late_seconds) > 0
 
 
-def test_what_recording_takes_of_a_render(tmp_path: Path) -> None:
+def test_the_time_share_of_recording_in_a_render(tmp_path: Path) -> None:
     timed = time_tracing(tmp_path, shot=2, size=(320, 180), repeats=1)
     assert (timed.shot, timed.seconds > 0) == (2, True)
     assert timed.share < 0.5

@@ -17,7 +17,7 @@ def _all(**retrained: Path) -> list[Experiment]:
     return list(experiments(ROUTING, SAMPLER, stories=2, long_stories=1, retrained=retrained))
 
 
-def test_every_experiment_has_a_name_of_its_own() -> None:
+def test_experiment_names_are_unique() -> None:
     titles = [experiment.title for experiment in _all()]
     assert len(set(titles)) == len(titles) > 30
 
@@ -60,13 +60,13 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **routing, **sampler}
 
 
-def test_models_trained_otherwise_use_the_same_settings(tmp_path: Path) -> None:
+def test_models_with_other_training_use_the_same_settings(tmp_path: Path) -> None:
     own, other = (e for e in _all(sparse=tmp_path) if e.group == "retrained")
     assert own.settings == other.settings
     assert (own.model, other.model) == (None, tmp_path)
     assert not [e for e in _all() if e.group == "retrained"]
 
 
-def test_no_long_stories_make_no_sense() -> None:
+def test_zero_long_stories_are_refused() -> None:
     with pytest.raises(ValueError, match="long_stories"):
         list(experiments(ROUTING, SAMPLER, stories=2, long_stories=0))

@@ -30,7 +30,7 @@ def _results() -> list[Result]:
     return results
 
 
-def test_the_plots_show_every_router_and_how_absence_tells() -> None:
+def test_the_plots_show_every_router_and_the_effect_of_absence() -> None:
     results = _results()
     (axes,) = by_absence(results).axes
     lines = {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in axes.lines}
@@ -42,7 +42,7 @@ def test_the_plots_show_every_router_and_how_absence_tells() -> None:
     assert {str(line.get_label()) for line in axes.lines} == set(lines)
 
 
-def test_the_page_stands_alone_and_holds_every_figure(tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_has_every_figure(tmp_path: Path) -> None:
     path = write(_results(), tmp_path, model="animatic@<test>")
     text = path.read_text(encoding="utf-8")
     assert "animatic@&lt;test&gt;" in text
@@ -58,5 +58,5 @@ def test_the_page_stands_alone_and_holds_every_figure(tmp_path: Path) -> None:
         assert read_picture(tmp_path / name).shape[1] == 1120
 
 
-def test_nothing_found_draws_too(tmp_path: Path) -> None:
+def test_empty_results_can_be_drawn(tmp_path: Path) -> None:
     assert write([], tmp_path, model="none").exists()
