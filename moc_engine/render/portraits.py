@@ -60,8 +60,8 @@ class Portrait:
 def default_feature_source(backbone: Backbone) -> FeatureSource:
     """Attention values at half depth, without noise: the best for the embedded model.
 
-    Values carry appearance, keys what tokens are matched by. `moc-studio eval identity` measures this for animatic
-    models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
+    Values carry appearance, keys what tokens are matched by. `moc-studio eval identity` measures this for
+    animatic models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
     """
     layers = int(backbone.transformer.config.num_layers)
     return FeatureSource(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
