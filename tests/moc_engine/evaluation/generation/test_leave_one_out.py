@@ -1,4 +1,4 @@
-"""Retakes against the renderer, which makes one at a time: the same takes, traces and bans."""
+"""Batched retakes equal the renderer's single ones: takes, traces and bans."""
 
 from pathlib import Path
 

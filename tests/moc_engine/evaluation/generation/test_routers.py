@@ -1,4 +1,4 @@
-"""The baselines: what each chooses of a history, and that none has more than MoC."""
+"""Baseline routers: their choice of the history, within the budget of MoC."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ TOKENS = FRAMES * SLOTS
 
 
 def _best(scores: torch.Tensor, query: int, count: int) -> list[tuple[int, int]]:
-    """(shot, slot) of the best chunks for a query, the best first."""
+    """The (shot, slot) of the best chunks for a query, best first."""
     order = scores[query].sort(descending=True, stable=True).indices[:count].tolist()
     return [divmod(chunk, SLOTS) for chunk in order]
 
@@ -47,7 +47,7 @@ def test_a_packed_history_is_as_large_as_its_budget(shots: int, budget: int) -> 
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(len(weights)))
     assert ((weights > 0).sum(dim=0) <= 1).all()  # no token counts twice
     if budget:
-        assert (weights > 0).any(dim=0).all()  # and none is left out
+        assert (weights > 0).any(dim=0).all()  # and every token counts
 
 
 def test_a_history_within_the_budget_is_unchanged() -> None:

@@ -34,7 +34,7 @@ def _stories(seeds: Sequence[int] = (0, 1)) -> list[Story]:
 
 
 def _with_other_beginning(stories: list[Story]) -> list[Story]:
-    """The same last shots after another first one."""
+    """The same stories with another first shot."""
     others = _stories((7, 8))
     return [
         replace(story, shots=(other.shots[0], *story.shots[1:]))
@@ -108,7 +108,7 @@ def test_removing_the_own_link_changes_shots_with_a_history(model: AnimaticPipel
 def test_first_appearances_are_pinned_or_banned(
     model: AnimaticPipeline, steer: Any, top_k: int, as_if: int
 ) -> None:
-    """Where everybody was first seen in the shot before: pinned it is all seen, banned nothing is."""
+    """All first appearances are in the previous shot: pinned, it is fully attended; banned, not at all."""
     stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
     steered = replace(PLAIN, routing=RoutingConfig(top_k=top_k), steer=steer)
     plain = replace(PLAIN, routing=RoutingConfig(top_k=as_if))
@@ -122,7 +122,7 @@ def test_first_appearances_are_pinned_or_banned(
 
 
 def test_packed_history_has_the_mean_of_its_positions(model: AnimaticPipeline) -> None:
-    """Keys that are all alike stay what they are, and are turned as by one token in the middle."""
+    """Equal keys stay equal and are rotated like one token at the middle position."""
     packing = replace(
         PLAIN, router="packed", routing=RoutingConfig(top_k=2)
     )  # 2 chunks of 4 tokens: one a slot
@@ -142,7 +142,7 @@ def test_packed_history_has_the_mean_of_its_positions(model: AnimaticPipeline) -
 
 
 def test_attended_pairs_are_counted_per_story(model: AnimaticPipeline) -> None:
-    """Pins of one story are none of another's."""
+    """Pins of one story do not affect another."""
     stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
     nobody = replace(stories[1].shots[0], script=replace(stories[1].shots[0].script, actors=()))
     stories[1] = replace(stories[1], shots=(stories[1].shots[0], nobody))
@@ -151,7 +151,7 @@ def test_attended_pairs_are_counted_per_story(model: AnimaticPipeline) -> None:
 
 
 def test_random_routers_do_not_change_other_random_numbers(model: AnimaticPipeline) -> None:
-    """The second shot's noise is the same whatever the router; with nothing to look at so is the shot."""
+    """The second shot's noise is the same for all routers; without context the shot is too."""
     blind = RoutingConfig(top_k=0)
     own, by_chance = (
         _takes(model, _stories(), replace(PLAIN, router=router, routing=blind))

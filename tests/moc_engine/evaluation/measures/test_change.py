@@ -1,4 +1,4 @@
-"""Changes that are made by hand, and how they are measured."""
+"""The measurement of known changes between takes."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from moc_engine.models.animatic.scene import Scene
 
 @pytest.fixture(scope="module")
 def take() -> Scene:
-    """A held-out shot with somebody who wears something."""
+    """A held-out shot with a character that wears an accessory."""
     for number in range(20):
         for shot in EvaluationSettings(shots=2).story(number).shots:
             actors = shot.script.actors

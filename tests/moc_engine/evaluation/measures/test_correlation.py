@@ -40,7 +40,7 @@ def test_the_area_under_the_curve_is_the_share_of_correctly_ranked_pairs() -> No
 
 
 def test_resampled_stories_are_ranked_again() -> None:
-    """The same as copying the findings of each drawn story."""
+    """Resampling equals copying the values of each drawn story."""
     rng = np.random.default_rng(1)
     one, other = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
     stories = np.repeat([0, 1, 2], 4)
@@ -60,7 +60,7 @@ def test_stories_that_disagree_widen_the_interval() -> None:
 
 
 def test_groups_are_ranked_separately() -> None:
-    """That groups lie apart in the wrong order is nobody's matter; pairs and constants tell nothing."""
+    """The order of groups has no influence; groups of two and constant groups are ignored."""
     one = [1, 2, 3, 11, 12, 13, 5, 6, 7, 7, 7]
     other = [11, 12, 13, 1, 3, 2, 6, 5, 1, 2, 3]
     groups = [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3]

@@ -1,4 +1,4 @@
-"""A trace written by hand: two context shots of two chunks, one of which shows nothing."""
+"""Predictors on a small trace: two context shots of two chunks, one of them an empty slot."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ NAMES = ("Mira", f"prop 1{EMPTY}")
 def trace() -> RoutingTrace:
     """One layer, one head, two groups of one step; columns own, Mira and nothing of shot 0, then of shot 1.
 
-    Mira draws .3 from herself in shot 0 and .1 in shot 1; the empty place draws .6 from that of shot 1.
+    Mira's attention is .3 to herself in shot 0 and .1 in shot 1; the empty slot's is .6 to that of shot 1.
     """
     rows = [[0.6, 0.3, 0.0, 0.1, 0.0], [0.4, 0.0, 0.0, 0.0, 0.6]]
     table = np.array([[[rows, rows]]])
@@ -46,7 +46,7 @@ def test_each_predictor_has_the_value_its_name_says(trace: RoutingTrace) -> None
         "share of context, first steps": (0.3, 0.7),
         "share of context, last steps": (0.3, 0.7),
         "share of context, layer 1": (0.3, 0.7),
-        "share of context, shown chunks": (0.75, 0.25),  # Mira alone
+        "share of context, shown chunks": (0.75, 0.25),  # only Mira
         "largest chunk": (0.3, 0.6),  # .15 and .3 of .5
         "largest share of a query chunk": (0.75, 1.0),
         LARGEST_SHOWN: (0.75, 0.25),

@@ -1,4 +1,4 @@
-"""Takes read back: the world's own scenes, whose answers are known, and such as were spoilt."""
+"""Reading of takes: generated scenes with known content, and modified ones."""
 
 from dataclasses import replace
 

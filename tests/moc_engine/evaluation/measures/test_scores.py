@@ -21,7 +21,7 @@ def test_a_figure_has_its_mean_and_its_means_by_distance() -> None:
 
 
 def test_intervals_resample_stories_not_single_values() -> None:
-    """The same findings in few stories leave more doubt than in many."""
+    """The same values from fewer stories give a wider interval."""
     few = _found([[1.0] * 40, [0.0] * 40, [1.0] * 40, [0.0] * 40]).summaries()["shape"]
     many = _found([[value] for value in (1.0, 0.0) * 80]).summaries()["shape"]
     assert few.mean == many.mean
@@ -53,7 +53,7 @@ def test_a_few_stories_have_a_wide_interval_even_if_all_agree(right: bool) -> No
         for found.story in range(stories):
             for _ in range(3):
                 found.add("shape", right)
-            found.add("pruned", 0.9)  # no matter of right and wrong
+            found.add("pruned", 0.9)  # not a share of correct cases
         figures = found.summaries()
         assert (figures["pruned"].low, figures["pruned"].high) == pytest.approx((0.9, 0.9))
         shape = figures["shape"]

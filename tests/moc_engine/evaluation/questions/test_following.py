@@ -1,4 +1,4 @@
-"""The evaluation of what captions say, on the world's own scenes and on spoilt ones."""
+"""The evaluation of caption following, on generated scenes and on modified ones."""
 
 from collections.abc import Callable
 

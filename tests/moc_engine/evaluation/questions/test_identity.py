@@ -1,4 +1,4 @@
-"""Vectors made by hand, of which some tell looks and some do not; and a small study from end to end."""
+"""The identity study on given vectors, some of which distinguish looks, and a small study end to end."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ from tests.fakes.stories import story
 GOOD: Feature = (0, "value", 0.0)
 BAD: Feature = (1, "key", 0.5)
 LOOKS = ((0, 0.1), (0, 0.12), (3, 0.9), (3, 0.88))
-"""Shape and brightness of the same character in four shots: two looks."""
+"""The shape and brightness of a character in four shots, with two looks."""
 
 
 def _truth(shape: int, brightness: float) -> NDArray[np.float64]:
@@ -70,14 +70,14 @@ def test_the_best_feature_source_is_chosen_and_reported() -> None:
     assert found.candidates[0] is found.best
     results = {(t.source, t.among): t for t in found.results}
     one_film = results["generated", "one name, one film"]
-    assert one_film.pairs == 2 * 6  # two stories of odd number, pairs of four shots
+    assert one_film.pairs == 2 * 6  # two stories with an odd index, pairs of four shots
     assert one_film.same == pytest.approx(2 / 6)
     assert (one_film.auc.value, one_film.balanced_accuracy) == (1.0, 1.0)
     assert one_film.correlation.value > 0.8
     assert results["generated", "all"].pairs == 7 * 8 // 2
     assert all(t.auc.value < 1.0 for t in found.latents)
     (portrayed,) = [t for t in found.portraits if (t.source, t.among) == ("generated", "one name, one film")]
-    assert portrayed.pairs == 2 * 3  # of those whom a caption names
+    assert portrayed.pairs == 2 * 3  # of characters that a caption names
     assert portrayed.auc.value == 1.0
 
 

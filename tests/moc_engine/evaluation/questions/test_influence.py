@@ -1,4 +1,4 @@
-"""A study of pairs whose answers are known, and a small one from end to end."""
+"""The influence study on pairs with known results, and a small study end to end."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,13 +24,13 @@ SMALL = EvaluationSettings(
 
 
 def _change(amount: float, *, named: bool = False) -> Change:
-    """Visible in pixels from .5 on; `named`: in the scene too."""
+    """A change, visible in pixels from .5 on; with `named` also in the scene."""
     parts = dict.fromkeys(PARTS, 0.0) | {"shape": float(named)}
     return Change(scene=amount, pixels=amount, area=amount * 2 * VISIBLE_AREA, parts=parts)
 
 
 def _pairs() -> list[Pair]:
-    """In each of four stories four pairs: the share tells the change exactly, the other number not at all."""
+    """Four pairs in each of four stories; the share predicts the change, the other number does not."""
     return [
         Pair(
             story=story,

@@ -39,7 +39,7 @@ def test_jitter_is_rough_and_a_still_has_no_liveliness() -> None:
 
 
 def _stiff_and_rough(take: Scene) -> None:
-    """Whoever moves little trembles, whoever moves much does not move enough."""
+    """Adds jitter to characters that move little and reduces the motion of those that move much."""
     for track in take.characters:
         hand = track["near_hand"]
         if np.abs(np.diff(hand, n=2, axis=0)).sum() > 1.0:

@@ -1,4 +1,4 @@
-"""The picture says what the scene says: on the world's own scenes and on spoilt ones."""
+"""Recall measured in pixels, on generated scenes and on modified ones."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.fakes.stories import story, true_takes
 
 
 def _means(shape: int = 0, colour: float = 0.0) -> dict[str, float]:
-    """What is found when later takes show other shapes and colours than first ones."""
+    """The mean scores if later takes have other shapes and colours than the first ones."""
     found = Scores()
     for seed in range(6):
         told = story(seed)

@@ -1,4 +1,4 @@
-"""The evaluation against stories whose answers are known: the world's own scenes, and spoilt ones."""
+"""The evaluation of recall, on generated scenes and on modified ones."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def _score(seeds: range, spoil: str | None = None) -> Scores:
 
 
 def _spoil(story: Story, takes: list[Scene], field: str) -> None:
-    """Turns a field of every character that memory must supply into something else."""
+    """Changes a field of every character whose look memory must supply."""
     for shot, take in zip(story.shots, takes, strict=True):
         for recall in shot.recalls:
             values = take.characters[recall.slot][field]
@@ -76,14 +76,14 @@ def test_a_missing_character_is_not_recalled() -> None:
 
 
 def _takes_without(story: Story, index: int, slot: int) -> list[Scene]:
-    """The world's own takes but for one character of one shot, who is not there."""
+    """The generated scenes of a story without one character of one shot."""
     takes = true_takes(story)
     takes[index].characters[slot]["presence"][...] = 0.0
     return takes
 
 
 def _first_takes(story: Story) -> Iterator[tuple[int, int, int]]:
-    """Cast member, shot and slot of every first appearance."""
+    """The cast member, shot and slot of every first appearance."""
     met: set[int] = set()
     for index, shot in enumerate(story.shots):
         for slot, actor in enumerate(shot.script.actors):
@@ -112,7 +112,7 @@ def test_a_character_missing_in_the_first_take_is_not_recalled_later() -> None:
             first = next((recall for recall in recalled if recall.cast == cast), None)
             parts = first.parts if first is not None and event is None else ()
             own = told.shots[index].script.actors[slot].event
-            said = own is not None and own.part == "accessory"  # which words decide, seen or not
+            said = own is not None and own.part == "accessory"  # the caption says it, shown or not
             assert scores.values("shape").count(False) == ("shape" in parts)
             assert scores.values("accessory").count(False) == (not said and "accessory" in parts)
             assert len(scores.values("shape")) == len(whole.values("shape"))
@@ -129,7 +129,7 @@ def test_only_an_event_that_was_not_shown_is_not_recalled() -> None:
         score(told, _takes_without(told, index, slot), scores)
         score(told, true_takes(told), whole)
         assert scores.values("shape").count(False) == scores.values("accessory").count(False) == 0
-        unknown = actor.event.part != "accessory"  # what is put on or taken off, words say
+        unknown = actor.event.part != "accessory"  # accessories of events are in the caption
         if len(scores.values("latest_state")) == len(whole.values("latest_state")) > 0:
             assert scores.values("latest_state").count(False) == unknown
             missed += unknown
@@ -150,7 +150,7 @@ def test_a_description_that_was_not_shown_invalidates_the_old_look() -> None:
 
 
 def _returns(seeds: range) -> Iterator[tuple[Story, int, int]]:
-    """Story, shot and slot of all who were seen before and of whom the next shot must remember everything."""
+    """The story, shot and slot of returning characters whose whole look the next shot must recall."""
     for told in map(story, seeds):
         seen: set[int] = set()
         for index, shot in enumerate(told.shots):
@@ -161,7 +161,7 @@ def _returns(seeds: range) -> Iterator[tuple[Story, int, int]]:
 
 
 def _is_recalled_whole(story: Story, index: int, cast: int) -> bool:
-    """Whether the shot after `index` in which a member comes next leaves all of its look to memory."""
+    """Whether the next shot of a cast member after `index` leaves all of its look to memory."""
     for shot in story.shots[index + 1 :]:
         if cast in [actor.cast for actor in shot.script.actors]:
             return any(r.cast == cast and set(LOOK_PARTS) <= set(r.parts) for r in shot.recalls)

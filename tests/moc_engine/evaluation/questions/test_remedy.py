@@ -1,4 +1,4 @@
-"""The remedy tried on stories whose third shot always forgets, and is mended, or not."""
+"""The remedy for stories whose third shot always drifts, with a renderer that obeys it or not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORIES = EvaluationSettings(stories=2, shots=4, cast=2, tokens=2)
 
 
 class Forgetful(FakeRenderer):
-    """Whoever is in the third shot looks otherwise, unless it is told to remember them, and it listens."""
+    """Changes the looks of the third shot, except of pinned characters if `listens` is set."""
 
     def __init__(self, *, listens: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the report examines."""
+"""The experiments of the report."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_each_ablation_changes_one_thing() -> None:
         assert replace(evaluation, generation=own) == whole, name
         before, after = (_flat(asdict(p)) for p in (own, generation))
         changed = {setting for setting in before if before[setting] != after[setting]}
-        if name.startswith("chunks by frame"):  # frames are larger: as many tokens need fewer of them
+        if name.startswith("chunks by frame"):  # larger chunks: fewer of them have as many tokens
             assert changed == {"chunking", "top_k"}
         else:
             assert len(changed) == 1, name

@@ -1,4 +1,4 @@
-"""The report, drawn from results whose answers are known."""
+"""The report of given results."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ _ROW = r"<tr><th>([^<]+)</th>(.+?)</tr>"
 
 
 def _results() -> list[Result]:
-    """MoC remembers everything, packed history forgets after two shots, and the others never knew."""
+    """Results with full recall for MoC, recall up to two shots for packed history, and none for others."""
     results = []
     for experiment in experiments(RoutingConfig(), SamplerConfig(), stories=2, long_stories=1):
         router = experiment.settings.generation.router

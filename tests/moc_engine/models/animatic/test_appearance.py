@@ -1,4 +1,4 @@
-"""Looks of drawn scenes: the same character alike in any pose, another shape, accessory or colour apart."""
+"""Appearance vectors: equal for a character in any pose, different for another shape, accessory or colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIRA = CHARACTER_SLOTS[0]
 
 
 def scene(**values: object) -> Scene:
-    """Somebody round with a hat, through six frames."""
+    """A round character with a hat, over six frames."""
     made = Scene.empty(6)
     track = made.track(MIRA)
     track["presence"] = 1.0

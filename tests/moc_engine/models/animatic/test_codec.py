@@ -1,4 +1,4 @@
-"""The codec: exact latents, frames of any size, nothing a model says can break it."""
+"""The codec: exact latents, frames of any size, and random values."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def latents_of(scene: Scene) -> Tensor:
 
 
 def a_scene() -> Scene:
-    """The third of the cast on a beach, with a kite."""
+    """The third cast member on a beach, with a kite."""
     scene = Scene.empty(6)
     scene.set["kind"] = np.eye(len(SETS))[0]
     actor, prop = scene.characters[1], scene.props[2]
@@ -48,7 +48,7 @@ def test_a_preview_is_small_with_the_same_aspect_ratio() -> None:
 
 
 def test_caption_states_do_not_depend_on_the_other_caption() -> None:
-    """Global and own caption are read apart; only how much they are padded to can differ."""
+    """The global and the shot caption are encoded separately; only their padding can differ."""
     family = tiny_backbone().family
     one = family.captions("night", "Mira waves", ("Mira",))
     other = family.captions("night", "Mira waves in the forest", ("Mira",))
@@ -63,6 +63,6 @@ def test_empty_captions_have_at_least_one_token() -> None:
 
 
 def counted(captions: CaptionStates) -> Tensor:
-    """The states (S, E) that count."""
+    """The states (S, E) that are not padding."""
     assert captions.mask_BS is not None
     return captions.states_BSE[0][captions.mask_BS[0]]

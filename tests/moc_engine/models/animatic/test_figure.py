@@ -1,4 +1,4 @@
-"""Characters and props: their geometry holds together, and what they draw shows what was asked."""
+"""Geometry and drawings of characters and props."""
 
 from dataclasses import replace
 from math import cos, hypot, isclose, pi, radians, sin
@@ -54,7 +54,7 @@ def picture(
     height: float = 90.0,
     held: list[tuple[PropPose, tuple[float, float]]] | None = None,
 ) -> NDArray[np.uint8]:
-    """(SIZE, SIZE, 3) red, green, blue, of a character on grey."""
+    """The RGB picture (SIZE, SIZE, 3) of a character on grey."""
     surface = skia.Surface(SIZE, SIZE)
     canvas = surface.getCanvas()
     canvas.clear(skia.Color(128, 128, 128))
@@ -108,7 +108,7 @@ class TestStance:
 
     @given(angles, st.sampled_from((("walk", WALK_CYCLE), ("run", RUN_CYCLE))))
     def test_a_foot_on_the_ground_does_not_slide(self, phase: float, gait: tuple[str, float]) -> None:
-        """While the near foot stands, it moves back by what the body moves forward."""
+        """While the near foot is on the ground, it moves back as far as the body moves forward."""
         name, cycle = gait
         u, step = (phase / (2 * pi)) % 1.0, 0.01
         stance = {"walk": 0.58, "run": 0.36}[name]

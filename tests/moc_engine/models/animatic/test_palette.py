@@ -1,4 +1,4 @@
-"""Colours: grading keeps identity, shade is never black, tints show where they may."""
+"""Palettes: grading of characters, shades and tints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage: sets differ, remember themselves, and the camera keeps its people in view."""
+"""The stage: pictures of sets, light, weather and the camera's framing."""
 
 from __future__ import annotations
 

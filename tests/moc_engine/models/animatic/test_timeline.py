@@ -1,4 +1,4 @@
-"""Time between latent frames: smooth, within range, steady where it should be."""
+"""Timelines: interpolation between latent frames, ranges and the removal of noise."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Boxes hold what is drawn: what changes in a picture with the colours of a body or prop lies within its box.
+"""Boxes contain the drawing of their slot: pixels that depend on a body's or prop's colours lie in its box.
 
-Colours decide nothing about the camera, so the two pictures differ by what is in question alone.
+Colours do not affect the camera, so the two pictures differ only in that body or prop.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from moc_engine.models.animatic.scene import (
 from moc_engine.models.animatic.world import sample_story
 
 WITHIN = 0.9
-"""The share of what is drawn that its box must hold: tips of hands, tails and strings may stand out."""
+"""The share of drawn pixels that the box must contain; tips of hands, tails and strings may be outside."""
 
 SIZE = (192, 108)
 PLATES = PlateCache()
 
 
 def scene(zoom: float = 0.0, *, frames: int = 6) -> Scene:
-    """Somebody round in the meadow, a little to the left."""
+    """A round character in the meadow, slightly left of the middle."""
     made = Scene.empty(frames)
     made.set["kind"][:, SETS.index("meadow")] = 1.0
     made.camera["zoom"] = zoom
@@ -64,7 +64,7 @@ def thing(made: Scene, kind: str, **fields: object) -> None:
 
 
 def drawn(made: Scene, slot: int, frame: int, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where the picture of a latent frame shows what is in a slot."""
+    """The pixels of a latent frame's picture that show a slot."""
     time = float(frame_times(len(made))[frame])
     pictures = []
     for lightness, tint in ((-0.35, 0.15), (0.25, -0.15)):
@@ -77,7 +77,7 @@ def drawn(made: Scene, slot: int, frame: int, size: tuple[int, int]) -> NDArray[
 
 
 def held(made: Scene, slot: int, frame: int, size: tuple[int, int]) -> tuple[float, float, int]:
-    """Which share of what is drawn lies within the box, how much of the box it spans, and its pixels."""
+    """The share of drawn pixels inside the box, the share of the box that they span, and their number."""
     where = drawn(made, slot, frame, size)
     left, top, right, bottom = boxes(made, size)[frame, slot] * (size[0], size[1], size[0], size[1])
     rows, columns = np.nonzero(where)
@@ -165,7 +165,7 @@ def test_a_kite_on_its_string_has_its_box_in_the_sky() -> None:
     assert within >= WITHIN
     kite, body = boxes(made, SIZE)[2, [PROP_SLOTS[0], CHARACTER_SLOTS[0]]]
     assert kite[1] < body[1] - 0.1  # above the head
-    assert kite[0] > body[2]  # and where its x says, not at the hand
+    assert kite[0] > body[2]  # and at its x, not at the hand
 
 
 def test_empty_slots_have_no_box_and_the_set_has_the_whole_picture() -> None:
@@ -182,7 +182,7 @@ def test_empty_slots_have_no_box_and_the_set_has_the_whole_picture() -> None:
 
 
 def shown() -> Iterator[tuple[Scene, int, int]]:
-    """Scenes of the world with a slot and a frame in which it shows something."""
+    """Generated scenes, each with a slot and a frame in which the slot is present."""
     for seed in range(3):
         for shot in sample_story(np.random.default_rng(seed), shots=5, cast=3, tokens=3).shots:
             found = boxes(shot.scene, SIZE)
