@@ -120,7 +120,7 @@ def _encode(clip: Path, part: Path, first: int = 0, frames: int | None = None) -
     with open_clip(clip) as (source, track):
         size = track.codec_context.width, track.codec_context.height
         stop = None if frames is None else first + frames
-        with ClipWriter(part, size, float(frame_rate(track))) as writer:
+        with ClipWriter(part, size, frame_rate(track)) as writer:
             for frame in islice(source.decode(track), first, stop):
                 writer.write_picture(
                     frame if frame.format.name == "yuv420p" else frame.reformat(format="yuv420p")

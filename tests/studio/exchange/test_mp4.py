@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
+from moc_engine.clip import ClipWriter
 from studio.domain.errors import BadRecipe, Refused
 from studio.exchange import mp4
 from studio.exchange.mp4 import JoinedFilm, Piece, recipe_in
@@ -163,3 +165,20 @@ def test_where_most_clips_are_of_another_encoder_all_are_encoded_again(tmp_path:
     assert joined.encoded_again == ("other-0", "1", "other-2")
     frames, _ = decoded(tmp_path / "film.mp4")
     assert [int(frame.mean(axis=(0, 1)).argmax()) for frame in frames] == [0] * 12 + [1] * 12 + [2] * 12
+
+
+@pytest.mark.parametrize("rate", [Fraction(2997, 125), Fraction(24_000, 1001), Fraction(2997, 100)])
+def test_a_part_of_a_clip_keeps_the_frame_rate_of_the_clip(tmp_path: Path, rate: Fraction) -> None:
+    whole, trimmed = tmp_path / "whole.mp4", tmp_path / "trimmed.mp4"
+    for clip in (whole, trimmed):
+        with ClipWriter(clip, (96, 64), rate) as writer:
+            for _ in range(24):
+                writer.write(np.zeros((64, 96, 3), dtype=np.uint8))
+    pieces = [
+        Piece(clip=whole, first=0, frames=24, name="shot 1"),
+        Piece(clip=trimmed, first=6, frames=12, name="shot 2"),
+    ]
+    film = tmp_path / "film.mp4"
+    assert mp4.join(pieces, film, title="A film", recipe={}).frames == 36
+    with av.open(film) as container:
+        assert container.streams.video[0].average_rate == rate
