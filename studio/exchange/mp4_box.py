@@ -7,12 +7,16 @@ anybody's own use, told apart by 16 bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import UUID
 
 OURS: Final = UUID("8f0c6f4e-5d0b-4c55-9a3e-6d6f632d7231").bytes
 MOST_BYTES: Final = 32 * 2**20
+MOST_BOXES: Final = 100_000
+"""How many boxes of a file are looked at."""
+
 _HEADER: Final = 8
 
 
@@ -26,7 +30,7 @@ def read_box(film: Path) -> bytes | None:
     """The content of the last box of ours; None where there is none, or one that is cut off."""
     found: bytes | None = None
     with film.open("rb") as file:
-        for kind, start, length in _boxes(file):
+        for kind, start, length in islice(_boxes(file), MOST_BOXES):
             if kind != b"uuid" or not len(OURS) <= length <= len(OURS) + MOST_BYTES:
                 continue
             file.seek(start)

@@ -1,4 +1,4 @@
-"""Why somebody may look different, as the routing tells."""
+"""The likely reason why a look drifted, read from the routing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One take's routing against another's of the same shot."""
+"""The differences between the routing of two takes of a shot."""
 
 from __future__ import annotations
 

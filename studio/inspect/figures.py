@@ -1,4 +1,4 @@
-"""Plotly figures as plain data, without colours of their own: whoever draws them gives them those.
+"""Plotly figures as plain data, without colours, which the page adds for its theme.
 
 A heatmap's `meta` names its scale, "heat" or "change". Clicks come back as rows and columns.
 """

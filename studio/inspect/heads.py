@@ -1,4 +1,4 @@
-"""Layers, heads and steps apart: which heads look far and which near, how widely, and how that moves."""
+"""Attention by layer, head and step: how far back each head looks, and how many chunks it chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shots × shots: how much of its attention each shot gave to which earlier one, from what takes record."""
+"""The story map: the share of attention that each shot gave to each earlier one, from the records of takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of films: what a project of one's own studio rendered, written where people look for it."""
+"""Writes a project's film and takes into a folder for people, outside the studio's own files."""
 
 from __future__ import annotations
 

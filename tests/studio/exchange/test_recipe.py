@@ -27,6 +27,7 @@ from studio.domain.storyboard import (
     shot_seed,
 )
 from studio.exchange.mp4 import MOST_TAG, Piece, join, recipe_in
+from studio.exchange.mp4_box import MOST_BOXES, append_box, read_box
 from studio.exchange.recipe import Recipe, read_recipe, recipe_of
 from studio.store.takes import StoredTake
 from tests.fakes.projects import project, rendered
@@ -164,6 +165,16 @@ def test_a_longer_recipe_is_attached_whole(clip: Path) -> None:
     assert recipe_in(film) == recipe
     with pytest.raises(BadRecipe, match="did not fit into its comment tag"):
         recipe_in(rewrapped(film, ".mp4"))
+
+
+def test_a_file_of_endless_boxes_is_read_to_a_limit(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(bytes((0, 0, 0, 8)) * 2 * (MOST_BOXES - 1))
+    append_box(film, b"{}")
+    assert read_box(film) == b"{}"
+    film.write_bytes(bytes((0, 0, 0, 8)) * 2 * MOST_BOXES)
+    append_box(film, b"{}")
+    assert read_box(film) is None
 
 
 def test_an_attachment_that_is_damaged_is_not_taken(clip: Path) -> None:
