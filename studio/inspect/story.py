@@ -1,4 +1,4 @@
-"""The story map: the share of attention that each shot gave to each earlier one, from the records of takes."""
+"""The story map: the share of attention that each shot gave to each earlier one, as takes record it."""
 
 from __future__ import annotations
 
