@@ -18,7 +18,7 @@ from moc_engine.models.animatic.scene import Array, Scene
 
 Pixels = NDArray[np.uint8]
 
-LARGEST = 8192
+LARGEST_SIDE = 8192
 """The largest allowed side of a frame, in pixels."""
 
 
@@ -30,8 +30,8 @@ class AnimaticCodec:
 
     def __init__(self, size: tuple[int, int], fps: float) -> None:
         width, height = size
-        if not (16 <= width <= LARGEST and 16 <= height <= LARGEST):
-            raise ValueError(f"size: sides must be within 16–{LARGEST} pixels, got {width}x{height}")
+        if not (16 <= width <= LARGEST_SIDE and 16 <= height <= LARGEST_SIDE):
+            raise ValueError(f"size: sides must be within 16–{LARGEST_SIDE} pixels, got {width}x{height}")
         if not (isfinite(fps) and 0.0 < fps <= 240.0):
             raise ValueError(f"fps: must be above 0 and at most 240, got {fps}")
         self.size = (int(width), int(height))

@@ -145,7 +145,7 @@ class Timeline:
         """The scene as it is drawn, at the latent frames."""
         return Scene(np.stack([self.at(time) for time in frame_times(self._frames)]))
 
-    def still(self, name: str, slot: int = 0) -> bool:
+    def is_constant(self, name: str, slot: int = 0) -> bool:
         """Whether a field never changes."""
         part = Track(self._values[:, slot].astype(np.float32), slot)[name]
         return bool(np.ptp(part, axis=0).max() == 0.0)

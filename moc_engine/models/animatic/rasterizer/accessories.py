@@ -12,7 +12,7 @@ from typing import Final
 import skia
 
 from moc_engine.models.animatic.rasterizer.body import CONTOUR, Body
-from moc_engine.models.animatic.rasterizer.face import Face, place_on
+from moc_engine.models.animatic.rasterizer.face import Face, move_to_face
 from moc_engine.models.animatic.rasterizer.ink import Ink
 from moc_engine.models.animatic.rasterizer.pose import CharacterPose, Pair
 from moc_engine.models.animatic.rasterizer.shading import fill, line
@@ -26,7 +26,7 @@ PACK_TURNS: Final = -0.4
 _TAIL_LENGTH: Final = 0.72
 
 
-def pop(amount: float) -> float:
+def overshoot_scale(amount: float) -> float:
     """A scale factor that grows from 0 to 1 with a small overshoot."""
     u = min(1.0, max(0.0, amount)) - 1.0
     return 1.0 + 2.4 * u**3 + 1.4 * u**2
@@ -36,11 +36,11 @@ def draw_headwear(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
     """Draws the hat and the crown in the body's frame; with both, the crown surrounds the base of the hat."""
     hat, crown = pose.wears("hat"), pose.wears("crown")
     if hat > 0.0:
-        _enter_headwear_frame(canvas, stance, body, pop(hat), tip=5.0)
+        _enter_headwear_frame(canvas, stance, body, overshoot_scale(hat), tip=5.0)
         _draw_hat(canvas, ink, _top_offset(stance))
         canvas.restore()
     if crown > 0.0:
-        _enter_headwear_frame(canvas, stance, body, 1.14 * pop(crown), tip=-3.0)
+        _enter_headwear_frame(canvas, stance, body, 1.14 * overshoot_scale(crown), tip=-3.0)
         _draw_crown(canvas, ink, _top_offset(stance))
         canvas.restore()
 
@@ -131,9 +131,9 @@ def draw_glasses(canvas: skia.Canvas, pose: CharacterPose, face: Face, ink: Ink)
     amount = pose.wears("glasses")
     if amount <= 0.0 or not face.visible:
         return
-    size = pop(amount)
+    size = overshoot_scale(amount)
     canvas.save()
-    place_on(canvas, face)
+    move_to_face(canvas, face)
     canvas.scale(size, size)
     frame = line(ink.accent, 0.058)
     x = face.spacing / 2
@@ -156,12 +156,12 @@ def draw_scarf_tail(
     amount = pose.wears("scarf")
     if amount <= 0.0:
         return
-    size = pop(amount)
+    size = overshoot_scale(amount)
     neck = body.build.neck
     root = stance.place(-0.82 * stance.facing * body.half_width(neck), neck + 0.01)
     size *= 0.4 + 0.6 * min(1.0, 1.3 * abs(stance.facing))  # hidden behind the body in a front view
     ribbon = _ribbon(pose, stance, root, size, wind)
-    _draw_ribbon(canvas, ribbon, 0.076 * min(1.0, pop(amount)), ink)
+    _draw_ribbon(canvas, ribbon, 0.076 * min(1.0, overshoot_scale(amount)), ink)
 
 
 def _ribbon(pose: CharacterPose, stance: Stance, root: Pair, size: float, wind: float) -> list[Pair]:
@@ -224,7 +224,7 @@ def draw_scarf(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: B
     amount = pose.wears("scarf")
     if amount <= 0.0:
         return
-    size = min(1.0, pop(amount))
+    size = min(1.0, overshoot_scale(amount))
     neck = body.build.neck
     half = 0.088 * size
     wrap = _wrap(neck, half)
@@ -291,7 +291,7 @@ def draw_backpack(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body
     amount = pose.wears("backpack")
     if amount <= 0.0:
         return
-    size = pop(amount)
+    size = overshoot_scale(amount)
     high = 0.47 * body.height
     edge = body.half_width(high)
     side = 1.0 if stance.facing >= 0 else -1.0
@@ -313,7 +313,7 @@ def draw_straps(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: 
     amount = pose.wears("backpack")
     if amount <= 0.0 or stance.back >= 0.6:
         return
-    size = min(1.0, pop(amount))
+    size = min(1.0, overshoot_scale(amount))
     high, low = body.build.face + 0.12, 0.17
     shift = 0.015 * stance.facing
     paint = line(ink.accent_deep, 0.07 * size)
@@ -327,7 +327,7 @@ def draw_straps(canvas: skia.Canvas, pose: CharacterPose, stance: Stance, body: 
         canvas.drawPath(strap, paint)
 
 
-def headroom(pose: CharacterPose, body: Body) -> float:
+def top_height(pose: CharacterPose, body: Body) -> float:
     """The height of the top of the head or headwear in the body's frame, in H."""
     hat = pose.wears("hat") * HAT_HEIGHT
     crown = pose.wears("crown") * CROWN_HEIGHT

@@ -11,7 +11,7 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
-from moc_engine.models.animatic.rasterizer.accessories import headroom
+from moc_engine.models.animatic.rasterizer.accessories import top_height
 from moc_engine.models.animatic.rasterizer.body import body_of
 from moc_engine.models.animatic.rasterizer.figure import grip
 from moc_engine.models.animatic.rasterizer.framing import Framing
@@ -45,12 +45,12 @@ _MEASURING_SIDE: Final = 160  # side of the canvas for measuring, in pixels
 _LEAST_ALPHA: Final = 48  # smallest alpha (0–255) of a pixel that counts
 
 
-def height_of(view: View, depth: float) -> float:
+def body_height_px(view: View, depth: float) -> float:
     """The body height H at a depth, in pixels."""
     return view.placement(1.0).scale * BODY_HEIGHT * STAGE_UNIT * (1.0 + _PERSPECTIVE * depth)
 
 
-def foot_of(view: View, thing: CharacterPose | PropPose) -> Pair:
+def ground_position(view: View, thing: CharacterPose | PropPose) -> Pair:
     """The pixel on the ground below a character or prop, margin included."""
     at = view.placement(1.0)
     return (
@@ -59,10 +59,10 @@ def foot_of(view: View, thing: CharacterPose | PropPose) -> Pair:
     )
 
 
-def place_of(view: View, prop: PropPose) -> Pair:
+def prop_position(view: View, prop: PropPose) -> Pair:
     """The pixel position of a prop that is not held, with its lift."""
-    x, y = foot_of(view, prop)
-    return x, y - prop.lift * height_of(view, prop.depth)
+    x, y = ground_position(view, prop)
+    return x, y - prop.lift * body_height_px(view, prop.depth)
 
 
 def holder_of(prop: PropPose, actors: list[CharacterPose]) -> int | None:
@@ -100,29 +100,29 @@ def boxes(scene: Scene, size: tuple[int, int]) -> Floats:
 def _actor_box(view: View, actor: CharacterPose) -> Box:
     """The box around an actor's outline, headwear, hands and feet."""
     stance, body = stance_of(actor), body_of(actor.weights)
-    points = [stance.place(px, py) for px, py in (*body.points, (0.0, headroom(actor, body)))]
+    points = [stance.place(px, py) for px, py in (*body.points, (0.0, top_height(actor, body)))]
     for (px, py), around in (
         *((arm.hand, _HAND_RADIUS) for arm in stance.arms),
         *((leg.sole, _SHOE_RADIUS) for leg in stance.legs),
     ):
         points += [(px - around, py), (px + around, py + around)]
     (left, low), (right, high) = np.min(points, axis=0), np.max(points, axis=0)
-    size = height_of(view, actor.depth) * stance.scale
-    x, y = foot_of(view, actor)
+    size = body_height_px(view, actor.depth) * stance.scale
+    x, y = ground_position(view, actor)
     return x + size * left, y - size * high, x + size * right, y - size * low
 
 
 def _prop_box(view: View, prop: PropPose, actors: list[CharacterPose]) -> Box:
     """The box of a prop without a kite's string; measured on a drawing, as it depends on the hand."""
-    x, y = place_of(view, prop)
-    one = height_of(view, prop.depth)
+    x, y = prop_position(view, prop)
+    one = body_height_px(view, prop.depth)
     holder = None if prop.name == "kite" else holder_of(prop, actors)
     hold = None
     middle = x, y
     if holder is not None:
         actor = actors[holder]
-        one = height_of(view, actor.depth)
-        hold = grip(actor, height_px=one, origin=foot_of(view, actor))
+        one = body_height_px(view, actor.depth)
+        hold = grip(actor, height_px=one, origin=ground_position(view, actor))
         held = max(prop.held)
         middle = x + held * (hold.x - x), y + held * (hold.y - y)
     scale = _MEASURING_SCALE / (one * max(1.0, prop.size))

@@ -49,7 +49,7 @@ def draw_face(canvas: skia.Canvas, face: Face, body: Body, ink: Ink) -> None:
     canvas.save()
     if face.turning:
         canvas.clipPath(body.path, doAntiAlias=True)
-    place_on(canvas, face)
+    move_to_face(canvas, face)
     _draw_cheeks(canvas, face, ink)
     _draw_mouth(canvas, face, ink)
     for side in (-1.0, 1.0):
@@ -58,7 +58,7 @@ def draw_face(canvas: skia.Canvas, face: Face, body: Body, ink: Ink) -> None:
     canvas.restore()
 
 
-def place_on(canvas: skia.Canvas, face: Face) -> None:
+def move_to_face(canvas: skia.Canvas, face: Face) -> None:
     """Moves the origin of the canvas to the middle between the eyes."""
     canvas.translate(face.x, face.y)
     canvas.scale(face.scale * face.squeeze, face.scale)

@@ -17,7 +17,7 @@ from moc_engine.models.animatic.rasterizer.accessories import (
     draw_scarf,
     draw_scarf_tail,
     draw_straps,
-    headroom,
+    top_height,
 )
 from moc_engine.models.animatic.rasterizer.body import Body, body_of
 from moc_engine.models.animatic.rasterizer.effects import draw_doze, draw_dust, draw_swish
@@ -202,7 +202,7 @@ def grip(pose: CharacterPose, *, height_px: float, origin: Pair) -> Grip:
 
 def _grip_of(pose: CharacterPose, stance: Stance, body: Body, size: float, origin: Pair) -> Grip:
     x, y = _near_arm(stance).hand
-    top = stance.place(0.0, headroom(pose, body))
+    top = stance.place(0.0, top_height(pose, body))
     return Grip(
         x=origin[0] + size * x,
         y=origin[1] - size * y,

@@ -48,7 +48,7 @@ class Framing:
         self._limit = self._largest_zoom(scene)
         self._rise = self._vertical_correction(scene)
         self._aside = self._horizontal_correction(scene)
-        self.still = all(timeline.still(name) for name in ("x", "y", "zoom", "shake")) and not (
+        self.is_static = all(timeline.is_constant(name) for name in ("x", "y", "zoom", "shake")) and not (
             scene.camera["shake"].any() or np.ptp(self._rise) or np.ptp(self._aside)
         )
 
@@ -74,7 +74,7 @@ class Framing:
 
     def path(self, seconds: float) -> list[View]:
         """Views sampled over the shot, dense enough to cover all that the camera shows."""
-        count = 1 if self.still else max(2, int(np.ceil(seconds * 4 * LATENT_RATE)) + 1)
+        count = 1 if self.is_static else max(2, int(np.ceil(seconds * 4 * LATENT_RATE)) + 1)
         return [self.at(float(t)) for t in np.linspace(0.0, seconds, count)]
 
     def _largest_zoom(self, scene: Scene) -> float:

@@ -72,7 +72,7 @@ def rgb_of(labs: dict[str, Lab]) -> dict[str, int]:
     return dict(zip(labs, packed.tolist(), strict=True))
 
 
-def deepened(lab: Lab, factor: float) -> Lab:
+def deeper(lab: Lab, factor: float) -> Lab:
     """The shade of a colour: lightness times `factor`, slightly more for light colours."""
     lightness, chroma, hue = lch(lab)
     depth = (1.0 - factor) / 0.3
@@ -98,28 +98,28 @@ def _rounded(lab: Lab) -> Lab:
 def _ink(body: Lab, accent: Lab, climate: Climate) -> Ink:
     body, accent = grade_character(body, climate), grade_character(accent, climate)
     # pale bodies need a darker outline to contrast with pale sets
-    contour = deepened(body, 0.735 - 0.9 * max(0.0, min(0.12, body[0] - 0.80)))
+    contour = deeper(body, 0.735 - 0.9 * max(0.0, min(0.12, body[0] - 0.80)))
     return Ink(
         **rgb_of(
             {
                 "light": _lit(body),
                 "body": body,
-                "low": deepened(body, 0.95),
-                "grain": deepened(body, 0.875),
+                "low": deeper(body, 0.95),
+                "grain": deeper(body, 0.875),
                 "contour": contour,
                 "rim": mix(contour, (0.80, -0.02, -0.06), 0.8 * climate.night),
-                "near": deepened(body, 0.845),
-                "far": deepened(body, 0.705),
-                "near_hand": deepened(body, 0.925),
-                "far_hand": deepened(body, 0.735),
-                "line": _toned(deepened(body, 0.7), lightness=0.215, chroma=0.42, most=0.08),
-                "lid": deepened(body, 0.90),
+                "near": deeper(body, 0.845),
+                "far": deeper(body, 0.705),
+                "near_hand": deeper(body, 0.925),
+                "far_hand": deeper(body, 0.735),
+                "line": _toned(deeper(body, 0.7), lightness=0.215, chroma=0.42, most=0.08),
+                "lid": deeper(body, 0.90),
                 "cheek": _cheek(body, climate),
                 "accent": accent,
                 "accent_light": mix(_lit(accent), accent, 0.6),
-                "accent_grain": deepened(accent, 0.86),
-                "accent_deep": deepened(accent, 0.885),
-                "accent_shade": deepened(accent, 0.80),
+                "accent_grain": deeper(accent, 0.86),
+                "accent_deep": deeper(accent, 0.885),
+                "accent_shade": deeper(accent, 0.80),
                 "accent_pale": _toned(accent, lightness=0.90, chroma=0.55, most=0.08),
                 "stripe": _toned(accent, lightness=0.925, chroma=0.36, most=0.06),
                 "shoe": _shoe(accent),
@@ -181,7 +181,7 @@ def _cheek(body: Lab, climate: Climate) -> Lab:
 
 def _shoe(accent: Lab) -> Lab:
     """The shoe colour: dark, and greyer for lighter accents."""
-    _, chroma, hue = lch(deepened(accent, 0.7))
+    _, chroma, hue = lch(deeper(accent, 0.7))
     light = accent[0]
     return from_lch(
         (0.40 + 0.1 * (light - 0.7), min(0.15, chroma * min(0.95, max(0.3, 1.0 - 3.0 * (light - 0.5)))), hue)

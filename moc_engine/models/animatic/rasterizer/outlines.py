@@ -137,7 +137,7 @@ def waves(x: float, *terms: tuple[float, float, float]) -> float:
     return float(sum(h * np.sin(2 * np.pi * (x / length + turn)) for h, length, turn in terms))
 
 
-def flank(number: float) -> tuple[float, float]:
+def edge_placement(number: float) -> tuple[float, float]:
     """The side and the size of an object at the edge of the picture, for a layout number within ±1.
 
     The side is -1 left .. 1 right and changes quickly around the middle. In the middle the object is

@@ -114,7 +114,7 @@ class Plate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class BakedLayer:
     """A layer with its plate; None if the layer has only animation."""
 
     depth: float
@@ -136,17 +136,17 @@ class PlateCache:
     """A cache of plates: draws them and keeps those of the latest shots, up to `budget` bytes."""
 
     def __init__(self, budget: int = 256 * 2**20) -> None:
-        self._kept: OrderedDict[PlateKey, tuple[Sheet, ...]] = OrderedDict()
+        self._kept: OrderedDict[PlateKey, tuple[BakedLayer, ...]] = OrderedDict()
         self._budget = budget
 
-    def sheets(
+    def baked_layers(
         self,
         layers: Sequence[Layer],
         palette: Palette,
         layout: Sequence[float],
         views: Sequence[View],
         seconds: float,
-    ) -> tuple[Sheet, ...]:
+    ) -> tuple[BakedLayer, ...]:
         """The layers, back to front, with plates large enough for all views over `seconds`."""
         wind = palette.climate.wind
         spans = tuple(
@@ -155,7 +155,9 @@ class PlateCache:
         key = PlateKey(kind=palette.kind, climate=palette.climate, layout=tuple(layout), spans=spans)
         if key not in self._kept:
             self._kept[key] = tuple(
-                Sheet(depth=layer.depth, plate=_bake(layer, palette, layout, bounds, fineness), layer=layer)
+                BakedLayer(
+                    depth=layer.depth, plate=_bake(layer, palette, layout, bounds, fineness), layer=layer
+                )
                 for layer, (bounds, fineness) in zip(layers, spans, strict=True)
             )
         self._kept.move_to_end(key)
@@ -164,7 +166,9 @@ class PlateCache:
         return self._kept[key]
 
     def _bytes(self) -> int:
-        return sum(s.plate.pixels.nbytes for sheets in self._kept.values() for s in sheets if s.plate)
+        return sum(
+            s.plate.pixels.nbytes for baked_layers in self._kept.values() for s in baked_layers if s.plate
+        )
 
 
 def _visible_span(layer: Layer, views: Sequence[View], drift: float) -> tuple[Bounds, float]:

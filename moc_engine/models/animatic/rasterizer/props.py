@@ -15,8 +15,8 @@ from typing import Final
 
 import skia
 
-from moc_engine.models.animatic.rasterizer.accessories import pop
-from moc_engine.models.animatic.rasterizer.ink import deepened, lch, rgb_of
+from moc_engine.models.animatic.rasterizer.accessories import overshoot_scale
+from moc_engine.models.animatic.rasterizer.ink import deeper, lch, rgb_of
 from moc_engine.models.animatic.rasterizer.palette import Climate, Lab, argb, from_lch, grade_character, mix
 from moc_engine.models.animatic.rasterizer.pose import Grip, Pair, PropPose
 from moc_engine.models.animatic.rasterizer.shading import fill, line, paint_paper
@@ -86,7 +86,7 @@ def draw_prop(
     if prop.presence <= 0.02:
         return
     held = max(prop.held) if grip is not None else 0.0
-    size = height_px * max(0.05, prop.size) * pop(prop.presence)
+    size = height_px * max(0.05, prop.size) * overshoot_scale(prop.presence)
     if size < 1.0:
         return
     name = prop.name
@@ -146,20 +146,20 @@ def _ink_for(colour: Lab, climate: Climate) -> _Ink:
             {
                 "light": from_lch((min(0.97, lightness + 0.085), 0.85 * chroma, hue)),
                 "colour": own,
-                "low": deepened(own, 0.93),
-                "grain": deepened(own, 0.86),
-                "shade": deepened(own, 0.80),
-                "contour": deepened(own, 0.70),
+                "low": deeper(own, 0.93),
+                "grain": deeper(own, 0.86),
+                "shade": deeper(own, 0.80),
+                "contour": deeper(own, 0.70),
                 "pale": mix(cream, own, 0.04),
-                "pale_shade": mix(deepened(cream, 0.86), own, 0.1),
+                "pale_shade": mix(deeper(cream, 0.86), own, 0.1),
                 "string": mix(
                     from_lch((0.52, 0.04, 60.0)), cream, min(1.0, climate.night + 0.7 * climate.sunset)
                 ),
                 "wood": grade_character(from_lch((0.42, 0.055, 45.0)), climate),
                 "leaf": leaf,
-                "leaf_shade": deepened(leaf, 0.78),
+                "leaf_shade": deeper(leaf, 0.78),
                 "gold": gold,
-                "gold_shade": deepened(gold, 0.82),
+                "gold_shade": deeper(gold, 0.82),
             }
         )
     )

@@ -47,7 +47,7 @@ def lay_mist(brush: Brush, top: float, bottom: float, colour: Lab, strength: flo
     brush.blend(band, (0.0, top), (0.0, bottom), ((0.0, colour, 0.0), (1.0, colour, strength)))
 
 
-def motes(brush: Brush, time: float) -> None:
+def floating_specks(brush: Brush, time: float) -> None:
     """Draws floating specks: pollen by day, fireflies at dusk and night."""
     climate = brush.climate
     if max(climate.rain, climate.snow) > 0.5:

@@ -11,13 +11,18 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
-from moc_engine.models.animatic.rasterizer.blocking import foot_of, height_of, holder_of, place_of
+from moc_engine.models.animatic.rasterizer.blocking import (
+    body_height_px,
+    ground_position,
+    holder_of,
+    prop_position,
+)
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.models.animatic.rasterizer.figure import draw_character, draw_character_shadow
 from moc_engine.models.animatic.rasterizer.framing import Framing
 from moc_engine.models.animatic.rasterizer.overlay import apply_paper
 from moc_engine.models.animatic.rasterizer.palette import Climate, Lab, Palette, from_lch, mix, shade
-from moc_engine.models.animatic.rasterizer.plates import PlateCache, Sheet, rgb, surface
+from moc_engine.models.animatic.rasterizer.plates import BakedLayer, PlateCache, rgb, surface
 from moc_engine.models.animatic.rasterizer.pose import LAG, CharacterPose, Pair, PropPose
 from moc_engine.models.animatic.rasterizer.props import draw_prop, draw_prop_shadow
 from moc_engine.models.animatic.rasterizer.sets import DESIGNS
@@ -50,8 +55,8 @@ class Stage:
         self._surface = surface(self._pixels)
         views = self._framing.path(self._timeline.seconds)
         self._climates = self._key_climates()
-        self._sheets = [
-            cache.sheets(
+        self._baked_layers = [
+            cache.baked_layers(
                 design.layers,
                 Palette.of(self._kind, climate),
                 self._layout,
@@ -83,7 +88,7 @@ class Stage:
 
     def _key_climates(self) -> tuple[Climate, ...]:
         """The climate of the shot; the first and the last if the light or weather changes."""
-        if all(self._timeline.still(name) for name in _CLIMATE_FIELDS):
+        if all(self._timeline.is_constant(name) for name in _CLIMATE_FIELDS):
             return (self._climate(self._timeline.at(0.0)),)
         first, last = self._timeline.at(0.0), self._timeline.at(self._timeline.seconds)
         return (self._climate(first), self._climate(last))
@@ -109,57 +114,57 @@ class Stage:
     def _draw_set(
         self, canvas: skia.Canvas, view: View, climate: Climate, time: float, *, front: bool
     ) -> None:
-        passed = self._climate_position(climate)
+        position = self._climate_position(climate)
         palette = Palette.of(self._kind, climate)
-        self._draw_sheets(canvas, self._pixels, self._sheets[0], view, palette, time, front=front)
-        if passed <= 0.0:
+        self._draw_layers(canvas, self._pixels, self._baked_layers[0], view, palette, time, front=front)
+        if position <= 0.0:
             return
         if front:
-            canvas.saveLayerAlpha(None, round(255 * passed))
-            self._draw_sheets(canvas, self._pixels, self._sheets[1], view, palette, time, front=True)
+            canvas.saveLayerAlpha(None, round(255 * position))
+            self._draw_layers(canvas, self._pixels, self._baked_layers[1], view, palette, time, front=True)
             canvas.restore()
             return
         later = np.zeros_like(self._pixels)
         other = surface(later)
-        self._draw_sheets(other.getCanvas(), later, self._sheets[1], view, palette, time, front=False)
-        cv2.addWeighted(self._pixels, 1.0 - passed, later, passed, 0.0, self._pixels)
+        self._draw_layers(other.getCanvas(), later, self._baked_layers[1], view, palette, time, front=False)
+        cv2.addWeighted(self._pixels, 1.0 - position, later, position, 0.0, self._pixels)
 
-    def _draw_sheets(
+    def _draw_layers(
         self,
         canvas: skia.Canvas,
         pixels: Pixels,
-        sheets: Sequence[Sheet],
+        baked_layers: Sequence[BakedLayer],
         view: View,
         palette: Palette,
         time: float,
         *,
         front: bool,
     ) -> None:
-        shown = [sheet for sheet in sheets if (sheet.depth > 1.0) == front]
+        shown = [baked for baked in baked_layers if (baked.depth > 1.0) == front]
         if not shown:
             return
-        placements = [self._sheet_placement(sheet, view, palette.climate.wind, time) for sheet in shown]
+        placements = [self._layer_placement(baked, view, palette.climate.wind, time) for baked in shown]
         height, width = pixels.shape[:2]
         rows = [height]
-        for sheet, at in zip(shown[:0:-1], placements[:0:-1], strict=True):
-            hidden = sheet.plate.hides_from(at, width, height) if sheet.plate and not front else rows[0]
+        for baked, at in zip(shown[:0:-1], placements[:0:-1], strict=True):
+            hidden = baked.plate.hides_from(at, width, height) if baked.plate and not front else rows[0]
             rows.insert(0, min(rows[0], hidden))
-        for sheet, at, seen in zip(shown, placements, rows, strict=True):
-            if sheet.plate is not None:
-                static = self._framing.still and sheet.layer.drift == 0.0
-                sheet.plate.draw(canvas, pixels, at, rows=seen, static=static)
-            if sheet.layer.animate is not None:
+        for baked, at, seen in zip(shown, placements, rows, strict=True):
+            if baked.plate is not None:
+                static = self._framing.is_static and baked.layer.drift == 0.0
+                baked.plate.draw(canvas, pixels, at, rows=seen, static=static)
+            if baked.layer.animate is not None:
                 canvas.save()
                 canvas.translate(at.x, at.y)
                 canvas.scale(at.scale, at.scale)
-                bounds = view.visible(sheet.depth)
+                bounds = view.visible(baked.depth)
                 brush = Brush(canvas, palette, bounds=bounds, layout=self._layout, fineness=at.scale)
-                sheet.layer.animate(brush, time)
+                baked.layer.animate(brush, time)
                 canvas.restore()
 
-    def _sheet_placement(self, sheet: Sheet, view: View, wind: float, time: float) -> Placement:
-        at = view.placement(sheet.depth)
-        return replace(at, x=at.x + at.scale * time * (sheet.layer.drift + sheet.layer.gust * wind))
+    def _layer_placement(self, baked: BakedLayer, view: View, wind: float, time: float) -> Placement:
+        at = view.placement(baked.depth)
+        return replace(at, x=at.x + at.scale * time * (baked.layer.drift + baked.layer.gust * wind))
 
     def _draw_cast(
         self, canvas: skia.Canvas, view: View, values: Array, before: Array, climate: Climate, time: float
@@ -176,20 +181,20 @@ class Stage:
         for prop in props:
             holder = holder_of(prop, actors)
             if holder is not None:
-                held[holder].append((prop, place_of(view, prop)))
+                held[holder].append((prop, prop_position(view, prop)))
             elif prop.presence > 0.02:
                 loose.append(prop)
         things: list[tuple[float, int]] = [(actor.depth, i) for i, actor in enumerate(actors)]
         things += [(prop.depth, len(actors) + i) for i, prop in enumerate(loose)]
         for depth, i in sorted(things):
-            height = height_of(view, depth)
+            height = body_height_px(view, depth)
             if i < len(actors):
                 actor = actors[i]
-                origin = foot_of(view, actor)
+                origin = ground_position(view, actor)
                 draw_character(canvas, actor, climate, height_px=height, origin=origin, held=held[i])
             else:
                 prop = loose[i - len(actors)]
-                draw_prop(canvas, prop, climate, height_px=height, origin=place_of(view, prop))
+                draw_prop(canvas, prop, climate, height_px=height, origin=prop_position(view, prop))
 
     def _draw_shadows(
         self,
@@ -205,8 +210,8 @@ class Stage:
                 draw_character_shadow(
                     canvas,
                     actor,
-                    height_px=height_of(view, actor.depth),
-                    origin=foot_of(view, actor),
+                    height_px=body_height_px(view, actor.depth),
+                    origin=ground_position(view, actor),
                     colour=colour,
                     shear=shear,
                     alpha=alpha,
@@ -215,8 +220,8 @@ class Stage:
             draw_prop_shadow(
                 canvas,
                 prop,
-                height_px=height_of(view, prop.depth),
-                origin=foot_of(view, prop),
+                height_px=body_height_px(view, prop.depth),
+                origin=ground_position(view, prop),
                 colour=colour,
                 alpha=alpha,
             )

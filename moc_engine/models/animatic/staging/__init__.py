@@ -11,7 +11,7 @@ from moc_engine.models.animatic.script import Actor, ShotScript
 from moc_engine.models.animatic.staging.camera import framing_zoom, stage_camera
 from moc_engine.models.animatic.staging.easing import set_angle
 from moc_engine.models.animatic.staging.faces import FACE_OF_ACTION, make_face
-from moc_engine.models.animatic.staging.motions import MOTIONS, Cue, play_event
+from moc_engine.models.animatic.staging.motions import MOTIONS, Cue, stage_event
 from moc_engine.models.animatic.staging.prop_motion import stage_prop
 
 
@@ -71,4 +71,4 @@ def _stage_actor(cue: Cue, actor: Actor, spot: float, depth: float) -> None:
     cue.far(*REST_FAR)
     MOTIONS[actor.action](cue)
     if actor.event is not None:
-        play_event(cue, actor)
+        stage_event(cue, actor)

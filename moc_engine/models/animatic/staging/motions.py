@@ -197,7 +197,7 @@ MOTIONS: Final[dict[str, Callable[[Cue], None]]] = {
 }
 
 
-def play_event(cue: Cue, actor: Actor) -> None:
+def stage_event(cue: Cue, actor: Actor) -> None:
     """Writes an event's change of look: from one third to before two thirds of the shot."""
     track, event, t = cue.track, actor.event, cue.t
     assert event is not None

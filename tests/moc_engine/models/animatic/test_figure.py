@@ -17,7 +17,7 @@ from moc_engine.models.animatic.rasterizer.figure import (
     grip,
     hand_position,
 )
-from moc_engine.models.animatic.rasterizer.ink import deepened, ink_for, lch
+from moc_engine.models.animatic.rasterizer.ink import deeper, ink_for, lch
 from moc_engine.models.animatic.rasterizer.palette import Climate
 from moc_engine.models.animatic.rasterizer.pose import REST_NEAR, CharacterPose, PropPose
 from moc_engine.models.animatic.rasterizer.props import draw_prop, draw_prop_shadow
@@ -180,13 +180,13 @@ class TestInk:
         self, lightness: float, chroma: float, hue: float
     ) -> None:
         lab = (lightness, chroma * cos(radians(hue)), chroma * sin(radians(hue)))
-        shaded = deepened(lab, 0.7)
+        shaded = deeper(lab, 0.7)
         turn = (lch(shaded)[2] - hue + 180.0) % 360.0 - 180.0
         assert 0.65 * lightness < shaded[0] < 0.85 * lightness
         assert abs(turn) < 13.5
 
     def test_near_white_shades_to_lilac(self) -> None:
-        _, chroma, hue = lch(deepened((0.9, 0.0, 0.02), 0.7))
+        _, chroma, hue = lch(deeper((0.9, 0.0, 0.02), 0.7))
         assert 270.0 < hue < 320.0
         assert chroma > 0.03
 

@@ -94,9 +94,9 @@ def test_plates_are_shared_by_shots_of_one_set() -> None:
     cache = PlateCache()
     design, palette = DESIGNS["beach"], Palette.of("beach", Climate())
     view = View(width=192, height=108, horizon=design.horizon)
-    first = cache.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0)
-    assert cache.sheets(design.layers, palette, (0.5,) * 6, [view], 1.0) is first
-    assert cache.sheets(design.layers, palette, (0.4,) * 6, [view], 1.0) is not first
+    first = cache.baked_layers(design.layers, palette, (0.5,) * 6, [view], 1.0)
+    assert cache.baked_layers(design.layers, palette, (0.5,) * 6, [view], 1.0) is first
+    assert cache.baked_layers(design.layers, palette, (0.4,) * 6, [view], 1.0) is not first
 
 
 @pytest.mark.parametrize("depth", [0.06, 0.4, 1.0])

@@ -71,9 +71,9 @@ def test_noise_does_not_change_shapes_or_move_standing_characters() -> None:
         assert float(seen["presence"][0]) == 1.0
         assert float(seen["shape"][0, SHAPES.index("drop")]) > 0.999
         assert not seen["accessory"].any()
-    assert timeline.still("zoom")
-    assert timeline.still("night")
-    assert timeline.still("body", CHARACTER_SLOTS[0])
+    assert timeline.is_constant("zoom")
+    assert timeline.is_constant("night")
+    assert timeline.is_constant("body", CHARACTER_SLOTS[0])
     assert timeline.at(1.0)[0, 6] == 1.0
 
 

@@ -8,7 +8,15 @@ import skia
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.models.animatic.rasterizer.foliage import corner_leaves, palm, star_flower
 from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
-from moc_engine.models.animatic.rasterizer.outlines import box, ellipse, flank, hashed, polygon, ridge, waves
+from moc_engine.models.animatic.rasterizer.outlines import (
+    box,
+    edge_placement,
+    ellipse,
+    hashed,
+    polygon,
+    ridge,
+    waves,
+)
 from moc_engine.models.animatic.rasterizer.palette import Lab, argb, lighter, mix, shade
 from moc_engine.models.animatic.rasterizer.scenery import lay_ground
 from moc_engine.models.animatic.rasterizer.sky import (
@@ -141,7 +149,7 @@ def _paint_objects(brush: Brush) -> None:
 
 def _parasol(brush: Brush) -> None:
     palette, layout = brush.palette, brush.layout
-    side, near = flank(layout[0])
+    side, near = edge_placement(layout[0])
     x = -430.0 * side + 90.0 * layout[2]
     y, size = 540.0 + 52.0 * near, near * (1.0 + 0.16 * layout[1])
     red, pale = palette("accent"), palette("pale")
@@ -179,7 +187,7 @@ def _parasol(brush: Brush) -> None:
 
 def _palms(brush: Brush) -> None:
     layout = brush.layout
-    side, near = flank(layout[0])
+    side, near = edge_placement(layout[0])
     lean = -side * (45.0 + 30.0 * layout[1])
     second = near * (0.62 + 0.30 * layout[4])
     foot = 526.0 + 40.0 * near

@@ -10,7 +10,15 @@ import skia
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.models.animatic.rasterizer.foliage import cactus
 from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
-from moc_engine.models.animatic.rasterizer.outlines import Point, flank, hashed, polygon, ridge, smooth, waves
+from moc_engine.models.animatic.rasterizer.outlines import (
+    Point,
+    edge_placement,
+    hashed,
+    polygon,
+    ridge,
+    smooth,
+    waves,
+)
 from moc_engine.models.animatic.rasterizer.palette import Lab, lighter, mix, shade
 from moc_engine.models.animatic.rasterizer.scenery import lay_ground, rock
 from moc_engine.models.animatic.rasterizer.sky import (
@@ -67,7 +75,7 @@ def mesa(brush: Brush, x: float, base: float, width: float, height: float, colou
                 strip.lineTo(px, y + height * 0.055 + 3.2 * float(np.sin(px / 29.0 + seed + 2 * k)))
             strip.close()
             brush.fill(strip, band, 0.75)
-        flank = polygon(
+        edge_placement = polygon(
             (
                 (x + width * 0.17, top - 9),
                 (x + width * 0.7, top - 9),
@@ -76,7 +84,7 @@ def mesa(brush: Brush, x: float, base: float, width: float, height: float, colou
                 (x + width * 0.22, base - height * 0.5),
             )
         )
-        brush.fill(flank, shade(colour, 0.7), 0.55)
+        brush.fill(edge_placement, shade(colour, 0.7), 0.55)
         brush.grain(outline, shade(colour, 1.1), (x - width * 0.3, top), (x + width * 0.45, base), 0.7)
         brush.grain(outline, lighter(colour, 1.4), (x + width * 0.05, base), (x - width * 0.45, top), 0.45)
 
@@ -158,7 +166,7 @@ def _ground(brush: Brush) -> None:
 
 def _cacti(brush: Brush) -> None:
     layout = brush.layout
-    side, near = flank(layout[2])
+    side, near = edge_placement(layout[2])
     for shift in (-1500.0, 0.0, 1500.0):
         tall = near * (205.0 + 50.0 * layout[1])
         cactus(brush, shift - 455.0 * side, EDGE + 30.0 + 58.0 * near, tall, lean=1.0)

@@ -12,7 +12,7 @@ from moc_engine.models.animatic.rasterizer.foliage import corner_leaves, silhoue
 from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
 from moc_engine.models.animatic.rasterizer.outlines import blade, ellipse, hashed, polygon, ridge, waves
 from moc_engine.models.animatic.rasterizer.palette import lighter, mix
-from moc_engine.models.animatic.rasterizer.scenery import lay_ground, lay_mist, motes
+from moc_engine.models.animatic.rasterizer.scenery import floating_specks, lay_ground, lay_mist
 from moc_engine.models.animatic.rasterizer.sky import paint_disc, paint_sky, paint_stars, twinkle
 
 EDGE = HORIZON - 22.0
@@ -177,7 +177,7 @@ DESIGN = SetDesign(
         Layer(depth=0.2, paint=_grove(0)),
         Layer(depth=0.38, paint=_lit_grove),
         Layer(depth=0.62, paint=_near),
-        Layer(depth=1.0, paint=_ground, animate=motes),
+        Layer(depth=1.0, paint=_ground, animate=floating_specks),
         Layer(depth=1.5, animate=corner_leaves),
     ),
 )

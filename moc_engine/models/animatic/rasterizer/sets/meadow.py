@@ -16,8 +16,8 @@ from moc_engine.models.animatic.rasterizer.foliage import (
 from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
 from moc_engine.models.animatic.rasterizer.outlines import (
     box,
+    edge_placement,
     ellipse,
-    flank,
     hashed,
     hills,
     polygon,
@@ -25,7 +25,7 @@ from moc_engine.models.animatic.rasterizer.outlines import (
     waves,
 )
 from moc_engine.models.animatic.rasterizer.palette import lighter, mix, shade
-from moc_engine.models.animatic.rasterizer.scenery import lay_ground, motes
+from moc_engine.models.animatic.rasterizer.scenery import floating_specks, lay_ground
 from moc_engine.models.animatic.rasterizer.sky import (
     CLOUDS,
     birds,
@@ -90,17 +90,19 @@ def _mid(brush: Brush) -> None:
 
 
 def _house_x(brush: Brush) -> float:
-    return 425.0 * flank(brush.layout[0])[0]
+    return 425.0 * edge_placement(brush.layout[0])[0]
 
 
 def _mill_x(brush: Brush) -> float:
-    return -410.0 * flank(brush.layout[0])[0] + 80.0 * brush.layout[2]
+    return -410.0 * edge_placement(brush.layout[0])[0] + 80.0 * brush.layout[2]
 
 
 def _buildings(brush: Brush) -> None:
     palette, layout = brush.palette, brush.layout
     wall, roof = palette("wall"), palette("accent")
-    with brush.placed(_house_x(brush), HORIZON - 6.0, flank(layout[0])[1] * (0.96 + 0.18 * layout[1])):
+    with brush.placed(
+        _house_x(brush), HORIZON - 6.0, edge_placement(layout[0])[1] * (0.96 + 0.18 * layout[1])
+    ):
         brush.paper(box(-62, -72, 124, 74), wall, 0.4)
         brush.fill(polygon(((38, -72), (62, -72), (62, 2), (38, 2))), shade(wall, 0.6))
         top = polygon(((-78, -68), (-44, -124), (44, -124), (78, -68)))
@@ -229,7 +231,7 @@ DESIGN = SetDesign(
         Layer(depth=0.4, paint=_mid),
         Layer(depth=0.65, paint=_buildings, animate=_animate_mill),
         Layer(depth=0.76, paint=_trees),
-        Layer(depth=1.0, paint=_ground, animate=motes),
+        Layer(depth=1.0, paint=_ground, animate=floating_specks),
         Layer(depth=1.5, animate=corner_leaves),
     ),
 )

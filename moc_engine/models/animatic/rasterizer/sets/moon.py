@@ -9,7 +9,15 @@ import skia
 
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
 from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
-from moc_engine.models.animatic.rasterizer.outlines import box, ellipse, flank, hashed, polygon, ridge, waves
+from moc_engine.models.animatic.rasterizer.outlines import (
+    box,
+    edge_placement,
+    ellipse,
+    hashed,
+    polygon,
+    ridge,
+    waves,
+)
 from moc_engine.models.animatic.rasterizer.palette import lighter, mix, shade
 from moc_engine.models.animatic.rasterizer.scenery import lay_ground, rock
 from moc_engine.models.animatic.rasterizer.sky import paint_stars, twinkle
@@ -165,7 +173,7 @@ def _ground(brush: Brush) -> None:
 def _rocket(brush: Brush) -> None:
     palette, layout = brush.palette, brush.layout
     hull, fin = palette("pale"), palette("accent_2")
-    side, near = flank(layout[0])
+    side, near = edge_placement(layout[0])
     x, size = 410.0 * side + 40.0 * layout[2], near * (1.0 + 0.18 * layout[1])
     with brush.placed(x, EDGE + 10.0 + 32.0 * near, size, 3.0 * layout[3]):
         brush.fill(ellipse(16, 2, 92, 12), shade(palette("ground_low"), 1.2), 0.5)

@@ -11,8 +11,8 @@ from moc_engine.models.animatic.rasterizer.layers import Layer, SetDesign
 from moc_engine.models.animatic.rasterizer.outlines import (
     Point,
     box,
+    edge_placement,
     ellipse,
-    flank,
     hashed,
     polygon,
     ridge,
@@ -154,7 +154,7 @@ def _mid(brush: Brush) -> None:
 
 def _cabin_place(brush: Brush) -> tuple[float, float, float]:
     """The position (x, y) and the size of the cabin."""
-    side, near = flank(brush.layout[0])
+    side, near = edge_placement(brush.layout[0])
     x = -400.0 * side + 40.0 * brush.layout[1]
     return x, EDGE + 44.0 + 22.0 * near, near * (1.0 + 0.14 * brush.layout[4])
 
@@ -222,7 +222,7 @@ def _smoke(brush: Brush, time: float) -> None:
 def _paint_objects(brush: Brush) -> None:
     layout = brush.layout
     _cabin(brush)
-    side, near = flank(layout[0])
+    side, near = edge_placement(layout[0])
     spots = (
         (560.0 * side, 300.0 + 40.0 * layout[1]),
         (450.0 * side + 60.0 * layout[3], 190.0),
