@@ -116,13 +116,20 @@ def temporary_path(path: Path) -> Path:
 
 def abandoned(folder: Path) -> list[Path]:
     """The temporary files and folders in `folder` whose writers have ended. It need not exist."""
-    return [part for part in sorted(folder.iterdir()) if _is_abandoned(part)] if folder.is_dir() else []
+    return [part for part in listed(folder) if _is_abandoned(part)]
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing where there is none, or none any more."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def in_progress(folder: Path) -> list[Path]:
     """The temporary files and folders in `folder` whose writers are running. It need not exist."""
-    parts = sorted(folder.glob(f"{_PREFIX}*"))
-    return [part for part in parts if _TEMPORARY.fullmatch(part.name) and not _is_abandoned(part)]
+    return [part for part in listed(folder) if _TEMPORARY.fullmatch(part.name) and not _is_abandoned(part)]
 
 
 def remove_abandoned(folder: Path) -> None:

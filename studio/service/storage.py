@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from moc_engine.files import abandoned, remove_abandoned
+from moc_engine.files import abandoned, listed, remove_abandoned
 from studio.domain.errors import Refused
 from studio.domain.messages import Message, message
 from studio.jobs import queue
@@ -106,7 +107,7 @@ class Storage:
                 remove_abandoned(folder)
             self._artifacts.remove_abandoned()
             for folder in self._exports():
-                if not any(folder.iterdir()):
+                with suppress(OSError):  # not empty, or removed meanwhile
                     folder.rmdir()
         return tuple(removed)
 
@@ -114,7 +115,7 @@ class Storage:
         for file in self._artifacts.orphans(used):
             yield _unused(file, freed.get(file.stem, NO_TAKE))
         for folder in self._exports():
-            for file in sorted(folder.iterdir()):
+            for file in listed(folder):
                 if not file.name.startswith(".") and file.is_file() and _age(file) > YOUNG:
                     yield _unused(file, EXPORT)
         for folder in self._folders_of_parts():
@@ -139,9 +140,15 @@ def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[Take
 
 def _unused(path: Path, reason: Message) -> Unused:
     inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
-    sizes = (file.lstat().st_size for file in inside if file.is_symlink() or file.is_file())
-    return Unused(path=path, bytes=sum(sizes), reason=reason)
+    size = 0
+    with suppress(FileNotFoundError):  # somebody else removed it
+        size = sum(file.lstat().st_size for file in inside if file.is_symlink() or file.is_file())
+    return Unused(path=path, bytes=size, reason=reason)
 
 
 def _age(file: Path) -> float:
-    return time.time() - file.stat().st_mtime
+    """Seconds since a file was written; 0 for one that is gone."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,20 @@ def test_exports_and_abandoned_files_are_removed_after_an_hour(studio: Studio, t
     assert [path for path in found if path.exists()] == []
     assert studio.service.storage.unused() == ()
     assert studio.service.files.export(project, "film.mp4") == film
+
+
+def test_several_may_collect_at_once(studio: Studio, tmp_path: Path) -> None:
+    for number in range(60):
+        for file in (
+            studio.service.artifacts.folder / "00" / f"{number:064x}.mp4",
+            tmp_path / "exports" / f"{number}" / "film.mp4",
+            tmp_path / "scratch" / f".part-{number}-upload",
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(bytes(10))
+    age(studio)
+    with ThreadPoolExecutor(4) as pool:
+        for collecting in [pool.submit(studio.service.storage.collect) for _ in range(4)]:
+            collecting.result()
+    assert studio.service.storage.unused() == ()
+    assert list((tmp_path / "exports").iterdir()) == []
