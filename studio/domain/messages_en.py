@@ -102,7 +102,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "no-context": "it saw no earlier shot: none of its heads could look back",
     "no-shot-selected": "no shot is selected",
     "no-shots": "at least one shot is needed",
-    "model-cast-limit": "shot {shot} names {name}, number {place} of the cast, and the embedded model tells "
+    "model-cast-limit": "shot {shot} names {name}, number {number} of the cast, and the embedded model tells "
     "only {most} apart: move {name} up in the cast, or choose another model",
     "no-shots-yet": "there are no shots yet",
     "not-a-list": "must be a list, got {kind}",

@@ -1,7 +1,7 @@
 """What routing traces tell, as plain data: whom a shot looked at, which part of it, with which heads.
 
 sources     the columns of a trace as a person knows them
-parts       the rows: the objects or frames of a shot, by place in the picture
+parts       the rows: the objects or frames of a shot, by position in the picture
 story       shots × shots, from what takes record
 heads       layers, heads and steps apart
 difference  one take against another

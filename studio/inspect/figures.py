@@ -328,7 +328,7 @@ def _scale(log: bool) -> dict[str, Any]:
 
 
 def _unique(labels: Sequence[str]) -> list[str]:
-    """Axes take equal names for one place: what repeats gets an invisible mark."""
+    """Plotly draws equal labels of an axis as one, so repeated labels get an invisible mark."""
     seen: dict[str, int] = {}
     told = []
     for label in map(_plain, labels):

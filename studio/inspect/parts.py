@@ -1,4 +1,4 @@
-"""The parts of a shot's picture: which object or token stands at a place of it, and what each drew from."""
+"""The parts of a shot's picture: which object or token is at a position in it, and what each drew from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parts_at(trace: RoutingTrace, seconds: float) -> tuple[Part, ...]:
 
 def part_at(trace: RoutingTrace, seconds: float, x: float, y: float) -> Part | None:
     """What is at a point of the picture, shares of its width and height: the smallest object there, or the
-    token of the grid; None where nothing is known of places.
+    token of the grid; None where positions are not known.
     """
     if trace.grid is not None:
         return _token_part(trace, seconds, x, y)
@@ -92,16 +92,16 @@ def _token_part(trace: RoutingTrace, seconds: float, x: float, y: float) -> Part
 
 
 def _grid_row(trace: RoutingTrace, seconds: float, row: int, column: int) -> int:
-    """The row of the token map of a place in the grid: chunks are frames, or places through all frames."""
+    """The row of the token map for a grid position; a chunk is a frame, or one position in all frames."""
     assert trace.grid is not None
     width = trace.grid[1]
     frame = _frame_at(trace, seconds)
-    place = row * width + column
+    position = row * width + column
     spans = [chunk.frames for chunk in trace.query]
     if len(set(spans)) == len(spans):
         query = next((q for q, (first, stop) in enumerate(spans) if first <= frame < stop), len(spans) - 1)
-        return trace.token_row(query, place)
-    return trace.token_row(place, _token_at(spans[place], trace.query[place].tokens, frame))
+        return trace.token_row(query, position)
+    return trace.token_row(position, _token_at(spans[position], trace.query[position].tokens, frame))
 
 
 def _frame_at(trace: RoutingTrace, seconds: float) -> int:

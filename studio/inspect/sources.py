@@ -14,7 +14,7 @@ from moc_engine.trace.record import EMPTY, RoutingTrace
 Floats = NDArray[np.float64]
 
 NOBODY: Final = "empty places"
-"""The places of a shot that show nothing, taken together: they hold next to nothing."""
+"""The slots of a shot that show nothing, taken together; they hardly differ."""
 
 
 @dataclass(frozen=True, kw_only=True)

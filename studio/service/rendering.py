@@ -194,8 +194,8 @@ class Rendering:
         for status in statuses:
             for name, index in status.inputs.cast_indices.items():
                 if index >= most:
-                    shot, place = status.index + 1, index + 1
-                    raise Refused(message("model-cast-limit", shot=shot, name=name, place=place, most=most))
+                    shot, number = status.index + 1, index + 1
+                    raise Refused(message("model-cast-limit", shot=shot, name=name, number=number, most=most))
 
 
 def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:

@@ -14,12 +14,12 @@ def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
 
     A module that is `hidden` behind a tab is loaded when the tab is first shown.
     """
-    place = 'element.querySelector(".studio-panel")'
-    load = f'import("{_MODULES}/{module}.js").then((m) => m.mount({place}))'
+    target = 'element.querySelector(".studio-panel")'
+    load = f'import("{_MODULES}/{module}.js").then((m) => m.mount({target}))'
     seen = f"new IntersectionObserver(([e], o) => e.isIntersecting && (o.disconnect(), {load}))"
     return gr.HTML(
         html_template='<div class="studio-panel"></div>',
-        js_on_load=f"{seen}.observe({place})" if hidden else load,
+        js_on_load=f"{seen}.observe({target})" if hidden else load,
         apply_default_css=False,
         elem_id=elem_id,
     )

@@ -89,7 +89,7 @@ function markPicked(box) {
 }
 
 /**
- * Lays over the picture how much each place of it drew from a chunk.
+ * Lays over the picture how much each part of it drew from a chunk.
  * @param {Moment} moment
  * @param {Attended} item
  */
