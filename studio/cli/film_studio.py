@@ -11,7 +11,6 @@ from pathlib import Path
 
 from moc_engine.files import in_progress, remove_abandoned, scratch_folder
 from studio.domain.errors import Refused
-from studio.domain.messages import message
 from studio.domain.storyboard import Storyboard
 from studio.exchange.film_folder import STUDIO
 from studio.exchange.old_film_folder import is_old_film_folder
@@ -88,7 +87,9 @@ def _only_user(root: Path, folder: Path) -> Iterator[None]:
             own = stack.enter_context(scratch_folder(users))
             remove_abandoned(users)
         if in_progress(users) != [own]:
-            raise Refused(message("folder-in-use", path=str(folder)))
+            raise Refused(
+                f"another process is rendering into {folder}; wait for its end, or choose another --out"
+            )
         yield
 
 

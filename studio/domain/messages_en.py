@@ -69,7 +69,6 @@ ENGLISH: Final[Mapping[str, str]] = {
     "file-of-projects-in-bin": "only projects in the bin use it",
     "file-too-large": "{path} cannot be written: a file would be larger than is allowed here",
     "film-unreadable": "the film cannot be read as MP4",
-    "folder-in-use": "another process is rendering into {path}; wait for its end, or choose another --out",
     "folder-not-a-film": "{path} is not the record of a film",
     "folder-unreadable": "{path} cannot be read: {cause}",
     "folder-version": "{path} was written by another version of the program",
