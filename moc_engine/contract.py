@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
+from moc_engine.stored_file import StoredFile
 
 Stage = Literal["load", "memory", "denoise", "decode", "write"]
 
@@ -29,7 +30,7 @@ class ContextTake:
 
     id: str
     shot: int
-    latents: Path
+    latents: StoredFile
     caption: str
     global_caption: str
     cast: tuple[str, ...]
@@ -43,7 +44,8 @@ class RenderRequest:
     `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`. `cast`
     lists the names in order: a name's index is its cast token. `fps` is a fraction, or a number that
     `frame_rate.exact_rate` reads. `size` is (width, height) in pixels. `steering` speaks of whole shots,
-    `parts` of single chunks by name. `output` is the folder that receives clip, latents and trace.
+    `parts` of single chunks by name. `output` is the folder that receives clip, latents and trace. It is a
+    path because it is scratch of the machine that renders; files stored elsewhere are `StoredFile`s.
     """
 
     shot: int
@@ -90,7 +92,7 @@ RenderEvent = StageEvent | StepEvent
 
 @dataclass(frozen=True, kw_only=True)
 class RenderResult:
-    """The files of a finished take, what rendered it, and the seconds each stage took.
+    """The files of a finished take in the output folder, what rendered it, and the seconds each stage took.
 
     `device` is its kind, such as "cuda", and `dtype` that of the weights, such as "bfloat16": frames are
     equal between workers that agree on both and on `backend`.

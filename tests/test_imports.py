@@ -25,6 +25,7 @@ DOORS = PURE | {
     "moc_engine.files",
     "moc_engine.model_index",
     "moc_engine.processes",
+    "moc_engine.stored_file",
     "moc_engine.trace.drift",
     "moc_engine.trace.record",
     "moc_engine.vocabulary",

@@ -98,7 +98,8 @@ def _read_take(
     channels: int,
 ) -> PreparedTake:
     try:
-        data = take.latents.read_bytes()
+        with take.latents.open() as stream:
+            data = stream.read()
         latents = load(data)["latents"]
     except (OSError, SafetensorError, KeyError) as error:
         raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moc_engine.errors import TraceError
+from moc_engine.stored_file import LocalFile, StoredFile
 
 Floats = NDArray[np.float64]
 Units = NDArray[np.uint16]
@@ -296,30 +297,31 @@ class RoutingTrace:
                 _write(file, name, _planes(array))
 
     @classmethod
-    def load(cls, path: Path) -> RoutingTrace:
+    def load(cls, source: Path | StoredFile) -> RoutingTrace:
         """Reads a trace; raises `TraceError` where it is missing, damaged or of a newer version."""
+        stored = LocalFile(source) if isinstance(source, Path) else source
         try:
-            with zipfile.ZipFile(path) as file:
+            with stored.open() as stream, zipfile.ZipFile(stream) as file:
                 if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
-                    raise TraceError(f"{path} is too large for a routing trace")
-                return cls._read(file, path)
+                    raise TraceError(f"{stored} is too large for a routing trace")
+                return cls._read(file, str(stored))
         except FileNotFoundError as error:
-            raise TraceError(f"there is no routing trace {path}") from error
+            raise TraceError(f"there is no routing trace {stored}") from error
         except OSError as error:
-            raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise TraceError(f"{stored} cannot be read: {error.strerror or error}") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise TraceError(f"{path} is damaged, or is no routing trace") from error
+            raise TraceError(f"{stored} is damaged, or is no routing trace") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TraceError(f"{path} is no routing trace, or is damaged: {error}") from error
+            raise TraceError(f"{stored} is no routing trace, or is damaged: {error}") from error
 
     @classmethod
-    def _read(cls, file: zipfile.ZipFile, path: Path) -> RoutingTrace:
+    def _read(cls, file: zipfile.ZipFile, name: str) -> RoutingTrace:
         header = json.loads(file.read("header.json"))
         if header["format"] != FORMAT:
             raise ValueError(f"its format is {header['format']!r}")
         if header["version"] > VERSION:
             raise TraceError(
-                f"{path} was written by a newer version (trace format {header['version']}, "
+                f"{name} was written by a newer version (trace format {header['version']}, "
                 f"this one reads up to {VERSION})"
             )
         arrays = {

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from studio.api.error_answers import ERRORS
 from studio.api.request_models import ProjectId, TakeId
+from studio.api.stored_file_response import StoredFileResponse
 from studio.domain.file_types import EXPORT_FILES, TAKE_FILES
 from studio.service.studio import Service
 
@@ -46,9 +47,9 @@ def media_routes(service: Service) -> APIRouter:
         response_class=FileResponse,
         responses={200: {"content": {file.media_type: {} for file in TAKE_FILES.values()}}},
     )
-    def read_media(project: ProjectId, take: TakeId, kind: str) -> FileResponse:
+    def read_media(project: ProjectId, take: TakeId, kind: str) -> StoredFileResponse:
         """The clip, latents, trace or thumbnail of a take."""
-        path = files.media(project, take, kind)
-        return FileResponse(path, media_type=TAKE_FILES[kind].media_type, headers=_IMMUTABLE)
+        file = files.media(project, take, kind)
+        return StoredFileResponse(file, media_type=TAKE_FILES[kind].media_type, headers=_IMMUTABLE)
 
     return router

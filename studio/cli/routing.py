@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from studio.cli import root
 
 if TYPE_CHECKING:
+    from moc_engine.stored_file import StoredFile
     from studio.domain.inputs import TakeInputs
     from studio.inspect.words import LinkWithPairs
     from studio.service.studio import Service
@@ -67,7 +68,7 @@ class Shown:
     id: str
     caption: str
     inputs: TakeInputs
-    trace: Path
+    trace: StoredFile
 
 
 def run(args: argparse.Namespace) -> int:
@@ -148,7 +149,7 @@ def _film(service: Service, project: str) -> Film:
             id=take.id,
             caption=take.caption,
             inputs=take.inputs,
-            trace=service.artifacts.path(take.trace, ".moc"),
+            trace=service.artifacts.file(take.trace, ".moc"),
         )
         for index, take in service.routing.shown(project).items()
     }

@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 
 from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
+from moc_engine.stored_file import StoredFile
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadBundle, DamagedClip
 from studio.domain.file_types import TAKE_FILES
@@ -51,14 +52,14 @@ _ADDED_FILES: Final = (".DS_Store", "Thumbs.db", "desktop.ini", ".localized")
 _FLOATS: Final = ("F32", "F16", "BF16")
 
 
-def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+def write_bundle(target: Path, record: Mapping[str, Any], files: Mapping[str, StoredFile]) -> None:
     """Writes a record and files by "DIGEST.suffix"; the same content gives the same bytes."""
     with atomic_file(target) as part, zipfile.ZipFile(part, "w") as bundle:
         text = json.dumps({"version": VERSION, **record}, sort_keys=True, ensure_ascii=False, indent=1)
         bundle.writestr(_entry(_RECORD, zipfile.ZIP_DEFLATED), text)
-        for name, path in sorted(files.items()):
+        for name, file in sorted(files.items()):
             info = _entry(f"artifacts/{name}", zipfile.ZIP_STORED)
-            with path.open("rb") as stream, bundle.open(info, "w", force_zip64=True) as entry:
+            with file.open() as stream, bundle.open(info, "w", force_zip64=True) as entry:
                 shutil.copyfileobj(stream, entry, _PIECE)
 
 

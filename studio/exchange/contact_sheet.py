@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from moc_engine.files import atomic_file
+from moc_engine.stored_file import StoredFile
 from studio.exchange.text_layout import Paragraph, TextLayout, canvas_of, missing_scripts, opaque
 from studio.store.clip_file import Picture, picture_at
 
@@ -39,7 +40,7 @@ class Panel:
     """One shot of the sheet; `number` counts from 1, `frame` is the one of the clip that is drawn."""
 
     number: int
-    clip: Path
+    clip: StoredFile
     frame: int
     caption: str
     seconds: float
@@ -57,7 +58,7 @@ def write_contact_sheet(panels: Sequence[Panel], sheet: Path, *, title: str) -> 
 def draw(panels: Sequence[Panel], *, title: str) -> Picture:
     """The sheet as (height, width, 3) in OpenCV's order of colours, neither side above `LONGEST_SIDE`."""
     wide = _WIDE if len(panels) <= _FEW else _NARROW
-    stills = [_fit(picture_at(panel.clip, panel.frame), wide) for panel in panels]
+    stills = [_fit(_still(panel), wide) for panel in panels]
     layout = TextLayout()
     labels = [_label(layout, panel, wide) for panel in panels]
     captions = [_caption(layout, panel, wide) for panel in panels]
@@ -93,6 +94,11 @@ def draw(panels: Sequence[Panel], *, title: str) -> Picture:
     if note is not None:
         note.paint(canvas, _MARGIN, height - _MARGIN - note.height)
     return _scaled_down(np.ascontiguousarray(drawn[:, :, :3]))
+
+
+def _still(panel: Panel) -> Picture:
+    with panel.clip.local() as clip:
+        return picture_at(clip, panel.frame)
 
 
 def _columns(panels: int, wide: int, cell: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moc_engine.files import write_text
+from moc_engine.stored_file import StoredFile
 from studio.domain.cut import Clip
 from studio.domain.project import Project
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
@@ -46,8 +47,8 @@ def write_export(
             write_text(target, as_srt(cues) if kind == "subtitles.srt" else as_webvtt(cues))
 
 
-def _file(clip: CutClip, artifacts: Artifacts) -> Path:
-    return artifacts.path(clip.take.clip, ".mp4")
+def _file(clip: CutClip, artifacts: Artifacts) -> StoredFile:
+    return artifacts.file(clip.take.clip, ".mp4")
 
 
 def _name(clip: CutClip) -> str:

@@ -74,8 +74,8 @@ def write_take(folder: Path, number: int, take: StoredTake, artifacts: Artifacts
     """Copies the files of a take; those that are there already are left as they are."""
     targets = take_files(folder, number, take.id)
     for kind, target in targets.items():
-        source = artifacts.path(getattr(take, kind), target.suffix)
-        if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
-            with atomic_file(target) as part:
-                shutil.copyfile(source, part)
+        with artifacts.file(getattr(take, kind), target.suffix).local() as source:
+            if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
+                with atomic_file(target) as part:
+                    shutil.copyfile(source, part)
     return targets

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -25,6 +26,7 @@ from av.video.stream import VideoStream
 
 from moc_engine.clip import ClipWriter
 from moc_engine.files import atomic_file
+from moc_engine.stored_file import StoredFile
 from studio.domain.errors import BadRecipe, Refused
 from studio.domain.messages import message
 from studio.exchange.mp4_box import append_box, read_box
@@ -36,7 +38,7 @@ from studio.store.clip_file import frame_count, frame_rate, open_clip
 class Piece:
     """The frames `first` to `first + frames` of a clip; `name` is what messages call it."""
 
-    clip: Path
+    clip: StoredFile
     first: int
     frames: int
     name: str
@@ -56,8 +58,11 @@ def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str
     The recipe gets the key `encoded_again` where pieces were. Raises `Refused` for pieces of different size
     or frame rate, `DamagedClip` for what cannot be read.
     """
-    with TemporaryDirectory() as folder:
-        parts = [_shown(piece, Path(folder) / f"{number}.mp4") for number, piece in enumerate(pieces)]
+    with TemporaryDirectory() as folder, ExitStack() as opened:
+        parts = [
+            _shown(piece, opened.enter_context(piece.clip.local()), Path(folder) / f"{number}.mp4")
+            for number, piece in enumerate(pieces)
+        ]
         _check_same_format(pieces, parts)
         changed = _encode_alike(parts, Path(folder))
         names = tuple(pieces[number].name for number in changed)
@@ -107,12 +112,12 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _shown(piece: Piece, part: Path) -> Path:
+def _shown(piece: Piece, clip: Path, part: Path) -> Path:
     """The clip itself where all of it shows, else the part that does, encoded again."""
-    with open_clip(piece.clip) as (source, track):
+    with open_clip(clip) as (source, track):
         if piece.first == 0 and piece.frames >= frame_count(source, track):
-            return piece.clip
-    _encode(piece.clip, part, piece.first, piece.frames)
+            return clip
+    _encode(clip, part, piece.first, piece.frames)
     return part
 
 

@@ -25,7 +25,7 @@ from studio.domain.storyboard import shot_seed
 from studio.jobs import claims
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
-from studio.jobs.requests import ContextSource, request_for
+from studio.jobs.requests import context_take, request_for
 from studio.store import projects, takes
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.casting import with_inferred_cast
@@ -116,15 +116,10 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
 
 def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) -> RenderRequest:
     """The request to the engine, which writes its files into the folder `output`."""
-    context = [
-        ContextSource(
-            id=take.id,
-            index=number,
-            inputs=take.inputs,
-            latents=artifacts.path(take.latents, ".safetensors"),
-        )
+    context = tuple(
+        context_take(number, take, artifacts.file(take.latents, ".safetensors"))
         for number, _, take in frozen.context
-    ]
+    )
     return request_for(frozen.inputs, index=frozen.index, context=context, output=output)
 
 

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
 from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.stored_file import StoredFile
 from studio import __version__
+from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import target
 from studio.store.documents import inputs_to_json
 
 
-@dataclass(frozen=True, kw_only=True)
-class ContextSource:
-    """A take of the context: the index of its shot, its inputs, its latents."""
-
-    id: str
-    index: int
-    inputs: TakeInputs
-    latents: Path
+def context_take(index: int, take: FinishedTake, latents: StoredFile) -> ContextTake:
+    """A finished take of the shot at `index`, as context of a later shot."""
+    return ContextTake(
+        id=take.id,
+        shot=index,
+        latents=latents,
+        caption=take.inputs.caption,
+        global_caption=take.inputs.global_caption,
+        cast=take.inputs.cast,
+        seconds=take.inputs.seconds,
+    )
 
 
 def request_for(
-    inputs: TakeInputs, *, index: int, context: Sequence[ContextSource], output: Path
+    inputs: TakeInputs, *, index: int, context: tuple[ContextTake, ...], output: Path
 ) -> RenderRequest:
     """The request for the shot at `index`, which must be later than all of its context."""
-    index_of = {source.id: source.index for source in context}
+    index_of = {take.id: take.shot for take in context}
     return RenderRequest(
         shot=index,
         caption=inputs.caption,
@@ -39,18 +43,7 @@ def request_for(
         size=inputs.size,
         seed=inputs.seed,
         output=output,
-        context=tuple(
-            ContextTake(
-                id=source.id,
-                shot=source.index,
-                latents=source.latents,
-                caption=source.inputs.caption,
-                global_caption=source.inputs.global_caption,
-                cast=source.inputs.cast,
-                seconds=source.inputs.seconds,
-            )
-            for source in context
-        ),
+        context=context,
         steering=Steering(
             pins=tuple(index_of[take] for take in inputs.pins if take in index_of),
             bans=tuple(index_of[take] for take in inputs.bans if take in index_of),

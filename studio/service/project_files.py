@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from moc_engine.files import scratch_folder
+from moc_engine.stored_file import StoredFile
 from studio.domain.cut import cut_of
 from studio.domain.errors import BadBundle, BadRecipe, BadStoryboard, DamagedClip, NotThere
 from studio.domain.file_names import slug
@@ -51,20 +52,18 @@ class ProjectFiles:
         self._identities = identities
         self._clock = clock
 
-    def media(self, project: str, take: str, kind: str) -> Path:
-        """The path of a take's clip, latents, trace or thumbnail. Raises `NotThere`."""
+    def media(self, project: str, take: str, kind: str) -> StoredFile:
+        """A take's clip, latents, trace or thumbnail. Raises `NotThere`."""
         with self._database.read() as session:
             known = takes.take_of(session, project, take)
         if known is None or kind not in TAKE_FILES:
             raise NotThere(message("file-not-found"))
-        path = self._artifacts.path(getattr(known, kind), TAKE_FILES[kind].suffix)
-        if path.is_symlink() or not path.is_file():
-            raise NotThere(message("media-missing", kind=kind))
-        return path
+        return self._file(known, kind)
 
     def still(self, project: str, take: str, frame: int) -> bytes:
         """One frame of a take as a small JPEG. Raises `NotThere`, and `DamagedClip` if it cannot be read."""
-        return jpeg(picture_at(self.media(project, take, "clip"), frame, HEIGHT))
+        with self.media(project, take, "clip").local() as clip:
+            return jpeg(picture_at(clip, frame, HEIGHT))
 
     def export(self, project: str, kind: str) -> Path:
         """Writes one of `EXPORT_FILES`; returns its path.
@@ -143,16 +142,20 @@ class ProjectFiles:
         with os_errors_as_studio_errors(self._root):
             return back_up(self._database.path, self._root / "backups")
 
-    def _files(self, known: Iterable[StoredTake]) -> dict[str, Path]:
+    def _files(self, known: Iterable[StoredTake]) -> dict[str, StoredFile]:
         """The files of takes by "DIGEST.suffix". Raises `NotThere` if one is missing."""
-        files: dict[str, Path] = {}
-        for take in known:
-            for kind, file_type in TAKE_FILES.items():
-                path = self._artifacts.path(getattr(take, kind), file_type.suffix)
-                if not path.is_file():
-                    raise NotThere(message("media-missing", kind=kind))
-                files[path.name] = path
-        return files
+        return {
+            f"{getattr(take, kind)}{file_type.suffix}": self._file(take, kind)
+            for take in known
+            for kind, file_type in TAKE_FILES.items()
+        }
+
+    def _file(self, take: StoredTake, kind: str) -> StoredFile:
+        """A file of a take. Raises `NotThere` if it is missing."""
+        digest, suffix = getattr(take, kind), TAKE_FILES[kind].suffix
+        if self._artifacts.size(digest, suffix) is None:
+            raise NotThere(message("media-missing", kind=kind))
+        return self._artifacts.file(digest, suffix)
 
 
 def _from_record(

@@ -30,12 +30,18 @@ class Service:
     Methods raise `StudioError`s, whose messages are for the person who asked.
     """
 
-    def __init__(self, root: Path, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        root: Path,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        artifacts: Artifacts | None = None,
+    ) -> None:
         identities = ModelIdentities(root / MODEL_CACHE)
         models = Models(identities)
         states = ProjectStates(database, models)
         self.root = root
-        self.artifacts = Artifacts(root)
+        self.artifacts = artifacts or Artifacts(root)
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
         self.rendering = Rendering(database, models)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from moc_engine.errors import TraceError
+from moc_engine.stored_file import StoredFile
 from moc_engine.trace.drift import Sighting, sightings
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import NotThere, WrongUse
@@ -87,31 +87,31 @@ class Traces:
         """The trace of a take. Raises `NotThere` if it cannot be read, and says why."""
         if take not in known.takes:
             raise NotThere(message("take-not-found"))
-        path = self._path(known.takes[take])
+        file = self._file(known.takes[take])
         try:
-            return _load(path).with_take_ids(known.renamed)
+            return _load(file).with_take_ids(known.renamed)
         except TraceError as error:
-            words = str(error).replace(str(path), "the routing trace of this take")
+            words = str(error).replace(str(file), "the routing trace of this take")
             raise NotThere(message("trace-unreadable", problem=words[:1].upper() + words[1:])) from error
 
     def sightings(self, known: RenderedProject, take: StoredTake) -> tuple[float, tuple[Sighting, ...]]:
         """The threshold of visibility, and what the trace says of looks. Raises `TraceError`."""
-        return _sightings(self._path(take), take.inputs.cast, tuple(known.renamed.items()))
+        return _sightings(self._file(take), take.inputs.cast, tuple(known.renamed.items()))
 
-    def _path(self, take: StoredTake) -> Path:
-        return self._artifacts.path(take.trace, ".moc")
+    def _file(self, take: StoredTake) -> StoredFile:
+        return self._artifacts.file(take.trace, ".moc")
 
 
 @lru_cache(maxsize=1024)
 def _sightings(
-    path: Path, cast: tuple[str, ...], renamed: tuple[tuple[str, str], ...]
+    file: StoredFile, cast: tuple[str, ...], renamed: tuple[tuple[str, str], ...]
 ) -> tuple[float, tuple[Sighting, ...]]:
     """Small beside a trace: those of a whole film are kept."""
-    trace = RoutingTrace.load(path).with_take_ids(dict(renamed))
+    trace = RoutingTrace.load(file).with_take_ids(dict(renamed))
     return trace.visible, sightings(trace, cast)
 
 
 @lru_cache(maxsize=16)
-def _load(path: Path) -> RoutingTrace:
+def _load(file: StoredFile) -> RoutingTrace:
     """Files are named by their content, so a trace never changes."""
-    return RoutingTrace.load(path)
+    return RoutingTrace.load(file)

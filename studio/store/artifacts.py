@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from moc_engine.files import atomic_file, remove_abandoned
+from moc_engine.stored_file import LocalFile, StoredFile
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _ASIDE: Final = ".removed-"
@@ -52,18 +54,24 @@ class Artifacts:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         artifact = Artifact(digest=digest, suffix=file.suffix, bytes=file.stat().st_size)
-        target = self.path(digest, file.suffix)
+        target = self._path(digest, file.suffix)
         if not self._touch(target, artifact.bytes):
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(target) as part:
                 shutil.copyfile(file, part)
         return artifact
 
-    def path(self, digest: str, suffix: str) -> Path:
-        """Where an artifact lies; raises `ValueError` for a name that is no digest."""
-        if not _NAME.fullmatch(digest):
-            raise ValueError(f"digest: {digest!r} names no artifact")
-        return self.folder / digest[:2] / f"{digest}{suffix}"
+    def file(self, digest: str, suffix: str) -> StoredFile:
+        """An artifact to read, whether it is there or not. Raises `ValueError` for what is no digest."""
+        return LocalFile(self._path(digest, suffix))
+
+    def size(self, digest: str, suffix: str) -> int | None:
+        """The bytes of an artifact; None where it is missing. Symbolic links are not followed."""
+        try:
+            found = self._path(digest, suffix).lstat()
+        except OSError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def orphans(self, known: Collection[str]) -> Iterator[Path]:
         """Files whose digest is not among the `known` ones, and that are older than `YOUNG`."""
@@ -82,6 +90,11 @@ class Artifacts:
             remove_abandoned(folder)
             for aside in folder.glob(f"{_ASIDE}*"):
                 self._remove_or_put_back(aside)
+
+    def _path(self, digest: str, suffix: str) -> Path:
+        if not _NAME.fullmatch(digest):
+            raise ValueError(f"digest: {digest!r} names no artifact")
+        return self.folder / digest[:2] / f"{digest}{suffix}"
 
     def _touch(self, target: Path, size: int) -> bool:
         """Makes a file young; returns whether it is there with its whole size, also after that."""

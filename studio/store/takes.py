@@ -120,10 +120,7 @@ def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list
     sizes = {row.digest: row.bytes for row in session.scalars(select(ArtifactRow))}
 
     def is_whole(digest: str, suffix: str) -> bool:
-        try:
-            return artifacts.path(digest, suffix).stat().st_size == sizes.get(digest)
-        except OSError:
-            return False
+        return digest in sizes and artifacts.size(digest, suffix) == sizes[digest]
 
     damaged = [
         row

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from tests.browser.conftest import STORY, Story, opened, until
+from tests.fakes.artifact_paths import artifact_path
 from tests.fakes.models import save_tiny_video
 from tests.fakes.studio import Studio
 
@@ -289,7 +290,7 @@ def test_a_damaged_trace_is_said_and_everything_else_works(browser: Browser, run
     story.render()
     database = open_database(running.root)
     service = Service(running.root, database)
-    service.artifacts.path(service.routing.shown(story.id)[1].trace, ".moc").write_bytes(b"x")
+    artifact_path(service.artifacts, service.routing.shown(story.id)[1].trace, ".moc").write_bytes(b"x")
     database.close()
     with opened(browser, story.url) as page:
         tab(page, "Routing")

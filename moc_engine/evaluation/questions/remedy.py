@@ -18,6 +18,7 @@ from moc_engine.contract import ContextTake, Renderer, RenderRequest, RenderResu
 from moc_engine.evaluation.generation.leave_one_out import noise_seed
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.models.animatic.world import Story
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import Appearance, Drift, ShotSightings, drift_of, sightings
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.vocabulary import described_cast
@@ -89,7 +90,7 @@ def _rendered(
             ContextTake(
                 id=str(index),
                 shot=index,
-                latents=result.latents,
+                latents=LocalFile(result.latents),
                 caption=request.caption,
                 global_caption=request.global_caption,
                 cast=request.cast,

@@ -40,6 +40,7 @@ from moc_engine.ops.routing import route
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.render.tracing import finished_trace
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -289,7 +290,7 @@ def _take(request: RenderRequest, latents: Path) -> ContextTake:
     return ContextTake(
         id=f"shot {request.shot}",
         shot=request.shot,
-        latents=latents,
+        latents=LocalFile(latents),
         caption=request.caption,
         global_caption=request.global_caption,
         cast=request.cast,

@@ -15,6 +15,7 @@ from moc_engine.models.animatic.model import save
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic
 from tests.fakes.recording import EveryShare, recorded
@@ -49,7 +50,7 @@ def context(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cont
             ContextTake(
                 id=f"take {shot}",
                 shot=shot,
-                latents=wanted.output / "latents.safetensors",
+                latents=LocalFile(wanted.output / "latents.safetensors"),
                 caption=wanted.caption,
                 global_caption=wanted.global_caption,
                 cast=wanted.cast,

@@ -25,6 +25,7 @@ from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.render.prepare import PreparedRender, PreparedTake
 from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic
 
@@ -83,7 +84,7 @@ def rendered_story(renderer: ShotRenderer, folder: Path, shots: int) -> list[Con
             ContextTake(
                 id=f"take {shot}",
                 shot=shot,
-                latents=result.latents,
+                latents=LocalFile(result.latents),
                 caption=wanted.caption,
                 global_caption=wanted.global_caption,
                 cast=wanted.cast,
@@ -195,7 +196,8 @@ def test_a_shots_number_does_not_decide_its_noise(renderer: ShotRenderer, tmp_pa
 def test_a_take_that_changed_under_its_id_is_read_anew(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 1)
     before = latents(finish(renderer, request(tmp_path / "new", context))[0])
-    save_file({"latents": load_file(context[0].latents)["latents"] + 1}, context[0].latents)
+    with context[0].latents.local() as file:
+        save_file({"latents": load_file(file)["latents"] + 1}, file)
     after = latents(finish(renderer, request(tmp_path / "new", context))[0])
     assert not torch.equal(before, after)
 
@@ -402,16 +404,18 @@ def test_a_context_that_cannot_be_is_refused(renderer: ShotRenderer, tmp_path: P
         finish(renderer, request(tmp_path / "new", context, shot=1))
     with pytest.raises(ValueError, match="context"):
         finish(renderer, request(tmp_path / "new", context[::-1], shot=2))
-    missing = replace(context[1], latents=tmp_path / "nowhere")
+    missing = replace(context[1], latents=LocalFile(tmp_path / "nowhere"))
     with pytest.raises(EngineError, match="the latents of shot 2 cannot be read"):
         finish(renderer, request(tmp_path / "new", (context[0], missing)))
     torn = tmp_path / "torn.safetensors"
-    torn.write_bytes(context[1].latents.read_bytes()[:1000])
+    with context[1].latents.open() as stream:
+        torn.write_bytes(stream.read()[:1000])
+    damaged = context[0], replace(context[1], latents=LocalFile(torn))
     with pytest.raises(EngineError, match="the latents of shot 2 cannot be read"):
-        finish(renderer, request(tmp_path / "new", (context[0], replace(context[1], latents=torn))))
+        finish(renderer, request(tmp_path / "new", damaged))
     save_file({"latents": torch.zeros(3, 2, 2, 2)}, torn)
     with pytest.raises(EngineError, match="the take of shot 2 was made by another model"):
-        finish(renderer, request(tmp_path / "new", (context[0], replace(context[1], latents=torn))))
+        finish(renderer, request(tmp_path / "new", damaged))
 
 
 def test_a_missing_model_is_told(tmp_path: Path) -> None:

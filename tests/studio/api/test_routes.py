@@ -18,6 +18,7 @@ from studio.api.security import Guard
 from studio.domain.file_types import TAKE_FILES
 from studio.store.database import Database
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import path_of
 from tests.fakes.asgi import ask
 from tests.fakes.inline_studio import BOARD, Studio
 
@@ -361,7 +362,7 @@ def test_files_have_a_fixed_type_and_stay_the_same(client: TestClient, studio: S
         assert file.headers["content-type"] == file_type.media_type
         assert file.headers["x-content-type-options"] == "nosniff"
         assert "immutable" in file.headers["cache-control"]
-        assert file.content == studio.service.files.media(project, take, kind).read_bytes()
+        assert file.content == path_of(studio.service.files.media(project, take, kind)).read_bytes()
 
 
 def test_a_frame_of_a_take_is_a_small_picture(client: TestClient, studio: Studio) -> None:
@@ -509,7 +510,7 @@ def test_no_path_escapes(studio: Studio, tmp_path: Path) -> None:
 def test_a_link_out_of_the_folder_is_not_followed(client: TestClient, studio: Studio, tmp_path: Path) -> None:
     project = studio.rendered()
     take = take_of(client, project)
-    clip = studio.service.files.media(project, take, "clip")
+    clip = path_of(studio.service.files.media(project, take, "clip"))
     clip.unlink()
     secret = tmp_path / "secret"
     secret.write_text("nobody may read this")

@@ -19,6 +19,7 @@ from studio.api.routes import routes
 from studio.api.routing import TABLE_TYPES
 from studio.store.database import Database
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import artifact_path
 from tests.fakes.inline_studio import Studio
 
 
@@ -136,7 +137,7 @@ def test_a_damaged_trace_is_told_and_everything_else_answers(tmp_path: Path, dat
     project = studio.rendered()
     client = client_of(studio)
     stored = studio.service.routing.shown(project)[1]
-    studio.service.artifacts.path(stored.trace, ".moc").write_bytes(b"x" * 100)
+    artifact_path(studio.service.artifacts, stored.trace, ".moc").write_bytes(b"x" * 100)
     base = f"/projects/{project}/takes/{stored.id}"
     for rest in ("", "/parts/0", "/moment?seconds=0", "/point?seconds=0&x=0&y=0", "/heads", "/table.csv"):
         answer = client.get(f"{base}/routing{rest}")

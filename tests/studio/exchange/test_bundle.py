@@ -16,6 +16,7 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from moc_engine.contract import RenderRequest
+from moc_engine.stored_file import LocalFile
 from studio.domain.errors import BadBundle
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.store.filmstrip import write_filmstrip
@@ -51,7 +52,7 @@ RECORD = {"project": {"title": "x"}, "takes": [], "strips": []}
 
 @pytest.fixture
 def good(tmp_path: Path, files: dict[str, Path]) -> Path:
-    write_bundle(tmp_path / "good.mocz", RECORD, files)
+    write_bundle(tmp_path / "good.mocz", RECORD, {name: LocalFile(file) for name, file in files.items()})
     return tmp_path / "good.mocz"
 
 
@@ -66,7 +67,7 @@ def test_a_bundle_reads_back_and_is_the_same_again(
     record, found = unpacked(good, tmp_path / "out")
     assert record == RECORD
     assert {file.name: file.read_bytes() for file in found} == {n: f.read_bytes() for n, f in files.items()}
-    write_bundle(tmp_path / "again.mocz", record, {file.name: file for file in found})
+    write_bundle(tmp_path / "again.mocz", record, {file.name: LocalFile(file) for file in found})
     assert (tmp_path / "again.mocz").read_bytes() == good.read_bytes()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from moc_engine.stored_file import LocalFile
 from studio.exchange.contact_sheet import LONGEST_SIDE, Panel, draw, write_contact_sheet
 from tests.fakes.pictures import read_picture
 from tests.fakes.renderer import write_clip
@@ -20,7 +21,7 @@ def panels(
     for index in range(count):
         clip = tmp_path / f"{index}.mp4"
         write_clip(clip, COLOURS[index % 5], seconds=0.5, fps=8.0, size=size)
-        made.append(Panel(number=index + 1, clip=clip, frame=2, caption=caption, seconds=2.5))
+        made.append(Panel(number=index + 1, clip=LocalFile(clip), frame=2, caption=caption, seconds=2.5))
     return made
 
 

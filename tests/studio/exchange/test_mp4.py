@@ -11,6 +11,7 @@ import pytest
 from av.video.frame import PictureType
 
 from moc_engine.clip import ClipWriter
+from moc_engine.stored_file import LocalFile
 from studio.domain.errors import BadRecipe, Refused
 from studio.exchange import mp4
 from studio.exchange.mp4 import JoinedFilm, Piece, recipe_in
@@ -29,7 +30,7 @@ def clips(tmp_path: Path, *seconds: float, fps: float = 24.0) -> list[Path]:
 
 def join(parts: list[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> JoinedFilm:
     """Joins whole clips."""
-    pieces = [Piece(clip=part, first=0, frames=10_000, name=part.stem) for part in parts]
+    pieces = [Piece(clip=LocalFile(part), first=0, frames=10_000, name=part.stem) for part in parts]
     return mp4.join(pieces, film, title=title, recipe=recipe)
 
 
@@ -120,9 +121,9 @@ def test_of_a_trimmed_clip_the_part_that_shows(tmp_path: Path) -> None:
     first, second, third = clips(tmp_path, 1.0, 1.5, 1.0, fps=12.0)
     film = tmp_path / "film.mp4"
     pieces = [
-        Piece(clip=first, first=0, frames=12, name="first"),
-        Piece(clip=second, first=5, frames=7, name="second"),
-        Piece(clip=third, first=0, frames=4, name="third"),
+        Piece(clip=LocalFile(first), first=0, frames=12, name="first"),
+        Piece(clip=LocalFile(second), first=5, frames=7, name="second"),
+        Piece(clip=LocalFile(third), first=0, frames=4, name="third"),
     ]
     assert mp4.join(pieces, film, title="x", recipe={}).frames == 23
     frames, times = decoded(film)

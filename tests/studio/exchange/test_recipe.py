@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moc_engine.stored_file import LocalFile
 from studio.domain.cut import Clip, cut_of
 from studio.domain.edits import SetSettings, Skip, Split, Steer
 from studio.domain.errors import BadRecipe
@@ -131,7 +132,7 @@ def clip(tmp_path: Path) -> Path:
 
 def film_of(clip: Path, recipe: dict[str, Any]) -> Path:
     film = clip.with_name("film.mp4")
-    join([Piece(clip=clip, first=0, frames=4, name="shot 1")], film, title="x", recipe=recipe)
+    join([Piece(clip=LocalFile(clip), first=0, frames=4, name="shot 1")], film, title="x", recipe=recipe)
     return film
 
 

@@ -8,9 +8,12 @@ from studio.domain.edits import AddShot
 from studio.domain.errors import BadBundle, NotThere, Refused
 from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.service.state import ProjectState, ShotState
+from studio.service.studio import Service
 from studio.store.database import Database
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import path_of
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.remote_artifacts import RemoteArtifacts
 
 
 @pytest.fixture
@@ -27,16 +30,33 @@ def test_takes_have_their_files(studio: Studio) -> None:
     take = shot(studio.service.projects.state(project), "a").take
     assert take is not None
     for kind, file_type in TAKE_FILES.items():
-        assert studio.service.files.media(project, take, kind).suffix == file_type.suffix
+        assert path_of(studio.service.files.media(project, take, kind)).suffix == file_type.suffix
     for kind in ("id", "inputs", "", "../clip", "clip.mp4"):
         with pytest.raises(NotThere):
             studio.service.files.media(project, take, kind)
     other = studio.service.projects.create(BOARD)
     with pytest.raises(NotThere):
         studio.service.files.media(other, take, "clip")
-    studio.service.files.media(project, take, "clip").unlink()
+    path_of(studio.service.files.media(project, take, "clip")).unlink()
     with pytest.raises(NotThere, match="the clip of this take is missing"):
         studio.service.files.media(project, take, "clip")
+
+
+def test_files_are_read_without_a_lasting_path(studio: Studio, tmp_path: Path) -> None:
+    project = studio.rendered()
+    remote = Service(tmp_path, studio.database, artifacts=RemoteArtifacts(tmp_path))
+    local = studio.service
+    take = shot(local.projects.state(project), "b").take
+    assert take is not None
+    assert remote.files.still(project, take, 3) == local.files.still(project, take, 3)
+    assert remote.files.media(project, take, "clip") != local.files.media(project, take, "clip")
+    for kind in ("film.mp4", "contact-sheet.png", BUNDLE):
+        assert (
+            remote.files.export(project, kind).read_bytes() == local.files.export(project, kind).read_bytes()
+        )
+    assert remote.routing.table(project, take, "csv") == local.routing.table(project, take, "csv")
+    written = remote.film_folders.write_take(project, 2, take, tmp_path / "folder")
+    assert written["clip"].read_bytes() == path_of(local.files.media(project, take, "clip")).read_bytes()
 
 
 def test_the_cut_is_exported(studio: Studio) -> None:

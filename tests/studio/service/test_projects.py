@@ -14,6 +14,7 @@ from studio.service.project_states import MOST_STATES
 from studio.service.state import ProjectState, ShotState
 from studio.service.studio import Service
 from studio.store.database import Database
+from tests.fakes.artifact_paths import path_of
 from tests.fakes.inline_studio import BOARD, Studio
 
 
@@ -71,7 +72,7 @@ def test_a_copy_has_all_takes_and_a_history_of_its_own(studio: Studio) -> None:
     assert new.shots == old.shots
     take = shot(new, "b").take
     assert take is not None
-    assert studio.service.files.media(new.id, take, "clip").is_file()
+    assert path_of(studio.service.files.media(new.id, take, "clip")).is_file()
     studio.service.editing.edit(new.id, SetCaption(shot="a", caption="Mira runs"), base=0)
     assert studio.service.projects.state(project).shots == old.shots
     long = studio.service.projects.create(replace(BOARD, title="x" * 200))

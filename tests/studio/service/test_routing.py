@@ -21,6 +21,7 @@ from studio.service.studio import Service
 from studio.service.traces import TraceSlice
 from studio.store.database import Database
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import artifact_path, path_of
 from tests.fakes.inline_studio import Studio
 from tests.fakes.traces import third_shot
 
@@ -212,7 +213,7 @@ def test_a_take_the_film_no_longer_shows_is_named_so(studio: Studio) -> None:
 def trace_file(studio: Studio, project: str, take: str) -> Path:
     shown = studio.service.routing.shown(project).values()
     (stored,) = (stored for stored in shown if stored.id == take)
-    return studio.service.artifacts.path(stored.trace, ".moc")
+    return artifact_path(studio.service.artifacts, stored.trace, ".moc")
 
 
 def truncated(file: Path) -> None:
@@ -343,7 +344,7 @@ def test_who_may_not_look_back_drifts_and_a_pin_mends_it(studio: Studio) -> None
 def test_takes_that_tell_nothing_of_looks_are_counted(studio: Studio) -> None:
     project = studio.rendered()
     take = studio.service.projects.state(project).shots[1].take
-    studio.service.files.media(project, take or "", "trace").write_bytes(b"torn")
+    path_of(studio.service.files.media(project, take or "", "trace")).write_bytes(b"torn")
     found = studio.service.consistency.report(project)
     assert found.unseen == 1
     assert "Mira" in found.names

@@ -15,6 +15,7 @@ from studio.jobs import claims
 from studio.service.storage import ABANDONED, DISCARDED, EXPORT, IN_BIN, NO_TAKE
 from studio.store.database import Database
 from studio.store.tables import ArtifactRow
+from tests.fakes.artifact_paths import path_of
 from tests.fakes.inline_studio import Studio
 
 
@@ -97,7 +98,7 @@ def test_discarded_takes_are_deleted_for_good(studio: Studio) -> None:
     for shot in after.shots:
         assert shot.take is not None
         for kind in ("clip", "latents", "trace", "thumbnail"):
-            assert studio.service.files.media(project, shot.take, kind).is_file()
+            assert path_of(studio.service.files.media(project, shot.take, kind)).is_file()
 
 
 def test_undoing_a_deleted_take_leaves_its_shot_without_one(studio: Studio) -> None:

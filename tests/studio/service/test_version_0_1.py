@@ -22,6 +22,7 @@ from studio.store import projects, takes
 from studio.store.database import Database
 from studio.store.model_identity import identify
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import path_of
 
 OLD = Path(__file__).parents[2] / "data" / "version-0.1"
 OLD_IDS = ("d1bce21bfd160af3", "b170f7163c4a6fae", "5353dcbac8dd68f3")
@@ -52,7 +53,7 @@ def check(service: Service, project: str) -> ProjectState:
         assert take.chosen
         assert take.id == shot.take
         assert [place for place, _ in take.context] == list(range(number))
-        with av.open(service.files.media(project, take.id, "clip")) as clip:
+        with av.open(path_of(service.files.media(project, take.id, "clip"))) as clip:
             assert sum(1 for _ in clip.decode(video=0)) == take.frames == 12
         chunks = service.routing.chunk_map(project, take.id, TraceSlice())
         assert chunks.query

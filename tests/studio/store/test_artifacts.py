@@ -21,6 +21,7 @@ from studio.store.database import Database
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_paths import artifact_path
 from tests.fakes.doomed import PROCESSES, put_and_die
 
 KILLS = int(os.environ.get("SOAK_KILLS", "20"))
@@ -49,15 +50,39 @@ def files(artifacts: Artifacts) -> list[Path]:
 def test_a_file_is_named_by_its_content(artifacts: Artifacts, clip: Path) -> None:
     put = artifacts.put(clip)
     assert put == Artifact(digest=digest(clip), suffix=".mp4", bytes=300_000)
-    place = artifacts.path(put.digest, put.suffix)
+    place = artifact_path(artifacts, put.digest, put.suffix)
     assert place == artifacts.folder / put.digest[:2] / f"{put.digest}.mp4"
     assert place.read_bytes() == clip.read_bytes()
     assert files(artifacts) == [place]
 
 
+def test_an_artifact_is_read_as_a_stream_and_as_a_path(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    file = artifacts.file(put.digest, put.suffix)
+    with file.open() as stream:
+        stream.seek(299_990)
+        assert stream.read() == clip.read_bytes()[-10:]
+    with file.local() as path:
+        assert path.read_bytes() == clip.read_bytes()
+    assert file == artifacts.file(put.digest, put.suffix)
+    assert str(file).endswith(f"{put.digest}.mp4")
+
+
+def test_only_regular_files_have_a_size(artifacts: Artifacts, clip: Path) -> None:
+    put = artifacts.put(clip)
+    assert artifacts.size(put.digest, put.suffix) == 300_000
+    place = artifact_path(artifacts, put.digest, put.suffix)
+    place.unlink()
+    assert artifacts.size(put.digest, put.suffix) is None
+    with pytest.raises(FileNotFoundError):
+        artifacts.file(put.digest, put.suffix).open()
+    place.symlink_to(clip)
+    assert artifacts.size(put.digest, put.suffix) is None
+
+
 def test_the_same_content_lies_there_once(artifacts: Artifacts, clip: Path, tmp_path: Path) -> None:
     first = artifacts.put(clip)
-    place = artifacts.path(first.digest, first.suffix)
+    place = artifact_path(artifacts, first.digest, first.suffix)
     node = place.stat().st_ino
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(clip.read_bytes())
@@ -83,7 +108,7 @@ def test_the_same_content_lies_there_once(artifacts: Artifacts, clip: Path, tmp_
 )
 def test_what_is_no_digest_names_nothing(artifacts: Artifacts, name: str) -> None:
     with pytest.raises(ValueError, match="names no artifact"):
-        artifacts.path(name, ".mp4")
+        artifact_path(artifacts, name, ".mp4")
 
 
 def aged(file: Path) -> Path:
@@ -98,7 +123,7 @@ def test_old_files_that_no_row_speaks_of_are_orphans(artifacts: Artifacts, tmp_p
         file = tmp_path / f"{text}.jpg"
         file.write_text(text)
         put = artifacts.put(file)
-        places.append(artifacts.path(put.digest, put.suffix))
+        places.append(artifact_path(artifacts, put.digest, put.suffix))
     known, orphan, _ = places
     aged(known)
     aged(orphan)
@@ -110,7 +135,7 @@ def test_old_files_that_no_row_speaks_of_are_orphans(artifacts: Artifacts, tmp_p
 
 def test_an_orphan_that_is_put_again_is_young(artifacts: Artifacts, clip: Path) -> None:
     put = artifacts.put(clip)
-    aged(artifacts.path(put.digest, put.suffix))
+    aged(artifact_path(artifacts, put.digest, put.suffix))
     artifacts.put(clip)
     assert list(artifacts.orphans(())) == []
 
@@ -177,7 +202,7 @@ def _state_after_kill(root: Path, clip: Path) -> tuple[bool, bool]:
     there = files(artifacts)
     noted = rows(database)
     for row in noted:
-        place = artifacts.path(row.digest, row.suffix)
+        place = artifact_path(artifacts, row.digest, row.suffix)
         assert digest(place) == row.digest
         assert place.stat().st_size == row.bytes
     assert all(digest(file) == file.stem for file in there)
@@ -253,7 +278,7 @@ def test_a_file_that_is_stored_while_it_is_being_removed_is_there(
     artifacts: Artifacts, clip: Path, tmp_path: Path, moment: str
 ) -> None:
     put = artifacts.put(clip)
-    place = aged(artifacts.path(put.digest, put.suffix))
+    place = aged(artifact_path(artifacts, put.digest, put.suffix))
     (listed,) = artifacts.orphans(())
     Interleaved(tmp_path, moment, lambda: artifacts.put(clip)).remove(listed)
     assert digest(place) == put.digest
@@ -263,7 +288,7 @@ def test_a_file_that_is_stored_while_it_is_being_removed_is_there(
 
 def test_a_file_that_was_cut_is_stored_again(artifacts: Artifacts, clip: Path) -> None:
     put = artifacts.put(clip)
-    place = artifacts.path(put.digest, put.suffix)
+    place = artifact_path(artifacts, put.digest, put.suffix)
     place.write_bytes(b"cut")
     assert artifacts.put(clip) == put
     assert digest(place) == put.digest
@@ -273,7 +298,7 @@ def test_a_file_that_is_stored_while_two_remove_it_is_there(
     artifacts: Artifacts, clip: Path, tmp_path: Path
 ) -> None:
     put = artifacts.put(clip)
-    place = aged(artifacts.path(put.digest, put.suffix))
+    place = aged(artifact_path(artifacts, put.digest, put.suffix))
     (listed,) = artifacts.orphans(())
 
     def store_and_begin_removing() -> None:
@@ -290,7 +315,7 @@ def test_a_file_that_is_removed_while_it_is_being_stored_is_there(
     artifacts: Artifacts, clip: Path, tmp_path: Path, moment: str
 ) -> None:
     put = artifacts.put(clip)
-    place = aged(artifacts.path(put.digest, put.suffix))
+    place = aged(artifact_path(artifacts, put.digest, put.suffix))
     (listed,) = artifacts.orphans(())
     assert Interleaved(tmp_path, moment, lambda: artifacts.remove(listed)).put(clip) == put
     assert digest(place) == put.digest
@@ -300,7 +325,7 @@ def test_a_file_that_is_removed_while_it_is_being_stored_is_there(
 def test_threads_that_store_and_remove_one_file_do_not_hinder_each_other(
     artifacts: Artifacts, clip: Path
 ) -> None:
-    place = artifacts.path(digest(clip), ".mp4")
+    place = artifact_path(artifacts, digest(clip), ".mp4")
     stored = threading.Event()
 
     def remove() -> None:
@@ -322,7 +347,7 @@ def test_threads_that_store_and_remove_one_file_do_not_hinder_each_other(
 
 def test_a_removal_that_was_killed_is_finished(artifacts: Artifacts, clip: Path) -> None:
     put = artifacts.put(clip)
-    place = artifacts.path(put.digest, put.suffix)
+    place = artifact_path(artifacts, put.digest, put.suffix)
     aside = place.rename(place.with_name(f".removed-0a1b2c3d-{place.name}"))
     artifacts.remove_abandoned()  # it is young: somebody stored it
     assert files(artifacts) == [place]

@@ -18,6 +18,7 @@ from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.worker.worker import Worker
+from tests.fakes.artifact_paths import artifact_path
 from tests.fakes.projects import project
 from tests.fakes.renderer import FakeRenderer
 from tests.fakes.waiting import until
@@ -72,7 +73,7 @@ def test_an_order_becomes_the_chosen_take(database: Database, tmp_path: Path) ->
         (second.trace, ".moc"),
         (second.thumbnail, ".jpg"),
     ):
-        assert artifacts.path(digest, suffix).stat().st_size > 0
+        assert artifact_path(artifacts, digest, suffix).stat().st_size > 0
     from studio.store.model_identity import identify
 
     found = shot_statuses(stored.project, known, identify(None))

@@ -16,6 +16,7 @@ from moc_engine.models.animatic.world import Story, sample_story
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import tiny_animatic
 
@@ -63,7 +64,7 @@ def _rendered(
             ContextTake(
                 id=str(take.shot),
                 shot=take.shot,
-                latents=path,
+                latents=LocalFile(path),
                 global_caption=story.global_caption,
                 caption=story.shots[take.shot].caption,
                 cast=story.cast,

@@ -17,6 +17,7 @@ from moc_engine.models.base import FindsNames
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.wan.family import TEXT_STATES
 from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import sightings
 from moc_engine.trace.record import RoutingTrace
 from tests.fakes.models import save_tiny_video
@@ -115,7 +116,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
             ContextTake(
                 id=caption,
                 shot=shot,
-                latents=result.latents,
+                latents=LocalFile(result.latents),
                 caption=caption,
                 global_caption="dawn",
                 cast=("fox", "owl"),
