@@ -159,7 +159,7 @@ def run_gc(args: argparse.Namespace) -> int:
                 service.storage.delete_discarded()
             service.storage.collect()
     for file in unused:
-        print(f"{file.path} ({size_in_words(file.bytes)}): {file.reason}")
+        print(f"{file.location} ({size_in_words(file.bytes)}): {file.reason}")
     if unused:
         verb = "would be freed" if args.dry_run else "freed"
         print(f"{size_in_words(sum(file.bytes for file in unused))} {verb}")

@@ -30,11 +30,15 @@ DISCARDED: Final = message("file-of-discarded-takes")
 
 @dataclass(frozen=True, kw_only=True)
 class Unused:
-    """A file that can be removed, its size, and why nothing needs it."""
+    """A file that can be removed: its path or URL, its size, and why nothing needs it.
 
-    path: Path
+    `key` is what `Artifacts` knows it by; None for files that are no artifacts.
+    """
+
+    location: str
     bytes: int
     reason: Message
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +103,8 @@ class Storage:
         with os_errors_as_studio_errors(self._root):
             for file in found:
                 if file.reason == EXPORT:
-                    file.path.unlink(missing_ok=True)
-                elif file.reason != ABANDONED and not self._artifacts.remove(file.path):
+                    Path(file.location).unlink(missing_ok=True)
+                elif file.key is not None and not self._artifacts.remove(file.key):
                     continue  # stored again meanwhile
                 removed.append(file)
             for folder in self._folders_of_parts():
@@ -112,23 +116,23 @@ class Storage:
         return tuple(removed)
 
     def _unused(self, used: frozenset[str], freed: Mapping[str, Message]) -> Iterator[Unused]:
-        for file in self._artifacts.orphans(used):
-            yield _unused(file, freed.get(file.stem, NO_TAKE))
+        for orphan in self._artifacts.orphans(used):
+            reason = freed.get(orphan.digest, NO_TAKE)
+            yield Unused(location=orphan.location, bytes=orphan.bytes, reason=reason, key=orphan.key)
         for folder in self._exports():
             for file in listed(folder):
                 if not file.name.startswith(".") and file.is_file() and _age(file) > YOUNG:
                     yield _unused(file, EXPORT)
-        for folder in self._folders_of_parts():
-            for part in abandoned(folder):
-                yield _unused(part, ABANDONED)
+        parts = [part for folder in self._folders_of_parts() for part in abandoned(folder)]
+        for part in (*parts, *self._artifacts.abandoned()):
+            yield _unused(part, ABANDONED)
 
     def _exports(self) -> list[Path]:
         return sorted(folder for folder in (self._root / "exports").glob("*") if folder.is_dir())
 
     def _folders_of_parts(self) -> list[Path]:
         """Where files are written, and killed processes may leave parts of them."""
-        artifacts = sorted(self._artifacts.folder.glob("??"))
-        return [self._root, self._root / "scratch", self._root / "backups", *self._exports(), *artifacts]
+        return [self._root, self._root / "scratch", self._root / "backups", *self._exports()]
 
 
 def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, Message]:
@@ -143,7 +147,7 @@ def _unused(path: Path, reason: Message) -> Unused:
     size = 0
     with suppress(FileNotFoundError):  # somebody else removed it
         size = sum(file.lstat().st_size for file in inside if file.is_symlink() or file.is_file())
-    return Unused(path=path, bytes=size, reason=reason)
+    return Unused(location=str(path), bytes=size, reason=reason)
 
 
 def _age(file: Path) -> float:

@@ -20,11 +20,12 @@ import shutil
 import stat
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from moc_engine.files import atomic_file, remove_abandoned
+from moc_engine.files import abandoned, atomic_file, remove_abandoned
 from moc_engine.stored_file import LocalFile, StoredFile
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
@@ -41,6 +42,19 @@ class Artifact:
     digest: str
     suffix: str
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """A stored file that no row names: its key such as "9f/9f2c….mp4", its path or URL, and its size."""
+
+    key: str
+    location: str
+    bytes: int
+
+    @property
+    def digest(self) -> str:
+        return PurePosixPath(self.key).stem
 
 
 class Artifacts:
@@ -73,16 +87,22 @@ class Artifacts:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def orphans(self, known: Collection[str]) -> Iterator[Path]:
+    def orphans(self, known: Collection[str]) -> Iterator[Orphan]:
         """Files whose digest is not among the `known` ones, and that are older than `YOUNG`."""
         for file in sorted(self.folder.glob("??/*")):
             if not file.name.startswith(".") and file.stem not in known and _is_old(file):
-                yield file
+                with suppress(FileNotFoundError):  # another process removed it
+                    size = file.lstat().st_size
+                    yield Orphan(key=f"{file.parent.name}/{file.name}", location=str(file), bytes=size)
 
-    def remove(self, file: Path) -> bool:
-        """Removes an orphan; returns whether it did. One that was stored again meanwhile stays."""
-        aside = self._move_aside(file)
+    def remove(self, key: str) -> bool:
+        """Removes the orphan of this key; returns whether it did. One stored again meanwhile stays."""
+        aside = self._move_aside(self.folder / key)
         return aside is not None and self._remove_or_put_back(aside)
+
+    def abandoned(self) -> list[Path]:
+        """The temporary files on this machine that killed processes left."""
+        return [part for folder in sorted(self.folder.glob("??")) for part in abandoned(folder)]
 
     def remove_abandoned(self) -> None:
         """Removes what killed processes left half-written, and finishes removals that they began."""

@@ -69,7 +69,7 @@ def test_the_bin_is_emptied_for_good(studio: Studio, database: Database) -> None
     age(studio)
     listed = studio.service.storage.unused(with_bin=True)
     assert [file.reason for file in listed] == [IN_BIN] * len(listed) != []
-    assert {file.path for file in listed} == set(studio.artifacts()) - set(alone)
+    assert {Path(file.location) for file in listed} == set(studio.artifacts()) - set(alone)
     assert studio.service.storage.unused() == ()
     freed = studio.service.storage.empty_bin()
     assert freed.deleted == 1
@@ -140,13 +140,13 @@ def test_exports_and_abandoned_files_are_removed_after_an_hour(studio: Studio, t
     orphan.write_bytes(bytes(5))
     assert studio.service.storage.unused() == ()
     age(studio)
-    found = {file.path: (file.bytes, file.reason) for file in studio.service.storage.unused()}
+    found = {Path(file.location): (file.bytes, file.reason) for file in studio.service.storage.unused()}
     assert found == {
         film: (film.stat().st_size, EXPORT),
         part: (10, ABANDONED),
         orphan: (5, NO_TAKE),
     }
-    assert {file.path for file in studio.service.storage.collect()} == found.keys()
+    assert {Path(file.location) for file in studio.service.storage.collect()} == found.keys()
     assert [path for path in found if path.exists()] == []
     assert studio.service.storage.unused() == ()
     assert studio.service.files.export(project, "film.mp4") == film

@@ -127,9 +127,11 @@ def test_old_files_that_no_row_speaks_of_are_orphans(artifacts: Artifacts, tmp_p
     known, orphan, _ = places
     aged(known)
     aged(orphan)
-    assert list(artifacts.orphans({known.stem})) == [orphan]
-    artifacts.remove(orphan)
-    artifacts.remove(orphan)
+    (listed,) = artifacts.orphans({known.stem})
+    assert Path(listed.location) == orphan
+    assert (listed.digest, listed.bytes) == (orphan.stem, 6)
+    assert artifacts.remove(listed.key)
+    assert not artifacts.remove(listed.key)
     assert list(artifacts.orphans({known.stem})) == []
 
 
@@ -208,7 +210,8 @@ def _state_after_kill(root: Path, clip: Path) -> tuple[bool, bool]:
     assert all(digest(file) == file.stem for file in there)
     for file in there:
         aged(file)
-    assert list(artifacts.orphans({row.digest for row in noted})) == ([] if noted else there)
+    orphans = artifacts.orphans({row.digest for row in noted})
+    assert [Path(orphan.location) for orphan in orphans] == ([] if noted else there)
     put = artifacts.put(clip)
     with database.write() as session:
         takes.keep_artifacts(session, [put], now=1.0)
@@ -280,7 +283,7 @@ def test_a_file_that_is_stored_while_it_is_being_removed_is_there(
     put = artifacts.put(clip)
     place = aged(artifact_path(artifacts, put.digest, put.suffix))
     (listed,) = artifacts.orphans(())
-    Interleaved(tmp_path, moment, lambda: artifacts.put(clip)).remove(listed)
+    Interleaved(tmp_path, moment, lambda: artifacts.put(clip)).remove(listed.key)
     assert digest(place) == put.digest
     assert files(artifacts) == [place]
     assert list(artifacts.orphans(())) == []
@@ -317,7 +320,7 @@ def test_a_file_that_is_removed_while_it_is_being_stored_is_there(
     put = artifacts.put(clip)
     place = aged(artifact_path(artifacts, put.digest, put.suffix))
     (listed,) = artifacts.orphans(())
-    assert Interleaved(tmp_path, moment, lambda: artifacts.remove(listed)).put(clip) == put
+    assert Interleaved(tmp_path, moment, lambda: artifacts.remove(listed.key)).put(clip) == put
     assert digest(place) == put.digest
     assert files(artifacts) == [place]
 
@@ -326,13 +329,14 @@ def test_threads_that_store_and_remove_one_file_do_not_hinder_each_other(
     artifacts: Artifacts, clip: Path
 ) -> None:
     place = artifact_path(artifacts, digest(clip), ".mp4")
+    listed = f"{place.parent.name}/{place.name}"
     stored = threading.Event()
 
     def remove() -> None:
         while not stored.is_set():
             with suppress(FileNotFoundError):
                 aged(place)
-            artifacts.remove(place)
+            artifacts.remove(listed)
 
     with ThreadPoolExecutor(2) as threads:
         removing = threads.submit(remove)
