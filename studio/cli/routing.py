@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from studio.cli import root
 
 if TYPE_CHECKING:
-    from moc_engine.stored_file import StoredFile
-    from studio.domain.inputs import TakeInputs
     from studio.inspect.words import LinkWithPairs
     from studio.service.studio import Service
+    from studio.store.artifacts import Artifacts
+    from studio.store.takes import StoredTake
 
 FORMATS = ("words", "json", "csv", "npz", "parquet", "html")
 
@@ -48,10 +48,11 @@ def add_to(subparsers: Any) -> None:
 class Film:
     """The takes a film shows by index of the shot, and the captions of all takes by id, shown or not.
 
-    `renamed` are ids of takes by former ones.
+    `renamed` are ids of takes by former ones. `artifacts` holds the traces.
     """
 
-    takes: Mapping[int, Shown]
+    takes: Mapping[int, StoredTake]
+    artifacts: Artifacts
     captions: Mapping[str, str]
     renamed: Mapping[str, str]
 
@@ -59,16 +60,6 @@ class Film:
     def indices(self) -> dict[str, int]:
         """The index of the first shot that shows each take, by the take's id."""
         return {take.id: index for index, take in sorted(self.takes.items(), reverse=True)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """A take in a film."""
-
-    id: str
-    caption: str
-    inputs: TakeInputs
-    trace: StoredFile
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +84,7 @@ def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
         if args.shot not in (None, index + 1):
             continue
         try:
-            trace = RoutingTrace.load(take.trace).with_take_ids(film.renamed)
+            trace = RoutingTrace.load(film.artifacts.file(take.trace, ".moc")).with_take_ids(film.renamed)
         except TraceError as error:
             failed = True
             print(f"moc-studio: shot {index + 1}: {error}", file=sys.stderr)
@@ -144,23 +135,15 @@ def _opened(args: argparse.Namespace) -> Iterator[Film]:
 
 
 def _film(service: Service, project: str) -> Film:
-    shown = {
-        index: Shown(
-            id=take.id,
-            caption=take.caption,
-            inputs=take.inputs,
-            trace=service.artifacts.file(take.trace, ".moc"),
-        )
-        for index, take in service.routing.shown(project).items()
-    }
     return Film(
-        takes=shown,
+        takes=service.routing.shown(project),
+        artifacts=service.artifacts,
         captions=service.routing.captions(project),
         renamed=service.routing.renamed(project),
     )
 
 
-def _print_words(trace: Any, index: int, take: Shown, film: Film) -> None:
+def _print_words(trace: Any, index: int, take: StoredTake, film: Film) -> None:
     from studio.inspect.words import in_words
 
     print(f"Shot {index + 1}: {take.caption}")
@@ -168,7 +151,7 @@ def _print_words(trace: Any, index: int, take: Shown, film: Film) -> None:
         print(f"  {line}")
 
 
-def _as_data(trace: Any, index: int, take: Shown, film: Film) -> dict[str, object]:
+def _as_data(trace: Any, index: int, take: StoredTake, film: Film) -> dict[str, object]:
     from studio.inspect.words import links_with_pairs, paragraph
 
     return {
