@@ -35,7 +35,7 @@ from studio.domain.storyboard import (
     target,
 )
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
-from studio.store.casting import with_cast
+from studio.store.inferred_cast import infer_cast
 
 _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "shots", "settings")
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
@@ -203,7 +203,7 @@ class _Reader:
             cast=tuple(self._member(member, i) for i, member in enumerate(top.get("cast", _list, ()))),
             shots=tuple(self._shot(shot, i) for i, shot in enumerate(shots)),
         )
-        return board if "cast" in top else with_cast(board)
+        return board if "cast" in top else infer_cast(board)
 
     def _settings(self, node: Node) -> Settings:
         with _within("settings"):

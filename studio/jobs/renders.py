@@ -28,9 +28,9 @@ from studio.jobs.order import RenderOrder
 from studio.jobs.requests import context_take, request_for
 from studio.store import projects, takes
 from studio.store.artifacts import Artifact, Artifacts
-from studio.store.casting import with_inferred_cast
 from studio.store.clock import database_time
 from studio.store.filmstrip import write_filmstrip
+from studio.store.inferred_cast import with_inferred_cast
 from studio.store.takes import StoredTake
 
 

@@ -17,8 +17,8 @@ from studio.service.models import Models
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState, UnknownSpan, unknown_spans
 from studio.store import projects, takes
-from studio.store.casting import with_inferred_cast
 from studio.store.database import Database
+from studio.store.inferred_cast import with_inferred_cast
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
 

@@ -15,7 +15,7 @@ from studio.domain.planner import (
 )
 from studio.domain.project import Project
 from studio.jobs.order import AnalysisOrder
-from studio.store.casting import with_inferred_cast
+from studio.store.inferred_cast import with_inferred_cast
 from studio.store.model_identity import ANIMATIC, ModelIdentities, family
 from studio.store.takes import StoredTake
 

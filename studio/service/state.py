@@ -14,7 +14,7 @@ from studio.jobs.job import FINISHED, Job
 from studio.service.models import Model
 from studio.service.reason_words import in_words
 from studio.service.unknown_words import find_unknown_words
-from studio.store.casting import with_cast
+from studio.store.inferred_cast import infer_cast
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
 
@@ -287,7 +287,7 @@ def _strip(
 def _unknown(project: Project) -> dict[tuple[str | int, ...], tuple[UnknownSpan, ...]]:
     shown = replace(project.board, shots=tuple(replace(shot, skip=False) for shot in project.board.shots))
     spans: dict[tuple[str | int, ...], tuple[UnknownSpan, ...]] = {}
-    for word in find_unknown_words(with_cast(shown)):
+    for word in find_unknown_words(infer_cast(shown)):
         span = UnknownSpan(start=word.start, stop=word.end, suggestion=word.suggestion)
         spans[word.field] = (*spans.get(word.field, ()), span)
     return spans

@@ -1,4 +1,4 @@
-"""Projects and take inputs as JSON, and back, checked on the way in."""
+"""Converts projects and take inputs to JSON and back; what is read is validated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INPUTS: Final = TypeAdapter(TakeInputs)
 
 
 def to_document(project: Project) -> Document:
-    """A project as `history` lays it out."""
+    """A project as a JSON document, in the layout that `history` edits."""
     board = asdict(project.board)
     shots = board.pop("shots")
     return {
@@ -27,17 +27,17 @@ def to_document(project: Project) -> Document:
         "fps": rate_to_json(project.board.fps),
         "cast": list(board["cast"]),
         "order": [shot["id"] for shot in shots],
-        "shots": {shot["id"]: _plain(shot) for shot in shots},
+        "shots": {shot["id"]: _with_lists(shot) for shot in shots},
         "chosen": dict(project.chosen),
         "discarded": dict.fromkeys(sorted(project.discarded), True),
     }
 
 
 def from_document(document: Document) -> Project:
-    """The project; raises pydantic's `ValidationError` or `BadStoryboard` for what is none."""
+    """The project of a document; raises pydantic's `ValidationError` or `BadStoryboard` if it is invalid."""
     board = {name: part for name, part in document.items() if name not in ("order", "chosen", "discarded")}
     if "settings" in board:
-        board["settings"] = _renamed(board["settings"])
+        board["settings"] = _with_current_names(board["settings"])
     board["shots"] = [document["shots"][shot] for shot in document["order"]]
     return Project(
         board=_BOARD.validate_python(board),
@@ -46,22 +46,23 @@ def from_document(document: Document) -> Project:
     )
 
 
-def _renamed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with today's names; earlier versions wrote `worth`."""
-    old = {"worth": "rerender_threshold"}
-    return {old.get(name, name): value for name, value in settings.items()}
+def _with_current_names(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings under their current names: earlier versions wrote `worth`."""
+    current = {"worth": "rerender_threshold"}
+    return {current.get(name, name): value for name, value in settings.items()}
 
 
 def inputs_to_json(inputs: TakeInputs) -> dict[str, Any]:
+    """The record of inputs, with its version."""
     return inputs.record()
 
 
 def inputs_from_json(data: dict[str, Any]) -> TakeInputs:
-    """Raises `ValueError` for what is no record of inputs, or one of a later version."""
+    """The inputs of a record; raises `ValueError` if it is invalid or of a later version."""
     check_record(data)
     return _INPUTS.validate_python({name: value for name, value in data.items() if name != "version"})
 
 
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, as JSON gives them back."""
+def _with_lists(fields: dict[str, Any]) -> dict[str, Any]:
+    """Replaces tuples by lists, as they are after reading JSON."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

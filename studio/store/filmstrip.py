@@ -1,4 +1,4 @@
-"""A strip of small pictures of a clip, side by side in one file, for a timeline."""
+"""Filmstrips for the timeline: frames of a clip side by side in one JPEG."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 
 from studio.store.clip_file import frame_count, jpeg, open_clip, pictures_at
 
-PICTURES: Final = 8
+FRAMES: Final = 8
+"""Frames in a filmstrip."""
+
 HEIGHT: Final = 108
-"""Of each picture, in pixels."""
+"""Height of filmstrips and of single frames for the page, in pixels."""
 
 
 def write_filmstrip(clip: Path, target: Path) -> None:
-    """Writes `PICTURES` pictures, from evenly spread moments of the clip, as one JPEG."""
+    """Writes `FRAMES` evenly spaced frames of the clip as one JPEG."""
     with open_clip(clip) as (container, track):
-        frames = frame_count(container, track)
-    wanted = [int((number + 0.5) * frames / PICTURES) for number in range(PICTURES)]
-    target.write_bytes(jpeg(np.concatenate(pictures_at(clip, wanted, HEIGHT), axis=1)))
+        count = frame_count(container, track)
+    frames = [int((number + 0.5) * count / FRAMES) for number in range(FRAMES)]
+    target.write_bytes(jpeg(np.concatenate(pictures_at(clip, frames, HEIGHT), axis=1)))

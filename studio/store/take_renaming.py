@@ -1,10 +1,10 @@
-"""Gives stored takes new ids where their model got another name or the record of their inputs another form.
+"""Computes new ids of stored takes after the identity of a model or the format of take inputs has changed.
 
-A take's id is the digest of its inputs, which name the model and, by id, other takes. So a new name for a
-model changes the ids of its takes, and with them those of all takes that saw them. Traces are files that are
-never rewritten: each take keeps its `former_ids`, by which traces may name it.
+A take's id is the digest of its inputs, which contain the model's identity and the ids of the context takes.
+So a new model identity changes the ids of the model's takes, and of all takes that have them as context.
+Traces are never rewritten: each take keeps its `former_ids`, which traces may contain.
 
-The functions work on records, the rows of a take as JSON: those of the database and those of bundles alike.
+The functions work on records, which are takes as JSON, from the database or from bundles.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 RenameModel = Callable[[str], str]
 
 _PROGRAM: Final = re.compile(r" \(\d+\.\d+\.\d+\)$")
-"""Version 0.1 ended the name of a model with its own version."""
+"""Version 0.1 appended its own version to a model's identity."""
 
 
 def needs_renaming(inputs: Mapping[str, Any]) -> bool:
@@ -35,46 +35,46 @@ def needs_renaming(inputs: Mapping[str, Any]) -> bool:
 
 
 def current_models(folders: Iterable[str | None], identities: ModelIdentities) -> RenameModel:
-    """How version 0.1 named models, as they are named now.
+    """A function from the model identities of version 0.1 to the current ones.
 
-    `folders` are the models that may have been used besides the embedded one. A model that is not there any
-    more, or too large to be read at once, keeps its name without the program's version.
+    `folders` are the models that may have been used besides the embedded one. A model that is missing, or
+    too large to be hashed at once, keeps its old identity without the program's version.
     """
-    names: dict[str, str] = {}
+    identities_now: dict[str, str] = {}
     for model in dict.fromkeys((None, *folders)):
         legacy = legacy_identity(model)
         current = None if legacy is None else identities.known(model)
         if legacy is not None and current is not None:
-            names[legacy] = current
+            identities_now[legacy] = current
 
     def rename(name: str) -> str:
         plain = _PROGRAM.sub("", name)
-        return names.get(plain, plain)
+        return identities_now.get(plain, plain)
 
     return rename
 
 
 def legacy_identity(model: str | None) -> str | None:
-    """What version 0.1 called a model folder, without its own version; None where there is no such folder."""
+    """The identity that version 0.1 gave a model, without the program's version; None without a folder."""
     folder = EMBEDDED if model is None else Path(model)
     try:
         return f"{family(model)}@{legacy_digest(folder)}" if folder.is_dir() else None
-    except (EngineError, OSError):  # no model, or one that cannot be read: its takes keep their names
+    except (EngineError, OSError):  # not a readable model: its takes keep their ids
         return None
 
 
 def renamed_ids(inputs: Mapping[str, Mapping[str, Any]], rename_model: RenameModel) -> dict[str, str]:
-    """The new id of each take, by its old one. `inputs` are the records of all takes of a project by id."""
+    """The new ids of takes by their old ids. `inputs` are the inputs of all takes of a project by id."""
     ids: dict[str, str] = {}
     waiting = list(inputs)
     begun: set[str] = set()
     while waiting:
         take = waiting[-1]
         missing = (
-            [] if take in begun else [name for name in _seen(inputs[take]) if name in inputs.keys() - ids]
+            [] if take in begun else [name for name in _takes_in(inputs[take]) if name in inputs.keys() - ids]
         )
         begun.add(take)
-        if missing:  # first what it saw; one that saw itself, which no program writes, is not looked at again
+        if missing:  # its context first; a cycle, which only a damaged file has, is entered once
             waiting += missing
             continue
         waiting.pop()
@@ -84,7 +84,7 @@ def renamed_ids(inputs: Mapping[str, Mapping[str, Any]], rename_model: RenameMod
 
 
 def renamed_inputs(inputs: Mapping[str, Any], ids: Mapping[str, str], rename_model: RenameModel) -> Record:
-    """A record of inputs in the form of today, with the model and the takes by their new names."""
+    """Inputs in the current format, with the new model identity and the new ids of takes."""
     record = {
         **inputs,
         "model": rename_model(inputs["model"]),
@@ -98,7 +98,7 @@ def renamed_inputs(inputs: Mapping[str, Any], ids: Mapping[str, str], rename_mod
 
 
 def renamed_take(take: Mapping[str, Any], ids: Mapping[str, str], rename_model: RenameModel) -> Record:
-    """The record of a take under its new id. Of its parts, those that are there are renamed."""
+    """A take under its new id, with new ids in all fields that the record has."""
     record = {
         **take,
         "id": ids[take["id"]],
@@ -114,7 +114,7 @@ def renamed_take(take: Mapping[str, Any], ids: Mapping[str, str], rename_model: 
 
 
 def merged_takes(takes: Iterable[Record]) -> list[Record]:
-    """Of takes with the same id the first one, with the former ids of all of them."""
+    """Merges takes of the same id: the first one is kept, with the former ids of all."""
     merged: dict[str, Record] = {}
     for take in takes:
         first = merged.setdefault(take["id"], take)
@@ -125,7 +125,7 @@ def merged_takes(takes: Iterable[Record]) -> list[Record]:
 
 
 def renamed_bundle(record: Mapping[str, Any], rename_model: RenameModel) -> Record:
-    """The record of a bundle, with takes that version 0.1 wrote in the form of today."""
+    """The record of a bundle with takes of version 0.1 converted to the current format."""
     inputs = {take["id"]: take["inputs"] for take in record["takes"]}
     if not any(needs_renaming(one) for one in inputs.values()):
         return dict(record)
@@ -139,7 +139,7 @@ def renamed_bundle(record: Mapping[str, Any], rename_model: RenameModel) -> Reco
 
 
 def renamed_document(document: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
-    """A project's document with its chosen and discarded takes under their new ids."""
+    """A project's document with the new ids of its chosen and discarded takes."""
     return {
         **document,
         "chosen": {shot: ids.get(take, take) for shot, take in document.get("chosen", {}).items()},
@@ -148,7 +148,7 @@ def renamed_document(document: Mapping[str, Any], ids: Mapping[str, str]) -> Rec
 
 
 def renamed_change(change: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
-    """One side of an edit, by the paths that it changed: "chosen/SHOT" and "discarded/TAKE" name takes."""
+    """One side of an edit with new ids. Of its keys, "chosen/SHOT" and "discarded/TAKE" refer to takes."""
     renamed: Record = {}
     for path, value in change.items():
         part, _, name = path.partition("/")
@@ -161,13 +161,13 @@ def renamed_change(change: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
     return renamed
 
 
-def _seen(inputs: Mapping[str, Any]) -> set[str]:
-    """The takes that a record of inputs names."""
+def _takes_in(inputs: Mapping[str, Any]) -> set[str]:
+    """The ids of all takes in a record of inputs."""
     names = (*inputs.get("context", ()), *inputs.get("pins", ()), *inputs.get("bans", ()))
     return {name.partition("/")[0] for name in (*names, *inputs.get("boosts", {}))}
 
 
 def _target(name: str, ids: Mapping[str, str]) -> str:
-    """A take, or "TAKE/part", with the take's new id."""
+    """A steering target, "TAKE" or "TAKE/part", with the take's new id."""
     take, slash, part = name.partition("/")
     return f"{ids.get(take, take)}{slash}{part}"

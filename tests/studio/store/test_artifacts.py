@@ -306,9 +306,9 @@ def test_a_file_that_is_stored_while_two_remove_it_is_there(
 
     def store_and_begin_removing() -> None:
         artifacts.put(clip)
-        assert Artifacts(tmp_path)._move_aside(listed) is not None
+        assert Artifacts(tmp_path)._move_aside(place) is not None
 
-    Interleaved(tmp_path, "after it was moved aside", store_and_begin_removing).remove(listed)
+    Interleaved(tmp_path, "after it was moved aside", store_and_begin_removing).remove(listed.key)
     artifacts.remove_abandoned()
     assert files(artifacts) == [place]
 
