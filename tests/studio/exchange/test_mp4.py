@@ -176,8 +176,8 @@ def test_a_part_of_a_clip_keeps_the_frame_rate_of_the_clip(tmp_path: Path, rate:
             for _ in range(24):
                 writer.write(np.zeros((64, 96, 3), dtype=np.uint8))
     pieces = [
-        Piece(clip=whole, first=0, frames=24, name="shot 1"),
-        Piece(clip=trimmed, first=6, frames=12, name="shot 2"),
+        Piece(clip=LocalFile(whole), first=0, frames=24, name="shot 1"),
+        Piece(clip=LocalFile(trimmed), first=6, frames=12, name="shot 2"),
     ]
     film = tmp_path / "film.mp4"
     assert mp4.join(pieces, film, title="A film", recipe={}).frames == 36
