@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from studio.api.bodies import storyboard_text, uploaded_file
 from studio.api.error_answers import ERRORS
 from studio.api.request_models import CreateProjectRequest, ProjectId
+from studio.domain.file_names import slug
 from studio.domain.project import ProjectSummary
 from studio.domain.storyboard import Storyboard
 from studio.service.queue import ProjectStatus
@@ -75,7 +76,7 @@ def project_routes(service: Service) -> APIRouter:
     )
     def export_storyboard(project: ProjectId) -> Response:
         """The storyboard as YAML."""
-        name = quote(f"{projects.storyboard(project).title}.yaml", safe="")
+        name = quote(f"{slug(projects.storyboard(project).title)}.yaml", safe="")
         return Response(
             projects.export_yaml(project),
             media_type="application/yaml",

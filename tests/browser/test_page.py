@@ -115,6 +115,17 @@ def test_forms_are_edits_and_say_what_is_wrong(page: Page, story: Story) -> None
     expect(cast).to_have_value("Mira: red\nOtto")
 
 
+def test_a_film_without_captions_is_not_up_to_date(page: Page, story: Story) -> None:
+    page.locator(".project-name summary").click()
+    page.get_by_role("menuitem", name="New project").click()
+    render = page.locator("#bar button.primary").first
+    expect(render).to_have_attribute("title", "Add a shot first")
+    page.get_by_role("button", name="Add the first shot").click()
+    expect(page.locator(".clip")).to_have_count(1)
+    expect(render).to_have_text("Nothing to render")
+    expect(render).to_have_attribute("title", "Write a caption first")
+
+
 def test_the_bin_is_emptied_after_a_question(page: Page, story: Story) -> None:
     Story(story.studio, STORY.replace("A small", "A needless")).trash()
     page.locator(".project-name summary").click()

@@ -39,5 +39,5 @@ export function size(bytes) {
     number /= 1000;
     unit += 1;
   }
-  return `${number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+  return `${number && number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 }

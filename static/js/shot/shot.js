@@ -58,7 +58,7 @@ function shotParts(shot) {
         onclick: () => editCaption(shot.id),
         title: "Edit the caption (E)",
       },
-      shot.caption || "Describe what happens…",
+      shot.caption || h("span", { class: "quiet" }, "Describe what happens…"),
     ),
     h("p", { class: `shot-status is-${status}` }, h("strong", {}, statusWords(shot))),
     status === "outdated" &&

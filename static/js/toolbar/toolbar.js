@@ -85,8 +85,14 @@ function updateRenderButton(element) {
     label.textContent = page.queue.paused ? "Queue paused" : "Rendering…";
     element.title = "All new and outdated shots are in the queue";
   } else {
-    label.textContent = shots().length ? "Up to date" : "Nothing to render";
-    element.title = shots().length ? "No shot needs rendering" : "Add a shot first";
+    const unwritten = shots().filter((shot) => shot.state === "unwritten").length;
+    const rendered = shots().length > unwritten;
+    label.textContent = rendered ? "Up to date" : "Nothing to render";
+    element.title = rendered
+      ? "No shot needs rendering"
+      : unwritten
+        ? "Write a caption first"
+        : "Add a shot first";
   }
 }
 

@@ -77,13 +77,14 @@ def test_a_project_is_made_and_shown(client: TestClient) -> None:
 
 
 def test_yaml_comes_and_goes(client: TestClient) -> None:
-    text = "title: Tea\nshots:\n  - caption: Mira waves\n"
+    text = "title: Tea, green?\nshots:\n  - caption: Mira waves\n"
     made = client.post("/projects/import", content=text)
     assert made.status_code == 201
     assert [shot["caption"] for shot in made.json()["shots"]] == ["Mira waves"]
     told = client.get(f"/projects/{made.json()['id']}/storyboard.yaml")
     assert told.headers["content-type"] == "application/yaml"
-    assert client.post("/projects/import", content=told.text).json()["title"] == "Tea"
+    assert told.headers["content-disposition"] == "attachment; filename*=utf-8''tea-green.yaml"
+    assert client.post("/projects/import", content=told.text).json()["title"] == "Tea, green?"
 
 
 @pytest.mark.parametrize(
