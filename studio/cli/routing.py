@@ -79,7 +79,7 @@ def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
     if not film.takes:
         raise Refused(f"{args.film}: no shot is rendered yet")
     failed = False
-    told: list[dict[str, object]] = []
+    shots: list[dict[str, object]] = []
     for index, take in sorted(film.takes.items()):
         if args.shot not in (None, index + 1):
             continue
@@ -93,11 +93,11 @@ def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
             case "words":
                 _print_words(trace, index, take, film)
             case "json":
-                told.append(_as_data(trace, index, take, film))
+                shots.append(_as_data(trace, index, take, film))
             case _:
                 print(_written(trace, index, kind, film, args.out or Path()))
     if kind == "json":
-        print(json.dumps({"shots": told}, indent=2, ensure_ascii=False))
+        print(json.dumps({"shots": shots}, indent=2, ensure_ascii=False))
     return 1 if failed else 0
 
 

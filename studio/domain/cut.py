@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
-from studio.domain.frame_rate import rate_in_words
+from studio.domain.frame_rate import exact_rate_in_words
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take
 from studio.domain.project import Project
@@ -82,9 +82,11 @@ def _check_formats(clips: Sequence[Clip[TakeT]]) -> None:
     formats: dict[str, list[str]] = {}
     for clip in clips:
         width, height = clip.take.inputs.size
-        formats.setdefault(f"{width}x{height} at {rate_in_words(clip.take.inputs.fps)} fps", []).append(
+        formats.setdefault(f"{width}x{height} at {exact_rate_in_words(clip.take.inputs.fps)} fps", []).append(
             str(clip.number)
         )
     if len(formats) > 1:
-        told = [message("shots-of-format", shots=", ".join(n), format=kind) for kind, n in formats.items()]
-        raise Refused(message("formats-differ", formats=tuple(told)))
+        differing = [
+            message("shots-of-format", shots=", ".join(n), format=kind) for kind, n in formats.items()
+        ]
+        raise Refused(message("formats-differ", formats=tuple(differing)))

@@ -50,3 +50,9 @@ def rate_to_json(rate: Fraction) -> float | str:
 def rate_in_words(rate: Fraction) -> str:
     """As people write it: "24", "23.976", "12.5"."""
     return f"{float(rate):.3f}".rstrip("0").rstrip(".")
+
+
+def exact_rate_in_words(rate: Fraction) -> str:
+    """As `rate_in_words`, with the fraction where rounding hides it: "24", "29.97", "29.97 (30000/1001)"."""
+    words = rate_in_words(rate)
+    return words if Fraction(words) == rate else f"{words} ({rate.numerator}/{rate.denominator})"

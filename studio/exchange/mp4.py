@@ -28,6 +28,7 @@ from moc_engine.clip import ClipWriter
 from moc_engine.files import atomic_file
 from moc_engine.stored_file import StoredFile
 from studio.domain.errors import BadRecipe, Refused
+from studio.domain.frame_rate import exact_rate_in_words
 from studio.domain.messages import message
 from studio.exchange.mp4_box import append_box, read_box
 from studio.exchange.recipe import without_shots
@@ -66,8 +67,8 @@ def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str
         _check_same_format(pieces, parts)
         changed = _encode_alike(parts, Path(folder))
         names = tuple(pieces[number].name for number in changed)
-        told = {**recipe, **({"encoded_again": list(names)} if names else {})}
-        frames = _write(parts, film, title=title, recipe=told)
+        complete = {**recipe, **({"encoded_again": list(names)} if names else {})}
+        frames = _write(parts, film, title=title, recipe=complete)
     return JoinedFilm(frames=frames, encoded_again=names)
 
 
@@ -167,13 +168,15 @@ def _check_same_format(pieces: Sequence[Piece], parts: Sequence[Path]) -> None:
             context = track.codec_context
             formats.setdefault((context.width, context.height, frame_rate(track)), []).append(piece.name)
     if len(formats) > 1:
-        told = [
+        differing = [
             message(
-                "clips-of-format", clips=", ".join(names), format=f"{width}x{height} at {float(rate):g} fps"
+                "clips-of-format",
+                clips=", ".join(names),
+                format=f"{width}x{height} at {exact_rate_in_words(rate)} fps",
             )
             for (width, height, rate), names in formats.items()
         ]
-        raise Refused(message("formats-differ", formats=tuple(told)))
+        raise Refused(message("formats-differ", formats=tuple(differing)))
 
 
 def _encoding(clip: Path) -> tuple[object, ...]:

@@ -54,3 +54,14 @@ def test_takes_of_two_formats_make_no_film(told: tuple[Project, dict[str, Finish
     mixed = {**takes, name: replace(takes[name], inputs=replace(takes[name].inputs, size=(96, 64)))}
     with pytest.raises(Refused, match="shot 1, 3 in 64x64 at 4 fps; shot 2 in 96x64"):
         cut_of(other, mixed)
+
+
+def test_rates_that_round_alike_make_no_film(told: tuple[Project, dict[str, FinishedTake]]) -> None:
+    done, takes = told
+    rates = {"a": Fraction(2997, 100), "b": Fraction(30_000, 1001), "c": Fraction(30_000, 1001)}
+    mixed = dict(takes)
+    for shot, rate in rates.items():
+        name = done.chosen[shot]
+        mixed[name] = replace(takes[name], inputs=replace(takes[name].inputs, fps=rate))
+    with pytest.raises(Refused, match=r"shot 1 in 64x64 at 29\.97 fps; shot 2, 3 .* \(30000/1001\) fps"):
+        cut_of(done, mixed)

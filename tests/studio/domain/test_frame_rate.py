@@ -8,7 +8,7 @@ import pytest
 
 from studio.domain.edits import SetFilm
 from studio.domain.errors import BadStoryboard
-from studio.domain.frame_rate import exact_rate, parse_rate, rate_in_words, rate_to_json
+from studio.domain.frame_rate import exact_rate, exact_rate_in_words, parse_rate, rate_in_words, rate_to_json
 from studio.domain.storyboard import Storyboard
 from tests.fakes.projects import project
 
@@ -61,3 +61,10 @@ def test_an_edit_of_the_rate_means_the_exact_one() -> None:
 
 def test_a_stored_rate_stays_what_it_was() -> None:
     assert Storyboard(title="x", fps=23.976).fps == Fraction(2997, 125)  # type: ignore[arg-type]
+
+
+def test_rates_that_round_alike_are_told_apart() -> None:
+    rates = [Fraction(24), Fraction(2997, 100), Fraction(30_000, 1001), Fraction(2997, 125)]
+    assert [exact_rate_in_words(rate) for rate in rates] == [
+        "24", "29.97", "29.97 (30000/1001)", "23.976"
+    ]  # fmt: skip
