@@ -119,6 +119,8 @@ class Artifacts:
     def _touch(self, target: Path, size: int) -> bool:
         """Makes a file young; returns whether it is there with its whole size, also after that."""
         try:
+            if target.stat().st_size != size:  # cut: left old, so that no removal puts it back
+                return False
             os.utime(target)
             return target.stat().st_size == size  # asked last: it may have been moved aside meanwhile
         except FileNotFoundError:
