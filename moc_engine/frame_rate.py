@@ -10,12 +10,12 @@ LARGEST_DENOMINATOR: Final = 1001
 BROADCAST: Final = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 """23.976, 29.97, 47.952, 59.94 and 119.88, exactly."""
 
-_ROUNDED: Final = Fraction(15, 10_000)
+_ROUNDED: Final = Fraction(5, 1000)
 """How far a rounded number lies from the rate of broadcasting it means, at most."""
 
 
 def exact_rate(fps: Fraction | float) -> Fraction:
-    """A fraction stays as it is; a number within 0.0015 of a rate of broadcasting means that one.
+    """A fraction stays as it is; a number within 0.005 of a rate of broadcasting means that one.
 
     Denominators are 1001 at most. Raises `ValueError` for a rate that is not above 0 and at most 240.
     """
@@ -28,5 +28,5 @@ def exact_rate(fps: Fraction | float) -> Fraction:
 
 
 def broadcast_rate(rate: Fraction) -> Fraction:
-    """The broadcast rate within 0.0015 of a rate, such as 24000/1001 for 23.976; else the rate itself."""
+    """The broadcast rate within 0.005 of a rate, such as 24000/1001 for 23.976; else the rate itself."""
     return next((known for known in BROADCAST if abs(known - rate) < _ROUNDED), rate)

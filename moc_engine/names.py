@@ -5,8 +5,7 @@ spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese), joins particles to the wo
 (Arabic, Hebrew), it also counts inside a longer run of letters. Letters and their accents may be written
 as one character or as several.
 
-The same file is studio/domain/names.py and moc_engine/names.py: the studio's domain imports nothing of the
-engine, and the engine nothing of the studio. A test holds them equal.
+The standard library alone: the studio's domain imports this module too.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def parse_rate(text: str) -> Fraction:
 
 
 def typed_rate(rate: Fraction | float) -> Fraction:
-    """A rate that a person gave as a number: within 0.0015 of a rate of broadcasting it means that one."""
+    """A rate that a person gave as a number: within 0.005 of a rate of broadcasting it means that one."""
     return broadcast_rate(exact_rate(rate))
 
 

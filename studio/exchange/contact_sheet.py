@@ -130,7 +130,7 @@ def _scaled_down(sheet: Picture) -> Picture:
 
 
 def _label(layout: TextLayout, panel: Panel, wide: int) -> Paragraph:
-    text = f"{panel.number}   {panel.seconds:.3f}".rstrip("0").rstrip(".") + " s"
+    text = f"{panel.number}   {panel.seconds:.2f}".rstrip("0").rstrip(".") + " s"
     return layout.paragraph(text, size=_SIZE, colour=_QUIET, width=wide, bold=True)
 
 

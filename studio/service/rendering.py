@@ -82,7 +82,7 @@ class Rendering:
             PlannedRender(
                 shot=status.shot,
                 index=status.index,
-                reasons=tuple(map(in_words, status.reasons)) or ("asked for",),
+                reasons=_reasons_in_words(status, scope) or ("asked for",),
                 seconds=expected(rates, status),
             )
             for status in planned
@@ -115,7 +115,7 @@ class Rendering:
                     action=action,
                     state=old.state,
                     locked=shot.lock,
-                    reasons=tuple(map(in_words, old.reasons)),
+                    reasons=_reasons_in_words(old, scope) if made else tuple(map(in_words, old.reasons)),
                     seconds=expected(rates, new) if made else 0.0,
                     take=new.take,
                     inputs=new.inputs,
@@ -196,6 +196,13 @@ class Rendering:
                 if index >= most:
                     shot, number = status.index + 1, index + 1
                     raise Refused(message("model-cast-limit", shot=shot, name=name, number=number, most=most))
+
+
+def _reasons_in_words(status: ShotStatus, scope: Scope | Collection[str]) -> tuple[str, ...]:
+    """Why a shot is rendered; an up-to-date one is among the outdated ones because of a shot before it."""
+    if status.state == "fresh" and scope == "outdated":
+        return (str(message("reason-after-rendered")),)
+    return tuple(map(in_words, status.reasons))
 
 
 def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:

@@ -48,3 +48,7 @@ def test_whose_looks_a_caption_tells() -> None:
         "Mira holding a red kite puts on a crown": ("Mira",),
     }
     assert {caption: described_cast(caption, cast) for caption in told} == told
+
+
+def test_vowel_signs_belong_to_their_word() -> None:
+    assert [word for word, _, _ in unknown_words("मीरा समुद्र तट पर", ("मीरा",))] == ["समुद्र", "तट", "पर"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +18,11 @@ from moc_engine.names import longest_mentions
 
 CAST_TOKENS: Final = tuple(f"<cast{i + 1}>" for i in range(CAST_SIZE))
 
-_WORD = re.compile(r"[^\W_]+(?:[-’'][^\W_]+)*|[,;:.!?&]")
+_MARKS: Final = "".join(chr(c) for c in range(0x0300, 0xFE30) if unicodedata.category(chr(c)).startswith("M"))
+"""Accents and vowel signs, which Python's \\w leaves out."""
+
+_LETTERS: Final = rf"(?:[^\W_][{_MARKS}]*)+"
+_WORD = re.compile(rf"{_LETTERS}(?:[-’']{_LETTERS})*|[,;:.!?&]")
 _POSSESSIVE = re.compile(r"[’']s?$")
 _POSSESSIVE_ENDING = re.compile(r"[’']s(?![^\W_])")
 

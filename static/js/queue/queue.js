@@ -15,6 +15,16 @@ const STATES = {
   parked: "stopped",
 };
 
+/** @type {Record<string, string>} */
+const STAGES = {
+  load: "loading the model",
+  memory: "reading earlier takes",
+  denoise: "denoising",
+  decode: "drawing frames",
+  write: "saving",
+  keep: "saving",
+};
+
 /** @param {HTMLElement} element */
 export function mount(element) {
   const pause = button("Pause queue", () => sendToQueue("/queue/pause", { paused: !page.queue.paused }));
@@ -61,7 +71,7 @@ function updateJob(element, job) {
       jobName(job, here),
     ),
     h("span", { class: "job-state" }, `${stateWords(job)}${progressWords(job)}`),
-    h("span", { class: "quiet" }, job.error ?? job.reason),
+    h("span", { class: "quiet" }, job.error ?? (job.state === "done" ? "" : job.reason)),
     job.state === "running" && job.steps > 0 && h("progress", { max: job.steps, value: job.step }),
     h("div", { class: "row" }, jobButtons(job, before)),
   );
@@ -90,7 +100,7 @@ function progressWords(job) {
   if (job.state !== "running") return "";
   const steps = job.steps ? ` ${job.step}/${job.steps}` : "";
   const left = job.seconds_left === null ? "" : ` · ${duration(job.seconds_left)} left`;
-  return ` · ${job.stage ?? "starting"}${steps}${left}`;
+  return ` · ${STAGES[job.stage ?? ""] ?? job.stage ?? "starting"}${steps}${left}`;
 }
 
 /**

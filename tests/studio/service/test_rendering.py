@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import Choose, Lock, SetCaption, SetSettings
+from studio.domain.edits import Choose, Lock, SetCaption, SetSeed, SetSettings
 from studio.domain.errors import Refused
 from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
@@ -40,6 +40,16 @@ def test_due_shots_are_planned_and_rendered(studio: Studio) -> None:
     assert [item.shot for item in studio.service.rendering.plan(project)] == ["b", "c"]
     assert next(item.reasons for item in studio.service.rendering.plan(project, "all")) == ("asked for",)
     assert [item.shot for item in studio.service.rendering.plan(project, ("c", "gone"))] == ["c"]
+
+
+def test_an_up_to_date_shot_after_an_outdated_one_says_why_it_is_rendered(studio: Studio) -> None:
+    project = studio.rendered()
+    studio.service.editing.edit(project, SetSeed(shot="b", seed=99), base=0)
+    plan = studio.service.rendering.plan(project, "outdated")
+    assert [(item.shot, item.reasons) for item in plan] == [
+        ("b", ("seed changed",)),
+        ("c", ("a shot before it is rendered first",)),
+    ]
 
 
 def test_locked_skipped_and_unwritten_shots_are_not_rendered(studio: Studio) -> None:
