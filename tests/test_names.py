@@ -14,7 +14,7 @@ from moc_engine.names import find_mentions, longest_mentions, mentioned
 from studio.domain.edits import SetCaption, SetCast
 from studio.domain.inputs import inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard, compose_captions
-from studio.exchange.yaml import parse_storyboard
+from studio.exchange.yaml_reader import parse_storyboard
 from tests.fakes.projects import project
 
 NAMED = {

@@ -111,7 +111,7 @@ def run_import(args: argparse.Namespace) -> int:
         elif args.file.suffix.lower() in FILM_SUFFIXES:
             print(service.files.import_film(args.file))
         else:
-            from studio.exchange.yaml import read_storyboard
+            from studio.exchange.yaml_reader import read_storyboard
 
             print(service.projects.create(read_storyboard(args.file, unfinished=True)))
     return 0

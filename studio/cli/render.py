@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         from studio.cli.render_project import render_project
 
         return render_project(args)
-    from studio.exchange.yaml import read_storyboard
+    from studio.exchange.yaml_reader import read_storyboard
 
     board = _with_options(read_storyboard(args.file), args)
     only = parse_shots(args.shots, board)

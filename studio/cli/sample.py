@@ -24,7 +24,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from studio.cli.work import work_off
-    from studio.exchange.yaml import read_storyboard
+    from studio.exchange.yaml_reader import read_storyboard
 
     with root.opened(args, new=True) as service:
         if service.projects.all():

@@ -8,7 +8,8 @@ from dataclasses import replace
 from studio.domain.planner import chosen_take, wanted_seed
 from studio.domain.project import Project, ProjectSummary
 from studio.domain.storyboard import Storyboard
-from studio.exchange.yaml import parse_storyboard, write_storyboard
+from studio.exchange.yaml_reader import parse_storyboard
+from studio.exchange.yaml_writer import write_storyboard
 from studio.jobs import queue
 from studio.service.models import Models
 from studio.service.project_states import ProjectStates

@@ -9,7 +9,7 @@ import pytest
 from studio.domain.edits import SetCaption, Skip
 from studio.domain.errors import BadStoryboard, NotThere, Refused
 from studio.domain.storyboard import Storyboard
-from studio.exchange.yaml import parse_storyboard
+from studio.exchange.yaml_reader import parse_storyboard
 from studio.service.project_states import MOST_STATES
 from studio.service.state import ProjectState, ShotState
 from studio.service.studio import Service

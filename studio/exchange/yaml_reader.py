@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
@@ -17,10 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-import yaml
-
 from studio.domain.errors import BadStoryboard, StoryField
-from studio.domain.frame_rate import exact_rate, parse_rate, rate_in_words
+from studio.domain.frame_rate import exact_rate, parse_rate
 from studio.domain.messages import Message, message
 from studio.domain.storyboard import (
     MAX_SHOTS,
@@ -32,7 +30,6 @@ from studio.domain.storyboard import (
     Storyboard,
     check_ready,
     parse_size,
-    target,
 )
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
 from studio.store.inferred_cast import infer_cast
@@ -65,66 +62,6 @@ def read_storyboard(path: Path, *, unfinished: bool = False) -> Storyboard:
 def parse_storyboard(text: str, name: str) -> Storyboard:
     """The storyboard in a text, which may be unfinished; `name` stands for the file in messages."""
     return _read(Path(name), lambda: parse(text), unfinished=True)
-
-
-def write_storyboard(board: Storyboard) -> str:
-    """The storyboard as YAML that `read_storyboard` reads, and that leaves out what goes without saying.
-
-    Pins, bans and boosts name shots by number, so those of shots that are gone or no longer earlier are
-    left out.
-    """
-    numbers = {shot.id: number for number, shot in enumerate(board.shots, start=1)}
-    plain = Storyboard(title=board.title)
-    film = {
-        **_differing(board, plain, ("style",)),
-        **({} if board.fps == plain.fps else {"fps": _written_rate(board.fps)}),
-        **_differing(board, plain, ("seed",)),
-    }
-    size = {} if board.size == plain.size else {"size": f"{board.size[0]}x{board.size[1]}"}
-    settings = _differing(board.settings, plain.settings, _SETTINGS_KEYS)
-    document = {
-        "title": board.title,
-        **size,
-        **film,
-        **({"settings": settings} if settings else {}),
-        "cast": [{"name": m.name, **({"look": m.look} if m.look else {})} for m in board.cast],
-        "shots": [_written(shot, number, numbers) for number, shot in enumerate(board.shots, start=1)],
-    }
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-    return text
-
-
-def _written(shot: Shot, number: int, numbers: Mapping[str, int]) -> dict[str, object]:
-    earlier = {name: other for name, other in numbers.items() if other < number}
-    steering: dict[str, object] = {
-        "pins": [told for name in shot.pins if (told := _numbered(name, earlier))],
-        "bans": [told for name in shot.bans if (told := _numbered(name, earlier))],
-        "boosts": {told: boost for name, boost in shot.boosts.items() if (told := _numbered(name, earlier))},
-    }
-    plain = Shot(id=shot.id, caption=shot.caption)
-    return {
-        "caption": shot.caption,
-        "seconds": shot.seconds,
-        **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
-        **{word: shots for word, shots in steering.items() if shots},
-    }
-
-
-def _written_rate(rate: Fraction) -> float | str:
-    """A number that is read back as this rate, else a fraction."""
-    short = rate_in_words(rate)
-    return float(short) if parse_rate(short) == rate else f"{rate.numerator}/{rate.denominator}"
-
-
-def _numbered(name: str, numbers: Mapping[str, int]) -> int | str | None:
-    """What is steered, by number: 3, or "3/Mira"; None for a shot that has none."""
-    other, part = target(name)
-    number = numbers.get(other)
-    return number if number is None or part is None else f"{number}/{part}"
-
-
-def _differing(thing: object, plain: object, names: Sequence[str]) -> dict[str, object]:
-    return {name: getattr(thing, name) for name in names if getattr(thing, name) != getattr(plain, name)}
 
 
 def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboard:
@@ -219,12 +156,17 @@ class _Reader:
 
     def _member(self, node: Node, index: int) -> CastMember:
         with _within("cast", index):
+            if isinstance(node, Scalar) and not node.is_null:  # a name alone
+                self._lines["cast", index] = node.line
+                return CastMember(name=_text(node))
             entries = self._entries(node, ("cast", index), _CAST_KEYS)
             entries.require("name")
             return CastMember(name=entries.get("name", _text, ""), look=entries.get("look", _text, None))
 
     def _shot(self, node: Node, index: int) -> Shot:
         with _within("shots", index):
+            if isinstance(node, Scalar) and not node.is_null:  # a caption alone
+                node = Map(((Scalar(text="caption", line=node.line, quoted=False), node),), node.line)
             entries = self._entries(node, ("shots", index), _SHOT_KEYS)
             if not self._unfinished:
                 entries.require("caption")

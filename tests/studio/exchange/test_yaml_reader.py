@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from studio.domain.errors import BadStoryboard
 from studio.domain.storyboard import CastMember, Storyboard, shot_seed
 from studio.exchange.plain_yaml import MAX_BYTES
-from studio.exchange.yaml import parse_storyboard, read_storyboard, write_storyboard
+from studio.exchange.yaml_reader import parse_storyboard, read_storyboard
+from studio.exchange.yaml_writer import write_storyboard
 
 EXAMPLE = """\
 title: The red kite
@@ -149,7 +150,7 @@ MISTAKES = [
     ("title: x\nshots:\n", 2, "shots: is empty"),
     ("shots: []", 1, "at least one shot"),
     ("shots: 3", 1, "must be a list, got '3'"),
-    ("shots:\n  - a caption alone", 2, "expected 'key: value' lines"),
+    ("shots:\n  - [a, list]", 2, "expected 'key: value' lines"),
     ("shots:\n  - seconds: 3", 2, "shot 1: the key 'caption' is missing"),
     ("shots:\n  - caption:\n    seconds: 3", 2, "shot 1, caption: is empty"),
     ("shots:\n  - caption: ''", 2, "shot 1, caption: is empty"),
@@ -216,7 +217,7 @@ MISTAKES = [
     ("cast: [{name: mira's}]\nshots: [{caption: a}]", 1, "cast member 1, name: give mira's without the 's"),
     ("cast: [{name: _}]\nshots: [{caption: a}]", 1, "cast member 1, name: needs a letter or digit"),
     ("cast: [{look: red}]\nshots: [{caption: a}]", 1, "cast member 1: the key 'name' is missing"),
-    ("cast: [Mira]\nshots: [{caption: a}]", 1, "expected 'key: value' lines"),
+    ("cast: [~]\nshots: [{caption: a}]", 1, "expected 'key: value' lines"),
     ("cast: [{name: A, look: ''}]\nshots: [{caption: a}]", 1, "look: is empty"),
     (
         f"cast: [{'{name: A}, ' * 65}]\nshots: [{{caption: a}}]",
@@ -365,3 +366,11 @@ def test_an_odd_rate_comes_back() -> None:
 def test_what_is_no_rate_is_refused_with_its_line(fps: str) -> None:
     with pytest.raises(BadStoryboard, match=r"x\.yaml:2: fps: must be a number or a fraction"):
         parse_storyboard(f"title: x\nfps: {fps}\nshots: [{{caption: a}}]", "x.yaml")
+
+
+def test_a_name_or_a_caption_may_stand_alone() -> None:
+    board = parse_storyboard(
+        "cast: [Mira, {name: Otto, look: red}]\nshots: [Mira waves, {caption: Otto sits}]", "x.yaml"
+    )
+    assert [(member.name, member.look) for member in board.cast] == [("Mira", None), ("Otto", "red")]
+    assert [shot.caption for shot in board.shots] == ["Mira waves", "Otto sits"]
