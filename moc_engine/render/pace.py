@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -19,15 +19,16 @@ _GUESSES: Final[Mapping[Stage, float]] = {"decode": 0.03}
 class Pace:
     """Seconds per unit of a stage: a take read, a denoising step, a megapixel decoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._rates: dict[Stage, float] = {}
 
     @contextmanager
     def measured(self, stage: Stage, units: float = 1.0) -> Iterator[None]:
         """Measures the block, which does `units` units of the stage; not counted if it raises."""
-        began = time.perf_counter()
+        began = self._clock()
         yield
-        rate = (time.perf_counter() - began) / units
+        rate = (self._clock() - began) / units
         self._rates[stage] = _KEPT * self._rates.get(stage, rate) + (1 - _KEPT) * rate
 
     def left(self, units: Mapping[Stage, float]) -> float:
@@ -38,10 +39,11 @@ class Pace:
 class StageClock:
     """The current stage of a render, and the seconds spent in each stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.stage: Stage = "load"
+        self._clock = clock
         self._seconds: dict[Stage, float] = {}
-        self._began = time.perf_counter()
+        self._began = clock()
 
     def begin(self, stage: Stage) -> Stage:
         """Ends the current stage and begins this one."""
@@ -51,7 +53,7 @@ class StageClock:
 
     def end(self) -> Mapping[Stage, float]:
         """Ends the current stage; returns the seconds of each."""
-        now = time.perf_counter()
+        now = self._clock()
         self._seconds[self.stage] = self._seconds.get(self.stage, 0.0) + now - self._began
         self._began = now
         return dict(self._seconds)

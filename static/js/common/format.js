@@ -32,7 +32,7 @@ export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s
 
 /** @param {number} bytes */
 export function size(bytes) {
-  const units = ["KB", "MB", "GB", "TB"];
+  const units = ["kB", "MB", "GB", "TB"];
   let number = bytes / 1000;
   let unit = 0;
   while (number >= 999.5 && unit < units.length - 1) {
