@@ -85,8 +85,17 @@ export async function projectItems(close) {
 
 async function emptyBin() {
   const { bytes } = await post("/bin/empty");
-  notify(`The bin is empty. ${size(bytes)} freed.`);
+  notify(`The bin is empty. ${freed(bytes)}`);
 }
+
+/**
+ * Files of the last hour are kept, since something may still be about to use them.
+ * @param {number} bytes
+ */
+const freed = (bytes) =>
+  bytes
+    ? `${size(bytes)} freed.`
+    : "Files of the last hour stay on the disk for now; “moc-studio gc” frees them later.";
 
 const hasDiscardedTakes = () =>
   openProjectState().shots.some((shot) => shot.takes.some((take) => take.discarded));
@@ -94,7 +103,7 @@ const hasDiscardedTakes = () =>
 /** @param {string} project */
 async function deleteDiscarded(project) {
   const { deleted, bytes } = await post(`/projects/${project}/discarded/delete`);
-  notify(`Deleted ${counted(deleted, "take")}. ${size(bytes)} freed.`);
+  notify(`Deleted ${counted(deleted, "take")}. ${freed(bytes)}`);
   await refresh(project);
 }
 
