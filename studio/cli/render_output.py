@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from moc_engine.names import mentioned
 from studio.cli.progress import in_words
@@ -17,14 +18,30 @@ from studio.service.rendering import PlannedShot
 from studio.service.unknown_words import UnknownWord
 from studio.store.takes import StoredTake
 
+MANY_WORDS: Final = 4
+"""From this number of unknown words in one text, they are told together."""
+
 
 def unknown_words(words: Sequence[UnknownWord], out: TextIO) -> None:
-    """Prints each unknown word with its field and its text, underlined."""
+    """Prints the unknown words of each field, and its text with them underlined."""
+    for (field, text), group in groupby(words, key=lambda word: (_field(word), word.text)):
+        found = list(group)
+        if len(found) >= MANY_WORDS:
+            print(f"{field}: the model does not know {len(found)} words of this text", file=out)
+            print(f"    {text}\n    {_underlines(found)}", file=out)
+            continue
+        for word in found:
+            meant = f"; did you mean '{word.suggestion}'?" if word.suggestion else ""
+            letter = f"(letter {word.start + 1})"
+            print(f"{field}: the model does not know '{word.word}' {letter}{meant}", file=out)
+            print(f"    {text}\n    {_underlines([word])}", file=out)
+
+
+def _underlines(words: Sequence[UnknownWord]) -> str:
+    marks = [" "] * max(word.end for word in words)
     for word in words:
-        meant = f"; did you mean '{word.suggestion}'?" if word.suggestion else ""
-        letter = f"(letter {word.start + 1})"
-        print(f"{_field(word)}: the model does not know '{word.word}' {letter}{meant}", file=out)
-        print(f"    {word.text}\n    {' ' * word.start}{'^' * (word.end - word.start)}", file=out)
+        marks[word.start : word.end] = "^" * (word.end - word.start)
+    return "".join(marks)
 
 
 def plan(

@@ -84,6 +84,13 @@ def test_a_misspelt_word_comes_with_what_may_be_meant(run: Run, story: Path) -> 
     assert "does not know 'jummps' (letter 6); did you mean 'jumps'?\n" in run()[2]
 
 
+def test_many_unknown_words_of_a_caption_are_told_together(run: Run, story: Path) -> None:
+    story.write_text(STORY.replace("Otto gallops on the beach", "Otto tanzt heute wieder lustig"))
+    err = run()[2]
+    assert "shot 2: the model does not know 4 words of this text\n" in err
+    assert "    Otto tanzt heute wieder lustig\n         ^^^^^ ^^^^^ ^^^^^^ ^^^^^^\n" in err
+
+
 def test_says_who_does_not_fit_into_a_shot(run: Run, story: Path) -> None:
     story.write_text(
         STORY.replace("{name: Otto}", "{name: Otto}, {name: Bo}, {name: Zed}").replace(
