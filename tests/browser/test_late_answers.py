@@ -111,6 +111,7 @@ def test_an_answer_for_another_project_is_not_shown(
 ) -> None:
     write(page, 0, "Mira jumps in the meadow")
     expect(page.locator(".caption").first).to_have_text("Mira jumps in the meadow")
+    expect(page.locator(".caption textarea")).to_have_count(0)  # saved
     with held(page, f"**/api/projects/{story.id}{'/' if route else ''}{route}") as answer:
         act(page)
         answer.wait()
@@ -226,3 +227,13 @@ def test_a_message_about_another_film_is_not_shown(page: Page, story: Story, oth
         answer.release()
     expect(page.locator(".form-error").first).to_be_empty()
     assert (story.state()["title"], other.state()["title"]) == ("A small story", "Another story")
+
+
+def test_a_caption_cannot_be_typed_on_while_it_is_saved(page: Page, story: Story) -> None:
+    with held(page, f"**/api/projects/{story.id}/edits") as answer:
+        write(page, 0, "Mira sits in the meadow")
+        answer.wait()
+        expect(page.locator(".caption textarea")).not_to_be_editable()
+        answer.release()
+    expect(page.locator(".caption textarea")).to_have_count(0)
+    assert story.shots[0]["caption"] == "Mira sits in the meadow"

@@ -48,9 +48,11 @@ export function openEditor(element, shot) {
     if (!isOpen(project)) return;
     const caption = field.value.trim().replace(/\s+/g, " ");
     const changed = save && caption !== shotById(shot.id)?.caption;
+    field.readOnly = true; // what is typed now would be lost when the answer closes the field
     if (changed && !(await sendEdit({ op: "caption", shot: shot.id, caption }))) {
       refused = true;
       closed = false;
+      field.readOnly = false;
       return;
     }
     if (page.editing === shot.id) page.editing = null;
