@@ -74,10 +74,17 @@ class Rendering:
 
         Skipped shots, those without a caption and locked ones that have a take are never among them.
         """
+        return self._plan(project, scope)
+
+    def _plan(
+        self, project: str, scope: Scope | Collection[str], *, check_cast: bool = False
+    ) -> tuple[PlannedRender, ...]:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         rates = measured(known.values())
         planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
+        if check_cast:
+            self._check_cast(found, planned)
         return tuple(
             PlannedRender(
                 shot=status.shot,
@@ -145,9 +152,8 @@ class Rendering:
         """
         orders = [
             RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds, again=again)
-            for item in self.plan(project, scope)
+            for item in self._plan(project, scope, check_cast=True)
         ]
-        self._check_cast_of(project, {order.shot for order in orders})
         with self._database.write() as session:
             if not orders:
                 raise Refused(_why_nothing(projects.project_of(session, project).board, scope))
@@ -162,7 +168,7 @@ class Rendering:
             raise Refused(message("too-many-takes", most=MOST_VARIATIONS, count=count))
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise Refused(message("seed-invalid", most=MAX_SEED, seed=seed))
-        seconds = {item.shot: item.seconds for item in self.plan(project, (shot,))}
+        seconds = {item.shot: item.seconds for item in self._plan(project, (shot,), check_cast=True)}
         if shot not in seconds:
             raise Refused(message("shot-not-renderable"))
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
@@ -177,14 +183,8 @@ class Rendering:
             )
             for own in seeds
         ]
-        self._check_cast_of(project, {shot})
         with self._database.write() as session:
             return queue.enqueue(session, project, orders)
-
-    def _check_cast_of(self, project: str, shots: Collection[str]) -> None:
-        with self._database.read() as session:
-            found, known = projects.project_of(session, project), takes.takes_of(session, project)
-        self._check_cast(found, [s for s in self._models.statuses(found, known) if s.shot in shots])
 
     def _check_cast(self, project: Project, statuses: Iterable[ShotStatus]) -> None:
         """Raises `Refused` if a shot names a cast member that the model cannot tell from others."""
