@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from moc_engine.ops.layout import ChunkLayout, Ints
+from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import Selection
-from moc_engine.ops.union import Rotate
 
 Form = Literal["layout", "history"]
 
@@ -68,13 +68,13 @@ class OverHistory(Protocol):
         indices_BHLK: Tensor,
         *,
         pinned: Sequence[int] = (),
-        rotate: Rotate | None = None,
+        rotary: Rotary | None = None,
         scale: float | None = None,
     ) -> tuple[Tensor, Mass]:
         """The output (B, H, L, D) and the shares of attention.
 
         The history is cut into chunks by `history_offsets` [C + 1]; `indices_BHLK` are the chunks of each
-        query, -1 for none. `rotate` applies the rotary embedding to history keys as they are read.
+        query, -1 for none. `rotary` is the embedding of history keys that are kept unrotated.
         `scale` is 1 / √D where None.
         """
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from moc_engine.ops.backend import AttentionBackend, Mass, Need
 from moc_engine.ops.layout import Ints
-from moc_engine.ops.union import Rotate
+from moc_engine.ops.rotary import Rotary
 
 MOST_ROUTED_KEYS = 128
 MOST_SCORES = 1 << 21
@@ -41,7 +41,7 @@ def gathered_attention(
     indices_BHLK: Tensor,
     *,
     pinned: Sequence[int] = (),
-    rotate: Rotate | None = None,
+    rotary: Rotary | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Mass]:
     """As `grouped_attention`, with the own shot as one chunk; all tensors must be on one device.
@@ -52,13 +52,13 @@ def gathered_attention(
     R, K = B * H, indices_BHLK.shape[-1]
     scale = 1 / math.sqrt(D) if scale is None else scale
     dense_k, dense_v, cuts = _dense_keys(
-        own_k_BHSD, own_v_BHSD, history_k_BHTD, history_v_BHTD, history_offsets, pinned, rotate
+        own_k_BHSD, own_v_BHSD, history_k_BHTD, history_v_BHTD, history_offsets, pinned, rotary
     )
     tokens_RLKN, none_RLKN = _tokens(history_offsets, indices_BHLK.reshape(R, L, K))
     routed_k = _gathered(history_k_BHTD, tokens_RLKN, none_RLKN)
     routed_v = _gathered(history_v_BHTD, tokens_RLKN, none_RLKN)
-    if rotate is not None:
-        routed_k = rotate(routed_k, tokens_RLKN)
+    if rotary is not None:
+        routed_k = rotary(routed_k, tokens_RLKN)
     routed_k, routed_v = (x.view(R * L, -1, D) for x in (routed_k, routed_v))
 
     q_RLD = q_BHLD.flatten(0, 1)
@@ -87,14 +87,14 @@ def _dense_keys(
     history_v: Tensor,
     offsets: Ints,
     pinned: Sequence[int],
-    rotate: Rotate | None,
+    rotary: Rotary | None,
 ) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
     """Own and pinned keys and values in one row, and where the own and each pinned chunk lie in it."""
     keys, values, cuts = [own_k], [own_v], [(0, own_k.shape[2])]
     for chunk in pinned:
         first, stop = int(offsets[chunk]), int(offsets[chunk + 1])
         k, v = (x[:, :, first:stop].expand(len(own_k), -1, -1, -1) for x in (history_k, history_v))
-        keys.append(k if rotate is None else rotate(k, torch.arange(first, stop, device=k.device)))
+        keys.append(k if rotary is None else rotary(k, torch.arange(first, stop, device=k.device)))
         values.append(v)
         cuts.append((cuts[-1][1], cuts[-1][1] + stop - first))
     if not pinned:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from moc_engine.ops.backend import AttentionBackend, Mass
 from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
+from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import QueryGroup, Selection
-from moc_engine.ops.union import Rotate
 
 
 def naive_attention(
@@ -51,15 +51,15 @@ def naive_history_attention(
     indices_BHLK: Tensor,
     *,
     pinned: Sequence[int] = (),
-    rotate: Rotate | None = None,
+    rotary: Rotary | None = None,
     scale: float | None = None,
 ) -> tuple[Tensor, Mass]:
     """As `grouped_attention`: history and own keys are put side by side into one layout."""
     B, device = len(q_BHLD), q_BHLD.device
     past = (history_k_BHTD, history_v_BHTD)
     past_k, past_v = (x.to(device).expand(B, -1, -1, -1) for x in past)
-    if rotate is not None:
-        past_k = rotate(past_k, torch.arange(past_k.shape[2], device=past_k.device))
+    if rotary is not None:
+        past_k = rotary(past_k, torch.arange(past_k.shape[2], device=past_k.device))
     keys, values = torch.cat((past_k, own_k_BHSD), dim=2), torch.cat((past_v, own_v_BHSD), dim=2)
     chunks = len(history_offsets) - 1
     layout = ChunkLayout(

@@ -10,8 +10,7 @@ R = B · H rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,39 +18,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moc_engine.ops.layout import Ints
+from moc_engine.ops.attended import Attended, Span
 from moc_engine.ops.partial import merge, partial_attention, partial_gradients
 from moc_engine.ops.tiles import TileBatch, Tiles, pack
 
 PAIRS_AT_ONCE = 1 << 17
 """Routed pairs handled in one block; each holds a row of D numbers."""
-
-Rotate = Callable[[Tensor, Tensor], Tensor]
-"""Rotary embedding of keys (..., n, D) that stand at history tokens (..., n)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """All `queries` start:stop attend to all `keys` start:stop of one source."""
-
-    source: int
-    queries: tuple[int, int]
-    keys: tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attended:
-    """What is attended to: spans of the sources, and chunks of the source `history`.
-
-    `rotate` applies the rotary embedding to keys of the history as they are read.
-    """
-
-    spans: tuple[Span, ...]
-    history: int
-    offsets: Ints
-    indices_RLK: Tensor
-    scale: float
-    rotate: Rotate | None
 
 
 def attend(
@@ -139,8 +111,8 @@ def _span_keys(
     attended: Attended, span: Span, sources: Sequence[Tensor], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     k, v = (x[:, slice(*span.keys)].to(device) for x in sources[2 * span.source : 2 * span.source + 2])
-    if attended.rotate is not None and span.source == attended.history:
-        k = attended.rotate(k, torch.arange(*span.keys, device=device))
+    if attended.rotary is not None and span.source == attended.history:
+        k = attended.rotary(k, torch.arange(*span.keys, device=device))
     return k, v
 
 
@@ -246,8 +218,8 @@ def _tile_keys(
     tokens, rows = _tile_tokens(attended, block, batch, history[0].device)
     flat = rows * history[0].shape[1] + tokens
     k, v = (_rows(x.flatten(0, 1), flat).to(device) for x in history)
-    if attended.rotate is not None:
-        k = attended.rotate(k, tokens.to(device))
+    if attended.rotary is not None:
+        k = attended.rotary(k, tokens.to(device))
     return k, v
 
 

@@ -15,12 +15,11 @@ from torch import Tensor
 from moc_engine.config import Pooling, RoutingConfig, Steering
 from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.backend import AttentionBackend, Mass, Need, Work
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import choose_chunks, eligible
-from moc_engine.ops.union import Rotate
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -159,7 +158,7 @@ class DenoisingPass:
             history.layout.offsets,
             indices,
             pinned=self._pins,
-            rotate=history.rotate,
+            rotary=history.rotary,
         )
 
     def _record(self, layer: int, mass: Mass, indices_HLK: Tensor) -> None:
@@ -197,21 +196,17 @@ class PreparedHistory:
     ) -> None:
         self.layout = history.layout
         self.means_NHDC = _routing_means(history, angles, pooling, device)
-        self._angles = angles(history.positions_3T.to(device))
-        self.rotate: Rotate | None = None
+        cos, sin = angles(history.positions_3T.to(device))
+        self.rotary: Rotary | None = None
         k, v = history.k_NHTD, history.v_NHTD
         if (k.nbytes + v.nbytes) * rows <= small:
             self.rows = rows
-            both = (apply_rotary(k.to(device), *self._angles)[:, None], v.to(device)[:, None])
+            both = (apply_rotary(k.to(device), cos, sin)[:, None], v.to(device)[:, None])
             self.k_NBHTD, self.v_NBHTD = both if shared else (x.repeat(1, rows, 1, 1, 1) for x in both)
         else:
             self.rows = 1
             self.k_NBHTD, self.v_NBHTD = k[:, None], v[:, None]
-            self.rotate = self._rotated
-
-    def _rotated(self, k: Tensor, tokens: Tensor) -> Tensor:
-        cos, sin = self._angles
-        return apply_rotary(k, cos[tokens], sin[tokens])
+            self.rotary = Rotary(cos=cos, sin=sin)
 
 
 def _routing_means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:

@@ -21,7 +21,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
-from moc_engine.models.wan_transformer import apply_rotary, project_qkv
+from moc_engine.models.wan_transformer import project_qkv
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoise import draw_noise
 
 Kind = Literal["input", "key", "value", "output"]

@@ -18,8 +18,8 @@ from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
-from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.layout import VIDEO, ChunkLayout
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import chunk_means
 from moc_engine.render.denoise import draw_noise
 

@@ -21,9 +21,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig
-from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.backend import Need, Work
 from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import choose_chunks, mask_of
 
 

@@ -28,10 +28,10 @@ from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
-from moc_engine.models.wan_transformer import apply_rotary
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import denoise, draw_noise, guided
 from moc_engine.render.memory_pass import compute_memory

@@ -23,7 +23,8 @@ from moc_engine.models.animatic.model import AnimaticPipeline, encode_texts, sho
 from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.base import CaptionStates
-from moc_engine.models.wan_transformer import apply_rotary, attending, rotary_angles
+from moc_engine.models.wan_transformer import attending, rotary_angles
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import noise_levels
 from moc_engine.training.attention import (

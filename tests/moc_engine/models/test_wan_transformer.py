@@ -15,12 +15,8 @@ from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
-from moc_engine.models.wan_transformer import (
-    apply_rotary,
-    attending,
-    project_qkv,
-    rotary_angles,
-)
+from moc_engine.models.wan_transformer import attending, project_qkv, rotary_angles
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import MemoryPass, compute_memory
 from tests.fakes.models import tiny_backbone, tiny_transformer

@@ -25,6 +25,7 @@ from moc_engine.ops.partial import (
     partial_attention,
     partial_gradients,
 )
+from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import QueryGroup, Selection, route
 from moc_engine.ops.tiles import WIDTHS, pack
 from tests.fakes.layouts import stories, story
@@ -358,26 +359,20 @@ def test_pins_may_stand_among_the_indices() -> None:
 
 def test_history_keys_are_rotated_as_they_are_gathered() -> None:
     layout, start, q, k, v, grad, selection, (expected, _) = apart(pins=(1,))
-    turns = torch.linspace(0.5, 2.0, start)[:, None]
-    seen: list[Tensor] = []
-
-    def rotate(keys: Tensor, tokens: Tensor) -> Tensor:
-        seen.append(tokens)
-        return keys * turns[tokens]
-
+    angles = noise(9, start, q.shape[-1] // 2)
+    cos, sin = angles.cos(), angles.sin()
     out, _ = grouped_attention(
         q,
         k[:, :, start:],
         v[:, :, start:],
-        k[:, :, :start].detach() / turns,
+        apply_rotary(k[:, :, :start].detach(), cos, -sin),
         v[:, :, :start],
         layout.offsets[:-2],
         selection.indices,
         pinned=np.flatnonzero(layout.shot == 1).tolist(),
-        rotate=rotate,
+        rotary=Rotary(cos=cos, sin=sin),
     )
     torch.testing.assert_close(out, expected)
-    assert all(tokens.max() < start for tokens in seen)
     got = torch.autograd.grad(out, (q, v), grad)
     for gradient, want in zip(got, torch.autograd.grad(expected, (q, v), grad), strict=True):
         torch.testing.assert_close(gradient, want, atol=1e-5, rtol=1e-5)
@@ -399,9 +394,10 @@ def test_the_core_names_wrong_arguments() -> None:
         grouped_attention(q, q[:, :, :0], q[:, :, :0])
     with pytest.raises(ValueError, match=r"^history_offsets: "):
         grouped_attention(q, q, q, q, q)
-    with pytest.raises(ValueError, match=r"^rotate: "):
+    with pytest.raises(ValueError, match=r"^rotary: "):
         learning = q.clone().requires_grad_()
-        grouped_attention(q, q, q, learning, q, np.array([0, 3]), rotate=lambda keys, tokens: keys)
+        rotary = Rotary(cos=torch.ones(3, 2), sin=torch.zeros(3, 2))
+        grouped_attention(q, q, q, learning, q, np.array([0, 3]), rotary=rotary)
 
 
 def test_wrong_arguments_are_named() -> None:

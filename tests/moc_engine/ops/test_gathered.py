@@ -15,6 +15,7 @@ from moc_engine.ops.backend import Mass
 from moc_engine.ops.gathered import gathered_attention, is_small
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.naive import naive_attention
+from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import QueryGroup, Selection
 
 B, H, L, S, D = 2, 2, 5, 7, 8
@@ -118,9 +119,10 @@ def test_what_is_not_chosen_may_hold_anything() -> None:
 def test_keys_are_turned_by_where_they_stand() -> None:
     lengths = [2, 3, 2]
     x = drawn(lengths, 2, seed=1)
-    factor = torch.linspace(0.5, 2.0, 7, dtype=torch.float64)
-    turned, _ = gathered(x, lengths, pinned=[], rotate=lambda k, tokens: k * factor[tokens][..., None])
-    plain, _ = gathered({**x, "k": x["k"] * factor[:, None]}, lengths)
+    angles = torch.rand(7, x["k"].shape[-1] // 2, dtype=torch.float64)
+    cos, sin = angles.cos(), angles.sin()
+    turned, _ = gathered(x, lengths, pinned=[], rotary=Rotary(cos=cos, sin=sin))
+    plain, _ = gathered({**x, "k": apply_rotary(x["k"], cos, sin)}, lengths)
     torch.testing.assert_close(turned, plain)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.models.wan_transformer import rotary_angles
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass, choose_render_backend
 from moc_engine.render.memory_pass import MemoryPass
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace

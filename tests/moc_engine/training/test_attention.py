@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Chunking, RoutingConfig, Steering
-from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.layout import by_frame, by_track
 from moc_engine.ops.moc_attention import moc_attention
+from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import route
 from moc_engine.training.attention import (
     Memories,

@@ -12,7 +12,8 @@ from moc_engine.evaluation.generation.stories import MemoryAttention, generate
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
-from moc_engine.models.wan_transformer import apply_rotary, rotary_angles
+from moc_engine.models.wan_transformer import rotary_angles
+from moc_engine.ops.rotary import apply_rotary
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)

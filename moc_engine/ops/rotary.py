@@ -1,0 +1,33 @@
+"""Rotary position embedding of queries and keys (arXiv 2104.09864), on the pairs (x[2i], x[2i + 1])."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotates the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype.
+
+    One complex product a pair is many times faster than four real ones.
+    """
+    pairs = (x if x.dtype == torch.float64 else x.float()).unflatten(-1, (-1, 2)).contiguous()
+    rotated = torch.view_as_complex(pairs) * torch.complex(cos, sin)
+    return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rotary:
+    """The rotary embedding of a history's keys: `cos` and `sin` (T, D / 2) of its T tokens.
+
+    They lie on the device of the queries, in float32 or float64.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __call__(self, keys: Tensor, tokens: Tensor) -> Tensor:
+        """Keys (..., n, D) that stand at the history tokens (..., n), rotated."""
+        return apply_rotary(keys, self.cos[tokens], self.sin[tokens])
