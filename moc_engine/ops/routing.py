@@ -5,8 +5,8 @@ takes the best `top_k`: per token, per head, per layer, nothing learnt but the p
 are the video chunks of strictly earlier shots, so links between shots form a directed acyclic
 graph. The own shot, the global and own captions and pinned chunks are mandatory, beside the budget.
 
-    chunk_means ─► scores ─► choose_chunks ─► Selection        (route does all of it)
-    eligible (causality, pins, bans, boosts) ──┘
+    chunk_means ──────────────────────────────► route_queries ─► Selection        (route does all of it)
+    eligible (causality, pins, bans, boosts) ─┘
 
 Shapes: B batch, H heads, L queries, T tokens of the layout, C chunks, D head width, K chosen chunks.
 """
@@ -23,18 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.config import Captions, RoutingConfig, Steering
+from moc_engine.ops.choosing import ChunkRules, mask_of, route_queries
 from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, Bools, ChunkLayout, Ints
 
-CPU_SCORES_AT_ONCE = 1 << 18
-SCORES_AT_ONCE = 1 << 24
-"""Queries are scored in tiles of at most so many scores (few enough for a CPU's cache): no L × C matrix."""
-
 NO_STEERING = Steering()
-_LEAST = torch.iinfo(torch.int64).min
-_LOW_HALF = 0xFFFFFFFF
-
-FEW = 8
-"""Up to so many chunks are found one after the other, which is faster than `topk`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +92,6 @@ class Selection:
         return chosen
 
 
-def mask_of(indices: Tensor, count: int) -> Tensor:
-    """Bool (..., count): which numbers below `count` stand among the indices (..., K), where -1 is none."""
-    mask = torch.zeros(*indices.shape[:-1], count + 1, dtype=torch.bool, device=indices.device)
-    mask.scatter_(-1, indices.where(indices >= 0, count), True)
-    return mask[..., :-1]
-
-
 def chunk_means(k_BHTD: Tensor, layout: ChunkLayout) -> Tensor:
     """The descriptors (B, H, C, D) in float32: mean keys; zero for an empty caption.
 
@@ -160,106 +145,6 @@ def _members(values: Ints, wanted: Sequence[int]) -> Bools:
     return np.isin(values, np.asarray(wanted, dtype=np.int64))
 
 
-def choose_chunks(
-    scores: Tensor,
-    candidates: Tensor,
-    config: RoutingConfig,
-    *,
-    pinned: Tensor | None = None,
-    layout: ChunkLayout | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """The best chunks of each query: int64 (..., K), best first, -1 where there were too few.
-
-    `scores` (..., C) are float32, `candidates` and `pinned` bool and broadcast against them; what is no
-    candidate, or pinned, may hold anything, NaN too. Equal scores: the lower chunk wins. K is the
-    smaller of `config.top_k` and C, and more with drop-in.
-
-    `config.outer_shots` first keeps the shots whose mean key scores best (a dot product with a mean
-    is the mean of dot products, so chunk scores suffice); it needs the `layout` of the chunks. Drop-off
-    and drop-in, for training, happen only where a `generator` is given: per query, a share p ~ U(0,
-    drop_off) of the chosen is dropped, and m ~ Poisson(drop_in) other candidates are added.
-    """
-    if pinned is not None:
-        candidates = candidates & ~pinned
-    among = candidates
-    if config.outer_shots is not None:
-        if layout is None:
-            raise ValueError("layout: the outer loop over shots needs it")
-        among = candidates & _best_shots(scores, candidates, config.outer_shots, layout)
-    chosen = _top(scores, among, config.top_k)
-    if generator is None:
-        return chosen
-    kept = _drop_off(chosen, config.drop_off, generator) if config.drop_off else chosen
-    if config.drop_in:
-        kept = torch.cat(
-            (kept, _drop_in(chosen, candidates.expand(scores.shape), config.drop_in, generator)), dim=-1
-        )
-    return kept.gather(-1, (kept < 0).int().argsort(dim=-1, stable=True))
-
-
-def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
-    """Indices of the best `count` candidates along the last axis, -1 where there are fewer.
-
-    Score and index are packed into one integer, which orders like the float and then by lower index,
-    so that no two are equal and the choice does not depend on how `topk` treats ties.
-    """
-    width = scores.shape[-1]
-    if width == 0:
-        return scores.new_empty(scores.shape, dtype=torch.int64)
-    bits = (scores.float() + 0.0).view(torch.int32)  # adding 0 makes -0 and 0 one
-    keys = bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF)).long()
-    keys.bitwise_left_shift_(32).add_(torch.arange(width - 1, -1, -1, device=scores.device))
-    keys.masked_fill_(~candidates, _LEAST)
-    if count > FEW:
-        best = keys.topk(min(count, width), dim=-1)
-        return best.indices.masked_fill(best.values == _LEAST, -1)
-    chosen = []
-    for _ in range(min(count, width)):
-        largest = keys.amax(dim=-1, keepdim=True)
-        index = width - 1 - largest.bitwise_and(_LOW_HALF)
-        keys.scatter_(-1, index, _LEAST)
-        chosen.append(index.masked_fill_(largest == _LEAST, -1))
-    return torch.cat(chosen, dim=-1) if chosen else keys[..., :0]
-
-
-def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:
-    """Whether each chunk (..., C) belongs to one of the best `count` shots of its query."""
-    shots, shot_of_chunk = np.unique(layout.shot, return_inverse=True)
-    index = torch.tensor(shot_of_chunk, device=scores.device)
-    member = (index[:, None] == torch.arange(len(shots), device=scores.device)).float()
-    tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
-    weight = candidates.float() @ tokens
-    means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
-    return mask_of(_top(means, weight > 0, count), len(shots))[..., index]
-
-
-def _draw(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(tuple(shape), generator=generator, device=generator.device).to(like.device)
-
-
-def _drop_off(chosen: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """`chosen` with floor(p · k) of each query's k chunks replaced by -1, p ~ U(0, most)."""
-    share = _draw(chosen.shape[:-1], chosen, generator) * most
-    dropped = (share * (chosen >= 0).sum(dim=-1)).floor()
-    order = _draw(chosen.shape, chosen, generator).masked_fill(chosen < 0, 2.0)
-    rank = order.argsort(dim=-1, stable=True).argsort(dim=-1, stable=True)
-    return chosen.masked_fill(rank < dropped[..., None], -1)
-
-
-def _drop_in(chosen: Tensor, candidates: Tensor, mean: float, generator: torch.Generator) -> Tensor:
-    """m ~ Poisson(mean) random candidates of each query that are not among `chosen`, else -1."""
-    wanted = torch.poisson(torch.full(chosen.shape[:-1], mean, device=generator.device), generator)
-    wanted = wanted.to(chosen.device)
-    chunks = candidates.shape[-1]
-    taken = mask_of(chosen, chunks)
-    lots = _draw(candidates.shape, chosen, generator).masked_fill(taken | ~candidates, -1.0)
-    width = min(chunks, int(wanted.max())) if wanted.numel() else 0
-    drawn = lots.topk(width, dim=-1)
-    surplus = torch.arange(width, device=chosen.device) >= wanted[..., None]
-    return drawn.indices.masked_fill(surplus | (drawn.values < 0), -1)
-
-
 @torch.no_grad()
 def route(
     q: Tensor,
@@ -285,39 +170,25 @@ def route(
     """
     config = config if config is not None else RoutingConfig()
     _check_shapes(q, k, layout, descriptors, routing_queries)
-    groups, rules = _groups(q.shape[2], layout, query_shot, config.captions, steering)
+    groups, eligibilities = _groups(q.shape[2], layout, query_shot, config.captions, steering)
     if not groups:  # nothing but empty captions
         none = torch.empty(*q.shape[:3], config.top_k, dtype=torch.int64, device=q.device)
         return Selection(indices=none, groups=(), layout=layout)
-    queries = (q if routing_queries is None else routing_queries).float()
     if descriptors is None:
         assert k is not None
         descriptors = chunk_means(k, layout)
-    means_BHDC = descriptors.float().transpose(2, 3)
-
-    candidates = torch.tensor(np.stack([rule.candidates for rule in rules])).to(q.device)
-    boosts = torch.tensor(np.stack([rule.boosts for rule in rules])).to(q.device)
     counts = torch.tensor([group.stop - group.start for group in groups])
-    rule_of_query = torch.arange(len(groups)).repeat_interleave(counts).to(q.device)
-
-    B, H, L, _ = q.shape
-    at_once = CPU_SCORES_AT_ONCE if q.device.type == "cpu" else SCORES_AT_ONCE
-    tile = max(1, at_once // max(1, B * H * layout.chunks))
-    chosen = []
-    for start in range(0, L, tile):
-        rule = rule_of_query[start : start + tile]
-        scores = queries[:, :, start : start + tile] @ means_BHDC
-        scores += boosts.index_select(0, rule)
-        among = candidates.index_select(0, rule)
-        chosen.append(choose_chunks(scores, among, config, layout=layout, generator=generator))
-    return Selection(indices=_join(chosen, config.top_k), groups=tuple(groups), layout=layout)
-
-
-def _join(tiles: Sequence[Tensor], least: int) -> Tensor:
-    """Tiles (B, H, l, k) of differing k in one (B, H, L, K), K at least `least`, filled up with -1."""
-    width = max(least, *(tile.shape[-1] for tile in tiles))
-    pad = torch.nn.functional.pad
-    return torch.cat([pad(tile, (0, width - tile.shape[-1]), value=-1) for tile in tiles], dim=2)
+    boosts = np.stack([rule.boosts for rule in eligibilities])[None]
+    rules = ChunkRules(
+        candidates=torch.tensor(np.stack([rule.candidates for rule in eligibilities])[None]).to(q.device),
+        boosts=torch.tensor(boosts).to(q.device) if boosts.any() else None,
+        of_query=torch.arange(len(groups)).repeat_interleave(counts).to(q.device),
+    )
+    queries = q if routing_queries is None else routing_queries
+    chosen = route_queries(queries, descriptors, rules, config, layout=layout, generator=generator)
+    missing = max(0, config.top_k - chosen.shape[-1])
+    indices = torch.nn.functional.pad(chosen, (0, missing), value=-1)
+    return Selection(indices=indices, groups=tuple(groups), layout=layout)
 
 
 def _groups(

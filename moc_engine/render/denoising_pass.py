@@ -16,10 +16,11 @@ from moc_engine.config import Pooling, RoutingConfig, Steering
 from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.ops.backend import AttentionBackend, Mass, Need, Work
+from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import Rotary, apply_rotary
-from moc_engine.ops.routing import choose_chunks, eligible
+from moc_engine.ops.routing import eligible
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -28,9 +29,6 @@ SMALL_HISTORY: Final = 1 << 28
 
 NO_CHUNKS: Final = np.zeros(1, dtype=np.int64)
 """The chunk offsets of an empty history."""
-
-SCORES_AT_ONCE: Final = 1 << 24
-"""Scores of queries against chunks that are held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +101,10 @@ class DenoisingPass:
         self._angles = angles(context.grid.positions_3T.to(device))
         rule = eligible(context.history_layout, context.shot, context.steering)
         self._pins = np.flatnonzero(rule.pinned).tolist()
-        self._candidates = torch.tensor(rule.candidates).to(device)
-        self._boosts = torch.tensor(rule.boosts).to(device) if rule.boosts.any() else None
+        self._rules = ChunkRules(
+            candidates=torch.tensor(rule.candidates).to(device)[None, None],
+            boosts=torch.tensor(rule.boosts).to(device)[None, None] if rule.boosts.any() else None,
+        )
         self._history: PreparedHistory | None = None
         if context.history is not None:
             pooling = context.routing.pooling
@@ -122,7 +122,13 @@ class DenoisingPass:
             out, mass = self._attention(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
-        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
+        indices = route_queries(
+            q if self._routing.pooling == "before" else rotated_q,
+            self._history.means_NHCD[layer, None],
+            self._rules,
+            self._routing,
+            layout=self._history.layout,
+        )
         outs = []
         for first in range(0, len(q), self._history.rows):
             rows = slice(first, first + self._history.rows)
@@ -133,18 +139,6 @@ class DenoisingPass:
             if first == 0:
                 self._record(layer, mass, indices[0])
         return self._grid.to_model(torch.cat(outs), dim=2)
-
-    def _choose(self, history: PreparedHistory, layer: int, q_BHLD: Tensor) -> Tensor:
-        """The chunks of the history (B, H, L, K) that each query routes to; tiled, so no L × C is held."""
-        means_HDC = history.means_NHDC[layer]
-        tile = max(1, SCORES_AT_ONCE // (q_BHLD.shape[0] * means_HDC.shape[0] * means_HDC.shape[2]))
-        chosen = []
-        for q in q_BHLD.float().split(tile, dim=2):
-            scores = q @ means_HDC
-            if self._boosts is not None:
-                scores += self._boosts
-            chosen.append(choose_chunks(scores, self._candidates, self._routing, layout=history.layout))
-        return torch.cat(chosen, dim=2)
 
     def _attend(
         self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
@@ -195,7 +189,7 @@ class PreparedHistory:
         shared: bool,
     ) -> None:
         self.layout = history.layout
-        self.means_NHDC = _routing_means(history, angles, pooling, device)
+        self.means_NHCD = _routing_means(history, angles, pooling, device)
         cos, sin = angles(history.positions_3T.to(device))
         self.rotary: Rotary | None = None
         k, v = history.k_NHTD, history.v_NHTD
@@ -210,7 +204,7 @@ class PreparedHistory:
 
 
 def _routing_means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:
-    """The chunk means that the router compares with (N, H, D, C).
+    """The chunk means that the router compares with (N, H, C, D).
 
     Means taken after rotation are at their take's own time. Rotating them by the start of the take moves them
     to their time in the history: rotation is linear, so it commutes with the mean.
@@ -219,4 +213,4 @@ def _routing_means(history: History, angles: Angles, pooling: Pooling, device: t
     if pooling == "after":
         start = history.start_C.to(device)
         means = apply_rotary(means, *angles(torch.stack((start, start * 0, start * 0))))
-    return means.transpose(2, 3).contiguous()
+    return means

@@ -23,9 +23,9 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from moc_engine.config import RoutingConfig
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.backend import Need, Work
+from moc_engine.ops.choosing import ChunkRules, mask_of, route_queries
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import apply_rotary
-from moc_engine.ops.routing import choose_chunks, mask_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,6 @@ def dense_attention(
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
-@torch.no_grad()
 def choose_memories(
     q_BHLD: Tensor, memories: Memories, routing: RoutingConfig, *, shot: int, rules: StoryRules
 ) -> Tensor:
@@ -175,25 +174,31 @@ def choose_memories(
 
     `q_BHLD` are the routing queries, rotated or not as the descriptors are.
     """
-    scores = routing_scores(q_BHLD, memories)
     earlier, chunks = memories.descriptors.shape[2:4]
-    candidates = torch.ones(len(scores), earlier, dtype=torch.bool, device=scores.device)
+    shots = torch.ones(len(q_BHLD), earlier, dtype=torch.bool, device=q_BHLD.device)
     if rules.candidates is not None:
-        candidates = rules.candidates[:, shot, :earlier]
-    candidates = candidates.repeat_interleave(chunks, dim=1)[:, None, None]
-    if rules.pinned is None:
-        return choose_chunks(scores, candidates, routing, generator=rules.generator)
-    pinned = rules.pinned[:, shot, :earlier].repeat_interleave(chunks, dim=1)[:, None, None]
-    chosen = choose_chunks(scores, candidates, routing, pinned=pinned, generator=rules.generator)
-    return with_pinned(chosen, pinned)
+        shots = rules.candidates[:, shot, :earlier]
+    candidates_BC = shots.repeat_interleave(chunks, dim=1)
+    pinned_BC = None
+    if rules.pinned is not None:
+        pinned_BC = rules.pinned[:, shot, :earlier].repeat_interleave(chunks, dim=1)
+        candidates_BC = candidates_BC & ~pinned_BC
+    chosen = route_queries(
+        q_BHLD,
+        memories.descriptors.flatten(2, 3),
+        ChunkRules(candidates=candidates_BC[:, None]),
+        routing,
+        generator=rules.generator,
+    )
+    return chosen if pinned_BC is None else with_pinned(chosen, pinned_BC)
 
 
-def with_pinned(chosen_BHLK: Tensor, pinned_B11C: Tensor) -> Tensor:
+def with_pinned(chosen_BHLK: Tensor, pinned_BC: Tensor) -> Tensor:
     """The chosen chunks followed by the pinned ones of each story, -1 for none."""
-    most = int(pinned_B11C.sum(dim=-1).max())
-    first = pinned_B11C.int().argsort(dim=-1, descending=True, stable=True)[..., :most]
-    pins = first.masked_fill(~pinned_B11C.gather(-1, first), -1)
-    return torch.cat((chosen_BHLK, pins.expand(*chosen_BHLK.shape[:3], most)), dim=-1)
+    most = int(pinned_BC.sum(dim=-1).max())
+    first = pinned_BC.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
+    pins = first.masked_fill(~pinned_BC.gather(-1, first), -1)
+    return torch.cat((chosen_BHLK, pins[:, None, None].expand(*chosen_BHLK.shape[:3], most)), dim=-1)
 
 
 def dense_mask(memories: Memories, *, shot: int, rules: StoryRules) -> Tensor | None:
@@ -205,13 +210,6 @@ def dense_mask(memories: Memories, *, shot: int, rules: StoryRules) -> Tensor | 
     if rules.pinned is not None:
         allowed = allowed | rules.pinned[:, shot, :earlier]
     return allowed.repeat_interleave(tokens, dim=1)[:, None, None]
-
-
-def routing_scores(q_BHLD: Tensor, memories: Memories) -> Tensor:
-    """Products (B, H, L, N · K) of queries with the chunks' mean keys, in float32."""
-    with torch.autocast(q_BHLD.device.type, enabled=False):
-        scores: Tensor = q_BHLD.float() @ memories.descriptors.flatten(2, 3).transpose(2, 3)
-    return scores
 
 
 def tokens_of_chunks(chosen_BHLK: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:

@@ -29,10 +29,10 @@ from moc_engine.models.animatic.world import Story
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
 from moc_engine.ops.backend import Mass, Need, Work
+from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import apply_rotary
-from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import denoise, draw_noise, guided
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import chunk_names
@@ -190,11 +190,8 @@ class VariantAttention:
         if not self._shot:
             return self._grid.to_model(scaled_dot_product_attention(rotated_q, rotated_k, v), dim=2)
         queries = self._by_story(rotated_q if self._routing.pooling == "after" else q)
-        chosen = choose_chunks(
-            queries.float() @ self._means[layer],
-            self._allowed(queries),
-            self._routing,
-            layout=self._layout,
+        chosen = route_queries(
+            queries, self._means[layer], self._rules(queries), self._routing, layout=self._layout
         )
         indices = self._by_row(chosen)
         past_k, past_v = (self._for_rows(x[layer], len(q)) for x in (self._keys, self._values))
@@ -219,11 +216,14 @@ class VariantAttention:
         rows: Tensor = split.permute(2, 0, 3, 1, 4, 5).flatten(0, 2)
         return rows
 
-    def _allowed(self, queries: Tensor) -> Tensor:
-        """(B, 1, G · V · L, C): which chunks each query may select."""
+    def _rules(self, queries: Tensor) -> ChunkRules:
+        """Which chunks each of the G · V · L queries may select: a rule per variant."""
         branches = queries.shape[2] // (self._variants * self._grid.tokens)
-        by_token = self._candidates.repeat_interleave(self._grid.tokens, dim=1)
-        return by_token.repeat(1, branches, 1)[:, None]
+        variants = torch.arange(self._variants, device=queries.device)
+        return ChunkRules(
+            candidates=self._candidates,
+            of_query=variants.repeat_interleave(self._grid.tokens).repeat(branches),
+        )
 
     def _record(self, layer: int, mass: Mass, indices: Tensor) -> None:
         for story, recorder in enumerate(self.recorders):
@@ -262,7 +262,7 @@ def _history(
     memories: Sequence[Sequence[TakeMemory]],
     routing: RoutingConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotated keys, values (N, B, H, T, D) and means (N, B, H, D, C) of takes that begin at `starts`."""
+    """Rotated keys, values (N, B, H, T, D) and means (N, B, H, C, D) of takes that begin at `starts`."""
     keys, values, means = [], [], []
     for story in memories:
         rotated = [
@@ -277,7 +277,7 @@ def _history(
         ]
         keys.append(torch.cat(rotated, dim=2))
         values.append(torch.cat([take.v_NHTD for take in story], dim=2))
-        means.append(torch.cat(described, dim=2).transpose(2, 3))
+        means.append(torch.cat(described, dim=2))
     return torch.stack(keys, dim=1), torch.stack(values, dim=1), torch.stack(means, dim=1)
 
 

@@ -24,15 +24,14 @@ from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.wan_transformer import attending, rotary_angles
+from moc_engine.ops.choosing import ChunkRules, choose_chunks, route_queries
 from moc_engine.ops.rotary import apply_rotary
-from moc_engine.ops.routing import choose_chunks
 from moc_engine.render.denoise import noise_levels
 from moc_engine.training.attention import (
     Memories,
     chunk_descriptors,
     dense_attention,
     routed_attention,
-    routing_scores,
     story_angles,
     tokens_of_chunks,
     with_pinned,
@@ -128,19 +127,24 @@ class MemoryAttention:
         """The chunks (B, H, L, K) of the history that each query attends to, -1 for none."""
         router, routing = self.settings.router, self.routing
         earlier, chunks, _ = memories.descriptors.shape[2:]
-        scores = routing_scores(q_BHLD, memories)
+        pinned, candidates = self._steered(earlier, chunks, q_BHLD.device)
+        if router == "moc":
+            rules = ChunkRules(candidates=candidates[:, None])
+            return with_pinned(
+                route_queries(q_BHLD, memories.descriptors.flatten(2, 3), rules, routing), pinned
+            )
         if router == "random":
             if layer not in self._random:
-                self._random[layer] = random_scores(scores, self._generators)
+                like = q_BHLD.new_empty(*q_BHLD.shape[:3], earlier * chunks)
+                self._random[layer] = random_scores(like, self._generators)
             scores = self._random[layer]
-        elif router in ("window", "radial"):
+        else:
             static = window_scores if router == "window" else radial_scores
             by_position = static(
                 earlier, chunks, slots=SLOTS, tokens=q_BHLD.shape[2], by_slot=routing.chunking == "track"
             )
-            scores = by_position.to(scores.device).expand_as(scores)
-        pinned, candidates = self._steered(earlier, chunks, scores)
-        return with_pinned(choose_chunks(scores, candidates, routing, pinned=pinned), pinned)
+            scores = by_position.to(q_BHLD.device).expand(*q_BHLD.shape[:3], -1)
+        return with_pinned(choose_chunks(scores, candidates[:, None, None], routing), pinned)
 
     def _packed(self, memories: Memories) -> Memories:
         """The history averaged to as many tokens as MoC may attend to, in one row (B, H, 1, P, D)."""
@@ -155,16 +159,14 @@ class MemoryAttention:
         rotated = apply_rotary(keys, cos, sin)
         return replace(memories, keys=rotated[:, :, None], values=values[:, :, None])
 
-    def _steered(self, earlier: int, chunks: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Which chunks are pinned and which may be chosen, (B or 1, 1, 1, N · K)."""
-        none = torch.zeros(1, earlier, dtype=torch.bool, device=like.device)
-        steered = none if self.first_seen is None else self.first_seen.to(like.device)
+    def _steered(self, earlier: int, chunks: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Which chunks are pinned and which may be chosen, (B or 1, N · K)."""
+        none = torch.zeros(1, earlier, dtype=torch.bool, device=device)
+        steered = none if self.first_seen is None else self.first_seen.to(device)
         pinned = steered if self.settings.steer == "pin" else none
         allowed = ~steered if self.settings.steer == "ban" else ~none
-        of_pinned, of_allowed = (
-            shots.repeat_interleave(chunks, dim=1)[:, None, None] for shots in (pinned, allowed)
-        )
-        return of_pinned, of_allowed
+        of_pinned, of_allowed = (shots.repeat_interleave(chunks, dim=1) for shots in (pinned, allowed))
+        return of_pinned, of_allowed & ~of_pinned
 
     def _own_chunk(self, tokens: int) -> Tensor:
         """Bool (L, L): whether two tokens of a shot are in the same chunk."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moc_engine.config import Backend, RoutingConfig, Steering
+from moc_engine.ops.choosing import choose_chunks
 from moc_engine.ops.layout import ChunkLayout, by_length
 from moc_engine.ops.moc_attention import moc_attention
-from moc_engine.ops.routing import Selection, choose_chunks, chunk_means, eligible, route
+from moc_engine.ops.routing import Selection, chunk_means, eligible, route
 from tests.fakes.layouts import stories, story
 
 exact_stories = stories(lengths=(1, 2, 4, 8))  # means of whole numbers over these are exact
@@ -186,28 +187,6 @@ def test_equal_scores_go_to_the_lower_chunk() -> None:
     assert (indices == torch.arange(7)).all()
 
 
-def test_zero_has_no_sign_in_a_tie() -> None:
-    scores = torch.tensor([[-0.0, 0.0, -0.0, -1.0, 0.0]])
-    chosen = choose_chunks(scores, torch.ones(5, dtype=torch.bool), RoutingConfig(top_k=4))
-    assert chosen.tolist() == [[0, 1, 2, 4]]
-
-
-def test_infinite_scores_keep_their_order_and_still_count_as_candidates() -> None:
-    inf = torch.inf
-    scores = torch.tensor([[-inf, 3e38, inf, -3e38, -inf]])
-    candidates = torch.tensor([True, True, True, True, False])
-    chosen = choose_chunks(scores, candidates, RoutingConfig(top_k=5))
-    assert chosen.tolist() == [[2, 1, 3, 0, -1]]
-
-
-def test_nothing_to_choose_from() -> None:
-    config = RoutingConfig(top_k=3, outer_shots=2)
-    empty = ChunkLayout([0], [], [])
-    candidates = torch.ones(0, dtype=torch.bool)
-    assert choose_chunks(torch.zeros(2, 4, 0), candidates, config, layout=empty).shape == (2, 4, 0)
-    assert choose_chunks(torch.zeros(2, 0, 3), torch.ones(3, dtype=torch.bool), RoutingConfig()).numel() == 0
-
-
 def test_what_is_no_candidate_may_hold_nan() -> None:
     layout = story([[2, 3], [1, 2], [4], [3]], captions=[2, 2, 2, 2], global_caption=2)
     steering = Steering(bans=(1,), pin_chunks=(2,))
@@ -340,13 +319,6 @@ def test_perturbations_repeat_with_their_generator_and_need_one() -> None:
     assert torch.equal(route(q, k, layout, 1, config).indices, plain.indices)
 
 
-def test_choose_chunks_leaves_out_what_is_pinned() -> None:
-    scores = torch.tensor([[5.0, 4.0, 3.0, torch.nan]])
-    pinned = torch.tensor([True, False, False, True])
-    chosen = choose_chunks(scores, torch.ones(4, dtype=torch.bool), RoutingConfig(top_k=3), pinned=pinned)
-    assert chosen.tolist() == [[1, 2, -1]]
-
-
 @pytest.mark.parametrize(
     ("argument", "steering"),
     [
@@ -383,7 +355,6 @@ def test_wrong_arguments_are_named() -> None:
         "descriptors": lambda: route(q, k, layout, 1, descriptors=k),
         "routing_queries": lambda: route(q, k, layout, 1, routing_queries=k),
         "steering": lambda: route(whole, k, layout, None, RoutingConfig(), Steering(pins=(0,))),
-        "layout": lambda: choose_chunks(q, q > 0, RoutingConfig(outer_shots=1)),
     }.items():
         with pytest.raises(ValueError, match=f"^{argument}: "):
             call()

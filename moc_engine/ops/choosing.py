@@ -1,0 +1,208 @@
+"""Choosing chunks: the best chunks of each query by the dot product with their mean keys.
+
+    queries, means ─► scores, a tile of queries at a time ─► choose_chunks ─► drop-off, drop-in ─► indices
+
+`route_queries` does all of it, for routing a layout, for denoising and for training alike.
+
+Shapes: B batch, H heads, L queries, C chunks, D head width, K chosen chunks, R rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moc_engine.config import RoutingConfig
+from moc_engine.ops.layout import ChunkLayout
+
+CPU_SCORES_AT_ONCE: Final = 1 << 18
+SCORES_AT_ONCE: Final = 1 << 24
+"""Queries are scored in tiles of at most so many scores (few enough for a CPU's cache): no L × C matrix."""
+
+FEW: Final = 8
+"""Up to so many chunks are found one after the other, which is faster than `topk`."""
+
+_LEAST: Final = torch.iinfo(torch.int64).min
+_LOW_HALF: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChunkRules:
+    """Which chunks queries may choose: `candidates` (bool) and `boosts` (float32) of R rules, (B or 1, R, C).
+
+    Boosts are added to the scores; None: none. `of_query` (L, int64) is the rule of each query; None where
+    one rule holds for all.
+    """
+
+    candidates: Tensor
+    boosts: Tensor | None = None
+    of_query: Tensor | None = None
+
+    def tile(self, start: int, stop: int) -> tuple[Tensor, Tensor | None]:
+        """Candidates and boosts of the queries start:stop, broadcastable to (B, 1, stop - start, C)."""
+        return self._tile(self.candidates, start, stop), (
+            None if self.boosts is None else self._tile(self.boosts, start, stop)
+        )
+
+    def _tile(self, x_BRC: Tensor, start: int, stop: int) -> Tensor:
+        by_query = x_BRC if self.of_query is None else x_BRC.index_select(1, self.of_query[start:stop])
+        return by_query[:, None]
+
+
+@torch.no_grad()
+def route_queries(
+    q_BHLD: Tensor,
+    means_BHCD: Tensor,
+    rules: ChunkRules,
+    config: RoutingConfig,
+    *,
+    layout: ChunkLayout | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The chunks that each query attends to: int64 (B, H, L, K), best first, -1 where there were too few.
+
+    `means_BHCD` are the chunks' mean keys; all entries of the batch share them where their batch is 1.
+    Scores are float32. K is the smaller of `config.top_k` and C, and more with drop-in. The outer loop over
+    shots needs the `layout` of the chunks; drop-off and drop-in, for training, need a `generator`.
+    """
+    with torch.autocast(q_BHLD.device.type, enabled=False):
+        chosen = _choose_in_tiles(q_BHLD, means_BHCD.float(), rules, config, layout)
+        return chosen if generator is None else _perturbed(chosen, rules, config, generator)
+
+
+def _choose_in_tiles(
+    q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, config: RoutingConfig, layout: ChunkLayout | None
+) -> Tensor:
+    B, H, L, _ = q_BHLD.shape
+    chosen = []
+    for start, stop in _tiles(L, B * H * means_BHCD.shape[2], q_BHLD.device):
+        scores = _scores(q_BHLD[:, :, start:stop].float(), means_BHCD)
+        candidates, boosts = rules.tile(start, stop)
+        if boosts is not None:
+            scores += boosts
+        chosen.append(choose_chunks(scores, candidates, config, layout=layout))
+    return torch.cat(chosen, dim=2)
+
+
+def _tiles(queries: int, scores_per_query: int, device: torch.device) -> list[tuple[int, int]]:
+    """Tiles start:stop of the queries, at least one."""
+    at_once = CPU_SCORES_AT_ONCE if device.type == "cpu" else SCORES_AT_ONCE
+    tile = max(1, at_once // max(1, scores_per_query))
+    return [(start, min(start + tile, queries)) for start in range(0, max(1, queries), tile)]
+
+
+def _scores(q_BHLD: Tensor, means_BHCD: Tensor) -> Tensor:
+    """Dot products (B, H, L, C); means that a batch shares are not repeated for it."""
+    means_BHDC = means_BHCD.transpose(2, 3)
+    if len(means_BHCD) == len(q_BHLD):
+        return torch.matmul(q_BHLD, means_BHDC)
+    rows = torch.matmul(q_BHLD.transpose(0, 1).flatten(1, 2), means_BHDC[0])
+    return rows.view(rows.shape[0], *q_BHLD.shape[:3:2], rows.shape[2]).transpose(0, 1)
+
+
+def choose_chunks(
+    scores: Tensor, candidates: Tensor, config: RoutingConfig, *, layout: ChunkLayout | None = None
+) -> Tensor:
+    """The best chunks by their scores: int64 (..., K), best first, -1 where there were too few.
+
+    `scores` (..., C) are float32, `candidates` bool and broadcasts against them; what is no candidate may
+    hold anything, NaN too. Equal scores: the lower chunk wins. K is the smaller of `config.top_k` and C.
+
+    `config.outer_shots` first keeps the shots whose mean key scores best (a dot product with a mean
+    is the mean of dot products, so chunk scores suffice); it needs the `layout` of the chunks.
+    """
+    if config.outer_shots is not None:
+        if layout is None:
+            raise ValueError("layout: the outer loop over shots needs it")
+        candidates = candidates & _best_shots(scores, candidates, config.outer_shots, layout)
+    return _top(scores, candidates, config.top_k)
+
+
+def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
+    """Indices of the best `count` candidates along the last axis, -1 where there are fewer.
+
+    Score and index are packed into one integer, which orders like the float and then by lower index,
+    so that no two are equal and the choice does not depend on how `topk` treats ties.
+    """
+    width = scores.shape[-1]
+    if width == 0:
+        return scores.new_empty(scores.shape, dtype=torch.int64)
+    bits = (scores.float() + 0.0).view(torch.int32)  # adding 0 makes -0 and 0 one
+    keys = bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF)).long()
+    keys.bitwise_left_shift_(32).add_(torch.arange(width - 1, -1, -1, device=scores.device))
+    keys.masked_fill_(~candidates, _LEAST)
+    if count > FEW:
+        best = keys.topk(min(count, width), dim=-1)
+        return best.indices.masked_fill(best.values == _LEAST, -1)
+    chosen = []
+    for _ in range(min(count, width)):
+        largest = keys.amax(dim=-1, keepdim=True)
+        index = width - 1 - largest.bitwise_and(_LOW_HALF)
+        keys.scatter_(-1, index, _LEAST)
+        chosen.append(index.masked_fill_(largest == _LEAST, -1))
+    return torch.cat(chosen, dim=-1) if chosen else keys[..., :0]
+
+
+def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:
+    """Whether each chunk (..., C) belongs to one of the best `count` shots of its query."""
+    shots, shot_of_chunk = np.unique(layout.shot, return_inverse=True)
+    index = torch.tensor(shot_of_chunk, device=scores.device)
+    member = (index[:, None] == torch.arange(len(shots), device=scores.device)).float()
+    tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
+    weight = candidates.float() @ tokens
+    means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
+    return mask_of(_top(means, weight > 0, count), len(shots))[..., index]
+
+
+def mask_of(indices: Tensor, count: int) -> Tensor:
+    """Bool (..., count): which numbers below `count` stand among the indices (..., K), where -1 is none."""
+    mask = torch.zeros(*indices.shape[:-1], count + 1, dtype=torch.bool, device=indices.device)
+    mask.scatter_(-1, indices.where(indices >= 0, count), True)
+    return mask[..., :-1]
+
+
+def _perturbed(
+    chosen_BHLK: Tensor, rules: ChunkRules, config: RoutingConfig, generator: torch.Generator
+) -> Tensor:
+    """The chosen chunks after drop-off and drop-in: per query, a share p ~ U(0, drop_off) of them is
+    dropped, and m ~ Poisson(drop_in) other candidates are added.
+    """
+    kept = _drop_off(chosen_BHLK, config.drop_off, generator) if config.drop_off else chosen_BHLK
+    if config.drop_in:
+        kept = torch.cat((kept, _drop_in(chosen_BHLK, rules, config.drop_in, generator)), dim=-1)
+    return kept.gather(-1, (kept < 0).int().argsort(dim=-1, stable=True))
+
+
+def _draw(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(tuple(shape), generator=generator, device=generator.device).to(like.device)
+
+
+def _drop_off(chosen: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """`chosen` with floor(p · k) of each query's k chunks replaced by -1, p ~ U(0, most)."""
+    share = _draw(chosen.shape[:-1], chosen, generator) * most
+    dropped = (share * (chosen >= 0).sum(dim=-1)).floor()
+    order = _draw(chosen.shape, chosen, generator).masked_fill(chosen < 0, 2.0)
+    rank = order.argsort(dim=-1, stable=True).argsort(dim=-1, stable=True)
+    return chosen.masked_fill(rank < dropped[..., None], -1)
+
+
+def _drop_in(chosen_BHLK: Tensor, rules: ChunkRules, mean: float, generator: torch.Generator) -> Tensor:
+    """m ~ Poisson(mean) random candidates of each query that are not among its chosen, else -1."""
+    B, H, L, _ = chosen_BHLK.shape
+    chunks = rules.candidates.shape[-1]
+    wanted = torch.poisson(torch.full((B, H, L), mean, device=generator.device), generator)
+    wanted = wanted.to(chosen_BHLK.device)
+    width = min(chunks, int(wanted.max())) if wanted.numel() else 0
+    added = []
+    for start, stop in _tiles(L, B * H * chunks, chosen_BHLK.device):
+        candidates, _ = rules.tile(start, stop)
+        free = candidates & ~mask_of(chosen_BHLK[:, :, start:stop], chunks)
+        drawn = _draw(free.shape, free, generator).masked_fill(~free, -1.0).topk(width, dim=-1)
+        surplus = torch.arange(width, device=free.device) >= wanted[:, :, start:stop, None]
+        added.append(drawn.indices.masked_fill(surplus | (drawn.values < 0), -1))
+    return torch.cat(added, dim=2)

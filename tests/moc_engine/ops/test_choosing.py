@@ -1,0 +1,119 @@
+"""The one function that chooses chunks, compared with scores and sorting written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from moc_engine.config import RoutingConfig
+from moc_engine.ops.choosing import CPU_SCORES_AT_ONCE, ChunkRules, choose_chunks, route_queries
+from moc_engine.ops.layout import ChunkLayout
+
+
+def whole_numbers(seed: int, *shape: int) -> Tensor:
+    """Few distinct values, so that scores are exact and often equal."""
+    return torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(seed)).float()
+
+
+def draws(seed: int, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sorted_choice(scores: Tensor, candidates: Tensor, top_k: int) -> Tensor:
+    """The best `top_k` candidates: the stable order of a sort, and -1 for what is no candidate."""
+    scores = scores.masked_fill(~candidates, -torch.inf)
+    order = scores.argsort(dim=-1, descending=True, stable=True)[..., :top_k]
+    return order.masked_fill(scores.gather(-1, order) == -torch.inf, -1)
+
+
+def test_zero_has_no_sign_in_a_tie() -> None:
+    scores = torch.tensor([[-0.0, 0.0, -0.0, -1.0, 0.0]])
+    chosen = choose_chunks(scores, torch.ones(5, dtype=torch.bool), RoutingConfig(top_k=4))
+    assert chosen.tolist() == [[0, 1, 2, 4]]
+
+
+def test_infinite_scores_keep_their_order_and_still_count_as_candidates() -> None:
+    inf = torch.inf
+    scores = torch.tensor([[-inf, 3e38, inf, -3e38, -inf]])
+    candidates = torch.tensor([True, True, True, True, False])
+    chosen = choose_chunks(scores, candidates, RoutingConfig(top_k=5))
+    assert chosen.tolist() == [[2, 1, 3, 0, -1]]
+
+
+def test_nothing_to_choose_from() -> None:
+    config = RoutingConfig(top_k=3, outer_shots=2)
+    empty = ChunkLayout([0], [], [])
+    candidates = torch.ones(0, dtype=torch.bool)
+    assert choose_chunks(torch.zeros(2, 4, 0), candidates, config, layout=empty).shape == (2, 4, 0)
+    assert choose_chunks(torch.zeros(2, 0, 3), torch.ones(3, dtype=torch.bool), RoutingConfig()).numel() == 0
+
+
+def test_the_outer_loop_over_shots_needs_a_layout() -> None:
+    with pytest.raises(ValueError, match=r"^layout: "):
+        choose_chunks(torch.zeros(1, 2), torch.ones(2, dtype=torch.bool), RoutingConfig(outer_shots=1))
+
+
+@pytest.mark.parametrize("top_k", [0, 1, 3, 9, 40])
+@pytest.mark.parametrize("shared", [True, False])
+def test_queries_take_the_best_chunks_of_their_rule(top_k: int, shared: bool) -> None:
+    B, H, L, C, R = 2, 3, 11, 37, 4
+    q, means = whole_numbers(0, B, H, L, 6), whole_numbers(1, 1 if shared else B, H, C, 6)
+    rules = ChunkRules(
+        candidates=draws(2, B, R, C) < 0.5,
+        boosts=whole_numbers(3, 1, R, C),
+        of_query=torch.arange(L) % R,
+    )
+    assert rules.boosts is not None
+    assert rules.of_query is not None
+    scores = q @ means.transpose(2, 3) + rules.boosts[:, rules.of_query][:, None]
+    expected = sorted_choice(scores, rules.candidates[:, rules.of_query][:, None], top_k)
+    assert torch.equal(route_queries(q, means, rules, RoutingConfig(top_k=top_k)), expected)
+
+
+def test_one_rule_holds_for_all_queries() -> None:
+    q, means = whole_numbers(0, 2, 1, 5, 4), whole_numbers(1, 2, 1, 9, 4)
+    candidates = draws(2, 2, 1, 9) < 0.6
+    chosen = route_queries(q, means, ChunkRules(candidates=candidates), RoutingConfig(top_k=2))
+    assert torch.equal(chosen, sorted_choice(q @ means.transpose(2, 3), candidates[:, None], 2))
+
+
+def test_tiles_of_queries_do_not_show() -> None:
+    L, C = 700, CPU_SCORES_AT_ONCE // 256
+    q, means = whole_numbers(0, 1, 1, L, 4), whole_numbers(1, 1, 1, C, 4)
+    rules = ChunkRules(candidates=draws(2, 1, 2, C) < 0.9, of_query=(torch.arange(L) > 400).long())
+    assert rules.of_query is not None
+    expected = sorted_choice(q @ means.transpose(2, 3), rules.candidates[:, rules.of_query], 4)
+    assert torch.equal(route_queries(q, means, rules, RoutingConfig(top_k=4)), expected)
+
+
+def test_half_precision_queries_are_scored_in_float32_even_under_autocast() -> None:
+    q, means = draws(0, 1, 2, 30, 16).bfloat16(), draws(1, 1, 2, 64, 16)
+    rules = ChunkRules(candidates=torch.ones(1, 1, 64, dtype=torch.bool))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        chosen = route_queries(q, means, rules, RoutingConfig(top_k=3))
+    assert torch.equal(chosen, route_queries(q.float(), means, rules, RoutingConfig(top_k=3)))
+
+
+def test_no_queries_and_no_chunks() -> None:
+    rules = ChunkRules(candidates=torch.ones(1, 1, 3, dtype=torch.bool))
+    none = route_queries(torch.zeros(2, 1, 0, 4), torch.zeros(2, 1, 3, 4), rules, RoutingConfig(top_k=2))
+    assert none.shape == (2, 1, 0, 2)
+    rules = ChunkRules(candidates=torch.ones(1, 1, 0, dtype=torch.bool))
+    none = route_queries(torch.zeros(2, 1, 5, 4), torch.zeros(1, 1, 0, 4), rules, RoutingConfig(top_k=2))
+    assert none.shape == (2, 1, 5, 0)
+
+
+def test_drop_off_and_drop_in_do_not_depend_on_tiles_in_what_they_keep() -> None:
+    L, C = 700, CPU_SCORES_AT_ONCE // 256
+    q, means = whole_numbers(0, 1, 1, L, 4), whole_numbers(1, 1, 1, C, 4)
+    rules = ChunkRules(candidates=draws(2, 1, 1, C) < 0.9)
+    config = RoutingConfig(top_k=4, drop_off=0.5, drop_in=1.0)
+    chosen = route_queries(q, means, rules, config, generator=torch.Generator().manual_seed(0))
+    again = route_queries(q, means, rules, config, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(chosen, again)
+    kept = chosen >= 0
+    assert rules.candidates[0, 0][chosen[kept]].all()
+    ordered = chosen.sort(dim=-1).values
+    assert not ((ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)).any()
+    assert (kept[..., :-1] >= kept[..., 1:]).all()
