@@ -81,11 +81,15 @@ class OverHistory(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """The size of what is to be computed: `rows` of batch times heads, queries, routed chunks, history."""
+    """The size of what one shot computes: `rows` of batch times heads, its tokens, chunks routed per token.
+
+    `top_k` is 0 where all of the history is attended to; `history_offsets` [C + 1] cut it into chunks.
+    """
 
     rows: int
     tokens: int
     top_k: int
+    head_size: int
     history_offsets: Ints
 
 

@@ -2,7 +2,7 @@
 
 Where chunks are a few tokens long, sorting queries by chunk costs more than it saves. The work per query
 does not grow with the story. Scores of the whole shot are held at once, so shots must be
-small; `is_small` says which are.
+small; `choice.fits` says which are.
 
 Shapes: B batch, H heads, L queries, S dense keys, T history keys, K routed chunks per query, N tokens of
 the longest chunk, D head width; R = B · H rows.
@@ -17,18 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.ops.backend import AttentionBackend, Mass, Need
+from moc_engine.ops.backend import AttentionBackend, Mass
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.rotary import Rotary
-
-MOST_ROUTED_KEYS = 128
-MOST_SCORES = 1 << 21
-
-
-def is_small(*, rows: int, tokens: int, top_k: int, history_offsets: Ints) -> bool:
-    """Whether gathering is faster: `rows` (R) of `tokens` queries each, which route to `top_k` chunks."""
-    routed = top_k * int(np.diff(history_offsets).max(initial=0))
-    return routed <= MOST_ROUTED_KEYS and rows * tokens * (tokens + routed) <= MOST_SCORES
 
 
 def gathered_attention(
@@ -122,14 +113,6 @@ def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> 
     flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
     gathered = flat.view(*tokens_RLKN.shape, D)
     return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)
-
-
-def pays(need: Need) -> bool:
-    """Whether gathering is faster than grouping, as far as is known."""
-    work = need.work
-    return work is not None and is_small(
-        rows=work.rows, tokens=work.tokens, top_k=work.top_k, history_offsets=work.history_offsets
-    )
 
 
 GATHERED = AttentionBackend(

@@ -71,9 +71,9 @@ def moc_attention(
         gradients=torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)),
         query_shots=len(selection.groups),
     )
-    chosen = choose_backend(backend, need)
-    assert chosen.over_layout is not None
     _check(q, k, v, layout, selection)
+    chosen = choose_backend(backend, need).backend
+    assert chosen.over_layout is not None
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     out, mass = chosen.over_layout(q, k, v, layout, selection, scale, mass=return_mass)
     if not return_mass:

@@ -4,22 +4,33 @@
     grouped    any device; queries gathered by chunk, merged with the dense pass over the own shot
     gathered   small shots with short chunks: the routed keys are gathered beside each query
 
-A backend is chosen once and never replaced silently. Third parties add backends by entry points of the group
-`moc_studio.backends`, whose values are `AttentionBackend`s; they are used where they are asked for by name.
+A backend is chosen once and never replaced silently; for "auto", `choice` picks one by measured times. Third
+parties add backends by entry points of the group `moc_studio.backends`, whose values are `AttentionBackend`s;
+they are used where they are asked for by name.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Final
 
 from moc_engine.config import BACKEND_ENTRY_POINTS, backend_names
 from moc_engine.ops.backend import AttentionBackend, Need
-from moc_engine.ops.gathered import GATHERED, pays
+from moc_engine.ops.choice import fastest
+from moc_engine.ops.gathered import GATHERED
 from moc_engine.ops.grouped import GROUPED
 from moc_engine.ops.naive import NAIVE
 
 BUILT_IN: Final = {backend.name: backend for backend in (NAIVE, GROUPED, GATHERED)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The backend that was chosen, and why: "asked for", or the measured row or the rule that chose it."""
+
+    backend: AttentionBackend
+    why: str
 
 
 def find_backend(name: str) -> AttentionBackend:
@@ -36,15 +47,16 @@ def find_backend(name: str) -> AttentionBackend:
     raise ValueError(f"backend: unknown backend {name!r}; there are {', '.join(backend_names())}")
 
 
-def choose_backend(wanted: str, need: Need) -> AttentionBackend:
-    """The backend `wanted`, or with "auto" the fastest one known for the need.
+def choose_backend(wanted: str, need: Need) -> Chosen:
+    """The backend `wanted`, or with "auto" the fastest built-in one for the need, as far as is known.
 
     Raises `ValueError` for a backend that is unknown, not there, or does not support the need.
     """
     if wanted == "auto":
-        return GATHERED if GATHERED.missing(need) is None and pays(need) else GROUPED
+        name, why = fastest(need, BUILT_IN)
+        return Chosen(backend=BUILT_IN[name], why=why)
     backend = find_backend(wanted)
     missing = backend.missing(need)
     if missing is not None:
         raise ValueError(f"backend: {wanted!r} does not support {missing}")
-    return backend
+    return Chosen(backend=backend, why="asked for")

@@ -15,10 +15,10 @@ from torch import Tensor
 from moc_engine.config import Pooling, RoutingConfig, Steering
 from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.ops.backend import AttentionBackend, Mass, Need, Work
+from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.layout import ChunkLayout
-from moc_engine.ops.registry import choose_backend
+from moc_engine.ops.registry import Chosen, choose_backend
 from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import eligible
 from moc_engine.render.memory_pass import Angles
@@ -47,8 +47,8 @@ class AttentionContext:
         return ChunkLayout([0], [], []) if self.history is None else self.history.layout
 
 
-def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> AttentionBackend:
-    """The attention backend of a whole render on `device` for `rows` entries of the batch.
+def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> Chosen:
+    """The attention backend of a whole render on `device` for `rows` entries of the batch, and why.
 
     Raises `ValueError` where the backend asked for does not support the render.
     """
@@ -65,6 +65,7 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
             rows=rows * k_NHTD.shape[1],
             tokens=context.grid.tokens,
             top_k=context.routing.top_k,
+            head_size=k_NHTD.shape[-1],
             history_offsets=context.history_layout.offsets,
         ),
     )
@@ -94,9 +95,9 @@ class DenoisingPass:
         self._shot = context.shot
         self._routing = context.routing
         self._steering = context.steering
-        backend = choose_render_backend(context, rows, device)
+        self.chosen = choose_render_backend(context, rows, device)
+        backend = self.chosen.backend
         assert backend.over_history is not None
-        self.backend = backend.name
         self._attention = backend.over_history
         self._angles = angles(context.grid.positions_3T.to(device))
         rule = eligible(context.history_layout, context.shot, context.steering)

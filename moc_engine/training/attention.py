@@ -117,6 +117,7 @@ def routed_attention(
         rows=q.shape[0] * q.shape[1],
         tokens=q.shape[2],
         top_k=chosen_BHLK.shape[-1],
+        head_size=q.shape[3],
         history_offsets=offsets,
     )
     backend = choose_backend(
@@ -129,7 +130,7 @@ def routed_attention(
             gradients=torch.is_grad_enabled(),
             work=work,
         ),
-    )
+    ).backend
     assert backend.over_history is not None
     with torch.autocast(device, enabled=False):
         out, _ = backend.over_history(q, k, v, past_k, past_v, offsets, chosen_BHLK)

@@ -101,7 +101,7 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
         backbone.device,
         rows=2,
     )
-    inner = trace_recorder(prepared, backbone, attention.backend)
+    inner = trace_recorder(prepared, backbone, attention.chosen)
     chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)
     every = EveryShare(inner, prepared, backbone, chunks)
     attention.recorder = every  # type: ignore[assignment]

@@ -162,7 +162,7 @@ class VariantAttention:
         starts = [nth * length for nth in range(shot)]
         self._keys, self._values, self._means = _history(backbone, positions, starts, memories, routing)
         self._candidates = _candidates(banned, shot, grid.extent.chunks).to(backbone.device)
-        backend = choose_backend(routing.backend, self._need())
+        backend = choose_backend(routing.backend, self._need()).backend
         assert backend.over_history is not None
         self.backend = backend.name
         self._attention = backend.over_history
@@ -180,6 +180,7 @@ class VariantAttention:
                 rows=2 * self._stories * self._variants * heads,
                 tokens=self._grid.tokens,
                 top_k=self._routing.top_k,
+                head_size=self._keys.shape[-1],
                 history_offsets=self._layout.offsets,
             ),
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moc_engine.ops.backend import Mass
-from moc_engine.ops.gathered import gathered_attention, is_small
+from moc_engine.ops.gathered import gathered_attention
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.naive import naive_attention
 from moc_engine.ops.rotary import Rotary, apply_rotary
@@ -147,10 +147,3 @@ def test_the_dtype_stays(dtype: torch.dtype) -> None:
     torch.testing.assert_close(out.double(), oracle(x, lengths, [])[0], atol=0.05, rtol=0.05)
     total = mass.own.sum(-1) + mass.routed.sum(-1)
     torch.testing.assert_close(total, torch.ones_like(total))
-
-
-def test_small_means_few_keys_beside_few_queries() -> None:
-    short, long = np.arange(100) * 6, np.arange(100) * 256
-    assert is_small(rows=12, tokens=48, top_k=3, history_offsets=short)
-    assert not is_small(rows=12, tokens=48, top_k=3, history_offsets=long)
-    assert not is_small(rows=12, tokens=4096, top_k=3, history_offsets=short)

@@ -13,25 +13,30 @@ from moc_engine.ops.backend import AttentionBackend, Need, Work
 from moc_engine.ops.grouped import grouped_attention
 from moc_engine.ops.registry import BUILT_IN, choose_backend, find_backend
 
-SMALL = Work(rows=2, tokens=8, top_k=2, history_offsets=np.array([0, 4, 8]))
-LARGE = Work(rows=64, tokens=4096, top_k=5, history_offsets=np.arange(0, 4096, 256))
+SMALL = Work(rows=2, tokens=8, top_k=2, head_size=32, history_offsets=np.array([0, 4, 8]))
+LARGE = Work(rows=64, tokens=4096, top_k=5, head_size=64, history_offsets=np.arange(0, 4096, 256))
 
 
 def rendering(work: Work, device: str = "cpu") -> Need:
     return Need(form="history", device=device, history_device="cpu", mass=True, work=work)
 
 
+def chosen(need: Need) -> str:
+    return choose_backend("auto", need).backend.name
+
+
 def test_auto_takes_what_is_fast_for_the_work() -> None:
-    assert choose_backend("auto", rendering(SMALL)).name == "gathered"
-    assert choose_backend("auto", rendering(LARGE)).name == "grouped"
-    assert choose_backend("auto", rendering(SMALL, device="cuda")).name == "grouped"  # a history far away
-    assert choose_backend("auto", Need(form="history", device="cpu", mass=True)).name == "grouped"
-    assert choose_backend("auto", Need(form="layout", device="cpu", work=SMALL)).name == "grouped"
+    assert chosen(rendering(SMALL)) == "gathered"
+    assert chosen(rendering(LARGE)) == "grouped"
+    assert chosen(Need(form="history", device="cpu", mass=True)) == "grouped"
+    assert chosen(Need(form="layout", device="cpu")) == "grouped"
+    assert choose_backend("auto", rendering(LARGE)).why.startswith("measured: cpu: 4 × 1024 queries")
+    assert choose_backend("grouped", rendering(LARGE)).why == "asked for"
 
 
 def test_what_is_asked_for_by_name_is_taken() -> None:
     for name in BUILT_IN:
-        assert choose_backend(name, rendering(SMALL)) is BUILT_IN[name]
+        assert choose_backend(name, rendering(SMALL)).backend is BUILT_IN[name]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ swift = choose_backend(RoutingConfig(backend="swift").backend, Need(form="layout
 try:
     choose_backend(RoutingConfig(backend="lame").backend, Need(form="layout", device="cpu"))
 except ValueError as error:
-    print(swift.name, error)
+    print(swift.backend.name, error)
 """
 
 

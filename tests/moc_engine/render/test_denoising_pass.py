@@ -201,10 +201,10 @@ def test_auto_says_what_it_chose() -> None:
         context = AttentionContext(
             shot=3, grid=grid(2), history=history(config), routing=config, steering=Steering()
         )
-        return DenoisingPass(context, angles, CPU).backend
+        return DenoisingPass(context, angles, CPU).chosen.backend.name
 
     assert chosen() == "gathered"
-    assert chosen(top_k=1000) == "grouped"
+    assert chosen(top_k=1000) == "gathered"
     far = AttentionContext(
         shot=3,
         grid=grid(2),
@@ -212,8 +212,8 @@ def test_auto_says_what_it_chose() -> None:
         routing=RoutingConfig(),
         steering=Steering(),
     )
-    assert choose_render_backend(far, 1, CPU).name == "gathered"
-    assert choose_render_backend(far, 1, torch.device("cuda")).name == "grouped"
+    assert choose_render_backend(far, 1, CPU).backend.name == "gathered"
+    assert choose_render_backend(far, 1, torch.device("cuda")).backend.name == "grouped"
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
     with pytest.raises(ValueError, match="backend"):
