@@ -76,7 +76,7 @@ class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
     All entries of a batch (at most `rows`) attend to the same history. The first entry is recorded by
-    `recorder`, if there is one, as step `step`. Raises `ValueError` where the steering names a shot that is
+    `recorder`, if there is one. Raises `ValueError` where the steering names a shot that is
     not in the history.
     """
 
@@ -89,7 +89,6 @@ class DenoisingPass:
         rows: int = 1,
         small_history: int = SMALL_HISTORY,
     ) -> None:
-        self.step = 0
         self.recorder: TraceRecorder | None = None
         self._grid = context.grid
         self._shot = context.shot
@@ -113,6 +112,11 @@ class DenoisingPass:
             self._history = PreparedHistory(
                 context.history, angles, device, pooling, rows, small_history, shared=shared
             )
+
+    def begin(self, step: int) -> None:
+        """The runs of the transformer from now on are those of `step`."""
+        if self.recorder is not None:
+            self.recorder.begin(step)
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
@@ -161,11 +165,10 @@ class DenoisingPass:
             return
         self.recorder.add(
             layer=layer,
-            step=self.step,
-            own=mass.own[0].float().cpu().numpy(),
-            routed=mass.routed[0].float().cpu().numpy(),
-            indices=indices_HLK.cpu().numpy(),
-            pinned=mass.pinned[0].float().cpu().numpy(),
+            own=mass.own[0],
+            routed=mass.routed[0],
+            indices=indices_HLK,
+            pinned=mass.pinned[0],
             pins=self._pins,
         )
 

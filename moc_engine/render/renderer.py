@@ -204,7 +204,7 @@ class ShotRenderer:
             guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps, cancel
         )
         for step in range(sampler.steps):
-            attention.step = step
+            attention.begin(step)
             with self._pace.measured("denoise"):
                 done = next(steps)
             latents = done.latents

@@ -50,6 +50,7 @@ def trace_recorder(
         layers=config.num_layers,
         heads=config.num_attention_heads,
         steps=prepared.sampler.steps,
+        device=backbone.device,
     )
 
 

@@ -1,4 +1,7 @@
-"""Records the routing of a shot while it is rendered, and makes its `RoutingTrace`. numpy only.
+"""Records the routing of a shot while it is rendered, and makes its `RoutingTrace`.
+
+Shares are summed as whole numbers, so that the sums depend on no order, on the device that attends: nothing
+is read back before `finish`.
 
 Shapes: H heads, L query tokens, K routed chunks per query; Q query and C context chunks.
 """
@@ -9,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from moc_engine.trace.record import ContextChunk, Floats, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace, in_units
 
 STEP_GROUPS: Final = 4
 TABLE_CELLS: Final = 4_000_000
@@ -23,11 +27,18 @@ SLACK: Final = 1e-2
 TOKEN_CELLS: Final = 4_000_000
 """A larger token map has runs of tokens averaged: 2 bytes a cell at most."""
 
+UNITS: Final = 1 << 24
+"""A share of 1 as a whole number: as fine as float32, and 2^39 of them fit into 64 bits."""
+
+SHARES_AT_ONCE: Final = 1 << 22
+"""Shares that are added at a time; heads of larger layers are added block by block."""
+
 
 class TraceRecorder:
     """Sums up the shares of attention of one shot, layer by layer and step by step; `finish` gives the trace.
 
-    The context chunks stand in the order own, history, captions: the columns of `add`'s arguments.
+    The context chunks stand in the order own, history, captions: the columns of `add`'s arguments, which lie
+    on `device`.
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class TraceRecorder:
         layers: int,
         heads: int,
         steps: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         kinds = [chunk.kind for chunk in context]
         if kinds != sorted(kinds, key=("own", "history", "caption").index):
@@ -57,88 +69,127 @@ class TraceRecorder:
         self._group_of_step = np.arange(steps) * groups // steps
         self._bin_of_head = np.arange(heads) * bins // heads
         self._recorded: list[set[int]] = [set() for _ in range(groups)]
-        self._table = np.zeros((layers, groups, bins, Q, C))
-        self._picks = np.zeros((layers, groups, bins, Q, C), dtype=np.uint32)
 
         tokens = np.array([chunk.tokens for chunk in self._query])
         self._token_run = max(1, -(-int(tokens.sum()) * C // TOKEN_CELLS))
         runs = -(-tokens // self._token_run)
         first_run = np.cumsum(runs) - runs
-        self._chunk_of_token = np.repeat(np.arange(Q), tokens)
+        chunk_of_token = np.repeat(np.arange(Q), tokens)
         within = np.arange(tokens.sum()) - np.repeat(np.cumsum(tokens) - tokens, tokens)
-        self._run_of_token = first_run[self._chunk_of_token] + within // self._token_run
-        self._token_table = np.zeros((int(runs.sum()), C))
+        run_of_token = first_run[chunk_of_token] + within // self._token_run
 
+        self._device = torch.device(device)
+        self._heads, self._tokens = heads, len(chunk_of_token)
+        shape = (layers, groups, bins, Q, C)
+        sizes = (layers * groups * bins * Q * C,) * 2 + (int(runs.sum()) * C,)
+        self._sums = torch.zeros(sum(sizes), dtype=torch.int64, device=self._device)
+        table, picks, token_table = self._sums.split(sizes)
+        self._table, self._picks = table.view(shape), picks.view(shape)
+        self._token_table = token_table.view(-1, C)
+        self._least, self._greatest = (torch.ones((), device=self._device) for _ in range(2))
+        self._cells_of_group = bins * Q * C
+        first_cell = (self._bin_of_head[:, None] * Q + chunk_of_token) * C
+        self._first_cell = torch.tensor(first_cell).to(self._device)[..., None]
+        self._first_cell_of_step = self._first_cell.clone()
+        self._first_token_cell = torch.tensor(run_of_token * C).to(self._device)[:, None]
+        self._dense_columns: dict[tuple[int, ...], Tensor] = {}
+
+    def begin(self, step: int) -> None:
+        """What is added from now on belongs to `step`."""
+        group = int(self._group_of_step[step])
+        self._recorded[group].add(step)
+        torch.add(self._first_cell, group * self._cells_of_group, out=self._first_cell_of_step)
+
+    @torch.no_grad()
     def add(
         self,
         *,
         layer: int,
-        step: int,
-        own: NDArray[Any],
-        routed: NDArray[Any],
-        indices: NDArray[Any],
-        pinned: NDArray[Any] | None = None,
+        own: Tensor,
+        routed: Tensor,
+        indices: Tensor,
+        pinned: Tensor | None = None,
         pins: Sequence[int] = (),
-        captions: NDArray[Any] | None = None,
+        captions: Tensor | None = None,
     ) -> None:
-        """Adds the shares of attention of one layer at one step; those of a query sum to 1.
+        """Adds the shares of attention of one layer; those of a query sum to 1, which `finish` checks.
 
         `own` (H, L, own chunks), `captions` (H, L, caption chunks) and `pinned` (H, L, pins) are in full;
         `routed` (H, L, K) goes to the history chunks `indices` (H, L, K), -1 for none, `pinned` to the
-        history chunks `pins`. Raises `ValueError` for wrong shapes, or shares that do not sum to 1.
+        history chunks `pins`. Raises `ValueError` for wrong shapes.
         """
-        heads, tokens = len(self._bin_of_head), len(self._chunk_of_token)
-        if own.shape != (heads, tokens, self._own):
-            raise ValueError(f"own: expected {(heads, tokens, self._own)}, got {own.shape}")
-        if routed.shape != indices.shape or routed.shape[:2] != (heads, tokens):
-            raise ValueError(
-                f"routed: expected {(heads, tokens)} and the shape of indices, got {routed.shape}"
-            )
-        total = own.sum(axis=-1) + np.where(indices >= 0, routed, 0).sum(axis=-1)
-        for further in (pinned, captions):
-            total = total if further is None else total + further.sum(axis=-1)
-        if not (np.abs(total - 1) <= SLACK).all():  # NaN too
-            raise ValueError(
-                f"own, routed, pinned, captions: a query's shares must sum to 1, got "
-                f"{float(total.flat[np.abs(total - 1).argmax()]):.3g}"
-            )
-        group = int(self._group_of_step[step])
-        self._recorded[group].add(step)
-        self._add_routed(self._table[layer, group], self._picks[layer, group], routed, indices)
-        self._add_dense(self._table[layer, group], own, np.arange(self._own))
-        if pinned is not None:
-            columns = np.asarray(pins, dtype=np.int64) + self._own
-            self._add_dense(self._table[layer, group], pinned, columns)
-        if captions is not None:
-            columns = np.arange(self._own + self._history, len(self._context))
-            self._add_dense(self._table[layer, group], captions, columns)
+        rows = (self._heads, self._tokens)
+        if own.shape != (*rows, self._own):
+            raise ValueError(f"own: expected {(*rows, self._own)}, got {tuple(own.shape)}")
+        if routed.shape != indices.shape or routed.shape[:2] != rows:
+            raise ValueError(f"routed: expected {rows} and the shape of indices, got {tuple(routed.shape)}")
+        dense = [own, *(further for further in (pinned, captions) if further is not None)]
+        columns = self._columns(tuple(pins), captions is not None)
+        shares = sum(part.shape[-1] for part in dense)
+        if shares != len(columns):
+            raise ValueError(f"pinned, captions: expected {len(columns)} shares with own, got {shares}")
+        at_once = max(1, SHARES_AT_ONCE // max(1, self._tokens * (shares + indices.shape[-1])))
+        for first in range(0, self._heads, at_once):
+            heads = slice(first, first + at_once)
+            self._add(layer, heads, [part[heads] for part in dense], columns, routed[heads], indices[heads])
 
-    def _add_routed(
-        self, table: Floats, picks: NDArray[np.uint32], routed: NDArray[Any], indices: NDArray[Any]
+    def _add(
+        self,
+        layer: int,
+        heads: slice,
+        dense: Sequence[Tensor],
+        dense_columns: Tensor,
+        routed: Tensor,
+        indices: Tensor,
     ) -> None:
-        _, Q, C = table.shape
-        head, token, nth = np.nonzero(indices >= 0)
-        column = indices[head, token, nth] + self._own
-        share = routed[head, token, nth].astype(np.float64)
-        cell = (self._bin_of_head[head] * Q + self._chunk_of_token[token]) * C + column
-        table += np.bincount(cell, weights=share, minlength=table.size).reshape(table.shape)
-        picks += np.bincount(cell, minlength=table.size).reshape(table.shape).astype(np.uint32)
-        cell = self._run_of_token[token] * C + column
-        total = np.bincount(cell, weights=share, minlength=self._token_table.size)
-        self._token_table += total.reshape(self._token_table.shape)
+        chosen = indices >= 0
+        shares = torch.cat((*dense, routed.where(chosen, 0)), dim=-1).float()
+        least, greatest = shares.sum(dim=-1).aminmax()  # NaN where a share is
+        torch.minimum(self._least, least, out=self._least)
+        torch.maximum(self._greatest, greatest, out=self._greatest)
+        columns = torch.cat(
+            (
+                dense_columns.expand(*indices.shape[:2], -1),
+                (indices + self._own).clamp_(min=0),  # what is not chosen adds nothing anywhere
+            ),
+            dim=-1,
+        )
+        units = (shares * UNITS).round_().long().flatten()
+        cells = columns + self._first_cell_of_step[heads]
+        self._table[layer].view(-1).index_add_(0, cells.flatten(), units)
+        routed_cells = cells[..., len(dense_columns) :]
+        self._picks[layer].view(-1).index_add_(0, routed_cells.flatten(), chosen.flatten().long())
+        self._token_table.view(-1).index_add_(0, columns.add_(self._first_token_cell).flatten(), units)
 
-    def _add_dense(self, table: Floats, shares: NDArray[Any], columns: NDArray[np.int64]) -> None:
-        shares = shares.astype(np.float64)
-        by_chunk = _sum_runs(shares, self._chunk_of_token, axis=1)
-        table[..., columns] += _sum_runs(by_chunk, self._bin_of_head, axis=0)
-        self._token_table[:, columns] += _sum_runs(shares.sum(axis=0), self._run_of_token, axis=0)
+    def _columns(self, pins: tuple[int, ...], captions: bool) -> Tensor:
+        """The context chunks of the shares that are given in full."""
+        key = (*pins, -1) if captions else pins
+        if key not in self._dense_columns:
+            columns = [*range(self._own), *(pin + self._own for pin in pins)]
+            if captions:
+                columns += range(self._own + self._history, len(self._context))
+            self._dense_columns[key] = torch.tensor(columns, dtype=torch.int64).to(self._device)
+        return self._dense_columns[key]
 
     def finish(self) -> RoutingTrace:
-        """The trace of all that was added; groups without a recorded step are left out."""
+        """The trace of all that was added; groups without a recorded step are left out.
+
+        Raises `ValueError` where nothing was recorded, or a query's shares did not sum to 1.
+        """
         kept = [group for group, steps in enumerate(self._recorded) if steps]
         if not kept:
             raise ValueError("there is nothing recorded")
-        table = self._table[:, kept].swapaxes(1, 2)
+        for total in torch.stack((self._least, self._greatest)).tolist():
+            if not abs(total - 1) <= SLACK:  # NaN too
+                raise ValueError(
+                    f"own, routed, pinned, captions: a query's shares must sum to 1, got {total:.3g}"
+                )
+        shape, cells = self._table.shape, self._table.numel()
+        sums = self._sums.cpu().numpy()
+        table, picks = (
+            part.reshape(shape)[:, kept].swapaxes(1, 2) for part in (sums[:cells], sums[cells : 2 * cells])
+        )
+        token_table = sums[2 * cells :].reshape(self._token_table.shape)
         total = table.sum(axis=-1, keepdims=True)
         if not total.all():
             raise ValueError(f"layer {int(np.argwhere(total == 0)[0][0])} was not recorded at every step")
@@ -152,14 +203,9 @@ class TraceRecorder:
             heads=tuple(np.bincount(self._bin_of_head).tolist()),
             token_run=self._token_run,
             table=in_units(table / total),
-            picks=np.ascontiguousarray(self._picks[:, kept].swapaxes(1, 2)),
-            token_table=in_units(self._token_table / self._token_table.sum(axis=-1, keepdims=True)),
+            picks=np.ascontiguousarray(picks, dtype=np.uint32),
+            token_table=in_units(token_table / token_table.sum(axis=-1, keepdims=True)),
         )
-
-
-def _sum_runs(values: Floats, run: NDArray[np.int64], *, axis: int) -> Floats:
-    """Sums along an axis over runs of entries with the same ascending number."""
-    return np.add.reduceat(values, np.flatnonzero(np.diff(run, prepend=-1)), axis=axis)
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:

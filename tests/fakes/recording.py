@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.contract import RenderRequest
@@ -40,32 +38,37 @@ class EveryShare:
             prepared.grid.tokens,
             chunks,
         )
+        self._step = 0
         self.shares = np.zeros(shape)
         self.picks = np.zeros(shape, dtype=np.int64)
+
+    def begin(self, step: int) -> None:
+        self._step = step
+        self._inner.begin(step)
 
     def add(
         self,
         *,
         layer: int,
-        step: int,
-        own: NDArray[Any],
-        routed: NDArray[Any],
-        indices: NDArray[Any],
-        pinned: NDArray[Any],
+        own: Tensor,
+        routed: Tensor,
+        indices: Tensor,
+        pinned: Tensor,
         pins: list[int],
     ) -> None:
         for head, token in np.ndindex(own.shape[:2]):
-            shares, picks = self.shares[layer, step, head, token], self.picks[layer, step, head, token]
+            shares, picks = (
+                self.shares[layer, self._step, head, token],
+                self.picks[layer, self._step, head, token],
+            )
             shares[0] += own[head, token, 0]
-            for nth, chunk in enumerate(indices[head, token]):
+            for nth, chunk in enumerate(indices[head, token].tolist()):
                 if chunk >= 0:
                     shares[1 + chunk] += routed[head, token, nth]
                     picks[1 + chunk] += 1
             for nth, chunk in enumerate(pins):
                 shares[1 + chunk] += pinned[head, token, nth]
-        self._inner.add(
-            layer=layer, step=step, own=own, routed=routed, indices=indices, pinned=pinned, pins=pins
-        )
+        self._inner.add(layer=layer, own=own, routed=routed, indices=indices, pinned=pinned, pins=pins)
 
 
 @torch.no_grad()
@@ -113,7 +116,7 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
     guide = guided(velocity, prepared.sampler, backbone.scheduler.config.num_train_timesteps)
     steps = denoise(guide, noise, backbone.scheduler, prepared.sampler.steps, None)
     for step in range(prepared.sampler.steps):
-        attention.step = step
+        attention.begin(step)
         latents = next(steps).latents
     trace = inner.finish()
     names = chunk_names(latents[0], prepared.grid, request.cast, backbone)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,7 @@ from moc_engine.clip import ClipWriter
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
 from moc_engine.errors import RenderCancelled
 from moc_engine.frame_rate import exact_rate
-from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
-from moc_engine.trace.recorder import TraceRecorder
+from moc_engine.trace.record import EMPTY, ContextChunk, Floats, QueryChunk, RoutingTrace, in_units
 
 STEPS = 4
 LATENT_RATE, PATCH = 6, 3
@@ -123,7 +121,13 @@ def trace_of(request: RenderRequest) -> RoutingTrace:
         for name in parts_of(take.caption, take.cast)
     ]
     query = [QueryChunk(name=name, frames=(0, frames), tokens=frames // PATCH) for name in names]
-    recorder = TraceRecorder(
+    even = np.array([_drawn(request, name, context[1:]) for name in names])  # query, history
+    layer, head, step = (np.arange(count) - (count - 1) / 2 for count in (2, 2, STEPS))
+    lean = 1.0 + 0.2 * layer[:, None, None] + 0.1 * head[:, None] + 0.1 * step
+    shares = _with_own(lean[..., None, None] * even)
+    tokens = [chunk.tokens for chunk in query]
+    picks = np.pad(even > 0, ((0, 0), (1, 0))) * np.array(tokens)[:, None]
+    return RoutingTrace(
         shot=request.shot,
         model="fake",
         backend="fake",
@@ -133,34 +137,25 @@ def trace_of(request: RenderRequest) -> RoutingTrace:
             "bans": list(request.steering.bans),
             "parts": {"bans": [f"{shot}/{name}" for shot, name in request.parts.bans]},
         },
-        query=query,
-        context=context,
-        layers=2,
-        heads=2,
-        steps=STEPS,
-    )
-    even = np.repeat(
-        [_drawn(request, name, context[1:]) for name in names], [chunk.tokens for chunk in query], axis=0
-    )
-    indices = np.where(even > 0, np.arange(even.shape[1]), -1)
-    for layer in range(2):
-        for step in range(STEPS):
-            lean = 1.0 + 0.2 * (layer - 0.5) + 0.1 * (np.arange(2) - 0.5) + 0.1 * (step - (STEPS - 1) / 2)
-            routed = lean[:, None, None] * even
-            recorder.add(
-                layer=layer,
-                step=step,
-                own=1.0 - routed.sum(axis=-1, keepdims=True),
-                routed=routed,
-                indices=np.broadcast_to(indices, routed.shape),
-            )
-    return replace(
-        recorder.finish(),
+        query=tuple(query),
+        context=tuple(context),
+        step_groups=tuple((nth, nth + 1) for nth in range(STEPS)),
+        weights=(1,) * STEPS,
+        heads=(1, 1),
+        token_run=1,
+        table=in_units(shares),
+        picks=np.broadcast_to(picks, shares.shape).astype(np.uint32),
+        token_table=in_units(np.repeat(_with_own(even), tokens, axis=0)),
         moments=tuple((frame + 0.5) / LATENT_RATE for frame in range(frames)),
         boxes=np.array([[_box(name, nth) for nth, name in enumerate(names)]] * frames),
         looks=np.array([_look(request, name, context[1:]) for name in names]),
         visible=0.5,
     )
+
+
+def _with_own(routed: Floats) -> Floats:
+    """Shares of the history (…, C) with the rest, for the own shot, before them."""
+    return np.concatenate((1.0 - routed.sum(axis=-1, keepdims=True), routed), axis=-1)
 
 
 def parts_of(caption: str, cast: Sequence[str]) -> list[str]:

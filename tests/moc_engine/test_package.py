@@ -33,7 +33,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         "moc_engine.contract",
         "moc_engine.errors",
         "moc_engine.ops.layout",
-        "moc_engine.trace.recorder",
         "moc_engine.trace.record",
     ],
 )

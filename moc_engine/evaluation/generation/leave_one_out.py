@@ -130,7 +130,7 @@ class VariantAttention:
     The first variant of a story sees all its context, each further one lacks the context shot in `banned`
     (equally many per story). Rows are ordered by guidance branch, then story, then variant. `memories` are
     those of each story's earlier takes. The `recorders`, one per story if any, record the conditional branch
-    of the first variants as step `step`. Routed attention is computed by the backend that a render would use.
+    of the first variants. Routed attention is computed by the backend that a render would use.
     """
 
     def __init__(
@@ -143,7 +143,6 @@ class VariantAttention:
         banned: Sequence[Sequence[int]],
         routing: RoutingConfig,
     ) -> None:
-        self.step = 0
         self.recorders: list[TraceRecorder] = []
         self._grid = grid
         self._routing = routing
@@ -184,6 +183,11 @@ class VariantAttention:
                 history_offsets=self._layout.offsets,
             ),
         )
+
+    def begin(self, step: int) -> None:
+        """The runs of the transformer from now on are those of `step`."""
+        for recorder in self.recorders:
+            recorder.begin(step)
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
@@ -231,10 +235,9 @@ class VariantAttention:
             row = story * self._variants  # the conditional branch comes first
             recorder.add(
                 layer=layer,
-                step=self.step,
-                own=mass.own[row].cpu().numpy(),
-                routed=mass.routed[row].cpu().numpy(),
-                indices=indices[row].cpu().numpy(),
+                own=mass.own[row],
+                routed=mass.routed[row],
+                indices=indices[row],
             )
 
 
@@ -251,7 +254,7 @@ def _denoised(
     train_timesteps = backbone.scheduler.config.num_train_timesteps
     steps = denoise(guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps)
     for step in range(sampler.steps):
-        attention.step = step
+        attention.begin(step)
         latents = next(steps).latents
     return latents
 
@@ -345,6 +348,7 @@ def _recorder(
         layers=config.num_layers,
         heads=config.num_attention_heads,
         steps=sampler.steps,
+        device=backbone.device,
     )
 
 

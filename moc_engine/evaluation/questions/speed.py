@@ -186,9 +186,14 @@ def _check_backends() -> None:
 class _OneStep(TraceRecorder):
     """Records only the first step, the minimum for a trace."""
 
-    def add(self, *, step: int, **shares: Any) -> None:
-        if step == 0:
-            super().add(step=step, **shares)
+    def begin(self, step: int) -> None:
+        self._first = step == 0
+        if self._first:
+            super().begin(step)
+
+    def add(self, **shares: Any) -> None:
+        if self._first:
+            super().add(**shares)
 
 
 def time_tracing(

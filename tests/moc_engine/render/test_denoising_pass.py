@@ -74,6 +74,7 @@ def look(
     )
     denoising = DenoisingPass(context, angles, CPU, rows=rows, **options)
     denoising.recorder = recorder
+    denoising.begin(0)
     layers = [projections(tokens.tokens, 100 + layer, rows) for layer in range(LAYERS)]
     return torch.stack([denoising.attend(layer, *qkv) for layer, qkv in enumerate(layers)])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,22 +44,20 @@ def small_trace(*, captions: bool = False, take: str = "take-0") -> RoutingTrace
         steps=4,
     )
     for step in range(4):
+        recorder.begin(step)
         for layer in range(2):
-            own = np.full((2, 4, 2), 0.25)
+            own = torch.full((2, 4, 2), 0.25)
             own[:, 0] = 0.3  # the first token looks at its own shot more
-            routed = np.full((2, 4, 1), 0.25)
+            routed = torch.full((2, 4, 1), 0.25)
             routed[:, 0] = 0.15
-            indices = np.full((2, 4, 1), layer)  # layer 0 chooses Mira in shot 0, layer 1 the ball
-            rest = 1 - own.sum(axis=-1) - routed[..., 0]
+            indices = torch.full((2, 4, 1), layer)  # layer 0 chooses Mira in shot 0, layer 1 the ball
+            rest = 1 - own.sum(dim=-1) - routed[..., 0]
             if captions:
-                recorder.add(
-                    layer=layer, step=step, own=own, routed=routed, indices=indices, captions=rest[..., None]
-                )
+                recorder.add(layer=layer, own=own, routed=routed, indices=indices, captions=rest[..., None])
             else:
-                pinned = np.stack((rest * 0.75, rest * 0.25), axis=-1)
+                pinned = torch.stack((rest * 0.75, rest * 0.25), dim=-1)
                 recorder.add(
                     layer=layer,
-                    step=step,
                     own=own,
                     routed=routed,
                     indices=indices,

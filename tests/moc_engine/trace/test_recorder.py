@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
-from moc_engine.trace.recorder import TraceRecorder
+from moc_engine.trace.recorder import SHARES_AT_ONCE, TraceRecorder
 
 
 def recorder(
@@ -39,8 +40,8 @@ def drawn(
     indices[generator.random(indices.shape) < 0.2] = -1
     shares = generator.gamma(0.5, size=(heads, tokens, own + K)) + 1e-6
     shares[..., own:][indices < 0] = 0
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return {"own": shares[..., :own], "routed": shares[..., own:], "indices": indices}
+    whole = torch.tensor(shares / shares.sum(axis=-1, keepdims=True))
+    return {"own": whole[..., :own], "routed": whole[..., own:], "indices": torch.tensor(indices)}
 
 
 def test_the_table_is_the_mean_over_tokens_heads_and_steps() -> None:
@@ -48,11 +49,12 @@ def test_the_table_is_the_mean_over_tokens_heads_and_steps() -> None:
     recording = recorder(layers=2, steps=9)
     dense = np.zeros((2, 2, 9, 6, 6))  # layers, heads, steps, tokens, context
     for step in range(9):
+        recording.begin(step)
         for layer in range(2):
             drawing = drawn(generator, 2, 6, 2, 4, 3)
-            recording.add(layer=layer, step=step, **drawing)
+            recording.add(layer=layer, **drawing)
             dense[layer, :, step, :, :2] = drawing["own"]
-            heads, tokens, nth = np.nonzero(drawing["indices"] >= 0)
+            heads, tokens, nth = np.nonzero(drawing["indices"].numpy() >= 0)
             column = 2 + drawing["indices"][heads, tokens, nth]
             dense[layer, heads, step, tokens, column] = drawing["routed"][heads, tokens, nth]
     trace = recording.finish()
@@ -70,7 +72,8 @@ def test_the_table_is_the_mean_over_tokens_heads_and_steps() -> None:
 def test_steps_that_were_not_recorded_are_left_out() -> None:
     recording = recorder(steps=8)
     for step in (0, 1, 7):
-        recording.add(layer=0, step=step, **drawn(np.random.default_rng(step), 2, 6, 2, 4, 3))
+        recording.begin(step)
+        recording.add(layer=0, **drawn(np.random.default_rng(step), 2, 6, 2, 4, 3))
     trace = recording.finish()
     assert trace.step_groups == ((0, 2), (6, 8))
     assert trace.weights == (2, 1)
@@ -80,7 +83,8 @@ def test_half_a_recording_is_no_trace() -> None:
     with pytest.raises(ValueError, match="nothing recorded"):
         recorder().finish()
     recording = recorder(layers=2)
-    recording.add(layer=0, step=0, **drawn(np.random.default_rng(0), 2, 6, 2, 4, 3))
+    recording.begin(0)
+    recording.add(layer=0, **drawn(np.random.default_rng(0), 2, 6, 2, 4, 3))
     with pytest.raises(ValueError, match="layer 1"):
         recording.finish()
 
@@ -88,9 +92,9 @@ def test_half_a_recording_is_no_trace() -> None:
 def test_wrong_shapes_are_named() -> None:
     drawing = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
     with pytest.raises(ValueError, match=r"^own: "):
-        recorder().add(layer=0, step=0, **drawing | {"own": drawing["own"][:, 1:]})
+        recorder().add(layer=0, **drawing | {"own": drawing["own"][:, 1:]})
     with pytest.raises(ValueError, match=r"^routed: "):
-        recorder().add(layer=0, step=0, **drawing | {"routed": drawing["routed"][..., 1:]})
+        recorder().add(layer=0, **drawing | {"routed": drawing["routed"][..., 1:]})
     with pytest.raises(ValueError, match=r"^context: "):
         own = ContextChunk(kind="own", name="", shot=0)
         query = [QueryChunk(name="", frames=(0, 1), tokens=1)]
@@ -109,24 +113,51 @@ def test_wrong_shapes_are_named() -> None:
 
 
 @pytest.mark.parametrize("fed", [0.9, 1.1, np.nan])
-def test_shares_that_are_not_whole_are_refused(fed: float) -> None:
-    drawing = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
-    for name in ("own", "routed"):
-        wrong = drawing[name].copy()
-        wrong[1, 4] *= fed
-        drawing = drawing | {name: wrong}
-    with pytest.raises(ValueError, match="a query's shares must sum to 1"):
-        recorder().add(layer=0, step=0, **drawing)
+def test_shares_that_are_not_whole_are_refused_at_the_end(fed: float) -> None:
     whole = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
-    with pytest.raises(ValueError, match="a query's shares must sum to 1"):
-        recorder().add(layer=0, step=0, **whole, pinned=np.full((2, 6, 1), 0.1), pins=[0])
+    wrong = {name: whole[name].clone() for name in ("own", "routed")}
+    for shares in wrong.values():
+        shares[1, 4] *= fed
+    recording = recorder(layers=3)
+    recording.begin(0)
+    for layer, drawing in enumerate((whole, whole | wrong, whole)):
+        recording.add(layer=layer, **drawing)
+    with pytest.raises(ValueError, match=f"a query's shares must sum to 1, got {fed:.3g}"):
+        recording.finish()
+
+
+def test_shares_beside_whole_ones_are_refused() -> None:
+    whole = drawn(np.random.default_rng(0), 2, 6, 2, 4, 3)
+    recording = recorder()
+    recording.begin(0)
+    recording.add(layer=0, **whole, pinned=torch.full((2, 6, 1), 0.1), pins=[0])
+    with pytest.raises(ValueError, match=r"a query's shares must sum to 1, got 1\.1"):
+        recording.finish()
+
+
+def test_layers_that_are_added_head_by_head_sum_up_to_the_same() -> None:
+    """As wide as those of a 14B model, which are not added at once."""
+    tokens = SHARES_AT_ONCE // 12
+    alike = drawn(np.random.default_rng(0), 1, tokens, 1, 4, 3)
+    many = {name: x.expand(4, -1, -1) for name, x in alike.items()}
+    traces = []
+    for heads, drawing in ((1, alike), (4, many)):
+        recording = recorder(chunks=1, tokens=tokens, heads=heads)
+        recording.begin(0)
+        recording.add(layer=0, **drawing)
+        traces.append(recording.finish())
+    one, four = traces
+    assert (four.table == one.table).all()
+    assert (four.picks == one.picks).all()
+    assert (four.token_table == one.token_table).all()
 
 
 def test_a_first_shot_keeps_all_to_itself() -> None:
     recording = recorder(history=0)
-    own = np.full((2, 6, 2), 0.5)
-    nothing = np.zeros((2, 6, 0))
-    recording.add(layer=0, step=0, own=own, routed=nothing, indices=nothing.astype(np.int64))
+    own = torch.full((2, 6, 2), 0.5)
+    nothing = torch.zeros(2, 6, 0)
+    recording.begin(0)
+    recording.add(layer=0, own=own, routed=nothing, indices=nothing.long())
     trace = recording.finish()
     assert trace.own_share() == 1
     assert trace.links() == ()
@@ -137,8 +168,9 @@ def test_a_shot_of_a_64_shot_story_stays_under_two_megabytes(tmp_path: Path) -> 
     generator = np.random.default_rng(0)
     recording = recorder(chunks=8, tokens=20, history=512, layers=6, heads=8, steps=8)
     for step in range(8):
+        recording.begin(step)
         for layer in range(6):
-            recording.add(layer=layer, step=step, **drawn(generator, 8, 160, 8, 512, 5))
+            recording.add(layer=layer, **drawn(generator, 8, 160, 8, 512, 5))
     trace = recording.finish()
     assert trace.table.shape == (6, 8, 4, 8, 520)
     assert trace.token_run == 1
@@ -152,10 +184,11 @@ def test_a_shot_of_a_64_shot_story_stays_under_two_megabytes(tmp_path: Path) -> 
 def test_a_large_token_map_is_averaged_over_runs_of_tokens(tmp_path: Path) -> None:
     """As of a 1.3B video model: 21 frames of 1560 tokens over 168 context chunks."""
     recording = recorder(chunks=21, tokens=1560, history=147, layers=2, heads=1)
-    indices = np.random.default_rng(0).integers(0, 147, (1, 21 * 1560, 1))
-    own, routed = np.full((1, 21 * 1560, 21), 0.75 / 21), np.full((1, 21 * 1560, 1), 0.25)
+    indices = torch.randint(0, 147, (1, 21 * 1560, 1), generator=torch.Generator().manual_seed(0))
+    own, routed = torch.full((1, 21 * 1560, 21), 0.75 / 21), torch.full((1, 21 * 1560, 1), 0.25)
+    recording.begin(0)
     for layer in range(2):
-        recording.add(layer=layer, step=0, own=own, routed=routed, indices=indices)
+        recording.add(layer=layer, own=own, routed=routed, indices=indices)
     trace = recording.finish()
     assert trace.token_run == 2
     assert trace.token_map().shape == (21 * 780, 168)
@@ -169,8 +202,9 @@ def test_a_large_table_is_averaged_over_steps_and_heads(tmp_path: Path) -> None:
     """As of a 14B video model: 40 layers of 40 heads, 21 query and 168 context chunks."""
     generator = np.random.default_rng(0)
     recording = recorder(chunks=21, tokens=1, history=147, layers=40, heads=40, steps=50)
+    recording.begin(0)
     for layer in range(40):
-        recording.add(layer=layer, step=0, **drawn(generator, 40, 21, 21, 147, 5))
+        recording.add(layer=layer, **drawn(generator, 40, 21, 21, 147, 5))
     trace = recording.finish()
     assert trace.step_groups == ((0, 50),)
     assert trace.heads == (2,) * 20
