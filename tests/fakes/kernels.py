@@ -1,0 +1,19 @@
+"""Where kernels are tested: on the CUDA device, or on the CPU in Triton's interpreter where there is none.
+
+To be imported before anything imports triton, which decides then whether kernels are interpreted.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import pytest
+import torch
+
+DEVICE: Final = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+if DEVICE.type == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"
+
+needs_cuda = pytest.mark.skipif(DEVICE.type == "cpu", reason="needs a CUDA device")
