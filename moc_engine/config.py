@@ -14,6 +14,7 @@ Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
 """The method that selects earlier chunks: MoC, or a baseline of the evaluations."""
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
+FullBelow = int | Literal["auto"]
 Backend = str
 """The name of an attention backend, or "auto"."""
 
@@ -34,7 +35,9 @@ class RoutingConfig:
     `top_k` chunks are routed per query token, head and layer, beside the mandatory own shot and
     captions. `pooling` takes chunk means of keys before or after rotary embedding. `captions`
     attends to the global and the shot's own captions, or to all. `outer_shots` first narrows the
-    candidates to the M best shots by their mean keys. `drop_off` (the largest share of its
+    candidates to the M best shots by their mean keys. A shot that could attend to fewer than `full_below`
+    tokens, its own included, attends to all of them but banned ones; 0 is never, "auto" where routing would
+    be slower on the device. `drop_off` (the largest share of its
     choice that a query loses, drawn uniformly and rounded down to whole chunks) and `drop_in` (the mean of a
     Poisson draw) perturb the choice in training only.
     """
@@ -44,6 +47,7 @@ class RoutingConfig:
     pooling: Pooling = "after"
     captions: Captions = "own"
     outer_shots: int | None = None
+    full_below: FullBelow = 0
     drop_off: float = 0.0
     drop_in: float = 0.0
     backend: Backend = "auto"
@@ -52,6 +56,12 @@ class RoutingConfig:
         object.__setattr__(self, "top_k", _whole("top_k", self.top_k))
         if self.outer_shots is not None:
             object.__setattr__(self, "outer_shots", _whole("outer_shots", self.outer_shots))
+        if self.full_below != "auto":
+            if isinstance(self.full_below, str):
+                raise ValueError(f"full_below: a number of tokens or 'auto', got {self.full_below!r}")
+            object.__setattr__(self, "full_below", _whole("full_below", self.full_below))
+            if self.full_below < 0:
+                raise ValueError(f"full_below: must be 0 or more, got {self.full_below}")
         if self.top_k < 0:
             raise ValueError(f"top_k: must be 0 or more, got {self.top_k}")
         if self.chunking not in ("track", "frame"):
@@ -163,6 +173,7 @@ class RoutingChoice:
     chunking: Chunking | None = None
     pooling: Pooling | None = None
     outer_shots: int | None = None
+    full_below: FullBelow | None = None
     backend: Backend | None = None
 
     def over(self, own: RoutingConfig) -> RoutingConfig:

@@ -14,7 +14,7 @@ Shapes: B batch, H heads, L queries, T tokens of the layout, C chunks, D head wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from moc_engine.config import Captions, RoutingConfig, Steering
 from moc_engine.ops.choosing import ChunkRules, mask_of, route_queries
+from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, Bools, ChunkLayout, Ints
 
 NO_STEERING = Steering()
@@ -47,7 +48,8 @@ class QueryGroup:
     """The queries start:stop of a selection: tokens of one shot, with the same mandatory chunks.
 
     `own`, `captions` and `pinned` say which chunks [C] are the shot's own (its captions included),
-    captions it attends to besides, and pinned ones.
+    captions it attends to besides, and pinned ones. `full` are its candidates where it attends to all of
+    them and routes nothing, else None.
     """
 
     shot: int
@@ -56,17 +58,20 @@ class QueryGroup:
     own: Bools
     captions: Bools
     pinned: Bools
+    full: Bools | None = None
 
     @property
     def mandatory(self) -> Bools:
-        return self.own | self.captions | self.pinned
+        mandatory = self.own | self.captions | self.pinned
+        return mandatory if self.full is None else mandatory | self.full
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What every query attends to: routed `indices` (B, H, L, ≥ top_k) and mandatory chunks by group.
+    """What every query attends to: routed `indices` (B, H, L, K) and mandatory chunks by group.
 
     Indices are chunks of the `layout` it was made for, best first, then -1 where there were fewer candidates.
+    K is `top_k` or more, and 0 where no group routes.
     """
 
     indices: Tensor
@@ -166,7 +171,8 @@ def route(
 
     `descriptors` (B, H, C, D) replace the mean keys, k may then be None; `routing_queries`, shaped as
     q, replace q in the scores: give both unrotated to pool before rotary embedding. A `generator`
-    turns on drop-off and drop-in. Raises `ValueError` naming the argument.
+    turns on drop-off and drop-in. A shot whose tokens and those it could attend to are fewer than
+    `config.full_below` attends to them all. Raises `ValueError` naming the argument.
     """
     config = config if config is not None else RoutingConfig()
     _check_shapes(q, k, layout, descriptors, routing_queries)
@@ -174,13 +180,23 @@ def route(
     if not groups:  # nothing but empty captions
         none = torch.empty(*q.shape[:3], config.top_k, dtype=torch.int64, device=q.device)
         return Selection(indices=none, groups=(), layout=layout)
+    groups = [
+        _in_full_below(group, rule, layout, config, q)
+        for group, rule in zip(groups, eligibilities, strict=True)
+    ]
+    if all(group.full is not None for group in groups):
+        none = torch.empty(*q.shape[:3], 0, dtype=torch.int64, device=q.device)
+        return Selection(indices=none, groups=tuple(groups), layout=layout)
+    routable = [
+        rule.candidates & (group.full is None) for group, rule in zip(groups, eligibilities, strict=True)
+    ]
     if descriptors is None:
         assert k is not None
         descriptors = chunk_means(k, layout)
     counts = torch.tensor([group.stop - group.start for group in groups])
     boosts = np.stack([rule.boosts for rule in eligibilities])[None]
     rules = ChunkRules(
-        candidates=torch.tensor(np.stack([rule.candidates for rule in eligibilities])[None]).to(q.device),
+        candidates=torch.tensor(np.stack(routable)[None]).to(q.device),
         boosts=torch.tensor(boosts).to(q.device) if boosts.any() else None,
         of_query=torch.arange(len(groups)).repeat_interleave(counts).to(q.device),
     )
@@ -236,6 +252,22 @@ def _groups(
         )
         rules.append(rule)
     return groups, rules
+
+
+def _in_full_below(
+    group: QueryGroup, rule: Eligibility, layout: ChunkLayout, config: RoutingConfig, q: Tensor
+) -> QueryGroup:
+    """The group with its candidates in full where it could attend to fewer tokens than `full_below`."""
+    below = resolved_full_below(
+        config,
+        q.device.type,
+        rows=q.shape[0] * q.shape[1],
+        tokens=group.stop - group.start,
+        head_size=q.shape[3],
+        chunk_lengths=layout.lengths[rule.candidates],
+    )
+    tokens = int(layout.lengths[group.mandatory | rule.candidates].sum())
+    return replace(group, full=rule.candidates) if tokens < below else group
 
 
 def _check_shapes(

@@ -5,7 +5,8 @@ Shapes: B batch, H heads, L tokens of the shot, T tokens of the history, C chunk
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,10 +18,11 @@ from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
+from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import Chosen, choose_backend
 from moc_engine.ops.rotary import Rotary, apply_rotary
-from moc_engine.ops.routing import eligible
+from moc_engine.ops.routing import Eligibility, eligible
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -41,6 +43,41 @@ class AttentionContext:
     routing: RoutingConfig
     steering: Steering
 
+    @cached_property
+    def rule(self) -> Eligibility:
+        """What the shot may choose, and must attend to; `ValueError` for steering of absent shots."""
+        return eligible(self.history_layout, self.shot, self.steering)
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many tokens the shot may attend to, with its own."""
+        lengths = self.history_layout.lengths
+        return self.grid.tokens + int(lengths[self.rule.candidates | self.rule.pinned].sum())
+
+    def resolved(self, rows: int, device: torch.device) -> AttentionContext:
+        """The context with the number of tokens below which attention is full, where it is "auto".
+
+        `rows` are the entries of the batch. Without a history there is nothing to decide.
+        """
+        if self.history is None:
+            return self
+        _, H, _, D = self.history.k_NHTD.shape
+        below = resolved_full_below(
+            self.routing,
+            device.type,
+            rows=rows * H,
+            tokens=self.grid.tokens,
+            head_size=D,
+            chunk_lengths=self.history_layout.lengths[self.rule.candidates],
+        )
+        return replace(self, routing=replace(self.routing, full_below=below))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the shot attends to all that it may choose, without routing; "auto" must be resolved."""
+        below = self.routing.full_below
+        return self.history is not None and below != "auto" and self.tokens < below
+
     @property
     def history_layout(self) -> ChunkLayout:
         """The chunks of the history."""
@@ -50,7 +87,7 @@ class AttentionContext:
 def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> Chosen:
     """The attention backend of a whole render on `device` for `rows` entries of the batch, and why.
 
-    Raises `ValueError` where the backend asked for does not support the render.
+    The context must be resolved. Raises `ValueError` where the backend asked for does not support the render.
     """
     k_NHTD = None if context.history is None else context.history.k_NHTD
     need = Need(
@@ -64,7 +101,7 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
         else Work(
             rows=rows * k_NHTD.shape[1],
             tokens=context.grid.tokens,
-            top_k=context.routing.top_k,
+            top_k=0 if context.is_full else context.routing.top_k,
             head_size=k_NHTD.shape[-1],
             history_offsets=context.history_layout.offsets,
         ),
@@ -75,9 +112,9 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
 class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
-    All entries of a batch (at most `rows`) attend to the same history. The first entry is recorded by
-    `recorder`, if there is one. Raises `ValueError` where the steering names a shot that is
-    not in the history.
+    Where attention is full, all chunks that the shot may choose are attended to as pins are. All entries of a
+    batch (at most `rows`) attend to the same history. The first entry is recorded by `recorder`, if there is
+    one. Raises `ValueError` where the steering names a shot that is not in the history.
     """
 
     def __init__(
@@ -90,17 +127,17 @@ class DenoisingPass:
         small_history: int = SMALL_HISTORY,
     ) -> None:
         self.recorder: TraceRecorder | None = None
+        self.context = context = context.resolved(rows, device)
         self._grid = context.grid
-        self._shot = context.shot
         self._routing = context.routing
-        self._steering = context.steering
         self.chosen = choose_render_backend(context, rows, device)
         backend = self.chosen.backend
         assert backend.over_history is not None
         self._attention = backend.over_history
         self._angles = angles(context.grid.positions_3T.to(device))
-        rule = eligible(context.history_layout, context.shot, context.steering)
-        self._pins = np.flatnonzero(rule.pinned).tolist()
+        rule = context.rule
+        self._full = context.is_full
+        self._pins = np.flatnonzero(rule.pinned | (rule.candidates & self._full)).tolist()
         self._rules = ChunkRules(
             candidates=torch.tensor(rule.candidates).to(device)[None, None],
             boosts=torch.tensor(rule.boosts).to(device)[None, None] if rule.boosts.any() else None,
@@ -127,13 +164,7 @@ class DenoisingPass:
             out, mass = self._attention(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
-        indices = route_queries(
-            q if self._routing.pooling == "before" else rotated_q,
-            self._history.means_NHCD[layer, None],
-            self._rules,
-            self._routing,
-            layout=self._history.layout,
-        )
+        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
         outs = []
         for first in range(0, len(q), self._history.rows):
             rows = slice(first, first + self._history.rows)
@@ -144,6 +175,14 @@ class DenoisingPass:
             if first == 0:
                 self._record(layer, mass, indices[0])
         return self._grid.to_model(torch.cat(outs), dim=2)
+
+    def _choose(self, history: PreparedHistory, layer: int, q_BHLD: Tensor) -> Tensor:
+        """The chunks that each query routes to (B, H, L, K); none where attention is full."""
+        if self._full:
+            return torch.empty(*q_BHLD.shape[:3], 0, dtype=torch.int64, device=q_BHLD.device)
+        return route_queries(
+            q_BHLD, history.means_NHCD[layer, None], self._rules, self._routing, layout=history.layout
+        )
 
     def _attend(
         self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor

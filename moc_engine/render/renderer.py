@@ -193,7 +193,7 @@ class ShotRenderer:
             backbone.device,
             rows=2 if guides else 1,
         )
-        attention.recorder = trace_recorder(prepared, backbone, attention.chosen, self._recorder)
+        attention.recorder = trace_recorder(prepared, backbone, attention, self._recorder)
 
         def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
             return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))

@@ -12,7 +12,7 @@ from moc_engine.config import PartSteering
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ComparesLooks, LocatesSlots
-from moc_engine.ops.registry import Chosen
+from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
 from moc_engine.trace.record import ContextChunk, Portraits, QueryChunk, RoutingTrace
@@ -20,11 +20,15 @@ from moc_engine.trace.recorder import TraceRecorder
 
 
 def trace_recorder(
-    prepared: PreparedRender, backbone: Backbone, chosen: Chosen, kind: type[TraceRecorder] = TraceRecorder
+    prepared: PreparedRender,
+    backbone: Backbone,
+    attention: DenoisingPass,
+    kind: type[TraceRecorder] = TraceRecorder,
 ) -> TraceRecorder:
     """A recorder of a render's attention. The shot's own chunks get their names once it is finished.
 
-    Its routing holds the settings, and as `backend_choice` why the backend was chosen.
+    Its routing holds the settings, `full_below` as a number; as `full_attention` whether attention was full,
+    of how many `tokens`; and as `backend_choice` why the backend was chosen.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
@@ -39,8 +43,13 @@ def trace_recorder(
     return kind(
         shot=request.shot,
         model=backbone.name,
-        backend=chosen.backend.name,
-        routing={**asdict(prepared.routing), "backend_choice": chosen.why},
+        backend=attention.chosen.backend.name,
+        routing={
+            **asdict(attention.context.routing),
+            "full_attention": attention.context.is_full,
+            "tokens": attention.context.tokens,
+            "backend_choice": attention.chosen.why,
+        },
         steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
         query=[
             QueryChunk(name=str(nth + 1), frames=span, tokens=tokens)

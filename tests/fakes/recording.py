@@ -104,7 +104,7 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
         backbone.device,
         rows=2,
     )
-    inner = trace_recorder(prepared, backbone, attention.chosen)
+    inner = trace_recorder(prepared, backbone, attention)
     chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)
     every = EveryShare(inner, prepared, backbone, chunks)
     attention.recorder = every  # type: ignore[assignment]

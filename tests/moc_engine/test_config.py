@@ -20,6 +20,9 @@ from moc_engine.config import GREATEST_BOOST, RoutingConfig, SamplerConfig, Stee
         (RoutingConfig, "top_k", -1),
         (RoutingConfig, "outer_shots", 2.0),
         (RoutingConfig, "outer_shots", 0),
+        (RoutingConfig, "full_below", -1),
+        (RoutingConfig, "full_below", 0.5),
+        (RoutingConfig, "full_below", "never"),
         (RoutingConfig, "drop_off", 1.1),
         (RoutingConfig, "drop_in", float("inf")),
         (RoutingConfig, "chunking", "slot"),
@@ -54,7 +57,7 @@ def test_any_whole_numbers_and_mappings_become_plain_ones() -> None:
     steering = Steering(pins=shots, bans=(two - 2,), boosts=boosts)
     assert steering == Steering(pins=(1, 2), bans=(0,), boosts={3: 0.5})
     json.dumps(asdict(steering))
-    json.dumps(asdict(RoutingConfig(top_k=two, outer_shots=two)))
+    json.dumps(asdict(RoutingConfig(top_k=two, outer_shots=two, full_below=two)))
 
 
 def test_a_shot_cannot_be_pinned_and_banned() -> None:

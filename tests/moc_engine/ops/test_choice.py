@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 
 from moc_engine.ops.backend import Need, Work
-from moc_engine.ops.choice import (
-    UNMEASURED_FULL_BELOW,
-    Measured,
-    Shape,
-    fastest,
-    fits,
-    full_attention_below,
-    measured,
-)
+from moc_engine.ops.choice import fastest, fits
+from moc_engine.ops.measured import Measured, Shape
 from moc_engine.ops.registry import BUILT_IN
 
 SHAPE = Shape(rows=4, own=512, history=2048, chunk=64, top_k=4, head=64)
@@ -93,23 +86,3 @@ def test_what_holds_all_scores_at_once_is_for_small_shots() -> None:
     assert not fits("naive", need(own=4096))
     assert not fits("naive", replace(short, work=None))
     assert fits("grouped", long)
-
-
-def test_attention_is_full_below_where_routing_pays() -> None:
-    table = (row({"grouped": 0.5}), row({"grouped": 2.0}, own=64))
-    # 2560 pairs against 768 in half the time: an efficiency of .6, so routing pays from a ratio of 1 / .6
-    below = full_attention_below("cpu", SHAPE, ["grouped"], table)
-    assert replace(SHAPE, history=below - SHAPE.own).pair_ratio == pytest.approx(1 / 0.6, rel=0.15)
-    assert full_attention_below("cpu", SHAPE, ["grouped"], (row({"grouped": 0.1}),)) == 0
-    assert full_attention_below("cuda", SHAPE, ["grouped"], table) == UNMEASURED_FULL_BELOW
-    assert full_attention_below("cpu", SHAPE, ["naive"], table) == UNMEASURED_FULL_BELOW
-
-
-def test_the_measured_table_is_whole() -> None:
-    rows = measured()
-    assert {row.device for row in rows} >= {"cpu", "cuda"}
-    assert {row.gradients for row in rows if row.device == "cpu"} == {False, True}
-    for row in rows:
-        assert row.times.keys() <= {"naive", "grouped", "gathered", "triton"}
-        assert all(time > 0 for time in row.times.values())
-        assert min(vars(row.shape).values()) >= 0

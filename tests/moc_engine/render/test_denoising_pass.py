@@ -142,6 +142,44 @@ def test_nothing_flows_from_a_banned_take(backend: Any) -> None:
     assert torch.equal(out, look(routing, Steering(bans=(1,))))
 
 
+BANNED_AND_PINNED = Steering(bans=(1,), pins=(2,), boosts={0: 3.0})
+
+
+@pytest.mark.parametrize("chunking", ["track", "frame"])
+@pytest.mark.parametrize("backend", ["naive", "grouped", "gathered", "auto"])
+def test_full_attention_is_as_if_every_chunk_that_may_be_chosen_were(backend: Any, chunking: Any) -> None:
+    every = RoutingConfig(top_k=100, chunking=chunking, backend="naive")
+    routed, full = recorder_for(every, "naive"), recorder_for(every, backend)
+    expected = look(every, BANNED_AND_PINNED, rows=2, recorder=routed)
+    routing = RoutingConfig(top_k=1, chunking=chunking, backend=backend, full_below=1000)
+    past = history(routing, spoilt=1)
+    out = look(routing, BANNED_AND_PINNED, rows=2, recorder=full, past=past)
+    torch.testing.assert_close(out, expected)
+    trace = full.finish()
+    np.testing.assert_allclose(trace.token_map(), routed.finish().token_map(), atol=1e-4)
+    assert not trace.picks.any()
+    assert trace.shot_shares()[1] == 0 < trace.shot_shares()[0]
+
+
+def test_attention_is_full_where_there_are_fewer_tokens_than_asked_for() -> None:
+    def context(full_below: Any, steering: Steering | None = None) -> AttentionContext:
+        routing = RoutingConfig(full_below=full_below)
+        own, past = grid(2), history(routing)
+        steered = steering or Steering()
+        asked = AttentionContext(shot=3, grid=own, history=past, routing=routing, steering=steered)
+        return DenoisingPass(asked, angles, CPU).context
+
+    tokens = SLOTS * (2 + sum(FRAMES))
+    assert not context(0).is_full
+    assert not context(tokens).is_full
+    assert context(tokens + 1).is_full
+    assert (context(0).tokens, context(0, Steering(bans=(1,))).tokens) == (tokens, tokens - SLOTS * FRAMES[1])
+    assert context(tokens, Steering(bans=(1,))).is_full
+    measured = context("auto")
+    assert isinstance(measured.routing.full_below, int)
+    assert measured.is_full  # dense attention is faster for so few tokens
+
+
 def test_entries_of_a_batch_choose_for_themselves() -> None:
     routing = RoutingConfig(top_k=2)
     both = look(routing, rows=2)

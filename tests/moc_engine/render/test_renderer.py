@@ -125,6 +125,7 @@ def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_
     assert [chunk.frames for chunk in trace.context[1:]] == [(0, 3)] * SLOTS + [(0, 6)] * SLOTS
     assert trace.routing["top_k"] == RoutingConfig().top_k
     assert str(trace.routing["backend_choice"]).startswith("measured: cpu")
+    assert (trace.routing["full_below"], trace.routing["full_attention"]) == (0, False)
     assert set(result.timings) == {"load", "memory", "denoise", "decode", "write"}
 
 

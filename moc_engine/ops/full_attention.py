@@ -1,0 +1,37 @@
+"""When a shot attends to all that it may choose from instead of routing, which is decided beforehand."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from moc_engine.config import RoutingConfig
+from moc_engine.ops.layout import Ints
+from moc_engine.ops.measured import Shape, full_attention_below
+
+
+def resolved_full_below(
+    config: RoutingConfig, device: str, *, rows: int, tokens: int, head_size: int, chunk_lengths: Ints
+) -> int:
+    """The tokens below which attention is full: those of `config`, with "auto" by measured times.
+
+    It is for shots of `tokens` tokens, with `rows` batch times heads, on `device`; `chunk_lengths` are those
+    of the chunks it may choose. How many there are does not count.
+    """
+    if config.full_below != "auto":
+        return config.full_below
+    shape = Shape(
+        rows=rows,
+        own=tokens,
+        history=0,
+        chunk=max(1, round(chunk_lengths.mean())) if chunk_lengths.size else 1,
+        top_k=config.top_k,
+        head=head_size,
+    )
+    return full_attention_below(device, shape, _backend(config.backend, device))
+
+
+def _backend(wanted: str, device: str) -> str:
+    """The backend whose times count."""
+    if wanted != "auto":
+        return wanted
+    return "triton" if device == "cuda" and find_spec("triton") is not None else "grouped"
