@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from moc_engine.memory.context import ContextMemory
     from moc_engine.ops.layout import ChunkLayout
     from moc_engine.ops.moc_attention import moc_attention
-    from moc_engine.ops.routing import Selection, chunk_means, route
+    from moc_engine.ops.routing import chunk_means, route
+    from moc_engine.ops.selection import Selection
     from moc_engine.trace.record import RoutingTrace
 
 _HOME = {
@@ -22,7 +23,7 @@ _HOME = {
     "RoutingConfig": "config",
     "RoutingTrace": "trace.record",
     "SamplerConfig": "config",
-    "Selection": "ops.routing",
+    "Selection": "ops.selection",
     "Steering": "config",
     "chunk_means": "ops.routing",
     "moc_attention": "ops.moc_attention",

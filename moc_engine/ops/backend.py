@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moc_engine.ops.layout import ChunkLayout, Ints
 from moc_engine.ops.rotary import Rotary
-from moc_engine.ops.routing import Selection
+from moc_engine.ops.selection import Selection
 
 Form = Literal["layout", "history"]
 

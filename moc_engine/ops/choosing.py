@@ -19,6 +19,7 @@ from torch import Tensor
 
 from moc_engine.config import RoutingConfig
 from moc_engine.ops.layout import ChunkLayout
+from moc_engine.ops.selection import mask_of
 
 CPU_SCORES_AT_ONCE: Final = 1 << 18
 SCORES_AT_ONCE: Final = 1 << 24
@@ -157,13 +158,6 @@ def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLay
     weight = candidates.float() @ tokens
     means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
     return mask_of(_top(means, weight > 0, count), len(shots))[..., index]
-
-
-def mask_of(indices: Tensor, count: int) -> Tensor:
-    """Bool (..., count): which numbers below `count` stand among the indices (..., K), where -1 is none."""
-    mask = torch.zeros(*indices.shape[:-1], count + 1, dtype=torch.bool, device=indices.device)
-    mask.scatter_(-1, indices.where(indices >= 0, count), True)
-    return mask[..., :-1]
 
 
 def _perturbed(

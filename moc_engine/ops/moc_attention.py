@@ -12,7 +12,7 @@ from moc_engine.config import Backend
 from moc_engine.ops.backend import Need
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import choose_backend
-from moc_engine.ops.routing import Selection
+from moc_engine.ops.selection import Selection
 
 
 @overload

@@ -15,7 +15,7 @@ from torch import Tensor
 from moc_engine.ops.backend import AttentionBackend, Mass
 from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
 from moc_engine.ops.rotary import Rotary
-from moc_engine.ops.routing import QueryGroup, Selection
+from moc_engine.ops.selection import QueryGroup, Selection
 
 
 def naive_attention(

@@ -23,9 +23,10 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from moc_engine.config import RoutingConfig
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.backend import Need, Work
-from moc_engine.ops.choosing import ChunkRules, mask_of, route_queries
+from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import apply_rotary
+from moc_engine.ops.selection import mask_of
 
 
 @dataclass(frozen=True, kw_only=True)

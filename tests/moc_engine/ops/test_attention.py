@@ -26,7 +26,8 @@ from moc_engine.ops.partial import (
     partial_gradients,
 )
 from moc_engine.ops.rotary import Rotary, apply_rotary
-from moc_engine.ops.routing import QueryGroup, Selection, route
+from moc_engine.ops.routing import route
+from moc_engine.ops.selection import QueryGroup, Selection
 from moc_engine.ops.tiles import WIDTHS, pack
 from tests.fakes.layouts import stories, story
 

@@ -12,7 +12,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.layout import by_length
 from moc_engine.ops.moc_attention import moc_attention
-from moc_engine.ops.routing import Selection, route
+from moc_engine.ops.routing import route
+from moc_engine.ops.selection import Selection
 
 LAYOUT = by_length([10, 12, 9, 8], 4, captions=[2, 0, 1, 3], global_caption=2)
 STEERING = Steering(bans=(1,), pins=(2,), boosts={0: 3.0})

@@ -16,7 +16,7 @@ from moc_engine.ops.gathered import gathered_attention
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.naive import naive_attention
 from moc_engine.ops.rotary import Rotary, apply_rotary
-from moc_engine.ops.routing import QueryGroup, Selection
+from moc_engine.ops.selection import QueryGroup, Selection
 
 B, H, L, S, D = 2, 2, 5, 7, 8
 SCALE = 1 / D**0.5

@@ -14,7 +14,8 @@ from moc_engine.config import Backend, RoutingConfig, Steering
 from moc_engine.ops.choosing import choose_chunks
 from moc_engine.ops.layout import ChunkLayout, by_length
 from moc_engine.ops.moc_attention import moc_attention
-from moc_engine.ops.routing import Selection, chunk_means, eligible, route
+from moc_engine.ops.routing import chunk_means, eligible, route
+from moc_engine.ops.selection import Selection
 from tests.fakes.layouts import stories, story
 
 exact_stories = stories(lengths=(1, 2, 4, 8))  # means of whole numbers over these are exact
