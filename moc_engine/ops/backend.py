@@ -8,7 +8,7 @@ A backend attends in one or both of two forms:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -118,7 +118,8 @@ class AttentionBackend:
     `devices` are device types (None: all). `mass` and `gradients` say whether it returns the attended mass
     per chunk and can be differentiated; `several_shots` whether queries may belong to several shots;
     `far_history` whether the history may lie on another device than the queries; `needs_history` whether
-    there must be one; `shared_history` whether it may have a batch of 1, which all entries share.
+    there must be one; `shared_history` whether it may have a batch of 1, which all entries share. `variant`
+    says, for the trace, which of several kernels a need is given.
     """
 
     name: str
@@ -132,6 +133,7 @@ class AttentionBackend:
     far_history: bool = False
     needs_history: bool = False
     shared_history: bool = False
+    variant: Callable[[Need], str] | None = None
 
     def missing(self, need: Need) -> str | None:
         """The first thing needed that this backend does not support, in words; None where it has all."""

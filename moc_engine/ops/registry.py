@@ -3,6 +3,7 @@
     naive      one masked softmax, readable as the paper; memory grows with queries × tokens
     grouped    any device; queries gathered by chunk, merged with the dense pass over the own shot
     gathered   small shots with short chunks: the routed keys are gathered beside each query
+    triton     CUDA devices: dense kernels of the library, and Triton kernels for routed chunks
 
 A backend is chosen once and never replaced silently; for "auto", `choice` picks one by measured times. Third
 parties add backends by entry points of the group `moc_studio.backends`, whose values are `AttentionBackend`s;
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Final
 
 from moc_engine.config import BACKEND_ENTRY_POINTS, backend_names
@@ -27,7 +29,10 @@ BUILT_IN: Final = {backend.name: backend for backend in (NAIVE, GROUPED, GATHERE
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The backend that was chosen, and why: "asked for", or the measured row or the rule that chose it."""
+    """The backend that was chosen, and why: "asked for", or the measured row or the rule that chose it.
+
+    Where the backend has several kernels, `why` ends with the one that is used.
+    """
 
     backend: AttentionBackend
     why: str
@@ -38,7 +43,7 @@ def find_backend(name: str) -> AttentionBackend:
     if name in BUILT_IN:
         return BUILT_IN[name]
     if name == "triton":
-        raise ValueError("backend: 'triton' is not part of this version; use 'grouped' or 'auto'")
+        return _triton()
     for point in entry_points(group=BACKEND_ENTRY_POINTS, name=name):
         backend = point.load()
         if not isinstance(backend, AttentionBackend):
@@ -53,10 +58,29 @@ def choose_backend(wanted: str, need: Need) -> Chosen:
     Raises `ValueError` for a backend that is unknown, not there, or does not support the need.
     """
     if wanted == "auto":
-        name, why = fastest(need, BUILT_IN)
-        return Chosen(backend=BUILT_IN[name], why=why)
+        there = {**BUILT_IN, "triton": _triton()} if need.device == "cuda" and _has_triton() else BUILT_IN
+        name, why = fastest(need, there)
+        return _chosen(there[name], need, why)
     backend = find_backend(wanted)
     missing = backend.missing(need)
     if missing is not None:
         raise ValueError(f"backend: {wanted!r} does not support {missing}")
-    return Chosen(backend=backend, why="asked for")
+    return _chosen(backend, need, "asked for")
+
+
+def _chosen(backend: AttentionBackend, need: Need, why: str) -> Chosen:
+    variant = "" if backend.variant is None else backend.variant(need)
+    return Chosen(backend=backend, why=f"{why}; {variant}" if variant else why)
+
+
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def _triton() -> AttentionBackend:
+    """The backend `triton`, imported when it is first asked for."""
+    if not _has_triton():
+        raise ValueError("backend: 'triton' needs the package triton; install the extra 'gpu' (Linux only)")
+    from moc_engine.ops.triton.attending import TRITON
+
+    return TRITON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -252,8 +253,8 @@ def test_auto_says_what_it_chose() -> None:
         steering=Steering(),
     )
     assert choose_render_backend(far, 1, CPU).backend.name == "gathered"
-    assert choose_render_backend(far, 1, torch.device("cuda")).backend.name == "grouped"
+    assert choose_render_backend(far, 1, torch.device("cuda")).backend.name == (
+        "grouped" if find_spec("triton") is None else "triton"
+    )
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
-    with pytest.raises(ValueError, match="backend"):
-        chosen(backend="triton")

@@ -389,7 +389,7 @@ def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None
         ({"fps": 0.0}, "fps"),
         ({"size": (97, 54)}, "size"),
         ({"steering": Steering(pins=(0,))}, "pins: shot 0"),
-        ({"routing": RoutingChoice(backend="triton")}, "backend"),
+        ({"routing": RoutingChoice(backend="gathered")}, "backend"),
     ],
 )
 def test_requests_without_sense_are_refused(

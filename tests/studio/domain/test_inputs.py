@@ -42,7 +42,6 @@ CHANGES: dict[str, Any] = {
     "steps": 20,
     "guidance": 3.0,
     "top_k": 2,
-    "full_below": 8192,
     "context": ("a",),
     "pins": ("a",),
     "bans": ("a",),

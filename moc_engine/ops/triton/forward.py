@@ -1,0 +1,188 @@
+"""The forward pass: spans by the library's dense kernels, then routed chunks, merged by log-sum-exp.
+
+    history on the device, rotated      one segment, which is the history itself
+    history on the device, unrotated    segments whose keys are rotated into a buffer
+    history in main memory              segments that stream through two buffers
+
+Where there is one segment and its partial outputs are small, they are stored and merged in one pass;
+otherwise each slot merges in place.
+
+Shapes: B batch, H heads, L queries, T keys of a source, K slots of a query, D head width; R = B · H rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from moc_engine.ops.attended import Attended, Span
+from moc_engine.ops.rotary import Rotary
+from moc_engine.ops.triton.dense import Dense, dense_attention
+from moc_engine.ops.triton.launches import greatest_head
+from moc_engine.ops.triton.merging import merge_pair
+from moc_engine.ops.triton.offsets import device_offsets
+from moc_engine.ops.triton.rotating import rotate
+from moc_engine.ops.triton.segments import (
+    Running,
+    Segment,
+    attend_segment,
+    attend_stored,
+    pack_pairs,
+)
+from moc_engine.ops.triton.streaming import SegmentBuffers, segment_bounds
+
+Partials = Literal["auto", "stored", "in place"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Options:
+    """How much memory the routed pass may use, in bytes.
+
+    `partials`: partial outputs are stored for as many rows as fit `partial_bytes`, or merged in place; "auto"
+    stores them where those of all rows fit. `rotated_bytes` is the buffer of keys that are kept unrotated on
+    the device, `buffers` are those of a history in main memory; with `always_streamed` also of one that is on
+    the device, which measures what streaming costs besides the transfer.
+    """
+
+    partials: Partials = "auto"
+    partial_bytes: int = 1 << 25
+    rotated_bytes: int = 1 << 28
+    buffers: SegmentBuffers = field(default_factory=SegmentBuffers)
+    always_streamed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forward:
+    """The running outputs over everything, and the dense pass of each span."""
+
+    running: Running
+    spans: tuple[Dense, ...]
+
+
+@torch.no_grad()
+def forward(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> Forward:
+    """Attention over spans and routed chunks. `sources` are keys and values (B, H, T, D) in turn.
+
+    The history, which may have a batch of 1, may lie in main memory; everything else is on one device.
+    Raises `ValueError` where a head is too wide.
+    """
+    q_BHLD, *sources = (_tokens_contiguous(x) for x in (q_BHLD, *sources))
+    D = q_BHLD.shape[-1]
+    if greatest_head("routed") < D:
+        raise ValueError(f"q: heads of at most {greatest_head('routed')} are supported, got {D}")
+    running, spans = _dense_pass(attended, q_BHLD, sources, options)
+    if attended.indices_RLK.shape[-1] and len(attended.offsets) > 1:
+        history = sources[2 * attended.history : 2 * attended.history + 2]
+        _routed_pass(attended, q_BHLD, history[0], history[1], running, options)
+    return Forward(running=running, spans=tuple(spans))
+
+
+def _dense_pass(
+    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options
+) -> tuple[Running, list[Dense]]:
+    B, H, L, _ = q_BHLD.shape
+    K = attended.indices_RLK.shape[-1]
+    out = lse = None
+    spans = []
+    for span in attended.spans:
+        first, stop = span.queries
+        k, v = _span_keys(attended, span, sources, q_BHLD, options)
+        part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale)
+        spans.append(part)
+        part_lse = part.lse.view(B * H, -1)
+        if out is None and (first, stop) == (0, L):
+            out, lse = part.out, part_lse.clone()
+            continue
+        if out is None or lse is None:
+            out = torch.zeros_like(q_BHLD, memory_format=torch.contiguous_format)
+            lse = torch.full((B * H, L), -torch.inf, device=q_BHLD.device)
+        merge_pair(out, lse, part.out, part_lse, first)
+    if out is None or lse is None:
+        out = torch.zeros_like(q_BHLD, memory_format=torch.contiguous_format)
+        lse = torch.full((B * H, L), -torch.inf, device=q_BHLD.device)
+    slot_lse = lse.new_full((B * H, L, K), -torch.inf)
+    return Running(out_BHLD=out, lse_RL=lse, slot_lse_RLK=slot_lse), spans
+
+
+def _span_keys(
+    attended: Attended, span: Span, sources: Sequence[Tensor], q_BHLD: Tensor, options: Options
+) -> tuple[Tensor, Tensor]:
+    start, stop = span.keys
+    k, v = (x[:, :, start:stop] for x in sources[2 * span.source : 2 * span.source + 2])
+    if k.device != q_BHLD.device:
+        k, v = (x.to(q_BHLD.device, non_blocking=True) for x in (k, v))
+        options.buffers.traffic.bytes += k.nbytes + v.nbytes
+    if attended.rotary is not None and span.source == attended.history:
+        rotated = torch.empty_like(k, memory_format=torch.contiguous_format)
+        rotate(_rows(k), _rows(rotated), attended.rotary, start)
+        k = rotated
+    return k.expand(len(q_BHLD), -1, -1, -1), v.expand(len(q_BHLD), -1, -1, -1)
+
+
+def _routed_pass(
+    attended: Attended, q_BHLD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, running: Running, options: Options
+) -> None:
+    """Attends to the routed chunks and merges them into `running`."""
+    R, L, K = running.slot_lse_RLK.shape
+    offsets = device_offsets(attended.offsets, q_BHLD.device)
+    k, v = _rows(k_BHTD), _rows(v_BHTD)
+    row_bytes = L * K * q_BHLD.shape[-1] * q_BHLD.itemsize
+    whole = Segment(k_RTD=k, v_RTD=v, first=0, last=len(attended.offsets) - 1, start=0)
+    near = k.device == q_BHLD.device and not options.always_streamed
+    stored = options.partials == "stored" or (
+        options.partials == "auto" and R * row_bytes <= options.partial_bytes
+    )
+    if stored and near and (attended.rotary is None or k.nbytes <= options.rotated_bytes):
+        if attended.rotary is not None:
+            whole = next(_rotated_segments(attended, attended.rotary, k, v, options))
+        pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=False)
+        rows_at_once = max(1, options.partial_bytes // row_bytes)
+        attend_stored(running, q_BHLD, whole, pairs, attended.scale, rows_at_once=rows_at_once)
+        return
+    pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=True)
+    if not near:
+        segments = options.buffers.stream(k, v, attended.offsets, attended.rotary, q_BHLD.device)
+    elif attended.rotary is not None:
+        segments = _rotated_segments(attended, attended.rotary, k, v, options)
+    else:
+        segments = iter((whole,))
+    for segment in segments:
+        attend_segment(running, q_BHLD, segment, pairs, attended.scale)
+
+
+def _rotated_segments(
+    attended: Attended, rotary: Rotary, k_RTD: Tensor, v_RTD: Tensor, options: Options
+) -> Iterator[Segment]:
+    """The history in segments, keys rotated into one buffer; each holds until the next is asked for."""
+    R, _, D = k_RTD.shape
+    offsets = attended.offsets
+    most_tokens = options.rotated_bytes // (R * D * k_RTD.itemsize)
+    bounds = list(segment_bounds(offsets, most_tokens))
+    tokens = max(int(offsets[last] - offsets[first]) for first, last in bounds)
+    buffer = k_RTD.new_empty(R, tokens, D)
+    for first, last in bounds:
+        start, stop = int(offsets[first]), int(offsets[last])
+        k = buffer[:, : stop - start]
+        rotate(k_RTD[:, start:stop], k, rotary, start)
+        yield Segment(k_RTD=k, v_RTD=v_RTD[:, start:stop], first=first, last=last, start=start)
+
+
+def _rows(x_BHTD: Tensor) -> Tensor:
+    """(B, H, T, D) as rows (B · H, T, D) a fixed number of tokens apart, without a copy where they lie so."""
+    B, H, T, D = x_BHTD.shape
+    if B == 1:
+        rows = x_BHTD[0]
+    elif x_BHTD.stride(0) == H * x_BHTD.stride(1):
+        rows = x_BHTD.as_strided((B * H, T, D), (x_BHTD.stride(1), D, 1))
+    else:
+        rows = x_BHTD.flatten(0, 1)
+    return rows if rows.stride(0) % D == 0 and rows.stride()[1:] == (D, 1) else rows.contiguous()
+
+
+def _tokens_contiguous(x_BHTD: Tensor) -> Tensor:
+    """As it is where the numbers of a token lie side by side."""
+    return x_BHTD if x_BHTD.stride(-1) == 1 else x_BHTD.contiguous()
