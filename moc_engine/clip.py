@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import av
 import numpy as np
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -54,6 +54,7 @@ class ClipWriter:
         self._size = size
         self._rate = exact_rate(fps)
         self._comment = comment
+        self._reformatter = VideoReformatter()
 
     def __enter__(self) -> Self:
         self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
@@ -74,7 +75,8 @@ class ClipWriter:
         width, height = self._size
         if frame.shape != (height, width, 3):
             raise ValueError(f"frame: expected {(height, width, 3)}, got {frame.shape}")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(frame), format="rgb24"),
             format="yuv420p",
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,

@@ -38,6 +38,23 @@ class ContextTake:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilmstripFormat:
+    """Evenly spaced frames of a clip side by side: so many, each `height` pixels high."""
+
+    count: int
+    height: int
+
+    def numbers(self, frames: int) -> list[int]:
+        """Which frames of a clip with so many are shown, from 0: the middles of equal parts."""
+        return [int((nth + 0.5) * frames / self.count) for nth in range(self.count)]
+
+    def width(self, size: tuple[int, int]) -> int:
+        """The width of one frame of a strip, for clips of `size` (width, height)."""
+        width, height = size
+        return max(2, round(self.height * width / height))
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenderRequest:
     """One shot to render: everything that decides its pixels.
 
@@ -63,6 +80,7 @@ class RenderRequest:
     routing: RoutingChoice = field(default_factory=RoutingChoice)
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
+    filmstrip: FilmstripFormat | None = None  # written as a JPEG file beside the clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +112,7 @@ RenderEvent = StageEvent | StepEvent
 class RenderResult:
     """The files of a finished take in the output folder, what rendered it, and the seconds each stage took.
 
+    `filmstrip` is None where none was asked for, or the renderer makes none.
     `device` is its kind, such as "cuda", and `dtype` that of the weights, such as "bfloat16": frames are
     equal between workers that agree on both and on `backend`.
     """
@@ -106,6 +125,7 @@ class RenderResult:
     device: str
     dtype: str
     timings: Mapping[Stage, float]
+    filmstrip: Path | None = None
 
 
 class CancelToken(Protocol):

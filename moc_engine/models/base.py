@@ -87,7 +87,7 @@ class Family(Protocol):
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
     ) -> Iterator[Frame]:
-        """The shot's frames in order."""
+        """The shot's frames in order, each an array of its own: it is encoded while the next is made."""
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
         """One frame from the middle of the shot as a quick preview, no larger than needed."""

@@ -15,31 +15,53 @@ from moc_engine.clip import ClipWriter, Frame
 from moc_engine.contract import CancelToken
 from moc_engine.models.base import Family
 from moc_engine.render.denoise import stop_if_cancelled
+from moc_engine.render.filmstrip import Filmstrip
+from moc_engine.render.frame_encoding import FrameEncoding
 from moc_engine.render.prepare import PreparedRender
 
 EVENT_EVERY: Final = 0.2
 """Seconds between two reports of the frames written."""
 
+_JPEG_QUALITY: Final = 82
+
 
 def decode_clip(
-    prepared: PreparedRender, family: Family, latents: Tensor, clip: Path, cancel: CancelToken | None
+    prepared: PreparedRender,
+    family: Family,
+    latents: Tensor,
+    clip: Path,
+    cancel: CancelToken | None,
+    strip: Filmstrip | None = None,
 ) -> Generator[int, None, int]:
     """Decodes into the clip frame by frame; yields how many are written, and returns that.
 
-    Raises `RenderCancelled` before the next frame once `cancel` is set.
+    A frame is encoded while the next one is decoded. `strip` is shown each frame. Raises `RenderCancelled`
+    before the next frame once `cancel` is set.
     """
     request = prepared.request
     comment = json.dumps(dict(request.recipe), ensure_ascii=False, sort_keys=True)
     frames = family.frames(latents, seconds=request.seconds, fps=float(prepared.fps), size=request.size)
     reported = time.perf_counter()
     with ClipWriter(clip, request.size, prepared.fps, comment) as writer:
-        for frame in frames:
-            stop_if_cancelled(cancel)
-            writer.write(frame)
-            if time.perf_counter() - reported >= EVENT_EVERY or writer.frames == prepared.frames:
-                yield writer.frames
-                reported = time.perf_counter()
+        with FrameEncoding(writer) as encoding:
+            for number, frame in enumerate(frames):
+                stop_if_cancelled(cancel)
+                encoding.add(frame)
+                if strip is not None:
+                    strip.see(number, frame)
+                if time.perf_counter() - reported >= EVENT_EVERY:
+                    yield writer.frames
+                    reported = time.perf_counter()
+        yield writer.frames
     return writer.frames
+
+
+def jpeg(picture: Frame) -> bytes:
+    """A picture as a JPEG file."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    written, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    assert written
+    return data.tobytes()
 
 
 def png(frame: Frame) -> bytes:

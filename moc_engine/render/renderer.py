@@ -32,9 +32,10 @@ from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import stacked
 from moc_engine.models.loading import load_parts
-from moc_engine.render.decode import decode_clip, png
+from moc_engine.render.decode import decode_clip, jpeg, png
 from moc_engine.render.denoise import denoise, draw_noise, guided, stop_if_cancelled
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.filmstrip import Filmstrip
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
@@ -45,6 +46,8 @@ from moc_engine.trace.recorder import TraceRecorder
 
 PREVIEWS: Final = 4
 """Number of previews per render."""
+
+_FILES: Final = ("clip.mp4", "latents.safetensors", "trace.moc", "filmstrip.jpg")
 
 SMALL_MODEL: Final = 20_000_000
 """Parameters below which several threads slow a render: on two busy cores by 20 times."""
@@ -109,21 +112,23 @@ class ShotRenderer:
             yield StageEvent(stage=clock.begin("denoise"))
             latents, trace = yield from self._denoise(prepared, backbone, history, cancel)
 
-            clip, latents_file, trace_file = (
-                request.output / name for name in ("clip.mp4", "latents.safetensors", "trace.moc")
-            )
-            with atomic_files(clip, latents_file, trace_file) as parts:
+            strip = None if request.filmstrip is None else Filmstrip(request.filmstrip, prepared.frames)
+            files = [request.output / name for name in _FILES[: 3 if strip is None else 4]]
+            with atomic_files(*files) as parts:
                 yield StageEvent(stage=clock.begin("decode"))
-                frames = yield from self._decode(prepared, backbone, latents, parts[0], cancel)
+                frames = yield from self._decode(prepared, backbone, latents, parts[0], cancel, strip)
 
                 yield StageEvent(stage=clock.begin("write"))
                 parts[1].write_bytes(save({"latents": latents.contiguous()}))
                 trace.save(parts[2])
+                if strip is not None:
+                    parts[3].write_bytes(jpeg(strip.picture()))
                 stop_if_cancelled(cancel)
         return RenderResult(
-            clip=clip,
-            latents=latents_file,
-            trace=trace_file,
+            clip=files[0],
+            latents=files[1],
+            trace=files[2],
+            filmstrip=None if strip is None else files[3],
             frames=frames,
             backend=trace.backend,
             device=backbone.device.type,
@@ -223,8 +228,9 @@ class ShotRenderer:
         latents: Tensor,
         clip: Path,
         cancel: CancelToken | None,
+        strip: Filmstrip | None,
     ) -> Generator[RenderEvent, None, int]:
-        decoding = decode_clip(prepared, backbone.family, latents, clip, cancel)
+        decoding = decode_clip(prepared, backbone.family, latents, clip, cancel, strip)
         with self._pace.measured("decode", prepared.megapixels), closing(decoding):
             while True:
                 try:

@@ -135,8 +135,10 @@ def collect_take(
     frozen: FrozenRequest, result: RenderResult, artifacts: Artifacts, now: float
 ) -> CollectedTake:
     """Moves a render's files among the artifacts, with a filmstrip, and describes the take."""
-    filmstrip = result.clip.with_name("filmstrip.jpg")
-    write_filmstrip(result.clip, filmstrip)
+    filmstrip = result.filmstrip
+    if filmstrip is None:
+        filmstrip = result.clip.with_name("filmstrip.jpg")
+        write_filmstrip(result.clip, filmstrip)
     trace = RoutingTrace.load(result.trace)
     files = [artifacts.put(file) for file in (result.clip, result.latents, result.trace, filmstrip)]
     clip, latents, routing, thumbnail = (file.digest for file in files)

@@ -13,6 +13,7 @@ from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import target
 from studio.store.documents import inputs_to_json
+from studio.store.filmstrip import FILMSTRIP
 
 
 def context_take(index: int, take: FinishedTake, latents: StoredFile) -> ContextTake:
@@ -57,6 +58,7 @@ def request_for(
         routing=RoutingChoice(top_k=inputs.top_k),
         sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
+        filmstrip=FILMSTRIP,
     )
 
 

@@ -7,18 +7,17 @@ from typing import Final
 
 import numpy as np
 
+from moc_engine.contract import FilmstripFormat
 from studio.store.clip_file import frame_count, jpeg, open_clip, pictures_at
-
-FRAMES: Final = 8
-"""Frames in a filmstrip."""
 
 HEIGHT: Final = 108
 """Height of filmstrips and of single frames for the page, in pixels."""
 
+FILMSTRIP: Final = FilmstripFormat(count=8, height=HEIGHT)
+
 
 def write_filmstrip(clip: Path, target: Path) -> None:
-    """Writes `FRAMES` evenly spaced frames of the clip as one JPEG."""
+    """Writes the filmstrip of a clip as one JPEG. A renderer writes it faster, from the frames it makes."""
     with open_clip(clip) as (container, track):
-        count = frame_count(container, track)
-    frames = [int((number + 0.5) * count / FRAMES) for number in range(FRAMES)]
+        frames = FILMSTRIP.numbers(frame_count(container, track))
     target.write_bytes(jpeg(np.concatenate(pictures_at(clip, frames, HEIGHT), axis=1)))

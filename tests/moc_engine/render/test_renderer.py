@@ -19,7 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moc_engine.config import PartSteering, RoutingChoice, RoutingConfig, SamplerChoice, Steering
-from moc_engine.contract import ContextTake, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
+from moc_engine.contract import (
+    ContextTake,
+    FilmstripFormat,
+    RenderEvent,
+    RenderRequest,
+    RenderResult,
+    StageEvent,
+    StepEvent,
+)
 from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory, RenderCancelled
 from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
@@ -127,6 +135,19 @@ def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_
     assert str(trace.routing["backend_choice"]).startswith("measured: cpu")
     assert (trace.routing["full_below"], trace.routing["full_attention"]) == (0, False)
     assert set(result.timings) == {"load", "memory", "denoise", "decode", "write"}
+
+
+def test_a_filmstrip_is_made_where_it_is_asked_for(renderer: ShotRenderer, tmp_path: Path) -> None:
+    form = FilmstripFormat(count=3, height=36)
+    result, _ = finish(renderer, request(tmp_path / "new", filmstrip=form))
+    assert result.filmstrip is not None
+    strip = cv2.imread(str(result.filmstrip))
+    assert strip is not None
+    with av.open(result.clip) as clip:
+        decoded = [frame.to_ndarray(width=64, height=36, format="bgr24") for frame in clip.decode(video=0)]
+    shown = np.concatenate([decoded[number] for number in form.numbers(result.frames)], axis=1)
+    assert strip.shape == shown.shape
+    assert np.abs(strip.astype(int) - shown).mean() < 8  # both are compressed
 
 
 def test_events_tell_each_stage_and_step(renderer: ShotRenderer, tmp_path: Path) -> None:
