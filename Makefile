@@ -1,8 +1,9 @@
-# One command each: studio, film, test, check. What is missing is set up in .venv first; a second run is quick.
+# One command each: studio, film, test, bench, check. What is missing is set up in .venv first; a second run is quick.
 #
 #   PYTHON    the interpreter .venv is made with
 #   TORCH     the build of torch, from TORCH_INDEX: cpu is small; cu126 and others are for GPUs. Empty: PyPI's
 #   PIP_ARGS  further arguments for pip
+#   BENCH     further arguments for the benchmark, such as --only 32k, --seconds 170, --publish
 
 PYTHON      ?= python3
 TORCH       ?=
@@ -20,13 +21,14 @@ NO_PIP := echo "pip could not install everything; see above. It needs the networ
 NO_NPM := echo "npm could not install the tools that check static/; see above. It needs registry.npmjs.org; run make again."
 
 .DEFAULT_GOAL := help
-.PHONY: help studio film test soak check docs format clean
+.PHONY: help studio film test soak bench bench-gpu check docs format clean
 
 help:
 	@echo "make studio  open the studio in the browser, with a sample film in it"
 	@echo "make film    render projects/examples/the-red-kite.yaml and print the film's path"
 	@echo "make test    run every test"
 	@echo "make soak    what is promised about kills, queues, undo, disks and tabs at full size; takes hours"
+	@echo "make bench   attention, late shots and denoising, checked and timed on the CPU; bench-gpu: on a GPU"
 	@echo "make check   lint, formatting, strict types, who imports whom"
 	@echo "make docs    the reference of the public modules as HTML, in build/docs"
 	@echo "make format  put the code into its usual form"
@@ -48,6 +50,12 @@ soak: $(VENV)/.installed-dev
 	    tests/studio/store tests/studio/jobs/test_queue.py \
 	    tests/studio/worker/test_frozen_worker.py tests/studio/worker/test_same_frames.py \
 	    tests/studio/exchange/test_round_trips.py tests/browser/test_outliving.py
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m moc_engine.evaluation.benchmark --device cpu $(BENCH)
+
+bench-gpu: $(VENV)/.installed-dev
+	@$(BIN)/python -m moc_engine.evaluation.benchmark --device cuda $(BENCH)
 
 check: $(VENV)/.installed-dev $(NODE)/.installed
 	$(BIN)/ruff check .

@@ -44,6 +44,7 @@ type Settings = {
   steps: number | null;
   guidance: number | null;
   top_k: number | null;
+  full_below: number | "auto" | null;
   rerender_threshold: number;
   looks: string;
 };

@@ -78,9 +78,9 @@ def _add_scores(kinds: Any, name: str, *, help: str, description: str) -> None:
 def _add_speed(kinds: Any) -> None:
     parser = kinds.add_parser(
         "speed",
-        help="time to paint frames, for attention, late shots and traces",
-        description="Measures CPU time on one core: painting frames, MoC compared with dense attention, shot "
-        "32 of a story compared with shot 2, and recording traces.",
+        help="time to paint frames and to record traces",
+        description="Measures CPU time on one core: painting frames, and recording traces. Attention and "
+        "late shots are measured by the benchmark: make bench, or python -m moc_engine.evaluation.benchmark.",
     )
     add_model(parser)
     parser.add_argument(
@@ -182,28 +182,18 @@ def _settings(evaluation: EvaluationSettings) -> dict[str, object]:
 def run_speed(args: argparse.Namespace) -> int:
     from tempfile import TemporaryDirectory
 
-    from moc_engine.evaluation.questions.speed import (
-        time_attention,
-        time_frames,
-        time_late_shot,
-        time_tracing,
-    )
+    from moc_engine.evaluation.questions.speed import time_frames, time_tracing
 
     with TemporaryDirectory() as name:
         folder, model = Path(name), args.model
         if args.quick:
             frames = list(time_frames(1))
-            attention = time_attention(context=2048, queries=512, repeats=1)
-            late = time_late_shot(folder / "late", model=model, late=3, repeats=1)
             tracing = time_tracing(folder / "traced", model=model, shot=2, size=(320, 180), repeats=1)
         else:
             frames = list(time_frames())
-            attention = time_attention()
-            late = time_late_shot(folder / "late", model=model)
             tracing = time_tracing(folder / "traced", model=model)
     if args.json:
-        figures = {"frames": [asdict(timed) for timed in frames], "attention": asdict(attention)}
-        figures |= {"late_shot": asdict(late), "tracing": asdict(tracing)}
+        figures = {"frames": [asdict(timed) for timed in frames], "tracing": asdict(tracing)}
         print(json.dumps(figures, indent=2))
         return 0
     for timed in frames:
@@ -212,15 +202,6 @@ def run_speed(args: argparse.Namespace) -> int:
             f"painting {width}x{height}, {timed.scene}: median {timed.median:.1f} ms per frame, "
             f"slowest {timed.slowest:.1f} ms, first frame with its plates {timed.first:.0f} ms"
         )
-    print(
-        f"attention over {attention.context} tokens, {attention.queries} queries: "
-        f"{attention.faster:.2f} times as fast as dense with {attention.pairs:.2f} times fewer pairs "
-        f"(efficiency {attention.efficiency:.2f})"
-    )
-    print(
-        f"denoising shot {late.late} takes {late.ratio:.2f} times as long as shot {late.early} "
-        f"({late.late_seconds:.2f} s and {late.early_seconds:.2f} s)"
-    )
     print(
         f"recording the routing takes {tracing.share:.1%} of the {tracing.seconds:.2f} s that shot "
         f"{tracing.shot} takes to render"

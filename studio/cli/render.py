@@ -13,7 +13,7 @@ from studio.domain.errors import BadStoryboard, WrongUse
 if TYPE_CHECKING:
     from studio.domain.storyboard import Storyboard
 
-_FILE_OPTIONS: Final = ("out", "seed", "steps", "size", "fps", "top_k", "model", "resume")
+_FILE_OPTIONS: Final = ("out", "seed", "steps", "size", "fps", "top_k", "full_below", "model", "resume")
 
 
 def add_to(subparsers: Any) -> None:
@@ -46,6 +46,12 @@ def add_to(subparsers: Any) -> None:
     file.add_argument("--fps", metavar="N", help="frames per second, such as 24, 23.976 or 30000/1001")
     file.add_argument(
         "--top-k", type=int, metavar="N", help="chunks of earlier shots that each token attends to"
+    )
+    file.add_argument(
+        "--full-below",
+        metavar="N|auto",
+        help="a shot that can attend to fewer than N tokens, its own included, attends to all of them; "
+        "0: never; auto: where that is faster",
     )
     file.add_argument("--model", metavar="DIR|HUB_ID", help="another model than the embedded one")
     project = parser.add_argument_group("for a project")
@@ -89,11 +95,13 @@ def _check_options(args: argparse.Namespace) -> None:
 def _with_options(board: Storyboard, args: argparse.Namespace) -> Storyboard:
     """The storyboard with the settings of the command line in place of its own."""
     from studio.domain.frame_rate import parse_rate
-    from studio.domain.storyboard import parse_size
+    from studio.domain.storyboard import parse_full_below, parse_size
 
-    settings = {"steps": args.steps, "top_k": args.top_k, "model": args.model}
+    settings: dict[str, Any] = {"steps": args.steps, "top_k": args.top_k, "model": args.model}
     film = {"seed": args.seed}
     try:
+        if args.full_below is not None:
+            settings["full_below"] = parse_full_below(args.full_below)
         if args.size is not None:
             board = replace(board, size=parse_size(args.size))
         if args.fps is not None:

@@ -46,6 +46,7 @@ def own_reasons(
         "steps": then.steps != now.steps,
         "guidance": then.guidance != now.guidance,
         "top_k": then.top_k != now.top_k,
+        "full_below": then.full_below != now.full_below,
         "steering": _steered_otherwise(then, take.context, now, context),
     }
     yield from (OwnReason(code=code) for code, differ in differs.items() if differ)

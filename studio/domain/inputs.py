@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
-from studio.domain.storyboard import Steered, Storyboard, steering
+from studio.domain.storyboard import FullBelow, Steered, Storyboard, steering
 
 INPUTS_VERSION: Final = 2
 """The version of `TakeInputs` records. A new field with a default does not change it; a field that changes
@@ -43,6 +43,7 @@ class TakeInputs:
     steps: int | None = None
     guidance: float | None = None
     top_k: int | None = None
+    full_below: FullBelow | None = None
     context: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     bans: tuple[str, ...] = ()
@@ -140,6 +141,7 @@ def inputs_of(
         steps=board.settings.steps,
         guidance=board.settings.guidance,
         top_k=board.settings.top_k,
+        full_below=board.settings.full_below,
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,

@@ -20,6 +20,7 @@ OwnReasonCode = Literal[
     "steps",
     "guidance",
     "top_k",
+    "full_below",
     "steering",
 ]
 """The shot has no caption or take, or what its take was rendered from differs from what it asks for now."""

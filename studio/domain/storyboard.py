@@ -34,6 +34,7 @@ MAX_SEED: Final = 2**53 - 1
 """What a browser, too, holds exactly."""
 
 Looks = Literal["first", "every"]
+FullBelow = int | Literal["auto"]
 
 _MAX_TEXT = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -112,13 +113,15 @@ class Settings:
 
     `looks` says whether a cast member's look goes into the first caption that names it, which is
     enough for a model that remembers, or into every one. A shot whose context changed is rendered again
-    if its dependence on the changed take is at least `rerender_threshold`, 0–1.
+    if its dependence on the changed take is at least `rerender_threshold`, 0–1. A shot that can attend to
+    fewer than `full_below` tokens attends to all of them: 0 is never, "auto" where that is faster.
     """
 
     model: str | None = None
     steps: int | None = None
     guidance: float | None = None
     top_k: int | None = None
+    full_below: FullBelow | None = None
     looks: Looks = "first"
     rerender_threshold: float = 0.5
 
@@ -129,6 +132,10 @@ class Settings:
             _number(self.guidance, "guidance", 0, 30)
         if self.top_k is not None:
             _number(self.top_k, "top_k", 0, 10_000)
+        if isinstance(self.full_below, int):
+            _number(self.full_below, "full_below", 0, 999_999)
+        elif self.full_below not in (None, "auto"):
+            raise BadStoryboard(message("full-below-unreadable", text=self.full_below), ("full_below",))
         if self.looks not in ("first", "every"):
             raise BadStoryboard(message("looks-unknown", value=self.looks), ("looks",))
         _number(self.rerender_threshold, "rerender_threshold", 0, 1)
@@ -287,6 +294,16 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise BadStoryboard(message("size-unreadable", text=text))
     return int(match[1]), int(match[2])
+
+
+def parse_full_below(text: str) -> FullBelow:
+    """ "8192" -> 8192, "auto" -> "auto"."""
+    plain = text.strip().lower()
+    if plain == "auto":
+        return "auto"
+    if re.fullmatch(r"[-+]?\d{1,30}", plain) is None:
+        raise BadStoryboard(message("full-below-unreadable", text=text), ("full_below",))
+    return int(plain)
 
 
 def _as_sentences(parts: list[str]) -> str:

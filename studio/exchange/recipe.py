@@ -250,7 +250,9 @@ def _read_version_1(data: Mapping[str, Any]) -> Recipe:
         size=first.size,
         fps=first.fps,
         cast=tuple(CastMember(name=name) for name in first.cast),
-        settings=Settings(steps=first.steps, guidance=first.guidance, top_k=first.top_k),
+        settings=Settings(
+            steps=first.steps, guidance=first.guidance, top_k=first.top_k, full_below=first.full_below
+        ),
         shots=tuple(_shot_of(take, shot_of) for take in takes),
     )
     return Recipe(board=board, takes=takes)

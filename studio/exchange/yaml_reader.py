@@ -24,11 +24,13 @@ from studio.domain.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
     CastMember,
+    FullBelow,
     Looks,
     Settings,
     Shot,
     Storyboard,
     check_ready,
+    parse_full_below,
     parse_size,
 )
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
@@ -150,6 +152,7 @@ class _Reader:
                 steps=entries.get("steps", _whole, None),
                 guidance=entries.get("guidance", _number, None),
                 top_k=entries.get("top_k", _whole, None),
+                full_below=entries.get("full_below", _full_below, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
                 rerender_threshold=entries.get("rerender_threshold", _number, Settings.rerender_threshold),
             )
@@ -261,6 +264,10 @@ def _whole(node: Node) -> int:
     if not _WHOLE.fullmatch(text):
         raise BadStoryboard(message("not-whole", text=shown(text)))
     return int(text)
+
+
+def _full_below(node: Node) -> FullBelow:
+    return parse_full_below(shown(_text(node)))
 
 
 def _truth(node: Node) -> bool:

@@ -55,7 +55,7 @@ def request_for(
             bans=tuple(_parts(inputs.bans, index_of).values()),
             boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, index_of).items()},
         ),
-        routing=RoutingChoice(top_k=inputs.top_k),
+        routing=RoutingChoice(top_k=inputs.top_k, full_below=inputs.full_below),
         sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
         filmstrip=FILMSTRIP,

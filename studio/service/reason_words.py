@@ -30,6 +30,7 @@ _OWN: Final[Mapping[OwnReasonCode, Message]] = {
     "steps": message("reason-steps"),
     "guidance": message("reason-guidance"),
     "top_k": message("reason-top-k"),
+    "full_below": message("reason-full-below"),
     "steering": message("reason-steering"),
 }
 

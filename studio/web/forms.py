@@ -12,7 +12,7 @@ from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
 from studio.domain.frame_rate import parse_rate, rate_in_words
 from studio.domain.messages import message
-from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_size
+from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_full_below, parse_size
 from studio.service.studio import Service
 
 SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
@@ -96,6 +96,15 @@ class Forms:
                 "top_k",
                 gr.Textbox(label="Chunks per token (top-k)", info=own),
                 _whole("chunks per token"),
+            )
+            self._setting(
+                "full_below",
+                gr.Textbox(
+                    label="Full attention below N tokens",
+                    info="A shot with fewer attends to all of them. 0: never; auto: where that is faster",
+                    placeholder="the model's default",
+                ),
+                lambda value: parse_full_below(str(value)),
             )
             self._setting(
                 "rerender_threshold",
@@ -195,6 +204,7 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "steps": _shown(settings.steps),
         "guidance": _shown(settings.guidance),
         "top_k": _shown(settings.top_k),
+        "full_below": "" if settings.full_below is None else str(settings.full_below),
         "rerender_threshold": settings.rerender_threshold,
         "looks": settings.looks,
     }

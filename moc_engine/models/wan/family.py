@@ -32,7 +32,7 @@ class WanFamily:
     A clip is decoded as a whole before its first frame is returned, as the decoder is causal over time.
     """
 
-    routing = RoutingConfig(top_k=5, chunking="frame")
+    routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
     sampler = SamplerConfig(steps=50, guidance=5.0)
 
     def __init__(self, pipeline: Any) -> None:

@@ -27,6 +27,7 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     steps: numberText(settings.steps),
     guidance: numberText(settings.guidance),
     top_k: numberText(settings.top_k),
+    full_below: String(settings.full_below ?? ""),
     rerender_threshold: settings.rerender_threshold,
     looks: settings.looks,
   };

@@ -100,8 +100,7 @@ def test_speed_tells_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "speed", "--quick", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert {tuple(timed["size"]) for timed in figures["frames"]} == {(1280, 720), (640, 360)}
-    assert figures["attention"]["pairs"] > 1
-    assert (figures["late_shot"]["late"], figures["tracing"]["shot"]) == (3, 2)
+    assert figures["tracing"]["shot"] == 2
 
 
 def test_the_report_goes_on_where_it_was_stopped(

@@ -170,11 +170,24 @@ def test_only_some_shots(run: Run) -> None:
 
 def test_overrides(run: Run) -> None:
     renderer = FakeRenderer()
-    options = ("--seed", "5", "--steps", "3", "--size", "64x96", "--fps", "12", "--top-k", "7")
+    options = (
+        "--seed",
+        "5",
+        "--steps",
+        "3",
+        "--size",
+        "64x96",
+        "--fps",
+        "12",
+        "--top-k",
+        "7",
+        "--full-below",
+        "auto",
+    )
     told = json.loads(run(*options, "--json", renderer=renderer)[1])
     first = renderer.requests[0]
     assert (first.size, first.fps) == ((64, 96), 12.0)
-    assert (first.sampler.steps, first.routing.top_k) == (3, 7)
+    assert (first.sampler.steps, first.routing.top_k, first.routing.full_below) == (3, 7, "auto")
     assert told["shots"][0]["seed"] != json.loads(run("--json")[1])["shots"][0]["seed"]
 
 
@@ -195,6 +208,7 @@ def test_overrides(run: Run) -> None:
         (("--fps", "nan"), "--fps: must be a number or a fraction"),
         (("--fps", "fast"), "--fps: must be a number or a fraction such as 24000/1001, got 'fast'"),
         (("--steps", "0"), "--steps: must lie within 1–1000"),
+        (("--full-below", "never"), "--full-below: must be a number of tokens or 'auto', got 'never'"),
         (("--top-k", "-1"), "--top-k: must lie within 0–10000"),
         (("--seed", "-1"), "--seed: must be a whole number from 0"),
         (("--seed", "x"), "argument --seed: invalid int value"),

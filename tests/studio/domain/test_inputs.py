@@ -42,6 +42,7 @@ CHANGES: dict[str, Any] = {
     "steps": 20,
     "guidance": 3.0,
     "top_k": 2,
+    "full_below": 8192,
     "context": ("a",),
     "pins": ("a",),
     "bans": ("a",),

@@ -121,6 +121,10 @@ def test_shares_below_the_threshold_are_outdated_but_not_due() -> None:
         (SetSettings(settings=Settings(steps=3)), "steps changed"),
         (SetSettings(settings=Settings(guidance=3.0)), "guidance changed"),
         (SetSettings(settings=Settings(top_k=1)), "chunks per token changed"),
+        (
+            SetSettings(settings=Settings(full_below="auto")),
+            "full attention changed",
+        ),
         (Trim(shot="c", trim=0.0, seconds=3.5), "longer than its take"),
         (Trim(shot="c", trim=0.5, seconds=3.0), "longer than its take"),
         (Steer(shot="c", pins=("a",)), "pins, bans or boosts changed"),

@@ -105,7 +105,7 @@ def test_what_is_read_gives_the_same_takes() -> None:
     done, takes = rendered(project("Mira waves", "Otto runs", "Mira sits", "Otto and Mira dance", fps=4.0))
     done = Split(shot="b", at=1.0, id="b2").apply(done, takes)
     done = Steer(shot="d", pins=("a",), boosts={"b": 0.5}).apply(done, takes)
-    done = SetSettings(settings=Settings(steps=3, top_k=2)).apply(done, takes)
+    done = SetSettings(settings=Settings(steps=3, top_k=2, full_below=8192)).apply(done, takes)
     done, takes = rendered(done, takes, only="d")
     done = Skip(shots=("c",), on=True).apply(done, takes)
     clips = stored(done, takes)

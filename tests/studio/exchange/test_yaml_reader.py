@@ -120,7 +120,7 @@ def test_byte_order_mark_carriage_returns_and_any_script(tmp_path: Path) -> None
 
 def test_flags_boosts_and_settings(tmp_path: Path) -> None:
     text = """\
-settings: {steps: 8, guidance: 2, top_k: 5, looks: every}
+settings: {steps: 8, guidance: 2, top_k: 5, full_below: Auto, looks: every}
 shots:
   - caption: one
     lock: true
@@ -136,6 +136,7 @@ shots:
     )
     settings = board.settings
     assert (settings.steps, settings.guidance, settings.top_k, settings.looks) == (8, 2.0, 5, "every")
+    assert settings.full_below == "auto"
 
 
 SHOT = "shots:\n  - caption: a\n    "
@@ -207,6 +208,8 @@ MISTAKES = [
     ("fps: .nan\nshots: [{caption: a}]", 1, "must be a finite number"),
     ("settings: 3\nshots: [{caption: a}]", 1, "settings: expected 'key: value' lines"),
     ("settings:\n  steps: 0\nshots: [{caption: a}]", 2, "settings, steps: must lie within 1–1000"),
+    ("settings: {full_below: never}\nshots: [{caption: a}]", 1, "a number of tokens or 'auto', got 'never'"),
+    ("settings: {full_below: -1}\nshots: [{caption: a}]", 1, "full_below: must lie within 0–999999"),
     ("settings: {looks: never}\nshots: [{caption: a}]", 1, "must be 'first' or 'every'"),
     ("settings: {guidence: 3}\nshots: [{caption: a}]", 1, "did you mean 'guidance'?"),
     (

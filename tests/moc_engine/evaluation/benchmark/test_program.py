@@ -1,0 +1,213 @@
+"""The whole benchmark at tiny sizes on the CPU, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from moc_engine.evaluation.benchmark.__main__ import main
+from moc_engine.evaluation.benchmark.auto_table import table_of
+from moc_engine.evaluation.benchmark.cases import PARTS, attention_cases, growth_base
+from moc_engine.evaluation.benchmark.plots import draw
+from moc_engine.evaluation.benchmark.program import Program
+from moc_engine.evaluation.benchmark.publish import BEGIN, END, publish
+from moc_engine.evaluation.benchmark.results import load
+from moc_engine.ops.measured import Shape
+from tests.fakes.pictures import read_picture
+
+ROOT = Path(__file__).parents[4]
+SPREAD = {"median", "low", "high", "rounds"}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bench")
+    names = ["32k", "8k gradients", "2 shots of 1k", "4 shots of 1k", "late", "film"]
+    command = ["--device", "cpu", "--tiny", "--threads", "1", "--out", str(out)]
+    assert main([*command, "--only", ",".join(names)]) == 0
+    return out / "cpu-tiny.json"
+
+
+@pytest.fixture
+def document(measured: Path) -> dict[str, Any]:
+    return load(measured)
+
+
+def test_the_results_say_what_was_measured_and_where(document: dict[str, Any]) -> None:
+    assert document["machine"].keys() >= {"kind", "processor", "cores", "threads", "memory_gibibytes"}
+    assert document["versions"].keys() >= {"program", "python", "torch"}
+    assert {case["part"] for case in document["cases"].values()} == set(PARTS)
+    for name, case in document["cases"].items():
+        assert case.keys() >= {"date", "machine", "versions", "clock", "seconds"}, name
+        assert "skipped" not in case, name
+    case = document["cases"]["32k"]
+    assert case["shape"].keys() >= {
+        "heads",
+        "width",
+        "top_k",
+        "chunk",
+        "queries",
+        "context",
+        "dtype",
+        "alike",
+    }
+    for entry in case["entries"]:
+        assert entry.keys() >= {"name", "kind", "errors", "attended_pairs", "pairs_ratio"}
+        for field in ("milliseconds", "faster"):
+            assert entry[field].keys() == SPREAD
+        assert entry["efficiency"] == pytest.approx(
+            entry["faster"]["median"] / entry["pairs_ratio"], rel=1e-3
+        )
+    assert {entry["kind"] for entry in case["entries"]} == {
+        "auto",
+        "dense",
+        "ours",
+        "static",
+        "token-causal",
+    }
+
+
+def test_late_shots_and_denoising_are_compared_side_by_side(document: dict[str, Any]) -> None:
+    (late,) = document["cases"]["late shots"]["points"]
+    assert (late["shot"], late["longer"].keys()) == (4, SPREAD)
+    for point in document["cases"]["denoising"]["points"]:
+        assert point["faster"].keys() == SPREAD
+        assert max(point["errors"].values()) < 1e-4
+        profile = point["profile"]
+        assert profile["parts"].keys() == {"self-attention", "linear layers", "norms", "rest"}
+        assert sum(profile["parts"].values()) == pytest.approx(profile["whole"], rel=1e-3)
+
+
+def test_pieces_merge(measured: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cpu-tiny.json"
+    out.write_bytes(measured.read_bytes())
+    before = load(out)["cases"]
+    program = Program(
+        device=torch.device("cpu"), out=tmp_path, tiny=True, only=("2k",), say=lambda line: None
+    )
+    assert program.run() == 0
+    assert load(out)["cases"] == {**before, "2k": load(out)["cases"]["2k"]}
+
+
+def test_no_case_begins_when_the_time_is_up(tmp_path: Path) -> None:
+    said: list[str] = []
+    program = Program(
+        device=torch.device("cpu"), out=tmp_path, tiny=True, only=("2k",), seconds=-1.0, say=said.append
+    )
+    assert program.run() == 0
+    assert said[0] == "2k: left out, the time is up"
+    assert not program.file.exists()
+
+
+def test_what_fails_or_lacks_a_package_leaves_the_rest(tmp_path: Path) -> None:
+    def failing(device: torch.device, case: object) -> Any:
+        raise RuntimeError("a fault")
+
+    def lacking(device: torch.device, case: object) -> Any:
+        raise ImportError("No module named 'diffusers'")
+
+    for contestants, failures, words in ((failing, 1, "a fault"), (lacking, 0, "No module named")):
+        program = Program(
+            device=torch.device("cpu"),
+            out=tmp_path,
+            tiny=True,
+            only=("2k", "4k"),
+            contestants=contestants,
+            say=lambda line: None,
+        )
+        assert program.run() == 2 * failures
+        for name in ("2k", "4k"):
+            assert words in load(program.file)["cases"][name]["skipped"]
+
+
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no part or case '9k'"):
+        Program(device=torch.device("cpu"), out=tmp_path, only=("9k",)).run()
+
+
+def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cpu.json"
+    file.write_text('{"format": 99}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"cpu\.json: results of format 99"):
+        load(file)
+
+
+def test_publishing_writes_json_plot_and_documents(measured: Path, tmp_path: Path) -> None:
+    for name in ("moc_engine/evaluation/RESULTS.md", "README.md"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
+    written = publish(measured, tmp_path)
+    assert load(tmp_path / "moc_engine/evaluation/results/cpu.json") == load(measured)
+    assert read_picture(tmp_path / "static/speed-cpu.png").shape[1] == 1536
+    results, readme = (path.read_text(encoding="utf-8") for path in written[-2:])
+    for text in (results, readme):
+        assert text.startswith("above\n")
+        assert text.endswith("below\n")
+        assert "old" not in text
+    for words in ("| forward, 2 heads × 16, k 3 | 128 | 1.60 ×", "token-causal", "Growing stories", "| 4 | "):
+        assert words in results
+    assert "![Speed by length of the story](../../static/speed-cpu.png)" in results
+    lines = [line for line in readme.splitlines() if line.startswith("- ")]
+    assert len(lines) == 3
+    assert "times fewer pairs with gradients" in lines[0]
+    assert "Prototype figures" in lines[2]
+    publish(measured, tmp_path)
+    assert readme == (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_document_needs_its_markers(measured: Path, tmp_path: Path) -> None:
+    (tmp_path / "moc_engine/evaluation").mkdir(parents=True)
+    (tmp_path / "moc_engine/evaluation/RESULTS.md").write_text("nothing\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"RESULTS\.md: needs the lines"):
+        publish(measured, tmp_path)
+
+
+def test_the_plot_shows_growth_and_late_shots(document: dict[str, Any]) -> None:
+    left, right = draw(document).axes
+    assert {str(line.get_label()) for line in left.lines} >= {"dense", "times fewer pairs"}
+    moc = next(line for line in left.lines if str(line.get_label()).startswith("MoC"))
+    assert np.asarray(moc.get_xdata()).tolist() == [64, 128]
+    late = next(line for line in right.lines if str(line.get_label()).startswith("MoC"))
+    assert np.asarray(late.get_xdata()).tolist() == [4]
+
+
+def test_results_give_rows_of_the_table_that_auto_chooses_by(document: dict[str, Any]) -> None:
+    table = table_of(document)
+    (machine,) = table["machines"]
+    row = table["rows"][0]
+    assert row["machine"] == machine
+    assert Shape(**{name: row[name] for name in Shape.__dataclass_fields__}).pair_ratio == 1.6
+    assert row["times"].keys() == {"grouped", "gathered"}
+    assert [row["gradients"] for row in table["rows"]].count(True) == 1
+    json.dumps(table)
+
+
+def test_real_cases_have_the_sizes_that_speed_is_judged_by() -> None:
+    contexts = {case.context for case in attention_cases("cpu", tiny=False)}
+    assert {2048, 8192, 32768, 65536} <= contexts
+    cases = attention_cases("cuda", tiny=False)
+    first = cases[0]
+    assert (first.context, first.heads, first.width, first.candidates) == (174_720, 12, 128, 98)
+    assert {10_400, 166_400} <= {case.context for case in cases if case.part == "growth"}
+    assert max(case.heads for case in cases) == 40
+    for case in cases:
+        assert growth_base(case).candidates >= case.top_k
+    assert len({case.name for case in cases}) == len(cases)
+
+
+def test_the_program_needs_torch_and_numpy_alone() -> None:
+    absent = ("diffusers", "gradio", "av", "rich", "skia", "matplotlib", "hypothesis", "transformers")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "import moc_engine.evaluation.benchmark.program, moc_engine.evaluation.benchmark.warm\n"
+        "import moc_engine.evaluation.benchmark.__main__"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
