@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from moc_engine.ops.attended import Attended, history_attention, layout_attention
 from moc_engine.ops.backend import AttentionBackend, Need
+from moc_engine.ops.triton.backward import gradients
 from moc_engine.ops.triton.forward import Options, forward
 from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch
 from moc_engine.ops.triton.merging import shares_of
@@ -23,15 +26,40 @@ def attend(
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     """The output (B, H, L, D), the mass of each span (B, H, its queries) and of each index (B, H, L, K)."""
     B, H, _, _ = q_BHLD.shape
-    done = forward(attended, q_BHLD, sources, options)
-    running = done.running
-    lse_BHL = running.lse_RL.unflatten(0, (B, H))
+    out, lse_RL, slot_lse, *span_lses = _Attention.apply(attended, options, q_BHLD, *sources)  # type: ignore[no-untyped-call]
+    lse_BHL = lse_RL.unflatten(0, (B, H))
     shares = [
-        (part.lse - lse_BHL[:, :, slice(*span.queries)]).exp()
-        for part, span in zip(done.spans, attended.spans, strict=True)
+        (part - lse_BHL[:, :, slice(*span.queries)]).exp()
+        for part, span in zip(span_lses, attended.spans, strict=True)
     ]
-    routed = shares_of(running.slot_lse_RLK, running.lse_RL).unflatten(0, (B, H))
-    return running.out_BHLD, shares, routed
+    return out, shares, shares_of(slot_lse, lse_RL).unflatten(0, (B, H))
+
+
+class _Attention(torch.autograd.Function):
+    """One softmax over spans and routed chunks: its output, and log-sum-exps, which have no gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, attended: Attended, options: Options, q_BHLD: Tensor, *sources: Tensor
+    ) -> tuple[Tensor, ...]:
+        done = forward(attended, q_BHLD, sources, options)
+        running, spans = done.running, done.spans
+        ctx.attended, ctx.options, ctx.calls = attended, options, [span.call for span in spans]
+        ctx.save_for_backward(q_BHLD, running.out_BHLD, running.lse_RL, *sources)
+        lses = running.lse_RL, running.slot_lse_RLK, *(span.lse for span in spans)
+        ctx.mark_non_differentiable(*lses)
+        ctx.set_materialize_grads(False)
+        return running.out_BHLD, *lses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BHLD: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        q, out, lse, *sources = ctx.saved_tensors
+        if grad_BHLD is None:
+            return (None,) * (3 + len(sources))
+        wanted = ctx.needs_input_grad[2:]
+        found = gradients(ctx.attended, q, sources, out, lse, grad_BHLD, ctx.calls, wanted, ctx.options)
+        return None, None, *found
 
 
 def triton_backend(options: Options) -> AttentionBackend:
@@ -43,7 +71,6 @@ def triton_backend(options: Options) -> AttentionBackend:
         over_history=partial(history_attention, by_options),
         devices=frozenset({"cuda", "cpu"} if INTERPRETED else {"cuda"}),
         dtypes=DTYPES,
-        gradients=False,
         far_history=True,
         shared_history=True,
         variant=variant,

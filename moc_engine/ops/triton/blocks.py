@@ -1,6 +1,6 @@
-"""What kernels do with blocks: rows of (·, D) tensors loaded and stored, and matrix products.
+"""What kernels do with blocks: rows of (·, HEAD) tensors loaded and stored, and matrix products.
 
-Blocks are PADDED wide, the power of two that holds a head of D numbers; what is beyond D is 0.
+Blocks are WIDTH wide, the power of two that holds a head of HEAD numbers; what is beyond HEAD is 0.
 """
 
 from __future__ import annotations
@@ -14,23 +14,33 @@ _INTERPRETED = tl.constexpr(INTERPRETED)
 
 
 @triton.jit
-def load_rows(X, rows, live, D: tl.constexpr, PADDED: tl.constexpr):
-    """Rows (n, PADDED) of X (·, D) at the int64 `rows`, zeros where not `live`."""
-    d = tl.arange(0, PADDED)
+def load_rows(X, rows, live, HEAD: tl.constexpr, WIDTH: tl.constexpr):
+    """Rows (n, WIDTH) of X (·, HEAD) at the int64 `rows`, zeros where not `live`."""
+    d = tl.arange(0, WIDTH)
     mask = live[:, None]
-    if D != PADDED:
-        mask &= (d < D)[None, :]
-    return tl.load(X + rows[:, None] * D + d[None, :], mask=mask, other=0.0)
+    if HEAD != WIDTH:
+        mask &= (d < HEAD)[None, :]
+    return tl.load(X + rows[:, None] * HEAD + d[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def store_rows(X, rows, live, values, D: tl.constexpr, PADDED: tl.constexpr):
-    """Writes `values` (n, PADDED) to the int64 `rows` of X (·, D) that are `live`, in the dtype of X."""
-    d = tl.arange(0, PADDED)
+def load_all_rows(X, rows, HEAD: tl.constexpr, WIDTH: tl.constexpr):
+    """As `load_rows`, all of them live."""
+    d = tl.arange(0, WIDTH)
+    at = X + rows[:, None] * HEAD + d[None, :]
+    if HEAD == WIDTH:
+        return tl.load(at)
+    return tl.load(at, mask=(d < HEAD)[None, :], other=0.0)
+
+
+@triton.jit
+def store_rows(X, rows, live, values, HEAD: tl.constexpr, WIDTH: tl.constexpr):
+    """Writes `values` (n, WIDTH) to the int64 `rows` of X (·, HEAD) that are `live`, in the dtype of X."""
+    d = tl.arange(0, WIDTH)
     mask = live[:, None]
-    if D != PADDED:
-        mask &= (d < D)[None, :]
-    tl.store(X + rows[:, None] * D + d[None, :], values.to(X.dtype.element_ty), mask=mask)
+    if HEAD != WIDTH:
+        mask &= (d < HEAD)[None, :]
+    tl.store(X + rows[:, None] * HEAD + d[None, :], values.to(X.dtype.element_ty), mask=mask)
 
 
 @triton.jit

@@ -16,23 +16,32 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from moc_engine.ops.partial import blocked_attention
+from moc_engine.ops.partial import blocked_attention, blocked_gradients
 
 DenseKernel = Literal["cudnn", "flash", "efficient", "blocked", "cpu"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Dense:
-    """A piece's output (B, H, L, D), any strides, and log-sum-exp (B, H, L) in float32, contiguous.
+class DenseCall:
+    """What a kernel's backward wants to know of its forward: `state` is what it returned beside the output.
 
-    `state` is what else the kernel's backward wants, in its order.
+    `lse_shape` is the shape in which the kernel keeps the log-sum-exp (B, H, L).
     """
+
+    kernel: DenseKernel
+    state: tuple[Any, ...] = ()
+    lse_shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dense:
+    """A piece's output (B, H, L, D), any strides, and log-sum-exp (B, H, L) in float32, contiguous."""
 
     out: Tensor
     lse: Tensor
-    kernel: DenseKernel
-    state: tuple[Any, ...] = ()
+    call: DenseCall
 
 
 def dense_kernel(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> DenseKernel:
@@ -52,13 +61,13 @@ def dense_kernel(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> DenseKernel:
 def dense_attention(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float) -> Dense:
     """Attention of all queries to all keys."""
     aten = torch.ops.aten
+    state: list[Any] = []
     kernel = dense_kernel(q_BHLD, k_BHSD, v_BHSD)
     lse: Tensor
     if kernel == "cudnn":
         out, lse, *state = aten._scaled_dot_product_cudnn_attention(
             q_BHLD, k_BHSD, v_BHSD, None, True, 0.0, False, False, scale=scale
         )
-        lse = lse.reshape(out.shape[:3])
     elif kernel == "flash":
         out, lse, *state = aten._scaled_dot_product_flash_attention(
             q_BHLD, k_BHSD, v_BHSD, 0.0, False, False, scale=scale
@@ -67,12 +76,76 @@ def dense_attention(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float
         out, lse, *state = aten._scaled_dot_product_efficient_attention(
             q_BHLD, k_BHSD, v_BHSD, None, True, 0.0, False, scale=scale
         )
-        lse = lse[:, :, : out.shape[2]]  # it is padded to a multiple of 32
     elif kernel == "cpu":
         out, lse = aten._scaled_dot_product_flash_attention_for_cpu(q_BHLD, k_BHSD, v_BHSD, scale=scale)
-        state = []
     else:
         q, k, v = (x.flatten(0, 1) for x in (q_BHLD, k_BHSD, v_BHSD))
         out, lse = (x.unflatten(0, q_BHLD.shape[:2]) for x in blocked_attention(q, k, v, scale))
-        state = []
-    return Dense(out=out, lse=lse.float().contiguous(), kernel=kernel, state=tuple(state))
+    call = DenseCall(kernel=kernel, state=tuple(state), lse_shape=tuple(lse.shape))
+    if kernel == "efficient":
+        lse = lse[:, :, : out.shape[2]]  # it is padded to a multiple of 32
+    return Dense(out=out, lse=lse.reshape(out.shape[:3]).float().contiguous(), call=call)
+
+
+def dense_gradients(
+    call: DenseCall,
+    grad_BHLD: Tensor,
+    q_BHLD: Tensor,
+    k_BHSD: Tensor,
+    v_BHSD: Tensor,
+    out_BHLD: Tensor,
+    lse_BHL: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v through a piece; `out_BHLD` and `lse_BHL` are those of the merged softmax.
+
+    cuDNN's backward adds in no fixed order. Where `torch.use_deterministic_algorithms` asks for one, flash
+    attention's takes its place, or that in blocks.
+    """
+    aten = torch.ops.aten
+    tensors = (grad_BHLD, q_BHLD, k_BHSD, v_BHSD, out_BHLD)
+    if call.kernel == "cudnn" and _same_bits_wanted():
+        call = _deterministic_call(q_BHLD, k_BHSD, v_BHSD)
+    if call.kernel == "cudnn":
+        cum_q, cum_k, max_q, max_k, seed, offset = call.state[:6]
+        lse = lse_BHL.reshape(call.lse_shape)
+        bounds = (cum_q, cum_k, max_q, max_k)
+        dq, dk, dv = aten._scaled_dot_product_cudnn_attention_backward(
+            *tensors, lse, seed, offset, None, *bounds, 0.0, False, scale=scale
+        )
+    elif call.kernel == "flash":
+        cum_q, cum_k, max_q, max_k, seed, offset = call.state[:6]
+        bounds = (cum_q, cum_k, max_q, max_k)
+        dq, dk, dv = aten._scaled_dot_product_flash_attention_backward(
+            *tensors, lse_BHL.contiguous(), *bounds, 0.0, False, seed, offset, scale=scale
+        )
+    elif call.kernel == "efficient":
+        seed, offset = call.state[:2]
+        lse = pad(lse_BHL, (0, call.lse_shape[2] - lse_BHL.shape[2]), value=torch.inf)
+        dq, dk, dv, _ = aten._scaled_dot_product_efficient_attention_backward(
+            grad_BHLD, q_BHLD, k_BHSD, v_BHSD, None, out_BHLD, lse, seed, offset, 0.0,
+            [True, True, True, False], False, scale=scale,
+        )  # fmt: skip
+    elif call.kernel == "cpu":
+        dq, dk, dv = aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            *tensors, lse_BHL, 0.0, False, scale=scale
+        )
+    else:
+        grad, q, k, v, out, lse = (x.flatten(0, 1) for x in (*tensors, lse_BHL))
+        parts = blocked_gradients(grad, q, k, v, out, lse, scale)
+        dq, dk, dv = (x.unflatten(0, q_BHLD.shape[:2]) for x in parts)
+    return dq, dk, dv
+
+
+def _same_bits_wanted() -> bool:
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    return torch.are_deterministic_algorithms_enabled() and not warn_only
+
+
+def _deterministic_call(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> DenseCall:
+    params = torch.backends.cuda.SDPAParams(q_BHLD, k_BHSD, v_BHSD, None, 0.0, False, False)
+    if not torch.backends.cuda.can_use_flash_attention(params):
+        return DenseCall(kernel="blocked")
+    unused = torch.zeros(2, dtype=torch.uint64, device=q_BHLD.device)  # the seed and offset of a dropout
+    state = (None, None, q_BHLD.shape[2], k_BHSD.shape[2], unused, unused)
+    return DenseCall(kernel="flash", state=state)

@@ -76,8 +76,7 @@ def forward(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], optio
         raise ValueError(f"q: heads of at most {greatest_head('routed')} are supported, got {D}")
     running, spans = _dense_pass(attended, q_BHLD, sources, options)
     if attended.indices_RLK.shape[-1] and len(attended.offsets) > 1:
-        history = sources[2 * attended.history : 2 * attended.history + 2]
-        _routed_pass(attended, q_BHLD, history[0], history[1], running, options)
+        _routed_pass(attended, q_BHLD, sources, running, options)
     return Forward(running=running, spans=tuple(spans))
 
 
@@ -90,7 +89,7 @@ def _dense_pass(
     spans = []
     for span in attended.spans:
         first, stop = span.queries
-        k, v = _span_keys(attended, span, sources, q_BHLD, options)
+        k, v = span_keys(attended, span, sources, q_BHLD, options)
         part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale)
         spans.append(part)
         part_lse = part.lse.view(B * H, -1)
@@ -108,7 +107,7 @@ def _dense_pass(
     return Running(out_BHLD=out, lse_RL=lse, slot_lse_RLK=slot_lse), spans
 
 
-def _span_keys(
+def span_keys(
     attended: Attended, span: Span, sources: Sequence[Tensor], q_BHLD: Tensor, options: Options
 ) -> tuple[Tensor, Tensor]:
     start, stop = span.keys
@@ -118,40 +117,45 @@ def _span_keys(
         options.buffers.traffic.bytes += k.nbytes + v.nbytes
     if attended.rotary is not None and span.source == attended.history:
         rotated = torch.empty_like(k, memory_format=torch.contiguous_format)
-        rotate(_rows(k), _rows(rotated), attended.rotary, start)
+        rotate(rows_of(k), rows_of(rotated), attended.rotary, start)
         k = rotated
     return k.expand(len(q_BHLD), -1, -1, -1), v.expand(len(q_BHLD), -1, -1, -1)
 
 
 def _routed_pass(
-    attended: Attended, q_BHLD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, running: Running, options: Options
+    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], running: Running, options: Options
 ) -> None:
     """Attends to the routed chunks and merges them into `running`."""
     R, L, K = running.slot_lse_RLK.shape
     offsets = device_offsets(attended.offsets, q_BHLD.device)
-    k, v = _rows(k_BHTD), _rows(v_BHTD)
     row_bytes = L * K * q_BHLD.shape[-1] * q_BHLD.itemsize
-    whole = Segment(k_RTD=k, v_RTD=v, first=0, last=len(attended.offsets) - 1, start=0)
-    near = k.device == q_BHLD.device and not options.always_streamed
     stored = options.partials == "stored" or (
         options.partials == "auto" and R * row_bytes <= options.partial_bytes
     )
-    if stored and near and (attended.rotary is None or k.nbytes <= options.rotated_bytes):
-        if attended.rotary is not None:
-            whole = next(_rotated_segments(attended, attended.rotary, k, v, options))
+    segments = history_segments(attended, sources, q_BHLD.device, options)
+    first = next(segments)
+    if stored and first.last == len(attended.offsets) - 1:
         pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=False)
         rows_at_once = max(1, options.partial_bytes // row_bytes)
-        attend_stored(running, q_BHLD, whole, pairs, attended.scale, rows_at_once=rows_at_once)
+        attend_stored(running, q_BHLD, first, pairs, attended.scale, rows_at_once=rows_at_once)
         return
     pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=True)
-    if not near:
-        segments = options.buffers.stream(k, v, attended.offsets, attended.rotary, q_BHLD.device)
-    elif attended.rotary is not None:
-        segments = _rotated_segments(attended, attended.rotary, k, v, options)
-    else:
-        segments = iter((whole,))
+    attend_segment(running, q_BHLD, first, pairs, attended.scale)
     for segment in segments:
         attend_segment(running, q_BHLD, segment, pairs, attended.scale)
+
+
+def history_segments(
+    attended: Attended, sources: Sequence[Tensor], device: torch.device, options: Options
+) -> Iterator[Segment]:
+    """The history's rotated keys and values on the device; each segment holds until the next is asked for."""
+    k, v = (rows_of(x) for x in sources[2 * attended.history : 2 * attended.history + 2])
+    if k.device != device or options.always_streamed:
+        yield from options.buffers.stream(k, v, attended.offsets, attended.rotary, device)
+    elif attended.rotary is not None:
+        yield from _rotated_segments(attended, attended.rotary, k, v, options)
+    else:
+        yield Segment(k_RTD=k, v_RTD=v, first=0, last=len(attended.offsets) - 1, start=0)
 
 
 def _rotated_segments(
@@ -171,7 +175,7 @@ def _rotated_segments(
         yield Segment(k_RTD=k, v_RTD=v_RTD[:, start:stop], first=first, last=last, start=start)
 
 
-def _rows(x_BHTD: Tensor) -> Tensor:
+def rows_of(x_BHTD: Tensor) -> Tensor:
     """(B, H, T, D) as rows (B · H, T, D) a fixed number of tokens apart, without a copy where they lie so."""
     B, H, T, D = x_BHTD.shape
     if B == 1:

@@ -75,6 +75,24 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=1)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=64, keys=1)),
     ),
+    "dq": (
+        Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=2)),
+        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=8, stages=2)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=32, warps=8, stages=1)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+    ),
+    "dkdv": (
+        Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=32, keys=64, warps=4, stages=3)),
+        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=16, keys=64, warps=8, stages=2)),
+        Row(head=64, size=4, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=8, stages=1)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=16, warps=8, stages=1)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+    ),
+    "delta": (
+        Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=1)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=64, keys=1)),
+    ),
     "rotate": (
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=64, keys=1)),
