@@ -34,6 +34,19 @@ class Backbone:
         """The number of parameters of the transformer."""
         return sum(weight.numel() for weight in self.transformer.parameters())
 
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the transformer's weights, but for those that stay in float32."""
+        dtype: torch.dtype = self.transformer.dtype
+        return dtype
+
+    def caption_key_bytes(self, captions: CaptionStates) -> int:
+        """The bytes of the captions' keys and values in all layers."""
+        config = self.transformer.config
+        width = config.num_attention_heads * config.attention_head_dim
+        states = captions.states_BSE.shape[:2].numel()
+        return int(2 * config.num_layers * states * width * self.dtype.itemsize)
+
     def grid(self, latent_shape: Sequence[int], chunking: Chunking) -> TokenGrid:
         """The tokens of a shot with latents (C, F, H, W)."""
         sides = zip(latent_shape[1:], self.transformer.config.patch_size, strict=True)
@@ -48,12 +61,11 @@ class Backbone:
         self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
-        dtype = self.transformer.dtype
         with attending(self.transformer, attention, captions):
             predicted: Tensor = self.transformer(
-                self.family.model_input(latents_BCFHW).to(dtype),
+                self.family.model_input(latents_BCFHW).to(self.dtype),
                 timesteps_B,
-                captions.states_BSE.to(dtype),
+                captions.states_BSE.to(self.dtype),
                 return_dict=False,
             )[0]
         return predicted.to(latents_BCFHW.dtype)

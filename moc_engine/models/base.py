@@ -11,8 +11,8 @@ latents of one shot are (C, F, H, W). A slot is one token position of a frame, t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,15 +26,26 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CaptionStates:
-    """The text encoder's states of captions, (B, S, E), and a mask of those that count (None: all)."""
+    """The text encoder's states of captions, (B, S, E), and a mask of those that count (None: all).
+
+    `kept` holds, if anything, keys and values (B, H, S, D) of the states, by the attention module that
+    projects them: they are the same at every step of a render.
+    """
 
     states_BSE: Tensor
     mask_BS: Tensor | None = None
+    kept: dict[Any, tuple[Tensor, Tensor]] | None = None
 
     def first(self, rows: int) -> CaptionStates:
-        """Those of the first `rows` entries of the batch."""
+        """Those of the first `rows` entries of the batch, which share what is kept."""
+        if rows == len(self.states_BSE):
+            return self
         mask = None if self.mask_BS is None else self.mask_BS[:rows]
-        return CaptionStates(states_BSE=self.states_BSE[:rows], mask_BS=mask)
+        return replace(self, states_BSE=self.states_BSE[:rows], mask_BS=mask)
+
+    def with_kept_keys(self) -> CaptionStates:
+        """The same captions, whose keys and values are kept from now on: for use without gradients."""
+        return replace(self, kept={})
 
 
 def stacked(conditional: CaptionStates, unconditional: CaptionStates) -> CaptionStates:

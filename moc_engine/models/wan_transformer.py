@@ -26,15 +26,29 @@ def project_qkv(
     Keys and values come from `encoder_BSE` where given; fused projections are honoured.
     """
     module: Any = attn
-    source_BSE = hidden_BLE if encoder_BSE is None else encoder_BSE
-    if not getattr(module, "fused_projections", False):
-        q, k, v = module.to_q(hidden_BLE), module.to_k(source_BSE), module.to_v(source_BSE)
-    elif hasattr(module, "to_qkv"):
+    if encoder_BSE is not None:
+        return project_q(attn, hidden_BLE), *project_kv(attn, encoder_BSE)
+    if getattr(module, "fused_projections", False) and hasattr(module, "to_qkv"):
         q, k, v = module.to_qkv(hidden_BLE).chunk(3, dim=-1)
+        q, k = module.norm_q(q), module.norm_k(k)
+        return split_heads(q, module.heads), split_heads(k, module.heads), split_heads(v, module.heads)
+    return project_q(attn, hidden_BLE), *project_kv(attn, hidden_BLE)
+
+
+def project_q(attn: nn.Module, hidden_BLE: Tensor) -> Tensor:
+    """The queries (B, H, L, D) of a `WanAttention`, as `project_qkv`."""
+    module: Any = attn
+    return split_heads(module.norm_q(module.to_q(hidden_BLE)), module.heads)
+
+
+def project_kv(attn: nn.Module, encoder_BSE: Tensor) -> tuple[Tensor, Tensor]:
+    """The keys and values (B, H, S, D) of a `WanAttention`, as `project_qkv`."""
+    module: Any = attn
+    if getattr(module, "fused_projections", False):
+        k, v = module.to_kv(encoder_BSE).chunk(2, dim=-1)
     else:
-        q, (k, v) = module.to_q(hidden_BLE), module.to_kv(source_BSE).chunk(2, dim=-1)
-    q, k = module.norm_q(q), module.norm_k(k)
-    return split_heads(q, module.heads), split_heads(k, module.heads), split_heads(v, module.heads)
+        k, v = module.to_k(encoder_BSE), module.to_v(encoder_BSE)
+    return split_heads(module.norm_k(k), module.heads), split_heads(v, module.heads)
 
 
 def split_heads(x_BLE: Tensor, heads: int) -> Tensor:
@@ -113,6 +127,7 @@ class CaptionAttention:
 
     def __init__(self, captions: CaptionStates) -> None:
         self._states = captions.states_BSE.shape[1]
+        self._kept = captions.kept
         self._mask = None if captions.mask_BS is None else captions.mask_BS[:, None, None]
 
     def __call__(
@@ -121,12 +136,22 @@ class CaptionAttention:
         image, text = encoder_hidden_states.tensor_split(
             [encoder_hidden_states.shape[1] - self._states], dim=1
         )
-        q, k, v = project_qkv(attn, hidden_states, text)
+        q = project_q(attn, hidden_states)
+        k, v = self._keys(attn, text)
         out = scaled_dot_product_attention(q, k, v.type_as(q), attn_mask=self._mask)
         if attn.add_k_proj is not None and image.shape[1]:
             k, v = _project_image(attn, image)
             out = out + scaled_dot_product_attention(q, k, v.type_as(q))
         return _project_out(attn, out)
+
+    def _keys(self, attn: Any, text_BSE: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values of the captions; kept ones of a larger batch begin with those of this one."""
+        if self._kept is None:
+            return project_kv(attn, text_BSE)
+        if attn not in self._kept or len(self._kept[attn][0]) < len(text_BSE):
+            self._kept[attn] = project_kv(attn, text_BSE)
+        k, v = self._kept[attn]
+        return k[: len(text_BSE)], v[: len(text_BSE)]
 
 
 def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,17 @@ from torch import Tensor
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotates the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype.
+    """Rotates the pairs (x[2i], x[2i + 1]) of x (..., D) by angles (..., D / 2); keeps the dtype."""
+    return rotate_pairs(x, torch.complex(cos, sin))
+
+
+def rotate_pairs(x: Tensor, turns: Tensor) -> Tensor:
+    """As `apply_rotary`, by cosines and sines as complex numbers (..., D / 2).
 
     One complex product a pair is many times faster than four real ones.
     """
     pairs = (x if x.dtype == torch.float64 else x.float()).unflatten(-1, (-1, 2)).contiguous()
-    rotated = torch.view_as_complex(pairs) * torch.complex(cos, sin)
+    rotated = torch.view_as_complex(pairs) * turns
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 

@@ -20,15 +20,25 @@ from moc_engine.errors import RenderCancelled
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """Latents (B, …) and timesteps (B,) to velocity (B, …)."""
 
+StepVelocity = Callable[[Tensor, Tensor, float], Tensor]
+"""As `Velocity`, of one sample, and told the noise level (0–1) as a number: the timestep is on the device."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Denoised:
-    """The latents after step `step` (from 1) of `steps`, and the model's estimate of the result (x0)."""
+    """The latents after step `step` (from 1) of `steps`, and those before it with the velocity there."""
 
     step: int
     steps: int
     latents: Tensor
-    estimate: Tensor
+    before: Tensor
+    velocity: Tensor
+    sigma: Tensor
+
+    @property
+    def estimate(self) -> Tensor:
+        """The model's estimate of the result (x0)."""
+        return self.before - self.sigma * self.velocity
 
 
 def stop_if_cancelled(cancel: CancelToken | None) -> None:
@@ -43,15 +53,15 @@ def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
 
-def guided(velocity: Velocity, sampler: SamplerConfig, train_timesteps: int) -> Velocity:
-    """Classifier-free guidance of one sample (1, …), where `sampler` has it.
+def guided(velocity: Velocity, sampler: SamplerConfig) -> StepVelocity:
+    """Classifier-free guidance of one sample (1, …), at the noise levels at which `sampler` has it.
 
-    `train_timesteps` is the timestep of σ = 1. `velocity` is called with a batch of two, the conditional
-    entry first; with that alone where nothing is guided.
+    `velocity` is called with a batch of two, the conditional entry first; with that alone where nothing is
+    guided.
     """
 
-    def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-        if not sampler.guides(float(timestep[0]) / train_timesteps):
+    def predict(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
+        if not sampler.guides(level):
             return velocity(latents, timestep)
         twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timestep.repeat(2))
         with_caption, without = twice.chunk(2)
@@ -66,7 +76,7 @@ def noise_levels(steps: int) -> list[float]:
 
 
 def denoise(
-    velocity: Velocity,
+    velocity: StepVelocity,
     noise: Tensor,
     scheduler: Any,
     steps: int,
@@ -74,16 +84,26 @@ def denoise(
 ) -> Iterator[Denoised]:
     """Yields after each step; the last one's latents are the result, in float32.
 
-    `scheduler` is a diffusers flow-matching scheduler, which stays as it is. Raises `RenderCancelled`
-    before the next step once `cancel` is set.
+    `scheduler` is a diffusers flow-matching scheduler, which stays as it is. Nothing is read back from the
+    device between steps. Raises `RenderCancelled` before the next step once `cancel` is set.
     """
     scheduler = deepcopy(scheduler)
-    scheduler.set_timesteps(sigmas=noise_levels(steps), device=noise.device)
+    sigmas = noise_levels(steps)
+    scheduler.set_timesteps(sigmas=sigmas, device="cpu")
+    levels = (scheduler.timesteps / scheduler.config.num_train_timesteps).tolist()
+    scheduler.set_timesteps(sigmas=sigmas, device=noise.device)
+    scheduler.set_begin_index(0)  # else it would search for the timestep on the device
     latents = noise
-    for nth, timestep in enumerate(scheduler.timesteps):
+    for nth, (timestep, level) in enumerate(zip(scheduler.timesteps, levels, strict=True)):
         stop_if_cancelled(cancel)
         with torch.no_grad():
-            predicted = velocity(latents, timestep.expand(len(latents))).float()
-        estimate = latents - scheduler.sigmas[nth] * predicted
-        latents = scheduler.step(predicted, timestep, latents).prev_sample
-        yield Denoised(step=nth + 1, steps=steps, latents=latents, estimate=estimate)
+            predicted = velocity(latents, timestep.expand(len(latents)), level).float()
+        before, latents = latents, scheduler.step(predicted, timestep, latents).prev_sample
+        yield Denoised(
+            step=nth + 1,
+            steps=steps,
+            latents=latents,
+            before=before,
+            velocity=predicted,
+            sigma=scheduler.sigmas[nth],
+        )

@@ -21,7 +21,7 @@ from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import Chosen, choose_backend
-from moc_engine.ops.rotary import Rotary, apply_rotary
+from moc_engine.ops.rotary import Rotary, apply_rotary, rotate_pairs
 from moc_engine.ops.routing import Eligibility, eligible
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
@@ -134,7 +134,7 @@ class DenoisingPass:
         backend = self.chosen.backend
         assert backend.over_history is not None
         self._attention = backend.over_history
-        self._angles = angles(context.grid.positions_3T.to(device))
+        self._turns = torch.complex(*angles(context.grid.positions_3T.to(device)))
         rule = context.rule
         self._full = context.is_full
         self._pins = np.flatnonzero(rule.pinned | (rule.candidates & self._full)).tolist()
@@ -157,7 +157,7 @@ class DenoisingPass:
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
-        rotated_q, rotated_k = (apply_rotary(x, *self._angles) for x in (q, k))
+        rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
         if self._history is None:
             nothing = v[:, :, :0]
             indices = q.new_empty(*q.shape[:3], 0, dtype=torch.int64)
@@ -165,6 +165,10 @@ class DenoisingPass:
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
         indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
+        if self._history.rows >= len(q):
+            out, mass = self._attend(self._history, layer, rotated_q, rotated_k, v, indices)
+            self._record(layer, mass, indices[0])
+            return self._grid.to_model(out, dim=2)
         outs = []
         for first in range(0, len(q), self._history.rows):
             rows = slice(first, first + self._history.rows)

@@ -30,17 +30,16 @@ from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import stacked
 from moc_engine.models.loading import load_parts
 from moc_engine.render.decode import decode_clip, jpeg, png
-from moc_engine.render.denoise import denoise, draw_noise, guided, stop_if_cancelled
-from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
+from moc_engine.render.denoise import stop_if_cancelled
 from moc_engine.render.filmstrip import Filmstrip
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.prepare import PreparedRender, prepare, steering_of, take_memory
-from moc_engine.render.tracing import finished_trace, trace_recorder
+from moc_engine.render.prepare import PreparedRender, prepare, take_memory
+from moc_engine.render.shot_denoising import shot_denoising
+from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -132,7 +131,7 @@ class ShotRenderer:
             frames=frames,
             backend=trace.backend,
             device=backbone.device.type,
-            dtype=str(backbone.transformer.dtype).removeprefix("torch."),
+            dtype=str(backbone.dtype).removeprefix("torch."),
             timings=clock.end(),
         )
 
@@ -182,44 +181,19 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
         """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
         request, sampler, family = prepared.request, prepared.sampler, backbone.family
-        captions = family.captions(request.global_caption, request.caption, request.cast)
-        guides = sampler.guidance != 1.0
-        if guides:
-            captions = stacked(captions, family.captions("", "", request.cast))
-        attention = DenoisingPass(
-            AttentionContext(
-                shot=request.shot,
-                grid=prepared.grid,
-                history=history,
-                routing=prepared.routing,
-                steering=steering_of(prepared, backbone),
-            ),
-            backbone.angles,
-            backbone.device,
-            rows=2 if guides else 1,
-        )
-        attention.recorder = trace_recorder(prepared, backbone, attention, self._recorder)
-
-        def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
-            return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
-
-        train_timesteps = backbone.scheduler.config.num_train_timesteps
-        latents = draw_noise((1, *prepared.shape), request.seed).to(backbone.device)
-        steps = denoise(
-            guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps, cancel
-        )
+        denoising = shot_denoising(prepared, backbone, history, self._recorder)
+        steps = denoising.steps(cancel)
         for step in range(sampler.steps):
-            attention.begin(step)
             with self._pace.measured("denoise"):
                 done = next(steps)
-            latents = done.latents
             preview = None
             if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
                 preview = png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
             yield self._step(prepared, "denoise", done.step, done.steps, preview)
         stop_if_cancelled(cancel)
-        final = latents[0].float().cpu()
-        return final, finished_trace(attention.recorder.finish(), final, prepared, backbone)
+        final = done.latents[0].float().cpu()
+        assert denoising.attention.recorder is not None
+        return final, finished_trace(denoising.attention.recorder.finish(), final, prepared, backbone)
 
     def _decode(
         self,

@@ -11,11 +11,8 @@ from torch import Tensor
 from moc_engine.contract import RenderRequest
 from moc_engine.memory.context import ContextMemory
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import stacked
-from moc_engine.render.denoise import denoise, draw_noise, guided
-from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
-from moc_engine.render.prepare import PreparedRender, chunk_names, prepare, steering_of, take_memory
-from moc_engine.render.tracing import trace_recorder
+from moc_engine.render.prepare import PreparedRender, chunk_names, prepare, take_memory
+from moc_engine.render.shot_denoising import shot_denoising
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -89,35 +86,14 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
         except StopIteration as stop:
             history = stop.value
             break
-    family = backbone.family
-    captions = family.captions(request.global_caption, request.caption, request.cast)
-    captions = stacked(captions, family.captions("", "", request.cast))
-    attention = DenoisingPass(
-        AttentionContext(
-            shot=request.shot,
-            grid=prepared.grid,
-            history=history,
-            routing=prepared.routing,
-            steering=steering_of(prepared, backbone),
-        ),
-        backbone.angles,
-        backbone.device,
-        rows=2,
-    )
-    inner = trace_recorder(prepared, backbone, attention)
+    denoising = shot_denoising(prepared, backbone, history)
+    inner = denoising.attention.recorder
+    assert inner is not None
     chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)
     every = EveryShare(inner, prepared, backbone, chunks)
-    attention.recorder = every  # type: ignore[assignment]
-
-    def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
-        return backbone.velocity(latents, timesteps, attention, captions.first(len(latents)))
-
-    noise = draw_noise((1, *prepared.shape), request.seed)
-    guide = guided(velocity, prepared.sampler, backbone.scheduler.config.num_train_timesteps)
-    steps = denoise(guide, noise, backbone.scheduler, prepared.sampler.steps, None)
-    for step in range(prepared.sampler.steps):
-        attention.begin(step)
-        latents = next(steps).latents
+    denoising.attention.recorder = every  # type: ignore[assignment]
+    *_, done = denoising.steps()
+    latents = done.latents
     trace = inner.finish()
     names = chunk_names(latents[0], prepared.grid, request.cast, backbone)
     query = [replace(chunk, name=name) for chunk, name in zip(trace.query, names, strict=True)]

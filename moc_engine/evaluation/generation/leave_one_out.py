@@ -251,8 +251,7 @@ def _denoised(
     def velocity(noisy: Tensor, timesteps: Tensor) -> Tensor:
         return backbone.velocity(noisy, timesteps, attention, captions.first(len(noisy)))
 
-    train_timesteps = backbone.scheduler.config.num_train_timesteps
-    steps = denoise(guided(velocity, sampler, train_timesteps), latents, backbone.scheduler, sampler.steps)
+    steps = denoise(guided(velocity, sampler), latents, backbone.scheduler, sampler.steps)
     for step in range(sampler.steps):
         attention.begin(step)
         latents = next(steps).latents

@@ -25,13 +25,21 @@ INPUTS: Final = CHANNELS + SLOTS + CLOCK
 
 def with_marks(latents_BCFSW: Tensor) -> Tensor:
     """Latents (B, CHANNELS, F, SLOTS, 1) with slot and time channels appended: (B, INPUTS, F, SLOTS, 1)."""
-    batch, _, frames, slots, _ = latents_BCFSW.shape
-    marks = torch.eye(slots).to(latents_BCFSW).view(1, slots, 1, slots, 1).expand(batch, -1, frames, -1, -1)
-    hands = torch.from_numpy(_time_channels(frames)).to(latents_BCFSW).view(1, CLOCK, frames, 1, 1)
-    return torch.cat((latents_BCFSW, marks, hands.expand(batch, -1, -1, slots, -1)), dim=1)
+    batch, _, frames, _, _ = latents_BCFSW.shape
+    marks = _marks(frames, latents_BCFSW.dtype, latents_BCFSW.device)
+    return torch.cat((latents_BCFSW, marks.expand(batch, -1, -1, -1, -1)), dim=1)
 
 
-@lru_cache
+@lru_cache(maxsize=64)
+def _marks(frames: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The slot and time channels (1, SLOTS + CLOCK, F, SLOTS, 1), which are made once."""
+    slots = torch.eye(SLOTS).view(1, SLOTS, 1, SLOTS, 1).expand(-1, -1, frames, -1, -1)
+    hands = (
+        torch.from_numpy(_time_channels(frames)).view(1, CLOCK, frames, 1, 1).expand(-1, -1, -1, SLOTS, -1)
+    )
+    return torch.cat((slots, hands), dim=1).to(device, dtype)
+
+
 def _time_channels(frames: int) -> Array:
     """The time channels (CLOCK, F): position in the shot (-1 to 1), seconds / 4, sines and cosines."""
     t = frame_times(frames)

@@ -14,8 +14,9 @@ from moc_engine.render.denoise import denoise, draw_noise, guided, noise_levels
 TARGET = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(7))
 
 
-def straight(latents: Tensor, timesteps: Tensor) -> Tensor:
+def straight(latents: Tensor, timesteps: Tensor, level: float) -> Tensor:
     """The velocity of a model that knows the result."""
+    assert timesteps.tolist() == pytest.approx([1000 * level])
     return (latents - TARGET) / (timesteps / 1000).view(-1, 1, 1)
 
 
@@ -34,7 +35,7 @@ def test_levels_go_from_pure_noise_to_the_last_step() -> None:
     assert noise_levels(4) == [1.0, 0.75, 0.5, 0.25]
     asked: list[float] = []
 
-    def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
+    def velocity(latents: Tensor, timesteps: Tensor, level: float) -> Tensor:
         asked.extend(timesteps.tolist())
         return latents
 
@@ -65,7 +66,7 @@ def test_guidance_moves_away_from_the_unconditional_branch(guidance: float) -> N
         assert len(latents) == len(timesteps) == (1 if guidance == 1.0 else 2)
         return torch.tensor([5.0, 2.0])[: len(latents), None, None].expand_as(latents)
 
-    out = guided(velocity, SamplerConfig(guidance=guidance), 1000)(torch.zeros(1, 2, 2), torch.zeros(1))
+    out = guided(velocity, SamplerConfig(guidance=guidance))(torch.zeros(1, 2, 2), torch.zeros(1), 1.0)
     torch.testing.assert_close(out, torch.full((1, 2, 2), 2.0 + guidance * 3.0))
 
 
@@ -73,9 +74,9 @@ def test_guidance_ends_below_its_floor() -> None:
     def velocity(latents: Tensor, timesteps: Tensor) -> Tensor:
         return torch.tensor([5.0, 2.0])[: len(latents), None, None].expand_as(latents)
 
-    once = guided(velocity, SamplerConfig(guidance=4.0, guidance_floor=0.5), 1000)
-    by_timestep = {at: float(once(torch.zeros(1, 1, 1), torch.tensor([at]))) for at in (1000.0, 500.0, 499.0)}
-    assert by_timestep == {1000.0: 14.0, 500.0: 14.0, 499.0: 5.0}
+    once = guided(velocity, SamplerConfig(guidance=4.0, guidance_floor=0.5))
+    by_level = {at: float(once(torch.zeros(1, 1, 1), torch.zeros(1), at)) for at in (1.0, 0.5, 0.499)}
+    assert by_level == {1.0: 14.0, 0.5: 14.0, 0.499: 5.0}
 
 
 def test_noise_is_the_seeds_alone() -> None:
