@@ -132,8 +132,9 @@ def test_a_render_writes_the_trace_that_was_recounted(
     trace, _ = recorded(backbone, wanted(context))
     assert written.query == trace.query
     assert written.context == trace.context
-    for name in ("table", "picks", "token_table"):
-        assert np.array_equal(getattr(written, name), getattr(trace, name))
+    assert np.array_equal(written.picks, trace.picks)
+    for name in ("table", "token_table"):  # the numbers of threads may differ, and with them the last bits
+        np.testing.assert_allclose(getattr(written, name).astype(int), getattr(trace, name), rtol=0, atol=1)
 
 
 def columns_of(trace: RoutingTrace, shot: int, name: str | None = None) -> list[int]:
