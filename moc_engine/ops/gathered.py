@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -94,16 +95,29 @@ def _dense_keys(
 
 
 def _tokens(offsets: Ints, indices_RLK: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The tokens (R, L, K, N) of the routed chunks, and a mask of the unused ones (None: all are used)."""
+    """The tokens (R, L, K, N) of the routed chunks, and a mask of the unused ones (None: all are used).
+
+    Only on a CPU, where reading back costs nothing, is it found out that all are used.
+    """
     device = indices_RLK.device
-    lengths = np.diff(offsets)
-    starts = torch.tensor(offsets[:-1], device=device)[indices_RLK.clamp(min=0)]
-    within = torch.arange(int(lengths.max()), device=device)
-    none = (indices_RLK < 0)[..., None].expand(*indices_RLK.shape, len(within))
-    if (lengths != lengths[0]).any():
-        none = none | (within >= torch.tensor(lengths, device=device)[indices_RLK.clamp(min=0)][..., None])
-    tokens = (starts[..., None] + within).clamp(max=int(offsets[-1]) - 1)
-    return tokens, none if none.any() else None
+    all_lengths = np.diff(offsets)
+    starts, lengths = _on_device(offsets[:-1].tobytes(), device), _on_device(all_lengths.tobytes(), device)
+    within = torch.arange(int(all_lengths.max()), device=device)
+    chosen = indices_RLK.clamp(min=0).flatten()
+    tokens = starts.index_select(0, chosen).view(*indices_RLK.shape, 1) + within
+    none = (indices_RLK < 0)[..., None]
+    if (all_lengths != all_lengths[0]).any():
+        behind = within >= lengths.index_select(0, chosen).view(*indices_RLK.shape, 1)
+        return tokens.clamp(max=int(offsets[-1]) - 1), none | behind
+    if device.type == "cpu" and not none.any():
+        return tokens, None
+    return tokens, none.expand(tokens.shape)
+
+
+@lru_cache(maxsize=256)
+def _on_device(numbers: bytes, device: torch.device) -> Tensor:
+    """64-bit integers on a device, copied there once."""
+    return torch.tensor(np.frombuffer(numbers, dtype=np.int64)).to(device)
 
 
 def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
