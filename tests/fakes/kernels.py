@@ -16,4 +16,7 @@ DEVICE: Final = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
 
+kernel_tests: Final = [pytest.mark.gpu] if DEVICE.type == "cuda" else []
+"""The marks of a module whose tests run on either."""
+
 needs_cuda = pytest.mark.skipif(DEVICE.type == "cpu", reason="needs a CUDA device")

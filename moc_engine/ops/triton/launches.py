@@ -27,7 +27,8 @@ HOPPER: Final = (9, 0)
 class Tile:
     """A launch: `rows` queries or pairs against `keys` keys at a time, by `warps` warps in `stages` stages.
 
-    `tma` loads keys and values by tensor descriptors, `registers` is a bound per thread, None for none.
+    `tma` loads keys and values by tensor descriptors, `registers` is a bound per thread, None for none. Wider
+    heads than `piece` are read so many numbers at a time for scores, which needs fewer registers.
     """
 
     rows: int
@@ -36,6 +37,7 @@ class Tile:
     stages: int = 2
     tma: bool = False
     registers: int | None = None
+    piece: int | None = None
 
     @property
     def options(self) -> dict[str, int]:
@@ -63,12 +65,23 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
     "routed": (
         Row(head=64, size=2, capability=HOPPER, tile=Tile(rows=128, keys=64, warps=8, stages=3, tma=True)),
         Row(head=128, size=2, capability=HOPPER, tile=Tile(rows=64, keys=64, warps=4, stages=3, tma=True)),
-        Row(head=256, size=2, capability=HOPPER, tile=Tile(rows=64, keys=32, warps=4, stages=2, tma=True)),
+        Row(head=256, size=2, capability=HOPPER, tile=Tile(rows=64, keys=64, warps=8, stages=2, tma=True)),
         Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=64, warps=4, stages=2)),
         Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=8, stages=1)),
         Row(head=64, size=4, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=2)),
-        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=8, stages=1)),
-        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+        Row(
+            head=128,
+            size=4,
+            capability=AMPERE,
+            tile=Tile(rows=32, keys=32, warps=8, stages=1, piece=32),
+        ),
+        Row(
+            head=256,
+            size=4,
+            capability=AMPERE,
+            tile=Tile(rows=16, keys=16, warps=8, stages=1, piece=32),
+        ),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16, piece=16)),
     ),
     "merge": (
         Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),

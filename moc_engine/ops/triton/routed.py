@@ -68,11 +68,32 @@ def find_group(ENDS, groups, tile):
 
 
 @triton.jit
-def attend_to_keys(q, k, v, acc, top, total, scale, live, MASKED: tl.constexpr, PRECISION: tl.constexpr):
+def scores_by_pieces(
+    Q,
+    K,
+    q_live,
+    k_live,
+    HEAD: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    PIECE: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """q · kᵀ of the rows at the pointers Q (QUERIES,) and K (KEYS,), read PIECE numbers at a time."""
+    scores = tl.zeros((QUERIES, KEYS), tl.float32)
+    for piece in tl.static_range(WIDTH // PIECE):
+        d = piece * PIECE + tl.arange(0, PIECE)
+        width = (d < HEAD)[None, :]
+        q = tl.load(Q[:, None] + d[None, :], mask=q_live[:, None] & width, other=0.0)
+        k = tl.load(K[:, None] + d[None, :], mask=k_live[:, None] & width, other=0.0)
+        scores = add_product(scores, q, tl.trans(k), PRECISION)
+    return scores
+
+
+@triton.jit
+def attend_to_keys(scores, v, acc, top, total, scale, PRECISION: tl.constexpr):
     """One step of the online softmax in powers of two (FlashAttention, arXiv 2205.14135)."""
-    scores = product(q, tl.trans(k), PRECISION)
-    if MASKED:
-        scores = tl.where(live[None, :], scores, float("-inf"))
     new_top = tl.maximum(top, tl.max(scores, 1) * scale)
     weights = tl.exp2(scores * scale - new_top[:, None])
     shrink = tl.exp2(top - new_top)
@@ -122,6 +143,7 @@ def routed_kernel(
     WIDTH: tl.constexpr,
     QUERIES: tl.constexpr,
     KEYS: tl.constexpr,
+    PIECE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """A tile: up to QUERIES pairs of a row, of `row_count`, that share one of the chunks first:first + count.
@@ -129,7 +151,7 @@ def routed_kernel(
     Rows of K and V lie `k_tokens` and `v_tokens` tokens apart and begin with the history's `first_token`.
     IN_PLACE: pairs are those of indices (K, R, L); OUT (B, H, L, D) and its LSE (R, L) are read, merged and
     written. Otherwise pairs are those of (R, L, K), and OUT holds partial outputs (row_count, L, K, D).
-    SLOT_LSE is (R, L, K).
+    SLOT_LSE is (R, L, K). Where PIECE is less than WIDTH, queries and keys are read so many numbers at once.
     """
     tile = tl.program_id(0)
     groups = row_count * count
@@ -157,7 +179,9 @@ def routed_kernel(
     head = (row % heads).to(tl.int64)
     Q += batch * q_batch + head * q_head
     q_mask = live[:, None] if WIDTH == HEAD else live[:, None] & (d < HEAD)[None, :]
-    q = tl.load(Q + query[:, None] * q_token + d[None, :], mask=q_mask, other=0.0)
+    q_rows = Q + query * q_token
+    if PIECE == WIDTH:
+        q = tl.load(q_rows[:, None] + d[None, :], mask=q_mask, other=0.0)
 
     start = tl.load(OFFSETS + chunk)
     keys = tl.load(OFFSETS + chunk + 1) - start
@@ -172,25 +196,44 @@ def routed_kernel(
     top = tl.full((QUERIES,), float("-inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     for step in range(whole):
-        if TMA:
+        if PIECE < WIDTH:
+            k_rows = K + (k_at + step * KEYS + n) * HEAD
+            every = n < KEYS
+            scores = scores_by_pieces(
+                q_rows, k_rows, live, every, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION
+            )
+        elif TMA:
             k = K_TMA.load([k_at.to(tl.int32) + step * KEYS, 0])
-            v = V_TMA.load([v_at.to(tl.int32) + step * KEYS, 0])
+            scores = product(q, tl.trans(k), PRECISION)
         elif WIDTH == HEAD:
-            k = tl.load(k_block)
-            v = tl.load(v_block)
+            scores = product(q, tl.trans(tl.load(k_block)), PRECISION)
         else:
             k = tl.load(k_block, mask=(d < HEAD)[None, :], other=0.0)
+            scores = product(q, tl.trans(k), PRECISION)
+        if TMA:
+            v = V_TMA.load([v_at.to(tl.int32) + step * KEYS, 0])
+        elif WIDTH == HEAD:
+            v = tl.load(v_block)
+        else:
             v = tl.load(v_block, mask=(d < HEAD)[None, :], other=0.0)
-        acc, top, total = attend_to_keys(q, k, v, acc, top, total, log2_scale, n < KEYS, False, PRECISION)
+        acc, top, total = attend_to_keys(scores, v, acc, top, total, log2_scale, PRECISION)
         k_block += KEYS * HEAD
         v_block += KEYS * HEAD
     rest = keys - whole * KEYS
     if rest > 0:
         some = n < rest
         mask = some[:, None] if WIDTH == HEAD else some[:, None] & (d < HEAD)[None, :]
-        k = tl.load(K + (k_at + whole * KEYS) * HEAD + n[:, None] * HEAD + d[None, :], mask=mask, other=0.0)
+        k_rows = K + (k_at + whole * KEYS + n) * HEAD
+        if PIECE < WIDTH:
+            scores = scores_by_pieces(
+                q_rows, k_rows, live, some, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION
+            )
+        else:
+            k = tl.load(k_rows[:, None] + d[None, :], mask=mask, other=0.0)
+            scores = product(q, tl.trans(k), PRECISION)
+        scores = tl.where(some[None, :], scores, float("-inf"))
         v = tl.load(V + (v_at + whole * KEYS) * HEAD + n[:, None] * HEAD + d[None, :], mask=mask, other=0.0)
-        acc, top, total = attend_to_keys(q, k, v, acc, top, total, log2_scale, some, True, PRECISION)
+        acc, top, total = attend_to_keys(scores, v, acc, top, total, log2_scale, PRECISION)
 
     lse = (top + tl.log2(total)) * LN_2
     acc = acc / total[:, None]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE  # isort: skip  # before triton
+from tests.fakes.kernels import DEVICE, kernel_tests  # isort: skip  # before triton
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.backend import Mass, Need, Work
@@ -25,6 +25,8 @@ from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.forward import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.layouts import story
+
+pytestmark = kernel_tests
 
 TOLERANCE = {torch.float32: 3e-6, torch.bfloat16: 1.5e-2, torch.float16: 1.5e-3}
 """Greatest relative error in the norm. The interpreter cuts bfloat16 instead of rounding it."""

@@ -1,0 +1,200 @@
+"""Compiles kernels for Hopper (sm_90a) where there is no GPU, and says what their code needs.
+
+    python tests/moc_engine/ops/triton/compiling.py [--all] [NAME …]
+
+prints a JSON line for each: registers, bytes spilled, shared memory, and how often wgmma and TMA are used.
+Without `--all` only the configurations that the tests compile. It needs a Triton that is not interpreting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from moc_engine.ops.triton import merging, rotating, routed
+from moc_engine.ops.triton.launches import HOPPER, Tile, launch, padded_head, precision
+
+NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
+INTS = "*i32"
+FLOATS = "*fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """A kernel with its arguments: types by name ("i32" where none), compile-time constants, and a launch.
+
+    `multiples` are integer arguments that are divisible by 16. `tested`: the tests compile it.
+    """
+
+    name: str
+    kernel: Any
+    types: Mapping[str, str]
+    constants: Mapping[str, Any]
+    tile: Tile
+    multiples: tuple[str, ...] = ()
+    tested: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What the code of a configuration needs: `spilled` bytes of stack, `shared` bytes a block."""
+
+    name: str
+    registers: int
+    spilled: int
+    shared: int
+    wgmma: int
+    tma: int
+
+
+def compiled(configuration: Configuration) -> Code:
+    """Compiles for sm_90a."""
+    names = [parameter.name for parameter in configuration.kernel.params]
+    constants = dict(configuration.constants)
+    types = {n: "constexpr" if n in constants else configuration.types.get(n, "i32") for n in names}
+    aligned = {
+        (place,): [["tt.divisibility", 16]]
+        for place, name in enumerate(names)
+        if types[name].startswith("*") or name in configuration.multiples
+    }
+    source = ASTSource(configuration.kernel, signature=types, constexprs=constants, attrs=aligned)
+    code = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=configuration.tile.options)
+    ptx = code.asm["ptx"]
+    registers, stack = _resources(code.asm["cubin"])
+    return Code(
+        name=configuration.name,
+        registers=registers,
+        spilled=stack,
+        shared=code.metadata.shared,
+        wgmma=ptx.count("wgmma.mma_async"),
+        tma=ptx.count("cp.async.bulk.tensor"),
+    )
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Registers a thread and bytes of stack, as the assembler wrote them into the code."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [str(tool), "--dump-resource-usage", file.name]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    registers, stack = re.search(r"REG:(\d+)", told), re.search(r"STACK:(\d+)", told)
+    assert registers, told
+    assert stack, told
+    return int(registers[1]), int(stack[1])
+
+
+def routed_pass() -> Iterator[Configuration]:
+    strides = ("q_batch", "q_head", "q_token", "out_batch", "out_head", "out_token")
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        for head in (32, 64, 96, 128, 256):
+            tile = launch("routed", head, dtype, HOPPER)
+            width = padded_head(head)
+            for in_place in (False, True):
+                for tma in {tile.tma and width == head, False}:
+                    name = NAMES[dtype]
+                    pointers = dict.fromkeys(("Q", "K", "V", "OUT"), f"*{name}")
+                    lists = dict.fromkeys(("OFFSETS", "PAIRS", "EDGES", "ENDS"), INTS)
+                    floats = {"LSE": FLOATS, "SLOT_LSE": FLOATS, "scale": "fp32"}
+                    block = f"tensordesc<{name}[{tile.keys}, {width}]>"
+                    descriptors = {"K_TMA": block, "V_TMA": block} if tma else {}
+                    yield Configuration(
+                        name=f"routed {name} {head}{' TMA' * tma}{' in place' * in_place}",
+                        kernel=routed.routed_kernel,
+                        types={**pointers, **lists, **floats, **descriptors},
+                        constants={
+                            **({} if tma else {"K_TMA": None, "V_TMA": None}),
+                            "IN_PLACE": in_place,
+                            "TMA": tma,
+                            "HEAD": head,
+                            "WIDTH": width,
+                            "QUERIES": tile.rows,
+                            "KEYS": tile.keys,
+                            "PIECE": width if tile.piece is None else min(tile.piece, width),
+                            "PRECISION": precision(dtype),
+                        },
+                        tile=tile,
+                        multiples=strides,
+                        tested=dtype == torch.bfloat16 and (head, in_place, tma) in ROUTED_IN_TESTS,
+                    )
+
+
+ROUTED_IN_TESTS = ((64, True, True), (128, True, True), (128, False, False), (256, True, True))
+
+
+def around_it() -> Iterator[Configuration]:
+    """The kernels before and after the routed pass."""
+    out = ("out_batch", "out_head", "out_token")
+    for head in (64, 128, 256):
+        width = padded_head(head)
+        tile = launch("merge", head, torch.bfloat16, HOPPER)
+        sizes = {"HEAD": head, "WIDTH": width, "QUERIES": tile.rows}
+        yield Configuration(
+            name=f"merge slots {head}",
+            kernel=merging.merge_slots_kernel,
+            types={"OUT": "*bf16", "LSE": FLOATS, "PARTS": "*bf16", "SLOT_LSE": FLOATS},
+            constants=sizes,
+            tile=tile,
+            multiples=out,
+            tested=head == 128,
+        )
+        yield Configuration(
+            name=f"merge pair {head}",
+            kernel=merging.merge_pair_kernel,
+            types={"OUT": "*bf16", "LSE": FLOATS, "PART": "*bf16", "PART_LSE": FLOATS},
+            constants=sizes,
+            tile=tile,
+            multiples=(*out, "part_batch", "part_head", "part_token"),
+            tested=head == 128,
+        )
+        turning = launch("rotate", head, torch.bfloat16, HOPPER)
+        yield Configuration(
+            name=f"rotate {head}",
+            kernel=rotating.rotate_kernel,
+            types={"X": "*bf16", "OUT": "*bf16", "COS": FLOATS, "SIN": FLOATS},
+            constants={"HEAD": head, "WIDTH": width, "TOKENS": turning.rows},
+            tile=turning,
+            multiples=("x_tokens", "out_tokens"),
+            tested=head == 128,
+        )
+    yield Configuration(
+        name="tile ends",
+        kernel=routed.tile_ends_kernel,
+        types={"EDGES": INTS, "ENDS": INTS},
+        constants={"PAIRS_A_TILE": 64, "BLOCK": 1024},
+        tile=Tile(rows=1, keys=1),
+        tested=True,
+    )
+
+
+def configurations() -> Iterator[Configuration]:
+    yield from routed_pass()
+    yield from around_it()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="only configurations whose names begin so")
+    parser.add_argument("--all", action="store_true", help="those too that the tests leave out")
+    arguments = parser.parse_args()
+    for configuration in configurations():
+        wanted = not arguments.names or configuration.name.startswith(tuple(arguments.names))
+        if wanted and (arguments.all or configuration.tested):
+            print(json.dumps(asdict(compiled(configuration))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
