@@ -2,7 +2,9 @@
 
     queries, means ─► scores, a tile of queries at a time ─► choose_chunks ─► drop-off, drop-in ─► indices
 
-`route_queries` does all of it, for routing a layout, for denoising and for training alike.
+`route_queries` does all of it, for routing a layout, for denoising and for training alike. On CUDA devices
+with Triton one kernel computes scores and choice (`ops.triton.top_k`), for float32 and half precision, up to
+32 chunks a query and heads of up to 256; with the outer loop over shots, and elsewhere, it is done here.
 
 Shapes: B batch, H heads, L queries, C chunks, D head width, K chosen chunks, R rules.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
@@ -72,8 +75,38 @@ def route_queries(
     shots needs the `layout` of the chunks; drop-off and drop-in, for training, need a `generator`.
     """
     with torch.autocast(q_BHLD.device.type, enabled=False):
-        chosen = _choose_in_tiles(q_BHLD, means_BHCD.float(), rules, config, layout)
+        if chosen_by_kernel(q_BHLD, config):
+            chosen = _choose_by_kernel(q_BHLD, means_BHCD.float(), rules, config)
+        else:
+            chosen = _choose_in_tiles(q_BHLD, means_BHCD.float(), rules, config, layout)
         return chosen if generator is None else _perturbed(chosen, rules, config, generator)
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Whether Triton kernels run on a device."""
+    return device.type == "cuda" and find_spec("triton") is not None
+
+
+def chosen_by_kernel(q_BHLD: Tensor, config: RoutingConfig) -> bool:
+    """Whether a kernel chooses the chunks of these queries."""
+    if config.outer_shots is not None or not has_kernels(q_BHLD.device):
+        return False
+    from moc_engine.ops.triton.top_k import supports
+
+    return supports(q_BHLD, config.top_k)
+
+
+def _choose_by_kernel(q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, config: RoutingConfig) -> Tensor:
+    from moc_engine.ops.triton.top_k import best_chunks
+
+    return best_chunks(
+        q_BHLD,
+        means_BHCD,
+        rules.candidates,
+        config.top_k,
+        boosts_BRC=rules.boosts,
+        rule_L=rules.of_query,
+    )
 
 
 def _choose_in_tiles(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.config import Captions, RoutingConfig, Steering
-from moc_engine.ops.choosing import ChunkRules, route_queries
+from moc_engine.ops.choosing import ChunkRules, has_kernels, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, Bools, ChunkLayout, Ints
 from moc_engine.ops.selection import QueryGroup, Selection
@@ -47,9 +47,15 @@ class Eligibility:
 def chunk_means(k_BHTD: Tensor, layout: ChunkLayout) -> Tensor:
     """The descriptors (B, H, C, D) in float32: mean keys; zero for an empty caption.
 
-    Each chunk is summed on its own, so that what stands in one never shows in another.
+    Each chunk is summed on its own, so that what stands in one never shows in another. On CUDA devices with
+    Triton a kernel sums them.
     """
     B, H, _, D = k_BHTD.shape
+    if has_kernels(k_BHTD.device):
+        from moc_engine.ops.triton.means import chunk_means_by_kernel, supports
+
+        if supports(k_BHTD):
+            return chunk_means_by_kernel(k_BHTD, layout.offsets)
     means = torch.zeros(B, H, layout.chunks, D, dtype=torch.float32, device=k_BHTD.device)
     borders = (np.flatnonzero(np.diff(layout.lengths)) + 1).tolist()
     for first, last in pairwise((0, *borders, layout.chunks)):  # runs of equally long chunks
@@ -145,7 +151,9 @@ def route(
     rules = ChunkRules(
         candidates=torch.tensor(np.stack(routable)[None]).to(q.device),
         boosts=torch.tensor(boosts).to(q.device) if boosts.any() else None,
-        of_query=torch.arange(len(groups)).repeat_interleave(counts).to(q.device),
+        of_query=None
+        if len(groups) == 1
+        else torch.arange(len(groups)).repeat_interleave(counts).to(q.device),
     )
     queries = q if routing_queries is None else routing_queries
     chosen = route_queries(queries, descriptors, rules, config, layout=layout, generator=generator)

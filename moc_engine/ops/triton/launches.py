@@ -106,6 +106,15 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=1)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=64, keys=1)),
     ),
+    "top_k": (
+        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=16, warps=4, stages=2)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=64, keys=16, warps=4, stages=1)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+    ),
+    "means": (
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=1, keys=64)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=1, keys=16)),
+    ),
     "rotate": (
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=64, keys=1)),

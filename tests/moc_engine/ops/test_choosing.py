@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import RoutingConfig
-from moc_engine.ops.choosing import CPU_SCORES_AT_ONCE, ChunkRules, choose_chunks, route_queries
-from moc_engine.ops.layout import ChunkLayout
+from moc_engine.ops.choosing import (
+    CPU_SCORES_AT_ONCE,
+    ChunkRules,
+    choose_chunks,
+    chosen_by_kernel,
+    route_queries,
+)
+from moc_engine.ops.layout import ChunkLayout, by_length
 
 
 def whole_numbers(seed: int, *shape: int) -> Tensor:
@@ -93,6 +99,26 @@ def test_half_precision_queries_are_scored_in_float32_even_under_autocast() -> N
     with torch.autocast("cpu", dtype=torch.bfloat16):
         chosen = route_queries(q, means, rules, RoutingConfig(top_k=3))
     assert torch.equal(chosen, route_queries(q.float(), means, rules, RoutingConfig(top_k=3)))
+
+
+def test_kernels_choose_on_cuda_devices_alone() -> None:
+    assert not chosen_by_kernel(torch.zeros(1, 1, 4, 64), RoutingConfig())
+    on_device = torch.zeros(1, 1, 4, 64, device="meta")
+    assert not chosen_by_kernel(on_device, RoutingConfig())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("outer_shots", [None, 2])
+def test_a_gpu_chooses_what_the_cpu_chooses(outer_shots: int | None) -> None:
+    layout = by_length([40] * 6, 4)
+    q, means = whole_numbers(0, 2, 3, 50, 32), whole_numbers(1, 1, 3, layout.chunks, 32)
+    rules = ChunkRules(candidates=draws(2, 2, 1, layout.chunks) < 0.8)
+    there = ChunkRules(candidates=rules.candidates.cuda())
+    config = RoutingConfig(top_k=4, outer_shots=outer_shots)
+    assert chosen_by_kernel(q.cuda(), config) == (outer_shots is None)
+    chosen = route_queries(q.cuda(), means.cuda(), there, config, layout=layout)
+    assert torch.equal(chosen.cpu(), route_queries(q, means, rules, config, layout=layout))
 
 
 def test_no_queries_and_no_chunks() -> None:
