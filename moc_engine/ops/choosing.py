@@ -206,7 +206,11 @@ def _perturbed(
 
 
 def _draw(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(tuple(shape), generator=generator, device=generator.device).to(like.device)
+    """Uniform numbers on the device of `like`, drawn there from a seed that a generator of another gives."""
+    if generator.device != like.device:
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        generator = torch.Generator(like.device).manual_seed(seed)
+    return torch.rand(tuple(shape), generator=generator, device=like.device)
 
 
 def _drop_off(chosen: Tensor, most: float, generator: torch.Generator) -> Tensor:
@@ -223,8 +227,9 @@ def _drop_in(chosen_BHLK: Tensor, rules: ChunkRules, mean: float, generator: tor
     B, H, L, _ = chosen_BHLK.shape
     chunks = rules.candidates.shape[-1]
     wanted = torch.poisson(torch.full((B, H, L), mean, device=generator.device), generator)
-    wanted = wanted.to(chosen_BHLK.device)
-    width = min(chunks, int(wanted.max())) if wanted.numel() else 0
+    width = min(chunks, int(wanted.max())) if wanted.numel() else 0  # waits for nothing on a CPU
+    if wanted.device != chosen_BHLK.device:
+        wanted = wanted.pin_memory().to(chosen_BHLK.device, non_blocking=True)
     added = []
     for start, stop in _tiles(L, B * H * chunks, chosen_BHLK.device):
         candidates, _ = rules.tile(start, stop)

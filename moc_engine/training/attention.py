@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -42,6 +43,14 @@ class StoryRules:
     candidates: Tensor | None = None
     pinned: Tensor | None = None
     generator: torch.Generator | None = None
+
+    @cached_property
+    def most_pinned(self) -> list[int]:
+        """How many earlier shots a story pins at most, for each shot; read from the device once a step."""
+        if self.pinned is None:
+            return []
+        most: list[int] = self.pinned.tril(-1).sum(dim=-1).amax(dim=0).tolist()
+        return most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,12 +201,18 @@ def choose_memories(
         routing,
         generator=rules.generator,
     )
-    return chosen if pinned_BC is None else with_pinned(chosen, pinned_BC)
+    if pinned_BC is None:
+        return chosen
+    return with_pinned(chosen, pinned_BC, most=rules.most_pinned[shot] * chunks)
 
 
-def with_pinned(chosen_BHLK: Tensor, pinned_BC: Tensor) -> Tensor:
-    """The chosen chunks followed by the pinned ones of each story, -1 for none."""
-    most = int(pinned_BC.sum(dim=-1).max())
+def with_pinned(chosen_BHLK: Tensor, pinned_BC: Tensor, *, most: int | None = None) -> Tensor:
+    """The chosen chunks followed by the pinned ones of each story, -1 for none.
+
+    `most` is how many a story pins at most; None: they are counted, for which the device is waited for.
+    """
+    if most is None:
+        most = int(pinned_BC.sum(dim=-1).max())
     first = pinned_BC.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
     pins = first.masked_fill(~pinned_BC.gather(-1, first), -1)
     return torch.cat((chosen_BHLK, pins[:, None, None].expand(*chosen_BHLK.shape[:3], most)), dim=-1)

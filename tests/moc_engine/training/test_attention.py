@@ -1,11 +1,13 @@
 """Training attention against the engine's own: the same tokens, the same choice, the same result."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moc_engine.config import Chunking, RoutingConfig, Steering
 from moc_engine.models.wan_transformer import rotary_angles
@@ -17,6 +19,7 @@ from moc_engine.training.attention import (
     Memories,
     StoryAttention,
     StoryRules,
+    choose_memories,
     chunk_descriptors,
     dense_attention,
     routed_attention,
@@ -204,3 +207,32 @@ def test_drop_off_and_drop_in_need_a_generator_and_repeat_with_it() -> None:
     assert torch.equal(_run(step, StoryRules(routing=routing)), plain)
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), plain)
+
+
+class ReadBack(TorchDispatchMode):
+    """Counts the numbers that are read from a tensor, for which a device would be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **kwargs or {})
+
+
+def test_nothing_is_read_back_to_choose_memories() -> None:
+    step = _step()
+    pinned = torch.zeros(STORIES, SHOTS, SHOTS, dtype=torch.bool)
+    pinned[0, 3, :2] = True
+    pinned[1, 2, 0] = True
+    rules = StoryRules(routing=RoutingConfig(top_k=2), pinned=pinned)
+    assert rules.most_pinned == [0, 0, 1, 2]
+    assert rules.routing is not None
+    keys = step.clean(step.k).transpose(1, 2)
+    means = chunk_descriptors(keys, slots=SLOTS, chunking="track")
+    memories = Memories(keys=keys, values=keys, descriptors=means)
+    with ReadBack() as read:
+        for shot in range(1, SHOTS):
+            q, past = step.noisy(step.q)[:, shot], memories.before(shot)
+            chosen = choose_memories(q, past, rules.routing, shot=shot, rules=rules)
+            assert chosen.shape[-1] == 2 + rules.most_pinned[shot] * SLOTS
+    assert read.count == 0
