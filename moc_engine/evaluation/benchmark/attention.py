@@ -135,7 +135,7 @@ def _check(contestant: Contestant, story: Story, entry: Entry) -> Pairs:
     """Compares the contestant with the reference at several scales; its pairs. Raises `_Wrong`."""
     pairs = Pairs(dense=1, attended=1)
     sample = check.sampled_queries(story.case.queries)
-    for scale in check.SCALES:
+    for scale in contestant.scales:
         scaled = story if scale == 1.0 else story.scaled(scale)
         with torch.no_grad():
             attended = contestant.prepare(scaled)()
@@ -146,7 +146,7 @@ def _check(contestant: Contestant, story: Story, entry: Entry) -> Pairs:
                 if not entry.errors[f"choice {scale}"] <= LARGEST_CHOICE_ERROR:
                     raise _Wrong(f"does not choose the best chunks at inputs of scale {scale}")
             mask = check.attended_chunks(story, attended.chosen_HLK, own_shot=attended.own_shot)
-            right = check.reference_output(scaled, mask, sample)
+            right = check.reference_output(contestant.reference(scaled), mask, sample)
             error = check.relative_error(attended.out[0][:, sample.to(right.device)], right)
         _note(entry, f"{scale}", error, check.tolerance(story.q.dtype, story.q.device, scale))
     if story.case.part == "backward":

@@ -19,6 +19,7 @@ class Case:
 
     `alike`: neighbouring queries resemble each other, as those of a picture do; otherwise they are random.
     `peers`: beside dense attention, also FlexAttention, static patterns and token-causal selection.
+    `variants`: every way that a backend of ours has to keep partial outputs and to read the history.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     dtype: Dtype
     alike: bool = True
     peers: bool = False
+    variants: bool = False
 
     @property
     def queries(self) -> int:
@@ -66,13 +68,14 @@ def _cpu() -> tuple[Case, ...]:
         name="", part="forward", shots=8, chunks=4, chunk=256, heads=4, width=64, top_k=5, dtype="float32"
     )
     return (
-        replace(usual, name="32k", chunks=16, peers=True),
+        replace(usual, name="32k", chunks=16),
         replace(usual, name="65k", shots=16, chunks=16),
         replace(usual, name="16k", chunks=8),
         replace(usual, name="8k"),
         replace(usual, name="4k", shots=4),
         replace(usual, name="2k", shots=4, chunks=2),
         replace(usual, name="32k random", chunks=16, alike=False),
+        replace(usual, name="32k, every peer", chunks=16, heads=1, peers=True),
         replace(usual, name="8k gradients", part="backward"),
         replace(usual, name="16k gradients", part="backward", chunks=8),
         *(
@@ -96,13 +99,13 @@ def _cuda() -> tuple[Case, ...]:
         dtype="bfloat16",
     )
     return (
-        replace(usual, name="175k"),
+        replace(usual, name="175k", variants=True),
         replace(usual, name="175k gradients", part="backward"),
         *(
             replace(usual, name=f"{shots} shots of 5.2k", part="growth", shots=shots, chunks=4, chunk=1300)
             for shots in (2, 3, 4, 8, 16, 32)
         ),
-        replace(usual, name="42k, every peer", chunks=4, chunk=1300, peers=True),
+        replace(usual, name="42k, every peer", chunks=4, chunk=1300, peers=True, variants=True),
         replace(usual, name="175k random", alike=False),
         replace(usual, name="175k, 40 heads", heads=40),
         *(

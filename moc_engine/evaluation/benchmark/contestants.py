@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal
+from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,20 +27,20 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig
 from moc_engine.evaluation.benchmark.cases import Case
+from moc_engine.evaluation.benchmark.check import SCALES
 from moc_engine.evaluation.benchmark.flex import missing_for_flex, prepare_flex
 from moc_engine.evaluation.benchmark.story import Story
 from moc_engine.evaluation.generation.routers import radial_scores
 from moc_engine.ops.backend import AttentionBackend, Need, Work
+from moc_engine.ops.choice import fits
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.moc_attention import moc_attention
-from moc_engine.ops.registry import BUILT_IN, choose_backend
+from moc_engine.ops.registry import BUILT_IN, choose_backend, find_backend
+from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.selection import QueryGroup, Selection
 
 Kind = Literal["ours", "auto", "dense", "sparse", "static", "token-causal"]
-
-GATHERED_BYTES: Final = 1 << 30
-"""Keys that the backend `gathered` may hold at once here: it is made for short chunks."""
 
 
 class NotPossible(Exception):
@@ -68,7 +69,7 @@ class Contestant:
     """A way to attend. `prepare` does what is done once for a story, and returns what is timed.
 
     `chooses`: it chooses chunks as MoC does, which is checked too. `joined`: it reads the keys of the whole
-    story side by side. Raises `NotPossible` where it cannot take part.
+    story side by side. It is checked at inputs of `scales`, against the attention over `reference`. Raises `NotPossible` where it cannot take part.
     """
 
     name: str
@@ -77,19 +78,21 @@ class Contestant:
     chooses: bool = False
     joined: bool = False
     gradients: bool = True
+    scales: tuple[float, ...] = SCALES
+    reference: Callable[[Story], Story] = lambda story: story
 
 
 def contestants(device: torch.device, case: Case, *, compiled: bool = True) -> Iterator[Contestant]:
     """Those that take part in a case; without `compiled` none that takes long to compile."""
     yield from _dense(device)
-    backends = [backend for name, backend in BUILT_IN.items() if name != "naive"]
+    backends = list(_backends(device))
     for backend in backends:
         yield ours(backend)
-        if device.type == "cuda" and backend.name != "gathered":
-            yield captured(ours(backend))
+        if backend.name == "triton":
+            yield from triton_variants(device, case)
     yield Contestant(name="auto", kind="auto", prepare=_auto)
     if case.peers:
-        best = backends[-1] if device.type == "cuda" else BUILT_IN["grouped"]
+        best = next(b for name in ("triton", "grouped") for b in backends if b.name == name)
         if compiled:
             yield Contestant(name="FlexAttention", kind="sparse", prepare=_flex, joined=True, gradients=False)
         yield static("sliding window", best, _window)
@@ -97,18 +100,104 @@ def contestants(device: torch.device, case: Case, *, compiled: bool = True) -> I
         yield token_causal(best)
 
 
-def ours(backend: AttentionBackend) -> Contestant:
+def _backends(device: torch.device) -> Iterator[AttentionBackend]:
+    """Our backends that are there and work on the device, without the reference."""
+    yield from (backend for name, backend in BUILT_IN.items() if name != "naive")
+    if find_spec("triton") is not None:
+        backend = find_backend("triton")
+        if backend.devices is None or device.type in backend.devices:
+            yield backend
+
+
+def ours(backend: AttentionBackend, *, name: str | None = None) -> Contestant:
     """One of our backends, choosing included."""
 
     def prepare(story: Story) -> Attend:
         _check_supported(backend, story)
+        note = _variant(backend, story)
 
         def attend() -> Attended:
-            return _attend(backend, story, choose(story))
+            return replace(_attend(backend, story, choose(story)), note=note)
 
         return attend
 
-    return Contestant(name=backend.name, kind="ours", prepare=prepare, chooses=True)
+    return Contestant(name=name or backend.name, kind="ours", prepare=prepare, chooses=True)
+
+
+def triton_variants(device: torch.device, case: Case) -> Iterator[Contestant]:
+    """Other ways of the backend `triton`, which it takes by itself where memory asks for them."""
+    from moc_engine.ops.triton.attending import triton_backend
+    from moc_engine.ops.triton.forward import Options
+
+    usual = triton_backend(Options())
+    if device.type == "cuda" and case.part != "backward":
+        yield captured(ours(usual))
+    if case.variants:
+        yield ours(triton_backend(Options(partials="stored")), name="triton, partial outputs stored")
+        yield ours(triton_backend(Options(partials="in place")), name="triton, merged in place")
+        yield rotated_as_read(usual)
+        yield far_history(usual)
+
+
+def rotated_as_read(backend: AttentionBackend) -> Contestant:
+    """A backend that is given the history's keys before rotary embedding, with the embedding."""
+
+    def prepare(story: Story) -> Attend:
+        _check_supported(backend, story)
+        rotary = story.rotary
+
+        def attend() -> Attended:
+            return _attend(backend, story, choose(story), rotary=rotary)
+
+        return attend
+
+    return Contestant(
+        name=f"{backend.name}, keys rotated as read",
+        kind="ours",
+        prepare=prepare,
+        chooses=True,
+        gradients=False,
+        scales=(0.3, 1.0),
+        reference=lambda story: story.with_rotated_history(),
+    )
+
+
+def far_history(backend: AttentionBackend) -> Contestant:
+    """A backend that streams the history from main memory."""
+
+    def prepare(story: Story) -> Attend:
+        pinned = [x.cpu().pin_memory() if x.is_cuda else x for x in (story.history_k, story.history_v)]
+        far = replace(story, history_k=pinned[0], history_v=pinned[1])
+        _check_supported(backend, far)
+
+        def attend() -> Attended:
+            return _attend(backend, far, choose(story))
+
+        return attend
+
+    return Contestant(
+        name=f"{backend.name}, history in main memory",
+        kind="ours",
+        prepare=prepare,
+        chooses=True,
+        gradients=False,
+    )
+
+
+def _variant(backend: AttentionBackend, story: Story) -> str | None:
+    need = replace(_need(story), work=_work(story, story.case.top_k))
+    return None if backend.variant is None else backend.variant(need) or None
+
+
+def _work(story: Story, top_k: int) -> Work:
+    case = story.case
+    return Work(
+        rows=case.heads,
+        tokens=case.queries,
+        top_k=top_k,
+        head_size=case.width,
+        history_offsets=story.history.offsets,
+    )
 
 
 def choose(story: Story) -> Tensor:
@@ -117,7 +206,14 @@ def choose(story: Story) -> Tensor:
     return route_queries(story.q, story.means, ChunkRules(candidates=candidates), story.routing)
 
 
-def _attend(backend: AttentionBackend, story: Story, indices: Tensor, pinned: Sequence[int] = ()) -> Attended:
+def _attend(
+    backend: AttentionBackend,
+    story: Story,
+    indices: Tensor,
+    *,
+    pinned: Sequence[int] = (),
+    rotary: Rotary | None = None,
+) -> Attended:
     assert backend.over_history is not None
     out, _ = backend.over_history(
         story.q,
@@ -128,6 +224,7 @@ def _attend(backend: AttentionBackend, story: Story, indices: Tensor, pinned: Se
         story.history.offsets,
         indices,
         pinned=pinned,
+        rotary=rotary,
     )
     return Attended(out=out, chosen_HLK=indices[0], own_shot=True)
 
@@ -137,7 +234,7 @@ def _need(story: Story) -> Need:
         form="history",
         device=story.q.device.type,
         dtype=story.q.dtype,
-        history_device=story.q.device.type,
+        history_device=story.history_k.device.type,
         gradients=story.q.requires_grad,
     )
 
@@ -146,11 +243,8 @@ def _check_supported(backend: AttentionBackend, story: Story) -> None:
     missing = backend.missing(_need(story))
     if missing is not None:
         raise NotPossible(f"does not support {missing}")
-    case = story.case
-    if backend.name == "gathered":
-        held = case.heads * case.queries * case.top_k * case.chunk * case.width * story.q.element_size()
-        if held > GATHERED_BYTES:
-            raise NotPossible(f"would gather {held / 2**30:.0f} GiB of keys at once")
+    if not fits(backend.name, replace(_need(story), work=_work(story, story.case.top_k))):
+        raise NotPossible("is for small shots with short chunks")
 
 
 def _auto(story: Story) -> Attend:
@@ -166,13 +260,7 @@ def _auto(story: Story) -> Attend:
         chunk_lengths=story.history.lengths,
     )
     full = case.context < below
-    work = Work(
-        rows=case.heads,
-        tokens=case.queries,
-        top_k=0 if full else case.top_k,
-        head_size=case.width,
-        history_offsets=story.history.offsets,
-    )
+    work = _work(story, 0 if full else case.top_k)
     backend = choose_backend("auto", replace(_need(story), work=work)).backend
     if not full:
         note = f"routed, {backend.name}"

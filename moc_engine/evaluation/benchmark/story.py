@@ -15,6 +15,7 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig
 from moc_engine.evaluation.benchmark.cases import Case
 from moc_engine.ops.layout import ChunkLayout, by_length
+from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import chunk_means
 
 ALIKE: Final = 65
@@ -69,6 +70,20 @@ class Story:
         """A gradient of the output."""
         generator = torch.Generator(self.q.device).manual_seed(2)
         return torch.randn(self.q.shape, generator=generator, device=self.q.device).to(self.q.dtype)
+
+    @cached_property
+    def rotary(self) -> Rotary:
+        """A rotary embedding of the history's tokens."""
+        half = self.case.width // 2
+        tokens = torch.arange(self.history.tokens, dtype=torch.float64, device=self.q.device)
+        angle = tokens[:, None] * 10000.0 ** -(torch.arange(half, device=self.q.device) / half)
+        return Rotary(cos=angle.cos().float(), sin=angle.sin().float())
+
+    def with_rotated_history(self) -> Story:
+        """The same story with the history's keys rotated, exactly: keys of the whole story in float64."""
+        tokens = torch.arange(self.history.tokens, device=self.q.device)
+        rotated = self.rotary(self.history_k.double(), tokens)
+        return self.with_joined(torch.cat((rotated, self.own_k.double()), dim=2), self.v)
 
     def with_joined(self, k: Tensor, v: Tensor) -> Story:
         """The same story with these as the keys and values of the whole story."""
