@@ -53,14 +53,15 @@ def gathered_attention(
         routed_k = rotary(routed_k, tokens_RLKN)
     routed_k, routed_v = (x.view(R * L, -1, D) for x in (routed_k, routed_v))
 
-    q_RLD = q_BHLD.flatten(0, 1)
-    dense_scores = q_RLD @ dense_k.flatten(0, 1).transpose(1, 2)
-    routed_scores = (routed_k @ q_RLD.reshape(R * L, D, 1)).view(R, L, -1)
+    wide = torch.promote_types(q_BHLD.dtype, torch.float32)  # 16 bits are too few for large scores
+    q_RLD = q_BHLD.flatten(0, 1).to(wide)
+    dense_scores = q_RLD @ dense_k.flatten(0, 1).to(wide).transpose(1, 2)
+    routed_scores = (routed_k.to(wide) @ q_RLD.reshape(R * L, D, 1)).view(R, L, -1)
     if none_RLKN is not None:
         routed_scores = routed_scores.masked_fill(none_RLKN.flatten(2), -torch.inf)
     scores = torch.cat((dense_scores, routed_scores), dim=-1)
-    weights = (scores.to(torch.promote_types(scores.dtype, torch.float32)) * scale).softmax(dim=-1)
-    dense, routed = weights.to(q_RLD.dtype).split([dense_scores.shape[-1], routed_scores.shape[-1]], dim=-1)
+    weights = (scores * scale).softmax(dim=-1)
+    dense, routed = weights.to(q_BHLD.dtype).split([dense_scores.shape[-1], routed_scores.shape[-1]], dim=-1)
     out = dense @ dense_v.flatten(0, 1) + (routed.reshape(R * L, 1, -1) @ routed_v).view(R, L, D)
 
     shares = weights.detach()

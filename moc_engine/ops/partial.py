@@ -95,8 +95,8 @@ def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[T
 
 
 def _scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    scores = q @ k.transpose(1, 2)
-    return scores.to(torch.promote_types(q.dtype, torch.float32)) * scale
+    wide = torch.promote_types(q.dtype, torch.float32)  # 16 bits are too few for large scores
+    return q.to(wide) @ k.to(wide).transpose(1, 2) * scale
 
 
 def _block(q_NLD: Tensor, k_NSD: Tensor, at_once: int) -> int:

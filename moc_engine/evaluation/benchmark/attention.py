@@ -84,11 +84,11 @@ def measure_case(
 
 def sentence(entry: Entry) -> str:
     """A contestant's figures in a line."""
+    name = f"{entry.name} ({entry.note})" if entry.note else entry.name
     if entry.milliseconds is None:
         why = f"WRONG: {entry.wrong}" if entry.wrong else f"skipped: {entry.skipped}"
-        return f"  {entry.name:<40} {why}"
+        return f"  {name:<40} {why}"
     error = max(entry.errors.values())
-    name = f"{entry.name} ({entry.note})" if entry.note else entry.name
     words = f"  {name:<40} {entry.milliseconds.median:10.2f} ms, error ≤ {error:.0e}"
     if entry.faster is not None and entry.kind != "dense":
         words += (

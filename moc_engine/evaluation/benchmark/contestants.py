@@ -69,7 +69,8 @@ class Contestant:
     """A way to attend. `prepare` does what is done once for a story, and returns what is timed.
 
     `chooses`: it chooses chunks as MoC does, which is checked too. `joined`: it reads the keys of the whole
-    story side by side. It is checked at inputs of `scales`, against the attention over `reference`. Raises `NotPossible` where it cannot take part.
+    story side by side. It is checked at inputs of `scales`, against attention over what `reference` makes of
+    the story. Raises `NotPossible` where it cannot take part.
     """
 
     name: str

@@ -147,3 +147,14 @@ def test_the_dtype_stays(dtype: torch.dtype) -> None:
     torch.testing.assert_close(out.double(), oracle(x, lengths, [])[0], atol=0.05, rtol=0.05)
     total = mass.own.sum(-1) + mass.routed.sum(-1)
     torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_large_scores_in_16_bits(dtype: torch.dtype) -> None:
+    lengths = [2, 2, 2]
+    x = drawn(lengths, 2, seed=2, scale=10.0)
+    low = {name: y if name == "indices" else y.detach().to(dtype) for name, y in x.items()}
+    rounded = {name: y if name == "indices" else y.double() for name, y in low.items()}
+    right = oracle(rounded, lengths, [])[0]
+    error = (gathered(low, lengths)[0].double() - right).norm() / right.norm()
+    assert error < 2 * torch.finfo(dtype).eps
