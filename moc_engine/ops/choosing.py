@@ -12,7 +12,9 @@ Shapes: B batch, H heads, L queries, C chunks, D head width, K chosen chunks, R 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Final
 
@@ -74,7 +76,7 @@ def route_queries(
     Scores are float32. K is the smaller of `config.top_k` and C, and more with drop-in. The outer loop over
     shots needs the `layout` of the chunks; drop-off and drop-in, for training, need a `generator`.
     """
-    with torch.autocast(q_BHLD.device.type, enabled=False):
+    with _no_autocast(q_BHLD.device.type):
         if chosen_by_kernel(q_BHLD, config):
             chosen = _choose_by_kernel(q_BHLD, means_BHCD.float(), rules, config)
         else:
@@ -107,6 +109,10 @@ def _choose_by_kernel(q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, con
         boosts_BRC=rules.boosts,
         rule_L=rules.of_query,
     )
+
+
+def _no_autocast(device: str) -> AbstractContextManager[object]:
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _choose_in_tiles(
@@ -184,13 +190,22 @@ def _top(scores: Tensor, candidates: Tensor, count: int) -> Tensor:
 
 def _best_shots(scores: Tensor, candidates: Tensor, count: int, layout: ChunkLayout) -> Tensor:
     """Whether each chunk (..., C) belongs to one of the best `count` shots of its query."""
-    shots, shot_of_chunk = np.unique(layout.shot, return_inverse=True)
-    index = torch.tensor(shot_of_chunk, device=scores.device)
-    member = (index[:, None] == torch.arange(len(shots), device=scores.device)).float()
-    tokens = member * torch.tensor(layout.lengths).to(member)[:, None]
+    index, tokens = _shots(layout.shot.tobytes(), layout.lengths.tobytes(), scores.device)
     weight = candidates.float() @ tokens
     means = (scores.masked_fill(~candidates, 0.0).float() @ tokens) / weight.clamp(min=1.0)
-    return mask_of(_top(means, weight > 0, count), len(shots))[..., index]
+    return mask_of(_top(means, weight > 0, count), tokens.shape[1])[..., index]
+
+
+@lru_cache(maxsize=64)
+def _shots(shot: bytes, lengths: bytes, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The index of each chunk's shot (C,), and the tokens of each chunk in the column of its shot (C, shots).
+
+    Of the arrays of a layout; copied to the device once.
+    """
+    shots, shot_of_chunk = np.unique(np.frombuffer(shot, dtype=np.int64), return_inverse=True)
+    tokens = np.zeros((len(shot_of_chunk), len(shots)), dtype=np.float32)
+    tokens[np.arange(len(shot_of_chunk)), shot_of_chunk] = np.frombuffer(lengths, dtype=np.int64)
+    return torch.tensor(shot_of_chunk).to(device), torch.tensor(tokens).to(device)
 
 
 def _perturbed(
