@@ -441,17 +441,21 @@ _HEADER: Final = (
 def in_units(shares: Floats) -> Units:
     """Shares (..., C) whose rows sum to 1 as units of 1/65535 that sum to exactly 65535.
 
-    Rounds down and gives what is missing to the largest remainders. Rows of nothing stay nothing.
+    Rounds down and gives what is missing to the largest remainders, among equal ones to the first. Rows of
+    nothing stay nothing. Only what is not 0 is computed, which is little of a long story's rows.
     """
-    exact = shares * ONE
-    units = np.floor(exact)
-    remainder = exact - units
-    missing = np.where(shares.any(axis=-1), ONE - units.sum(axis=-1), 0)[..., None]
-    last = np.maximum(missing.astype(np.int64), 1)
-    least = -np.take_along_axis(np.sort(-remainder, axis=-1), last - 1, axis=-1)
-    above, level = remainder > least, remainder == least
-    filled = level & (level.cumsum(axis=-1) <= missing - above.sum(axis=-1, keepdims=True))
-    return np.asarray(units + ((above | filled) & (missing > 0)), dtype=np.uint16)
+    units = np.zeros(shares.shape, dtype=np.uint16)
+    rows = shares.reshape(-1, shares.shape[-1])
+    row, column = np.nonzero(rows)
+    exact = rows[row, column] * ONE
+    whole = np.floor(exact)
+    missing = ONE - np.bincount(row, weights=whole, minlength=len(rows)).astype(np.int64)
+    by_remainder = np.lexsort((whole - exact, row))
+    first_of_row = np.searchsorted(row, np.arange(len(rows)))
+    rank = np.empty_like(row)
+    rank[by_remainder] = np.arange(len(row)) - first_of_row[row]  # rows are in order already
+    units.reshape(rows.shape)[row, column] = whole + (rank < missing[row])
+    return units
 
 
 def _chosen(choices: Sequence[int | None]) -> tuple[int | slice, ...]:
