@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from moc_engine.evaluation.benchmark import check
 from moc_engine.evaluation.benchmark.cases import Case, growth_base
-from moc_engine.evaluation.benchmark.contestants import Attend, Attended, Contestant, NotPossible
+from moc_engine.evaluation.benchmark.contestants import CAPTURED, Attend, Attended, Contestant, NotPossible
 from moc_engine.evaluation.benchmark.figures import Pairs, count_pairs, efficiency, ratios, spread
 from moc_engine.evaluation.benchmark.results import Entry
 from moc_engine.evaluation.benchmark.story import Story, build_story
@@ -61,13 +62,16 @@ def measure_case(
             entry.wrong = str(reason)
         except torch.OutOfMemoryError as error:
             entry.skipped = f"out of memory: {str(error).splitlines()[0]}"
+        except Exception as error:  # a fault of one must not lose the others
+            traceback.print_exc()
+            entry.failed = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         entry.attended_pairs, entry.pairs_ratio = pairs.attended, pairs.ratio
         found[contestant.name] = contestant, entry, pairs
     gc.collect()
     times = side_by_side(works, device, seconds=seconds, rounds=rounds)
     _compare([(entry, pairs) for _, entry, pairs in found.values()], times)
     for name in works:
-        if name in found:
+        if name in found and CAPTURED not in name:  # a graph keeps its memory to itself
             found[name][1].extra_mebibytes = extra_mebibytes(works[name], device)
     entries = [entry for _, entry, _ in found.values()]
     for entry in entries:
@@ -86,7 +90,8 @@ def sentence(entry: Entry) -> str:
     """A contestant's figures in a line."""
     name = f"{entry.name} ({entry.note})" if entry.note else entry.name
     if entry.milliseconds is None:
-        why = f"WRONG: {entry.wrong}" if entry.wrong else f"skipped: {entry.skipped}"
+        reasons = {"WRONG": entry.wrong, "FAILED": entry.failed, "skipped": entry.skipped}
+        why = "; ".join(f"{word}: {reason}" for word, reason in reasons.items() if reason)
         return f"  {name:<40} {why}"
     error = max(entry.errors.values())
     words = f"  {name:<40} {entry.milliseconds.median:10.2f} ms, error ≤ {error:.0e}"

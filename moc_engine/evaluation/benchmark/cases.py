@@ -75,7 +75,7 @@ def _cpu() -> tuple[Case, ...]:
         replace(usual, name="4k", shots=4),
         replace(usual, name="2k", shots=4, chunks=2),
         replace(usual, name="32k random", chunks=16, alike=False),
-        replace(usual, name="32k, every peer", chunks=16, heads=1, peers=True),
+        replace(usual, name="32k with every peer", chunks=16, heads=1, peers=True),
         replace(usual, name="8k gradients", part="backward"),
         replace(usual, name="16k gradients", part="backward", chunks=8),
         *(
@@ -105,16 +105,16 @@ def _cuda() -> tuple[Case, ...]:
             replace(usual, name=f"{shots} shots of 5.2k", part="growth", shots=shots, chunks=4, chunk=1300)
             for shots in (2, 3, 4, 8, 16, 32)
         ),
-        replace(usual, name="42k, every peer", chunks=4, chunk=1300, peers=True, variants=True),
+        replace(usual, name="42k with every peer", chunks=4, chunk=1300, peers=True, variants=True),
         replace(usual, name="175k random", alike=False),
-        replace(usual, name="175k, 40 heads", heads=40),
+        replace(usual, name="175k with 40 heads", heads=40),
         *(
             replace(
                 usual, name=f"{shots} shots of 1.8k", part="growth", shots=shots, chunks=7, chunk=260, top_k=3
             )
             for shots in (2, 4, 8)
         ),
-        replace(usual, name="175k, every peer", peers=True),
+        replace(usual, name="175k with every peer", peers=True),
         replace(usual, name="175k random gradients", part="backward", alike=False),
     )
 

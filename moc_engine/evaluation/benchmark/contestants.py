@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.registry import BUILT_IN, choose_backend, find_backend
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.selection import QueryGroup, Selection
+
+CAPTURED: Final = "CUDA graph"
+"""In the name of what is replayed from one."""
 
 Kind = Literal["ours", "auto", "dense", "sparse", "static", "token-causal"]
 
@@ -102,12 +105,10 @@ def contestants(device: torch.device, case: Case, *, compiled: bool = True) -> I
 
 
 def _backends(device: torch.device) -> Iterator[AttentionBackend]:
-    """Our backends that are there and work on the device, without the reference."""
+    """Our backends that are there, without the reference; `triton` where it is compiled."""
     yield from (backend for name, backend in BUILT_IN.items() if name != "naive")
-    if find_spec("triton") is not None:
-        backend = find_backend("triton")
-        if backend.devices is None or device.type in backend.devices:
-            yield backend
+    if device.type == "cuda" and find_spec("triton") is not None:
+        yield find_backend("triton")
 
 
 def ours(backend: AttentionBackend, *, name: str | None = None) -> Contestant:
@@ -300,7 +301,7 @@ def captured(contestant: Contestant) -> Contestant:
         return replay
 
     return Contestant(
-        name=f"{contestant.name}, CUDA graph",
+        name=f"{contestant.name}, {CAPTURED}",
         kind=contestant.kind,
         prepare=prepare,
         chooses=contestant.chooses,

@@ -46,7 +46,7 @@ class Program:
         self.file = self.out / f"{kind}{'-tiny' if self.tiny else ''}.json"
 
     def run(self) -> int:
-        """Measures every case; the number of those that failed."""
+        """Measures every case. Returns the number of faults: what failed, and what was wrong."""
         started, failures = time.monotonic(), 0
         known = {name for name, _, _ in self._cases()}
         unknown = [name for name in self.only if name not in known and name not in PARTS]
@@ -66,7 +66,10 @@ class Program:
                 continue
             self.say(f"{name} ({part}):")
             try:
-                results.add(name, measure())
+                case = measure()
+                results.add(name, case)
+                failures += sum(bool(entry.failed or entry.wrong) for entry in case.get("entries", ()))
+                failures += sum("wrong" in point for point in case.get("points", ()))
             except ImportError as error:
                 self.say(f"  skipped: {error}")
                 results.add(name, {"part": part, "skipped": f"needs a package that is not there: {error}"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from moc_engine.evaluation.benchmark.contestants import CAPTURED
 from moc_engine.evaluation.benchmark.figures import crossover
 
 Document = Mapping[str, Any]
@@ -28,7 +29,7 @@ def best_of_ours(case: Case, *, captured: bool = False) -> Entry | None:
     found = [
         entry
         for entry in case.get("entries", ())
-        if entry["kind"] == "ours" and "faster" in entry and ("CUDA graph" in entry["name"]) == captured
+        if entry["kind"] == "ours" and "faster" in entry and (CAPTURED in entry["name"]) == captured
     ]
     return min(found, key=lambda entry: float(entry["milliseconds"]["median"]), default=None)
 
@@ -79,7 +80,8 @@ def section(document: Document) -> str:
 
 def machine_name(document: Document) -> str:
     machine = document["machine"]
-    return str(machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads")
+    threads = "one thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    return str(machine.get("gpu") or f"{machine['processor']}, {threads}")
 
 
 def _environment(document: Document) -> list[str]:
@@ -133,7 +135,8 @@ def _peers_table(case: Case) -> list[str]:
     ]
     for entry in case["entries"]:
         if "milliseconds" not in entry:
-            lines.append(f"| {entry['name']} | {entry.get('wrong') or entry.get('skipped')} | | | |")
+            reason = next(entry[name] for name in ("wrong", "failed", "skipped") if name in entry)
+            lines.append(f"| {entry['name']} | {reason} | | | |")
             continue
         figures = (_ms(entry), _with_spread(entry["faster"]), f"{entry['pairs_ratio']:.2f} ×")
         lines.append(f"| {entry['name']} | {' | '.join(figures)} | {entry['efficiency']:.2f} |")

@@ -1,6 +1,7 @@
 """The results of the benchmark: what is written to JSON, one file for each kind of machine.
 
-Results of several runs merge: a case that is measured again replaces the one measured before.
+Results of several runs merge: a case that is measured again replaces the one measured before. Those of
+another processor, or of another number of threads, are left behind.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ KEPT: Final = Path(__file__).parents[1] / "results"
 class Entry:
     """What was found of one contestant of a case.
 
-    `errors` are relative errors by scale of the inputs ("gradients 1.0" for gradients). `skipped` or `wrong`
-    says why there are no times. `faster` is how many times as fast as the fastest dense attention it is,
+    `errors` are relative errors by scale of the inputs. `skipped`, `wrong` or `failed` says why there are no
+    times. `faster` is how many times as fast as the fastest dense attention it is,
     `growth` how many times longer than in the shortest story.
     """
 
@@ -43,6 +44,7 @@ class Entry:
     errors: dict[str, float] = field(default_factory=dict)
     skipped: str | None = None
     wrong: str | None = None
+    failed: str | None = None
     attended_pairs: int | None = None
     pairs_ratio: float | None = None
     milliseconds: Spread | None = None
@@ -110,7 +112,9 @@ class Results:
     def __init__(self, file: Path, device: torch.device) -> None:
         self._file = file
         self._measured: dict[str, Any] = {"machine": machine(device), "versions": versions()}
-        before = load(file)["cases"] if file.exists() else {}
+        found = load(file)["cases"] if file.exists() else {}
+        here = plain(self._measured["machine"])
+        before = {name: case for name, case in found.items() if case["machine"] == here}
         self.document: dict[str, Any] = {"format": FORMAT, **self._measured, "cases": before}
 
     def add(self, name: str, case: Mapping[str, Any]) -> None:

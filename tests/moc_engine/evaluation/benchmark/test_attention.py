@@ -98,6 +98,17 @@ def test_who_cannot_take_part_says_why() -> None:
     assert "needs a package" in sentence(entry)
 
 
+def test_the_fault_of_one_loses_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    def prepare(story: Story) -> Attend:
+        raise AssertionError("a fault")
+
+    entries = _measured(CASE, Contestant(name="faulty", kind="ours", prepare=prepare))
+    assert (entries["faulty"].failed, entries["faulty"].milliseconds) == ("AssertionError: a fault", None)
+    assert entries["grouped"].milliseconds is not None
+    assert "a fault" in capsys.readouterr().err
+    assert "FAILED" in sentence(entries["faulty"])
+
+
 def test_every_contestant_is_right_and_its_figures_belong_together() -> None:
     entries = _measured(replace(CASE, peers=True))
     assert {entry.kind for entry in entries.values()} == {

@@ -29,7 +29,7 @@ SPREAD = {"median", "low", "high", "rounds"}
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bench")
-    names = ["32k", "8k gradients", "2 shots of 1k", "4 shots of 1k", "late", "film"]
+    names = ["32k with every peer", "8k gradients", "2 shots of 1k", "4 shots of 1k", "late", "film"]
     command = ["--device", "cpu", "--tiny", "--threads", "1", "--out", str(out)]
     assert main([*command, "--only", ",".join(names)]) == 0
     return out / "cpu-tiny.json"
@@ -47,7 +47,7 @@ def test_the_results_say_what_was_measured_and_where(document: dict[str, Any]) -
     for name, case in document["cases"].items():
         assert case.keys() >= {"date", "machine", "versions", "clock", "seconds"}, name
         assert "skipped" not in case, name
-    case = document["cases"]["32k"]
+    case = document["cases"]["32k with every peer"]
     assert case["shape"].keys() >= {
         "heads",
         "width",
@@ -94,6 +94,17 @@ def test_pieces_merge(measured: Path, tmp_path: Path) -> None:
     )
     assert program.run() == 0
     assert load(out)["cases"] == {**before, "2k": load(out)["cases"]["2k"]}
+
+
+def test_results_of_another_machine_are_left_behind(measured: Path, tmp_path: Path) -> None:
+    found = load(measured)
+    found["cases"]["8k gradients"]["machine"]["threads"] = 99
+    (tmp_path / "cpu-tiny.json").write_text(json.dumps(found), encoding="utf-8")
+    program = Program(
+        device=torch.device("cpu"), out=tmp_path, tiny=True, only=("2k",), say=lambda line: None
+    )
+    program.run()
+    assert "8k gradients" not in load(program.file)["cases"]
 
 
 def test_no_case_begins_when_the_time_is_up(tmp_path: Path) -> None:
@@ -201,6 +212,7 @@ def test_real_cases_have_the_sizes_that_speed_is_judged_by() -> None:
     for case in cases:
         assert growth_base(case).candidates >= case.top_k
     assert len({case.name for case in cases}) == len(cases)
+    assert not any("," in case.name for case in cases)  # the option --only separates names by commas
 
 
 def test_the_program_needs_torch_and_numpy_alone() -> None:
