@@ -16,18 +16,20 @@ from torch import Tensor
 from moc_engine.config import Chunking
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, Family
+from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.wan_transformer import attending, rotary_angles
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backbone:
-    """A loaded model; `name` is written into traces."""
+    """A loaded model; `name` is written into traces. `velocity` runs compiled blocks where there are any."""
 
     name: str
     transformer: Any
     scheduler: Any
     family: Family
     device: torch.device
+    compiled: CompiledBlocks | None = None
 
     @cached_property
     def parameters(self) -> int:
@@ -62,18 +64,25 @@ class Backbone:
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
         with attending(self.transformer, attention, captions):
-            predicted: Tensor = self.transformer(
-                self.family.model_input(latents_BCFHW).to(self.dtype),
-                timesteps_B,
-                captions.states_BSE.to(self.dtype),
-                return_dict=False,
-            )[0]
-        return predicted.to(latents_BCFHW.dtype)
+            return self._run(latents_BCFHW, timesteps_B, captions)
 
     def velocity(
         self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
     ) -> Tensor:
         """The flow ε - x0 at noisy latents."""
-        predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions)
+        if self.compiled is None:
+            predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions)
+        else:
+            with self.compiled.used(), attending(self.transformer, attention, captions, compiled=True):
+                predicted = self._run(latents_BCFHW, timesteps_B, captions)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
         return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
+
+    def _run(self, latents_BCFHW: Tensor, timesteps_B: Tensor, captions: CaptionStates) -> Tensor:
+        predicted: Tensor = self.transformer(
+            self.family.model_input(latents_BCFHW).to(self.dtype),
+            timesteps_B,
+            captions.states_BSE.to(self.dtype),
+            return_dict=False,
+        )[0]
+        return predicted.to(latents_BCFHW.dtype)

@@ -5,9 +5,10 @@ Shapes: B batch, H heads, L video tokens, S text states, I image states, D head 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.models.base import AttentionPass, CaptionStates
 
 ROTARY_BASE: Final = 10000.0
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def project_qkv(
@@ -89,17 +92,20 @@ def _frequencies(dim: int, device: torch.device) -> Tensor:
 
 
 @contextmanager
-def attending(transformer: nn.Module, attention: AttentionPass, captions: CaptionStates) -> Iterator[None]:
+def attending(
+    transformer: nn.Module, attention: AttentionPass, captions: CaptionStates, *, compiled: bool = False
+) -> Iterator[None]:
     """Within the block the transformer attends by `attention`, and to `captions` alone.
 
-    Its own processors come back afterwards; nothing else about it changes.
+    Its own processors come back afterwards; nothing else about it changes. With `compiled`, graphs of
+    torch.compile leave the pass out.
     """
     module: Any = transformer
     own = [(block, block.attn1.processor, block.attn2.processor) for block in module.blocks]
     try:
         for layer, block in enumerate(module.blocks):
-            block.attn1.set_processor(SelfAttention(attention, layer))
-            block.attn2.set_processor(CaptionAttention(captions))
+            block.attn1.set_processor(SelfAttention(attention, layer, compiled=compiled))
+            block.attn2.set_processor(CaptionAttention(captions, compiled=compiled))
         yield
     finally:
         for block, self_attention, caption_attention in own:
@@ -110,13 +116,18 @@ def attending(transformer: nn.Module, attention: AttentionPass, captions: Captio
 class SelfAttention:
     """Processor of one layer's self-attention: projects, and leaves the attention itself to the pass."""
 
-    def __init__(self, attention: AttentionPass, layer: int) -> None:
+    def __init__(self, attention: AttentionPass, layer: int, *, compiled: bool = False) -> None:
         self._pass = attention
         self._layer = layer
+        self._attend = _left_out(_attend) if compiled else _attend
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
         q, k, v = project_qkv(attn, hidden_states)
-        return _project_out(attn, self._pass.attend(self._layer, q, k, v.type_as(q)))
+        return _project_out(attn, self._attend(self, q, k, v.type_as(q)))
+
+
+def _attend(processor: SelfAttention, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+    return processor._pass.attend(processor._layer, q_BHLD, k_BHLD, v_BHLD)
 
 
 class CaptionAttention:
@@ -125,9 +136,10 @@ class CaptionAttention:
     Image states stand before the captions' and are attended to by a softmax of their own.
     """
 
-    def __init__(self, captions: CaptionStates) -> None:
+    def __init__(self, captions: CaptionStates, *, compiled: bool = False) -> None:
         self._states = captions.states_BSE.shape[1]
         self._kept = captions.kept
+        self._keys = _left_out(_caption_keys) if compiled else _caption_keys
         self._mask = None if captions.mask_BS is None else captions.mask_BS[:, None, None]
 
     def __call__(
@@ -137,21 +149,30 @@ class CaptionAttention:
             [encoder_hidden_states.shape[1] - self._states], dim=1
         )
         q = project_q(attn, hidden_states)
-        k, v = self._keys(attn, text)
+        k, v = self._keys(self, attn, text)
         out = scaled_dot_product_attention(q, k, v.type_as(q), attn_mask=self._mask)
         if attn.add_k_proj is not None and image.shape[1]:
             k, v = _project_image(attn, image)
             out = out + scaled_dot_product_attention(q, k, v.type_as(q))
         return _project_out(attn, out)
 
-    def _keys(self, attn: Any, text_BSE: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values of the captions; kept ones of a larger batch begin with those of this one."""
-        if self._kept is None:
-            return project_kv(attn, text_BSE)
-        if attn not in self._kept or len(self._kept[attn][0]) < len(text_BSE):
-            self._kept[attn] = project_kv(attn, text_BSE)
-        k, v = self._kept[attn]
-        return k[: len(text_BSE)], v[: len(text_BSE)]
+
+def _caption_keys(processor: CaptionAttention, attn: Any, text_BSE: Tensor) -> tuple[Tensor, Tensor]:
+    """The keys and values of the captions; kept ones of a larger batch begin with those of this one."""
+    kept = processor._kept
+    if kept is None:
+        return project_kv(attn, text_BSE)
+    if attn not in kept or len(kept[attn][0]) < len(text_BSE):
+        kept[attn] = project_kv(attn, text_BSE)
+    k, v = kept[attn]
+    return k[: len(text_BSE)], v[: len(text_BSE)]
+
+
+@lru_cache
+def _left_out(function: Function) -> Function:
+    """The function as one that graphs of torch.compile stop before and go on after."""
+    left_out: Function = torch.compiler.disable(function)
+    return left_out
 
 
 def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:

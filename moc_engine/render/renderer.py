@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,11 +27,14 @@ from moc_engine.contract import (
     StageEvent,
     StepEvent,
 )
+from moc_engine.errors import EngineError
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.loading import load_parts
+from moc_engine.render.captured_velocity import capture_cuda_graph
 from moc_engine.render.decode import decode_clip, jpeg, png
 from moc_engine.render.denoise import stop_if_cancelled
 from moc_engine.render.filmstrip import Filmstrip
@@ -59,6 +63,10 @@ class ShotRenderer:
     Memories of finished takes are kept between requests within `memory_budget` bytes (a quarter of the
     device's memory where None); beyond that they are written to the folder `spill`, or computed again from
     their takes where it is None. `recorder` records the routing.
+
+    With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
+    the first render; with `cuda_graphs`, the steps of a render are captured and replayed. What is not possible
+    is an `EngineError`, and never left out silently.
     """
 
     def __init__(
@@ -68,12 +76,16 @@ class ShotRenderer:
         device: str | None = None,
         memory_budget: int | None = None,
         spill: Path | None = None,
+        compiled: bool = False,
+        cuda_graphs: bool = False,
         recorder: type[TraceRecorder] = TraceRecorder,
         load: LoadParts = load_parts,
     ) -> None:
         self._loading = ModelLoading(load, model, device)
         self._budget = memory_budget
         self._spill = spill
+        self._compiled = compiled
+        self._cuda_graphs = cuda_graphs
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._pace = Pace()
@@ -140,6 +152,12 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, tuple[Backbone, ContextMemory]]:
         if self._loaded is None:
             backbone = yield from self._loading.events(cancel)
+            if self._cuda_graphs and backbone.device.type != "cuda":
+                raise EngineError(
+                    f"CUDA graphs need a CUDA device, and the model is on {backbone.device.type}"
+                )
+            if self._compiled:
+                backbone = replace(backbone, compiled=CompiledBlocks(backbone.transformer))
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
             memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
@@ -181,7 +199,9 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
         """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
         request, sampler, family = prepared.request, prepared.sampler, backbone.family
-        denoising = shot_denoising(prepared, backbone, history, self._recorder)
+        denoising = shot_denoising(
+            prepared, backbone, history, self._recorder, capture_cuda_graph if self._cuda_graphs else None
+        )
         steps = denoising.steps(cancel)
         for step in range(sampler.steps):
             with self._pace.measured("denoise"):

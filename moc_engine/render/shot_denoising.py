@@ -12,6 +12,7 @@ from moc_engine.contract import CancelToken
 from moc_engine.memory.context import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.render.captured_velocity import Capture, CapturedVelocity
 from moc_engine.render.denoise import Denoised, denoise, draw_noise, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import PreparedRender, steering_of
@@ -30,6 +31,7 @@ class ShotDenoising:
     backbone: Backbone
     captions: CaptionStates
     attention: DenoisingPass
+    capture: Capture | None = None
 
     def velocity(self, latents: Tensor, timesteps: Tensor) -> Tensor:
         """The velocity (B, …) of latents (B, …) at timesteps (B,)."""
@@ -39,8 +41,9 @@ class ShotDenoising:
     def steps(self, cancel: CancelToken | None = None) -> Iterator[Denoised]:
         """Denoises from the noise of the request's seed; as `denoise`."""
         sampler = self.prepared.sampler
+        velocity = self.velocity if self.capture is None else CapturedVelocity(self.velocity, self.capture)
         noise = draw_noise((1, *self.prepared.shape), self.prepared.request.seed).to(self.backbone.device)
-        steps = denoise(guided(self.velocity, sampler), noise, self.backbone.scheduler, sampler.steps, cancel)
+        steps = denoise(guided(velocity, sampler), noise, self.backbone.scheduler, sampler.steps, cancel)
         for step in range(sampler.steps):
             self.attention.begin(step)
             yield next(steps)
@@ -51,8 +54,12 @@ def shot_denoising(
     backbone: Backbone,
     history: History | None,
     recorder: type[TraceRecorder] = TraceRecorder,
+    capture: Capture | None = None,
 ) -> ShotDenoising:
-    """Prepares the denoising of a shot, whose `attention` records the conditional entry."""
+    """Prepares the denoising of a shot, whose `attention` records the conditional entry.
+
+    With `capture`, steps are captured and replayed.
+    """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
     guides = prepared.sampler.guidance != 1.0
@@ -73,4 +80,6 @@ def shot_denoising(
         rows=2 if guides else 1,
     )
     attention.recorder = trace_recorder(prepared, backbone, attention, recorder)
-    return ShotDenoising(prepared=prepared, backbone=backbone, captions=captions, attention=attention)
+    return ShotDenoising(
+        prepared=prepared, backbone=backbone, captions=captions, attention=attention, capture=capture
+    )
