@@ -65,8 +65,8 @@ class ShotRenderer:
     their takes where it is None. `recorder` records the routing.
 
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
-    the first render; with `cuda_graphs`, the steps of a render are captured and replayed. What is not possible
-    is an `EngineError`, and never left out silently.
+    the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
+    possible, it is an `EngineError`, and never left out silently.
     """
 
     def __init__(
