@@ -1,143 +1,148 @@
 """Routed (query, chunk) pairs sorted by chunk and packed into tiles: queries that share one chunk's keys.
 
-The width of a tile is its number of query positions; an unused one repeats a query. Tiles of one
-width whose chunks are equally long form a batch: one rectangular product without padding along the keys.
+Tiles of about one size whose chunks are equally long form a batch: one rectangular product without padding
+along the keys. The plan is made on the host, by a counting sort of the chosen chunks.
+
+Shapes: R rows, L queries of a row, K routed chunks of a query, C chunks, P positions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from moc_engine.ops.layout import Ints
 
-WIDTHS: Final = (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256)
+GREATEST_TILE: Final = 1 << 10
+"""Queries of one tile at most; those of a chunk that more have chosen fill several equal tiles."""
 
-KEYS_AT_ONCE: Final = 1 << 13
+KEYS_AT_ONCE: Final = 1 << 12
 """Keys gathered for one batch, unless a single tile has more: few enough for a cache."""
 
-SMALL_BATCH: Final = 1 << 11
-"""Products (positions × keys) below which a batch costs more to start than to compute: then tiles widen."""
+PADDING: Final = 1 << 14
+"""Products (positions × keys) that a group may compute for nothing: about what starting a batch costs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileBatch:
-    """n tiles of equal width, whose chunks are all `length` keys long, at positions first:last.
-
-    `rows` (n,) says which batch-head row and `chunks` (n,) which chunk each tile reads; `queries`
-    (n, width) index the block's queries row by row, `used` (n, width) is false where a position is idle.
-    """
+    """The tiles first:stop, each of `width` queries and `length` keys; their positions start at `at`."""
 
     first: int
-    last: int
+    stop: int
+    width: int
     length: int
-    rows: Tensor
-    chunks: Tensor
-    queries: Tensor
-    used: Tensor
+    at: int
+
+    @property
+    def tiles(self) -> slice:
+        return slice(self.first, self.stop)
+
+    @property
+    def positions(self) -> slice:
+        return slice(self.at, self.at + (self.stop - self.first) * self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """`slots` (R · L, K): which of the `positions` of all tiles each pair lies at, -1 for no pair."""
+    """The tiles of all pairs, their `rows` and `chunks`, and the positions of queries in them.
 
-    positions: int
-    slots: Tensor
+    `queries` [P] are the queries, numbered row by row, at the positions of all tiles; a position that a tile
+    leaves idle repeats its last query, and `used` [P] is false there. `slots` [R · L, K] is the position
+    of each pair, P for no pair. A batch holds no chunk of a row twice.
+    """
+
+    rows: Ints
+    chunks: Ints
+    queries: NDArray[np.int32]
+    used: NDArray[np.bool_]
+    slots: NDArray[np.int32]
     batches: tuple[TileBatch, ...]
 
 
-def pack(indices_RLK: Tensor, lengths: Ints) -> Tiles:
+def pack(indices_RLK: NDArray[Any], lengths: Ints) -> Tiles:
     """Packs the pairs of `indices_RLK` (chunk or -1) over chunks of the given `lengths` [C].
 
-    The pairs of a (row, chunk) segment fill tiles of the greatest width, and the rest a tile of the next
-    width that holds it. The order is fixed by the indices alone.
+    The order is fixed by the indices alone. Chunks without keys are left out.
     """
     R, L, K = indices_RLK.shape
-    device = indices_RLK.device
-    by_length = np.argsort(lengths, kind="stable")
-    rank_of_chunk = torch.tensor(np.argsort(by_length), device=device)
-    flat = indices_RLK.flatten()
-    slots = torch.full((R * L * K,), -1, device=device)
-    pairs = (flat >= 0).nonzero()[:, 0]
-    if not len(pairs):
-        return Tiles(positions=0, slots=slots.view(R * L, K), batches=())
+    order, rows, chunks, start, count = _segments(indices_RLK.reshape(R, L * K), len(lengths))
 
-    # Pairs by segment: all queries of one row that chose one chunk.
-    segment, order = (rank_of_chunk[flat[pairs]] * R + pairs // (L * K)).sort(stable=True)
-    pairs = pairs[order]
-    counts = torch.bincount(segment, minlength=len(lengths) * R)
-    first_pair = counts.cumsum(0) - counts
-    within = torch.arange(len(pairs), device=device) - first_pair[segment]
+    # The tiles of each segment, sorted so that a batch's tiles stand side by side.
+    pieces = np.where(lengths[chunks] > 0, -(-count // GREATEST_TILE), 0)
+    of = np.repeat(np.arange(len(count)), pieces)
+    nth = np.arange(len(of)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    greatest = -(-count[of] // pieces[of])
+    size = np.minimum(count[of] - nth * greatest, greatest)
+    length = lengths[chunks[of]]
+    by_size = np.lexsort((size, nth, length))
+    of, nth, size, length = (x[by_size] for x in (of, nth, size, length))
+    batches = tuple(_batches(size, nth, length))
+    width = np.repeat([batch.width for batch in batches], [batch.stop - batch.first for batch in batches])
 
-    # Tiles of each segment, then sorted so that a batch's tiles stand side by side.
-    tiles = (counts + WIDTHS[-1] - 1) // WIDTHS[-1]
-    first_tile = tiles.cumsum(0) - tiles
-    of_segment = torch.arange(len(counts), device=device).repeat_interleave(tiles)
-    begin = (torch.arange(len(of_segment), device=device) - first_tile[of_segment]) * WIDTHS[-1]
-    size = (counts[of_segment] - begin).clamp(max=WIDTHS[-1])
-    length = torch.tensor(lengths[by_length], device=device)[of_segment // R]
-    width = _widths(size, length)
-    batched = (length * (WIDTHS[-1] + 1) + width).argsort(stable=True)
-    position = torch.empty_like(width)
-    position[batched] = width[batched].cumsum(0) - width[batched]
-    slots[pairs] = position[first_tile[segment] + within // WIDTHS[-1]] + within % WIDTHS[-1]
-
-    start = (first_pair[of_segment] + begin)[batched]
-    size, rows = size[batched], (of_segment % R)[batched]
-    chunks = torch.tensor(by_length, device=device)[of_segment // R][batched]
-    batches = []
-    first = 0
-    for a, b, keys, wide in _runs(length[batched].tolist(), width[batched].tolist()):
-        steps = torch.arange(wide, device=device)
-        used = steps < size[a:b, None]
-        queries = pairs[start[a:b, None] + steps.where(used, 0)] // K
-        last = first + (b - a) * wide
-        batches.append(
-            TileBatch(
-                first=first,
-                last=last,
-                length=keys,
-                rows=rows[a:b],
-                chunks=chunks[a:b],
-                queries=queries,
-                used=used,
-            )
-        )
-        first = last
-    return Tiles(positions=first, slots=slots.view(R * L, K), batches=tuple(batches))
+    # What stands at each position.
+    total = int(width.sum())
+    within = np.arange(total) - np.repeat(np.cumsum(width) - width, width)
+    last = np.repeat(size - 1, width)
+    used = within <= last
+    pairs = order[np.repeat(start[of] + nth * greatest[by_size], width) + np.minimum(within, last)]
+    slots = np.full(R * L * K, total, dtype=np.int32)
+    slots[pairs[used]] = np.flatnonzero(used)
+    return Tiles(
+        rows=rows[of],
+        chunks=chunks[of],
+        queries=(pairs // max(1, K)).astype(np.int32),
+        used=used,
+        slots=slots.reshape(R * L, K),
+        batches=batches,
+    )
 
 
-def _widths(sizes: Tensor, lengths: Tensor) -> Tensor:
-    """The width of each tile that is to hold `sizes` queries on chunks of `lengths` keys.
+def _segments(chosen_RN: NDArray[Any], chunks: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """The pairs in the order of (row, chunk), and of each of these that occurs: row, chunk, start and count.
 
-    Widths at which there is little to compute leave their tiles to the next greater one.
+    Integers of 16 bits are sorted by counting, which is many times faster than comparing.
     """
-    widths = torch.tensor(WIDTHS, device=sizes.device)
-    fitting = torch.searchsorted(widths, sizes)
-    products = torch.bincount(fitting, weights=lengths.double(), minlength=len(WIDTHS)) * widths
-    enough = SMALL_BATCH * len(torch.unique(lengths))
-    greatest = int(fitting.max())
-    chosen: list[int] = []
-    waiting = 0.0
-    for nth, product in enumerate(products.tolist()):
-        waiting += product
-        if waiting >= enough or nth >= greatest:
-            chosen += [WIDTHS[nth]] * (nth + 1 - len(chosen))
-            waiting = 0.0
-    return torch.tensor(chosen, device=sizes.device)[fitting]
+    R, N = chosen_RN.shape
+    keys = np.where(chosen_RN < 0, chunks, chosen_RN)
+    order = keys.astype(np.uint16 if chunks < 1 << 16 else np.int64).argsort(axis=1, kind="stable")
+    order += np.arange(R)[:, None] * N
+    keys += np.arange(R)[:, None] * (chunks + 1)
+    count = np.bincount(keys.ravel(), minlength=R * (chunks + 1))
+    start = np.cumsum(count) - count
+    filled = np.flatnonzero(count)
+    row, chunk = np.divmod(filled, chunks + 1)
+    real = chunk < chunks
+    return order.ravel(), row[real], chunk[real], start[filled[real]], count[filled[real]]
 
 
-def _runs(lengths: list[int], widths: list[int]) -> Iterator[tuple[int, int, int, int]]:
-    """Runs a:b of tiles of equal length and width, cut so that few keys are gathered at once."""
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        now = lengths[start], widths[start]
-        full = (end - start) * now[0] >= KEYS_AT_ONCE
-        if end == len(lengths) or full or (lengths[end], widths[end]) != now:
-            yield start, end, *now
-            start = end
+def _batches(sizes: Ints, turns: Ints, lengths: Ints) -> Iterator[TileBatch]:
+    """The groups of tiles, cut where many keys would be gathered at once."""
+    at = 0
+    for start, end in _groups(sizes, turns, lengths):
+        length = int(lengths[start])
+        most = -(-KEYS_AT_ONCE // length)
+        for first in range(start, end, most):
+            stop = min(first + most, end)
+            width = int(sizes[stop - 1])
+            yield TileBatch(first=first, stop=stop, width=width, length=length, at=at)
+            at += (stop - first) * width
+
+
+def _groups(sizes: Ints, turns: Ints, lengths: Ints) -> Iterator[tuple[int, int]]:
+    """Runs of tiles of equal length and turn, and of sizes so near each other that padding costs little."""
+    kinds = np.stack((lengths, turns, sizes), axis=1)
+    borders = np.flatnonzero(np.any(kinds[1:] != kinds[:-1], axis=1)) + 1
+    start = padding = 0
+    for tile in borders.tolist():
+        length, turn, size = kinds[tile].tolist()
+        before, turn_before, size_before = kinds[tile - 1].tolist()
+        padding += (tile - start) * (size - size_before) * length
+        if (length, turn) != (before, turn_before) or padding > PADDING:
+            yield start, tile
+            start, padding = tile, 0
+    if len(kinds):
+        yield start, len(kinds)

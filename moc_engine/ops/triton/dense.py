@@ -79,8 +79,7 @@ def dense_attention(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float
     elif kernel == "cpu":
         out, lse = aten._scaled_dot_product_flash_attention_for_cpu(q_BHLD, k_BHSD, v_BHSD, scale=scale)
     else:
-        q, k, v = (x.flatten(0, 1) for x in (q_BHLD, k_BHSD, v_BHSD))
-        out, lse = (x.unflatten(0, q_BHLD.shape[:2]) for x in blocked_attention(q, k, v, scale))
+        out, lse = blocked_attention(q_BHLD, k_BHSD, v_BHSD, scale)
     call = DenseCall(kernel=kernel, state=tuple(state), lse_shape=tuple(lse.shape))
     if kernel == "efficient":
         lse = lse[:, :, : out.shape[2]]  # it is padded to a multiple of 32
@@ -131,9 +130,7 @@ def dense_gradients(
             *tensors, lse_BHL, 0.0, False, scale=scale
         )
     else:
-        grad, q, k, v, out, lse = (x.flatten(0, 1) for x in (*tensors, lse_BHL))
-        parts = blocked_gradients(grad, q, k, v, out, lse, scale)
-        dq, dk, dv = (x.unflatten(0, q_BHLD.shape[:2]) for x in parts)
+        dq, dk, dv = blocked_gradients(*tensors, lse_BHL, scale)
     return dq, dk, dv
 
 
