@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.ops.attended import Attended
@@ -115,7 +116,7 @@ def add_routed_gradients(
     dq_RLD[block] += _sums(outputs, slots, None).view_as(dq_RLD[block])
 
 
-def _rows(x: Tensor, rows: Ints) -> Tensor:
+def _rows(x: Tensor, rows: NDArray[np.int32]) -> Tensor:
     """Rows of x, (rows, queries, D) as one sequence; `index_select` is many times faster than indexing."""
     return x.reshape(-1, x.shape[-1]).index_select(0, torch.from_numpy(rows).to(x.device))
 

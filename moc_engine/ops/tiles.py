@@ -81,7 +81,9 @@ def pack(indices_RLK: NDArray[Any], lengths: Ints) -> Tiles:
     by_size = np.lexsort((size, nth, length))
     of, nth, size, length = (x[by_size] for x in (of, nth, size, length))
     batches = tuple(_batches(size, nth, length))
-    width = np.repeat([batch.width for batch in batches], [batch.stop - batch.first for batch in batches])
+    width = np.zeros(len(of), dtype=np.int64)
+    for batch in batches:
+        width[batch.tiles] = batch.width
 
     # What stands at each position.
     total = int(width.sum())

@@ -70,7 +70,9 @@ class _Union(torch.autograd.Function):
             for x, wanted in zip(sources, ctx.needs_input_grad[2:], strict=True)
         ]
         add_dense_gradients(attended, grad, q, out, lse, sources, dq, dsources)
-        history, dhistory = (x[2 * attended.history : 2 * attended.history + 2] for x in (sources, dsources))
+        history = slice(2 * attended.history, 2 * attended.history + 2)
         for block, tiles in ctx.plan:
-            add_routed_gradients(attended, block, tiles, grad, q, out, lse, history, dq, dhistory)
+            add_routed_gradients(
+                attended, block, tiles, grad, q, out, lse, sources[history], dq, dsources[history]
+            )
         return None, dq.to(q.dtype), *(d if d is None else d.to(q.dtype) for d in dsources)
