@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from moc_engine.ops.attended import Attended
-from moc_engine.ops.routed import add_routed_gradients, merge_routed, plan_blocks
-from moc_engine.ops.spans import add_dense_gradients, dense_pass
+from moc_engine.ops.dense_pass import add_dense_gradients, dense_pass
+from moc_engine.ops.tile_pass import add_routed_gradients, merge_routed, plan_blocks
 
 
 def attend(
