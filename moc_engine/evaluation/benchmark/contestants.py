@@ -137,11 +137,13 @@ def triton_variants(device: torch.device, case: Case) -> Iterator[Contestant]:
     if case.variants:
         yield ours(triton_backend(Options(partials="stored")), name="triton, partial outputs stored")
         yield ours(triton_backend(Options(partials="in place")), name="triton, merged in place")
-        yield rotated_as_read(usual)
+        yield rotated_as_read(usual, name="triton, keys rotated into a buffer")
+        loaded = triton_backend(Options(rotation="loaded"))
+        yield rotated_as_read(loaded, name="triton, keys rotated as they are loaded")
         yield far_history(usual)
 
 
-def rotated_as_read(backend: AttentionBackend) -> Contestant:
+def rotated_as_read(backend: AttentionBackend, *, name: str) -> Contestant:
     """A backend that is given the history's keys before rotary embedding, with the embedding."""
 
     def prepare(story: Story) -> Attend:
@@ -154,7 +156,7 @@ def rotated_as_read(backend: AttentionBackend) -> Contestant:
         return attend
 
     return Contestant(
-        name=f"{backend.name}, keys rotated as read",
+        name=name,
         kind="ours",
         prepare=prepare,
         chooses=True,

@@ -36,6 +36,7 @@ from moc_engine.ops.triton.segments import (
 from moc_engine.ops.triton.streaming import SegmentBuffers, segment_bounds
 
 Partials = Literal["auto", "stored", "in place"]
+Rotation = Literal["buffer", "loaded"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,13 +44,15 @@ class Options:
     """How much memory the routed pass may use, in bytes.
 
     `partials`: partial outputs are stored for as many rows as fit `partial_bytes`, or merged in place; "auto"
-    stores them where those of all rows fit. `rotated_bytes` is the buffer of keys that are kept unrotated on
-    the device, `buffers` are those of a history in main memory; with `always_streamed` also of one that is on
-    the device, which measures what streaming costs besides the transfer.
+    stores them where those of all rows fit. `rotation`: keys that are kept unrotated on the device are
+    rotated into a buffer of `rotated_bytes`, or each time they are loaded. `buffers` are those of a history
+    in main memory; with `always_streamed` also of one that is on the device, which measures what streaming
+    costs besides the transfer.
     """
 
     partials: Partials = "auto"
     partial_bytes: int = 1 << 25
+    rotation: Rotation = "buffer"
     rotated_bytes: int = 1 << 28
     buffers: SegmentBuffers = field(default_factory=SegmentBuffers)
     always_streamed: bool = False
@@ -132,7 +135,12 @@ def _routed_pass(
     stored = options.partials == "stored" or (
         options.partials == "auto" and R * row_bytes <= options.partial_bytes
     )
-    segments = history_segments(attended, sources, q_BHLD.device, options)
+    history = sources[2 * attended.history]
+    near = history.device == q_BHLD.device and not options.always_streamed
+    if attended.rotary is not None and near and options.rotation == "loaded":
+        segments = iter((_unrotated_segment(attended, sources),))
+    else:
+        segments = history_segments(attended, sources, q_BHLD.device, options)
     first = next(segments)
     if stored and first.last == len(attended.offsets) - 1:
         pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=False)
@@ -156,6 +164,13 @@ def history_segments(
         yield from _rotated_segments(attended, attended.rotary, k, v, options)
     else:
         yield Segment(k_RTD=k, v_RTD=v, first=0, last=len(attended.offsets) - 1, start=0)
+
+
+def _unrotated_segment(attended: Attended, sources: Sequence[Tensor]) -> Segment:
+    """All of the history, whose keys are rotated as they are loaded."""
+    k, v = (rows_of(x) for x in sources[2 * attended.history : 2 * attended.history + 2])
+    last = len(attended.offsets) - 1
+    return Segment(k_RTD=k, v_RTD=v, first=0, last=last, start=0, rotary=attended.rotary)
 
 
 def _rotated_segments(

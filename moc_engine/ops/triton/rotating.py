@@ -10,6 +10,18 @@ from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 
 
+@triton.jit
+def turned(x, COS, SIN, token, live, HEAD: tl.constexpr, WIDTH: tl.constexpr, TOKENS: tl.constexpr):
+    """Keys x (TOKENS, WIDTH) that stand at `token` of the history, where `live`, rotated in float32."""
+    half = tl.arange(0, WIDTH // 2)
+    angle = token.to(tl.int64)[:, None] * (HEAD // 2) + half[None, :]
+    mask = live[:, None] & (half < HEAD // 2)[None, :]
+    cos = tl.load(COS + angle, mask=mask, other=1.0).to(tl.float32)
+    sin = tl.load(SIN + angle, mask=mask, other=0.0).to(tl.float32)
+    even, odd = tl.split(tl.reshape(x.to(tl.float32), (TOKENS, WIDTH // 2, 2)))
+    return tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (TOKENS, WIDTH)).to(x.dtype)
+
+
 @triton.jit(do_not_specialize=["first_token", "tokens"])
 def rotate_kernel(
     X,
@@ -30,19 +42,12 @@ def rotate_kernel(
     """
     row = tl.program_id(1).to(tl.int64)
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    live = (token < tokens)[:, None]
+    live = token < tokens
     d = tl.arange(0, WIDTH)
-    half = tl.arange(0, WIDTH // 2)
     at = token[:, None] * HEAD + d[None, :]
-    mask = live & (d < HEAD)[None, :]
-    x = tl.load(X + row * x_tokens * HEAD + at, mask=mask, other=0.0).to(tl.float32)
-    even, odd = tl.split(tl.reshape(x, (TOKENS, WIDTH // 2, 2)))
-    angle = (first_token + token).to(tl.int64)[:, None] * (HEAD // 2) + half[None, :]
-    half_mask = live & (half < HEAD // 2)[None, :]
-    cos = tl.load(COS + angle, mask=half_mask, other=1.0).to(tl.float32)
-    sin = tl.load(SIN + angle, mask=half_mask, other=0.0).to(tl.float32)
-    turned = tl.join(even * cos - odd * sin, even * sin + odd * cos)
-    out = tl.reshape(turned, (TOKENS, WIDTH)).to(OUT.dtype.element_ty)
+    mask = live[:, None] & (d < HEAD)[None, :]
+    x = tl.load(X + row * x_tokens * HEAD + at, mask=mask, other=0.0)
+    out = turned(x, COS, SIN, first_token + token, live, HEAD, WIDTH, TOKENS)
     tl.store(OUT + row * out_tokens * HEAD + at, out, mask=mask)
 
 

@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 from moc_engine.ops.triton.blocks import add_product, product
+from moc_engine.ops.triton.rotating import turned
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -109,6 +110,8 @@ def routed_kernel(
     V,
     K_TMA,
     V_TMA,
+    COS,
+    SIN,
     OFFSETS,
     PAIRS,
     EDGES,
@@ -138,6 +141,7 @@ def routed_kernel(
     slot,
     scale,
     IN_PLACE: tl.constexpr,
+    ROTATED: tl.constexpr,
     TMA: tl.constexpr,
     HEAD: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -149,6 +153,7 @@ def routed_kernel(
     """A tile: up to QUERIES pairs of a row, of `row_count`, that share one of the chunks first:first + count.
 
     Rows of K and V lie `k_tokens` and `v_tokens` tokens apart and begin with the history's `first_token`.
+    Unless ROTATED, keys are rotated by the history's angles (T, D / 2) as they are loaded.
     IN_PLACE: pairs are those of indices (K, R, L); OUT (B, H, L, D) and its LSE (R, L) are read, merged and
     written. Otherwise pairs are those of (R, L, K), and OUT holds partial outputs (row_count, L, K, D).
     SLOT_LSE is (R, L, K). Where PIECE is less than WIDTH, queries and keys are read so many numbers at once.
@@ -204,11 +209,15 @@ def routed_kernel(
             )
         elif TMA:
             k = K_TMA.load([k_at.to(tl.int32) + step * KEYS, 0])
+            if not ROTATED:
+                token = start + step * KEYS + n
+                k = turned(k, COS, SIN, token, n < KEYS, HEAD, WIDTH, KEYS)
             scores = product(q, tl.trans(k), PRECISION)
-        elif WIDTH == HEAD:
-            scores = product(q, tl.trans(tl.load(k_block)), PRECISION)
         else:
-            k = tl.load(k_block, mask=(d < HEAD)[None, :], other=0.0)
+            k = tl.load(k_block) if WIDTH == HEAD else tl.load(k_block, mask=(d < HEAD)[None, :], other=0.0)
+            if not ROTATED:
+                token = start + step * KEYS + n
+                k = turned(k, COS, SIN, token, n < KEYS, HEAD, WIDTH, KEYS)
             scores = product(q, tl.trans(k), PRECISION)
         if TMA:
             v = V_TMA.load([v_at.to(tl.int32) + step * KEYS, 0])
@@ -230,6 +239,8 @@ def routed_kernel(
             )
         else:
             k = tl.load(k_rows[:, None] + d[None, :], mask=mask, other=0.0)
+            if not ROTATED:
+                k = turned(k, COS, SIN, start + whole * KEYS + n, some, HEAD, WIDTH, KEYS)
             scores = product(q, tl.trans(k), PRECISION)
         scores = tl.where(some[None, :], scores, float("-inf"))
         v = tl.load(V + (v_at + whole * KEYS) * HEAD + n[:, None] * HEAD + d[None, :], mask=mask, other=0.0)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.triton.launches import (
     Tile,
     capability_of,
@@ -37,9 +38,10 @@ GROUPS_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """Rotated keys and values (H or R, T, D) of the chunks first:last, from the history's `start` token on.
+    """Keys and values (H or R, T, D) of the chunks first:last, from the history's `start` token on.
 
-    Tokens of a row are contiguous; rows may lie any number of tokens apart.
+    Tokens of a row are contiguous; rows may lie any number of tokens apart. `rotary` is the embedding of keys
+    that are not rotated yet, which are rotated as they are loaded.
     """
 
     k_RTD: Tensor
@@ -47,6 +49,7 @@ class Segment:
     first: int
     last: int
     start: int
+    rotary: Rotary | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,7 +140,8 @@ def attend_stored(
 
 
 def _tile(q_BHLD: Tensor, segment: Segment) -> Tile:
-    return launch("routed", q_BHLD.shape[-1], q_BHLD.dtype, capability_of(q_BHLD.device))
+    kernel = "routed" if segment.rotary is None else "routed unrotated"
+    return launch(kernel, q_BHLD.shape[-1], q_BHLD.dtype, capability_of(q_BHLD.device))
 
 
 def uses_tma(tile: Tile, head: int) -> bool:
@@ -186,6 +190,8 @@ def _arguments(
         V=v,
         K_TMA=descriptor(k, tile.keys) if tma else None,
         V_TMA=descriptor(v, tile.keys) if tma else None,
+        COS=None if segment.rotary is None else segment.rotary.cos,
+        SIN=None if segment.rotary is None else segment.rotary.sin,
         OFFSETS=pairs.offsets,
         PAIRS=pairs.ids,
         EDGES=pairs.edges,
@@ -207,6 +213,7 @@ def _arguments(
         count=segment.last - segment.first,
         first_token=segment.start,
         IN_PLACE=pairs.by_slot,
+        ROTATED=segment.rotary is None,
         TMA=tma,
         HEAD=D,
         WIDTH=padded_head(D),

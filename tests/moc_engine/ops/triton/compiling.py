@@ -98,41 +98,58 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 
 def routed_pass() -> Iterator[Configuration]:
-    strides = ("q_batch", "q_head", "q_token", "out_batch", "out_head", "out_token")
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+    for dtype in NAMES:
         for head in (32, 64, 96, 128, 256):
-            tile = launch("routed", head, dtype, HOPPER)
-            width = padded_head(head)
-            for in_place in (False, True):
-                for tma in {tile.tma and width == head, False}:
-                    name = NAMES[dtype]
-                    pointers = dict.fromkeys(("Q", "K", "V", "OUT"), f"*{name}")
-                    lists = dict.fromkeys(("OFFSETS", "PAIRS", "EDGES", "ENDS"), INTS)
-                    floats = {"LSE": FLOATS, "SLOT_LSE": FLOATS, "scale": "fp32"}
-                    block = f"tensordesc<{name}[{tile.keys}, {width}]>"
-                    descriptors = {"K_TMA": block, "V_TMA": block} if tma else {}
-                    yield Configuration(
-                        name=f"routed {name} {head}{' TMA' * tma}{' in place' * in_place}",
-                        kernel=routed.routed_kernel,
-                        types={**pointers, **lists, **floats, **descriptors},
-                        constants={
-                            **({} if tma else {"K_TMA": None, "V_TMA": None}),
-                            "IN_PLACE": in_place,
-                            "TMA": tma,
-                            "HEAD": head,
-                            "WIDTH": width,
-                            "QUERIES": tile.rows,
-                            "KEYS": tile.keys,
-                            "PIECE": width if tile.piece is None else min(tile.piece, width),
-                            "PRECISION": precision(dtype),
-                        },
-                        tile=tile,
-                        multiples=strides,
-                        tested=dtype == torch.bfloat16 and (head, in_place, tma) in ROUTED_IN_TESTS,
-                    )
+            for rotated in (True, False):
+                tile = launch("routed" if rotated else "routed unrotated", head, dtype, HOPPER)
+                for in_place in (False, True):
+                    for tma in {tile.tma and padded_head(head) == head, False}:
+                        yield _routed(dtype, head, tile, rotated=rotated, in_place=in_place, tma=tma)
 
 
-ROUTED_IN_TESTS = ((64, True, True), (128, True, True), (128, False, False), (256, True, True))
+TESTED = (
+    "routed bf16 64 TMA in place",
+    "routed bf16 128 TMA in place",
+    "routed bf16 128",
+    "routed bf16 256 TMA in place",
+    "routed bf16 128 unrotated TMA in place",
+)
+
+
+def _routed(
+    dtype: torch.dtype, head: int, tile: Tile, *, rotated: bool, in_place: bool, tma: bool
+) -> Configuration:
+    number, width = NAMES[dtype], padded_head(head)
+    block = f"tensordesc<{number}[{tile.keys}, {width}]>"
+    nothing = [*(() if tma else ("K_TMA", "V_TMA")), *(("COS", "SIN") if rotated else ())]
+    words = (number, str(head), *("unrotated",) * (not rotated), *("TMA",) * tma, *("in place",) * in_place)
+    name = " ".join(("routed", *words))
+    return Configuration(
+        name=name,
+        kernel=routed.routed_kernel,
+        types={
+            **dict.fromkeys(("Q", "K", "V", "OUT"), f"*{number}"),
+            **dict.fromkeys(("OFFSETS", "PAIRS", "EDGES", "ENDS"), INTS),
+            **dict.fromkeys(("LSE", "SLOT_LSE", "COS", "SIN"), FLOATS),
+            **dict.fromkeys(("K_TMA", "V_TMA"), block),
+            "scale": "fp32",
+        },
+        constants={
+            **dict.fromkeys(nothing),
+            "IN_PLACE": in_place,
+            "ROTATED": rotated,
+            "TMA": tma,
+            "HEAD": head,
+            "WIDTH": width,
+            "QUERIES": tile.rows,
+            "KEYS": tile.keys,
+            "PIECE": width if tile.piece is None else min(tile.piece, width),
+            "PRECISION": precision(dtype),
+        },
+        tile=tile,
+        multiples=("q_batch", "q_head", "q_token", "out_batch", "out_head", "out_token"),
+        tested=name in TESTED,
+    )
 
 
 def around_it() -> Iterator[Configuration]:

@@ -35,6 +35,7 @@ RAGGED = (5, 1, 19, 3, 33, 16)
 
 STORED = Options(partials="stored", partial_bytes=1)
 IN_PLACE = Options(partials="in place")
+LOADED_IN_PLACE = Options(partials="in place", rotation="loaded")
 SEGMENTS = Options(partials="in place", rotated_bytes=1)
 
 
@@ -141,7 +142,9 @@ def test_output_and_mass_are_those_of_one_softmax(dtype: torch.dtype, options: O
 
 
 @pytest.mark.parametrize(
-    "options", [Options(), SEGMENTS, streamed()], ids=["one buffer", "segments", "streamed"]
+    "options",
+    [Options(), SEGMENTS, streamed(), Options(rotation="loaded"), LOADED_IN_PLACE],
+    ids=["one buffer", "segments", "streamed", "loaded", "loaded, in place"],
 )
 @pytest.mark.usefixtures("poisoned")
 def test_keys_that_are_kept_unrotated_are_rotated(options: Options) -> None:
@@ -169,7 +172,9 @@ def test_heads_of_any_size_are_padded(D: int) -> None:
     some = case(D=D, L=5, K=2)
     rotary = rotary_of(some.k.shape[2], D)
     assert_as_expected(some.attended(IN_PLACE), some.expected(), torch.float32)
-    assert_as_expected(some.attended(Options(), rotary=rotary), some.expected(rotary=rotary), torch.float32)
+    for options in (Options(), Options(rotation="loaded")):
+        got = some.attended(options, rotary=rotary)
+        assert_as_expected(got, some.expected(rotary=rotary), torch.float32)
 
 
 def test_wider_heads_are_refused() -> None:

@@ -187,7 +187,9 @@ def test_a_history_in_main_memory_streams(pinned: bool) -> None:
     assert torch.equal(got[0], far.attended(options)[0])
 
 
-@pytest.mark.parametrize("options", [*OPTIONS.values(), Options(rotated_bytes=1 << 22)])
+@pytest.mark.parametrize(
+    "options", [*OPTIONS.values(), Options(rotated_bytes=1 << 22), Options(rotation="loaded")]
+)
 def test_unrotated_keys(options: Options) -> None:
     some = shot(dtype=torch.float16)
     angles = torch.rand(some.k.shape[2], 64, device=DEVICE) * 6
