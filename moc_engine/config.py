@@ -19,7 +19,7 @@ Backend = str
 """The name of an attention backend, or "auto"."""
 
 BACKEND_ENTRY_POINTS: Final = "moc_studio.backends"
-BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "triton")
+BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "masked", "triton")
 
 GREATEST_BOOST: Final = 1e6
 """A larger boost would drown the scores in float32."""

@@ -118,7 +118,8 @@ class AttentionBackend:
     `devices` are device types (None: all). `mass` and `gradients` say whether it returns the attended mass
     per chunk and can be differentiated; `several_shots` whether queries may belong to several shots;
     `far_history` whether the history may lie on another device than the queries; `needs_history` whether
-    there must be one; `shared_history` whether it may have a batch of 1, which all entries share. `variant`
+    there must be one; `shared_history` whether it may have fewer entries, each shared by as many that follow
+    each other. `variant`
     says, for the trace, which of several kernels a need is given.
     """
 

@@ -13,8 +13,8 @@ import numpy as np
 from moc_engine.ops.backend import AttentionBackend, Need, Work
 from moc_engine.ops.measured import Measured, Shape, measured
 
-MOST_SCORES: Final = 1 << 21
-"""Scores that `naive` and `gathered` may hold at once, where "auto" chooses."""
+MOST_SCORES: Final = {"naive": 1 << 21, "gathered": 1 << 21, "masked": 1 << 24}
+"""Scores of all queries that these backends, which hold them at once, may hold where "auto" chooses."""
 
 MOST_ROUTED_KEYS: Final = 128
 """Routed keys per query up to which `gathered` may gather them beside each query."""
@@ -61,7 +61,7 @@ def fastest(
 
 def fits(name: str, need: Need) -> bool:
     """Whether "auto" may choose a backend that holds scores of all queries at once, if this one does so."""
-    if name not in ("naive", "gathered"):
+    if name not in MOST_SCORES:
         return True
     if need.work is None:
         return False
@@ -71,4 +71,4 @@ def fits(name: str, need: Need) -> bool:
         keys = shape.top_k * int(np.diff(need.work.history_offsets).max(initial=0))
         if keys > MOST_ROUTED_KEYS:
             return False
-    return shape.rows * shape.own * (shape.own + keys) <= MOST_SCORES
+    return shape.rows * shape.own * (shape.own + keys) <= MOST_SCORES[name]

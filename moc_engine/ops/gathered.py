@@ -38,7 +38,7 @@ def gathered_attention(
 ) -> tuple[Tensor, Mass]:
     """As `grouped_attention`, with the own shot as one chunk; all tensors must be on one device.
 
-    The history may have a batch of 1, which all entries then share.
+    The history may have fewer entries, each of which is then shared by as many that follow each other.
     """
     B, H, L, D = q_BHLD.shape
     R, K = B * H, indices_BHLK.shape[-1]
@@ -86,7 +86,9 @@ def _dense_keys(
     keys, values, cuts = [own_k], [own_v], [(0, own_k.shape[2])]
     for chunk in pinned:
         first, stop = int(offsets[chunk]), int(offsets[chunk + 1])
-        k, v = (x[:, :, first:stop].expand(len(own_k), -1, -1, -1) for x in (history_k, history_v))
+        k, v = (
+            x[:, :, first:stop].repeat_interleave(len(own_k) // len(x), dim=0) for x in (history_k, history_v)
+        )
         keys.append(k if rotary is None else rotary(k, torch.arange(first, stop, device=k.device)))
         values.append(v)
         cuts.append((cuts[-1][1], cuts[-1][1] + stop - first))
@@ -124,7 +126,9 @@ def _on_device(numbers: bytes, device: torch.device) -> Tensor:
 def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
     """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none."""
     B, H, T, D = x_BHTD.shape
-    rows = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1) % (B * H) * T
+    sharing = len(tokens_RLKN) // (B * H)
+    entry = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1)
+    rows = (entry // (H * sharing) * H + entry % H) * T
     flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
     gathered = flat.view(*tokens_RLKN.shape, D)
     return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)

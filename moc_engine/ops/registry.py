@@ -3,6 +3,7 @@
     naive      one masked softmax, readable as the paper; memory grows with queries × tokens
     grouped    any device; queries gathered by chunk, merged with the dense pass over the own shot
     gathered   small shots with short chunks: the routed keys are gathered beside each query
+    masked     small shots whose gradients are wanted: one masked softmax; tells no mass
     triton     CUDA devices: dense kernels of the library, and Triton kernels for routed chunks
 
 A backend is chosen once and never replaced silently; for "auto", `choice` picks one by measured times. Third
@@ -22,9 +23,10 @@ from moc_engine.ops.backend import AttentionBackend, Need
 from moc_engine.ops.choice import fastest
 from moc_engine.ops.gathered import GATHERED
 from moc_engine.ops.grouped import GROUPED
+from moc_engine.ops.masked import MASKED
 from moc_engine.ops.naive import NAIVE
 
-BUILT_IN: Final = {backend.name: backend for backend in (NAIVE, GROUPED, GATHERED)}
+BUILT_IN: Final = {backend.name: backend for backend in (NAIVE, GROUPED, GATHERED, MASKED)}
 
 
 @dataclass(frozen=True, kw_only=True)

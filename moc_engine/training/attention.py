@@ -45,12 +45,9 @@ class StoryRules:
     generator: torch.Generator | None = None
 
     @cached_property
-    def most_pinned(self) -> list[int]:
-        """How many earlier shots a story pins at most, for each shot; read from the device once a step."""
-        if self.pinned is None:
-            return []
-        most: list[int] = self.pinned.tril(-1).sum(dim=-1).amax(dim=0).tolist()
-        return most
+    def most_pinned(self) -> int:
+        """How many earlier shots a shot pins at most; read from the device once a step."""
+        return 0 if self.pinned is None else int(self.pinned.tril(-1).sum(dim=-1).max())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +73,12 @@ class Memories:
             descriptors=torch.cat((self.descriptors, later.descriptors), dim=2),
         )
 
-    def before(self, shot: int) -> Memories:
+    def repeated(self, times: int) -> Memories:
+        """Each entry of the batch so many times, side by side."""
         return Memories(
-            keys=self.keys[:, :, :shot],
-            values=self.values[:, :, :shot],
-            descriptors=self.descriptors[:, :, :shot],
+            keys=self.keys.repeat_interleave(times, dim=0),
+            values=self.values.repeat_interleave(times, dim=0),
+            descriptors=self.descriptors.repeat_interleave(times, dim=0),
         )
 
 
@@ -111,8 +109,9 @@ def routed_attention(
 ) -> Tensor:
     """Attention (B, H, L, D) of a shot's tokens to all of their own and to the chosen chunks of memories.
 
-    `chosen_BHLK` are chunk numbers, -1 for none. The backend is the one that a render with the same needs
-    would get from the registry.
+    `chosen_BHLK` are chunk numbers, -1 for none. The memories may have fewer entries than the shots, each
+    shared by as many that follow each other. The backend is the one that a render with the same needs would
+    get from the registry.
     """
     device = q_BHLD.device.type
     autocast = torch.is_autocast_enabled(device)
@@ -142,6 +141,8 @@ def routed_attention(
         ),
     ).backend
     assert backend.over_history is not None
+    if not backend.shared_history:
+        past_k, past_v = (x.repeat_interleave(len(q) // len(x), dim=0) for x in (past_k, past_v))
     with torch.autocast(device, enabled=False):
         out, _ = backend.over_history(q, k, v, past_k, past_v, offsets, chosen_BHLK)
     return out
@@ -178,55 +179,51 @@ def dense_attention(
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
-def choose_memories(
-    q_BHLD: Tensor, memories: Memories, routing: RoutingConfig, *, shot: int, rules: StoryRules
-) -> Tensor:
-    """The chunks (B, H, L, K) of `memories`, all shots before `shot`, that queries attend to; -1 for none.
+def choose_memories(q_BNHLD: Tensor, memories: Memories, routing: RoutingConfig, rules: StoryRules) -> Tensor:
+    """The chunks (B, N, H, L, K) of `memories` that the shots 1 … N attend to, of earlier ones; -1 for none.
 
-    `q_BHLD` are the routing queries, rotated or not as the descriptors are.
+    `q_BNHLD` are the routing queries, rotated or not as the descriptors are.
     """
-    earlier, chunks = memories.descriptors.shape[2:4]
-    shots = torch.ones(len(q_BHLD), earlier, dtype=torch.bool, device=q_BHLD.device)
-    if rules.candidates is not None:
-        shots = rules.candidates[:, shot, :earlier]
-    candidates_BC = shots.repeat_interleave(chunks, dim=1)
-    pinned_BC = None
-    if rules.pinned is not None:
-        pinned_BC = rules.pinned[:, shot, :earlier].repeat_interleave(chunks, dim=1)
-        candidates_BC = candidates_BC & ~pinned_BC
+    B, N, _, L, _ = q_BNHLD.shape
+    candidates_BNC, pinned_BNC = _eligible(memories, rules, stories=B, shots=N)
     chosen = route_queries(
-        q_BHLD,
+        q_BNHLD.transpose(1, 2).flatten(2, 3),
         memories.descriptors.flatten(2, 3),
-        ChunkRules(candidates=candidates_BC[:, None]),
+        ChunkRules(
+            candidates=candidates_BNC & ~pinned_BNC,
+            of_query=torch.arange(N, device=q_BNHLD.device).repeat_interleave(L),
+        ),
         routing,
         generator=rules.generator,
     )
-    if pinned_BC is None:
-        return chosen
-    return with_pinned(chosen, pinned_BC, most=rules.most_pinned[shot] * chunks)
+    by_shot = chosen.unflatten(2, (N, L)).transpose(1, 2)
+    chunks = memories.descriptors.shape[3]
+    return with_pinned(by_shot, pinned_BNC, most=rules.most_pinned * chunks)
 
 
-def with_pinned(chosen_BHLK: Tensor, pinned_BC: Tensor, *, most: int | None = None) -> Tensor:
-    """The chosen chunks followed by the pinned ones of each story, -1 for none.
+def _eligible(memories: Memories, rules: StoryRules, *, stories: int, shots: int) -> tuple[Tensor, Tensor]:
+    """The chunks of memories (B, N, C) that the shots 1 … N may attend to, and those that they must."""
+    earlier, chunks = memories.descriptors.shape[2:4]
+    device = memories.descriptors.device
+    before = torch.ones(shots, earlier, dtype=torch.bool, device=device).tril()
+    candidates, pinned = before.expand(stories, -1, -1), torch.zeros_like(before).expand(stories, -1, -1)
+    if rules.candidates is not None:
+        candidates = before & rules.candidates[:, 1:, :earlier]
+    if rules.pinned is not None:
+        pinned = before & rules.pinned[:, 1:, :earlier]
+    return candidates.repeat_interleave(chunks, dim=-1), pinned.repeat_interleave(chunks, dim=-1)
 
-    `most` is how many a story pins at most; None: they are counted, for which the device is waited for.
+
+def with_pinned(chosen: Tensor, pinned: Tensor, *, most: int | None = None) -> Tensor:
+    """The chosen chunks (…, H, L, K) followed by the pinned ones (…, C) of each entry, -1 for none.
+
+    `most` is how many an entry pins at most; None: they are counted, for which the device is waited for.
     """
     if most is None:
-        most = int(pinned_BC.sum(dim=-1).max())
-    first = pinned_BC.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
-    pins = first.masked_fill(~pinned_BC.gather(-1, first), -1)
-    return torch.cat((chosen_BHLK, pins[:, None, None].expand(*chosen_BHLK.shape[:3], most)), dim=-1)
-
-
-def dense_mask(memories: Memories, *, shot: int, rules: StoryRules) -> Tensor | None:
-    """Which memory tokens (B, 1, 1, N · L) a shot may attend to without routing; None: all."""
-    if rules.candidates is None:
-        return None
-    earlier, tokens = memories.keys.shape[2:4]
-    allowed = rules.candidates[:, shot, :earlier]
-    if rules.pinned is not None:
-        allowed = allowed | rules.pinned[:, shot, :earlier]
-    return allowed.repeat_interleave(tokens, dim=1)[:, None, None]
+        most = int(pinned.sum(dim=-1).max())
+    first = pinned.int().argsort(dim=-1, descending=True, stable=True)[..., :most]
+    pins = first.masked_fill(~pinned.gather(-1, first), -1)[..., None, None, :]
+    return torch.cat((chosen, pins.expand(*chosen.shape[:-1], most)), dim=-1)
 
 
 def tokens_of_chunks(chosen_BHLK: Tensor, memories: Memories, *, slots: int, chunking: str) -> Tensor:
@@ -273,17 +270,26 @@ class StoryAttention:
                 chunking="track" if routing is None else routing.chunking,
             ),
         )
-        routing_q = q_rotated if pool_after else q_noisy
-        noisy = [scaled_dot_product_attention(q_rotated[:, 0], k_rotated[:, 0], v_noisy[:, 0])]
-        for shot in range(1, shots):
-            past = memories.before(shot)
-            own = q_rotated[:, shot], k_rotated[:, shot], v_noisy[:, shot]
-            if routing is None:
-                noisy.append(dense_attention(*own, past, dense_mask(past, shot=shot, rules=self.rules)))
-                continue
-            chosen = choose_memories(routing_q[:, shot], past, routing, shot=shot, rules=self.rules)
-            noisy.append(routed_attention(*own, past, chosen, slots=self.slots, routing=routing))
-        return torch.cat((clean.flatten(0, 1), torch.stack(noisy, dim=1).flatten(0, 1)))
+        q, k, v = (x[:, 1:].flatten(0, 1) for x in (q_rotated, k_rotated, v_noisy))
+        first = scaled_dot_product_attention(q_rotated[:, 0], k_rotated[:, 0], v_noisy[:, 0])
+        if routing is None:
+            later = self._dense(q, k, v, memories)
+        else:
+            routing_q = (q_rotated if pool_after else q_noisy)[:, 1:]
+            chosen = choose_memories(routing_q, memories, routing, self.rules).flatten(0, 1)
+            later = routed_attention(q, k, v, memories, chosen, slots=self.slots, routing=routing)
+        noisy = torch.cat((first[:, None], later.unflatten(0, (-1, shots - 1))), dim=1)
+        return torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1)))
+
+    def _dense(self, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories) -> Tensor:
+        """Attention of all shots but the first to their own tokens and to all that they may choose."""
+        shots, tokens = memories.keys.shape[2:4]
+        stories = len(memories.keys)
+        candidates, pinned = _eligible(memories, self.rules, stories=stories, shots=shots)
+        chunks = memories.descriptors.shape[3]
+        mask = (candidates | pinned)[..., ::chunks].repeat_interleave(tokens, dim=-1)
+        shared = memories.repeated(shots)
+        return dense_attention(q_BHLD, k_BHLD, v_BHLD, shared, mask.flatten(0, 1)[:, None, None])
 
     def _by_story(self, x_BHLD: Tensor, clean_rows: int) -> tuple[Tensor, Tensor]:
         """The clean rows as (B, N - 1, H, L, D) and the noisy rows as (B, N, H, L, D)."""

@@ -62,6 +62,6 @@ def test_the_measured_table_is_whole() -> None:
     assert {row.device for row in rows} >= {"cpu", "cuda"}
     assert {row.gradients for row in rows if row.device == "cpu"} == {False, True}
     for row in rows:
-        assert row.times.keys() <= {"naive", "grouped", "gathered", "triton"}
+        assert row.times.keys() <= {"naive", "grouped", "gathered", "masked", "triton"}
         assert all(time > 0 for time in row.times.values())
         assert min(vars(row.shape).values()) >= 0
