@@ -17,13 +17,13 @@ from moc_engine.errors import EngineError, RenderCancelled
 from studio import __version__
 from studio.cli import commands
 from studio.domain.errors import Interrupted, StudioError
-from studio.worker.renderers import MakeRenderer, load_renderer
+from studio.worker.renderers import MakeRenderer, RendererOptions
 
 
-def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer = load_renderer) -> int:
-    """Runs one command and returns its exit code."""
+def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer | None = None) -> int:
+    """Runs one command and returns its exit code; renders by the engine where `make_renderer` is None."""
     args = build_parser().parse_args(argv)
-    args.make_renderer = make_renderer
+    args.make_renderer = make_renderer or RendererOptions.of(args).load_renderer
     try:
         code: int = args.run(args)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from studio.cli import root
 from studio.domain.errors import BadStoryboard, WrongUse
+from studio.worker.renderers import RendererOptions
 
 if TYPE_CHECKING:
     from studio.domain.storyboard import Storyboard
@@ -57,6 +58,7 @@ def add_to(subparsers: Any) -> None:
     project = parser.add_argument_group("for a project")
     project.add_argument("--project", metavar="ID|TITLE", help="the project to render")
     root.add_to(project)
+    RendererOptions.add_to(parser)
     parser.set_defaults(run=run)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from studio.cli import root
 from studio.domain.errors import WrongUse
+from studio.worker.renderers import RendererOptions
 
 PORT = 7860
 CLEAR_TEXT = (
@@ -48,6 +49,7 @@ def add_to(subparsers: Any) -> None:
         "--open", action=argparse.BooleanOptionalAction, default=False, help="open a browser window"
     )
     parser.add_argument("--offline", action="store_true", help="never ask the model hub")
+    RendererOptions.add_to(parser)
     parser.set_defaults(run=run)
 
 
@@ -70,11 +72,12 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn
 
         from studio.web.app import make_app
-        from studio.worker.supervisor import Supervisor
+        from studio.worker.supervisor import WORKER, Supervisor
 
         (args.root / "logs").mkdir(parents=True, exist_ok=True)
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
-        supervisor = Supervisor(args.root, service.queue)
+        command = (*WORKER, *RendererOptions.of(args).arguments)
+        supervisor = Supervisor(args.root, service.queue, command)
         hosts = (args.host, *args.allow_host)
         app = make_app(service, supervisor, hosts=hosts, login=login)
         config = uvicorn.Config(

@@ -22,7 +22,7 @@ from studio.jobs.job import LEASE
 from studio.store.artifacts import Artifacts
 from studio.store.upgrade import open_database
 from studio.worker.parent import parent
-from studio.worker.renderers import MakeRenderer, load_renderer
+from studio.worker.renderers import MakeRenderer, RendererOptions
 from studio.worker.worker import Worker
 
 STOP_SECONDS: Final = 5.0
@@ -82,8 +82,11 @@ class WorkerProcess:
                 log.info("job %d: %s", job.claim.job, error)
 
 
-def main(make_renderer: MakeRenderer = load_renderer) -> int:
-    """Runs a worker until it is told to stop; returns the exit code."""
+def main(make_renderer: MakeRenderer | None = None) -> int:
+    """Runs a worker until it is told to stop; returns the exit code.
+
+    It renders by the engine where `make_renderer` is None.
+    """
     parser = argparse.ArgumentParser(prog="python -m studio.worker", description="Renders a studio's jobs.")
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the studio's folder")
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="the worker's name in the queue")
@@ -94,11 +97,13 @@ def main(make_renderer: MakeRenderer = load_renderer) -> int:
         metavar="SECONDS",
         help="seconds without a heartbeat after which its job goes to another worker (default: %(default)g)",
     )
+    RendererOptions.add_to(parser)
     args = parser.parse_args()
     _log_to(args.root / "logs")
     started_by = parent()  # asked first, as it may end any moment
     remove_abandoned(args.root / "scratch")
     Artifacts(args.root).remove_abandoned()
+    make_renderer = make_renderer or RendererOptions.of(args).load_renderer
     worker = Worker(
         args.root, make_renderer, database=open_database(args.root), name=args.name, lease=args.lease
     )

@@ -1,8 +1,10 @@
-"""Makes the engine's renderer; torch is imported only then."""
+"""Makes the engine's renderer with the options of a command; torch is imported only then."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,14 +14,49 @@ MakeRenderer = Callable[[str | None], "Renderer"]
 """Makes the renderer of a model folder, a hub id, or the embedded model where None."""
 
 
-def load_renderer(model: str | None) -> Renderer:
-    """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+@dataclass(frozen=True, kw_only=True)
+class RendererOptions:
+    """Options that make renders faster, as the commands and the worker process take them."""
 
-    from moc_engine.render.renderer import ShotRenderer
+    compiled: bool = False
+    cuda_graphs: bool = False
 
-    for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-    return ShotRenderer(model)
+    @staticmethod
+    def add_to(parser: argparse.ArgumentParser) -> None:
+        speed = parser.add_argument_group("speed")
+        speed.add_argument(
+            "--compile",
+            dest="compiled",
+            action="store_true",
+            help="compile the model around its attention (torch.compile); needs a C++ compiler, on a GPU "
+            "Triton, and takes minutes in the first render of each length",
+        )
+        speed.add_argument(
+            "--cuda-graphs",
+            action="store_true",
+            help="record the GPU's work of a denoising step once per render and replay it; needs a CUDA GPU, "
+            "and helps where steps are short",
+        )
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> RendererOptions:
+        """Those of a command; the defaults where it has none."""
+        return cls(compiled=getattr(args, "compiled", False), cuda_graphs=getattr(args, "cuda_graphs", False))
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command line that gives these options."""
+        given = {"--compile": self.compiled, "--cuda-graphs": self.cuda_graphs}
+        return [name for name, on in given.items() if on]
+
+    def load_renderer(self, model: str | None) -> Renderer:
+        """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
+
+        from moc_engine.render.renderer import ShotRenderer
+
+        for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+        return ShotRenderer(model, compiled=self.compiled, cuda_graphs=self.cuda_graphs)

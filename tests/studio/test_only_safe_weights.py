@@ -25,7 +25,7 @@ from studio.domain.errors import BadBundle
 from studio.domain.file_types import BUNDLE
 from studio.domain.storyboard import Settings
 from studio.store.database import Database
-from studio.worker.renderers import load_renderer
+from studio.worker.renderers import RendererOptions
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.models import save_tiny_video, tiny_animatic
 
@@ -199,7 +199,7 @@ def test_a_projects_model_of_pickles_fails_its_job(
 ) -> None:
     shutil.copytree(models / "animatic", tmp_path / "model")
     CHANGES["torch's .ckpt"](tmp_path / "model" / "transformer", mark)
-    studio = Studio(tmp_path, database, make_renderer=load_renderer)
+    studio = Studio(tmp_path, database, make_renderer=RendererOptions().load_renderer)
     project = studio.service.projects.create(BOARD)
     own = SetSettings(settings=Settings(model=str(tmp_path / "model")))
     studio.service.editing.edit(project, own, base=0)

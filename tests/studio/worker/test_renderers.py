@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from studio.cli.main import build_parser
+from studio.worker.renderers import RendererOptions
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+def test_options_go_on_to_the_worker_as_they_were_given(compiled: bool, cuda_graphs: bool) -> None:
+    options = RendererOptions(compiled=compiled, cuda_graphs=cuda_graphs)
+    parser = argparse.ArgumentParser()
+    RendererOptions.add_to(parser)
+    assert RendererOptions.of(parser.parse_args(options.arguments)) == options
+
+
+@pytest.mark.parametrize("command", [["serve"], ["render", "film.yaml"]])
+def test_commands_that_render_take_them(command: list[str]) -> None:
+    args = build_parser().parse_args([*command, "--compile"])
+    assert RendererOptions.of(args) == RendererOptions(compiled=True)
+
+
+def test_a_command_without_them_renders_plainly() -> None:
+    assert RendererOptions.of(argparse.Namespace()) == RendererOptions()
