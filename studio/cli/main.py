@@ -23,7 +23,7 @@ from studio.worker.renderers import MakeRenderer, RendererOptions
 def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer | None = None) -> int:
     """Runs one command and returns its exit code; renders by the engine where `make_renderer` is None."""
     args = build_parser().parse_args(argv)
-    args.make_renderer = make_renderer or RendererOptions.of(args).load_renderer
+    args.make_renderer = make_renderer or RendererOptions.of(args).make_renderer
     try:
         code: int = args.run(args)
         sys.stdout.flush()

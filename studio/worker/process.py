@@ -103,7 +103,7 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     started_by = parent()  # asked first, as it may end any moment
     remove_abandoned(args.root / "scratch")
     Artifacts(args.root).remove_abandoned()
-    make_renderer = make_renderer or RendererOptions.of(args).load_renderer
+    make_renderer = make_renderer or RendererOptions.of(args).make_renderer
     worker = Worker(
         args.root, make_renderer, database=open_database(args.root), name=args.name, lease=args.lease
     )

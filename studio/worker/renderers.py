@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,14 +50,20 @@ class RendererOptions:
         given = {"--compile": self.compiled, "--cuda-graphs": self.cuda_graphs}
         return [name for name, on in given.items() if on]
 
-    def load_renderer(self, model: str | None) -> Renderer:
-        """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
-        from diffusers.utils import logging as diffusers_logging
-        from transformers.utils import logging as transformers_logging
+    @property
+    def make_renderer(self) -> MakeRenderer:
+        """Makes the engine's renderer with these options."""
+        return partial(load_renderer, self)
 
-        from moc_engine.render.renderer import ShotRenderer
 
-        for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
-            logging.set_verbosity_error()
-            logging.disable_progress_bar()
-        return ShotRenderer(model, compiled=self.compiled, cuda_graphs=self.cuda_graphs)
+def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
+    """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from moc_engine.render.renderer import ShotRenderer
+
+    for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    return ShotRenderer(model, compiled=options.compiled, cuda_graphs=options.cuda_graphs)

@@ -199,7 +199,7 @@ def test_a_projects_model_of_pickles_fails_its_job(
 ) -> None:
     shutil.copytree(models / "animatic", tmp_path / "model")
     CHANGES["torch's .ckpt"](tmp_path / "model" / "transformer", mark)
-    studio = Studio(tmp_path, database, make_renderer=RendererOptions().load_renderer)
+    studio = Studio(tmp_path, database, make_renderer=RendererOptions().make_renderer)
     project = studio.service.projects.create(BOARD)
     own = SetSettings(settings=Settings(model=str(tmp_path / "model")))
     studio.service.editing.edit(project, own, base=0)
