@@ -7,6 +7,7 @@ pieces. `--publish` puts them where the repository keeps them: results, plots, R
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     device = torch.device(args.device)
     if args.compile_share:
         compile_share(device, *args.compile_share, tiny=args.tiny, only=args.only)
+        return 0
+    if args.auto_table:
+        from moc_engine.evaluation.benchmark.auto_table import table_of
+        from moc_engine.evaluation.benchmark.results import load
+
+        print(json.dumps(table_of(load(args.auto_table)), indent=1))
         return 0
     program = Program(device=device, tiny=args.tiny, only=args.only, seconds=args.seconds, out=args.out)
     failures = program.run()
@@ -58,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=os.cpu_count() or 1, help="CPU threads, all by default"
     )
     parser.add_argument("--publish", action="store_true", help="put the results into the repository")
+    parser.add_argument(
+        "--auto-table",
+        type=Path,
+        metavar="RESULTS",
+        help="measure nothing; print the rows of measured.json that a file of results gives",
+    )
     parser.add_argument("--compile-share", nargs=2, type=int, metavar=("NTH", "OF"), help=argparse.SUPPRESS)
     return parser
 

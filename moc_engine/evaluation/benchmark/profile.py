@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,6 +19,16 @@ from moc_engine.models.base import AttentionPass
 KERNELS: Final = 20
 """Kernels that are named, those of the longest time."""
 
+KERNEL_PARTS: Final = {
+    "choosing": r"^_best|^_mean|topk|radix",
+    "packing": r"^_rank|^_place|tile_ends|cumsum|DeviceScan",
+    "routed attention": r"^_?routed|^merge_|^rotate_kernel",
+    "own and caption attention": r"sdpa|flash|fmha|attention",
+    "linear layers": r"gemm|nvjet|cutlass|cublas|gemv",
+    "norms": r"norm",
+}
+"""Kernels by a pattern of their names; the first part that fits."""
+
 
 def profile_pass(
     transformer: nn.Module,
@@ -24,7 +36,7 @@ def profile_pass(
     run: Callable[[AttentionPass], object],
     device: torch.device,
 ) -> dict[str, Any]:
-    """Milliseconds of one pass by part; on a GPU also those of the kernels that take longest.
+    """Milliseconds of one pass by part; on a GPU also by kinds of kernels, and of those that take longest.
 
     "self-attention" is all between the projections: choosing, rotary embedding, own and routed attention.
     """
@@ -38,8 +50,20 @@ def profile_pass(
         "parts": {**parts, "rest": max(0.0, whole - sum(parts.values()))},
     }
     if device.type == "cuda":
-        found["kernels"] = _kernels(lambda: run(attention))
+        kernels = _kernels(lambda: run(attention))
+        longest = sorted(kernels.items(), key=lambda item: -item[1])[:KERNELS]
+        found["kernel_parts"] = kernel_parts(kernels)
+        found["kernels"] = {name[:80]: time for name, time in longest}
     return found
+
+
+def kernel_parts(kernels: Mapping[str, float]) -> dict[str, float]:
+    """The times of kernels added up by `KERNEL_PARTS`, and "rest"."""
+    total: dict[str, float] = defaultdict(float)
+    for name, time_taken in kernels.items():
+        fitting = (part for part, pattern in KERNEL_PARTS.items() if re.search(pattern, name, re.IGNORECASE))
+        total[next(fitting, "rest")] += time_taken
+    return dict(total)
 
 
 class _Watched:
@@ -94,13 +118,11 @@ class _Watched:
             event = torch.cuda.Event(enable_timing=True)
             event.record()
             return event
-        import time
-
         return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def _kernels(work: Callable[[], object]) -> dict[str, float]:
-    """Milliseconds on the GPU by kernel, the longest first."""
+    """Milliseconds on the GPU by kernel."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         work()
@@ -109,5 +131,4 @@ def _kernels(work: Callable[[], object]) -> dict[str, float]:
     for event in profile.events():
         if event.device_type == DeviceType.CUDA:
             total[event.name] += event.self_device_time_total / 1e3
-    longest = sorted(total.items(), key=lambda item: -item[1])[:KERNELS]
-    return {name[:80]: time for name, time in longest}
+    return dict(total)

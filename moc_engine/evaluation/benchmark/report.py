@@ -213,8 +213,9 @@ def _film_table(case: Case) -> list[str]:
 
 
 def _parts(profile: Mapping[str, Any]) -> str:
-    parts = sorted(profile["parts"].items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {time / profile['whole']:.0%}" for name, time in parts)
+    found = profile.get("kernel_parts", profile["parts"])
+    parts = sorted(found.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {time / sum(found.values()):.0%}" for name, time in parts)
 
 
 def readme_lines(documents: Sequence[Document]) -> list[str]:

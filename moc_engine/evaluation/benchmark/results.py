@@ -21,7 +21,6 @@ from typing import Any, Final
 import torch
 
 from moc_engine.evaluation.benchmark.figures import Spread
-from moc_engine.files import atomic_file
 
 FORMAT: Final = 1
 
@@ -122,8 +121,10 @@ class Results:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.document["date"] = now
         self.document["cases"][name] = plain({**case, "date": now, **self._measured})
-        with atomic_file(self._file) as part:
-            part.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        part = self._file.with_name(f"{self._file.name}.part")  # a run that is cut leaves the file whole
+        part.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
+        part.replace(self._file)
 
 
 def load(file: Path) -> dict[str, Any]:

@@ -190,6 +190,11 @@ def test_the_plot_shows_growth_and_late_shots(document: dict[str, Any]) -> None:
     assert np.asarray(late.get_xdata()).tolist() == [4]
 
 
+def test_the_table_can_be_printed(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--auto-table", str(measured)]) == 0
+    assert json.loads(capsys.readouterr().out) == table_of(load(measured))
+
+
 def test_results_give_rows_of_the_table_that_auto_chooses_by(document: dict[str, Any]) -> None:
     table = table_of(document)
     (machine,) = table["machines"]
@@ -216,7 +221,17 @@ def test_real_cases_have_the_sizes_that_speed_is_judged_by() -> None:
 
 
 def test_the_program_needs_torch_and_numpy_alone() -> None:
-    absent = ("diffusers", "gradio", "av", "rich", "skia", "matplotlib", "hypothesis", "transformers")
+    absent = (
+        "diffusers",
+        "gradio",
+        "av",
+        "rich",
+        "skia",
+        "matplotlib",
+        "hypothesis",
+        "transformers",
+        "psutil",
+    )
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
         "import moc_engine.evaluation.benchmark.program, moc_engine.evaluation.benchmark.warm\n"
