@@ -47,6 +47,10 @@ class Tile:
         bound = {} if self.registers is None else {"maxnreg": self.registers}
         return {"num_warps": self.warps, "num_stages": self.stages, **bound}
 
+    def piece_of(self, head: int) -> int:
+        """How many numbers of a head are read at a time for scores."""
+        return padded_head(head) if self.piece is None else min(self.piece, padded_head(head))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -100,15 +104,19 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
     "dq": (
         Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=2)),
         Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=8, stages=2)),
-        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=32, warps=8, stages=1)),
-        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+        Row(head=64, size=4, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=1, piece=32)),
+        Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=8, stages=1, piece=32)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=16, warps=8, stages=1, piece=32)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16, piece=16)),
     ),
     "dkdv": (
         Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=32, keys=64, warps=4, stages=3)),
         Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=16, keys=64, warps=8, stages=2)),
+        Row(head=32, size=4, capability=AMPERE, tile=Tile(rows=32, keys=64, warps=8, stages=1)),
         Row(head=64, size=4, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=8, stages=1)),
-        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=16, warps=8, stages=1)),
-        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
+        Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=16, warps=8, stages=1)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=16, warps=8, stages=1, piece=16)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16, piece=16)),
     ),
     "delta": (
         Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),

@@ -28,7 +28,7 @@ from torch import Tensor
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.triton.blocks import add_product, load_all_rows, load_rows, product, store_rows
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head, precision
-from moc_engine.ops.triton.routed import find_group, tile_ends_kernel
+from moc_engine.ops.triton.routed import find_group, scores_by_pieces, tile_ends_kernel
 from moc_engine.ops.triton.segments import Pairs, Segment
 
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -39,7 +39,7 @@ MOST_SPLITS: Final = 8
 
 
 @triton.jit(do_not_specialize=["N"])
-def _delta_kernel(OUT, GRAD, DELTA, N, HEAD: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr):
+def delta_kernel(OUT, GRAD, DELTA, N, HEAD: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr):
     """DELTA (N) = Σ_d OUT · GRAD (N, HEAD) in float32."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     live = rows < N
@@ -49,12 +49,51 @@ def _delta_kernel(OUT, GRAD, DELTA, N, HEAD: tl.constexpr, WIDTH: tl.constexpr, 
 
 
 @triton.jit
-def _dq_step(q, grad, k, v, lse2, delta, dq, scale2, live, MASKED: tl.constexpr, PRECISION: tl.constexpr):
-    """Adds the gradient of queries through one block of keys, of which only the `live` count if MASKED."""
-    p = tl.exp2(product(q, tl.trans(k), PRECISION) * scale2 - lse2[:, None])
-    if MASKED:
+def _dq_step(
+    Q,
+    GRAD,
+    K,
+    V,
+    q,
+    grad,
+    queries,
+    k_rows,
+    v_rows,
+    q_live,
+    live,
+    lse2,
+    delta,
+    dq,
+    scale2,
+    ALL: tl.constexpr,
+    HEAD: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    PIECE: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Adds to `dq` the gradient through one block of keys, of which only the `live` count unless ALL do.
+
+    `q` and `grad` are the rows of Q and GRAD of the `queries`, unused where they are read PIECE by PIECE.
+    """
+    k = load_all_rows(K, k_rows, HEAD, WIDTH) if ALL else load_rows(K, k_rows, live, HEAD, WIDTH)
+    if PIECE == WIDTH:
+        v = load_all_rows(V, v_rows, HEAD, WIDTH) if ALL else load_rows(V, v_rows, live, HEAD, WIDTH)
+        scores = product(q, tl.trans(k), PRECISION)
+        dp = product(grad, tl.trans(v), PRECISION)
+    else:
+        at = queries * HEAD
+        k_at = k_rows * HEAD
+        v_at = v_rows * HEAD
+        scores = scores_by_pieces(
+            Q + at, K + k_at, q_live, live, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION
+        )
+        dp = scores_by_pieces(GRAD + at, V + v_at, q_live, live, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION)
+    p = tl.exp2(scores * scale2 - lse2[:, None])
+    if not ALL:
         p = tl.where(live[None, :], p, 0.0)
-    ds = p * (product(grad, tl.trans(v), PRECISION) - delta[:, None])
+    ds = p * (dp - delta[:, None])
     return add_product(dq, ds.to(k.dtype), k, PRECISION)
 
 
@@ -72,7 +111,7 @@ def _dq_step(q, grad, k, v, lse2, delta, dq, scale2, live, MASKED: tl.constexpr,
         "first_token",
     ]
 )
-def _dq_kernel(
+def dq_kernel(
     Q,
     GRAD,
     K,
@@ -100,6 +139,7 @@ def _dq_kernel(
     WIDTH: tl.constexpr,
     QUERIES: tl.constexpr,
     KEYS: tl.constexpr,
+    PIECE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """One tile: up to QUERIES pairs of one row that share one of the chunks first:first + count.
@@ -121,8 +161,12 @@ def _dq_kernel(
     live = places < tl.load(edge + 1)
     pairs = tl.load(PAIRS + places, mask=live, other=0).to(tl.int64)
     queries = pairs // SLOTS
-    q = load_rows(Q, queries, live, HEAD, WIDTH)
-    grad = load_rows(GRAD, queries, live, HEAD, WIDTH)
+    if PIECE == WIDTH:
+        q = load_rows(Q, queries, live, HEAD, WIDTH)
+        grad = load_rows(GRAD, queries, live, HEAD, WIDTH)
+    else:
+        q = live
+        grad = live
     lse2 = tl.load(LSE + queries, mask=live, other=float("inf")) * LOG2_E
     delta = tl.load(DELTA + queries, mask=live, other=0.0)
     dq = tl.zeros((QUERIES, WIDTH), tl.float32)
@@ -134,21 +178,23 @@ def _dq_kernel(
     k_rows = history_row * k_tokens + start - first_token + n
     v_rows = history_row * v_tokens + start - first_token + n
     for _ in range(length // KEYS):
-        k = load_all_rows(K, k_rows, HEAD, WIDTH)
-        v = load_all_rows(V, v_rows, HEAD, WIDTH)
-        dq = _dq_step(q, grad, k, v, lse2, delta, dq, scale2, n < KEYS, False, PRECISION)
+        dq = _dq_step(
+            Q, GRAD, K, V, q, grad, queries, k_rows, v_rows, live, n < KEYS, lse2, delta, dq, scale2,
+            True, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION,
+        )  # fmt: skip
         k_rows += KEYS
         v_rows += KEYS
     rest = length % KEYS
     if rest > 0:
-        k = load_rows(K, k_rows, n < rest, HEAD, WIDTH)
-        v = load_rows(V, v_rows, n < rest, HEAD, WIDTH)
-        dq = _dq_step(q, grad, k, v, lse2, delta, dq, scale2, n < rest, True, PRECISION)
+        dq = _dq_step(
+            Q, GRAD, K, V, q, grad, queries, k_rows, v_rows, live, n < rest, lse2, delta, dq, scale2,
+            False, HEAD, WIDTH, QUERIES, KEYS, PIECE, PRECISION,
+        )  # fmt: skip
     store_rows(PARTS, pairs - first_pair, live, dq * scale, HEAD, WIDTH)
 
 
 @triton.jit(do_not_specialize=["N", "first", "last"])
-def _add_parts_kernel(
+def add_parts_kernel(
     BASE,
     PARTS,
     INDICES,
@@ -188,7 +234,7 @@ def _add_parts_kernel(
         "blocks",
     ]
 )
-def _dkdv_kernel(
+def dkdv_kernel(
     Q,
     GRAD,
     K,
@@ -223,6 +269,7 @@ def _dkdv_kernel(
     ADD: tl.constexpr,
     WANT_K: tl.constexpr,
     WANT_V: tl.constexpr,
+    PIECE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """One block of KEYS keys of a chunk, and one of SPLITS shares of the pairs that chose the chunk.
@@ -243,8 +290,11 @@ def _dkdv_kernel(
     tokens = begin + tl.arange(0, KEYS)
     inside = tokens < end
     tokens -= first_token
-    k = load_rows(K, history_row.to(tl.int64) * k_tokens + tokens, inside, HEAD, WIDTH)
-    v = load_rows(V, history_row.to(tl.int64) * v_tokens + tokens, inside, HEAD, WIDTH)
+    k_rows = history_row.to(tl.int64) * k_tokens + tokens
+    v_rows = history_row.to(tl.int64) * v_tokens + tokens
+    if PIECE == WIDTH:
+        k = load_rows(K, k_rows, inside, HEAD, WIDTH)
+        v = load_rows(V, v_rows, inside, HEAD, WIDTH)
     dk = tl.zeros((KEYS, WIDTH), tl.float32)
     dv = tl.zeros((KEYS, WIDTH), tl.float32)
     scale2 = scale * LOG2_E
@@ -263,12 +313,34 @@ def _dkdv_kernel(
             q = load_rows(Q, queries, live, HEAD, WIDTH)
             grad = load_rows(GRAD, queries, live, HEAD, WIDTH)
             lse2 = tl.load(LSE + queries, mask=live, other=float("inf")) * LOG2_E
-            p = tl.exp2(product(k, tl.trans(q), PRECISION) * scale2 - lse2[None, :])
+            if PIECE == WIDTH:
+                scores = product(k, tl.trans(q), PRECISION)
+            else:
+                at = queries * HEAD
+                scores = scores_by_pieces(
+                    K + k_rows * HEAD, Q + at, inside, live, HEAD, WIDTH, KEYS, QUERIES, PIECE, PRECISION
+                )
+            p = tl.exp2(scores * scale2 - lse2[None, :])
             if WANT_V:
                 dv = add_product(dv, p.to(grad.dtype), grad, PRECISION)
             if WANT_K:
                 delta = tl.load(DELTA + queries, mask=live, other=0.0)
-                ds = p * (product(v, tl.trans(grad), PRECISION) - delta[None, :])
+                if PIECE == WIDTH:
+                    dp = product(v, tl.trans(grad), PRECISION)
+                else:
+                    dp = scores_by_pieces(
+                        V + v_rows * HEAD,
+                        GRAD + at,
+                        inside,
+                        live,
+                        HEAD,
+                        WIDTH,
+                        KEYS,
+                        QUERIES,
+                        PIECE,
+                        PRECISION,
+                    )
+                ds = p * (dp - delta[None, :])
                 dk = add_product(dk, ds.to(q.dtype), q, PRECISION)
     shift = split.to(tl.int64) * split_tokens
     if WANT_K:
@@ -306,7 +378,7 @@ def output_dot_gradient(out_RLD: Tensor, grad_RLD: Tensor) -> Tensor:
     R, L, D = out_RLD.shape
     delta = torch.empty(R, L, device=out_RLD.device, dtype=torch.float32)
     tile = launch("delta", D, out_RLD.dtype, capability_of(out_RLD.device))
-    _delta_kernel[(triton.cdiv(R * L, tile.rows),)](
+    delta_kernel[(triton.cdiv(R * L, tile.rows),)](
         out_RLD, grad_RLD, delta, R * L, HEAD=D, WIDTH=padded_head(D), ROWS=tile.rows, **tile.options
     )
     return delta
@@ -344,7 +416,7 @@ def add_query_gradients(
             BLOCK=GROUPS_AT_ONCE,
         )
         most_tiles = row_count * L * K // tile.rows + min(row_count * L * K, groups)
-        _dq_kernel[(most_tiles,)](
+        dq_kernel[(most_tiles,)](
             routed.q,
             routed.grad,
             segment.k_RTD,
@@ -372,10 +444,11 @@ def add_query_gradients(
             WIDTH=padded_head(D),
             QUERIES=tile.rows,
             KEYS=tile.keys,
+            PIECE=tile.piece_of(D),
             PRECISION=precision(routed.q.dtype),
             **tile.options,
         )
-        _add_parts_kernel[(triton.cdiv(row_count * L, adding.rows),)](
+        add_parts_kernel[(triton.cdiv(row_count * L, adding.rows),)](
             base_RLD[rows],
             parts,
             routed.indices_RLK[rows],
@@ -430,7 +503,7 @@ def key_gradients(
         0 if wanted is None else wanted.stride(0) // D if splits == 1 else tokens
         for wanted in (dk_RTD, dv_RTD)
     )
-    _dkdv_kernel[(programs, splits)](
+    dkdv_kernel[(programs, splits)](
         routed.q,
         routed.grad,
         segment.k_RTD,
@@ -465,6 +538,7 @@ def key_gradients(
         ADD=add and splits == 1,
         WANT_K=dk_RTD is not None,
         WANT_V=dv_RTD is not None,
+        PIECE=tile.piece_of(D),
         PRECISION=precision(routed.q.dtype),
         **tile.options,
     )

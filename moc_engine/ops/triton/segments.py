@@ -219,7 +219,7 @@ def _arguments(
         WIDTH=padded_head(D),
         QUERIES=tile.rows,
         KEYS=tile.keys,
-        PIECE=padded_head(D) if tile.piece is None else min(tile.piece, padded_head(D)),
+        PIECE=tile.piece_of(D),
         PRECISION=precision(q_BHLD.dtype),
         **tile.options,
     )

@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from moc_engine.ops.triton import merging, rotating, routed
+from moc_engine.ops.triton import merging, rotating, routed, routed_gradients
 from moc_engine.ops.triton.launches import HOPPER, Tile, launch, padded_head, precision
 
 NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
@@ -143,7 +143,7 @@ def _routed(
             "WIDTH": width,
             "QUERIES": tile.rows,
             "KEYS": tile.keys,
-            "PIECE": width if tile.piece is None else min(tile.piece, width),
+            "PIECE": tile.piece_of(head),
             "PRECISION": precision(dtype),
         },
         tile=tile,
@@ -197,9 +197,54 @@ def around_it() -> Iterator[Configuration]:
     )
 
 
+def routed_gradients_pass() -> Iterator[Configuration]:
+    """The backward pass through routed chunks."""
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        name = NAMES[dtype]
+        tensors = ("Q", "GRAD", "K", "V", "OUT", "PARTS", "BASE", "DQ", "DK", "DV")
+        types = {
+            **dict.fromkeys(tensors, f"*{name}"),
+            **dict.fromkeys(("OFFSETS", "PAIRS", "EDGES", "ENDS"), INTS),
+            **dict.fromkeys(("INDICES", "ORDER"), "*i64"),
+            **dict.fromkeys(("LSE", "DELTA"), FLOATS),
+            "scale": "fp32",
+        }
+        for head in (32, 64, 96, 128, 256):
+            sizes = {"HEAD": head, "WIDTH": padded_head(head)}
+            for kernel, more in (
+                ("dq", {"SLOTS": 5}),
+                ("dkdv", {"SLOTS": 5, "SPLITS": 1, "ADD": False, "WANT_K": True, "WANT_V": True}),
+                ("dkdv in shares", {"SLOTS": 5, "SPLITS": 4, "ADD": False, "WANT_K": True, "WANT_V": True}),
+            ):
+                tile = launch(kernel.split()[0], head, dtype, HOPPER)
+                blocks = {"QUERIES": tile.rows, "KEYS": tile.keys, "PIECE": tile.piece_of(head)}
+                yield Configuration(
+                    name=f"{kernel} {name} {head}",
+                    kernel=routed_gradients.dq_kernel if kernel == "dq" else routed_gradients.dkdv_kernel,
+                    types=types,
+                    constants={**more, **sizes, **blocks, "PRECISION": precision(dtype)},
+                    tile=tile,
+                    tested=head in (64, 128) and dtype == torch.bfloat16 and " " not in kernel,
+                )
+            tile = launch("delta", head, dtype, HOPPER)
+            for kernel, code, more in (
+                ("delta", routed_gradients.delta_kernel, {}),
+                ("add parts", routed_gradients.add_parts_kernel, {"SLOTS": 5}),
+            ):
+                yield Configuration(
+                    name=f"{kernel} {name} {head}",
+                    kernel=code,
+                    types=types,
+                    constants={**more, **sizes, "ROWS": tile.rows},
+                    tile=tile,
+                    tested=head == 128 and dtype == torch.bfloat16,
+                )
+
+
 def configurations() -> Iterator[Configuration]:
     yield from routed_pass()
     yield from around_it()
+    yield from routed_gradients_pass()
 
 
 def main() -> None:
