@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
+
+if TYPE_CHECKING:
+    from moc_engine.clip import Frame  # which needs the package av
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

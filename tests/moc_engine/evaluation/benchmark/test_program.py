@@ -235,6 +235,6 @@ def test_the_program_needs_torch_and_numpy_alone() -> None:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
         "import moc_engine.evaluation.benchmark.program, moc_engine.evaluation.benchmark.warm\n"
-        "import moc_engine.evaluation.benchmark.__main__"
+        "import moc_engine.evaluation.benchmark.__main__, moc_engine.render.denoising_pass"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
