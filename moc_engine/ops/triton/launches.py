@@ -54,12 +54,19 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of the table: the tile for heads up to `head`, numbers of `size` bytes, from `capability` on."""
+    """A row of the table: the tile for heads up to `head`, numbers up to `size` bytes, from `capability` on.
+
+    A row for Hopper ends `below` the consumer's Blackwell, whose multiprocessors have less shared memory.
+    """
 
     head: int
     size: int
     capability: Capability
     tile: Tile
+
+    @property
+    def below(self) -> Capability:
+        return (12, 0) if self.capability == HOPPER else (99, 0)
 
 
 AMPERE: Final = (8, 0)
@@ -70,9 +77,10 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(head=64, size=2, capability=HOPPER, tile=Tile(rows=128, keys=64, warps=8, stages=3, tma=True)),
         Row(head=128, size=2, capability=HOPPER, tile=Tile(rows=64, keys=64, warps=4, stages=3, tma=True)),
         Row(head=256, size=2, capability=HOPPER, tile=Tile(rows=64, keys=64, warps=8, stages=2, tma=True)),
-        Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=64, warps=4, stages=2)),
-        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=8, stages=1)),
-        Row(head=64, size=4, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=2)),
+        Row(head=64, size=2, capability=AMPERE, tile=Tile(rows=64, keys=64, warps=4, stages=2)),
+        Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=3, piece=64)),
+        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=8, stages=2, piece=64)),
+        Row(head=64, size=4, capability=HOPPER, tile=Tile(rows=64, keys=32, warps=4, stages=1, piece=32)),
         Row(
             head=128,
             size=4,
@@ -143,7 +151,8 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
 def launch(kernel: str, head: int, dtype: torch.dtype, capability: Capability) -> Tile:
     """The tile of a kernel. Raises `ValueError` for a head size that no row of its table has."""
     for row in TABLE[kernel]:
-        if head <= row.head and dtype.itemsize <= row.size and capability >= row.capability:
+        fits = row.capability <= capability < row.below
+        if fits and head <= row.head and dtype.itemsize <= row.size:
             return row.tile
     raise ValueError(f"q: heads of at most {greatest_head(kernel)} can be attended to here, got {head}")
 
