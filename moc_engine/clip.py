@@ -27,6 +27,11 @@ LONGEST_SIDE: Final = 8192
 REPEATABLE: Final = "no-mbtree=1"
 """x264's macroblock tree sometimes encodes equal frames differently; clips must be reproducible."""
 
+FEWER_CHOICES: Final = "partitions=i4x4,i8x8:b-adapt=0"
+"""No macroblock is predicted in four parts, and B-frames follow a fixed pattern: a third less time for the
+embedded model's clips, which get 6% smaller to 10% larger and lose 0.1 to 0.4 dB. The stream's headers stay
+those of the preset, so that clips made before can follow in one film without being encoded again."""
+
 _BT709: Final = 1
 _LIMITED_RANGE: Final = 1
 
@@ -59,7 +64,7 @@ class ClipWriter:
     def __enter__(self) -> Self:
         self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
         self._container.metadata["comment"] = self._comment
-        options = {"preset": PRESET, "crf": QUALITY, "x264-params": REPEATABLE}
+        options = {"preset": PRESET, "crf": QUALITY, "x264-params": f"{REPEATABLE}:{FEWER_CHOICES}"}
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         self._stream: VideoStream = stream
         context: Any = self._stream.codec_context

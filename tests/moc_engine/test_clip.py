@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from moc_engine.clip import ClipWriter, Frame
+from moc_engine.clip import PRESET, QUALITY, REPEATABLE, ClipWriter, Frame
 from moc_engine.frame_rate import exact_rate
 
 COLOURS = ((200, 60, 40), (30, 160, 90), (240, 240, 240), (10, 20, 120))
@@ -85,3 +85,22 @@ def test_rates_of_broadcasting_are_exact(tmp_path: Path, rate: int) -> None:
     write(tmp_path / "clip.mp4", float(exact))
     with av.open(tmp_path / "clip.mp4") as clip:
         assert clip.streams.video[0].average_rate == exact
+
+
+def test_the_headers_are_those_of_the_preset(tmp_path: Path) -> None:
+    """A film may join such clips with those of earlier versions, which were encoded by the preset alone."""
+    write(tmp_path / "clip.mp4")
+    with av.open(tmp_path / "plain.mp4", "w") as plain:
+        options = {"preset": PRESET, "crf": QUALITY, "x264-params": REPEATABLE}
+        stream = plain.add_stream("libx264", rate=24, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = 1
+        context.color_range = 1
+        for colour in COLOURS:
+            plain.mux(stream.encode(av.VideoFrame.from_ndarray(flat(colour), format="rgb24")))
+        plain.mux(stream.encode())
+    with av.open(tmp_path / "clip.mp4") as clip, av.open(tmp_path / "plain.mp4") as plain_clip:
+        headers = [file.streams.video[0].codec_context.extradata for file in (clip, plain_clip)]
+    assert headers[0] is not None
+    assert headers[0] == headers[1]

@@ -106,7 +106,7 @@ class AnimaticFamily:
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
         scale = min(1.0, PREVIEW_SIDE / max(size))
         width, height = (max(16, round(side * scale)) for side in size)
-        return self._codec((width, height), LATENT_RATE).picture(_scene(latents_CFHW), seconds / 2)
+        return self._codec((width, height), LATENT_RATE).preview(_scene(latents_CFHW), seconds / 2)
 
 
 def _is_present(track: Track) -> bool:

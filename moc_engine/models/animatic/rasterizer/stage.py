@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Final
 
 import cv2
@@ -18,11 +19,11 @@ from moc_engine.models.animatic.rasterizer.blocking import (
     prop_position,
 )
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Brush
+from moc_engine.models.animatic.rasterizer.drawing import Drawing
 from moc_engine.models.animatic.rasterizer.figure import draw_character, draw_character_shadow
 from moc_engine.models.animatic.rasterizer.framing import Framing
-from moc_engine.models.animatic.rasterizer.overlay import apply_paper
 from moc_engine.models.animatic.rasterizer.palette import Climate, Lab, Palette, from_lch, mix, shade
-from moc_engine.models.animatic.rasterizer.plates import BakedLayer, PlateCache, rgb, surface
+from moc_engine.models.animatic.rasterizer.plates import BakedLayer, PlateCache, surface
 from moc_engine.models.animatic.rasterizer.pose import LAG, CharacterPose, Pair, PropPose
 from moc_engine.models.animatic.rasterizer.props import draw_prop, draw_prop_shadow
 from moc_engine.models.animatic.rasterizer.sets import DESIGNS
@@ -33,13 +34,21 @@ from moc_engine.models.animatic.timeline import Timeline
 
 Pixels = NDArray[np.uint8]
 
+SHEETS: Final = 2
+"""Drawings of a shot that exist at a time: one is finished while the next is drawn."""
+
 _CLIMATE_FIELDS: Final = ("sunset", "night", "rain", "snow", "fog", "wind")
 
 
 class Stage:
-    """Paints the frames of a shot's scene: `picture(time)` gives the frame at any time."""
+    """Paints the frames of a shot's scene: `picture(time)` gives the frame at any time.
 
-    def __init__(self, scene: Scene, size: tuple[int, int], cache: PlateCache) -> None:
+    With `only`, plates are no larger than needed at that time, in seconds, for which alone it paints.
+    """
+
+    def __init__(
+        self, scene: Scene, size: tuple[int, int], cache: PlateCache, *, only: float | None = None
+    ) -> None:
         self._timeline = Timeline(scene)
         self._size = size
         self._kind = SETS[int(self._timeline.mean("kind", 1).argmax())]
@@ -51,9 +60,11 @@ class Stage:
         self._tint = (round(float(tint[0]), 4), round(float(tint[1]), 4))
         self._idle_offsets = _idle_offsets(self._timeline.at(0.0))
         margin = self._framing.at(0.0).margin
-        self._pixels = np.zeros((size[1] + 2 * margin, size[0] + 2 * margin, 4), dtype=np.uint8)
-        self._surface = surface(self._pixels)
-        views = self._framing.path(self._timeline.seconds)
+        shape = (size[1] + 2 * margin, size[0] + 2 * margin, 4)
+        sheets = [np.zeros(shape, dtype=np.uint8) for _ in range(1 if only is not None else SHEETS)]
+        self._sheets = cycle([(pixels, surface(pixels)) for pixels in sheets])
+        self._pixels, self._surface = next(self._sheets)
+        views = self._framing.path(self._timeline.seconds) if only is None else [self._framing.at(only)]
         self._climates = self._key_climates()
         self._baked_layers = [
             cache.baked_layers(
@@ -68,6 +79,11 @@ class Stage:
 
     def picture(self, time: float) -> Pixels:
         """The frame at `time` seconds, (h, w, 3) RGB."""
+        return self.draw(time).finished()
+
+    def draw(self, time: float) -> Drawing:
+        """The frame at `time` seconds, unfinished. Its pixels are drawn over `SHEETS` drawings later."""
+        self._pixels, self._surface = next(self._sheets)
         values = self._timeline.at(time)
         before = self._timeline.at(time - LAG)
         view = self._framing.at(time)
@@ -82,8 +98,11 @@ class Stage:
         self._draw_set(canvas, view, climate, time, front=True)
         draw_mist(canvas, palette, window, time, front=True)
         draw_weather(canvas, palette, window, time)
-        return apply_paper(
-            rgb(self._rotated_picture(time)), climate.night * (0.4 if climate.indoors else 1.0)
+        return Drawing(
+            pixels=self._pixels,
+            size=self._size,
+            roll=self._framing.roll(time),
+            night=climate.night * (0.4 if climate.indoors else 1.0),
         )
 
     def _key_climates(self) -> tuple[Climate, ...]:
@@ -230,23 +249,6 @@ class Stage:
         height, width = self._pixels.shape[:2]
         at = view.placement(1.0)
         return Window(width=width, height=height, unit=view.unit, ground=at.y + at.scale * (HORIZON + 12.0))
-
-    def _rotated_picture(self, time: float) -> Pixels:
-        """The picture rotated by the camera's roll and cropped to the frame's size."""
-        width, height = self._size
-        margin = (self._pixels.shape[1] - width) // 2
-        if not margin:
-            return self._pixels
-        roll = self._framing.roll(time)
-        cos, sin = float(np.cos(roll)), float(np.sin(roll))
-        x, y = (width - 1) / 2, (height - 1) / 2
-        inverse = np.array(
-            [[cos, -sin, margin + x - cos * x + sin * y], [sin, cos, margin + y - sin * x - cos * y]]
-        )
-        turned = cv2.warpAffine(
-            self._pixels, inverse, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
-        return np.asarray(turned, dtype=np.uint8)
 
 
 def _shadow(palette: Palette) -> tuple[Lab, float, float]:

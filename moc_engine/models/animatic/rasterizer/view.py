@@ -8,6 +8,7 @@ feet, so that bodies fill a close-up and faces stay in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from moc_engine.models.animatic.rasterizer.brush import HORIZON, Bounds
@@ -51,7 +52,7 @@ class View:
     margin: int = 0
     horizon: float = HORIZON
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """Half the width of the frame at zoom 0, in stage units."""
         share = self.width / self.height / _WIDE
@@ -62,12 +63,12 @@ class View:
         """The factor on the characters' x."""
         return float(min(1.0, self.reach) ** 0.6)
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """The number of frame pixels per stage pixel at zoom 0."""
         return self.width / (2 * STAGE_UNIT * self.reach)
 
-    @property
+    @cached_property
     def feet(self) -> float:
         """The row of the frame, in pixels, of the zoom's fixed point."""
         tall = 1.0 - 720.0 * self.unit / self.height  # 0 at 16:9 and wider

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,6 +67,27 @@ def test_a_picture_equals_the_frame_at_its_time() -> None:
     scene.characters[0]["x"] = np.linspace(-0.4, 0.4, len(scene))
     third = list(codec.frames(scene, 1.0))[2]
     assert np.array_equal(codec.picture(scene, 2.5 / 6.0), third)
+
+
+def test_frames_do_not_depend_on_when_they_are_taken() -> None:
+    """One is finished while the next is drawn; a drawing that is reused too early would show."""
+    scene, codec = simple_scene("beach"), AnimaticCodec((320, 180), 12.0)
+    scene.characters[0]["x"] = np.linspace(-0.4, 0.4, len(scene))
+    scene.camera["roll"] = np.linspace(-0.1, 0.1, len(scene))
+    frames = list(codec.frames(scene, 1.0))
+    for number, frame in enumerate(frames):
+        assert np.array_equal(codec.picture(scene, (number + 0.5) / 12.0), frame)
+    half = codec.frames(scene, 1.0)
+    assert np.array_equal(next(half), frames[0])
+    assert isinstance(half, Generator)
+    half.close()
+
+
+def test_a_preview_is_nearly_the_picture() -> None:
+    scene, codec = simple_scene("beach"), AnimaticCodec((320, 180), 12.0)
+    scene.camera["zoom"] = np.linspace(0.0, 0.8, len(scene))
+    preview, picture = codec.preview(scene, 0.5).astype(int), codec.picture(scene, 0.5)
+    assert 0 < np.abs(preview - picture).mean() < 4
 
 
 @settings(max_examples=12, deadline=None)
