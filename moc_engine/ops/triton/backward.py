@@ -67,8 +67,8 @@ class _Sum:
         """Adds the gradient of the tokens start:stop, all of them or some."""
         if not self.wanted:
             return
-        if part.shape[0] != self.x.shape[0]:  # entries of a batch that share their keys
-            part = part.float().sum(dim=0, keepdim=True)
+        if len(part) != len(self.x):  # entries of a batch that share their keys
+            part = part.float().unflatten(0, (len(self.x), -1)).sum(dim=1)
         if self.value is None and (start, stop) == (0, self.x.shape[2]):
             self.value = part.to(self.x.device)
             return
@@ -139,6 +139,7 @@ def _routed_gradients(
         indices_RLK=indices,
         pairs=pack_pairs(indices, device_offsets(attended.offsets, q.device), by_slot=False),
         scale=attended.scale,
+        heads=q.shape[1],
     )
     rows_at_once = max(1, options.partial_bytes // (L * K * D * q.itemsize))
     for segment in history_segments(attended, sources, q.device, options):

@@ -122,7 +122,10 @@ def span_keys(
         rotated = torch.empty_like(k, memory_format=torch.contiguous_format)
         rotate(rows_of(k), rows_of(rotated), attended.rotary, start)
         k = rotated
-    return k.expand(len(q_BHLD), -1, -1, -1), v.expand(len(q_BHLD), -1, -1, -1)
+    share = len(q_BHLD) // len(k)
+    if len(k) == 1:
+        return k.expand(share, -1, -1, -1), v.expand(share, -1, -1, -1)
+    return k.repeat_interleave(share, dim=0), v.repeat_interleave(share, dim=0)
 
 
 def _routed_pass(

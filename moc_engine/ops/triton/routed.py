@@ -22,7 +22,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 VARYING = (
-    *("slots", "slot", "rows", "first_row", "row_count", "history_rows"),
+    *("slots", "slot", "rows", "first_row", "row_count", "share"),
     *("chunks", "first", "count", "first_token"),
 )
 """Arguments whose values are not compiled into the kernel."""
@@ -66,6 +66,12 @@ def find_group(ENDS, groups, tile):
         low = tl.where(before, middle + 1, low)
         high = tl.where(before, high, middle)
     return low
+
+
+@triton.jit
+def history_row_of(row, heads, share):
+    """The history's row of a row: `share` entries of the batch that follow each other share theirs."""
+    return row // heads // share * heads + row % heads
 
 
 @triton.jit
@@ -133,7 +139,7 @@ def routed_kernel(
     rows,
     first_row,
     row_count,
-    history_rows,
+    share,
     chunks,
     first,
     count,
@@ -190,7 +196,7 @@ def routed_kernel(
 
     start = tl.load(OFFSETS + chunk)
     keys = tl.load(OFFSETS + chunk + 1) - start
-    history_row = (row % history_rows).to(tl.int64)
+    history_row = history_row_of(row, heads, share).to(tl.int64)
     k_at = history_row * k_tokens + start - first_token
     v_at = history_row * v_tokens + start - first_token
     k_block = K + k_at * HEAD + n[:, None] * HEAD + d[None, :]

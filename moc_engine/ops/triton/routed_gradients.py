@@ -10,7 +10,7 @@ their order, or one of `splits` shares of them, which are then added in order. T
 same input gives the same bits.
 
 Shapes: R rows (batch × heads), L queries, K slots of a query, T tokens of a segment, C chunks, D head width.
-The history may have fewer rows, which R / its rows batch entries share.
+The history may have fewer entries of a batch, each shared by as many that follow each other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.triton.blocks import add_product, load_all_rows, load_rows, product, store_rows
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head, precision
-from moc_engine.ops.triton.routed import find_group, scores_by_pieces, tile_ends_kernel
+from moc_engine.ops.triton.routed import find_group, history_row_of, scores_by_pieces, tile_ends_kernel
 from moc_engine.ops.triton.segments import Pairs, Segment
 
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -104,7 +104,8 @@ def _dq_step(
         "first_row",
         "row_count",
         "first_pair",
-        "history_rows",
+        "heads",
+        "share",
         "chunks",
         "first",
         "count",
@@ -128,7 +129,8 @@ def dq_kernel(
     first_row,
     row_count,
     first_pair,
-    history_rows,
+    heads,
+    share,
     chunks,
     first,
     count,
@@ -174,7 +176,7 @@ def dq_kernel(
     n = tl.arange(0, KEYS)
     start = tl.load(OFFSETS + chunk)
     length = tl.load(OFFSETS + chunk + 1) - start
-    history_row = (row % history_rows).to(tl.int64)
+    history_row = history_row_of(row, heads, share).to(tl.int64)
     k_rows = history_row * k_tokens + start - first_token + n
     v_rows = history_row * v_tokens + start - first_token + n
     for _ in range(length // KEYS):
@@ -227,6 +229,7 @@ def add_parts_kernel(
         "dv_tokens",
         "split_tokens",
         "history_rows",
+        "heads",
         "chunks",
         "first",
         "count",
@@ -253,7 +256,8 @@ def dkdv_kernel(
     dv_tokens,
     split_tokens,
     history_rows,
-    batches,
+    heads,
+    share,
     chunks,
     first,
     count,
@@ -298,8 +302,9 @@ def dkdv_kernel(
     dk = tl.zeros((KEYS, WIDTH), tl.float32)
     dv = tl.zeros((KEYS, WIDTH), tl.float32)
     scale2 = scale * LOG2_E
-    for batch in range(batches):
-        edge = EDGES + (batch * history_rows + history_row).to(tl.int64) * chunks + chunk
+    for nth in range(share):
+        row = (history_row // heads * share + nth) * heads + history_row % heads
+        edge = EDGES + row.to(tl.int64) * chunks + chunk
         start = tl.load(edge)
         stop = tl.load(edge + 1)
         if SPLITS > 1:
@@ -371,6 +376,7 @@ class Routed:
     indices_RLK: Tensor
     pairs: Pairs
     scale: float
+    heads: int
 
 
 def output_dot_gradient(out_RLD: Tensor, grad_RLD: Tensor) -> Tensor:
@@ -433,7 +439,8 @@ def add_query_gradients(
             first_row,
             row_count,
             first_row * L * K,
-            len(segment.k_RTD),
+            routed.heads,
+            R // len(segment.k_RTD),
             pairs.chunks,
             segment.first,
             count,
@@ -483,7 +490,7 @@ def key_gradients(
     D = routed.q.shape[2]
     device, pairs = routed.q.device, routed.pairs
     rows, tokens = segment.k_RTD.shape[:2]
-    batches = len(routed.q) // rows
+    share = len(routed.q) // rows
     tile = launch("dkdv", D, routed.q.dtype, capability_of(device))
     count = segment.last - segment.first
     longest = int(np.diff(offsets[segment.first : segment.last + 1]).max())
@@ -491,7 +498,8 @@ def key_gradients(
     programs = rows * count * blocks
     if splits is None:
         splits = _splits(programs, device)
-    chosen = pairs.edges.diff().view(batches, rows, -1)[:, :, segment.first : segment.last].sum(dim=0)
+    by_entry = pairs.edges.diff().view(-1, share, routed.heads, pairs.chunks)
+    chosen = by_entry[..., segment.first : segment.last].sum(dim=1)
     order = chosen.flatten().argsort(descending=True, stable=True)
     shares = [
         wanted
@@ -522,7 +530,8 @@ def key_gradients(
         dv_tokens,
         rows * tokens,
         rows,
-        batches,
+        routed.heads,
+        share,
         pairs.chunks,
         segment.first,
         count,

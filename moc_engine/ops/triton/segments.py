@@ -207,7 +207,7 @@ def _arguments(
         queries=L,
         slots=K,
         rows=R,
-        history_rows=len(k),
+        share=R // len(k),
         chunks=pairs.chunks,
         first=segment.first,
         count=segment.last - segment.first,

@@ -53,7 +53,8 @@ class Case:
 
     def expected(self, **kwargs: Any) -> tuple[Tensor, ...]:
         exact = [x.detach().double().requires_grad_(x.requires_grad) for x in self.tensors]
-        q, own_k, own_v, k, v = exact
+        q, own_k, own_v, *history = exact
+        k, v = (x.repeat_interleave(len(q) // len(x), dim=0) for x in history)
         out, _ = naive_history_attention(q, own_k, own_v, k, v, self.offsets, self.indices, **kwargs)
         return torch.autograd.grad(out, [x for x in exact if x.requires_grad], self.grad.double())
 
@@ -69,7 +70,7 @@ def case(
     pinned: tuple[int, ...] = (),
     scale: float = 1.0,
     missing: float = 0.2,
-    shared: bool = False,
+    histories: int | None = None,
     popular: int | None = None,
 ) -> Case:
     """Distinct chunks for each query, some -1; query 3 has none at all. All may choose a `popular` chunk."""
@@ -86,7 +87,7 @@ def case(
     indices = lots.topk(K, dim=-1).indices
     indices[torch.rand(indices.shape, generator=generator) < missing] = -1
     indices[:, :, 3] = -1
-    past = 1 if shared else B
+    past = histories or B
     tensors = (noise(B, L), noise(B, L + 2), noise(B, L + 2), noise(past, T), noise(past, T))
     return Case(
         tensors=tuple(x.requires_grad_() for x in tensors),
@@ -181,9 +182,10 @@ def test_all_shots_of_a_story_at_once(with_mass: bool) -> None:
 
 
 @pytest.mark.usefixtures("poisoned")
-def test_entries_of_a_batch_that_share_their_history() -> None:
-    some = case(B=3, shared=True, pinned=(2,))
-    assert some.tensors[3].shape[0] == 1
+@pytest.mark.parametrize("histories", [1, 2])
+def test_entries_of_a_batch_that_share_their_history(histories: int) -> None:
+    some = case(B=4, L=9, histories=histories, pinned=(2,))
+    assert len(some.tensors[3]) == histories
     assert_near(some.gradients(pinned=(2,)), some.expected(pinned=(2,)), torch.float32)
 
 
@@ -296,6 +298,7 @@ def test_pairs_of_a_popular_chunk_are_added_in_shares(add: bool) -> None:
         indices_RLK=indices,
         pairs=pack_pairs(indices, device_offsets(some.offsets, q.device), by_slot=False),
         scale=0.25,
+        heads=2,
     )
     segment = Segment(k_RTD=k, v_RTD=v, first=0, last=len(RAGGED), start=0)
     found = []
