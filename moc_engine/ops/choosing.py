@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from moc_engine.config import RoutingConfig
 from moc_engine.ops.layout import ChunkLayout
@@ -48,6 +49,11 @@ class ChunkRules:
     candidates: Tensor
     boosts: Tensor | None = None
     of_query: Tensor | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all entries of a batch have the same rules."""
+        return len(self.candidates) == 1 and (self.boosts is None or len(self.boosts) == 1)
 
     def tile(self, start: int, stop: int) -> tuple[Tensor, Tensor | None]:
         """Candidates and boosts of the queries start:stop, broadcastable to (B, 1, stop - start, C)."""
@@ -118,15 +124,61 @@ def _no_autocast(device: str) -> AbstractContextManager[object]:
 def _choose_in_tiles(
     q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, config: RoutingConfig, layout: ChunkLayout | None
 ) -> Tensor:
-    B, H, L, _ = q_BHLD.shape
-    chosen = []
+    B, H, L, D = q_BHLD.shape
+    if B > 1 and len(means_BHCD) == 1 and rules.shared and rules.of_query is None:
+        queries = q_BHLD.transpose(0, 1).reshape(1, H, B * L, D)
+        chosen = _choose_in_tiles(queries, means_BHCD, rules, config, layout)
+        return chosen.view(H, B, L, chosen.shape[-1]).transpose(0, 1)
+    if q_BHLD.device.type == "cpu" and rules.shared and rules.of_query is None and config.outer_shots is None:
+        return _choose_among_candidates(q_BHLD, means_BHCD, rules, config.top_k)
+    tiles = []
     for start, stop in _tiles(L, B * H * means_BHCD.shape[2], q_BHLD.device):
-        scores = _scores(q_BHLD[:, :, start:stop].float(), means_BHCD)
         candidates, boosts = rules.tile(start, stop)
-        if boosts is not None:
-            scores += boosts
-        chosen.append(choose_chunks(scores, candidates, config, layout=layout))
-    return torch.cat(chosen, dim=2)
+        scores = _scores(q_BHLD[:, :, start:stop], means_BHCD, boosts)
+        tiles.append(choose_chunks(scores, candidates, config, layout=layout))
+    return torch.cat(tiles, dim=2)
+
+
+def _choose_among_candidates(q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, top_k: int) -> Tensor:
+    """The choice of queries that share one rule, on a CPU: only candidates are scored."""
+    B, H, L, _ = q_BHLD.shape
+    count = min(top_k, means_BHCD.shape[2])
+    candidates, boosts = rules.candidates[0, 0], rules.boosts
+    numbers = candidates.nonzero()[:, 0]
+    if len(numbers) < len(candidates):
+        means_BHCD = means_BHCD.index_select(2, numbers)
+        boosts = None if boosts is None else boosts.index_select(2, numbers)
+    tiles = []
+    for start, stop in _tiles(L, B * H * len(numbers), q_BHLD.device):
+        scores = _scores(q_BHLD[:, :, start:stop], means_BHCD, None if boosts is None else boosts[:, None])
+        tiles.append(_best(scores, min(count, len(numbers))))
+    chosen = torch.cat(tiles, dim=2)
+    if len(numbers) < len(candidates):
+        chosen = numbers[chosen]
+    return pad(chosen, (0, count - chosen.shape[-1]), value=-1)
+
+
+def _best(scores: Tensor, count: int) -> Tensor:
+    """Indices of the best `count` of contiguous scores of candidates, on a CPU; overwrites the scores.
+
+    Few are found one after the other by numpy, which is many times faster than torch here: `argmax` takes
+    the first of equals, as `_top` does.
+    """
+    if count > FEW or not scores.numel() or not count:
+        return _top(scores, torch.ones((), dtype=torch.bool), count)
+    rows = scores.view(-1, scores.shape[-1]).numpy()
+    row = np.arange(len(rows))
+    chosen = np.empty((len(rows), count), dtype=np.int64)
+    values = np.empty((len(rows), count), dtype=np.float32)
+    for nth in range(count):
+        rows.argmax(axis=1, out=chosen[:, nth])
+        values[:, nth] = rows[row, chosen[:, nth]]
+        rows[row, chosen[:, nth]] = -np.inf
+    if not (values > -np.inf).all():  # scores that overflow, or NaN
+        for nth in reversed(range(count)):
+            rows[row, chosen[:, nth]] = values[:, nth]
+        return _top(scores, torch.ones((), dtype=torch.bool), count)
+    return torch.from_numpy(chosen).view(*scores.shape[:-1], count)
 
 
 def _tiles(queries: int, scores_per_query: int, device: torch.device) -> list[tuple[int, int]]:
@@ -136,13 +188,10 @@ def _tiles(queries: int, scores_per_query: int, device: torch.device) -> list[tu
     return [(start, min(start + tile, queries)) for start in range(0, max(1, queries), tile)]
 
 
-def _scores(q_BHLD: Tensor, means_BHCD: Tensor) -> Tensor:
-    """Dot products (B, H, L, C); means that a batch shares are not repeated for it."""
-    means_BHDC = means_BHCD.transpose(2, 3)
-    if len(means_BHCD) == len(q_BHLD):
-        return torch.matmul(q_BHLD, means_BHDC)
-    rows = torch.matmul(q_BHLD.transpose(0, 1).flatten(1, 2), means_BHDC[0])
-    return rows.view(rows.shape[0], *q_BHLD.shape[:3:2], rows.shape[2]).transpose(0, 1)
+def _scores(q_BHLD: Tensor, means_BHCD: Tensor, boosts: Tensor | None) -> Tensor:
+    """Dot products (B, H, L, C) in float32, and boosts."""
+    scores = torch.matmul(q_BHLD.float(), means_BHCD.transpose(2, 3))
+    return scores if boosts is None else scores.add_(boosts)
 
 
 def choose_chunks(

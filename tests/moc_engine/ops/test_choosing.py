@@ -84,6 +84,25 @@ def test_one_rule_holds_for_all_queries() -> None:
     assert torch.equal(chosen, sorted_choice(q @ means.transpose(2, 3), candidates[:, None], 2))
 
 
+@pytest.mark.parametrize("top_k", [1, 3, 9])
+def test_a_batch_that_shares_means_and_rule_shares_the_scoring(top_k: int) -> None:
+    q, means = whole_numbers(0, 2, 3, 5, 4), whole_numbers(1, 1, 3, 40, 4)
+    boosts = whole_numbers(3, 1, 1, 40)
+    for share in (1.0, 0.5, 0.02, 0.0):
+        candidates = draws(2, 1, 1, 40) < share
+        poisoned = means.masked_fill(~candidates[0, ..., None], torch.nan)
+        rules = ChunkRules(candidates=candidates, boosts=boosts)
+        scores = q @ means.transpose(2, 3) + boosts[:, None]
+        expected = sorted_choice(scores, candidates[:, None], top_k)
+        assert torch.equal(route_queries(q, poisoned, rules, RoutingConfig(top_k=top_k)), expected)
+
+
+def test_infinite_scores_of_candidates_count() -> None:
+    q, means = torch.ones(1, 1, 1, 1), torch.tensor([1.0, -torch.inf, -torch.inf, 3e38]).view(1, 1, 4, 1)
+    rules = ChunkRules(candidates=torch.ones(1, 1, 4, dtype=torch.bool))
+    assert route_queries(q, means, rules, RoutingConfig(top_k=3)).tolist() == [[[[3, 0, 1]]]]
+
+
 def test_tiles_of_queries_do_not_show() -> None:
     L, C = 700, CPU_SCORES_AT_ONCE // 256
     q, means = whole_numbers(0, 1, 1, L, 4), whole_numbers(1, 1, 1, C, 4)
