@@ -27,6 +27,7 @@ from moc_engine.ops.triton.merging import merge_pair
 from moc_engine.ops.triton.offsets import device_offsets
 from moc_engine.ops.triton.rotating import rotate
 from moc_engine.ops.triton.segments import (
+    Pairs,
     Running,
     Segment,
     attend_segment,
@@ -51,7 +52,7 @@ class Options:
     """
 
     partials: Partials = "auto"
-    partial_bytes: int = 1 << 25
+    partial_bytes: int = 1 << 27
     rotation: Rotation = "buffer"
     rotated_bytes: int = 1 << 28
     buffers: SegmentBuffers = field(default_factory=SegmentBuffers)
@@ -77,10 +78,27 @@ def forward(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], optio
     D = q_BHLD.shape[-1]
     if greatest_head("routed") < D:
         raise ValueError(f"q: heads of at most {greatest_head('routed')} are supported, got {D}")
+    pairs = None
+    if attended.indices_RLK.shape[-1] and len(attended.offsets) > 1:  # before outputs take memory
+        offsets = device_offsets(attended.offsets, q_BHLD.device)
+        by_slot = not _stores_partials(attended, q_BHLD, sources, options)
+        pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=by_slot)
     running, spans = _dense_pass(attended, q_BHLD, sources, options)
-    if attended.indices_RLK.shape[-1] and len(attended.offsets) > 1:
-        _routed_pass(attended, q_BHLD, sources, running, options)
+    if pairs is not None:
+        _routed_pass(attended, q_BHLD, sources, running, pairs, options)
     return Forward(running=running, spans=tuple(spans))
+
+
+def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> bool:
+    """Whether partial outputs are stored, which needs all of the history in one segment."""
+    k = sources[2 * attended.history]
+    if options.always_streamed or k.device != q_BHLD.device:
+        return False
+    in_buffer = attended.rotary is not None and options.rotation == "buffer"
+    if in_buffer and k.numel() * k.itemsize > options.rotated_bytes:
+        return False
+    parts = q_BHLD.numel() * q_BHLD.itemsize * attended.indices_RLK.shape[-1]
+    return options.partials == "stored" or (options.partials == "auto" and parts <= options.partial_bytes)
 
 
 def _dense_pass(
@@ -129,31 +147,31 @@ def span_keys(
 
 
 def _routed_pass(
-    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], running: Running, options: Options
+    attended: Attended,
+    q_BHLD: Tensor,
+    sources: Sequence[Tensor],
+    running: Running,
+    pairs: Pairs,
+    options: Options,
 ) -> None:
     """Attends to the routed chunks and merges them into `running`."""
-    R, L, K = running.slot_lse_RLK.shape
-    offsets = device_offsets(attended.offsets, q_BHLD.device)
-    row_bytes = L * K * q_BHLD.shape[-1] * q_BHLD.itemsize
-    stored = options.partials == "stored" or (
-        options.partials == "auto" and R * row_bytes <= options.partial_bytes
-    )
-    history = sources[2 * attended.history]
-    near = history.device == q_BHLD.device and not options.always_streamed
+    near = sources[2 * attended.history].device == q_BHLD.device and not options.always_streamed
     if attended.rotary is not None and near and options.rotation == "loaded":
         segments = iter((_unrotated_segment(attended, sources),))
     else:
         segments = history_segments(attended, sources, q_BHLD.device, options)
-    first = next(segments)
-    if stored and first.last == len(attended.offsets) - 1:
-        pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=False)
-        rows_at_once = max(1, options.partial_bytes // row_bytes)
-        attend_stored(running, q_BHLD, first, pairs, attended.scale, rows_at_once=rows_at_once)
-        return
-    pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=True)
-    attend_segment(running, q_BHLD, first, pairs, attended.scale)
     for segment in segments:
-        attend_segment(running, q_BHLD, segment, pairs, attended.scale)
+        if pairs.by_slot:
+            attend_segment(running, q_BHLD, segment, pairs, attended.scale)
+        else:
+            rows_at_once = max(1, options.partial_bytes // _row_bytes(running, q_BHLD))
+            attend_stored(running, q_BHLD, segment, pairs, attended.scale, rows_at_once=rows_at_once)
+
+
+def _row_bytes(running: Running, q_BHLD: Tensor) -> int:
+    """Bytes of a row's partial outputs."""
+    _, L, K = running.slot_lse_RLK.shape
+    return L * K * q_BHLD.shape[-1] * q_BHLD.itemsize
 
 
 def history_segments(

@@ -85,7 +85,8 @@ def pack_pairs(indices_RLK: Tensor, offsets: Tensor, *, by_slot: bool) -> Pairs:
     chunks = len(offsets) - 1
     if by_slot:
         R, L, K = indices_RLK.shape
-        indices_RLK = indices_RLK.permute(2, 0, 1).reshape(K * R, L, 1)
+        by_slots = torch.empty(K, R, L, dtype=torch.int32, device=indices_RLK.device)
+        indices_RLK = by_slots.copy_(indices_RLK.permute(2, 0, 1)).view(K * R, L, 1)
     packed = pack(indices_RLK.contiguous(), chunks)
     return Pairs(ids=packed.pairs, edges=packed.edges, offsets=offsets, chunks=chunks, by_slot=by_slot)
 
@@ -112,7 +113,7 @@ def attend_stored(
     *,
     rows_at_once: int,
 ) -> None:
-    """As `attend_segment` for a segment of all chunks, with partial outputs of so many rows at a time.
+    """As `attend_segment` for the one segment of all chunks, with partial outputs of so many rows at a time.
 
     `pairs` are not by slot.
     """
