@@ -23,7 +23,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.evaluation.benchmark.check import relative_error
 from moc_engine.evaluation.benchmark.figures import Pairs, ratios, spread
-from moc_engine.evaluation.benchmark.parts import time_by_part
 from moc_engine.evaluation.benchmark.profile import profile_pass
 from moc_engine.evaluation.benchmark.timing import clock_of, side_by_side
 from moc_engine.memory.context import ContextMemory, History
@@ -241,9 +240,8 @@ class RandomFilm:
             "dense_milliseconds": spread(times["dense"]),
             "faster": faster,
             "pairs_ratio": pairs.ratio,
-            "profile": profile_pass(self.backbone.transformer, attention, self.run, self.device),
-            "parts": time_by_part(partial(self.run, attention), self.device),
-            "dense_profile": profile_pass(self.backbone.transformer, dense, self.run, self.device),
+            "profile": profile_pass(partial(self.run, attention), self.device),
+            "dense_profile": profile_pass(partial(self.run, dense), self.device),
         }
 
     def run(self, attention: AttentionPass) -> Tensor:

@@ -213,9 +213,9 @@ def _film_table(case: Case) -> list[str]:
 
 
 def _parts(profile: Mapping[str, Any]) -> str:
-    found = profile.get("kernel_parts", profile["parts"])
-    parts = sorted(found.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {time / sum(found.values()):.0%}" for name, time in parts)
+    parts = sorted(profile["parts"].items(), key=lambda item: -item[1])
+    shown = [(name, time / profile["whole"]) for name, time in parts]
+    return ", ".join(f"{name} {share:.0%}" for name, share in shown if share >= 0.01)
 
 
 def readme_lines(documents: Sequence[Document]) -> list[str]:

@@ -20,8 +20,8 @@ def test_kernels_are_added_up_by_part() -> None:
         }
     )
     assert found == {
-        "routed attention": 3.0,
-        "own and caption attention": 5.0,
+        "routed chunks": 3.0,
+        "own shot and captions": 5.0,
         "linear layers": 4.0,
         "norms": 0.5,
         "rest": 0.25,

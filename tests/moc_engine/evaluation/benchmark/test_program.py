@@ -81,7 +81,9 @@ def test_late_shots_and_denoising_are_compared_side_by_side(document: dict[str, 
         assert point["faster"].keys() == SPREAD
         assert max(point["errors"].values()) < 1e-4
         profile = point["profile"]
-        assert profile["parts"].keys() == {"self-attention", "linear layers", "norms", "rest"}
+        assert profile["parts"].keys() >= {"own shot", "routed chunks", "linear layers", "norms"} - {
+            "own shot" if point["backend"] == "gathered" else ""
+        }
         assert sum(profile["parts"].values()) == pytest.approx(profile["whole"], rel=1e-3)
 
 
@@ -201,7 +203,7 @@ def test_results_give_rows_of_the_table_that_auto_chooses_by(document: dict[str,
     row = table["rows"][0]
     assert row["machine"] == machine
     assert Shape(**{name: row[name] for name in Shape.__dataclass_fields__}).pair_ratio == 1.6
-    assert row["times"].keys() == {"grouped", "gathered"}
+    assert row["times"].keys() >= {"grouped", "gathered"}
     assert [row["gradients"] for row in table["rows"]].count(True) == 1
     json.dumps(table)
 
