@@ -128,7 +128,7 @@ def _choose_in_tiles(
     if B > 1 and len(means_BHCD) == 1 and rules.shared and rules.of_query is None:
         queries = q_BHLD.transpose(0, 1).reshape(1, H, B * L, D)
         chosen = _choose_in_tiles(queries, means_BHCD, rules, config, layout)
-        return chosen.view(H, B, L, chosen.shape[-1]).transpose(0, 1)
+        return chosen.view(H, B, L, chosen.shape[-1]).transpose(0, 1).contiguous()
     if q_BHLD.device.type == "cpu" and rules.shared and rules.of_query is None and config.outer_shots is None:
         return _choose_among_candidates(q_BHLD, means_BHCD, rules, config.top_k)
     tiles = []

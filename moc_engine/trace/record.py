@@ -444,17 +444,30 @@ def in_units(shares: Floats) -> Units:
     Rounds down and gives what is missing to the largest remainders, among equal ones to the first. Rows of
     nothing stay nothing. Only what is not 0 is computed, which is little of a long story's rows.
     """
-    units = np.zeros(shares.shape, dtype=np.uint16)
-    rows = shares.reshape(-1, shares.shape[-1])
-    row, column = np.nonzero(rows)
-    exact = rows[row, column] * ONE
+    cells = np.flatnonzero(shares)
+    return _rounded(shares.ravel()[cells], cells, shares.shape)
+
+
+def sums_in_units(sums: NDArray[np.int64]) -> Units:
+    """Sums (..., C) of shares as `in_units`, each row over its total."""
+    cells = np.flatnonzero(sums)
+    values = sums.ravel()[cells].astype(np.float64)
+    row = cells // sums.shape[-1]
+    totals = np.bincount(row, weights=values)
+    return _rounded(values / totals[row], cells, sums.shape)
+
+
+def _rounded(shares: Floats, cells: NDArray[np.int64], shape: tuple[int, ...]) -> Units:
+    """Units in an array of `shape`, where its ascending `cells` hold the shares and all others nothing."""
+    units = np.zeros(shape, dtype=np.uint16)
+    row = cells // shape[-1]
+    exact = shares * ONE
     whole = np.floor(exact)
-    missing = ONE - np.bincount(row, weights=whole, minlength=len(rows)).astype(np.int64)
-    by_remainder = np.lexsort((whole - exact, row))
-    first_of_row = np.searchsorted(row, np.arange(len(rows)))
+    missing = ONE - np.bincount(row, weights=whole).astype(np.int64)
+    by_remainder = np.lexsort((whole - exact, row))  # rows stay in order
     rank = np.empty_like(row)
-    rank[by_remainder] = np.arange(len(row)) - first_of_row[row]  # rows are in order already
-    units.reshape(rows.shape)[row, column] = whole + (rank < missing[row])
+    rank[by_remainder] = np.arange(len(row)) - np.searchsorted(row, row)
+    units.ravel()[cells] = whole + (rank < missing[row])
     return units
 
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace, sums_in_units
 
 STEP_GROUPS: Final = 4
 TABLE_CELLS: Final = 4_000_000
@@ -186,13 +187,11 @@ class TraceRecorder:
                 )
         shape, cells = self._table.shape, self._table.numel()
         sums = self._sums.cpu().numpy()
-        table, picks = (
-            part.reshape(shape)[:, kept].swapaxes(1, 2) for part in (sums[:cells], sums[cells : 2 * cells])
-        )
+        table, picks = (part.reshape(shape) for part in (sums[:cells], sums[cells : 2 * cells]))
         token_table = sums[2 * cells :].reshape(self._token_table.shape)
-        total = table.sum(axis=-1, keepdims=True)
-        if not total.all():
-            raise ValueError(f"layer {int(np.argwhere(total == 0)[0][0])} was not recorded at every step")
+        recorded = np.any(table, axis=-1)[:, kept]
+        if not recorded.all():
+            raise ValueError(f"layer {int(np.argwhere(~recorded)[0][0])} was not recorded at every step")
         spans = [np.flatnonzero(self._group_of_step == group) for group in kept]
         return RoutingTrace(
             **self._named,
@@ -202,10 +201,15 @@ class TraceRecorder:
             weights=tuple(len(self._recorded[group]) for group in kept),
             heads=tuple(np.bincount(self._bin_of_head).tolist()),
             token_run=self._token_run,
-            table=in_units(table / total),
-            picks=np.ascontiguousarray(picks, dtype=np.uint32),
-            token_table=in_units(token_table / token_table.sum(axis=-1, keepdims=True)),
+            table=_by_head(sums_in_units(table), kept),
+            picks=_by_head(picks.astype(np.uint32), kept),
+            token_table=sums_in_units(token_table),
         )
+
+
+def _by_head(table: NDArray[Any], groups: Sequence[int]) -> NDArray[Any]:
+    """The kept groups of steps of a table (layers, groups, heads, Q, C), as (layers, heads, groups, Q, C)."""
+    return np.ascontiguousarray(table[:, groups].swapaxes(1, 2))
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:
