@@ -68,7 +68,7 @@ def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str
         changed = _encode_alike(parts, Path(folder))
         names = tuple(pieces[number].name for number in changed)
         complete = {**recipe, **({"encoded_again": list(names)} if names else {})}
-        frames = _write(parts, film, title=title, recipe=complete)
+        frames = _write([part.clip for part in parts], film, title=title, recipe=complete)
     return JoinedFilm(frames=frames, encoded_again=names)
 
 
@@ -113,13 +113,34 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _shown(piece: Piece, clip: Path, part: Path) -> Path:
-    """The clip itself where all of it shows, else the part that does, encoded again."""
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A clip to be joined whole; `encoding` is what clips share whose packets can follow each other."""
+
+    clip: Path
+    frames: int
+    format: tuple[int, int, Fraction]
+    encoding: tuple[object, ...]
+
+
+def _part(clip: Path) -> _Part:
     with open_clip(clip) as (source, track):
-        if piece.first == 0 and piece.frames >= frame_count(source, track):
-            return clip
+        context = track.codec_context
+        return _Part(
+            clip=clip,
+            format=(context.width, context.height, frame_rate(track)),
+            encoding=(context.name, context.pix_fmt, context.extradata, track.time_base),
+            frames=frame_count(source, track),
+        )
+
+
+def _shown(piece: Piece, clip: Path, part: Path) -> _Part:
+    """The clip itself where all of it shows, else the part that does, encoded again."""
+    whole = _part(clip)
+    if piece.first == 0 and piece.frames >= whole.frames:
+        return whole
     _encode(clip, part, piece.first, piece.frames)
-    return part
+    return _part(part)
 
 
 def _encode(clip: Path, part: Path, first: int = 0, frames: int | None = None) -> None:
@@ -133,21 +154,20 @@ def _encode(clip: Path, part: Path, first: int = 0, frames: int | None = None) -
                 )
 
 
-def _encode_alike(parts: list[Path], folder: Path) -> list[int]:
+def _encode_alike(parts: list[_Part], folder: Path) -> list[int]:
     """Encodes again, in place, those of `parts` that do not fit the others; returns their indexes.
 
     Packets of different encoders cannot follow each other in one track. What most clips have stays; where
     this machine's encoder writes something else, they are all encoded again.
     """
-    encodings = [_encoding(part) for part in parts]
+    encodings = [part.encoding for part in parts]
     usual = max(encodings, key=encodings.count)
     others = [number for number, encoding in enumerate(encodings) if encoding != usual]
     if not others:
         return []
     for number in others:
         parts[number] = _encoded_again(parts[number], folder, number)
-    own = _encoding(parts[others[0]])
-    if own != usual:
+    if parts[others[0]].encoding != usual:
         for number, encoding in enumerate(encodings):
             if encoding == usual:
                 parts[number] = _encoded_again(parts[number], folder, number)
@@ -155,18 +175,16 @@ def _encode_alike(parts: list[Path], folder: Path) -> list[int]:
     return others
 
 
-def _encoded_again(part: Path, folder: Path, number: int) -> Path:
+def _encoded_again(part: _Part, folder: Path, number: int) -> _Part:
     again = folder / f"again-{number}.mp4"
-    _encode(part, again)
-    return again
+    _encode(part.clip, again)
+    return _part(again)
 
 
-def _check_same_format(pieces: Sequence[Piece], parts: Sequence[Path]) -> None:
+def _check_same_format(pieces: Sequence[Piece], parts: Sequence[_Part]) -> None:
     formats: dict[tuple[int, int, Fraction], list[str]] = {}
     for piece, part in zip(pieces, parts, strict=True):
-        with open_clip(part) as (_, track):
-            context = track.codec_context
-            formats.setdefault((context.width, context.height, frame_rate(track)), []).append(piece.name)
+        formats.setdefault(part.format, []).append(piece.name)
     if len(formats) > 1:
         differing = [
             message(
@@ -177,13 +195,6 @@ def _check_same_format(pieces: Sequence[Piece], parts: Sequence[Path]) -> None:
             for (width, height, rate), names in formats.items()
         ]
         raise Refused(message("formats-differ", formats=tuple(differing)))
-
-
-def _encoding(clip: Path) -> tuple[object, ...]:
-    """What two clips must share for the packets of one to follow those of the other."""
-    with open_clip(clip) as (_, track):
-        context = track.codec_context
-        return context.name, context.pix_fmt, context.extradata, track.time_base
 
 
 def _write(parts: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -92,26 +93,40 @@ def picture_at(clip: Path, frame: int, height: int | None = None) -> Picture:
 
 
 def pictures_at(clip: Path, frames: Collection[int], height: int | None = None) -> list[Picture]:
-    """Several frames of a clip, in the order asked for; raises `DamagedClip`."""
+    """Several frames of a clip, in the order asked for; raises `DamagedClip`.
+
+    Frames that no other one is predicted from are decoded only where they were asked for.
+    """
     with open_clip(clip) as (container, track):
-        track.thread_type = "AUTO"
-        moment = 1 / (frame_rate(track) * (track.time_base or Fraction(1, av.time_base)))
-        start = track.start_time or 0
-        wanted = sorted(set(frames))
-        if wanted[0] > 0:
-            container.seek(start + int(wanted[0] * moment), stream=track)  # to the key frame before it
+        codec = track.codec_context
+        codec.thread_type = "AUTO"
+        shown = _times_of(container, track, frames)
+        if not shown:
+            raise DamagedClip(message("clip-named-empty", file=clip.name))
+        wanted = set(shown.values())
+        container.seek(min(wanted), stream=track)  # to the key frame before it
         found: dict[int, Picture] = {}
-        left, last = list(wanted), None
-        for last in container.decode(track):
-            nth = round(((last.pts or 0) - start) / moment)
-            while left and nth >= left[0]:
-                found[left.pop(0)] = _picture(last, height)
-            if not left:
+        last: VideoFrame | None = None
+        for packet in container.demux(track):
+            codec.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in wanted else "NONREF"
+            for last in packet.decode():
+                if last.pts in wanted and last.pts not in found:
+                    found[last.pts] = _picture(last, height)
+            if len(found) == len(wanted):
                 break
         if last is None:
             raise DamagedClip(message("clip-named-empty", file=clip.name))
-        found |= {number: _picture(last, height) for number in left}
-    return [found[number] for number in frames]
+        for time in wanted - found.keys():
+            found[time] = _picture(last, height)
+    return [found[shown[number]] for number in frames]
+
+
+def _times_of(container: InputContainer, track: VideoStream, frames: Collection[int]) -> dict[int, int]:
+    """The time at which each of `frames` is shown, by number; that of the last frame beyond the end."""
+    times = sorted(packet.pts for packet in container.demux(track) if packet.pts is not None)
+    moment = 1 / (frame_rate(track) * (track.time_base or Fraction(1, av.time_base)))
+    numbers = [round((time - (track.start_time or 0)) / moment) for time in times]
+    return {number: times[min(bisect_left(numbers, number), len(times) - 1)] for number in frames if times}
 
 
 def jpeg(picture: Picture) -> bytes:

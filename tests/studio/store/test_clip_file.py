@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from moc_engine.clip import ClipWriter
 from studio.domain.errors import DamagedClip
 from studio.store.clip_file import check_clip, frame_count, open_clip, picture_at, pictures_at
 from tests.fakes.renderer import write_clip
@@ -117,3 +118,20 @@ def test_a_clip_is_a_clip(clip: Path) -> None:
     except DamagedClip as error:
         refused = str(error)
     assert refused is None
+
+
+def test_every_frame_is_the_one_that_a_player_shows(tmp_path: Path) -> None:
+    """Of a clip with many frames that no other one is predicted from, which are passed over if unasked."""
+    path = tmp_path / "noise.mp4"
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 255, (64, 96, 3))
+    with ClipWriter(path, (96, 64), 24) as writer:
+        for number in range(24):
+            writer.write(np.roll(base, 3 * number, axis=1).astype(np.uint8))
+    with av.open(path) as clip:
+        played = [frame.to_ndarray(format="bgr24") for frame in clip.decode(video=0)]
+    for number, picture in enumerate(played):
+        assert np.array_equal(picture_at(path, number), picture)
+    for asked in ([5, 9, 17], [23, 0, 11], [2, 99]):
+        for number, picture in zip(asked, pictures_at(path, asked), strict=True):
+            assert np.array_equal(picture, played[min(number, 23)])
