@@ -30,7 +30,7 @@ class RendererOptions:
             dest="compiled",
             action="store_true",
             help="compile the model around its attention (torch.compile); needs a C++ compiler, on a GPU "
-            "Triton, and takes minutes in the first render of each length",
+            "Triton, and takes minutes in the first render of each length; the embedded model gains nothing",
         )
         speed.add_argument(
             "--cuda-graphs",

@@ -444,3 +444,20 @@ def test_a_context_that_cannot_be_is_refused(renderer: ShotRenderer, tmp_path: P
 def test_a_missing_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="nowhere"):
         finish(ShotRenderer(tmp_path / "nowhere"), request(tmp_path / "new"))
+
+
+def test_cuda_graphs_without_a_gpu_are_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="CUDA graphs need a CUDA device; the model is on cpu"):
+        finish(ShotRenderer(model, device="cpu", cuda_graphs=True), request(tmp_path / "new"))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # used by torch itself
+def test_a_compiled_render_equals_one_that_is_not(model: Path, tmp_path: Path) -> None:
+    """Here torch is told to run what it would compile, so that no compiler is needed."""
+    with torch.compiler.set_stance("force_eager"):
+        results = [
+            finish(ShotRenderer(model, device="cpu", compiled=compiled), request(tmp_path / str(compiled)))
+            for compiled in (False, True)
+        ]
+    plain, compiled = (load_file(result.latents)["latents"] for result, _ in results)
+    torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
