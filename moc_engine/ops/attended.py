@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.ops.backend import Mass
 from moc_engine.ops.layout import ChunkLayout, Ints
@@ -133,7 +134,8 @@ def layout_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """As `naive_attention`: the output (B, H, L, D), and with `mass` that of each chunk (B, H, L, C).
 
-    With `mass` the dense pass is cut at chunk borders, which is what tells mandatory chunks apart.
+    With `mass` the dense pass is cut at chunk borders, which is what tells mandatory chunks apart. Without it,
+    shots that attend in full to one run of keys are computed by torch's own attention.
     """
     if mass:
         return _with_mass(attend, q, k, v, layout, selection, scale)
@@ -142,7 +144,16 @@ def layout_attention(
         for group in selection.groups
         for keys in _joined(_keys(layout.offsets, np.flatnonzero(group.mandatory).tolist()))
     ]
+    if not selection.indices.shape[-1] and len(spans) == len(selection.groups):
+        outs = [_one_span(q, k, v, span, scale) for span in spans]
+        return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2), None
     return attend(_attended(layout, selection, spans, scale), q, [k, v])[0], None
+
+
+def _one_span(q: Tensor, k: Tensor, v: Tensor, span: Span, scale: float) -> Tensor:
+    """The attention of a span's queries where they attend to nothing else."""
+    queries, keys = slice(*span.queries), slice(*span.keys)
+    return scaled_dot_product_attention(q[:, :, queries], k[:, :, keys], v[:, :, keys], scale=scale)
 
 
 def _with_mass(

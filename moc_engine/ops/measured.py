@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final
 
@@ -54,7 +54,7 @@ class Shape:
         return math.sqrt(sum(math.log2(max(1, mine) / max(1, theirs)) ** 2 for mine, theirs in pairs))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
     """One row of the table: the time of each backend over that of dense attention, routing included.
 
@@ -96,8 +96,9 @@ def measured() -> tuple[Measured, ...]:
     )
 
 
+@lru_cache(maxsize=1024)
 def full_attention_below(
-    device: str, shape: Shape, backend: str, table: Sequence[Measured] | None = None
+    device: str, shape: Shape, backend: str, table: tuple[Measured, ...] | None = None
 ) -> int:
     """The tokens, own and history, below which full attention is faster than routing with a backend.
 
