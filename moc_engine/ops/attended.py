@@ -134,7 +134,7 @@ def layout_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """As `naive_attention`: the output (B, H, L, D), and with `mass` that of each chunk (B, H, L, C).
 
-    With `mass` the dense pass is cut at chunk borders, which is what tells mandatory chunks apart. Without it,
+    With `mass` the dense pass is cut at chunk borders, which is what tells mandatory chunks apart. Without it
     shots that attend in full to one run of keys are computed by torch's own attention.
     """
     if mass:
