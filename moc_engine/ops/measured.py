@@ -103,8 +103,8 @@ def full_attention_below(
     """The tokens, own and history, below which full attention is faster than routing with a backend.
 
     It depends on the shape, but not on its history. Routing pays where the pair ratio times the efficiency
-    of the nearest row of the kind of `device` exceeds 1, but not for less work than in any row where it did:
-    starting many small products takes its time.
+    of the nearest row of the kind of `device` exceeds 1, but not for too little work, as starting many small
+    products takes its time.
     """
     rows = [
         row
@@ -113,16 +113,25 @@ def full_attention_below(
     ]
     if not rows:
         return UNMEASURED_FULL_BELOW
-    paying = [row.shape.work for row in rows if row.times[backend] < 1]
-    if not paying:
+    enough = _enough_work(rows, backend)
+    if enough is None:
         return MOST_TOKENS
     below = 0
     for tokens in _tokens(shape.own):
         longer = Shape(**{**vars(shape), "history": tokens - shape.own})
         row = min(rows, key=lambda row: row.shape.distance(longer))
-        if longer.work < min(paying) or longer.pair_ratio * row.efficiency(backend) <= 1:
+        if longer.work < enough or longer.pair_ratio * row.efficiency(backend) <= 1:
             below = tokens + 1
     return below
+
+
+def _enough_work(rows: Iterable[Measured], backend: str) -> float | None:
+    """The work from which on routing may pay: between the least where it did and the next less where not."""
+    paying = [row.shape.work for row in rows if row.times[backend] < 1]
+    if not paying:
+        return None
+    least = min(paying)
+    return math.sqrt(least * max((row.shape.work for row in rows if row.shape.work < least), default=least))
 
 
 def _tokens(own: int) -> Iterable[int]:

@@ -97,5 +97,5 @@ def _check(q: Tensor, k: Tensor, v: Tensor, layout: ChunkLayout, selection: Sele
             raise ValueError(f"{name}: expected on {q.device} like q, got {x.device}")
     if tuple(selection.indices.shape[:3]) != (B, H, L):
         raise ValueError(f"selection: made for {tuple(selection.indices.shape[:3])}, q is {(B, H, L)}")
-    if selection.layout != layout:
+    if selection.layout is not layout and selection.layout != layout:
         raise ValueError(f"selection: made for another layout than this one of {layout.chunks} chunks")

@@ -100,6 +100,8 @@ def eligible(layout: ChunkLayout, query_shot: int, steering: Steering = NO_STEER
 
 
 def _members(values: Ints, wanted: Sequence[int]) -> Bools:
+    if not wanted:
+        return np.zeros(len(values), dtype=bool)
     return np.isin(values, np.asarray(wanted, dtype=np.int64))
 
 

@@ -31,7 +31,7 @@ def test_auto_takes_what_is_fast_for_the_work() -> None:
     assert chosen(rendering(LARGE)) == "grouped"
     assert chosen(Need(form="history", device="cpu", mass=True)) == "grouped"
     assert chosen(Need(form="layout", device="cpu")) == "grouped"
-    assert choose_backend("auto", rendering(LARGE)).why.startswith("measured: cpu: 4 × 1024 queries")
+    assert choose_backend("auto", rendering(LARGE)).why.startswith("measured: cpu: ")
     assert choose_backend("grouped", rendering(LARGE)).why == "asked for"
 
 
