@@ -16,6 +16,7 @@ from moc_engine.render.captured_velocity import Capture, CapturedVelocity
 from moc_engine.render.denoise import Denoised, denoise, draw_noise, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import PreparedRender, steering_of
+from moc_engine.render.steps_in_flight import StepsInFlight, cuda_event
 from moc_engine.render.tracing import trace_recorder
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -44,9 +45,13 @@ class ShotDenoising:
         velocity = self.velocity if self.capture is None else CapturedVelocity(self.velocity, self.capture)
         noise = draw_noise((1, *self.prepared.shape), self.prepared.request.seed).to(self.backbone.device)
         steps = denoise(guided(velocity, sampler), noise, self.backbone.scheduler, sampler.steps, cancel)
+        flight = StepsInFlight(cuda_event) if self.backbone.device.type == "cuda" else None
         for step in range(sampler.steps):
             self.attention.begin(step)
-            yield next(steps)
+            done = next(steps)
+            if flight is not None:
+                flight.step_given()
+            yield done
 
 
 def shot_denoising(
