@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.fakes.kernels import DEVICE  # isort: skip  # before triton
+
 from moc_engine.config import Chunking, RoutingConfig, Steering
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.layout import by_frame, by_track
@@ -253,3 +255,25 @@ def test_nothing_is_read_back_to_choose_memories() -> None:
         chosen = choose_memories(step.noisy(step.q)[:, 1:], memories, rules.routing, rules)
     assert chosen.shape == (STORIES, SHOTS - 1, HEADS, TOKENS, 2 + 2 * SLOTS)
     assert read.count == 0
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_triton_computes_what_other_backends_do_with_gradients(half: bool) -> None:
+    """Several stories, whose shots share their memories; on bfloat16 under autocast."""
+    step = _step(3)
+    pinned = torch.zeros(STORIES, SHOTS, SHOTS, dtype=torch.bool, device=DEVICE)
+    pinned[1, 3, 0] = True
+    angles = tuple(x.to(DEVICE) for x in _angles())
+    generator = torch.Generator().manual_seed(4)
+    grad = torch.randn(step.q[:, :1].shape, generator=generator).to(DEVICE)
+    found = []
+    for backend in ("grouped", "triton"):
+        rules = StoryRules(routing=RoutingConfig(top_k=2, backend=backend), pinned=pinned)  # type: ignore[arg-type]
+        attention = StoryAttention(slots=SLOTS, rules=rules, angles=(angles[0], angles[1]))
+        leaves = [x[:, :1].detach().to(DEVICE).requires_grad_() for x in (step.q, step.k, step.v)]
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=half):
+            out = attention.attend(0, leaves[0], leaves[1], leaves[2])
+        found.append((out.detach().float(), *torch.autograd.grad(out, leaves, grad.to(out.dtype))))
+    tolerance = 3e-2 if half else 1e-5
+    for mine, theirs in zip(found[1], found[0], strict=True):
+        assert float((mine - theirs).norm() / theirs.norm()) < tolerance
