@@ -42,7 +42,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, attended: Attended, options: Options, q_BHLD: Tensor, *sources: Tensor
     ) -> tuple[Tensor, ...]:
-        done = forward(attended, q_BHLD, sources, options)
+        done = forward(attended, q_BHLD, sources, options, gradients=any(ctx.needs_input_grad))
         running, spans = done.running, done.spans
         ctx.attended, ctx.options, ctx.calls = attended, options, [span.call for span in spans]
         ctx.save_for_backward(q_BHLD, running.out_BHLD, running.lse_RL, *sources)

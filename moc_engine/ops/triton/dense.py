@@ -44,25 +44,29 @@ class Dense:
     call: DenseCall
 
 
-def dense_kernel(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> DenseKernel:
-    """The fastest kernel that takes these tensors and returns a log-sum-exp."""
+def dense_kernel(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, *, gradients: bool = False) -> DenseKernel:
+    """The fastest kernel that returns a log-sum-exp; with `gradients` it can be differentiated."""
     if q_BHLD.device.type == "cpu":
         return "cpu"
     cuda = torch.backends.cuda
-    params = cuda.SDPAParams(q_BHLD, k_BHSD, v_BHSD, None, 0.0, False, False)
-    if q_BHLD.dtype in (torch.bfloat16, torch.float16):
-        if cuda.can_use_cudnn_attention(params):
-            return "cudnn"
-        if cuda.can_use_flash_attention(params):
-            return "flash"
-    return "efficient" if cuda.can_use_efficient_attention(params) else "blocked"
+    with torch.set_grad_enabled(gradients):
+        q = q_BHLD.detach().requires_grad_(gradients)
+        params = cuda.SDPAParams(q, k_BHSD, v_BHSD, None, 0.0, False, False)
+        if q.dtype in (torch.bfloat16, torch.float16) and q.shape[-1] % 8 == 0:
+            if cuda.can_use_cudnn_attention(params):
+                return "cudnn"
+            if cuda.can_use_flash_attention(params):
+                return "flash"
+        return "efficient" if cuda.can_use_efficient_attention(params) else "blocked"
 
 
-def dense_attention(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float) -> Dense:
-    """Attention of all queries to all keys."""
+def dense_attention(
+    q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, scale: float, *, gradients: bool = False
+) -> Dense:
+    """Attention of all queries to all keys; with `gradients` by a kernel that can be differentiated."""
     aten = torch.ops.aten
     state: list[Any] = []
-    kernel = dense_kernel(q_BHLD, k_BHSD, v_BHSD)
+    kernel = dense_kernel(q_BHLD, k_BHSD, v_BHSD, gradients=gradients)
     lse: Tensor
     if kernel == "cudnn":
         out, lse, *state = aten._scaled_dot_product_cudnn_attention(
@@ -140,9 +144,12 @@ def _same_bits_wanted() -> bool:
 
 
 def _deterministic_call(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> DenseCall:
-    params = torch.backends.cuda.SDPAParams(q_BHLD, k_BHSD, v_BHSD, None, 0.0, False, False)
-    if not torch.backends.cuda.can_use_flash_attention(params):
-        return DenseCall(kernel="blocked")
+    cuda = torch.backends.cuda
+    with torch.enable_grad():
+        q = q_BHLD.detach().requires_grad_()
+        params = cuda.SDPAParams(q, k_BHSD, v_BHSD, None, 0.0, False, False)
+        if not cuda.can_use_flash_attention(params):
+            return DenseCall(kernel="blocked")
     unused = torch.zeros(2, dtype=torch.uint64, device=q_BHLD.device)  # the seed and offset of a dropout
     state = (None, None, q_BHLD.shape[2], k_BHSD.shape[2], unused, unused)
     return DenseCall(kernel="flash", state=state)

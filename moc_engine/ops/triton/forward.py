@@ -68,11 +68,19 @@ class Forward:
 
 
 @torch.no_grad()
-def forward(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> Forward:
+def forward(
+    attended: Attended,
+    q_BHLD: Tensor,
+    sources: Sequence[Tensor],
+    options: Options,
+    *,
+    gradients: bool = False,
+) -> Forward:
     """Attention over spans and routed chunks. `sources` are keys and values (B, H, T, D) in turn.
 
     The history, which may have a batch of 1, may lie in main memory; everything else is on one device.
-    Raises `ValueError` where a head is too wide.
+    With `gradients` the dense kernels are such as can be differentiated. Raises `ValueError` where a head is
+    too wide.
     """
     q_BHLD, *sources = (_tokens_contiguous(x) for x in (q_BHLD, *sources))
     D = q_BHLD.shape[-1]
@@ -83,7 +91,7 @@ def forward(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], optio
         offsets = device_offsets(attended.offsets, q_BHLD.device)
         by_slot = not _stores_partials(attended, q_BHLD, sources, options)
         pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=by_slot)
-    running, spans = _dense_pass(attended, q_BHLD, sources, options)
+    running, spans = _dense_pass(attended, q_BHLD, sources, options, gradients)
     if pairs is not None:
         _routed_pass(attended, q_BHLD, sources, running, pairs, options)
     return Forward(running=running, spans=tuple(spans))
@@ -102,7 +110,7 @@ def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tenso
 
 
 def _dense_pass(
-    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options
+    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options, gradients: bool
 ) -> tuple[Running, list[Dense]]:
     B, H, L, _ = q_BHLD.shape
     K = attended.indices_RLK.shape[-1]
@@ -111,7 +119,7 @@ def _dense_pass(
     for span in attended.spans:
         first, stop = span.queries
         k, v = span_keys(attended, span, sources, q_BHLD, options)
-        part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale)
+        part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale, gradients=gradients)
         spans.append(part)
         part_lse = part.lse.view(B * H, -1)
         if out is None and (first, stop) == (0, L):

@@ -268,7 +268,7 @@ def test_triton_computes_what_other_backends_do_with_gradients(half: bool) -> No
     grad = torch.randn(step.q[:, :1].shape, generator=generator).to(DEVICE)
     found = []
     for backend in ("grouped", "triton"):
-        rules = StoryRules(routing=RoutingConfig(top_k=2, backend=backend), pinned=pinned)  # type: ignore[arg-type]
+        rules = StoryRules(routing=RoutingConfig(top_k=2, backend=backend), pinned=pinned)
         attention = StoryAttention(slots=SLOTS, rules=rules, angles=(angles[0], angles[1]))
         leaves = [x[:, :1].detach().to(DEVICE).requires_grad_() for x in (step.q, step.k, step.v)]
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=half):
