@@ -44,7 +44,9 @@ def animatic() -> tuple[Backbone, tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("model", [animatic, lambda: (bare_video(META), VIDEO)], ids=["animatic", "video"])
-@pytest.mark.parametrize("routing", [{}, {"outer_shots": 1}, {"top_k": 2, "pooling": "after"}])
+@pytest.mark.parametrize(
+    "routing", [{}, {"outer_shots": 1}, {"top_k": 2, "pooling": "after"}, {"full_below": 1 << 20}]
+)
 @pytest.mark.parametrize("chunking", ["frame", "track"])
 def test_no_step_makes_the_host_wait(model: Any, routing: dict[str, Any], chunking: Any) -> None:
     """From the second step on; the first one may copy what the others use too."""
