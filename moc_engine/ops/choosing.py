@@ -27,7 +27,7 @@ from moc_engine.config import RoutingConfig
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.selection import mask_of
 
-CPU_SCORES_AT_ONCE: Final = 1 << 18
+CPU_SCORES_AT_ONCE: Final = 1 << 20
 SCORES_AT_ONCE: Final = 1 << 24
 """Queries are scored in tiles of at most so many scores (few enough for a CPU's cache): no L × C matrix."""
 
