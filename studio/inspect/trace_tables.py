@@ -50,6 +50,7 @@ def npz_of(trace: RoutingTrace) -> bytes:
         "shot": trace.shot,
         "model": trace.model,
         "backend": trace.backend,
+        "routing": dict(trace.routing),
     }
     data = io.BytesIO()
     np.savez_compressed(

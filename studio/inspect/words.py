@@ -84,7 +84,7 @@ def in_words(
 
 def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `indices` are those of the shots that show each take."""
-    return " ".join((*_remembered(trace, indices), *_idle(trace, indices)))
+    return " ".join((*_remembered(trace, indices), *_full(trace), *_idle(trace, indices)))
 
 
 def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str]:
@@ -106,6 +106,17 @@ def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str
         if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
             sentences += _drawn_from(trace, sources, query)
     return sentences
+
+
+def _full(trace: RoutingTrace) -> Iterator[str]:
+    """A sentence on full attention: that nothing was routed, and why."""
+    if trace.routing.get("full_attention"):
+        tokens, below = trace.routing["tokens"], trace.routing["full_below"]
+        boosts = trace.steering.get("boosts") or trace.steering.get("parts", {}).get("boosts")
+        yield (
+            f"Nothing was routed: it attended in full to all {tokens:,} tokens that it may use, fewer than "
+            f"{below:,}{', and boosts played no part' if boosts else ''}."
+        )
 
 
 def _portrayed(trace: RoutingTrace, portraits: Portraits, indices: Mapping[str, int]) -> Iterator[str]:

@@ -80,6 +80,15 @@ def test_a_part_that_is_not_there_to_be_steered_is_said() -> None:
     )
 
 
+def test_full_attention_is_said_with_its_numbers() -> None:
+    routing = {"full_attention": True, "tokens": 3120, "full_below": 8192}
+    told = "Nothing was routed: it attended in full to all 3,120 tokens that it may use, fewer than 8,192"
+    assert paragraph(third_shot(routing=routing), PLACES).endswith(f"{told}.")
+    boosted = third_shot(routing=routing, steering={"boosts": {"0": 2.0}})
+    assert paragraph(boosted, PLACES).endswith(f"{told}, and boosts played no part.")
+    assert "Nothing was routed" not in paragraph(third_shot(routing={"full_below": 0}), PLACES)
+
+
 def test_a_first_shot_saw_nothing() -> None:
     assert paragraph(part(np.ones((1, 1, 1, 1, 1)), [OWN]), {}) == (
         "It saw no earlier shot: everything in it is its own."

@@ -129,6 +129,8 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     assert frames[0].shape == (32, 64, 3)
     assert load_file(result.latents)["latents"].shape == (4, 3, 4, 8)
     trace = RoutingTrace.load(result.trace)
+    assert trace.routing["full_attention"]  # few tokens, for which dense attention is faster
+    assert trace.routing["tokens"] < trace.routing["full_below"]
     assert [chunk.name for chunk in trace.query] == ["frame 1", "frame 2", "frame 3"]
     assert [link.source for link in trace.links()] == [0]
     assert trace.caption_share() is None
