@@ -137,7 +137,8 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
     ),
     "means": (
-        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=1, keys=64)),
+        Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=1, keys=64)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=1, keys=32)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=1, keys=16)),
     ),
     "rotate": (

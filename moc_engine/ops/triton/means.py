@@ -45,12 +45,12 @@ def mean_keys(k_RTD: Tensor, offsets: Tensor) -> Tensor:
         return means
     tile = launch("means", D, k_RTD.dtype, capability_of(k_RTD.device))
     sizes = {"D": D, "PADDED": padded_head(D), "TOKENS": tile.keys}
-    _mean[(chunks, R)](k_RTD.contiguous(), offsets, means, T, **sizes, **tile.options)
+    mean_kernel[(chunks, R)](k_RTD.contiguous(), offsets, means, T, **sizes, **tile.options)
     return means
 
 
 @triton.jit
-def _mean(K, OFFSETS, MEANS, T, D: tl.constexpr, PADDED: tl.constexpr, TOKENS: tl.constexpr):
+def mean_kernel(K, OFFSETS, MEANS, T, D: tl.constexpr, PADDED: tl.constexpr, TOKENS: tl.constexpr):
     chunk = tl.program_id(0)
     row = tl.program_id(1).to(tl.int64)
     first = tl.load(OFFSETS + chunk)

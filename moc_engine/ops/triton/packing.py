@@ -1,8 +1,8 @@
 """Packing: the pairs of a query and a chunk that it chose, grouped by chunk, by a counting sort.
 
-    indices ─► _rank: place of each pair among those of its block and chunk; counts ─► running sum
+    indices ─► ranks: place of each pair among those of its block and chunk; counts ─► running sum
                                                                                           │
-    pairs, edges ◄─ _place: start of the group + pairs of earlier blocks + rank ◄─────────┘
+    pairs, edges ◄─ places: start of the group + pairs of earlier blocks + rank ◄─────────┘
 
 The sort is stable, has no atomics and waits for no device, so that it can be captured into a graph.
 
@@ -64,9 +64,9 @@ def pack(indices_RLK: Tensor, chunks: int, *, first: int = 0, last: int | None =
     sizes = {"K": K, "SLOTS": slots, "PAIRS": block}
     grid = (blocks, R)
     compared = min(block, COMPARISONS // block)
-    _rank[grid](indices_RLK, counts, ranks, L, chunks, first, **sizes, COMPARED=compared, num_warps=8)
+    rank_kernel[grid](indices_RLK, counts, ranks, L, chunks, first, **sizes, COMPARED=compared, num_warps=8)
     starts = torch.cumsum(counts, dim=0, dtype=dtype)
-    _place[grid](indices_RLK, starts, ranks, pairs, edges, L, chunks, first, **sizes)
+    place_kernel[grid](indices_RLK, starts, ranks, pairs, edges, L, chunks, first, **sizes)
     return Packed(pairs=pairs, edges=edges)
 
 
@@ -84,7 +84,7 @@ def _chosen(indices, row, pair, L, first, K: tl.constexpr, SLOTS: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["first"])
-def _rank(
+def rank_kernel(
     indices,
     counts,
     ranks,
@@ -117,7 +117,7 @@ def _rank(
 
 
 @triton.jit(do_not_specialize=["first"])
-def _place(
+def place_kernel(
     indices,
     starts,
     ranks,

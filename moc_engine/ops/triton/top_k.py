@@ -64,7 +64,7 @@ def best_chunks(
     boosts = None if boosts_BRC is None else boosts_BRC.contiguous()
     parts, bits = PARTS[q.dtype]
     tile = launch("top_k", D, q.dtype, capability_of(q.device))
-    _best[(triton.cdiv(L, tile.rows), B * H)](
+    best_kernel[(triton.cdiv(L, tile.rows), B * H)](
         q,
         means,
         candidates,
@@ -82,7 +82,7 @@ def best_chunks(
         PADDED_K=triton.next_power_of_2(K),
         D=D,
         PADDED=padded_head(D),
-        WIDTH=_width(q.dtype, padded_head(D)),
+        WIDTH=width_at_once(q.dtype, padded_head(D)),
         PARTS=parts,
         SCALE=float(1 << bits),
         ROWS=tile.rows,
@@ -92,7 +92,7 @@ def best_chunks(
     return chosen
 
 
-def _width(dtype: torch.dtype, padded: int) -> int:
+def width_at_once(dtype: torch.dtype, padded: int) -> int:
     """How many numbers of a head are multiplied at a time: as many as registers hold."""
     return padded if padded <= 128 and dtype.itemsize == 2 else min(padded, 32)
 
@@ -128,7 +128,7 @@ def _ordered(scores, chunk, C):
 
 
 @triton.jit
-def _best(
+def best_kernel(
     Q,
     MEANS,
     CANDIDATES,

@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from moc_engine.ops.triton import merging, rotating, routed, routed_gradients
+from moc_engine.ops.triton import means, merging, packing, rotating, routed, routed_gradients, top_k
 from moc_engine.ops.triton.launches import HOPPER, Tile, launch, padded_head, precision
 
 NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
@@ -241,9 +241,70 @@ def routed_gradients_pass() -> Iterator[Configuration]:
                 )
 
 
+def choosing() -> Iterator[Configuration]:
+    """The kernels that choose chunks: means, the best of each query, packing."""
+    for dtype, number in NAMES.items():
+        parts, bits = top_k.PARTS[dtype]
+        for head in (32, 64, 96, 128, 256):
+            padded = padded_head(head)
+            tile = launch("means", head, dtype, HOPPER)
+            yield Configuration(
+                name=f"means {number} {head}",
+                kernel=means.mean_kernel,
+                types={"K": f"*{number}", "OFFSETS": INTS, "MEANS": FLOATS},
+                constants={"D": head, "PADDED": padded, "TOKENS": tile.keys},
+                tile=tile,
+                tested=head == 128 and number == "bf16",
+            )
+            tile = launch("top_k", head, dtype, HOPPER)
+            for count, rules in ((5, False), (5, True), (32, True)):
+                yield Configuration(
+                    name=f"top-k {number} {head} {count}{' rules' * rules}",
+                    kernel=top_k.best_kernel,
+                    types={
+                        **{"Q": f"*{number}", "MEANS": FLOATS, "CANDIDATES": "*u8", "BOOSTS": FLOATS},
+                        **{"RULE": "*i64", "CHOSEN": "*i64"},
+                    },
+                    constants={
+                        **({} if rules else {"BOOSTS": None, "RULE": None}),
+                        "K": count,
+                        "PADDED_K": triton.next_power_of_2(count),
+                        "D": head,
+                        "PADDED": padded,
+                        "WIDTH": top_k.width_at_once(dtype, padded),
+                        "PARTS": parts,
+                        "SCALE": float(1 << bits),
+                        "ROWS": tile.rows,
+                        "CHUNKS": tile.keys,
+                    },
+                    tile=tile,
+                    multiples=("q_batch", "q_head", "q_query"),
+                    tested=head == 128 and number == "bf16",
+                )
+    for block in (packing.FEWEST_PAIRS, packing.MOST_PAIRS):
+        sizes = {"K": 5, "SLOTS": 5, "PAIRS": block}
+        yield Configuration(
+            name=f"packing ranks {block}",
+            kernel=packing.rank_kernel,
+            types={"indices": "*i64", "counts": INTS, "ranks": "*i16"},
+            constants={**sizes, "COMPARED": packing.COMPARISONS // block},
+            tile=Tile(rows=1, keys=1, warps=8),
+            tested=True,
+        )
+        yield Configuration(
+            name=f"packing places {block}",
+            kernel=packing.place_kernel,
+            types={"indices": "*i64", "starts": INTS, "ranks": "*i16", "pairs": INTS, "edges": INTS},
+            constants=sizes,
+            tile=Tile(rows=1, keys=1),
+            tested=True,
+        )
+
+
 def configurations() -> Iterator[Configuration]:
     yield from routed_pass()
     yield from around_it()
+    yield from choosing()
     yield from routed_gradients_pass()
 
 
