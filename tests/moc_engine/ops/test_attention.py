@@ -335,6 +335,29 @@ def test_history_keys_are_rotated_as_they_are_gathered() -> None:
         torch.testing.assert_close(gradient, want, atol=1e-5, rtol=1e-5)
 
 
+def test_a_history_may_be_strided_or_shared_by_the_batch() -> None:
+    layout, start, q, k, v, grad, selection, _ = apart(pins=(1,))
+    pinned = np.flatnonzero(layout.shot == 1).tolist()
+    one_k, one_v = (x[:1, :, :start].detach().requires_grad_() for x in (k, v))
+    repeated = [x.expand(2, -1, -1, -1).contiguous() for x in (one_k, one_v)]
+    strided = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in repeated]
+    results = []
+    for history in (repeated, strided, [one_k, one_v]):
+        out, mass = grouped_attention(
+            q,
+            k[:, :, start:],
+            v[:, :, start:],
+            *history,
+            layout.offsets[:-2],
+            selection.indices,
+            pinned=pinned,
+        )
+        results.append((out, mass.pinned, *torch.autograd.grad(out, (q, one_k, one_v), grad)))
+    for other in results[1:]:
+        for got, want in zip(other, results[0], strict=True):
+            torch.testing.assert_close(got, want)
+
+
 def test_a_first_shot_has_no_history() -> None:
     q, k, v = (noise(n, 2, 3, 5, 8) for n in range(3))
     out, mass = grouped_attention(q, k, v)
