@@ -342,12 +342,13 @@ def test_a_history_may_be_strided_or_shared_by_the_batch() -> None:
     repeated = [x.expand(2, -1, -1, -1).contiguous() for x in (one_k, one_v)]
     strided = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in repeated]
     results = []
-    for history in (repeated, strided, [one_k, one_v]):
+    for history_k, history_v in (repeated, strided, (one_k, one_v)):
         out, mass = grouped_attention(
             q,
             k[:, :, start:],
             v[:, :, start:],
-            *history,
+            history_k,
+            history_v,
             layout.offsets[:-2],
             selection.indices,
             pinned=pinned,
