@@ -44,7 +44,8 @@ class _Attention(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         done = forward(attended, q_BHLD, sources, options, gradients=any(ctx.needs_input_grad))
         running, spans = done.running, done.spans
-        ctx.attended, ctx.options, ctx.calls = attended, options, [span.call for span in spans]
+        ctx.attended, ctx.options, ctx.pairs = attended, options, done.row_pairs
+        ctx.calls = [span.call for span in spans]
         ctx.save_for_backward(q_BHLD, running.out_BHLD, running.lse_RL, *sources)
         lses = running.lse_RL, running.slot_lse_RLK, *(span.lse for span in spans)
         ctx.mark_non_differentiable(*lses)
@@ -58,7 +59,9 @@ class _Attention(torch.autograd.Function):
         if grad_BHLD is None:
             return (None,) * (3 + len(sources))
         wanted = ctx.needs_input_grad[2:]
-        found = gradients(ctx.attended, q, sources, out, lse, grad_BHLD, ctx.calls, wanted, ctx.options)
+        found = gradients(
+            ctx.attended, q, sources, out, lse, grad_BHLD, ctx.calls, ctx.pairs, wanted, ctx.options
+        )
         return None, None, *found
 
 

@@ -25,7 +25,7 @@ from moc_engine.ops.triton.routed_gradients import (
     key_gradients,
     output_dot_gradient,
 )
-from moc_engine.ops.triton.segments import Segment, pack_pairs
+from moc_engine.ops.triton.segments import Pairs, Segment, pack_pairs
 
 
 @torch.no_grad()
@@ -37,13 +37,15 @@ def gradients(
     lse_RL: Tensor,
     grad_BHLD: Tensor,
     calls: Sequence[DenseCall],
+    pairs: Pairs | None,
     wanted: Sequence[bool],
     options: Options,
 ) -> list[Tensor | None]:
     """The gradients of q and of each of the `sources`, None where they are not `wanted`.
 
     `out_BHLD` and `lse_RL` are those of the whole, `grad_BHLD` is the gradient of `out_BHLD`; `calls` are
-    those of the dense kernels, one a span. Gradients of a source lie where the source does.
+    those of the dense kernels, one a span. `pairs` are packed anew where they are None. Gradients of a source
+    lie where the source does.
     """
     q, out, grad = (x.contiguous() for x in (q_BHLD, out_BHLD, grad_BHLD))
     has_routed = bool(attended.indices_RLK.shape[-1]) and len(attended.offsets) > 1
@@ -51,7 +53,7 @@ def gradients(
     dsources = [_Sum(x, want) for x, want in zip(sources, wanted[1:], strict=True)]
     _dense_gradients(attended, q, sources, out, lse_RL, grad, calls, dq, dsources, options)
     if has_routed:
-        _routed_gradients(attended, q, sources, out, lse_RL, grad, dq, dsources, options)
+        _routed_gradients(attended, q, sources, out, lse_RL, grad, pairs, dq, dsources, options)
     return [total.total() for total in (dq, *dsources)]
 
 
@@ -120,6 +122,7 @@ def _routed_gradients(
     out: Tensor,
     lse: Tensor,
     grad: Tensor,
+    pairs: Pairs | None,
     dq: _Sum,
     dsources: Sequence[_Sum],
     options: Options,
@@ -131,13 +134,15 @@ def _routed_gradients(
     indices = attended.indices_RLK.contiguous()
     K = indices.shape[2]
     q_RLD, grad_RLD = q.flatten(0, 1), grad.flatten(0, 1)
+    if pairs is None:
+        pairs = pack_pairs(indices, device_offsets(attended.offsets, q.device), by_slot=False)
     routed = Routed(
         q=q_RLD,
         grad=grad_RLD,
         lse=lse,
         delta=output_dot_gradient(out.flatten(0, 1), grad_RLD),
         indices_RLK=indices,
-        pairs=pack_pairs(indices, device_offsets(attended.offsets, q.device), by_slot=False),
+        pairs=pairs,
         scale=attended.scale,
         heads=q.shape[1],
     )

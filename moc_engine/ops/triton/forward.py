@@ -61,10 +61,14 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forward:
-    """The running outputs over everything, and the dense pass of each span."""
+    """The running outputs over everything, and the dense pass of each span.
+
+    `row_pairs` are the pairs of queries and chunks where they were not packed by slot, for the backward pass.
+    """
 
     running: Running
     spans: tuple[Dense, ...]
+    row_pairs: Pairs | None
 
 
 @torch.no_grad()
@@ -94,7 +98,8 @@ def forward(
     running, spans = _dense_pass(attended, q_BHLD, sources, options, gradients)
     if pairs is not None:
         _routed_pass(attended, q_BHLD, sources, running, pairs, options)
-    return Forward(running=running, spans=tuple(spans))
+    row_pairs = None if pairs is None or pairs.by_slot else pairs
+    return Forward(running=running, spans=tuple(spans), row_pairs=row_pairs)
 
 
 def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> bool:
