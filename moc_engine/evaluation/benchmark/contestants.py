@@ -1,7 +1,7 @@
 """What is compared: our backends, dense attention, and other ways to attend to part of a history.
 
     ours           routes and attends by one of our backends, eagerly or replayed from a CUDA graph
-    auto           what a render with the settings "auto" does: full attention or routing, and which backend
+    auto           what the settings "auto" do: full attention or routing, and which backend
     dense          the whole history, by each kernel of torch's scaled dot-product attention
     sparse         compiled FlexAttention with the same selection: a block mask of it, then attention
     static         a sliding window, or fewer chunks the further back (radial): our backend, nothing chosen
@@ -38,6 +38,7 @@ from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.registry import BUILT_IN, choose_backend, find_backend
 from moc_engine.ops.rotary import Rotary
+from moc_engine.ops.routing import route
 from moc_engine.ops.selection import QueryGroup, Selection
 
 CAPTURED: Final = "CUDA graph"
@@ -94,7 +95,8 @@ def contestants(device: torch.device, case: Case, *, compiled: bool = True) -> I
         yield ours(backend)
         if backend.name == "triton":
             yield from triton_variants(device, case)
-    yield Contestant(name="auto", kind="auto", prepare=_auto)
+    yield Contestant(name="auto", kind="auto", prepare=_auto, joined=True)
+    yield Contestant(name="auto in a render", kind="auto", prepare=_auto_in_a_render)
     if case.peers:
         best = next(b for name in ("triton", "grouped") for b in backends if b.name == name)
         if compiled:
@@ -252,7 +254,23 @@ def _check_supported(backend: AttentionBackend, story: Story) -> None:
 
 
 def _auto(story: Story) -> Attend:
-    """Full attention below a number of tokens, else routing; by the backend that "auto" picks."""
+    """`route` and `moc_attention` with the settings "auto": full attention where routing would be slower."""
+    config = RoutingConfig(top_k=story.case.top_k, full_below="auto")
+    own = story.means.new_zeros(1, story.case.heads, story.case.chunks, story.case.width)
+    means, k, v = torch.cat((story.means, own), dim=2), story.k, story.v
+
+    def attend() -> Attended:
+        selection = route(story.q, None, story.layout, story.shot, config, descriptors=means)
+        out = moc_attention(story.q, k, v, story.layout, selection)
+        if selection.groups[0].full is not None:
+            return Attended(out=out, note="full attention")
+        return Attended(out=out, chosen_HLK=selection.indices[0], own_shot=True, note="routed")
+
+    return attend
+
+
+def _auto_in_a_render(story: Story) -> Attend:
+    """The same as a render does it: with the attended mass of every chunk, which its trace holds."""
     case = story.case
     config = RoutingConfig(top_k=case.top_k, full_below="auto")
     below = resolved_full_below(

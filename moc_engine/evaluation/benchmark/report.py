@@ -20,7 +20,7 @@ GPU_PROTOTYPE: Final = (
 
 
 def auto_of(case: Case) -> Entry | None:
-    """What a render with the settings "auto" does in a case."""
+    """What the settings "auto" do in a case."""
     return next((e for e in case.get("entries", ()) if e["kind"] == "auto" and "faster" in e), None)
 
 
@@ -165,7 +165,7 @@ def _growth(document: Document) -> list[str]:
     if found:
         steps = ", ".join(f"{n:,}: {e['faster']['median']:.2f} ({e['note']})" for n, e in found)
         lines += [
-            f"What the setting auto does with them, and how many times as fast as dense it is: {steps}.",
+            f"What the settings auto do with them, and how many times as fast as dense it is: {steps}.",
             "",
         ]
     longest = [best_of_ours(case) for case in _longest_family(cases_of(document, "growth"))]

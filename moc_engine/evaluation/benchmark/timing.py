@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
+from random import Random
 from typing import Final
 
 import torch
@@ -44,7 +45,7 @@ def milliseconds(work: Work, device: torch.device) -> float:
 def side_by_side(
     works: Mapping[str, Work], device: torch.device, *, seconds: float, rounds: int = ROUNDS
 ) -> dict[str, list[float]]:
-    """Milliseconds of each piece of work, round by round, each round beginning with another one.
+    """Milliseconds of each piece of work, round by round, each round in an order of its own.
 
     One round is run before those that count. Stops after `rounds`, or once `seconds` have passed and there
     are `MIN_ROUNDS`.
@@ -58,8 +59,7 @@ def side_by_side(
     for nth in count():
         if nth >= rounds or (nth >= min(rounds, MIN_ROUNDS) and time.monotonic() > deadline):
             return times
-        turn = nth % max(1, len(names))
-        for name in names[turn:] + names[:turn]:
+        for name in Random(nth).sample(names, len(names)):
             times[name].append(milliseconds(works[name], device))
     raise AssertionError
 
