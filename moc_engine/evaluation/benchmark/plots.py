@@ -49,7 +49,8 @@ def _draw_growth(axes: Axes, document: Document) -> None:
         (False, MOC, "MoC, routing included"),
         (True, CAPTURED, "in a CUDA graph"),
     ):
-        points = speedups(document, captured=captured)
+        part = "growth" if cases_of(document, "growth") else "forward"
+        points = speedups(document, captured=captured, part=part)
         if not points:
             continue
         tokens, faster, pairs = zip(*points, strict=True)

@@ -46,10 +46,15 @@ def cases_of(document: Document, part: str) -> dict[str, Case]:
     return dict(sorted(found.items(), key=lambda item: item[1].get("shape", {}).get("context", 0)))
 
 
-def speedups(document: Document, *, captured: bool = False) -> list[tuple[int, float, float]]:
-    """Tokens, speed-up over dense attention and ratio of pairs of stories of growing length."""
-    longest = _longest_family(cases_of(document, "growth"))
-    found = [(case["shape"]["context"], best_of_ours(case, captured=captured)) for case in longest]
+def speedups(
+    document: Document, *, captured: bool = False, part: str = "growth"
+) -> list[tuple[int, float, float]]:
+    """Tokens, speed-up over dense attention, ratio of pairs: of growing stories, or of all forward cases."""
+    cases = cases_of(document, part)
+    chosen = _longest_family(cases)
+    if part == "forward":
+        chosen = [c for c in cases.values() if c["shape"]["alike"] and not c["shape"]["peers"]]
+    found = [(case["shape"]["context"], best_of_ours(case, captured=captured)) for case in chosen]
     return [(tokens, e["faster"]["median"], e["pairs_ratio"]) for tokens, e in found if e is not None]
 
 
