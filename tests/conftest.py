@@ -1,8 +1,14 @@
-"""What all tests share: Hypothesis without a deadline, as shared machines stall."""
+"""What all tests share: Hypothesis without a deadline, as shared machines stall.
+
+Tests of kernels run on machines that have no Hypothesis.
+"""
 
 from __future__ import annotations
 
-from hypothesis import settings
+from importlib.util import find_spec
 
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+if find_spec("hypothesis") is not None:
+    from hypothesis import settings
+
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")

@@ -228,8 +228,8 @@ def add_parts_kernel(
         "dk_tokens",
         "dv_tokens",
         "split_tokens",
-        "history_rows",
         "heads",
+        "share",
         "chunks",
         "first",
         "count",
@@ -255,7 +255,6 @@ def dkdv_kernel(
     dk_tokens,
     dv_tokens,
     split_tokens,
-    history_rows,
     heads,
     share,
     chunks,
@@ -308,9 +307,9 @@ def dkdv_kernel(
         start = tl.load(edge)
         stop = tl.load(edge + 1)
         if SPLITS > 1:
-            share = tl.cdiv(tl.cdiv(stop - start, QUERIES), SPLITS) * QUERIES
-            start += split * share
-            stop = tl.minimum(stop, start + share)
+            of_split = tl.cdiv(tl.cdiv(stop - start, QUERIES), SPLITS) * QUERIES
+            start += split * of_split
+            stop = tl.minimum(stop, start + of_split)
         for place in range(start, stop, QUERIES):
             places = place + tl.arange(0, QUERIES)
             live = places < stop
@@ -529,7 +528,6 @@ def key_gradients(
         dk_tokens,
         dv_tokens,
         rows * tokens,
-        rows,
         routed.heads,
         share,
         pairs.chunks,

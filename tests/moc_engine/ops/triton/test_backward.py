@@ -282,11 +282,14 @@ def test_the_gradient_is_the_slope() -> None:
     assert slope == pytest.approx(expected, rel=2e-3)
 
 
-@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize(("add", "entries"), [(False, 2), (True, 2), (False, 6)])
 @pytest.mark.usefixtures("poisoned")
-def test_pairs_of_a_popular_chunk_are_added_in_shares(add: bool) -> None:
-    """One chunk that all queries chose, in as many shares as three tiles of pairs have."""
-    some = case(L=45, popular=2, missing=0.0)
+def test_pairs_of_a_popular_chunk_are_added_in_shares(add: bool, entries: int) -> None:
+    """One chunk that all queries chose, in as many shares as three tiles of pairs have.
+
+    Entries of the batch that follow each other share a history.
+    """
+    some = case(L=45, popular=2, missing=0.0, B=entries, histories=2)
     q, _, _, k, v = (x.detach().flatten(0, 1) for x in some.tensors)
     indices = some.indices.flatten(0, 1)
     out, lse, grad = q + 1, q.square().sum(dim=-1), some.grad.flatten(0, 1).contiguous()
@@ -308,8 +311,10 @@ def test_pairs_of_a_popular_chunk_are_added_in_shares(add: bool) -> None:
         found.append((dk, dv))
     chosen = torch.repeat_interleave(torch.arange(len(RAGGED)), torch.tensor(RAGGED)).to(q.device)
     seen = (indices[..., None] == chosen).any(dim=2)
+    k, v = (x.unflatten(0, (2, 2)).repeat_interleave(entries // 2, dim=0).flatten(0, 1) for x in (k, v))
     p = ((q @ k.transpose(1, 2)) / 4 - lse[..., None]).exp() * seen
     ds = p * (grad @ v.transpose(1, 2) - routed.delta[..., None])
-    expected = (ds.transpose(1, 2) @ q / 4 + add, p.transpose(1, 2) @ grad + add)
+    sums = (ds.transpose(1, 2) @ q / 4, p.transpose(1, 2) @ grad)
+    expected = [x.unflatten(0, (2, -1, 2)).sum(dim=1).flatten(0, 1) + add for x in sums]
     for got in found:
         assert_near(got, expected, torch.float32)
