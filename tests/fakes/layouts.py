@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import strategies as st
 
 from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, VIDEO, ChunkLayout
 
@@ -23,14 +22,3 @@ def story(
         chunks += [(length, shot, VIDEO) for length in lengths]
     lengths, shot_of_chunk, kind = (list(column) for column in zip(*chunks, strict=True))
     return ChunkLayout(np.cumsum([0, *lengths]), shot_of_chunk, kind)
-
-
-@st.composite
-def stories(draw: st.DrawFn, *, lengths: Sequence[int] = (1, 2, 3, 5, 8), most_shots: int = 5) -> ChunkLayout:
-    """Layouts of 1 to `most_shots` shots of 1 to 4 ragged chunks."""
-    shots = draw(
-        st.lists(st.lists(st.sampled_from(lengths), min_size=1, max_size=4), min_size=1, max_size=most_shots)
-    )
-    caption = st.integers(0, 3)
-    captions = draw(st.none() | st.lists(caption, min_size=len(shots), max_size=len(shots)))
-    return story(shots, captions, draw(st.none() | caption))

@@ -21,7 +21,8 @@ from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import route
 from moc_engine.ops.selection import QueryGroup, Selection
-from tests.fakes.layouts import stories, story
+from tests.fakes.drawn_layouts import stories
+from tests.fakes.layouts import story
 
 BACKENDS: tuple[Backend, ...] = ("naive", "grouped")
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moc_engine.ops.layout import CAPTION, VIDEO, ChunkLayout, by_frame, by_length, by_track
-from tests.fakes.layouts import stories, story
+from tests.fakes.drawn_layouts import stories
+from tests.fakes.layouts import story
 
 counts = st.lists(st.integers(1, 7), min_size=1, max_size=5)
 

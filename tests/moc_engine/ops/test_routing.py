@@ -16,7 +16,8 @@ from moc_engine.ops.layout import ChunkLayout, by_length
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import chunk_means, eligible, route
 from moc_engine.ops.selection import Selection
-from tests.fakes.layouts import stories, story
+from tests.fakes.drawn_layouts import stories
+from tests.fakes.layouts import story
 
 exact_stories = stories(lengths=(1, 2, 4, 8))  # means of whole numbers over these are exact
 
