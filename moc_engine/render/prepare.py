@@ -30,13 +30,19 @@ from moc_engine.render.memory_pass import compute_memory
 class PreparedTake:
     """A context take: its latents (C, F, H, W) and their tokens.
 
-    `memory` is the key of its memory: a hash of everything that decides its keys and values.
+    `memory` is the key of its memory: a hash of everything that decides its keys and values, and the `names`
+    of its chunks.
     """
 
     source: ContextTake
     latents: Tensor
     grid: TokenGrid
     memory: str
+    names: tuple[str, ...]
+
+
+ChunkNames = dict[str, tuple[str, ...]]
+"""The chunk names of takes by the key of their memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,10 +72,11 @@ class PreparedRender:
         return self.frames * math.prod(self.request.size) / 1e6
 
 
-def prepare(request: RenderRequest, backbone: Backbone) -> PreparedRender:
+def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None = None) -> PreparedRender:
     """Checks the request and reads its context takes.
 
-    Raises `ValueError` naming the wrong field, `EngineError` for a take that cannot be read.
+    `names` are those of takes read before with this model; those of further ones are added. Raises
+    `ValueError` naming the wrong field, `EngineError` for a take that cannot be read.
     """
     if not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"seconds: must be above 0, got {request.seconds}")
@@ -80,13 +87,16 @@ def prepare(request: RenderRequest, backbone: Backbone) -> PreparedRender:
     routing = request.routing.over(backbone.family.routing)
     sampler = request.sampler.over(backbone.family.sampler)
     shape = backbone.family.latent_shape(request.seconds, request.size)
+    names = {} if names is None else names
     return PreparedRender(
         request=request,
         routing=routing,
         sampler=sampler,
         shape=shape,
         grid=backbone.grid(shape, routing.chunking),
-        context=tuple(_read_take(take, backbone, routing, sampler, shape[0]) for take in request.context),
+        context=tuple(
+            _read_take(take, backbone, routing, sampler, shape[0], names) for take in request.context
+        ),
     )
 
 
@@ -96,6 +106,7 @@ def _read_take(
     routing: RoutingConfig,
     sampler: SamplerConfig,
     channels: int,
+    names: ChunkNames,
 ) -> PreparedTake:
     try:
         with take.latents.open() as stream:
@@ -118,12 +129,10 @@ def _read_take(
         sampler.memory_noise,
     )
     digest = sha256(json.dumps(decisive).encode()).hexdigest()
-    return PreparedTake(
-        source=take,
-        latents=latents,
-        grid=backbone.grid(latents.shape, routing.chunking),
-        memory=f"{take.id}:{digest}",
-    )
+    memory, grid = f"{take.id}:{digest}", backbone.grid(latents.shape, routing.chunking)
+    if memory not in names:
+        names[memory] = tuple(chunk_names(latents, grid, take.cast, backbone))
+    return PreparedTake(source=take, latents=latents, grid=grid, memory=memory, names=names[memory])
 
 
 def take_memory(
@@ -141,16 +150,12 @@ def take_memory(
     )
 
 
-def steering_of(prepared: PreparedRender, backbone: Backbone) -> Steering:
+def steering_of(prepared: PreparedRender) -> Steering:
     """The steering of the request; where it names parts of shots, as steering of single chunks."""
     steering, parts = prepared.request.steering, prepared.request.parts
     if not parts:
         return steering
-    chunks = [
-        (take.source.shot, name)
-        for take in prepared.context
-        for name in chunk_names(take.latents, take.grid, take.source.cast, backbone)
-    ]
+    chunks = [(take.source.shot, name) for take in prepared.context for name in take.names]
     of_parts = {nth for nth, part in enumerate(chunks) if part in parts.pins or part in parts.bans}
     return Steering(
         pin_chunks=tuple(

@@ -41,7 +41,7 @@ from moc_engine.render.filmstrip import Filmstrip
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.prepare import PreparedRender, prepare, take_memory
+from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory
 from moc_engine.render.shot_denoising import shot_denoising
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
@@ -88,6 +88,7 @@ class ShotRenderer:
         self._cuda_graphs = cuda_graphs
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
+        self._names: ChunkNames = {}
         self._pace = Pace()
 
     def render(
@@ -114,7 +115,7 @@ class ShotRenderer:
         with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))
             backbone, memory = yield from self._load(cancel)
-            prepared = prepare(request, backbone)
+            prepared = prepare(request, backbone, self._names)
             stop_if_cancelled(cancel)
 
             yield StageEvent(stage=clock.begin("memory"))

@@ -78,7 +78,7 @@ def shot_denoising(
             grid=prepared.grid,
             history=history,
             routing=prepared.routing,
-            steering=steering_of(prepared, backbone),
+            steering=steering_of(prepared),
         ),
         backbone.angles,
         backbone.device,

@@ -35,10 +35,9 @@ def trace_recorder(
     spans = _latent_spans(prepared.grid, backbone)
     context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, prepared.shape[1]))]
     for take in prepared.context:
-        names = chunk_names(take.latents, take.grid, take.source.cast, backbone)
         context += [
             ContextChunk(kind="history", name=name, shot=take.source.shot, take=take.source.id, frames=span)
-            for name, span in zip(names, _latent_spans(take.grid, backbone), strict=True)
+            for name, span in zip(take.names, _latent_spans(take.grid, backbone), strict=True)
         ]
     return kind(
         shot=request.shot,

@@ -8,12 +8,12 @@ Shapes: H heads, L query tokens, K routed chunks per query; Q query and C contex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace, sums_in_units
@@ -81,15 +81,15 @@ class TraceRecorder:
 
         self._device = torch.device(device)
         self._heads, self._tokens = heads, len(chunk_of_token)
-        shape = (layers, groups, bins, Q, C)
-        sizes = (layers * groups * bins * Q * C,) * 2 + (int(runs.sum()) * C,)
+        shape = (layers, bins, groups, Q, C)
+        sizes = (math.prod(shape), int(runs.sum()) * C)
         self._sums = torch.zeros(sum(sizes), dtype=torch.int64, device=self._device)
-        table, picks, token_table = self._sums.split(sizes)
-        self._table, self._picks = table.view(shape), picks.view(shape)
-        self._token_table = token_table.view(-1, C)
+        table, token_table = self._sums.split(sizes)
+        self._table, self._token_table = table.view(shape), token_table.view(-1, C)
+        self._picks = torch.zeros(shape, dtype=torch.int32, device=self._device)
         self._least, self._greatest = (torch.ones((), device=self._device) for _ in range(2))
-        self._cells_of_group = bins * Q * C
-        first_cell = (self._bin_of_head[:, None] * Q + chunk_of_token) * C
+        self._cells_of_group = Q * C
+        first_cell = (self._bin_of_head[:, None] * groups * Q + chunk_of_token) * C
         self._first_cell = torch.tensor(first_cell).to(self._device)[..., None]
         self._first_cell_of_step = self._first_cell.clone()
         self._first_token_cell = torch.tensor(run_of_token * C).to(self._device)[:, None]
@@ -159,7 +159,7 @@ class TraceRecorder:
         cells = columns + self._first_cell_of_step[heads]
         self._table[layer].view(-1).index_add_(0, cells.flatten(), units)
         routed_cells = cells[..., len(dense_columns) :]
-        self._picks[layer].view(-1).index_add_(0, routed_cells.flatten(), chosen.flatten().long())
+        self._picks[layer].view(-1).index_add_(0, routed_cells.flatten(), chosen.flatten().int())
         self._token_table.view(-1).index_add_(0, columns.add_(self._first_token_cell).flatten(), units)
 
     def _columns(self, pins: tuple[int, ...], captions: bool) -> Tensor:
@@ -173,7 +173,7 @@ class TraceRecorder:
         return self._dense_columns[key]
 
     def finish(self) -> RoutingTrace:
-        """The trace of all that was added; groups without a recorded step are left out.
+        """The trace of all that was added, after which nothing may be; groups without a step are left out.
 
         Raises `ValueError` where nothing was recorded, or a query's shares did not sum to 1.
         """
@@ -185,11 +185,16 @@ class TraceRecorder:
                 raise ValueError(
                     f"own, routed, pinned, captions: a query's shares must sum to 1, got {total:.3g}"
                 )
-        shape, cells = self._table.shape, self._table.numel()
-        sums = self._sums.cpu().numpy()
-        table, picks = (part.reshape(shape) for part in (sums[:cells], sums[cells : 2 * cells]))
-        token_table = sums[2 * cells :].reshape(self._token_table.shape)
-        recorded = np.any(table, axis=-1)[:, kept]
+        sums, picks = self._sums.cpu().numpy(), self._picks.cpu().numpy()
+        table, token_table = (
+            part.reshape(tuple(like.shape))
+            for part, like in zip(
+                np.split(sums, [self._table.numel()]), (self._table, self._token_table), strict=True
+            )
+        )
+        if len(kept) < len(self._recorded):
+            table, picks = (np.ascontiguousarray(part[:, :, kept]) for part in (table, picks))
+        recorded = np.any(table, axis=-1)
         if not recorded.all():
             raise ValueError(f"layer {int(np.argwhere(~recorded)[0][0])} was not recorded at every step")
         spans = [np.flatnonzero(self._group_of_step == group) for group in kept]
@@ -201,15 +206,10 @@ class TraceRecorder:
             weights=tuple(len(self._recorded[group]) for group in kept),
             heads=tuple(np.bincount(self._bin_of_head).tolist()),
             token_run=self._token_run,
-            table=_by_head(sums_in_units(table), kept),
-            picks=_by_head(picks.astype(np.uint32), kept),
+            table=sums_in_units(table),
+            picks=picks.view(np.uint32),
             token_table=sums_in_units(token_table),
         )
-
-
-def _by_head(table: NDArray[Any], groups: Sequence[int]) -> NDArray[Any]:
-    """The kept groups of steps of a table (layers, groups, heads, Q, C), as (layers, heads, groups, Q, C)."""
-    return np.ascontiguousarray(table[:, groups].swapaxes(1, 2))
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:

@@ -96,6 +96,7 @@ def prepared_render(
                 latents=torch.randn(shape, generator=torch.Generator().manual_seed(source.shot)),
                 grid=grid,
                 memory=source.id,
+                names=tuple(grid.chunk_names(())),
             )
             for source in sources
         ),

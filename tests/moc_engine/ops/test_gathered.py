@@ -158,3 +158,26 @@ def test_large_scores_in_16_bits(dtype: torch.dtype) -> None:
     right = oracle(rounded, lengths, [])[0]
     error = (gathered(low, lengths)[0].double() - right).norm() / right.norm()
     assert error < 2 * torch.finfo(dtype).eps
+
+
+def test_equal_chunks_that_all_choose_are_read_whole() -> None:
+    lengths = [3] * 5
+    x = drawn(lengths, 2, seed=4)
+    x["indices"] = torch.rand(B, H, L, 5, generator=torch.Generator().manual_seed(4)).argsort(dim=-1)[..., :2]
+    out, mass = gathered(x, lengths)
+    expected, expected_mass = oracle(x, lengths, [])
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(mass.routed, expected_mass.routed)
+    single, _ = gathered(
+        {
+            **x,
+            "k": x["k"][:1, :1],
+            "v": x["v"][:1, :1],
+            "q": x["q"][:, :1],
+            "own_k": x["own_k"][:, :1],
+            "own_v": x["own_v"][:, :1],
+            "indices": x["indices"][:, :1],
+        },
+        lengths,
+    )
+    assert torch.equal(single[0], out[0, :1])

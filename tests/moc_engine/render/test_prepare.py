@@ -1,0 +1,60 @@
+"""What is kept of context takes between renders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.models.animatic.scene import CHANNELS, SLOTS
+from moc_engine.render.prepare import ChunkNames, prepare
+from moc_engine.stored_file import LocalFile
+from tests.fakes.models import tiny_backbone
+
+
+@pytest.fixture
+def request_with_take(tmp_path: Path) -> RenderRequest:
+    file = tmp_path / "latents.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    save_file({"latents": torch.rand(CHANNELS, 3, SLOTS, 1, generator=generator)}, file)
+    take = ContextTake(
+        id="a",
+        shot=0,
+        latents=LocalFile(file),
+        caption="Mira",
+        global_caption="",
+        cast=("Mira",),
+        seconds=1.0,
+    )
+    return RenderRequest(
+        shot=1,
+        caption="Mira",
+        global_caption="",
+        cast=("Mira",),
+        seconds=1.0,
+        fps=4.0,
+        size=(96, 54),
+        seed=0,
+        output=tmp_path,
+        context=(take,),
+    )
+
+
+def test_names_of_chunks_are_found_once_for_equal_takes(request_with_take: RenderRequest) -> None:
+    backbone = tiny_backbone()
+    names: ChunkNames = {}
+    (take,) = prepare(request_with_take, backbone, names).context
+    assert names == {take.memory: take.names}
+    assert len(take.names) == take.grid.extent.chunks
+    assert take.names == prepare(request_with_take, backbone).context[0].names
+
+    names[take.memory] = ("found before",)
+    assert prepare(request_with_take, backbone, names).context[0].names == ("found before",)
+    recast = replace(request_with_take.context[0], cast=("Otto",))
+    (other,) = prepare(replace(request_with_take, context=(recast,)), backbone, names).context
+    assert other.names != ("found before",)
+    assert len(names) == 2
