@@ -44,14 +44,16 @@ def fastest(
     able = [name for name, backend in backends.items() if backend.missing(need) is None and fits(name, need)]
     if not able:
         raise ValueError(f"backend: none of {', '.join(backends)} supports what is needed")
-    rows = [
-        row
-        for row in (measured() if table is None else table)
-        if row.device == need.device and row.gradients == need.gradients and row.times.keys() & set(able)
-    ]
     if need.work is not None and not (need.device == "cuda" and "triton" in able):
         shape = shape_of(need.work)
-        rows = [row for row in rows if bool(row.shape.top_k) == bool(shape.top_k)]
+        rows = [
+            row
+            for row in (measured() if table is None else table)
+            if row.device == need.device
+            and row.gradients == need.gradients
+            and row.times.keys() & set(able)
+            and bool(row.shape.top_k) == bool(shape.top_k)
+        ]
         if rows:
             row = min(rows, key=lambda row: row.shape.distance(shape))
             return min(row.times.keys() & set(able), key=lambda name: row.times[name]), f"measured: {row}"
