@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from moc_engine.ops.backend import Mass
 from moc_engine.ops.layout import ChunkLayout, Ints
 from moc_engine.ops.rotary import Rotary
-from moc_engine.ops.selection import Selection
+from moc_engine.ops.selection import QueryGroup, Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,21 +140,30 @@ def layout_attention(
     """
     if mass:
         return _with_mass(attend, q, k, v, layout, selection, scale)
-    spans = [
-        Span(source=0, queries=(group.start, group.stop), keys=keys)
-        for group in selection.groups
-        for keys in _joined(_keys(layout.offsets, np.flatnonzero(group.mandatory).tolist()))
-    ]
+    spans = _joined_spans(layout, selection.groups)
     if not selection.indices.shape[-1] and len(spans) == len(selection.groups):
         outs = [_one_span(q, k, v, span, scale) for span in spans]
         return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2), None
     return attend(_attended(layout, selection, spans, scale), q, [k, v])[0], None
 
 
+@lru_cache(maxsize=256)
+def _joined_spans(layout: ChunkLayout, groups: tuple[QueryGroup, ...]) -> tuple[Span, ...]:
+    """The keys that the queries of each group attend to in full, as few spans as there can be."""
+    return tuple(
+        Span(source=0, queries=(group.start, group.stop), keys=keys)
+        for group in groups
+        for keys in _joined(_keys(layout.offsets, np.flatnonzero(group.mandatory).tolist()))
+    )
+
+
 def _one_span(q: Tensor, k: Tensor, v: Tensor, span: Span, scale: float) -> Tensor:
     """The attention of a span's queries where they attend to nothing else."""
-    queries, keys = slice(*span.queries), slice(*span.keys)
-    return scaled_dot_product_attention(q[:, :, queries], k[:, :, keys], v[:, :, keys], scale=scale)
+    if span.queries != (0, q.shape[2]):
+        q = q[:, :, slice(*span.queries)]
+    if span.keys != (0, k.shape[2]):
+        k, v = (x[:, :, slice(*span.keys)] for x in (k, v))
+    return scaled_dot_product_attention(q, k, v, scale=scale)
 
 
 def _with_mass(

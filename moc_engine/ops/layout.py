@@ -88,6 +88,10 @@ class ChunkLayout:
         )
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash((self.offsets.tobytes(), self.shot.tobytes(), self.kind.tobytes()))
 
     @property

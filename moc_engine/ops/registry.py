@@ -14,6 +14,7 @@ they are used where they are asked for by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Final
@@ -60,14 +61,21 @@ def choose_backend(wanted: str, need: Need) -> Chosen:
     Raises `ValueError` for a backend that is unknown, not there, or does not support the need.
     """
     if wanted == "auto":
-        there = {**BUILT_IN, "triton": _triton()} if need.device == "cuda" and _has_triton() else BUILT_IN
-        name, why = fastest(need, there)
-        return _chosen(there[name], need, why)
+        return _fastest(need) if need.work is not None else _fastest_at_any_size(need)
     backend = find_backend(wanted)
     missing = backend.missing(need)
     if missing is not None:
         raise ValueError(f"backend: {wanted!r} does not support {missing}")
     return _chosen(backend, need, "asked for")
+
+
+def _fastest(need: Need) -> Chosen:
+    there = {**BUILT_IN, "triton": _triton()} if need.device == "cuda" and _has_triton() else BUILT_IN
+    name, why = fastest(need, there)
+    return _chosen(there[name], need, why)
+
+
+_fastest_at_any_size = lru_cache(maxsize=64)(_fastest)
 
 
 def _chosen(backend: AttentionBackend, need: Need, why: str) -> Chosen:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moc_engine.config import Captions, RoutingConfig, Steering
+from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.choosing import ChunkRules, has_kernels, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import CAPTION, GLOBAL_SHOT, Bools, ChunkLayout, Ints
@@ -131,17 +132,17 @@ def route(
     """
     config = config if config is not None else RoutingConfig()
     _check_shapes(q, k, layout, descriptors, routing_queries)
-    groups, eligibilities = _groups(q.shape[2], layout, query_shot, config.captions, steering)
+    size = _Size(rows=q.shape[0] * q.shape[1], queries=q.shape[2], head=q.shape[3], device=q.device.type)
+    if steering is NO_STEERING:
+        groups, eligibilities = _unsteered_groups(layout, query_shot, config, size)
+    else:
+        groups, eligibilities = _groups(layout, query_shot, config, size, steering)
     if not groups:  # nothing but empty captions
         none = torch.empty(*q.shape[:3], config.top_k, dtype=torch.int64, device=q.device)
         return Selection(indices=none, groups=(), layout=layout)
-    groups = [
-        _in_full_below(group, rule, layout, config, q)
-        for group, rule in zip(groups, eligibilities, strict=True)
-    ]
     if all(group.full is not None for group in groups):
         none = torch.empty(*q.shape[:3], 0, dtype=torch.int64, device=q.device)
-        return Selection(indices=none, groups=tuple(groups), layout=layout)
+        return Selection(indices=none, groups=groups, layout=layout)
     routable = [
         rule.candidates & (group.full is None) for group, rule in zip(groups, eligibilities, strict=True)
     ]
@@ -161,16 +162,26 @@ def route(
     chosen = route_queries(queries, descriptors, rules, config, layout=layout, generator=generator)
     missing = max(0, config.top_k - chosen.shape[-1])
     indices = torch.nn.functional.pad(chosen, (0, missing), value=-1)
-    return Selection(indices=indices, groups=tuple(groups), layout=layout)
+    return Selection(indices=indices, groups=groups, layout=layout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Size:
+    """The size of the queries: rows of batch times heads, queries of a row, head width; the device type."""
+
+    rows: int
+    queries: int
+    head: int
+    device: str
 
 
 def _groups(
-    queries: int,
     layout: ChunkLayout,
     query_shot: int | None,
-    captions: Captions,
-    steering: Steering | Mapping[int, Steering],
-) -> tuple[list[QueryGroup], list[Eligibility]]:
+    config: RoutingConfig,
+    size: _Size,
+    steering: Steering | Mapping[int, Steering] = NO_STEERING,
+) -> tuple[tuple[QueryGroup, ...], tuple[Eligibility, ...]]:
     """The queries by shot, and what each shot may choose."""
     by_shot = isinstance(steering, Mapping)
     if not (by_shot or isinstance(steering, Steering)):
@@ -178,8 +189,8 @@ def _groups(
     if query_shot is None:
         if not by_shot and steering:
             raise ValueError("steering: a whole story needs a mapping from query shot to Steering")
-        if queries != layout.tokens:
-            raise ValueError(f"q: the layout has {layout.tokens} tokens, got {queries} queries")
+        if size.queries != layout.tokens:
+            raise ValueError(f"q: the layout has {layout.tokens} tokens, got {size.queries} queries")
         steer = steering if isinstance(steering, Mapping) else {}
         for shot in steer:
             if not isinstance(steer[shot], Steering):
@@ -193,34 +204,38 @@ def _groups(
         if query_shot not in layout.shots or query_shot == GLOBAL_SHOT:
             raise ValueError(f"query_shot: there is no shot {query_shot} in the layout")
         start, stop = layout.token_span(query_shot)
-        if queries not in (stop - start, layout.video_tokens(query_shot)):
-            raise ValueError(f"q: shot {query_shot} has {stop - start} tokens, got {queries} queries")
+        if size.queries not in (stop - start, layout.video_tokens(query_shot)):
+            raise ValueError(f"q: shot {query_shot} has {stop - start} tokens, got {size.queries} queries")
         steer = {query_shot: steering}
-        spans = [(query_shot, 0, queries)]
+        spans = [(query_shot, 0, size.queries)]
     groups, rules = [], []
     for shot, start, stop in spans:
         if start == stop:  # nothing but empty captions
             continue
         rule = eligible(layout, shot, steer.get(shot, NO_STEERING))
         own = layout.shot == shot
-        seen = (layout.kind == CAPTION) & ((layout.shot == GLOBAL_SHOT) | (captions == "all")) & ~own
-        groups.append(
-            QueryGroup(shot=shot, start=start, stop=stop, own=own, captions=seen, pinned=rule.pinned)
-        )
+        every = config.captions == "all"
+        seen = (layout.kind == CAPTION) & ((layout.shot == GLOBAL_SHOT) | every) & ~own
+        group = QueryGroup(shot=shot, start=start, stop=stop, own=own, captions=seen, pinned=rule.pinned)
+        groups.append(_in_full_below(group, rule, layout, config, size))
         rules.append(rule)
-    return groups, rules
+    return tuple(groups), tuple(rules)
+
+
+_unsteered_groups = lru_cache(maxsize=256)(_groups)
+"""What follows from sizes alone is worked out once, not in each layer and step."""
 
 
 def _in_full_below(
-    group: QueryGroup, rule: Eligibility, layout: ChunkLayout, config: RoutingConfig, q: Tensor
+    group: QueryGroup, rule: Eligibility, layout: ChunkLayout, config: RoutingConfig, size: _Size
 ) -> QueryGroup:
     """The group with its candidates in full where it could attend to fewer tokens than `full_below`."""
     below = resolved_full_below(
         config,
-        q.device.type,
-        rows=q.shape[0] * q.shape[1],
+        size.device,
+        rows=size.rows,
         tokens=group.stop - group.start,
-        head_size=q.shape[3],
+        head_size=size.head,
         chunk_lengths=layout.lengths[rule.candidates],
     )
     tokens = int(layout.lengths[group.mandatory | rule.candidates].sum())

@@ -13,7 +13,7 @@ from torch import Tensor
 from moc_engine.ops.layout import Bools, ChunkLayout
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class QueryGroup:
     """The queries start:stop of a selection: tokens of one shot, with the same mandatory chunks.
 
