@@ -37,7 +37,7 @@ class RoutingConfig:
     attends to the global and the shot's own captions, or to all. `outer_shots` first narrows the
     candidates to the M best shots by their mean keys. A shot that could attend to fewer than `full_below`
     tokens, its own included, attends to all of them but banned ones; 0 is never, "auto" where routing would
-    be slower on the device. `drop_off` (the largest share of its
+    be slower on the device, and never with a `top_k` of 0. `drop_off` (the largest share of its
     choice that a query loses, drawn uniformly and rounded down to whole chunks) and `drop_in` (the mean of a
     Poisson draw) perturb the choice in training only.
     """

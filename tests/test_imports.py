@@ -206,3 +206,25 @@ def test_the_domain_needs_the_standard_library_alone(path: Path) -> None:
         first = name.split(".")[0]
         ours = first == "studio" or name in PURE
         assert ours or first in sys.stdlib_module_names, f"{path.name} imports {name}"
+
+
+BARE = {"hypothesis", "diffusers", "gradio", "av", "transformers", "skia", "rich", "matplotlib", "cv2"}
+"""What a GPU machine on which kernels are tested need not have."""
+
+
+def test_kernels_are_tested_on_a_bare_machine() -> None:
+    """Tests of kernels, the fakes they share, and the engine below them need torch, Triton and numpy."""
+    files = {dotted(path): path for package in (*PACKAGES, "tests") for path in modules(package)}
+    left = ["tests.conftest", *(name for name in files if name.startswith("tests.moc_engine.ops.triton."))]
+    seen: dict[str, str] = {}
+    while left:
+        who = left.pop()
+        tops = ast.Module(
+            body=[n for n in at_top(parsed(files[who])).body if not isinstance(n, ast.If)], type_ignores=[]
+        )
+        for name in imports(tops):
+            assert name.split(".")[0] not in BARE, f"{who} imports {name}"
+            if name in files and name not in seen:
+                seen[name] = who
+                left.append(name)
+    assert {"tests.fakes.kernels", "moc_engine.ops.triton.forward"} <= seen.keys()

@@ -69,7 +69,7 @@ def fits(name: str, need: Need) -> bool:
         return False
     shape = shape_of(need.work)
     keys = shape.history
-    if name == "gathered":
+    if name == "gathered" and shape.top_k:
         keys = shape.top_k * int(np.diff(need.work.history_offsets).max(initial=0))
         if keys > MOST_ROUTED_KEYS:
             return False

@@ -15,10 +15,14 @@ def resolved_full_below(
     """The tokens below which attention is full: those of `config`, with "auto" by measured times.
 
     It is for shots of `tokens` tokens, with `rows` batch times heads, on `device`; `chunk_lengths` are those
-    of the chunks it may choose. How many there are does not count.
+    of the chunks it may choose. How many there are does not count, nor does `config.backend`, so that all
+    backends are given one selection. With a top-k of 0, "auto" is 0: nothing is faster than attending to
+    nothing.
     """
     if config.full_below != "auto":
         return config.full_below
+    if config.top_k == 0:
+        return 0
     shape = Shape(
         rows=rows,
         own=tokens,
@@ -27,11 +31,9 @@ def resolved_full_below(
         top_k=config.top_k,
         head=head_size,
     )
-    return full_attention_below(device, shape, _backend(config.backend, device))
+    return full_attention_below(device, shape, _routing_backend(device))
 
 
-def _backend(wanted: str, device: str) -> str:
-    """The backend whose times count."""
-    if wanted != "auto":
-        return wanted
+def _routing_backend(device: str) -> str:
+    """The backend that "auto" takes for much work, whose times count."""
     return "triton" if device == "cuda" and find_spec("triton") is not None else "grouped"

@@ -27,8 +27,8 @@ def trace_recorder(
 ) -> TraceRecorder:
     """A recorder of a render's attention. The shot's own chunks get their names once it is finished.
 
-    Its routing holds the settings, `full_below` as a number; as `full_attention` whether attention was full,
-    of how many `tokens`; and as `backend_choice` why the backend was chosen.
+    Its routing holds the settings, `full_below` as a number where there is a history; as `full_attention`
+    whether attention was full, of how many `tokens`; and as `backend_choice` why the backend was chosen.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()

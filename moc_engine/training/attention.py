@@ -36,13 +36,19 @@ class StoryRules:
 
     `routing` is None for dense attention to all candidates. `candidates` and `pinned` (B, N, N) say which
     shots (last axis) a shot may select from, and which it must attend to; None: all earlier ones, and none.
-    A `generator` enables the drop-off and drop-in of `routing`.
+    A `generator` enables the drop-off and drop-in of `routing`. Raises `ValueError` for a `full_below`, since
+    a stage of training is routed or dense as a whole.
     """
 
     routing: RoutingConfig | None
     candidates: Tensor | None = None
     pinned: Tensor | None = None
     generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        below = 0 if self.routing is None else self.routing.full_below
+        if below != 0:
+            raise ValueError(f"full_below: training routes all shots or none; must be 0, got {below!r}")
 
     @cached_property
     def most_pinned(self) -> int:

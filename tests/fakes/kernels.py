@@ -1,6 +1,6 @@
 """Where kernels are tested: on the CUDA device, or on the CPU in Triton's interpreter where there is none.
 
-To be imported before anything imports triton, which decides then whether kernels are interpreted.
+`tests.conftest` imports it before anything imports triton, which then decides to interpret kernels.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ KERNELS: Final = 20
 """Kernels that are named, those of the longest time."""
 
 KERNEL_PARTS: Final = {
-    "choosing": r"^_best|^_mean|topk|radix",
-    "packing": r"^_rank|^_place|tile_ends|cumsum|DeviceScan",
-    "routed chunks": r"^_?routed|^merge_",
+    "choosing": r"^best_kernel|^mean_kernel|topk|radix",
+    "packing": r"^rank_kernel|^place_kernel|tile_ends|cumsum|DeviceScan",
+    "routed chunks": r"^routed|^merge_",
     "rotary embedding": r"^rotate_kernel",
     "own shot and captions": r"sdpa|flash|fmha|attention",
     "linear layers": r"gemm|nvjet|cutlass|cublas|gemv",

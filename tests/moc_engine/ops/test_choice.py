@@ -83,6 +83,8 @@ def test_what_holds_all_scores_at_once_is_for_small_shots() -> None:
     assert fits("gathered", short)
     assert fits("naive", short)
     assert not fits("gathered", long)
+    assert fits("gathered", need(own=48, history=600, chunk=6, top_k=0))
+    assert not fits("gathered", need(own=48, history=60000, chunk=6, top_k=0))  # all of it beside each query
     assert not fits("naive", need(own=2048))
     assert fits("masked", need(own=1024))
     assert not fits("masked", need(own=4096))

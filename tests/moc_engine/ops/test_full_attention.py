@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, Steering
+from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import by_length
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.routing import route
@@ -73,6 +75,24 @@ def test_each_shot_of_a_story_decides_for_itself() -> None:
     stop = some.groups[2].stop
     assert torch.equal(some.mask()[:, :, :stop], every[:, :, :stop])
     assert routed(1000, None).indices.shape[-1] == 0
+
+
+def measured_below(device: str, **settings: Any) -> int:
+    routing = RoutingConfig(full_below="auto", **settings)
+    lengths = np.full(12, 1300)
+    return resolved_full_below(routing, device, rows=24, tokens=5200, head_size=128, chunk_lengths=lengths)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_by_measured_times_the_backend_does_not_decide_what_is_attended(device: str) -> None:
+    below = {measured_below(device, backend=name) for name in ("auto", "naive", "grouped", "triton")}
+    assert len(below) == 1
+    assert 0 < below.pop() < 100_000
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_by_measured_times_nothing_is_attended_where_nothing_may_be_routed(device: str) -> None:
+    assert measured_below(device, top_k=0) == 0
 
 
 def test_by_measured_times_few_tokens_are_attended_in_full_as_one_dense_pass() -> None:

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.fakes.kernels import DEVICE  # isort: skip  # before triton
-
 from moc_engine.config import Chunking, RoutingConfig, Steering
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.layout import by_frame, by_track
@@ -27,6 +25,7 @@ from moc_engine.training.attention import (
     routed_attention,
     tokens_of_chunks,
 )
+from tests.fakes.kernels import DEVICE
 
 STORIES, SHOTS, HEADS, FRAMES, SLOTS, WIDTH = 2, 4, 2, 3, 5, 12
 TOKENS = FRAMES * SLOTS
@@ -215,6 +214,12 @@ def test_every_backend_trains_alike(backend: str) -> None:
         results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
     for got, want in zip(*results, strict=True):
         torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("full_below", [1, "auto"])
+def test_full_attention_below_a_number_of_tokens_is_refused(full_below: Any) -> None:
+    with pytest.raises(ValueError, match=r"^full_below: "):
+        StoryRules(routing=RoutingConfig(full_below=full_below))
 
 
 def test_drop_off_and_drop_in_need_a_generator_and_repeat_with_it() -> None:

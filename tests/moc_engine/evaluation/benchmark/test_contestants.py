@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from tests.fakes.kernels import DEVICE, kernel_tests, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.evaluation.benchmark.attention import measure_case
 from moc_engine.evaluation.benchmark.cases import Case
 from moc_engine.evaluation.benchmark.contestants import Contestant, triton_variants
 from moc_engine.evaluation.benchmark.program import Program
 from moc_engine.evaluation.benchmark.results import load
+from tests.fakes.kernels import DEVICE, kernel_tests, needs_cuda
 
 pytestmark = kernel_tests
 

@@ -11,8 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, kernel_tests  # isort: skip  # before triton
-
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.layout import Ints
@@ -24,6 +22,7 @@ from moc_engine.ops.routing import route
 from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.forward import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
+from tests.fakes.kernels import DEVICE, kernel_tests
 from tests.fakes.layouts import story
 
 pytestmark = kernel_tests

@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.backend import Mass
 from moc_engine.ops.layout import Ints, by_length
@@ -22,6 +20,7 @@ from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.dense import dense_kernel
 from moc_engine.ops.triton.forward import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
+from tests.fakes.kernels import DEVICE, needs_cuda
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 

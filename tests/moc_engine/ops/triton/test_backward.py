@@ -11,8 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE  # isort: skip  # before triton
-
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.moc_attention import moc_attention
@@ -25,6 +23,7 @@ from moc_engine.ops.triton.offsets import device_offsets
 from moc_engine.ops.triton.routed_gradients import Routed, key_gradients, output_dot_gradient
 from moc_engine.ops.triton.segments import Segment, pack_pairs
 from moc_engine.ops.triton.streaming import SegmentBuffers
+from tests.fakes.kernels import DEVICE
 from tests.fakes.layouts import story
 
 TOLERANCE = {torch.float32: 3e-6, torch.bfloat16: 1.2e-2, torch.float16: 2e-3}

@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.naive import naive_history_attention
 from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.forward import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
+from tests.fakes.kernels import DEVICE, needs_cuda
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 

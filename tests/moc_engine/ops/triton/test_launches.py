@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.fakes.kernels import DEVICE, kernel_tests  # isort: skip  # before triton
-
 from moc_engine.ops.triton.launches import (
     HOPPER,
     INTERPRETED,
@@ -17,6 +15,7 @@ from moc_engine.ops.triton.launches import (
     launch,
     padded_head,
 )
+from tests.fakes.kernels import DEVICE, kernel_tests
 
 pytestmark = kernel_tests
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.routing import chunk_means
 from moc_engine.ops.triton.means import chunk_means_by_kernel, mean_keys, supports
+from tests.fakes.kernels import DEVICE, needs_cuda
 
 LENGTHS = [5, 0, 1, 40, 3, 0, 16]
 

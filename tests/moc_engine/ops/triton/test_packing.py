@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.ops.triton.packing import Packed, pack
+from tests.fakes.kernels import DEVICE, needs_cuda
 
 
 def distinct_choices(seed: int, rows: int, queries: int, slots: int, chunks: int, missing: float) -> Tensor:

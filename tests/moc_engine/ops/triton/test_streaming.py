@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.fakes.kernels import DEVICE, kernel_tests  # isort: skip  # before triton
-
 from moc_engine.ops.triton.streaming import SegmentBuffers, segment_bounds
+from tests.fakes.kernels import DEVICE, kernel_tests
 
 pytestmark = kernel_tests
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fakes.kernels import DEVICE, needs_cuda  # isort: skip  # before triton
-
 from moc_engine.config import RoutingConfig
 from moc_engine.ops.choosing import choose_chunks
 from moc_engine.ops.triton.top_k import MOST_CHOSEN, best_chunks, supports
+from tests.fakes.kernels import DEVICE, needs_cuda
 
 
 def whole_numbers(seed: int, *shape: int) -> Tensor:
