@@ -264,7 +264,12 @@ class StoryAttention:
         q_clean_rotated, k_clean_rotated = self._rotate(q_clean), self._rotate(k_clean)
         q_rotated, k_rotated = self._rotate(q_noisy), self._rotate(k_noisy)
 
-        clean = scaled_dot_product_attention(q_clean_rotated, k_clean_rotated, v_clean)
+        q, k, v = (x.flatten(0, 1) for x in (q_clean_rotated, k_clean_rotated, v_clean))
+        clean = scaled_dot_product_attention(q, k, v)  # no fused kernel takes five dimensions
+        if (
+            clean.requires_grad
+        ):  # torch keeps cuDNN's plans without this gradient's strides, see ops.triton.dense
+            clean.register_hook(Tensor.contiguous)
         routing = self.rules.routing
         pool_after = routing is not None and routing.pooling == "after"
         memories = Memories(
@@ -285,7 +290,7 @@ class StoryAttention:
             chosen = choose_memories(routing_q, memories, routing, self.rules).flatten(0, 1)
             later = routed_attention(q, k, v, memories, chosen, slots=self.slots, routing=routing)
         noisy = torch.cat((first[:, None], later.unflatten(0, (-1, shots - 1))), dim=1)
-        return torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1)))
+        return torch.cat((clean, noisy.flatten(0, 1)))
 
     def _dense(self, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories) -> Tensor:
         """Attention of all shots but the first to their own tokens and to all that they may choose."""

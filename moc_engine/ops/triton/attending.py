@@ -43,11 +43,10 @@ class _Attention(torch.autograd.Function):
         ctx: Any, attended: Attended, options: Options, q_BHLD: Tensor, *sources: Tensor
     ) -> tuple[Tensor, ...]:
         done = forward(attended, q_BHLD, sources, options, gradients=any(ctx.needs_input_grad))
-        running, spans = done.running, done.spans
-        ctx.attended, ctx.options, ctx.pairs = attended, options, done.row_pairs
-        ctx.calls = [span.call for span in spans]
+        running = done.running
+        ctx.attended, ctx.options, ctx.pairs, ctx.calls = attended, options, done.row_pairs, done.calls
         ctx.save_for_backward(q_BHLD, running.out_BHLD, running.lse_RL, *sources)
-        lses = running.lse_RL, running.slot_lse_RLK, *(span.lse for span in spans)
+        lses = running.lse_RL, running.slot_lse_RLK, *done.lses
         ctx.mark_non_differentiable(*lses)
         ctx.set_materialize_grads(False)
         return running.out_BHLD, *lses

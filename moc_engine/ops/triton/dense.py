@@ -12,7 +12,7 @@ Shapes: B batch, H heads, L queries, S keys, D head width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +21,11 @@ from torch.nn.functional import pad
 from moc_engine.ops.partial import blocked_attention, blocked_gradients
 
 DenseKernel = Literal["cudnn", "flash", "efficient", "blocked", "cpu"]
+
+CUDNN_OF_ANY_LENGTH: Final = 91501
+"""The version of cuDNN from which lengths need not be multiples of `CUDNN_LENGTHS`; torch 2.10 has it."""
+
+CUDNN_LENGTHS: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,11 +58,17 @@ def dense_kernel(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, *, gradients: b
         q = q_BHLD.detach().requires_grad_(gradients)
         params = cuda.SDPAParams(q, k_BHSD, v_BHSD, None, 0.0, False, False)
         if q.dtype in (torch.bfloat16, torch.float16) and q.shape[-1] % 8 == 0:
-            if cuda.can_use_cudnn_attention(params):
+            if cuda.can_use_cudnn_attention(params) and _cudnn_takes(q.shape[2], k_BHSD.shape[2]):
                 return "cudnn"
             if cuda.can_use_flash_attention(params):
                 return "flash"
         return "efficient" if cuda.can_use_efficient_attention(params) else "blocked"
+
+
+def _cudnn_takes(*lengths: int) -> bool:
+    """Whether cuDNN computes these numbers of queries and keys rightly."""
+    version = torch.backends.cudnn.version() or 0
+    return version >= CUDNN_OF_ANY_LENGTH or not any(length % CUDNN_LENGTHS for length in lengths)
 
 
 def dense_attention(
@@ -69,6 +80,7 @@ def dense_attention(
     kernel = dense_kernel(q_BHLD, k_BHSD, v_BHSD, gradients=gradients)
     lse: Tensor
     if kernel == "cudnn":
+        k_BHSD, v_BHSD = (_unshared(x) for x in (k_BHSD, v_BHSD))
         out, lse, *state = aten._scaled_dot_product_cudnn_attention(
             q_BHLD, k_BHSD, v_BHSD, None, True, 0.0, False, False, scale=scale
         )
@@ -106,12 +118,16 @@ def dense_gradients(
     attention's takes its place, or that in blocks.
     """
     aten = torch.ops.aten
-    tensors = (grad_BHLD, q_BHLD, k_BHSD, v_BHSD, out_BHLD)
+    # torch keeps cuDNN's plans by the strides of q, k and v alone, so the others must follow from them
+    grad_BHLD, q_BHLD, out_BHLD, lse_BHL = (x.contiguous() for x in (grad_BHLD, q_BHLD, out_BHLD, lse_BHL))
     if call.kernel == "cudnn" and _same_bits_wanted():
         call = _deterministic_call(q_BHLD, k_BHSD, v_BHSD)
     if call.kernel == "cudnn":
+        k_BHSD, v_BHSD = (_unshared(x) for x in (k_BHSD, v_BHSD))
+    tensors = (grad_BHLD, q_BHLD, k_BHSD, v_BHSD, out_BHLD)
+    if call.kernel == "cudnn":
         cum_q, cum_k, max_q, max_k, seed, offset = call.state[:6]
-        lse = lse_BHL.reshape(call.lse_shape)
+        lse = lse_BHL.view(call.lse_shape)
         bounds = (cum_q, cum_k, max_q, max_k)
         dq, dk, dv = aten._scaled_dot_product_cudnn_attention_backward(
             *tensors, lse, seed, offset, None, *bounds, 0.0, False, scale=scale
@@ -120,7 +136,7 @@ def dense_gradients(
         cum_q, cum_k, max_q, max_k, seed, offset = call.state[:6]
         bounds = (cum_q, cum_k, max_q, max_k)
         dq, dk, dv = aten._scaled_dot_product_flash_attention_backward(
-            *tensors, lse_BHL.contiguous(), *bounds, 0.0, False, seed, offset, scale=scale
+            *tensors, lse_BHL, *bounds, 0.0, False, seed, offset, scale=scale
         )
     elif call.kernel == "efficient":
         seed, offset = call.state[:2]
@@ -136,6 +152,11 @@ def dense_gradients(
     else:
         dq, dk, dv = blocked_gradients(*tensors, lse_BHL, scale)
     return dq, dk, dv
+
+
+def _unshared(x: Tensor) -> Tensor:
+    """Copied where entries of the batch share their numbers, which cuDNN is not asked to handle."""
+    return x.contiguous() if 0 in x.stride() else x
 
 
 def _same_bits_wanted() -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from moc_engine.ops.attended import Attended, Span
 from moc_engine.ops.rotary import Rotary
-from moc_engine.ops.triton.dense import Dense, dense_attention
+from moc_engine.ops.triton.dense import DenseCall, dense_attention
 from moc_engine.ops.triton.launches import greatest_head
 from moc_engine.ops.triton.merging import merge_pair
 from moc_engine.ops.triton.offsets import device_offsets
@@ -61,13 +61,14 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forward:
-    """The running outputs over everything, and the dense pass of each span.
+    """The running outputs over everything; the log-sum-exp (B, H, its queries) and the call of each span.
 
     `row_pairs` are the pairs of queries and chunks where they were not packed by slot, for the backward pass.
     """
 
     running: Running
-    spans: tuple[Dense, ...]
+    lses: tuple[Tensor, ...]
+    calls: tuple[DenseCall, ...]
     row_pairs: Pairs | None
 
 
@@ -95,11 +96,11 @@ def forward(
         offsets = device_offsets(attended.offsets, q_BHLD.device)
         by_slot = not _stores_partials(attended, q_BHLD, sources, options)
         pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=by_slot)
-    running, spans = _dense_pass(attended, q_BHLD, sources, options, gradients)
+    running, lses, calls = _dense_pass(attended, q_BHLD, sources, options, gradients)
     if pairs is not None:
         _routed_pass(attended, q_BHLD, sources, running, pairs, options)
     row_pairs = None if pairs is None or pairs.by_slot else pairs
-    return Forward(running=running, spans=tuple(spans), row_pairs=row_pairs)
+    return Forward(running=running, lses=tuple(lses), calls=tuple(calls), row_pairs=row_pairs)
 
 
 def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> bool:
@@ -116,16 +117,18 @@ def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tenso
 
 def _dense_pass(
     attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options, gradients: bool
-) -> tuple[Running, list[Dense]]:
+) -> tuple[Running, list[Tensor], list[DenseCall]]:
+    """The running outputs over all spans, and the log-sum-exp and call of each."""
     B, H, L, _ = q_BHLD.shape
     K = attended.indices_RLK.shape[-1]
     out = lse = None
-    spans = []
+    lses, calls = [], []
     for span in attended.spans:
         first, stop = span.queries
         k, v = span_keys(attended, span, sources, q_BHLD, options)
         part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale, gradients=gradients)
-        spans.append(part)
+        lses.append(part.lse)
+        calls.append(part.call)
         part_lse = part.lse.view(B * H, -1)
         if out is None and (first, stop) == (0, L):
             out, lse = part.out, part_lse.clone()
@@ -138,7 +141,7 @@ def _dense_pass(
         out = torch.zeros_like(q_BHLD, memory_format=torch.contiguous_format)
         lse = torch.full((B * H, L), -torch.inf, device=q_BHLD.device)
     slot_lse = lse.new_full((B * H, L, K), -torch.inf)
-    return Running(out_BHLD=out, lse_RL=lse, slot_lse_RLK=slot_lse), spans
+    return Running(out_BHLD=out, lse_RL=lse, slot_lse_RLK=slot_lse), lses, calls
 
 
 def span_keys(

@@ -3,9 +3,9 @@
 A segment holds the keys and values of some adjacent chunks, wherever they come from: all of a history on the
 device, keys rotated into a buffer, or a part of a history that streams through the device.
 
-    SlotPairs ─┐
-    Segment ───┼─► attend_segment ─► Running      slot by slot, in place
-    Running ───┘
+    Pairs ────┐
+    Segment ──┼─► attend_segment   slot by slot, merged in place
+    Running ──┘   attend_stored    partial outputs of all slots, merged afterwards
 
 Shapes: B batch, H heads, L queries, T tokens of a segment, C chunks, K slots of a query, D head width;
 R = B · H rows.

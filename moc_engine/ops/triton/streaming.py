@@ -71,6 +71,8 @@ class SegmentBuffers:
         bounds = list(segment_bounds(offsets, most_tokens))
         tokens = max((int(offsets[last] - offsets[first]) for first, last in bounds), default=0)
         self._reserve(2 * R * tokens * D * k_RTD.itemsize, device)
+        if self._stream is not None and k_RTD.device.type == "cuda":
+            self._stream.wait_stream(torch.cuda.current_stream(device))  # which may still write the history
         waiting: list[Segment] = []
         for nth, (first, last) in enumerate(bounds):
             waiting.append(self._fetch(nth % 2, k_RTD, v_RTD, offsets, first, last))
@@ -122,9 +124,9 @@ class SegmentBuffers:
     def _ready(self, buffer: int, segment: Segment, rotary: Rotary | None) -> Iterator[Segment]:
         """The segment once it is copied; the buffer is free when the caller's work on it is done."""
         if self._stream is not None:
-            torch.cuda.current_stream().wait_event(self._copied[buffer])
+            torch.cuda.current_stream(segment.k_RTD.device).wait_event(self._copied[buffer])
         if rotary is not None:
             rotate(segment.k_RTD, segment.k_RTD, rotary, segment.start)
         yield segment
         if self._stream is not None:
-            self._free[buffer].record()
+            self._free[buffer].record(torch.cuda.current_stream(segment.k_RTD.device))
