@@ -114,7 +114,8 @@ class RenderResult:
 
     `filmstrip` is None where none was asked for, or the renderer makes none.
     `device` is its kind, such as "cuda", and `dtype` that of the weights, such as "bfloat16": frames are
-    equal between workers that agree on both and on `backend`.
+    equal between workers that agree on both, on `backend`, and on whether the model is compiled, which the
+    trace says.
     """
 
     clip: Path

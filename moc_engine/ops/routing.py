@@ -237,6 +237,7 @@ def _in_full_below(
         tokens=group.stop - group.start,
         head_size=size.head,
         chunk_lengths=layout.lengths[rule.candidates],
+        mandatory=int(layout.lengths[group.mandatory & ~group.own].sum()),
     )
     tokens = int(layout.lengths[group.mandatory | rule.candidates].sum())
     return replace(group, full=rule.candidates) if tokens < below else group

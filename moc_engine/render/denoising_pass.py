@@ -69,6 +69,7 @@ class AttentionContext:
             tokens=self.grid.tokens,
             head_size=D,
             chunk_lengths=self.history_layout.lengths[self.rule.candidates],
+            mandatory=int(self.history_layout.lengths[self.rule.pinned].sum()),
         )
         return replace(self, routing=replace(self.routing, full_below=below))
 

@@ -28,7 +28,8 @@ def trace_recorder(
     """A recorder of a render's attention. The shot's own chunks get their names once it is finished.
 
     Its routing holds the settings, `full_below` as a number where there is a history; as `full_attention`
-    whether attention was full, of how many `tokens`; and as `backend_choice` why the backend was chosen.
+    whether attention was full, of how many `tokens`; as `backend_choice` why the backend was chosen; and
+    whether the blocks around the attention were `compiled`, which changes the last bits.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
@@ -48,6 +49,7 @@ def trace_recorder(
             "full_attention": attention.context.is_full,
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
+            "compiled": backbone.compiled is not None,
         },
         steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
         query=[

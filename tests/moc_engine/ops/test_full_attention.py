@@ -77,10 +77,18 @@ def test_each_shot_of_a_story_decides_for_itself() -> None:
     assert routed(1000, None).indices.shape[-1] == 0
 
 
-def measured_below(device: str, **settings: Any) -> int:
+def measured_below(device: str, *, mandatory: int = 0, **settings: Any) -> int:
     routing = RoutingConfig(full_below="auto", **settings)
     lengths = np.full(12, 1300)
-    return resolved_full_below(routing, device, rows=24, tokens=5200, head_size=128, chunk_lengths=lengths)
+    return resolved_full_below(
+        routing,
+        device,
+        rows=24,
+        tokens=5200,
+        head_size=128,
+        chunk_lengths=lengths,
+        mandatory=mandatory,
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
@@ -93,6 +101,12 @@ def test_by_measured_times_the_backend_does_not_decide_what_is_attended(device: 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 def test_by_measured_times_nothing_is_attended_where_nothing_may_be_routed(device: str) -> None:
     assert measured_below(device, top_k=0) == 0
+
+
+def test_by_measured_times_what_is_pinned_does_not_decide() -> None:
+    """It takes its time either way: no fewer candidates are attended in full beside many pins."""
+    assert measured_below("cpu", mandatory=7000) == measured_below("cpu") + 7000
+    assert measured_below("cpu", mandatory=7000, top_k=0) == 0
 
 
 def test_by_measured_times_few_tokens_are_attended_in_full_as_one_dense_pass() -> None:

@@ -179,6 +179,8 @@ def test_attention_is_full_where_there_are_fewer_tokens_than_asked_for() -> None
     measured = context("auto")
     assert isinstance(measured.routing.full_below, int)
     assert measured.is_full  # dense attention is faster for so few tokens
+    pinned = context("auto", Steering(pins=(1,)))
+    assert pinned.routing.full_below == measured.routing.full_below + SLOTS * FRAMES[1]
 
 
 def test_entries_of_a_batch_choose_for_themselves() -> None:

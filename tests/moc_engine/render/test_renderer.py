@@ -461,3 +461,4 @@ def test_a_compiled_render_equals_one_that_is_not(model: Path, tmp_path: Path) -
         ]
     plain, compiled = (load_file(result.latents)["latents"] for result, _ in results)
     torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
+    assert [RoutingTrace.load(result.trace).routing["compiled"] for result, _ in results] == [False, True]
