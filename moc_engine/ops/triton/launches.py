@@ -165,7 +165,7 @@ def greatest_head(kernel: str) -> int:
 @lru_cache(maxsize=64)
 def capability_of(device: torch.device) -> Capability:
     """The compute capability of a CUDA device; (0, 0) for the interpreter."""
-    return INTERPRETER if device.type == "cpu" else torch.cuda.get_device_capability(device)
+    return INTERPRETER if INTERPRETED else torch.cuda.get_device_capability(device)
 
 
 def padded_head(head: int) -> int:

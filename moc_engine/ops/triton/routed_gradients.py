@@ -27,7 +27,7 @@ from torch import Tensor
 
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.triton.blocks import add_product, load_all_rows, load_rows, product, store_rows
-from moc_engine.ops.triton.launches import capability_of, launch, padded_head, precision
+from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch, padded_head, precision
 from moc_engine.ops.triton.routed import find_group, history_row_of, scores_by_pieces, tile_ends_kernel
 from moc_engine.ops.triton.segments import Pairs, Segment
 
@@ -559,11 +559,15 @@ def key_gradients(
 
 
 def _splits(programs: int, device: torch.device) -> int:
-    """In how many shares pairs are added, so that a short history keeps all processors busy."""
+    """In how many shares pairs are added, so that a short history keeps all processors busy.
+
+    A power of two, as a kernel is compiled for each.
+    """
     enough = PROGRAMS_A_PROCESSOR * _processors(device)
-    return min(MOST_SPLITS, max(1, enough // max(1, programs)))
+    wanted = min(MOST_SPLITS, max(1, enough // max(1, programs)))
+    return 1 << (wanted.bit_length() - 1)
 
 
 @lru_cache(maxsize=64)
 def _processors(device: torch.device) -> int:
-    return 1 if device.type == "cpu" else torch.cuda.get_device_properties(device).multi_processor_count
+    return 1 if INTERPRETED else torch.cuda.get_device_properties(device).multi_processor_count
