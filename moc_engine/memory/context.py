@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
+from moc_engine.ops.workspace import Workspace
 
 _TENSORS: Final = ("k_NHTD", "v_NHTD", "means_NHCD", "positions_3T")
 
@@ -183,11 +184,11 @@ class ContextMemory:
     def recall(self, take: str) -> TakeMemory:
         """A take's memory: held, read from its file, or computed; always the same values."""
         entry = self._entry(take)
-        if entry.memory is None:
-            entry.memory = self._read(take, entry) or self._compute(take, entry)
         self._clock += 1
         entry.used = self._clock
-        memory = entry.memory
+        if entry.memory is not None:
+            return entry.memory
+        memory = entry.memory = self._read(take, entry) or self._compute(take, entry)
         self._make_room()
         return memory
 
@@ -207,9 +208,15 @@ class ContextMemory:
                 return history
 
     def gather(
-        self, takes: Sequence[str] | None = None, shots: Sequence[int] | None = None
+        self,
+        takes: Sequence[str] | None = None,
+        shots: Sequence[int] | None = None,
+        workspace: Workspace | None = None,
     ) -> Generator[str, None, History | None]:
-        """As `history`, one take at a time: yields the name of each take as it is copied in."""
+        """As `history`, one take at a time: yields the name of each take as it is copied in.
+
+        With a `workspace` the history lies in it, until the next one is gathered there.
+        """
         names = tuple(self._entries if takes is None else takes)
         placed = self._arranged(names, range(len(names)) if shots is None else shots)
         if not placed:
@@ -223,7 +230,7 @@ class ContextMemory:
         history: History | None = None
         for take_at in placed:
             memory = self.recall(take_at.take)
-            history = history or self._empty_history(layout, memory)
+            history = history or self._empty_history(layout, memory, workspace or Workspace(0))
             _copy_into(memory, take_at, history)
             yield take_at.take
         return history
@@ -302,11 +309,11 @@ class ContextMemory:
             self._file(take).unlink(missing_ok=True)
             self._files.discard(self._file(take))
 
-    def _empty_history(self, layout: ChunkLayout, like: TakeMemory) -> History:
+    def _empty_history(self, layout: ChunkLayout, like: TakeMemory, workspace: Workspace) -> History:
         """An unfilled history for takes such as `like`, on the device if the budget could hold them all."""
         takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
         fits = self._budget is None or takes <= self._budget
-        return _empty_history(layout, like, self._device if fits else torch.device("cpu"))
+        return _empty_history(layout, like, workspace, self._device if fits else torch.device("cpu"))
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -314,12 +321,15 @@ def _remove(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _empty_history(layout: ChunkLayout, like: TakeMemory, device: torch.device) -> History:
+def _empty_history(
+    layout: ChunkLayout, like: TakeMemory, workspace: Workspace, device: torch.device
+) -> History:
     N, H, _, D = like.k_NHTD.shape
+    shape = (N, H, layout.tokens, D)
     return History(
         layout=layout,
-        k_NHTD=like.k_NHTD.new_empty(N, H, layout.tokens, D, device=device),
-        v_NHTD=like.v_NHTD.new_empty(N, H, layout.tokens, D, device=device),
+        k_NHTD=workspace.empty("history keys", shape, like.k_NHTD.dtype, device),
+        v_NHTD=workspace.empty("history values", shape, like.v_NHTD.dtype, device),
         means_NHCD=like.means_NHCD.new_empty(N, H, layout.chunks, D, device=device),
         positions_3T=like.positions_3T.new_empty(3, layout.tokens, device=device),
         start_C=like.positions_3T.new_empty(layout.chunks, device=device),

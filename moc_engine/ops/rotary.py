@@ -23,6 +23,15 @@ def rotate_pairs(x: Tensor, turns: Tensor) -> Tensor:
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
+def rotate_into(out: Tensor, x: Tensor, turns: Tensor) -> Tensor:
+    """Writes `rotate_pairs` into `out`, contiguous and shaped as x; without new memory in float32 and 64."""
+    if x.dtype not in (torch.float32, torch.float64) or turns.dtype.to_real() != x.dtype:
+        return out.copy_(rotate_pairs(x, turns))
+    pairs, rotated = (torch.view_as_complex(part.unflatten(-1, (-1, 2)).contiguous()) for part in (x, out))
+    torch.mul(pairs, turns, out=rotated)
+    return out
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rotary:
     """The rotary embedding of a history's keys: `cos` and `sin` (T, D / 2) of its T tokens.

@@ -21,8 +21,9 @@ from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import Chosen, choose_backend
-from moc_engine.ops.rotary import Rotary, apply_rotary, rotate_pairs
+from moc_engine.ops.rotary import Rotary, apply_rotary, rotate_into, rotate_pairs
 from moc_engine.ops.routing import Eligibility, eligible
+from moc_engine.ops.workspace import Workspace
 from moc_engine.render.memory_pass import Angles
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -126,6 +127,7 @@ class DenoisingPass:
         *,
         rows: int = 1,
         small_history: int = SMALL_HISTORY,
+        workspace: Workspace | None = None,
     ) -> None:
         self.recorder: TraceRecorder | None = None
         self.context = context = context.resolved(rows, device)
@@ -148,7 +150,14 @@ class DenoisingPass:
             pooling = context.routing.pooling
             shared = backend.shared_history
             self._history = PreparedHistory(
-                context.history, angles, device, pooling, rows, small_history, shared=shared
+                context.history,
+                angles,
+                device,
+                pooling,
+                rows,
+                small_history,
+                workspace or Workspace(0),
+                shared=shared,
             )
 
     def begin(self, step: int) -> None:
@@ -220,9 +229,9 @@ class DenoisingPass:
 class PreparedHistory:
     """A history prepared for one render: its routing means, and its keys and values on the device.
 
-    A small history is rotated once, and repeated for `rows` entries of the batch unless the backend lets them
-    share it. A large one stays on its device, its keys are rotated as they are read, and the entries of the
-    batch are computed one after the other.
+    A small history is rotated once, in the `workspace`, and repeated for `rows` entries of the batch unless
+    the backend lets them share it. A large one stays on its device, its keys are rotated as they are read,
+    and the entries of the batch are computed one after the other.
     """
 
     def __init__(
@@ -233,6 +242,7 @@ class PreparedHistory:
         pooling: Pooling,
         rows: int,
         small: int,
+        workspace: Workspace,
         *,
         shared: bool,
     ) -> None:
@@ -243,7 +253,9 @@ class PreparedHistory:
         k, v = history.k_NHTD, history.v_NHTD
         if (k.nbytes + v.nbytes) * rows <= small:
             self.rows = rows
-            both = (apply_rotary(k.to(device), cos, sin)[:, None], v.to(device)[:, None])
+            rotated = workspace.empty("rotated keys", k.shape, k.dtype, device)
+            rotate_into(rotated, k.to(device), torch.complex(cos, sin))
+            both = (rotated[:, None], v.to(device)[:, None])
             self.k_NBHTD, self.v_NBHTD = both if shared else (x.repeat(1, rows, 1, 1, 1) for x in both)
         else:
             self.rows = 1

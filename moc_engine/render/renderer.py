@@ -2,7 +2,7 @@
 
     load the model ─► memories of the context takes ─► denoise ─► decode the clip ─► write latents, trace
 
-Between renders only the model and the memories of takes are kept.
+Between renders the model, the memories of takes and the memory to compute in are kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from moc_engine.memory.context import ContextMemory, History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.loading import load_parts
+from moc_engine.ops.workspace import LIMIT, Workspace
 from moc_engine.render.captured_velocity import capture_cuda_graph
 from moc_engine.render.decode import decode_clip, jpeg, png
 from moc_engine.render.denoise import stop_if_cancelled
@@ -89,6 +90,7 @@ class ShotRenderer:
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._names: ChunkNames = {}
+        self._workspace = Workspace(LIMIT if memory_budget is None else min(LIMIT, memory_budget))
         self._pace = Pace()
 
     def render(
@@ -176,7 +178,7 @@ class ShotRenderer:
             if take.memory not in memory.takes:
                 compute = partial(take_memory, take, prepared.routing, prepared.sampler, backbone)
                 memory.add(take.memory, take.grid.extent, compute)
-        gathering = memory.gather(keys, [take.source.shot for take in prepared.context])
+        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], self._workspace)
         done = 0
         while True:
             stop_if_cancelled(cancel)
@@ -199,7 +201,12 @@ class ShotRenderer:
         """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
         request, sampler, family = prepared.request, prepared.sampler, backbone.family
         denoising = shot_denoising(
-            prepared, backbone, history, self._recorder, capture_cuda_graph if self._cuda_graphs else None
+            prepared,
+            backbone,
+            history,
+            self._recorder,
+            capture_cuda_graph if self._cuda_graphs else None,
+            self._workspace,
         )
         steps = denoising.steps(cancel)
         for step in range(sampler.steps):

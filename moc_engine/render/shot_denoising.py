@@ -12,6 +12,7 @@ from moc_engine.contract import CancelToken
 from moc_engine.memory.context import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.ops.workspace import Workspace
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity
 from moc_engine.render.denoise import Denoised, denoise, draw_noise, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
@@ -60,10 +61,12 @@ def shot_denoising(
     history: History | None,
     recorder: type[TraceRecorder] = TraceRecorder,
     capture: Capture | None = None,
+    workspace: Workspace | None = None,
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, whose `attention` records the conditional entry.
 
-    With `capture`, steps are captured and replayed.
+    With `capture`, steps are captured and replayed. It computes in the `workspace`, which must not be used
+    by another render meanwhile.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
@@ -83,6 +86,7 @@ def shot_denoising(
         backbone.angles,
         backbone.device,
         rows=2 if guides else 1,
+        workspace=workspace,
     )
     attention.recorder = trace_recorder(prepared, backbone, attention, recorder)
     return ShotDenoising(

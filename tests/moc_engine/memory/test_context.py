@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moc_engine.memory.context import ContextMemory, Extent, History, TakeMemory
+from moc_engine.ops.workspace import Workspace
 from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import tiny_backbone
 
@@ -219,6 +220,24 @@ def test_gathering_tells_of_each_take() -> None:
     with pytest.raises(StopIteration) as end:
         next(gathering)
     assert_same(end.value.value, filled("abc").history())
+
+
+def gathered_in(memory: ContextMemory, takes: Sequence[str], workspace: Workspace) -> History:
+    gathering = memory.gather(takes, workspace=workspace)
+    while True:
+        try:
+            next(gathering)
+        except StopIteration as stop:
+            history: History = stop.value
+            return history
+
+
+def test_histories_gathered_in_one_workspace_equal_those_in_new_memory() -> None:
+    memory, workspace = filled("abcd"), Workspace()
+    for takes in ("ab", "abcd", "db", "c"):
+        assert_same(gathered_in(memory, takes, workspace), memory.history(takes))
+    last = gathered_in(memory, "abc", workspace).k_NHTD
+    assert gathered_in(memory, "abcd", workspace).k_NHTD.data_ptr() == last.data_ptr()
 
 
 def test_an_empty_memory_has_no_history() -> None:
