@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 LARGEST_DENOMINATOR: Final = 1001
@@ -14,6 +15,7 @@ _ROUNDED: Final = Fraction(5, 1000)
 """How far a rounded number lies from the rate of broadcasting it means, at most."""
 
 
+@lru_cache(maxsize=256, typed=True)  # a fraction stays what an equal float does not
 def exact_rate(fps: Fraction | float) -> Fraction:
     """A fraction stays as it is; a number within 0.005 of a rate of broadcasting means that one.
 

@@ -126,6 +126,9 @@ def _choose_in_tiles(
 ) -> Tensor:
     B, H, L, D = q_BHLD.shape
     if B > 1 and len(means_BHCD) == 1 and rules.shared and rules.of_query is None:
+        if q_BHLD.device.type == "cpu" and all(torch.equal(q_BHLD[0], q) for q in q_BHLD[1:]):
+            chosen = _choose_in_tiles(q_BHLD[:1], means_BHCD, rules, config, layout)  # before any caption
+            return chosen.repeat(B, 1, 1, 1)
         queries = q_BHLD.transpose(0, 1).reshape(1, H, B * L, D)
         chosen = _choose_in_tiles(queries, means_BHCD, rules, config, layout)
         return chosen.view(H, B, L, chosen.shape[-1]).transpose(0, 1).contiguous()
@@ -167,16 +170,19 @@ def _best(scores: Tensor, count: int) -> Tensor:
     if count > FEW or not scores.numel() or not count:
         return _top(scores, torch.ones((), dtype=torch.bool), count)
     rows = scores.view(-1, scores.shape[-1]).numpy()
-    row = np.arange(len(rows))
+    flat, row = rows.reshape(-1), np.arange(len(rows)) * rows.shape[1]
     chosen = np.empty((len(rows), count), dtype=np.int64)
-    values = np.empty((len(rows), count), dtype=np.float32)
+    values = np.empty((count, len(rows)), dtype=np.float32)
     for nth in range(count):
-        rows.argmax(axis=1, out=chosen[:, nth])
-        values[:, nth] = rows[row, chosen[:, nth]]
-        rows[row, chosen[:, nth]] = -np.inf
+        best = rows.argmax(axis=1)
+        chosen[:, nth] = best
+        at = best + row
+        flat.take(at, out=values[nth], mode="clip")
+        if nth + 1 < count:
+            flat[at] = -np.inf
     if not (values > -np.inf).all():  # scores that overflow, or NaN
         for nth in reversed(range(count)):
-            rows[row, chosen[:, nth]] = values[:, nth]
+            flat[chosen[:, nth] + row] = values[nth]
         return _top(scores, torch.ones((), dtype=torch.bool), count)
     return torch.from_numpy(chosen).view(*scores.shape[:-1], count)
 

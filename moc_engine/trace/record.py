@@ -21,7 +21,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -286,8 +286,8 @@ class RoutingTrace:
             "version": VERSION,
             **{name: getattr(self, name) for name in _HEADER},
             "portraits": () if self.portraits is None else self.portraits.names,
-            "query": [asdict(chunk) for chunk in self.query],
-            "context": [asdict(chunk) for chunk in self.context],
+            "query": [vars(chunk) for chunk in self.query],
+            "context": [vars(chunk) for chunk in self.context],
             "arrays": {name: {"type": a.dtype.str, "shape": a.shape} for name, a in arrays.items()},
         }
         text = json.dumps(header, ensure_ascii=False, sort_keys=True, default=dict)
@@ -418,6 +418,9 @@ class RoutingTrace:
         return len(self.query) == slots or all(chunk.tokens == slots for chunk in self.query)
 
 
+COMPRESSION: Final = 5
+"""The level of deflate: 1% larger than at 6 in two thirds of the time."""
+
 _ARRAYS: Final = ("table", "picks", "token_table")
 _FURTHER: Final = ("boxes", "looks", "portraits", "portrait_shares")
 """Those that a file may lack."""
@@ -491,7 +494,7 @@ def _write(file: zipfile.ZipFile, name: str, data: bytes) -> None:
     member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     member.compress_type = zipfile.ZIP_DEFLATED
     member.external_attr = 0o644 << 16
-    file.writestr(member, data, compresslevel=6)
+    file.writestr(member, data, compresslevel=COMPRESSION)
 
 
 def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray[Any]:

@@ -41,3 +41,9 @@ def test_the_studio_reads_numbers_the_same_way() -> None:
 def test_rates_without_sense_are_refused(fps: float) -> None:
     with pytest.raises(ValueError, match=r"^fps: "):
         exact_rate(fps)
+
+
+def test_equal_numbers_of_another_type_are_told_apart() -> None:
+    assert exact_rate(23.978) == Fraction(24000, 1001)
+    assert exact_rate(Fraction(23.978)) == Fraction(23.978).limit_denominator(1001)
+    assert exact_rate(23.978) == Fraction(24000, 1001)

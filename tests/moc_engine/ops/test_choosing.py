@@ -97,6 +97,26 @@ def test_a_batch_that_shares_means_and_rule_shares_the_scoring(top_k: int) -> No
         assert torch.equal(route_queries(q, poisoned, rules, RoutingConfig(top_k=top_k)), expected)
 
 
+@pytest.mark.parametrize("top_k", [3, 9])
+def test_equal_entries_of_a_batch_choose_alike(top_k: int) -> None:
+    one, means = whole_numbers(8, 1, 2, 7, 4), whole_numbers(9, 1, 2, 30, 4)
+    rules = ChunkRules(candidates=draws(10, 1, 1, 30) < 0.7)
+    config = RoutingConfig(top_k=top_k)
+    expected = sorted_choice(one @ means.transpose(2, 3), rules.candidates[0, 0], top_k)
+    same = route_queries(one.repeat(3, 1, 1, 1), means, rules, config)
+    assert torch.equal(same, expected.repeat(3, 1, 1, 1))
+    assert same.is_contiguous()
+    other = torch.cat((one, one, -one))
+    chosen = route_queries(other, means, rules, config)
+    assert torch.equal(chosen, sorted_choice(other @ means.transpose(2, 3), rules.candidates[0, 0], top_k))
+
+
+def test_scores_that_are_no_numbers_leave_the_others_in_order() -> None:
+    q, means = torch.ones(1, 1, 2, 1), torch.tensor([-1.0, torch.inf, -torch.inf, 2.0])[None, None, :, None]
+    rules = ChunkRules(candidates=torch.ones(1, 1, 4, dtype=torch.bool))
+    assert route_queries(q, means, rules, RoutingConfig(top_k=4)).tolist() == [[[[1, 3, 0, 2]] * 2]]
+
+
 def test_infinite_scores_of_candidates_count() -> None:
     q, means = torch.ones(1, 1, 1, 1), torch.tensor([1.0, -torch.inf, -torch.inf, 3e38]).view(1, 1, 4, 1)
     rules = ChunkRules(candidates=torch.ones(1, 1, 4, dtype=torch.bool))
