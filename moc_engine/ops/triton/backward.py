@@ -18,13 +18,10 @@ from torch import Tensor
 from moc_engine.ops.attended import Attended
 from moc_engine.ops.triton.dense import DenseCall, dense_gradients
 from moc_engine.ops.triton.forward import Options, history_segments, span_keys
+from moc_engine.ops.triton.key_gradients import key_gradients
 from moc_engine.ops.triton.offsets import device_offsets
-from moc_engine.ops.triton.routed_gradients import (
-    Routed,
-    add_query_gradients,
-    key_gradients,
-    output_dot_gradient,
-)
+from moc_engine.ops.triton.query_gradients import add_query_gradients
+from moc_engine.ops.triton.routed_gradients import Routed, output_dot_gradient
 from moc_engine.ops.triton.segments import Pairs, Segment, pack_pairs
 
 

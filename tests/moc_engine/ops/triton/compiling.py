@@ -23,7 +23,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from moc_engine.ops.triton import means, merging, packing, rotating, routed, routed_gradients, top_k
+from moc_engine.ops.triton import (
+    key_gradients,
+    means,
+    merging,
+    packing,
+    query_gradients,
+    rotating,
+    routed,
+    routed_gradients,
+    top_k,
+)
 from moc_engine.ops.triton.launches import HOPPER, Tile, launch, padded_head, precision
 
 NAMES = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}
@@ -220,7 +230,7 @@ def routed_gradients_pass() -> Iterator[Configuration]:
                 blocks = {"QUERIES": tile.rows, "KEYS": tile.keys, "PIECE": tile.piece_of(head)}
                 yield Configuration(
                     name=f"{kernel} {name} {head}",
-                    kernel=routed_gradients.dq_kernel if kernel == "dq" else routed_gradients.dkdv_kernel,
+                    kernel=query_gradients.dq_kernel if kernel == "dq" else key_gradients.dkdv_kernel,
                     types=types,
                     constants={**more, **sizes, **blocks, "PRECISION": precision(dtype)},
                     tile=tile,
@@ -229,7 +239,7 @@ def routed_gradients_pass() -> Iterator[Configuration]:
             tile = launch("delta", head, dtype, HOPPER)
             for kernel, code, more in (
                 ("delta", routed_gradients.delta_kernel, {}),
-                ("add parts", routed_gradients.add_parts_kernel, {"SLOTS": 5}),
+                ("add parts", query_gradients.add_parts_kernel, {"SLOTS": 5}),
             ):
                 yield Configuration(
                     name=f"{kernel} {name} {head}",

@@ -19,8 +19,9 @@ from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import route
 from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.forward import Options
+from moc_engine.ops.triton.key_gradients import key_gradients
 from moc_engine.ops.triton.offsets import device_offsets
-from moc_engine.ops.triton.routed_gradients import Routed, key_gradients, output_dot_gradient
+from moc_engine.ops.triton.routed_gradients import Routed, output_dot_gradient
 from moc_engine.ops.triton.segments import Segment, pack_pairs
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE
