@@ -67,7 +67,8 @@ class ShotRenderer:
 
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
-    possible, it is an `EngineError`, and never left out silently.
+    possible, it is an `EngineError`, and never left out silently. `backend` names the attention backend of
+    requests that name none.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ShotRenderer:
         spill: Path | None = None,
         compiled: bool = False,
         cuda_graphs: bool = False,
+        backend: str | None = None,
         recorder: type[TraceRecorder] = TraceRecorder,
         load: LoadParts = load_parts,
     ) -> None:
@@ -87,6 +89,7 @@ class ShotRenderer:
         self._spill = spill
         self._compiled = compiled
         self._cuda_graphs = cuda_graphs
+        self._backend = backend
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._names: ChunkNames = {}
@@ -113,6 +116,8 @@ class ShotRenderer:
     def _render(
         self, request: RenderRequest, cancel: CancelToken | None
     ) -> Generator[RenderEvent, None, RenderResult]:
+        if request.routing.backend is None:
+            request = replace(request, routing=replace(request.routing, backend=self._backend))
         clock = StageClock()
         with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from moc_engine.config import backend_names
+
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
 
@@ -17,10 +19,11 @@ MakeRenderer = Callable[[str | None], "Renderer"]
 
 @dataclass(frozen=True, kw_only=True)
 class RendererOptions:
-    """Options that make renders faster, as the commands and the worker process take them."""
+    """How the engine computes, as commands and the worker process take it; `backend` is None for "auto"."""
 
     compiled: bool = False
     cuda_graphs: bool = False
+    backend: str | None = None
 
     @staticmethod
     def add_to(parser: argparse.ArgumentParser) -> None:
@@ -38,17 +41,29 @@ class RendererOptions:
             help="record the GPU's work of a denoising step once per render and replay it; needs a CUDA GPU, "
             "and helps where steps are short",
         )
+        speed.add_argument(
+            "--backend",
+            choices=backend_names(),
+            metavar="NAME",
+            help=f"what computes the attention: {', '.join(backend_names())}; auto, the default, is the "
+            "fastest one measured; takes made with another one stay current",
+        )
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> RendererOptions:
         """Those of a command; the defaults where it has none."""
-        return cls(compiled=getattr(args, "compiled", False), cuda_graphs=getattr(args, "cuda_graphs", False))
+        return cls(
+            compiled=getattr(args, "compiled", False),
+            cuda_graphs=getattr(args, "cuda_graphs", False),
+            backend=getattr(args, "backend", None),
+        )
 
     @property
     def arguments(self) -> list[str]:
         """The command line that gives these options."""
         given = {"--compile": self.compiled, "--cuda-graphs": self.cuda_graphs}
-        return [name for name, on in given.items() if on]
+        named = [] if self.backend is None else ["--backend", self.backend]
+        return [name for name, on in given.items() if on] + named
 
     @property
     def make_renderer(self) -> MakeRenderer:
@@ -66,4 +81,6 @@ def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
     for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-    return ShotRenderer(model, compiled=options.compiled, cuda_graphs=options.cuda_graphs)
+    return ShotRenderer(
+        model, compiled=options.compiled, cuda_graphs=options.cuda_graphs, backend=options.backend
+    )

@@ -247,6 +247,13 @@ def test_a_take_that_is_neither_held_nor_in_sight_is_forgotten(model: Path, tmp_
     assert sum(type(thing) is PreparedTake for thing in gc.get_objects()) <= 1
 
 
+def test_the_backend_of_a_renderer_is_for_requests_that_name_none(model: Path, tmp_path: Path) -> None:
+    renderer = ShotRenderer(model, device="cpu", backend="grouped")
+    assert finish(renderer, request(tmp_path / "any"))[0].backend == "grouped"
+    naive = request(tmp_path / "naive", routing=RoutingChoice(backend="naive"))
+    assert finish(renderer, naive)[0].backend == "naive"
+
+
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 2)
 

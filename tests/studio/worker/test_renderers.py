@@ -10,8 +10,11 @@ from studio.worker.renderers import RendererOptions
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("cuda_graphs", [False, True])
-def test_options_go_on_to_the_worker_as_they_were_given(compiled: bool, cuda_graphs: bool) -> None:
-    options = RendererOptions(compiled=compiled, cuda_graphs=cuda_graphs)
+@pytest.mark.parametrize("backend", [None, "grouped"])
+def test_options_go_on_to_the_worker_as_they_were_given(
+    compiled: bool, cuda_graphs: bool, backend: str | None
+) -> None:
+    options = RendererOptions(compiled=compiled, cuda_graphs=cuda_graphs, backend=backend)
     parser = argparse.ArgumentParser()
     RendererOptions.add_to(parser)
     assert RendererOptions.of(parser.parse_args(options.arguments)) == options
@@ -25,3 +28,9 @@ def test_commands_that_render_take_them(command: list[str]) -> None:
 
 def test_a_command_without_them_renders_plainly() -> None:
     assert RendererOptions.of(argparse.Namespace()) == RendererOptions()
+
+
+def test_an_unknown_backend_is_refused_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["render", "film.yaml", "--backend", "fast"])
+    assert "gathered" in capsys.readouterr().err
