@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from moc_engine.files import atomic_file
+from moc_engine.machine import cores
 from moc_engine.stored_file import StoredFile
 from studio.exchange.text_layout import Paragraph, TextLayout, canvas_of, missing_scripts, opaque
 from studio.store.clip_file import Picture, picture_at
@@ -33,6 +35,8 @@ _GAP: Final = 24
 _SIZE: Final = 17.0
 _TITLE_SIZE: Final = 26.0
 _CAPTION_LINES: Final = 3
+_READERS: Final = 4
+"""Clips that are read at a time, each by several threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,8 @@ def write_contact_sheet(panels: Sequence[Panel], sheet: Path, *, title: str) -> 
 def draw(panels: Sequence[Panel], *, title: str) -> Picture:
     """The sheet as (height, width, 3) in OpenCV's order of colours, neither side above `LONGEST_SIDE`."""
     wide = _WIDE if len(panels) <= _FEW else _NARROW
-    stills = [_fit(_still(panel), wide) for panel in panels]
+    with ThreadPoolExecutor(min(cores(), _READERS), "stills") as others:
+        stills = list(others.map(lambda panel: _fit(_still(panel), wide), panels))
     layout = TextLayout()
     labels = [_label(layout, panel, wide) for panel in panels]
     captions = [_caption(layout, panel, wide) for panel in panels]
