@@ -156,6 +156,7 @@ def _noise(dots: int, texels: int) -> NDArray[np.float64]:
         return noise
     spectrum = np.fft.fftshift(np.fft.fft2(noise - 0.5))
     smooth = np.fft.ifft2(np.fft.ifftshift(np.pad(spectrum, (texels - dots) // 2))).real
-    ranks = np.argsort(np.argsort(smooth, axis=None))
+    ranks = np.empty(smooth.size, dtype=np.int64)
+    ranks[np.argsort(smooth, axis=None)] = np.arange(smooth.size)
     even: NDArray[np.float64] = (ranks / (smooth.size - 1)).reshape(smooth.shape)
     return even
