@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Final
 
+from moc_engine.collection import collection_suspended
 from moc_engine.contract import CancelToken, StepEvent
 from moc_engine.errors import RenderCancelled
 from moc_engine.models.backbone import Backbone
@@ -73,7 +74,9 @@ class ModelLoading:
             loading = self._load(self._source, self._device)
             while not stop.is_set():
                 try:
-                    progress.put(next(loading))
+                    with collection_suspended():
+                        part = next(loading)
+                    progress.put(part)
                 except StopIteration as done:
                     progress.put(done.value)
                     return

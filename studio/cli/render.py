@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from moc_engine.collection import collection_suspended
 from studio.cli import root
 from studio.domain.errors import BadStoryboard, WrongUse
 from studio.worker.renderers import RendererOptions
@@ -74,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
     board = _with_options(read_storyboard(args.file), args)
     only = parse_shots(args.shots, board)
-    from studio.cli.render_file import render_file
+    with collection_suspended():
+        from studio.cli.render_file import render_file
 
     return render_file(board, only, args)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from moc_engine.collection import collection_suspended
 from moc_engine.config import backend_names
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ class RendererOptions:
 
 def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
     """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+    with collection_suspended():
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
-    from moc_engine.render.renderer import ShotRenderer
+        from moc_engine.render.renderer import ShotRenderer
 
     for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
         logging.set_verbosity_error()
