@@ -19,6 +19,7 @@ PURE = {"moc_engine.frame_rate", "moc_engine.names"}
 
 DOORS = PURE | {
     "moc_engine.clip",
+    "moc_engine.collection",
     "moc_engine.config",
     "moc_engine.contract",
     "moc_engine.errors",

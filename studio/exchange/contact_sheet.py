@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from moc_engine.files import atomic_file
-from moc_engine.machine import cores
 from moc_engine.stored_file import StoredFile
 from studio.exchange.text_layout import Paragraph, TextLayout, canvas_of, missing_scripts, opaque
 from studio.store.clip_file import Picture, picture_at
@@ -35,7 +34,7 @@ _GAP: Final = 24
 _SIZE: Final = 17.0
 _TITLE_SIZE: Final = 26.0
 _CAPTION_LINES: Final = 3
-_READERS: Final = 4
+_READERS: Final = 2
 """Clips that are read at a time, each by several threads."""
 
 
@@ -62,7 +61,7 @@ def write_contact_sheet(panels: Sequence[Panel], sheet: Path, *, title: str) -> 
 def draw(panels: Sequence[Panel], *, title: str) -> Picture:
     """The sheet as (height, width, 3) in OpenCV's order of colours, neither side above `LONGEST_SIDE`."""
     wide = _WIDE if len(panels) <= _FEW else _NARROW
-    with ThreadPoolExecutor(min(cores(), _READERS), "stills") as others:
+    with ThreadPoolExecutor(_READERS, "stills") as others:
         stills = list(others.map(lambda panel: _fit(_still(panel), wide), panels))
     layout = TextLayout()
     labels = [_label(layout, panel, wide) for panel in panels]
