@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Pooling, RoutingConfig, Steering
+from moc_engine.errors import EngineError
 from moc_engine.memory.context import History
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.ops.backend import Mass, Need, Work
@@ -89,7 +90,7 @@ class AttentionContext:
 def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> Chosen:
     """The attention backend of a whole render on `device` for `rows` entries of the batch, and why.
 
-    The context must be resolved. Raises `ValueError` where the backend asked for does not support the render.
+    The context must be resolved. Raises `EngineError` where the backend asked for is not there or cannot.
     """
     k_NHTD = None if context.history is None else context.history.k_NHTD
     need = Need(
@@ -108,7 +109,10 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
             history_offsets=context.history_layout.offsets,
         ),
     )
-    return choose_backend(context.routing.backend, need)
+    try:
+        return choose_backend(context.routing.backend, need)
+    except ValueError as error:
+        raise EngineError(str(error)) from error
 
 
 class DenoisingPass:

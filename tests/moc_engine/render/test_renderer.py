@@ -254,6 +254,11 @@ def test_the_backend_of_a_renderer_is_for_requests_that_name_none(model: Path, t
     assert finish(renderer, naive)[0].backend == "naive"
 
 
+def test_a_backend_that_cannot_render_is_told(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="'masked' does not support the attended mass"):
+        finish(ShotRenderer(model, device="cpu", backend="masked"), request(tmp_path))
+
+
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 2)
 
