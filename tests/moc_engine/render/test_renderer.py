@@ -256,7 +256,11 @@ def test_the_backend_of_a_renderer_is_for_requests_that_name_none(model: Path, t
 
 def test_a_backend_that_cannot_render_is_told(model: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="'masked' does not support the attended mass"):
-        finish(ShotRenderer(model, device="cpu", backend="masked"), request(tmp_path))
+        finish(ShotRenderer(model, device="cpu", backend="masked"), request(tmp_path / "new"))
+    first = request(tmp_path / "new", routing=RoutingChoice(backend="gathered"))
+    with pytest.raises(EngineError, match="'gathered' does not support a shot without a history"):
+        finish(ShotRenderer(model, device="cpu"), first)
+    assert not list(tmp_path.iterdir())
 
 
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:
@@ -422,7 +426,6 @@ def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None
         ({"fps": 0.0}, "fps"),
         ({"size": (97, 54)}, "size"),
         ({"steering": Steering(pins=(0,))}, "pins: shot 0"),
-        ({"routing": RoutingChoice(backend="gathered")}, "backend"),
     ],
 )
 def test_requests_without_sense_are_refused(
