@@ -76,8 +76,7 @@ class RoutingConfig:
             raise ValueError(f"drop_off: a share within 0–1, got {self.drop_off}")
         if not (self.drop_in >= 0.0 and math.isfinite(self.drop_in)):
             raise ValueError(f"drop_in: a mean of 0 or more, got {self.drop_in}")
-        if self.backend not in BACKENDS and self.backend not in backend_names():
-            raise ValueError(f"backend: unknown backend {self.backend!r}")
+        check_backend(self.backend)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +175,10 @@ class RoutingChoice:
     full_below: FullBelow | None = None
     backend: Backend | None = None
 
+    def __post_init__(self) -> None:
+        if self.backend is not None:
+            check_backend(self.backend)
+
     def over(self, own: RoutingConfig) -> RoutingConfig:
         """The model's own settings with the choice over them; `ValueError` as `RoutingConfig` raises it."""
         return replace(own, **_chosen(self))
@@ -193,6 +196,12 @@ class SamplerChoice:
     def over(self, own: SamplerConfig) -> SamplerConfig:
         """The model's own settings with the choice over them; `ValueError` as `SamplerConfig` raises it."""
         return replace(own, **_chosen(self))
+
+
+def check_backend(name: Backend) -> None:
+    """Raises `ValueError` for a backend that is unknown, and says which there are."""
+    if name not in BACKENDS and name not in backend_names():
+        raise ValueError(f"backend: unknown backend {name!r}; there are {', '.join(backend_names())}")
 
 
 def backend_names() -> tuple[str, ...]:

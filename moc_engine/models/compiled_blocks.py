@@ -36,6 +36,11 @@ class CompiledBlocks:
                 block.forward = partial(self._forward, block)
             yield
         except TorchDynamoException as error:
+            if "InvalidCxxCompiler" in str(error):
+                raise EngineError(
+                    "compiling the model (--compile) needs a C++ compiler, and none was found: install one, "
+                    "such as with 'apt-get install g++', or render without"
+                ) from error
             cause = " ".join(str(error).strip().partition("\n\n")[0].split())
             raise EngineError(f"the model cannot be compiled, render it without: {cause}") from error
         finally:

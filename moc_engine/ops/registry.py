@@ -65,7 +65,7 @@ def choose_backend(wanted: str, need: Need) -> Chosen:
     backend = find_backend(wanted)
     missing = backend.missing(need)
     if missing is not None:
-        raise ValueError(f"backend: {wanted!r} does not support {missing}")
+        raise ValueError(f"backend: {wanted!r} does not support {missing}; use 'auto'")
     return _chosen(backend, need, "asked for")
 
 
@@ -90,7 +90,9 @@ def _has_triton() -> bool:
 def _triton() -> AttentionBackend:
     """The backend `triton`, imported when it is first asked for."""
     if not _has_triton():
-        raise ValueError("backend: 'triton' needs the package triton; install the extra 'gpu' (Linux only)")
+        raise ValueError(
+            "backend: 'triton' needs the package triton; install the extra 'gpu' (Linux only), or use 'auto'"
+        )
     from moc_engine.ops.triton.attending import TRITON
 
     return TRITON

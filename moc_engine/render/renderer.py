@@ -161,7 +161,9 @@ class ShotRenderer:
         if self._loaded is None:
             backbone = yield from self._loading.events(cancel)
             if self._cuda_graphs and backbone.device.type != "cuda":
-                raise EngineError(f"CUDA graphs need a CUDA device; the model is on {backbone.device.type}")
+                raise EngineError(
+                    f"CUDA graphs (--cuda-graphs) need a CUDA device; the model is on {backbone.device.type}"
+                )
             if self._compiled:
                 backbone = replace(backbone, compiled=CompiledBlocks(backbone.transformer))
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget

@@ -27,9 +27,10 @@ def trace_recorder(
 ) -> TraceRecorder:
     """A recorder of a render's attention. The shot's own chunks get their names once it is finished.
 
-    Its routing holds the settings, `full_below` as a number where there is a history; as `full_attention`
-    whether attention was full, of how many `tokens`; as `backend_choice` why the backend was chosen; and
-    whether the blocks around the attention were `compiled`, which changes the last bits.
+    Its routing holds the settings, `full_below` as a number where there is a history, and as
+    `full_below_asked` as it was set, which may be "auto"; as `full_attention` whether attention was full, of
+    how many `tokens`; as `backend_choice` why the backend was chosen; and whether the blocks around the
+    attention were `compiled`, which changes the last bits.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
@@ -46,6 +47,7 @@ def trace_recorder(
         backend=attention.chosen.backend.name,
         routing={
             **asdict(attention.context.routing),
+            "full_below_asked": prepared.routing.full_below,
             "full_attention": attention.context.is_full,
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,

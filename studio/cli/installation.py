@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import shutil
 import sys
@@ -70,6 +71,8 @@ def examine(here: Path) -> Iterator[Check]:
     yield _encoder()
     yield _weights()
     yield _gpu()
+    yield _triton()
+    yield examine_compiler()
 
 
 def examine_system() -> Iterator[Check]:
@@ -187,7 +190,27 @@ def _gpu() -> Check:
         return Check(name="GPU", state="note", found="torch does not load")
     if torch.cuda.is_available():
         return Check(name="GPU", state="ok", found=torch.cuda.get_device_name(0))
-    return Check(name="GPU", state="note", found="none; the embedded model does not need one")
+    return Check(name="GPU", state="note", found="no CUDA device; the embedded model does not need one")
+
+
+def _triton() -> Check:
+    try:
+        version = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return Check(
+            name="Triton", state="note", found="not installed; needed for the fast attention of GPUs"
+        )
+    return Check(name="Triton", state="ok", found=version)
+
+
+def examine_compiler(path: str | None = None) -> Check:
+    """Whether there is a C++ compiler in the folders of `path`; in those of the environment where None."""
+    compiler = os.environ.get("CXX", "g++")
+    found = shutil.which(compiler, path=path)
+    if found is None:
+        missing = f"no {compiler}; --compile needs one on a CPU (apt-get install g++)"
+        return Check(name="C++ compiler", state="note", found=missing)
+    return Check(name="C++ compiler", state="ok", found=found)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from moc_engine.collection import collection_suspended
 from studio.cli import root
-from studio.domain.errors import BadStoryboard, WrongUse
+from studio.domain.errors import BadStoryboard, WrongUse, errors_within
 from studio.worker.renderers import RendererOptions
 
 if TYPE_CHECKING:
@@ -102,17 +102,19 @@ def _with_options(board: Storyboard, args: argparse.Namespace) -> Storyboard:
     from studio.domain.storyboard import parse_full_below, parse_size
 
     settings: dict[str, Any] = {"steps": args.steps, "top_k": args.top_k, "model": args.model}
-    film = {"seed": args.seed}
+    film: dict[str, Any] = {"seed": args.seed}
     try:
         if args.full_below is not None:
-            settings["full_below"] = parse_full_below(args.full_below)
+            with errors_within("full_below"):
+                settings["full_below"] = parse_full_below(args.full_below)
         if args.size is not None:
-            board = replace(board, size=parse_size(args.size))
+            with errors_within("size"):
+                film["size"] = parse_size(args.size)
         if args.fps is not None:
-            board = replace(board, fps=parse_rate(args.fps))
+            with errors_within("fps"):
+                film["fps"] = parse_rate(args.fps)
         board = replace(board, **{name: value for name, value in film.items() if value is not None})
         chosen = {name: value for name, value in settings.items() if value is not None}
         return replace(board, settings=replace(board.settings, **chosen))
     except BadStoryboard as error:
-        option = str(error.field[-1]).replace("_", "-") if error.field else "size"
-        raise WrongUse(f"--{option}: {error}") from error
+        raise WrongUse(f"--{str(error.field[-1]).replace('_', '-')}: {error}") from error

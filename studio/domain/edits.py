@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Literal
 
-from studio.domain.errors import BadStoryboard, Refused, StoryField
+from studio.domain.errors import BadStoryboard, Refused, StoryField, errors_within
 from studio.domain.finished_take import FinishedTake
 from studio.domain.frame_rate import typed_rate
 from studio.domain.messages import message
@@ -44,7 +44,8 @@ class SetFilm:
         given = {name: getattr(self, name) for name in ("title", "style", "size", "fps", "seed")}
         chosen = {name: value for name, value in given.items() if value is not None}
         if self.fps is not None:
-            chosen["fps"] = typed_rate(self.fps)
+            with errors_within("fps"):
+                chosen["fps"] = typed_rate(self.fps)
         return replace(project, board=replace(project.board, **chosen))
 
     def words(self, project: Project) -> str:

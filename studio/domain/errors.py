@@ -20,6 +20,8 @@ Wrong arguments between parts of the program are plain `ValueError`s.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from studio.domain.messages import Message
@@ -101,6 +103,15 @@ class BadStoryboard(WrongUse):
     def within(self, *outer: str | int) -> BadStoryboard:
         """The same error, its field seen from further out."""
         return BadStoryboard(self.message, (*outer, *self.field))
+
+
+@contextmanager
+def errors_within(*outer: str | int) -> Iterator[None]:
+    """Each `BadStoryboard` raised inside is about a field within `outer`."""
+    try:
+        yield
+    except BadStoryboard as error:
+        raise error.within(*outer) from error
 
 
 def wrong_option(error: ValueError, **called: str) -> WrongUse:

@@ -22,7 +22,7 @@ _FRACTION: Final = re.compile(r"(\d{1,6})\s*/\s*(\d{1,4})")
 def exact_rate(rate: Fraction | float) -> Fraction:
     """The fraction that a number stands for. Raises `BadStoryboard` for a number that is not finite."""
     if not -_LARGEST <= rate <= _LARGEST:  # NaN too; a larger one may be no float
-        raise BadStoryboard(message("not-finite"), ("fps",))
+        raise BadStoryboard(message("not-finite"))
     return Fraction(rate).limit_denominator(LARGEST_DENOMINATOR)
 
 
@@ -33,7 +33,7 @@ def parse_rate(text: str) -> Fraction:
         return typed_rate(Fraction(text))
     if (found := _FRACTION.fullmatch(text)) and int(found[2]):
         return exact_rate(Fraction(int(found[1]), int(found[2])))
-    raise BadStoryboard(message("rate-unreadable", text=text[:40]), ("fps",))
+    raise BadStoryboard(message("rate-unreadable", text=text[:40]))
 
 
 def typed_rate(rate: Fraction | float) -> Fraction:

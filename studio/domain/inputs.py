@@ -112,7 +112,8 @@ def inputs_of(
 ) -> TakeInputs:
     """The inputs of shot `index`. `caption` is its composed one; `context` is (index of the shot, take id).
 
-    Several shots may show one take. It is banned if any of them is, even if another is pinned.
+    Several shots may show one take. It is banned if any of them is, even if another is pinned. Without
+    context there is nothing to route, so that `full_below` is left at its default.
     """
     steered = steering(board, index)
     take_of = dict(context)
@@ -141,7 +142,7 @@ def inputs_of(
         steps=board.settings.steps,
         guidance=board.settings.guidance,
         top_k=board.settings.top_k,
-        full_below=board.settings.full_below,
+        full_below=board.settings.full_below if context else None,
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from moc_engine.names import mentioned, words_of
-from studio.domain.errors import BadStoryboard
+from studio.domain.errors import BadStoryboard, errors_within
 from studio.domain.frame_rate import exact_rate
 from studio.domain.messages import message
 
@@ -172,7 +172,8 @@ class Storyboard:
                 )
             if side % 2:
                 raise BadStoryboard(message("side-odd", side=name, pixels=side), ("size",))
-        object.__setattr__(self, "fps", exact_rate(self.fps))
+        with errors_within("fps"):
+            object.__setattr__(self, "fps", exact_rate(self.fps))
         _number(self.fps, "fps", *FPS)
         _seed(self.seed, "seed")
         self._check_cast()
@@ -302,7 +303,7 @@ def parse_full_below(text: str) -> FullBelow:
     if plain == "auto":
         return "auto"
     if re.fullmatch(r"[-+]?\d{1,30}", plain) is None:
-        raise BadStoryboard(message("full-below-unreadable", text=text), ("full_below",))
+        raise BadStoryboard(message("full-below-unreadable", text=text))
     return int(plain)
 
 

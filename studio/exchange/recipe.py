@@ -250,9 +250,7 @@ def _read_version_1(data: Mapping[str, Any]) -> Recipe:
         size=first.size,
         fps=first.fps,
         cast=tuple(CastMember(name=name) for name in first.cast),
-        settings=Settings(
-            steps=first.steps, guidance=first.guidance, top_k=first.top_k, full_below=first.full_below
-        ),
+        settings=Settings(steps=first.steps, guidance=first.guidance, top_k=first.top_k),
         shots=tuple(_shot_of(take, shot_of) for take in takes),
     )
     return Recipe(board=board, takes=takes)

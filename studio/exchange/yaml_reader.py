@@ -10,14 +10,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-from studio.domain.errors import BadStoryboard, StoryField
+from studio.domain.errors import BadStoryboard, StoryField, errors_within
 from studio.domain.frame_rate import exact_rate, parse_rate
 from studio.domain.messages import Message, message
 from studio.domain.storyboard import (
@@ -108,15 +107,6 @@ def _named(field: StoryField) -> str:
     return f"{', '.join(words)}: " if words else ""
 
 
-@contextmanager
-def _within(*outer: str | int) -> Iterator[None]:
-    """Errors raised inside are about a field within `outer`."""
-    try:
-        yield
-    except BadStoryboard as error:
-        raise error.within(*outer) from error
-
-
 class _Reader:
     """Turns nodes into a storyboard, noting the line of every field on the way."""
 
@@ -145,7 +135,7 @@ class _Reader:
         return board if "cast" in top else infer_cast(board)
 
     def _settings(self, node: Node) -> Settings:
-        with _within("settings"):
+        with errors_within("settings"):
             entries = self._entries(node, ("settings",), _SETTINGS_KEYS)
             return Settings(
                 model=entries.get("model", _text, None),
@@ -158,7 +148,7 @@ class _Reader:
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
-        with _within("cast", index):
+        with errors_within("cast", index):
             if isinstance(node, Scalar) and not node.is_null:  # a name alone
                 self._lines["cast", index] = node.line
                 return CastMember(name=_text(node))
@@ -167,7 +157,7 @@ class _Reader:
             return CastMember(name=entries.get("name", _text, ""), look=entries.get("look", _text, None))
 
     def _shot(self, node: Node, index: int) -> Shot:
-        with _within("shots", index):
+        with errors_within("shots", index):
             if isinstance(node, Scalar) and not node.is_null:  # a caption alone
                 node = Map(((Scalar(text="caption", line=node.line, quoted=False), node),), node.line)
             entries = self._entries(node, ("shots", index), _SHOT_KEYS)
@@ -224,7 +214,7 @@ class _Entries:
     def get(self, key: str, read: Callable[[Node], T], default: Default) -> T | Default:
         if key not in self:
             return default
-        with _within(key):
+        with errors_within(key):
             return read(self._nodes[key])
 
 
@@ -253,10 +243,10 @@ def _rate(node: Node) -> Fraction:
         raise BadStoryboard(message("not-finite"))
     try:
         return parse_rate(text)
-    except BadStoryboard as error:
+    except BadStoryboard:
         if _NUMBER.fullmatch(text):  # negative, or with an exponent
             return exact_rate(float(text))
-        raise BadStoryboard(error.message) from error
+        raise
 
 
 def _whole(node: Node) -> int:

@@ -69,7 +69,7 @@ def in_words(
 
     `indices` are those of the shots that show each take; `captions` are those of all takes by id.
     """
-    lines = textwrap.wrap(paragraph(trace, indices), width=100)
+    lines = [*textwrap.wrap(paragraph(trace, indices), width=100), *backend_in_words(trace)]
     for link in links_with_pairs(trace, indices):
         caption = captions.get(link.take or "")
         told = f": {caption}" if caption else ""
@@ -85,6 +85,17 @@ def in_words(
 def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `indices` are those of the shots that show each take."""
     return " ".join((*_remembered(trace, indices), *_full(trace), *_idle(trace, indices)))
+
+
+def backend_in_words(trace: RoutingTrace) -> tuple[str, ...]:
+    """A line on the backend that computed the attention, and why it; none of traces that do not say why."""
+    why = str(trace.routing.get("backend_choice", "")).partition(";")[0].partition(":")[0]
+    reasons = {
+        "asked for": "as asked for",
+        "measured": "the fastest measured for about this size",
+        "rule": "the default on this device",
+    }
+    return (f"Computed by the backend {trace.backend}, {reasons[why]}.",) if why in reasons else ()
 
 
 def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str]:
@@ -112,10 +123,12 @@ def _full(trace: RoutingTrace) -> Iterator[str]:
     """A sentence on full attention: that nothing was routed, and why."""
     if trace.routing.get("full_attention"):
         tokens, below = trace.routing["tokens"], trace.routing["full_below"]
+        auto = trace.routing.get("full_below_asked") == "auto"
         boosts = trace.steering.get("boosts") or trace.steering.get("parts", {}).get("boosts")
         yield (
             f"Nothing was routed: it attended in full to all {tokens:,} tokens that it may use, fewer than "
-            f"{below:,}{', and boosts played no part' if boosts else ''}."
+            f"{below:,}{', below which routing is slower here (auto)' if auto else ''}"
+            f"{', and boosts played no part' if boosts else ''}."
         )
 
 

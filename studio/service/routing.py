@@ -23,7 +23,7 @@ from studio.inspect.heads import head_names, heads_of, remembers, step_names
 from studio.inspect.sources import by_source, shot_name, sources_of
 from studio.inspect.story import StoryRow, story_of
 from studio.inspect.trace_tables import FORMATS
-from studio.inspect.words import paragraph
+from studio.inspect.words import backend_in_words, paragraph
 from studio.service.traces import Traces, TraceSlice
 from studio.store.takes import StoredTake
 
@@ -38,10 +38,14 @@ class StoryRouting:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkMap:
-    """A take's attention to chunks, and the names of its layers, heads and groups of steps."""
+    """A take's attention to chunks, and the names of its layers, heads and groups of steps.
+
+    `backend` says what computed the attention, and why that; "" where the trace does not.
+    """
 
     figure: Figure
     words: str
+    backend: str
     query: tuple[str, ...]
     layers: tuple[str, ...]
     heads: tuple[str, ...]
@@ -95,6 +99,7 @@ class Routing:
         return ChunkMap(
             figure=chunk_figure(query, sources, by_source(shares, sources), log=log),
             words=paragraph(trace, known.indices),
+            backend=" ".join(backend_in_words(trace)),
             query=query,
             layers=tuple(f"layer {nth + 1}" for nth in range(len(trace.table))),
             heads=head_names(trace),

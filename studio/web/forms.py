@@ -101,8 +101,8 @@ class Forms:
                 "full_below",
                 gr.Textbox(
                     label="Full attention below N tokens",
-                    info="A shot with fewer attends to all of them. 0: never; auto: where that is faster",
-                    placeholder="the model's default",
+                    info="A shot with fewer tokens, its own and its context's, attends to all of them. "
+                    f"{own}; 0: never; auto: where that is faster",
                 ),
                 lambda value: parse_full_below(str(value)),
             )

@@ -40,6 +40,7 @@ export async function chunkMap(context) {
   const compare = () => renderAndCompare(shot);
   const elements = [
     h("p", { class: "summary" }, h("strong", {}, `Shot ${shotIndex(shot.id) + 1}. `), found.words),
+    ...(found.backend ? [h("p", { class: "quiet" }, found.backend)] : []),
     list,
     h(
       "div",

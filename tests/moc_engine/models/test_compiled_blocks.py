@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._inductor.exc import InvalidCxxCompiler
 
 from moc_engine.errors import EngineError
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
@@ -97,6 +98,14 @@ def test_layers_share_their_graphs() -> None:
         assert called == [*range(layers)] * 2
         counts.append(counting.graphs)
     assert counts[0] == counts[1]
+
+
+def test_a_missing_compiler_is_told_with_what_to_install() -> None:
+    def failing(*_: Any) -> Callable[..., Any]:
+        raise InvalidCxxCompiler
+
+    with pytest.raises(EngineError, match=r"^compiling the model \(--compile\) .* 'apt-get install g\+\+'"):
+        velocities(compiled(tiny_backbone(), failing), 1)
 
 
 def test_a_compiler_that_fails_is_told_in_one_line() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from moc_engine.config import RoutingConfig
+from moc_engine.config import RoutingChoice, RoutingConfig
 from moc_engine.ops.backend import AttentionBackend, Need, Work
 from moc_engine.ops.grouped import grouped_attention
 from moc_engine.ops.registry import BUILT_IN, choose_backend, find_backend
@@ -52,7 +52,7 @@ def test_what_is_asked_for_by_name_is_taken() -> None:
     ],
 )
 def test_a_backend_never_falls_back_but_says_what_it_lacks(need: Need, words: str) -> None:
-    with pytest.raises(ValueError, match=f"^backend: 'gathered' does not support {words}"):
+    with pytest.raises(ValueError, match=f"^backend: 'gathered' does not support {words}.*; use 'auto'$"):
         choose_backend("gathered", need)
 
 
@@ -74,8 +74,9 @@ def test_gradients_mass_and_devices_are_asked_for() -> None:
 def test_unknown_backends_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown backend 'magic'; there are auto, naive, grouped"):
         find_backend("magic")
-    with pytest.raises(ValueError, match="unknown backend 'magic'"):
-        RoutingConfig(backend="magic")
+    for kind in (RoutingConfig, RoutingChoice):
+        with pytest.raises(ValueError, match="unknown backend 'magic'; there are auto, naive, grouped"):
+            kind(backend="magic")
 
 
 PLUGIN = """

@@ -134,6 +134,7 @@ def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_
     assert trace.routing["top_k"] == RoutingConfig().top_k
     assert str(trace.routing["backend_choice"]).startswith("measured: cpu")
     assert (trace.routing["full_below"], trace.routing["full_attention"]) == (0, False)
+    assert trace.routing["full_below_asked"] == 0
     assert set(result.timings) == {"load", "memory", "denoise", "decode", "write"}
 
 
@@ -462,7 +463,7 @@ def test_a_missing_model_is_told(tmp_path: Path) -> None:
 
 
 def test_cuda_graphs_without_a_gpu_are_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="CUDA graphs need a CUDA device; the model is on cpu"):
+    with pytest.raises(EngineError, match=r"CUDA graphs \(--cuda-graphs\) need a CUDA device; .* on cpu"):
         finish(ShotRenderer(model, device="cpu", cuda_graphs=True), request(tmp_path / "new"))
 
 

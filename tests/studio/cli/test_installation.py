@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from studio.cli.installation import (
     APT_LINE,
     examine,
+    examine_compiler,
     examine_index,
     examine_library,
     examine_package,
@@ -28,7 +30,16 @@ def test_a_working_installation_is_told_so(tmp_path: Path) -> None:
     checks = {check.name: check for check in examine(tmp_path)}
     for name in ("Python", "libGL.so.1", "libEGL.so.1", "torch", "av", "H.264 encoder", "disk"):
         assert checks[name].state == "ok", checks[name]
-    assert {"embedded model", "GPU"} <= checks.keys()
+    assert {"embedded model", "GPU", "Triton", "C++ compiler"} <= checks.keys()
+
+
+def test_a_missing_compiler_is_a_note_with_what_to_install(tmp_path: Path) -> None:
+    check = examine_compiler(str(tmp_path))
+    assert (check.state, "apt-get install g++" in check.found) == ("note", True)
+    compiler = tmp_path / Path(os.environ.get("CXX", "g++")).name
+    compiler.touch()
+    compiler.chmod(0o755)
+    assert examine_compiler(str(tmp_path)).state == "ok"
 
 
 def test_a_missing_package_comes_with_its_remedy() -> None:

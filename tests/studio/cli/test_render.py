@@ -187,7 +187,8 @@ def test_overrides(run: Run) -> None:
     told = json.loads(run(*options, "--json", renderer=renderer)[1])
     first = renderer.requests[0]
     assert (first.size, first.fps) == ((64, 96), 12.0)
-    assert (first.sampler.steps, first.routing.top_k, first.routing.full_below) == (3, 7, "auto")
+    assert (first.sampler.steps, first.routing.top_k) == (3, 7)
+    assert [request.routing.full_below for request in renderer.requests] == [None, "auto", "auto"]
     assert told["shots"][0]["seed"] != json.loads(run("--json")[1])["shots"][0]["seed"]
 
 

@@ -77,6 +77,7 @@ def test_links_follow_takes_that_moved(film: Path, capsys: pytest.CaptureFixture
     assert main(["routing", str(film), "--json"]) == 0
     shots = json.loads(capsys.readouterr().out)["shots"]
     assert [[link["shot"] for link in shot["links"]] for shot in shots] == [[], [1], [None], [3]]
+    assert {(shot["backend"], shot["backend_choice"]) for shot in shots} == {("fake", None)}
 
 
 def test_a_skipped_shot_is_not_in_the_film(film: Path, capsys: pytest.CaptureFixture[str]) -> None:

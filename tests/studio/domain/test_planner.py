@@ -29,7 +29,7 @@ from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.storyboard import CastMember, Settings
+from studio.domain.storyboard import CastMember, FullBelow, Settings
 from studio.service.reason_words import in_words
 from tests.fakes.edits import EDITS, STORY, ids
 from tests.fakes.projects import MODEL, project, rendered
@@ -144,6 +144,13 @@ def test_reasons_in_words(edit: Edit, reason: str) -> None:
     found = after(edit)
     assert found["c"].state == "outdated"
     assert reason in words(found["c"])
+
+
+@pytest.mark.parametrize("full_below", [0, 8192, "auto"])
+def test_a_shot_without_context_does_not_depend_on_full_attention(full_below: FullBelow) -> None:
+    found = after(SetSettings(settings=Settings(full_below=full_below)))
+    assert found["a"].state == "fresh"
+    assert words(found["b"]) == ("full attention changed",)
 
 
 def test_a_look_outdates_the_shot_that_introduces_its_owner() -> None:

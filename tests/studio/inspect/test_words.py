@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from moc_engine.trace.record import EMPTY, ContextChunk, Portraits, QueryChunk, RoutingTrace
 from studio.domain.inputs import TakeInputs
-from studio.inspect.words import in_words, links_with_pairs, paragraph
+from studio.inspect.words import backend_in_words, in_words, links_with_pairs, paragraph
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
 
 INPUTS = TakeInputs(
@@ -84,9 +84,29 @@ def test_full_attention_is_said_with_its_numbers() -> None:
     routing = {"full_attention": True, "tokens": 3120, "full_below": 8192}
     told = "Nothing was routed: it attended in full to all 3,120 tokens that it may use, fewer than 8,192"
     assert paragraph(third_shot(routing=routing), PLACES).endswith(f"{told}.")
+    auto = third_shot(routing={**routing, "full_below_asked": "auto"})
+    assert paragraph(auto, PLACES).endswith(f"{told}, below which routing is slower here (auto).")
     boosted = third_shot(routing=routing, steering={"boosts": {"0": 2.0}})
     assert paragraph(boosted, PLACES).endswith(f"{told}, and boosts played no part.")
     assert "Nothing was routed" not in paragraph(third_shot(routing={"full_below": 0}), PLACES)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (
+            "measured: cpu: 4 × 96 queries, history 288",
+            "Computed by the backend naive, the fastest measured for about this size.",
+        ),
+        ("asked for; with a kernel of its own", "Computed by the backend naive, as asked for."),
+        ("rule: triton where it is there", "Computed by the backend naive, the default on this device."),
+    ],
+)
+def test_the_backend_is_said_with_why_it_was_chosen(choice: str, words: str) -> None:
+    trace = third_shot(routing={"backend_choice": choice})
+    assert backend_in_words(trace) == (words,)
+    assert words in in_words(trace, INPUTS, PLACES, {})
+    assert backend_in_words(third_shot()) == ()
 
 
 def test_a_first_shot_saw_nothing() -> None:
