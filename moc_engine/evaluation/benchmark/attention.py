@@ -16,7 +16,14 @@ from torch import Tensor
 from moc_engine.evaluation.benchmark import check
 from moc_engine.evaluation.benchmark.cases import Case, growth_base
 from moc_engine.evaluation.benchmark.contestants import CAPTURED, Attend, Attended, Contestant, NotPossible
-from moc_engine.evaluation.benchmark.figures import Pairs, count_pairs, efficiency, ratios, spread
+from moc_engine.evaluation.benchmark.figures import (
+    Pairs,
+    count_pairs,
+    efficiency,
+    pairs_in_words,
+    ratios,
+    spread,
+)
 from moc_engine.evaluation.benchmark.results import Entry
 from moc_engine.evaluation.benchmark.story import Story, build_story
 from moc_engine.evaluation.benchmark.timing import ROUNDS, clock_of, extra_mebibytes, side_by_side
@@ -94,15 +101,16 @@ def sentence(entry: Entry) -> str:
         why = "; ".join(f"{word}: {reason}" for word, reason in reasons.items() if reason)
         return f"  {name:<40} {why}"
     error = max(entry.errors.values())
-    words = f"  {name:<40} {entry.milliseconds.median:10.2f} ms, error ≤ {error:.0e}"
+    words = f"  {name:<40} {entry.milliseconds!s:>25} ms, error ≤ {error:.0e}"
+    shown = [entry.milliseconds]
     if entry.faster is not None and entry.kind != "dense":
-        words += (
-            f", {entry.faster.median:.2f} times as fast as dense with {entry.pairs_ratio:.2f} times fewer"
-        )
-        words += f" pairs: efficiency {entry.efficiency:.2f}"
+        shown.append(entry.faster)
+        words += f", {entry.faster} times as fast as dense with "
+        words += f"{pairs_in_words(entry.pairs_ratio or 1.0)}: efficiency {entry.efficiency:.2f}"
     if entry.growth is not None:
-        words += f", {entry.growth.median:.2f} times as long as the shortest story"
-    return words
+        shown.append(entry.growth)
+        words += f", {entry.growth} times as long as the shortest story"
+    return words if all(one.steady for one in shown) else f"{words}; UNSTEADY"
 
 
 def _compare(entries: list[tuple[Entry, Pairs]], times: Mapping[str, list[float]]) -> None:

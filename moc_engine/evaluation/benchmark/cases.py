@@ -10,6 +10,10 @@ Part = Literal["forward", "backward", "growth", "late", "film"]
 
 PARTS: Final[tuple[Part, ...]] = ("forward", "backward", "growth", "late", "film")
 
+LATE: Final = "late shots"
+
+DENOISING: Final = "denoising"
+
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -55,6 +59,12 @@ def attention_cases(device: str, *, tiny: bool) -> tuple[Case, ...]:
     """The cases of a device type; `tiny` ones run in milliseconds, to try the program."""
     cases = _cuda() if device == "cuda" else _cpu()
     return tuple(_tiny(case) for case in cases if case.shots <= 16) if tiny else cases
+
+
+def case_names(device: str, *, tiny: bool = False) -> tuple[str, ...]:
+    """The names of all cases of a device type, in the order in which they are measured."""
+    late = (LATE,) if device == "cpu" else ()
+    return (*(case.name for case in attention_cases(device, tiny=tiny)), *late, DENOISING)
 
 
 def growth_base(case: Case) -> Case:

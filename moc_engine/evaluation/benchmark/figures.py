@@ -22,6 +22,14 @@ class Spread:
     high: float
     rounds: int
 
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
+
+    @property
+    def steady(self) -> bool:
+        """Whether the quartiles differ by a quarter at most."""
+        return self.high <= 1.25 * self.low
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
@@ -45,8 +53,18 @@ def spread(numbers: Sequence[float]) -> Spread:
 
 
 def ratios(times: Sequence[float], of: Sequence[float]) -> Spread:
-    """How many times longer `times` are than `of`, round by round."""
+    """How many times longer `times` are than `of`, round by round.
+
+    The median is that of the rounds' ratios, which a machine that slows down for some rounds does not change.
+    It differs from the ratio of the medians where rounds are not `steady`.
+    """
     return spread([one / other for one, other in zip(times, of, strict=True)])
+
+
+def pairs_in_words(ratio: float, *, digits: int = 2) -> str:
+    """How many times fewer pairs there are than those of dense attention."""
+    times = f"{ratio:.{digits}f}"
+    return "the same number of pairs" if float(times) == 1.0 else f"{times} times fewer pairs"
 
 
 def efficiency(faster: float, pairs: Pairs) -> float:

@@ -22,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.evaluation.benchmark.check import relative_error
-from moc_engine.evaluation.benchmark.figures import Pairs, ratios, spread
+from moc_engine.evaluation.benchmark.figures import Pairs, pairs_in_words, ratios, spread
 from moc_engine.evaluation.benchmark.profile import profile_pass
 from moc_engine.evaluation.benchmark.timing import clock_of, side_by_side
 from moc_engine.memory.context import ContextMemory, History
@@ -165,9 +165,9 @@ def measure_film(
             say(f"  shot {shot}: WRONG: {point['wrong']}")
             continue
         say(
-            f"  shot {shot}: MoC {point['milliseconds'].median:.1f} ms a pass ({point['backend']}), "
-            f"{point['faster'].median:.2f} times as fast as dense with "
-            f"{point['pairs_ratio']:.2f} times fewer pairs"
+            f"  shot {shot}: MoC {point['milliseconds']} ms a pass ({point['backend']}), "
+            f"{point['faster']} times as fast as dense with "
+            f"{pairs_in_words(point['pairs_ratio'])}"
         )
     return {
         "part": "film",

@@ -5,7 +5,6 @@ The embedded model, at a small size of picture, which does not change what is de
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,8 +65,7 @@ def measure_late_shots(
             "longer": ratios(other, one),
         }
         points.append(point)
-        longer = ratios(other, one).median
-        say(f"  shot {shot}: {statistics.median(other):.2f} s, {longer:.2f} times shot {EARLY}")
+        say(f"  shot {shot}: {spread(other)} s, {point['longer']} times shot {EARLY}")
     return {
         "part": "late",
         "early": EARLY,

@@ -15,9 +15,17 @@ from typing import Any
 import torch
 
 from moc_engine.evaluation.benchmark.attention import Contestants, measure_case
-from moc_engine.evaluation.benchmark.cases import PARTS, Part, attention_cases
+from moc_engine.evaluation.benchmark.cases import (
+    DENOISING,
+    LATE,
+    PARTS,
+    Part,
+    attention_cases,
+    case_names,
+)
 from moc_engine.evaluation.benchmark.contestants import contestants
-from moc_engine.evaluation.benchmark.results import Results, machine
+from moc_engine.evaluation.benchmark.heading import heading
+from moc_engine.evaluation.benchmark.results import Refused, Results, machine, versions
 from moc_engine.evaluation.benchmark.timing import ROUNDS
 from moc_engine.evaluation.benchmark.warm import compile_in_parallel
 
@@ -46,25 +54,33 @@ class Program:
         self.file = self.out / f"{kind}{'-tiny' if self.tiny else ''}.json"
 
     def run(self) -> int:
-        """Measures every case. Returns the number of faults: what failed, and what was wrong."""
+        """Measures every case. Returns the number of faults: what failed, and what was wrong.
+
+        Raises `Refused` for names that are not known, and where the file of results has another format.
+        """
         started, failures = time.monotonic(), 0
-        known = {name for name, _, _ in self._cases()}
+        known = case_names(self.device.type, tiny=self.tiny)
         unknown = [name for name in self.only if name not in known and name not in PARTS]
         if unknown:
-            raise ValueError(
-                f"only: there is no part or case {unknown[0]!r}; cases are {', '.join(sorted(known))}"
+            raise Refused(
+                f"--only: there is no part or case {unknown[0]!r}; parts are {', '.join(PARTS)}; "
+                f"cases are {', '.join(known)}"
             )
-        results = Results(self.file, self.device)
+        results = Results(self.file, self.device, tiny=self.tiny)
+        chosen = [name for name, part, _ in self._cases() if self._measures(name, part)]
+        here = machine(self.device)
+        for line in heading(here, versions(), chosen, tiny=self.tiny, seconds=self.seconds):
+            self.say(line)
         if self.device.type == "cuda":
             self.say("compiling")
             compile_in_parallel(self.device, tiny=self.tiny, only=self.only)
         for name, part, measure in self._cases():
-            if self.only and name not in self.only and part not in self.only:
+            if not self._measures(name, part):
                 continue
             if time.monotonic() - started > self.seconds:
                 self.say(f"{name}: left out, the time is up")
                 continue
-            self.say(f"{name} ({part}):")
+            self.say(f"{name} ({part}{', tiny' if self.tiny else ''}):")
             try:
                 case = measure()
                 results.add(name, case)
@@ -83,6 +99,9 @@ class Program:
         self.say(f"results: {self.file}")
         return failures
 
+    def _measures(self, name: str, part: Part) -> bool:
+        return not self.only or name in self.only or part in self.only
+
     def _cases(self) -> Iterator[tuple[str, Part, Measure]]:
         chosen = self.contestants or partial(contestants, compiled=not self.tiny)
         budget, rounds = (0.2, 3) if self.tiny else (20.0, ROUNDS)
@@ -92,8 +111,8 @@ class Program:
             )
             yield case.name, case.part, measure
         if self.device.type == "cpu":
-            yield "late shots", "late", self._late
-        yield "denoising", "film", self._film
+            yield LATE, "late", self._late
+        yield DENOISING, "film", self._film
 
     def _late(self) -> dict[str, Any]:
         from moc_engine.evaluation.benchmark.late_shots import TINY, measure_late_shots

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from moc_engine.evaluation.benchmark.plots import write_plot
 from moc_engine.evaluation.benchmark.report import readme_lines, section
-from moc_engine.evaluation.benchmark.results import load
+from moc_engine.evaluation.benchmark.results import Refused, load, load_measured
 from moc_engine.files import atomic_file
 
 ROOT: Final = Path(__file__).parents[3]
@@ -20,10 +20,10 @@ END: Final = "<!-- written by the benchmark: to here -->"
 def publish(measured: Path, root: Path = ROOT) -> list[Path]:
     """Copies the results in the file `measured` into the source tree `root`, and writes all that shows them.
 
-    Returns what was written. Raises `ValueError` where a document lacks its markers.
+    Returns what was written. Raises `Refused` for a tiny run, or where a document lacks its markers.
     """
     kept = root / "moc_engine/evaluation/results"
-    document = load(measured)
+    document = load_measured(measured)
     target = kept / f"{document['machine']['kind']}.json"
     with atomic_file(target) as part:
         part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -50,7 +50,7 @@ def sections(documents: dict[str, dict[str, Any]]) -> list[str]:
 def _replace(file: Path, lines: Sequence[str]) -> None:
     text = file.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{file.name}: needs the lines {BEGIN} and {END} once")
+        raise Refused(f"{file.name}: needs the lines {BEGIN} and {END} once")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     with atomic_file(file) as part:

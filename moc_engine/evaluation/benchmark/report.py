@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from moc_engine.evaluation.benchmark.contestants import CAPTURED
-from moc_engine.evaluation.benchmark.figures import crossover
+from moc_engine.evaluation.benchmark.figures import crossover, pairs_in_words
 
 Document = Mapping[str, Any]
 Case = Mapping[str, Any]
@@ -67,6 +67,7 @@ def _longest_family(cases: Mapping[str, Case]) -> list[Case]:
 def section(document: Document) -> str:
     """A machine's results as Markdown."""
     lines = [f"### {machine_name(document)}", "", *_environment(document), ""]
+    lines += [f"**{document['tiny']}**", ""] if "tiny" in document else []
     attention = {**cases_of(document, "forward"), **cases_of(document, "backward")}
     if attention:
         lines += _attention_table(attention)
@@ -245,7 +246,8 @@ def _attention_line(document: Document) -> Iterator[str]:
             entry, case = right[-1]
             words.append(
                 f"{entry['faster']['median']:.1f} times as fast as dense attention at "
-                f"{case['shape']['context']:,} tokens with {entry['pairs_ratio']:.1f} times fewer pairs{what}"
+                f"{case['shape']['context']:,} tokens with "
+                f"{pairs_in_words(entry['pairs_ratio'], digits=1)}{what}"
             )
     if words:
         yield f"- {machine_name(document)}: MoC, routing included, is {', '.join(words)}."

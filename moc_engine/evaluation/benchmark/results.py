@@ -24,6 +24,11 @@ from moc_engine.evaluation.benchmark.figures import Spread
 
 FORMAT: Final = 1
 
+TINY_RUN: Final = (
+    "TINY: a case has a few tokens, whatever its name says. This tries the program; its times and ratios "
+    "mean nothing."
+)
+
 KEPT: Final = Path(__file__).parents[1] / "results"
 """The newest results of each kind of machine."""
 
@@ -105,16 +110,25 @@ def _memory_gibibytes() -> float | None:
     return round(int(found[1]) / 2**20, 1) if found else None
 
 
-class Results:
-    """The results of one kind of machine in a file, which is written after every case."""
+class Refused(ValueError):
+    """What the benchmark does not do, in a line for whoever asked for it."""
 
-    def __init__(self, file: Path, device: torch.device) -> None:
+
+class Results:
+    """The results of one kind of machine in a file, which is written after every case.
+
+    Those of `tiny` sizes are marked: their times say nothing.
+    """
+
+    def __init__(self, file: Path, device: torch.device, *, tiny: bool = False) -> None:
         self._file = file
         self._measured: dict[str, Any] = {"machine": machine(device), "versions": versions()}
         found = load(file)["cases"] if file.exists() else {}
         here = plain(self._measured["machine"])
         before = {name: case for name, case in found.items() if case["machine"] == here}
         self.document: dict[str, Any] = {"format": FORMAT, **self._measured, "cases": before}
+        if tiny:
+            self.document["tiny"] = TINY_RUN
 
     def add(self, name: str, case: Mapping[str, Any]) -> None:
         """Adds a case and writes the file."""
@@ -128,10 +142,21 @@ class Results:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """The results in a file. Raises `ValueError` for those of another format."""
-    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    """The results in a file. Raises `Refused` where there are none, or those of another format."""
+    try:
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refused(f"{file}: no results can be read: {error}") from error
     if document.get("format") != FORMAT:
-        raise ValueError(f"{file.name}: results of format {document.get('format')}, not {FORMAT}")
+        raise Refused(f"{file.name}: results of format {document.get('format')}, not {FORMAT}")
+    return document
+
+
+def load_measured(file: Path) -> dict[str, Any]:
+    """As `load`. Raises `Refused` for a tiny run, whose figures mean nothing."""
+    document = load(file)
+    if document.get("tiny"):
+        raise Refused(f"{file.name}: a tiny run, whose figures mean nothing")
     return document
 
 

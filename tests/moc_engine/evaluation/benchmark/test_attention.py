@@ -20,6 +20,7 @@ from moc_engine.evaluation.benchmark.contestants import (
     contestants,
     ours,
 )
+from moc_engine.evaluation.benchmark.figures import spread
 from moc_engine.evaluation.benchmark.results import Entry
 from moc_engine.evaluation.benchmark.story import Story
 from moc_engine.ops.backend import Mass
@@ -139,6 +140,23 @@ def test_every_contestant_is_right_and_its_figures_belong_together() -> None:
 
 def _no() -> Any:
     raise AssertionError("there is no figure")
+
+
+def test_a_line_shows_quartiles_and_says_where_rounds_differ() -> None:
+    entry = Entry(
+        name="masked",
+        kind="ours",
+        errors={"1": 1e-6},
+        pairs_ratio=1.0,
+        efficiency=0.5,
+        milliseconds=spread([1.0, 1.0, 1.0]),
+        faster=spread([0.5, 0.5, 0.5]),
+    )
+    steady = sentence(entry)
+    assert "1.00 (1.00–1.00) ms" in steady
+    assert "0.50 (0.50–0.50) times as fast as dense with the same number of pairs" in steady
+    assert "UNSTEADY" not in steady
+    assert sentence(replace(entry, milliseconds=spread([1.0, 9.0, 9.0]))).endswith("UNSTEADY")
 
 
 def test_growing_stories_are_compared_with_the_shortest() -> None:

@@ -7,6 +7,7 @@ from moc_engine.evaluation.benchmark.figures import (
     count_pairs,
     crossover,
     efficiency,
+    pairs_in_words,
     ratios,
     spread,
 )
@@ -30,6 +31,21 @@ def test_spreads_and_ratios_go_round_by_round() -> None:
     assert ratios([2.0, 9.0, 4.0], [1.0, 3.0, 1.0]).median == 3.0
     with pytest.raises(ValueError, match="numbers"):
         spread([])
+
+
+def test_ratios_of_unsteady_rounds_are_those_of_the_rounds() -> None:
+    dense, routed = [0.4, 0.4, 3.0], [2.4, 18.0, 18.0]  # a machine that stalls: medians 0.4 and 18
+    found = ratios(dense, routed)
+    assert found.median == pytest.approx(1 / 6)
+    assert not found.steady
+    assert spread([1.0, 1.1, 1.2]).steady
+    assert str(spread([1.0, 2.0, 3.0])) == "2.00 (1.50–2.50)"
+
+
+def test_equal_numbers_of_pairs_are_not_called_fewer() -> None:
+    assert pairs_in_words(1.001) == "the same number of pairs"
+    assert pairs_in_words(1.09) == "1.09 times fewer pairs"
+    assert pairs_in_words(12.19, digits=1) == "12.2 times fewer pairs"
 
 
 def test_the_crossover_is_where_routing_stays_faster() -> None:

@@ -14,11 +14,12 @@ import torch
 
 from moc_engine.evaluation.benchmark.__main__ import main
 from moc_engine.evaluation.benchmark.auto_table import table_of
-from moc_engine.evaluation.benchmark.cases import PARTS, attention_cases, growth_base
+from moc_engine.evaluation.benchmark.cases import PARTS, attention_cases, case_names, growth_base
+from moc_engine.evaluation.benchmark.heading import expected
 from moc_engine.evaluation.benchmark.plots import draw
 from moc_engine.evaluation.benchmark.program import Program
 from moc_engine.evaluation.benchmark.publish import BEGIN, END, publish
-from moc_engine.evaluation.benchmark.results import load
+from moc_engine.evaluation.benchmark.results import TINY_RUN, Refused, load
 from moc_engine.ops.measured import Shape
 from tests.fakes.pictures import read_picture
 
@@ -33,6 +34,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["--device", "cpu", "--tiny", "--threads", "1", "--out", str(out)]
     assert main([*command, "--only", ",".join(names)]) == 0
     return out / "cpu-tiny.json"
+
+
+@pytest.fixture
+def published(measured: Path, tmp_path: Path) -> Path:
+    """The tiny results without their mark, as if they were of real sizes."""
+    file = tmp_path / "cpu.json"
+    found = load(measured)
+    del found["tiny"]
+    file.write_text(json.dumps(found), encoding="utf-8")
+    return file
 
 
 @pytest.fixture
@@ -115,7 +126,7 @@ def test_no_case_begins_when_the_time_is_up(tmp_path: Path) -> None:
         device=torch.device("cpu"), out=tmp_path, tiny=True, only=("2k",), seconds=-1.0, say=said.append
     )
     assert program.run() == 0
-    assert said[0] == "2k: left out, the time is up"
+    assert said[-2] == "2k: left out, the time is up"
     assert not program.file.exists()
 
 
@@ -141,8 +152,59 @@ def test_what_fails_or_lacks_a_package_leaves_the_rest(tmp_path: Path) -> None:
 
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no part or case '9k'"):
+    with pytest.raises(Refused, match="no part or case '9k'"):
         Program(device=torch.device("cpu"), out=tmp_path, only=("9k",)).run()
+
+
+def test_what_cannot_be_done_is_said_in_a_line(
+    measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        (["--only", "nonsense"], "--only: there is no part or case 'nonsense'"),
+        (["--auto-table", str(tmp_path / "absent.json")], "no results can be read"),
+        (["--auto-table", str(measured)], "a tiny run"),
+        (["--tiny", "--publish"], "a tiny run"),
+    ]
+    if not torch.cuda.is_available():
+        asked.append((["--device", "cuda"], "There is no CUDA device here"))
+    for arguments, words in asked:
+        assert main([*arguments, "--out", str(tmp_path)]) == 2
+        found = capsys.readouterr()
+        assert words in found.err
+        assert (found.err.count("\n"), found.out) == (1, "")
+    with pytest.raises(Refused, match="a tiny run"):
+        publish(measured, tmp_path)
+
+
+def test_a_run_begins_with_a_heading(tmp_path: Path) -> None:
+    said: list[str] = []
+    program = Program(device=torch.device("cpu"), out=tmp_path, tiny=True, only=("2k",), say=said.append)
+    program.run()
+    assert said[0] == TINY_RUN == load(program.file)["tiny"]
+    assert f"{torch.get_num_threads()} threads, torch {torch.__version__}" in said[1]
+    assert said[2] == "one case; takes about a minute; no case begins after 3600 seconds (--seconds)"
+    assert "2k (forward, tiny):" in said
+
+
+def test_how_long_a_run_takes_is_read_from_the_kept_results(tmp_path: Path) -> None:
+    document = {
+        "format": 1,
+        "machine": {"processor": "A CPU", "threads": 2},
+        "cases": {"8k": {"seconds": 200.0}, "16k": {"seconds": 100.0}, "32k": {"seconds": 999.0}},
+    }
+    (tmp_path / "cpu.json").write_text(json.dumps(document), encoding="utf-8")
+    assert expected("cpu", ("8k", "16k", "new"), tmp_path) == "takes about 5 minutes (A CPU, 2 threads)"
+    assert "not known" in expected("h200", ("8k",), tmp_path)
+    assert "takes about" in expected("cpu", case_names("cpu"))
+
+
+def test_help_names_the_cases_and_says_how_long_they_take(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "about 7 minutes" in words
+    for name in (*case_names("cpu"), *case_names("cuda")):
+        assert name in words
 
 
 def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
@@ -152,13 +214,13 @@ def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
         load(file)
 
 
-def test_publishing_writes_json_plot_and_documents(measured: Path, tmp_path: Path) -> None:
+def test_publishing_writes_json_plot_and_documents(published: Path, tmp_path: Path) -> None:
     for name in ("moc_engine/evaluation/RESULTS.md", "README.md"):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
-    written = publish(measured, tmp_path)
-    assert load(tmp_path / "moc_engine/evaluation/results/cpu.json") == load(measured)
+    written = publish(published, tmp_path)
+    assert load(tmp_path / "moc_engine/evaluation/results/cpu.json") == load(published)
     assert read_picture(tmp_path / "static/speed-cpu.png").shape[1] == 1536
     results, readme = (path.read_text(encoding="utf-8") for path in written[-2:])
     for text in (results, readme):
@@ -172,15 +234,15 @@ def test_publishing_writes_json_plot_and_documents(measured: Path, tmp_path: Pat
     assert len(lines) == 3
     assert "times fewer pairs with gradients" in lines[0]
     assert "Prototype figures" in lines[2]
-    publish(measured, tmp_path)
+    publish(published, tmp_path)
     assert readme == (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_document_needs_its_markers(measured: Path, tmp_path: Path) -> None:
+def test_a_document_needs_its_markers(published: Path, tmp_path: Path) -> None:
     (tmp_path / "moc_engine/evaluation").mkdir(parents=True)
     (tmp_path / "moc_engine/evaluation/RESULTS.md").write_text("nothing\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"RESULTS\.md: needs the lines"):
-        publish(measured, tmp_path)
+        publish(published, tmp_path)
 
 
 def test_the_plot_shows_growth_and_late_shots(document: dict[str, Any]) -> None:
@@ -192,9 +254,9 @@ def test_the_plot_shows_growth_and_late_shots(document: dict[str, Any]) -> None:
     assert np.asarray(late.get_xdata()).tolist() == [4]
 
 
-def test_the_table_can_be_printed(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--auto-table", str(measured)]) == 0
-    assert json.loads(capsys.readouterr().out) == table_of(load(measured))
+def test_the_table_can_be_printed(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--auto-table", str(published)]) == 0
+    assert json.loads(capsys.readouterr().out) == table_of(load(published))
 
 
 def test_results_give_rows_of_the_table_that_auto_chooses_by(document: dict[str, Any]) -> None:
