@@ -30,9 +30,13 @@ from studio.store.takes import StoredTake
 
 @dataclass(frozen=True, kw_only=True)
 class StoryRouting:
-    """The attention of shots to earlier shots, as rows and as a Plotly figure."""
+    """The attention of shots to earlier shots, as rows and as a Plotly figure.
+
+    `full` are the indices of the shots that attended in full to all they could, without routing.
+    """
 
     rows: tuple[StoryRow, ...]
+    full: tuple[int, ...]
     figure: Figure
 
 
@@ -67,10 +71,11 @@ class Routing:
         self._traces = traces
 
     def story(self, project: str) -> StoryRouting:
-        """The attention of shots to earlier shots, from the takes' records: no trace is read."""
+        """The attention of shots to earlier shots, from the takes' records."""
         known = self._traces.project(project)
         rows = story_of(known.project, known.takes)
-        return StoryRouting(rows=rows, figure=story_figure(rows))
+        full = [row.index for row in rows if row.take and self._traces.is_full(known.takes[row.take])]
+        return StoryRouting(rows=rows, full=tuple(full), figure=story_figure(rows))
 
     def shown(self, project: str) -> dict[int, StoredTake]:
         """The takes that the film shows, by index of the shot."""

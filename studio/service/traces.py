@@ -98,6 +98,13 @@ class Traces:
         """The threshold of visibility, and what the trace says of looks. Raises `TraceError`."""
         return _sightings(self._file(take), take.inputs.cast, tuple(known.renamed.items()))
 
+    def is_full(self, take: StoredTake) -> bool:
+        """Whether the take attended in full, without routing; not where its trace cannot be read."""
+        try:
+            return _is_full(self._file(take))
+        except TraceError:
+            return False
+
     def _file(self, take: StoredTake) -> StoredFile:
         return self._artifacts.file(take.trace, ".moc")
 
@@ -109,6 +116,11 @@ def _sightings(
     """Small beside a trace: those of a whole film are kept."""
     trace = RoutingTrace.load(file).with_take_ids(dict(renamed))
     return trace.visible, sightings(trace, cast)
+
+
+@lru_cache(maxsize=1024)
+def _is_full(file: StoredFile) -> bool:
+    return bool(RoutingTrace.load(file).routing.get("full_attention"))
 
 
 @lru_cache(maxsize=16)

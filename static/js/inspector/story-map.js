@@ -18,7 +18,7 @@ export async function storyMap(project, showView) {
     const words = "No shot is rendered yet. This map shows which shots drew on which earlier ones.";
     return { elements: [h("p", { class: "quiet" }, words)] };
   }
-  const { figure, rows } = await get(`/projects/${project}/routing`);
+  const { figure, rows, full } = await get(`/projects/${project}/routing`);
   const plot = h("div", { class: "plot", role: "img", "aria-label": "Attention of shots to earlier shots" });
   const openPair = (/** @type {number} */ row, /** @type {number} */ column) => {
     const [shot, source] = [shots()[row], shots()[column]];
@@ -37,6 +37,7 @@ export async function storyMap(project, showView) {
       ),
       plot,
       h("ul", { class: "reasons" }, strongest(rows)),
+      ...(full.length ? [h("p", { class: "quiet" }, inFull(full))] : []),
     ],
     draw: () =>
       drawFigure(plot, figure, {
@@ -45,6 +46,12 @@ export async function storyMap(project, showView) {
         name: "story-map",
       }),
   };
+}
+
+/** @param {number[]} full indices of shots */
+function inFull(full) {
+  const numbers = full.map((index) => index + 1).join(", ");
+  return `Attended in full, without routing: shot${full.length > 1 ? "s" : ""} ${numbers}.`;
 }
 
 /** @param {{ index: number, shares: (number | null)[] }[]} rows */

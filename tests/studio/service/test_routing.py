@@ -57,6 +57,7 @@ def test_the_story_map_is_what_takes_record(shared: Shared) -> None:
     assert [row.caption for row in story.rows] == ["Mira waves", "Otto runs", "Mira and Otto dance"]
     assert story.rows[1].shares == pytest.approx((0.5, None, None), abs=1e-3)
     assert story.rows[2].shares == pytest.approx((0.25, 0.25, None), abs=1e-3)
+    assert story.full == ()
     assert [row.own for row in story.rows] == pytest.approx([1, 0.5, 0.5], abs=1e-3)
     assert story.figure["data"][0]["z"][2] == pytest.approx([0.25, 0.25, None], abs=1e-3)
 
@@ -266,6 +267,13 @@ def test_a_damaged_trace_is_told_and_the_rest_works(studio: Studio, damage: str)
     assert lost == (None, None)  # no more than where in its picture
     assert listed["the set in shot 1"].box == (0, 0, 1, 1)
     assert studio.service.projects.state(project).shots[1].take == second
+
+
+def test_the_story_map_names_shots_that_attended_in_full(studio: Studio) -> None:
+    project = studio.rendered()
+    take = takes_of(studio, project)[1]
+    third_shot(routing={"full_attention": True}).save(trace_file(studio, project, take))
+    assert studio.service.routing.story(project).full == (1,)
 
 
 def test_a_grid_is_shown_as_heat(studio: Studio) -> None:
