@@ -1,4 +1,4 @@
-"""Settings of routing, steering and sampling: frozen dataclasses, validated when they are made. No torch."""
+"""Settings of routing, steering, sampling and memory: frozen dataclasses, validated when made. No torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ Chunking = Literal["track", "frame"]
 FullBelow = int | Literal["auto"]
 Backend = str
 """The name of an attention backend, or "auto"."""
+Scheduler = Literal["euler", "unipc", "dpm++"]
+"""A solver of the flow: Euler, UniPC, or DPM-Solver++ (both of second order)."""
+Policy = str
+"""The name of a memory policy: which chunks of finished takes are remembered at all."""
+Storage = Literal["full", "int8"]
+Positions = Literal["continue", "clamp", "restart"]
 
 BACKEND_ENTRY_POINTS: Final = "moc_studio.backends"
 BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "masked", "triton")
+
+POLICY_ENTRY_POINTS: Final = "moc_studio.memory_policies"
+POLICIES: Final = ("all", "first-last", "spread", "change", "cast")
 
 GREATEST_BOOST: Final = 1e6
 """A larger boost would drown the scores in float32."""
@@ -140,13 +149,18 @@ class SamplerConfig:
 
     Steps at noise levels (0–1) below `guidance_floor` are not guided: by then the content is settled, and
     guidance only roughens it (Kynkäänniemi et al., "Applying Guidance in a Limited Interval", 2024).
-    `memory_noise` is the noise level (0–1) at which finished takes are read into memory.
+    `memory_noise` is the noise level (0–1) at which finished takes are read into memory. `scheduler` and
+    `shift`, the shift of noise levels towards the noisy end, are the model's own where None; `guidance_2` is
+    the guidance of the expert for low noise, the same as `guidance` where None.
     """
 
     steps: int = 16
     guidance: float = 1.5
     guidance_floor: float = 0.0
     memory_noise: float = 0.0
+    scheduler: Scheduler | None = None
+    shift: float | None = None
+    guidance_2: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", _whole("steps", self.steps))
@@ -158,10 +172,43 @@ class SamplerConfig:
             raise ValueError(f"guidance_floor: must be within 0–1, got {self.guidance_floor}")
         if not 0.0 <= self.memory_noise < 1.0:
             raise ValueError(f"memory_noise: must be within 0–1, got {self.memory_noise}")
+        if self.scheduler not in (None, "euler", "unipc", "dpm++"):
+            raise ValueError(f"scheduler: 'euler', 'unipc' or 'dpm++', got {self.scheduler!r}")
+        if self.shift is not None and not 0.0 < self.shift <= 100.0:
+            raise ValueError(f"shift: must be above 0 and at most 100, got {self.shift}")
+        if self.guidance_2 is not None and not 0.0 <= self.guidance_2 <= 30.0:
+            raise ValueError(f"guidance_2: must be within 0–30, got {self.guidance_2}")
 
     def guides(self, noise_level: float) -> bool:
         """Whether a step at this noise level is guided."""
         return self.guidance != 1.0 and noise_level > self.guidance_floor - SAME_LEVEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """What is remembered of finished takes, and how.
+
+    `policy` names the chunks that are remembered: all; those of the first and the last latent frame; those of
+    `keyframes` frames of each take, evenly spread or where the picture changes most; those that show cast
+    members. `storage` is the weights' dtype or 8 bits. `positions` are the positions in time of remembered
+    tokens: continued before the shot's own, clamped to the length the model was trained on, or restarted for
+    every take.
+    """
+
+    policy: Policy = "all"
+    keyframes: int = 8
+    storage: Storage = "full"
+    positions: Positions = "continue"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keyframes", _whole("keyframes", self.keyframes))
+        check_policy(self.policy)
+        if not 1 <= self.keyframes <= 10_000:
+            raise ValueError(f"keyframes: must be within 1–10000, got {self.keyframes}")
+        if self.storage not in ("full", "int8"):
+            raise ValueError(f"storage: 'full' or 'int8', got {self.storage!r}")
+        if self.positions not in ("continue", "clamp", "restart"):
+            raise ValueError(f"positions: 'continue', 'clamp' or 'restart', got {self.positions!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,9 +239,36 @@ class SamplerChoice:
     guidance: float | None = None
     guidance_floor: float | None = None
     memory_noise: float | None = None
+    scheduler: Scheduler | None = None
+    shift: float | None = None
+    guidance_2: float | None = None
 
     def over(self, own: SamplerConfig) -> SamplerConfig:
-        """The model's own settings with the choice over them; `ValueError` as `SamplerConfig` raises it."""
+        """The model's own settings with the choice over them; `ValueError` as `SamplerConfig` raises it.
+
+        A chosen guidance holds for both experts unless `guidance_2` is chosen too.
+        """
+        chosen = _chosen(self)
+        if "guidance" in chosen:
+            chosen = {"guidance_2": None, **chosen}
+        return replace(own, **chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryChoice:
+    """The fields of a `MemoryConfig` that a person chose; None leaves a field to the model."""
+
+    policy: Policy | None = None
+    keyframes: int | None = None
+    storage: Storage | None = None
+    positions: Positions | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy is not None:
+            check_policy(self.policy)
+
+    def over(self, own: MemoryConfig) -> MemoryConfig:
+        """The model's own settings with the choice over them; `ValueError` as `MemoryConfig` raises it."""
         return replace(own, **_chosen(self))
 
 
@@ -209,7 +283,18 @@ def backend_names() -> tuple[str, ...]:
     return (*BACKENDS, *sorted(entry_points(group=BACKEND_ENTRY_POINTS).names))
 
 
-def _chosen(choice: RoutingChoice | SamplerChoice) -> dict[str, Any]:
+def check_policy(name: Policy) -> None:
+    """Raises `ValueError` for a memory policy that is unknown, and says which there are."""
+    if name not in POLICIES and name not in policy_names():
+        raise ValueError(f"policy: unknown memory policy {name!r}; there are {', '.join(policy_names())}")
+
+
+def policy_names() -> tuple[str, ...]:
+    """The names of the built-in memory policies and of those that plug-ins add."""
+    return (*POLICIES, *sorted(entry_points(group=POLICY_ENTRY_POINTS).names))
+
+
+def _chosen(choice: RoutingChoice | SamplerChoice | MemoryChoice) -> dict[str, Any]:
     return {name: value for name, value in vars(choice).items() if value is not None}
 
 

@@ -9,16 +9,23 @@ a model loads, within a fraction of a second) and leaves no files behind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
+from moc_engine.config import MemoryChoice, PartSteering, RoutingChoice, SamplerChoice, Steering
 from moc_engine.stored_file import StoredFile
 
 Stage = Literal["load", "memory", "denoise", "decode", "write"]
+Expert = Literal["both", "high", "low"]
+"""The transformers of a model that has two: one for high and one for low noise."""
+StepCache = Literal["first-block", "mag", "taylor"]
+"""How steps reuse what an earlier one computed: first-block cache, MagCache, or TaylorSeer."""
+
+LARGEST_LORA_WEIGHT: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +62,48 @@ class FilmstripFormat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A LoRA over the model's weights: the path of a file, or a hub id with the file's name behind it.
+
+    `weight` multiplies it; 0 leaves it out. `expert` says into which transformer of two it goes.
+    """
+
+    source: str
+    weight: float = 1.0
+    expert: Expert = "both"
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ValueError("source: a LoRA needs the path of a file or a hub id")
+        if not abs(self.weight) <= LARGEST_LORA_WEIGHT:  # NaN too
+            raise ValueError(f"weight: must lie within ±{LARGEST_LORA_WEIGHT:g}, got {self.weight}")
+        if self.expert not in ("both", "high", "low"):
+            raise ValueError(f"expert: 'both', 'high' or 'low', got {self.expert!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """A clip that the shot starts from (video-to-video): `strength` 1 ignores it, small ones keep it."""
+
+    clip: StoredFile
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.strength) and 0.0 < self.strength <= 1.0):
+            raise ValueError(f"strength: must be above 0 and at most 1, got {self.strength}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenderRequest:
     """One shot to render: everything that decides its pixels.
 
     `shot` counts from 0 and only says which context shots are earlier; noise is drawn from `seed`. `cast`
     lists the names in order: a name's index is its cast token. `fps` is a fraction, or a number that
     `frame_rate.exact_rate` reads. `size` is (width, height) in pixels. `steering` speaks of whole shots,
-    `parts` of single chunks by name. `output` is the folder that receives clip, latents and trace. It is a
-    path because it is scratch of the machine that renders; files stored elsewhere are `StoredFile`s.
+    `parts` of single chunks by name. `negative_prompt` is the model's own where None; `first_frame` is a
+    picture that the shot starts with. What a model cannot do (`abilities`) is an `EngineError`. `output` is
+    the folder that receives clip, latents and trace. It is a path because it is scratch of the machine that
+    renders; files stored elsewhere are `StoredFile`s.
     """
 
     shot: int
@@ -79,6 +120,12 @@ class RenderRequest:
     parts: PartSteering = field(default_factory=PartSteering)
     routing: RoutingChoice = field(default_factory=RoutingChoice)
     sampler: SamplerChoice = field(default_factory=SamplerChoice)
+    memory: MemoryChoice = field(default_factory=MemoryChoice)
+    negative_prompt: str | None = None
+    loras: tuple[Lora, ...] = ()
+    first_frame: StoredFile | None = None
+    guide: Guide | None = None
+    step_cache: StepCache | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
     filmstrip: FilmstripFormat | None = None  # written as a JPEG file beside the clip
 

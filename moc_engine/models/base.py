@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.abilities import Ability
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
 
 if TYPE_CHECKING:
     from moc_engine.clip import Frame  # which needs the package av
@@ -77,10 +78,16 @@ class AttentionPass(Protocol):
 
 
 class Family(Protocol):
-    """What every family provides: caption states, latent shapes, frames, and its default settings."""
+    """What every family provides: caption states, latent shapes, frames, and its default settings.
+
+    `negative_prompt` is that of requests which have none; `abilities` says what the loaded model can do.
+    """
 
     routing: RoutingConfig
     sampler: SamplerConfig
+    memory: MemoryConfig
+    negative_prompt: str
+    abilities: frozenset[Ability]
 
     def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """(C, F, H, W) of a shot of this length and size (width, height)."""

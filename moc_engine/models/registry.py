@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
 
     `load` takes the source (a folder or a hub id), its model_index.json and the device; it yields before each
-    part and at the end, and returns the model. `vocabulary` is given by families of a closed vocabulary.
+    part and at the end, and returns the model. `abilities` tells from the model_index.json what a model can
+    do, before it is loaded. `vocabulary` is given by families of a closed vocabulary.
     """
 
     load: Callable[[str, Mapping[str, Any], torch.device], Generator[LoadedParts, None, Backbone]]
+    abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
 
 

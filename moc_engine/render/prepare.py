@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from hashlib import sha256
 from itertools import pairwise
@@ -14,13 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from moc_engine.abilities import check_abilities
 from moc_engine.clip import check_format
-from moc_engine.config import RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig, Steering
 from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.frame_rate import exact_rate
 from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.model_index import EMBEDDED
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import NamesSlots
 from moc_engine.render.memory_pass import compute_memory
@@ -55,6 +57,7 @@ class PreparedRender:
     shape: tuple[int, int, int, int]
     grid: TokenGrid
     context: tuple[PreparedTake, ...]
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     @property
     def fps(self) -> Fraction:
@@ -76,7 +79,8 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
     """Checks the request and reads its context takes.
 
     `names` are those of takes read before with this model; those of further ones are added. Raises
-    `ValueError` naming the wrong field, `EngineError` for a take that cannot be read.
+    `ValueError` naming the wrong field, `EngineError` for what the model cannot do and for a take
+    that cannot be read.
     """
     if not (math.isfinite(request.seconds) and request.seconds > 0):
         raise ValueError(f"seconds: must be above 0, got {request.seconds}")
@@ -84,6 +88,11 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
     shots = [take.shot for take in request.context]
     if any(later <= earlier for earlier, later in pairwise([-1, *shots, request.shot])):
         raise ValueError(f"context: must hold shots before {request.shot}, ascending, got {shots}")
+    model = "embedded model" if backbone.name == str(EMBEDDED) else f"model {backbone.name}"
+    check_abilities(request, backbone.family.abilities, model)
+    memory = request.memory.over(backbone.family.memory)
+    if memory != MemoryConfig():
+        raise EngineError("memory: the engine remembers all of every earlier take, and nothing else yet")
     routing = request.routing.over(backbone.family.routing)
     sampler = request.sampler.over(backbone.family.sampler)
     shape = backbone.family.latent_shape(request.seconds, request.size)
@@ -97,6 +106,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         context=tuple(
             _read_take(take, backbone, routing, sampler, shape[0], names) for take in request.context
         ),
+        memory=memory,
     )
 
 

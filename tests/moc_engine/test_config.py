@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moc_engine.config import GREATEST_BOOST, RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import (
+    GREATEST_BOOST,
+    MemoryChoice,
+    MemoryConfig,
+    RoutingConfig,
+    SamplerChoice,
+    SamplerConfig,
+    Steering,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,17 @@ from moc_engine.config import GREATEST_BOOST, RoutingConfig, SamplerConfig, Stee
         (SamplerConfig, "guidance_floor", 1.1),
         (SamplerConfig, "guidance_floor", float("nan")),
         (SamplerConfig, "memory_noise", 1.0),
+        (SamplerConfig, "scheduler", "ddim"),
+        (SamplerConfig, "shift", 0.0),
+        (SamplerConfig, "shift", float("nan")),
+        (SamplerConfig, "guidance_2", 31.0),
+        (SamplerConfig, "guidance_2", float("nan")),
+        (MemoryConfig, "policy", "none"),
+        (MemoryConfig, "keyframes", 0),
+        (MemoryConfig, "keyframes", 1.5),
+        (MemoryConfig, "storage", "int4"),
+        (MemoryConfig, "positions", "end"),
+        (MemoryChoice, "policy", "none"),
         (Steering, "pins", 0),
         (Steering, "pins", "a"),
         (Steering, "bans", (0.5,)),
@@ -72,3 +91,21 @@ def test_guidance_ends_below_its_floor() -> None:
     guided = {level: sampler.guides(level) for level in (1.0, 0.5, 0.5 - 1e-9, 0.49)}
     assert guided == {1.0: True, 0.5: True, 0.5 - 1e-9: True, 0.49: False}
     assert not SamplerConfig(guidance=1.0).guides(1.0)
+
+
+def test_a_choice_of_memory_is_put_over_that_of_the_model() -> None:
+    own = MemoryConfig(policy="change", storage="int8")
+    assert MemoryChoice().over(own) == own
+    chosen = MemoryChoice(policy="first-last", keyframes=2, positions="clamp").over(own)
+    assert chosen == MemoryConfig(policy="first-last", keyframes=2, storage="int8", positions="clamp")
+    with pytest.raises(ValueError, match=r"^keyframes: "):
+        MemoryChoice(keyframes=0).over(own)
+
+
+def test_a_chosen_guidance_holds_for_both_experts_unless_the_second_is_chosen_too() -> None:
+    own = SamplerConfig(guidance=4.0, guidance_2=3.0)
+    assert SamplerChoice().over(own) == own
+    assert SamplerChoice(guidance=1.0).over(own) == SamplerConfig(guidance=1.0)
+    assert SamplerChoice(guidance_2=2.0).over(own) == SamplerConfig(guidance=4.0, guidance_2=2.0)
+    both = SamplerChoice(guidance=1.0, guidance_2=2.0, scheduler="unipc", shift=5.0).over(own)
+    assert both == SamplerConfig(guidance=1.0, guidance_2=2.0, scheduler="unipc", shift=5.0)

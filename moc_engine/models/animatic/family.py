@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
 from moc_engine.models.animatic.appearance import VISIBLE, looks
 from moc_engine.models.animatic.codec import AnimaticCodec
 from moc_engine.models.animatic.grammar import CAST_TOKENS
@@ -43,6 +44,9 @@ class AnimaticFamily:
 
     routing = RoutingConfig()
     sampler = SamplerConfig(guidance=2.5, guidance_floor=0.5)
+    memory = MemoryConfig()
+    negative_prompt = ""
+    abilities: frozenset[Ability] = frozenset()
 
     def __init__(self, pipeline: AnimaticPipeline) -> None:
         self._tokenizer = pipeline.tokenizer

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
 from moc_engine.models.base import CaptionStates
 from moc_engine.names import longest_mentions
 
@@ -34,6 +35,9 @@ class WanFamily:
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
     sampler = SamplerConfig(steps=50, guidance=5.0)
+    memory = MemoryConfig()
+    negative_prompt = ""
+    abilities: frozenset[Ability] = frozenset()
 
     def __init__(self, pipeline: Any) -> None:
         self._tokenizer = pipeline.tokenizer

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.errors import EngineError
+from moc_engine.model_index import EMBEDDED
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.render.prepare import ChunkNames, prepare
 from moc_engine.stored_file import LocalFile
@@ -58,3 +60,13 @@ def test_names_of_chunks_are_found_once_for_equal_takes(request_with_take: Rende
     (other,) = prepare(replace(request_with_take, context=(recast,)), backbone, names).context
     assert other.names != ("found before",)
     assert len(names) == 2
+
+
+def test_what_the_model_cannot_do_is_refused_before_anything_is_computed(
+    request_with_take: RenderRequest,
+) -> None:
+    asked = replace(request_with_take, negative_prompt="blurred")
+    with pytest.raises(EngineError, match=r"^the model tiny takes no negative prompt$"):
+        prepare(asked, tiny_backbone())
+    with pytest.raises(EngineError, match=r"^the embedded model takes no negative prompt$"):
+        prepare(asked, replace(tiny_backbone(), name=str(EMBEDDED)))
