@@ -51,13 +51,12 @@ STUDIO = {
 WHOLE_ENGINE = {"worker", "cli"}
 """Rooms that may import all of the engine, lazily."""
 
-_BASE = {"ops", "sources"}
+_BASE = {"ops"}
 _FAMILIES = _BASE | {"memory", "trace", "models"}
 ENGINE = {
-    "sources": {"sources"},
-    "ops": {"ops"},
-    "memory": {"ops", "memory"},
-    "trace": {"ops", "trace"},
+    "ops": _BASE,
+    "memory": _BASE | {"memory"},
+    "trace": _BASE | {"trace"},
     "models": _FAMILIES,
     "render": _FAMILIES | {"render"},
     "training": _FAMILIES | {"render", "training"},

@@ -37,7 +37,7 @@ class WanFamily:
     sampler = SamplerConfig(steps=50, guidance=5.0)
     memory = MemoryConfig()
     negative_prompt = ""
-    abilities: frozenset[Ability] = frozenset()
+    abilities: frozenset[Ability] = frozenset({"loras"})
 
     def __init__(self, pipeline: Any) -> None:
         self._tokenizer = pipeline.tokenizer

@@ -20,11 +20,11 @@ import sys
 from moc_engine.errors import EngineError
 from moc_engine.models.hub import find_on_hub
 try:
-    folder = find_on_hub(sys.argv[1])
+    location, index = find_on_hub(sys.argv[1])
 except EngineError as error:
     print(type(error).__name__, error)
 else:
-    print(folder, (folder / "model_index.json").read_text())
+    print(location, index.read_text())
 """
 
 ANSWERS: Mapping[str, tuple[int, str]] = {

@@ -1,0 +1,182 @@
+"""LoRA files: how their keys are named, and which samplers step-distilled ones need. No torch.
+
+Read from the header of a safetensors file alone, so that files of hundreds of megabytes can be listed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from moc_engine.config import SamplerChoice
+from moc_engine.errors import EngineError
+
+Layout = Literal["diffusers", "comfyui", "kohya"]
+"""How keys are named: as diffusers and PEFT do, as ComfyUI does (`diffusion_model.…`), or as kohya's trainers
+(`lora_unet_…`)."""
+
+_PREFIXES: Final[Mapping[str, Layout]] = {
+    "transformer.": "diffusers",
+    "diffusion_model.": "comfyui",
+    "lora_unet_": "kohya",
+}
+
+_FACTORS: Final = (".lora_A", ".lora_down", ".lora.down")
+
+_OTHER_METHODS: Final = {"lokr_": "a LoKr", "hada_": "a LoHa", "dora_scale": "a DoRA", "oft_": "an OFT"}
+"""Parts of keys of related methods, which are not LoRA."""
+
+MOST_HEADER_BYTES: Final = 1 << 27
+"""Headers that say they are larger are damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """What the header of a LoRA file tells.
+
+    `rank` is the largest of its layers. `expert` is the one of two experts that its name says it is for.
+    `preset` names the sampler it needs where it is distilled to few steps (`SAMPLER_PRESETS`).
+    """
+
+    path: Path
+    layout: Layout
+    rank: int
+    expert: Literal["high", "low"] | None
+    preset: str | None
+
+    @property
+    def sampler(self) -> SamplerChoice | None:
+        """The sampler settings that the LoRA was distilled for; None where it leaves them to the model."""
+        preset = None if self.preset is None else SAMPLER_PRESETS[self.preset]
+        return None if preset is None else preset.sampler(self.path.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerPreset:
+    """The sampler of one kind of step-distilled LoRA; `name_pattern` recognises its names."""
+
+    name_pattern: str
+    steps: int = 4
+    shift: float = 5.0
+
+    def sampler(self, name: str = "") -> SamplerChoice:
+        """The settings, with the number of steps that the file's name states, if it does."""
+        stated = re.search(r"(?<!\d)(\d{1,2})[ _-]?steps?(?![a-z])", name.lower())
+        return SamplerChoice(
+            steps=int(stated[1]) if stated and int(stated[1]) > 0 else self.steps,
+            guidance=1.0,
+            guidance_2=1.0,
+            scheduler="euler",
+            shift=self.shift,
+        )
+
+
+SAMPLER_PRESETS: Final[Mapping[str, SamplerPreset]] = {
+    "Lightning": SamplerPreset(name_pattern=r"lightning"),
+    "LightX2V": SamplerPreset(
+        name_pattern=r"lightx2v|(step|cfg)[ _-]?distill|distill[ _-]?lora|\b[248][ _-]?steps?\b"
+    ),
+    "CausVid": SamplerPreset(name_pattern=r"causvid"),
+    "AccVideo": SamplerPreset(name_pattern=r"acc[ _-]?vid(eo)?\b"),
+}
+"""Step-distilled LoRAs of Wan by name: all need guidance 1 and Euler steps at a shift of 5."""
+
+_TITLES: Final = ("modelspec.title", "ss_output_name", "modelspec.description", "title", "name")
+"""Metadata in which trainers write a LoRA's name."""
+
+
+def read_lora_file(path: Path) -> LoraFile:
+    """Reads the header of a LoRA file.
+
+    Raises `EngineError` for what is missing, no safetensors file, damaged, or no LoRA.
+    """
+    header = _header(path)
+    metadata = header.pop("__metadata__", {})
+    layout = _layout(path, header)
+    ranks = [
+        int(min(spec["shape"]))
+        for key, spec in header.items()
+        if any(factor in key for factor in _FACTORS) and spec.get("shape")
+    ]
+    if not ranks:
+        raise EngineError(f"{path.name} is no LoRA: none of its {len(header)} tensors is a low-rank factor")
+    titles = [str(metadata[title]) for title in _TITLES if title in metadata]
+    return LoraFile(
+        path=path,
+        layout=layout,
+        rank=max(ranks),
+        expert=_expert(path.name),
+        preset=preset_named(path.name, *titles),
+    )
+
+
+def preset_named(*names: str) -> str | None:
+    """The sampler preset that a LoRA with one of these names needs; None where no name is known."""
+    for name, preset in SAMPLER_PRESETS.items():
+        if any(re.search(preset.name_pattern, _words(text)) for text in names):
+            return name
+    return None
+
+
+def lora_digest(path: Path) -> str:
+    """The SHA-256 digest of a file's content. Raises `EngineError` where it cannot be read."""
+    digest = sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    except OSError as error:
+        raise EngineError(f"the LoRA {path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _expert(name: str) -> Literal["high", "low"] | None:
+    for expert in ("high", "low"):
+        if re.search(rf"(?<![a-z]){expert}(?![a-z])", name.lower()):
+            return expert
+    return None
+
+
+def _words(text: str) -> str:
+    """Lower case, with "_" and "." as spaces, so that patterns can ask for ends of words."""
+    return re.sub(r"[_.]+", " ", text.lower())
+
+
+def _layout(path: Path, header: Mapping[str, Any]) -> Layout:
+    for part, method in _OTHER_METHODS.items():
+        if any(part in key for key in header):
+            raise EngineError(f"{path.name} is {method}, not a LoRA, and cannot be loaded")
+    for prefix, layout in _PREFIXES.items():
+        if any(key.startswith(prefix) for key in header):
+            return layout
+    first = next(iter(header), "none")
+    raise EngineError(
+        f"{path.name} is no LoRA that can be loaded: its keys begin with none of "
+        f"{', '.join(_PREFIXES)}; the first is {first}"
+    )
+
+
+def _header(path: Path) -> dict[str, Any]:
+    if path.suffix != ".safetensors":
+        raise EngineError(f"{path.name} cannot be loaded: LoRAs are read from .safetensors files alone")
+    try:
+        with path.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            if not 0 < size <= MOST_HEADER_BYTES:
+                raise ValueError("its header has no size")
+            header = json.loads(stream.read(size))
+        end = max(
+            (spec["data_offsets"][1] for key, spec in header.items() if key != "__metadata__"), default=0
+        )
+    except OSError as error:
+        raise EngineError(f"the LoRA {path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise EngineError(f"{path.name} is damaged, or is no safetensors file") from error
+    if path.stat().st_size < 8 + size + end:
+        raise EngineError(f"{path.name} is truncated: its download did not finish")
+    return dict(header)

@@ -1,1 +1,0 @@
-"""Where models lie: folders, single files, the hub and its cache on this machine. No torch."""
