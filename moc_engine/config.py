@@ -179,9 +179,11 @@ class SamplerConfig:
         if self.guidance_2 is not None and not 0.0 <= self.guidance_2 <= 30.0:
             raise ValueError(f"guidance_2: must be within 0–30, got {self.guidance_2}")
 
-    def guides(self, noise_level: float) -> bool:
-        """Whether a step at this noise level is guided."""
-        return self.guidance != 1.0 and noise_level > self.guidance_floor - SAME_LEVEL
+    def guidance_at(self, noise_level: float, boundary: float = 0.0) -> float:
+        """The guidance of a step at this noise level; 1 is none. Low noise begins below `boundary`."""
+        if noise_level <= self.guidance_floor - SAME_LEVEL:
+            return 1.0
+        return self.guidance if noise_level >= boundary or self.guidance_2 is None else self.guidance_2
 
 
 @dataclass(frozen=True, kw_only=True)

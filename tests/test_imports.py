@@ -51,12 +51,13 @@ STUDIO = {
 WHOLE_ENGINE = {"worker", "cli"}
 """Rooms that may import all of the engine, lazily."""
 
-_BASE = {"ops"}
+_BASE = {"ops", "sources"}
 _FAMILIES = _BASE | {"memory", "trace", "models"}
 ENGINE = {
-    "ops": _BASE,
-    "memory": _BASE | {"memory"},
-    "trace": _BASE | {"trace"},
+    "sources": {"sources"},
+    "ops": {"ops"},
+    "memory": {"ops", "memory"},
+    "trace": {"ops", "trace"},
     "models": _FAMILIES,
     "render": _FAMILIES | {"render"},
     "training": _FAMILIES | {"render", "training"},

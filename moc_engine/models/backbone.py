@@ -1,29 +1,42 @@
 """A loaded model: a Wan-type transformer, its scheduler, and the family that knows its latents.
 
+A model of two experts has one transformer for high noise levels and another for low ones (Wan 2.2 A14B).
+
 Shapes: B batch, C channels, F latent frames, H and W latent sides; latents of one shot are (C, F, H, W).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from moc_engine.config import Chunking
+from moc_engine.config import Chunking, SamplerConfig
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, Family
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.lora import LoraAdapters
+from moc_engine.models.schedulers import chosen_scheduler
+from moc_engine.models.solver import Schedule, even_levels, schedule_of
 from moc_engine.models.wan_transformer import attending, rotary_angles
+
+ExpertName = Literal["", "high", "low"]
+"""The noise levels that a transformer is for; "" for one that denoises throughout."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backbone:
-    """A loaded model; `name` is written into traces. `velocity` runs compiled blocks where there are any."""
+    """A loaded model; `name` is written into traces. `velocity` runs compiled blocks where there are any.
+
+    With `low_noise`, a model of two experts: this one denoises at noise levels (0–1) of `boundary` or more,
+    and `low_noise`, a backbone of its own for the same latents, below. A model may ship one of the two alone,
+    which then denoises throughout; guidance still changes at the boundary. A render asks the model at noise
+    levels evenly from 1 on, which the scheduler shifts; with `own_levels` at those that the scheduler sets.
+    """
 
     name: str
     transformer: Any
@@ -31,12 +44,41 @@ class Backbone:
     family: Family
     device: torch.device
     compiled: CompiledBlocks | None = None
+    expert: ExpertName = ""
+    boundary: float = 0.0
+    low_noise: Backbone | None = None
+    own_levels: bool = False
     loras: LoraAdapters | None = None
+
+    @property
+    def experts(self) -> tuple[Backbone, ...]:
+        """The backbone of each transformer, the one for high noise first."""
+        return (self,) if self.low_noise is None else (self, self.low_noise)
+
+    def at(self, level: float) -> Backbone:
+        """The expert that denoises at a noise level (0–1)."""
+        return self if self.low_noise is None or level >= self.boundary else self.low_noise
+
+    def experts_of(self, schedule: Schedule) -> tuple[Backbone, ...]:
+        """The experts that denoise at any step of a schedule."""
+        named = {self.at(step.level).expert for step in schedule.steps}
+        return tuple(expert for expert in self.experts if expert.expert in named)
 
     @cached_property
     def parameters(self) -> int:
-        """The number of parameters of the transformer."""
-        return sum(weight.numel() for weight in self.transformer.parameters())
+        """The number of parameters of all transformers."""
+        return sum(weight.numel() for expert in self.experts for weight in expert.transformer.parameters())
+
+    def with_compiled_blocks(self) -> Backbone:
+        """The same model, whose transformers' blocks are compiled when they first run."""
+        low_noise = None if self.low_noise is None else self.low_noise.with_compiled_blocks()
+        return replace(self, compiled=CompiledBlocks(self.transformer), low_noise=low_noise)
+
+    def schedule(self, sampler: SamplerConfig, start: int = 0) -> Schedule:
+        """The steps of a render from step `start` on; `EngineError` for a scheduler of another kind."""
+        scheduler = chosen_scheduler(self.scheduler, sampler)
+        levels = None if self.own_levels else even_levels
+        return schedule_of(scheduler, sampler.steps, levels=levels, start=start)
 
     @cached_property
     def dtype(self) -> torch.dtype:

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -23,6 +23,9 @@ TIMEOUT: Final = 5.0
 
 INDEX: Final = "model_index.json"
 
+FILES: Final = ("*.json", "*.safetensors", "*.gguf", "*.txt", "*.model")
+"""The files of a model that are read; pickles and code never are."""
+
 
 def cached_folder(model: str) -> Path | None:
     """The folder of a model in the hub's cache, if its model_index.json is there."""
@@ -30,13 +33,12 @@ def cached_folder(model: str) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def find_on_hub(model: str) -> tuple[str, Path]:
-    """Where to load a hub model from, and its model_index.json.
+def find_on_hub(model: str) -> Path:
+    """The folder of a hub model in the cache, to which it is downloaded.
 
-    That is the model's id, or the folder in the cache where the hub is not to be asked
-    (HF_HUB_OFFLINE) or cannot be reached. Raises `HubUnreachable` where it is not in the cache then,
-    `ModelNotFound` for a model that is not there or may not be read, `ModelMismatch` for one that is no
-    pipeline.
+    The cache alone is asked where the hub is not to be (HF_HUB_OFFLINE) or cannot be reached. Raises
+    `HubUnreachable` where it is not in the cache then, `ModelNotFound` for a model that is not there or may
+    not be read, `ModelMismatch` for one that is no pipeline.
     """
     problem = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else _unreachable()
     if problem is not None:
@@ -46,9 +48,10 @@ def find_on_hub(model: str) -> tuple[str, Path]:
                 f"there is no folder {model}, and the hub cannot be reached ({problem}); "
                 f"a hub model {model} is not in its cache"
             )
-        return str(folder), folder / INDEX
+        return folder
     try:
-        return model, Path(hf_hub_download(model, INDEX, etag_timeout=TIMEOUT))
+        hf_hub_download(model, INDEX, etag_timeout=TIMEOUT)
+        return Path(snapshot_download(model, allow_patterns=[*FILES], etag_timeout=TIMEOUT))
     except GatedRepoError as error:
         raise ModelNotFound(
             f"the model {model} is gated: accept its terms on the hub and log in there"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
+from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
     import torch
@@ -76,12 +77,12 @@ class Vocabulary(Protocol):
 class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
 
-    `load` takes the source (a folder or a hub id), its model_index.json and the device; it yields before each
-    part and at the end, and returns the model. `abilities` tells from the model_index.json what a model can
-    do, before it is loaded. `vocabulary` is given by families of a closed vocabulary.
+    `load` takes the parts of a model and the device; it yields before each part and at the end, and returns
+    the model. `abilities` tells from the model_index.json what a model can do, before it is loaded.
+    `vocabulary` is given by families of a closed vocabulary.
     """
 
-    load: Callable[[str, Mapping[str, Any], torch.device], Generator[LoadedParts, None, Backbone]]
+    load: Callable[[PipelineParts, torch.device], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
 

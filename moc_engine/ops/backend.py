@@ -8,13 +8,14 @@ A backend attends in one or both of two forms:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from moc_engine.ops.history_segments import HistorySegment
 from moc_engine.ops.layout import ChunkLayout, Ints
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.selection import Selection
@@ -79,6 +80,28 @@ class OverHistory(Protocol):
         """
 
 
+class OverSegments(Protocol):
+    """As `OverHistory`, of a history that comes in segments, without gradients."""
+
+    def __call__(
+        self,
+        q_BHLD: Tensor,
+        own_k_BHSD: Tensor,
+        own_v_BHSD: Tensor,
+        segments: Iterable[HistorySegment],
+        history_offsets: Ints,
+        indices_BHLK: Tensor,
+        *,
+        pinned: Sequence[int] = (),
+        scale: float | None = None,
+    ) -> tuple[Tensor, Mass]:
+        """The output (B, H, L, D) and the shares of attention.
+
+        The segments come in order and lie on the device of the queries; each holds until the next is asked
+        for. `pinned` ascends.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """The size of what one shot computes: `rows` of batch times heads, its tokens, chunks routed per token.
@@ -98,7 +121,8 @@ class Need:
     """What a caller needs of a backend. Devices are types such as "cuda".
 
     `history_device` is None where there is no history. `mass` is the attended mass per chunk; `query_shots`
-    is how many shots the queries belong to. `dtype` and `work` are None where they are not known yet.
+    is how many shots the queries belong to; `segmented` a history that comes in segments. `dtype` and `work`
+    are None where they are not known yet.
     """
 
     form: Form
@@ -108,6 +132,7 @@ class Need:
     mass: bool = False
     gradients: bool = False
     query_shots: int = 1
+    segmented: bool = False
     work: Work | None = None
 
 
@@ -126,6 +151,7 @@ class AttentionBackend:
     name: str
     over_layout: OverLayout | None = None
     over_history: OverHistory | None = None
+    over_segments: OverSegments | None = None
     devices: frozenset[str] | None = None
     dtypes: frozenset[torch.dtype] = FLOATS
     mass: bool = True
@@ -141,6 +167,7 @@ class AttentionBackend:
         checks = (
             (need.form == "layout" and self.over_layout is None, "all keys of a story in one layout"),
             (need.form == "history" and self.over_history is None, "a history apart from the own shot"),
+            (need.segmented and self.over_segments is None, "a history that comes in segments"),
             (self.devices is not None and need.device not in self.devices, f"the device {need.device}"),
             (need.dtype is not None and need.dtype not in self.dtypes, f"the dtype {need.dtype}"),
             (need.mass and not self.mass, "the attended mass per chunk"),

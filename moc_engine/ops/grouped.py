@@ -14,6 +14,7 @@ from functools import partial
 
 from moc_engine.ops.attended import history_attention, layout_attention
 from moc_engine.ops.backend import AttentionBackend
+from moc_engine.ops.segmented import segmented_attention
 from moc_engine.ops.union import attend
 
 grouped_attention = partial(history_attention, attend)
@@ -22,5 +23,6 @@ GROUPED = AttentionBackend(
     name="grouped",
     over_layout=partial(layout_attention, attend),
     over_history=grouped_attention,
+    over_segments=segmented_attention,
     far_history=True,
 )

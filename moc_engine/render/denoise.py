@@ -1,14 +1,12 @@
-"""The denoising loop: from noise to latents with a flow-matching scheduler, one step at a time.
+"""The denoising loop: from noise to latents along a schedule, one step at a time.
 
 The model predicts velocity, ε - x0, at x = (1 - σ) x0 + σ ε; so x - σ · velocity estimates x0 at any step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +14,7 @@ from torch import Tensor
 from moc_engine.config import SamplerConfig
 from moc_engine.contract import CancelToken
 from moc_engine.errors import RenderCancelled
+from moc_engine.models.solver import Schedule, Solver
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """Latents (B, …) and timesteps (B,) to velocity (B, …)."""
@@ -33,7 +32,7 @@ class Denoised:
     latents: Tensor
     before: Tensor
     velocity: Tensor
-    sigma: Tensor
+    sigma: float
 
     @property
     def estimate(self) -> Tensor:
@@ -49,61 +48,59 @@ def stop_if_cancelled(cancel: CancelToken | None) -> None:
 
 def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
     """Standard normal noise, float32 on the CPU: the same for the same seed, wherever it is used."""
+    return next(draw_noises(shape, seed))
+
+
+def draw_noises(shape: Sequence[int], seed: int) -> Iterator[Tensor]:
+    """Independent draws of noise, one after the other, of which `draw_noise` is the first."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+    while True:
+        yield torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
 
 
-def guided(velocity: Velocity, sampler: SamplerConfig) -> StepVelocity:
+def guided(velocity: Velocity, sampler: SamplerConfig, boundary: float = 0.0) -> StepVelocity:
     """Classifier-free guidance of one sample (1, …), at the noise levels at which `sampler` has it.
 
-    `velocity` is called with a batch of two, the conditional entry first; with that alone where nothing is
-    guided.
+    Below the noise level `boundary` its strength is that of the expert for low noise. `velocity` is called
+    with a batch of two, the conditional entry first; with that alone where nothing is guided.
     """
 
     def predict(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
-        if not sampler.guides(level):
+        guidance = sampler.guidance_at(level, boundary)
+        if guidance == 1.0:
             return velocity(latents, timestep)
         twice = velocity(latents.repeat(2, *[1] * (latents.ndim - 1)), timestep.repeat(2))
         with_caption, without = twice.chunk(2)
-        return without + sampler.guidance * (with_caption - without)
+        return without + guidance * (with_caption - without)
 
     return predict
 
 
-def noise_levels(steps: int) -> list[float]:
-    """The σ at which the model is asked, evenly from 1 to 1 / steps; the scheduler may shift them."""
-    return [1.0 - step / steps for step in range(steps)]
-
-
 def denoise(
     velocity: StepVelocity,
-    noise: Tensor,
-    scheduler: Any,
-    steps: int,
+    latents: Tensor,
+    schedule: Schedule,
     cancel: CancelToken | None = None,
+    noises: Iterable[Tensor] = (),
 ) -> Iterator[Denoised]:
     """Yields after each step; the last one's latents are the result, in float32.
 
-    `scheduler` is a diffusers flow-matching scheduler, which stays as it is. Nothing is read back from the
-    device between steps. Raises `RenderCancelled` before the next step once `cancel` is set.
+    `latents` are noise, or noisy latents at the noise level of the first step; `noises` are what steps add
+    where the schedule has such. Nothing is read back from the device between steps. Raises `RenderCancelled`
+    before the next step once `cancel` is set.
     """
-    scheduler = deepcopy(scheduler)
-    sigmas = noise_levels(steps)
-    scheduler.set_timesteps(sigmas=sigmas, device="cpu")
-    levels = (scheduler.timesteps / scheduler.config.num_train_timesteps).tolist()
-    scheduler.set_timesteps(sigmas=sigmas, device=noise.device)
-    scheduler.set_begin_index(0)  # else it would search for the timestep on the device
-    latents = noise
-    for nth, (timestep, level) in enumerate(zip(scheduler.timesteps, levels, strict=True)):
+    solver = Solver(iter(noises))
+    timesteps = schedule.timesteps.to(latents.device)
+    for nth, (step, timestep) in enumerate(zip(schedule.steps, timesteps, strict=True)):
         stop_if_cancelled(cancel)
         with torch.no_grad():
-            predicted = velocity(latents, timestep.expand(len(latents)), level).float()
-        before, latents = latents, scheduler.step(predicted, timestep, latents).prev_sample
+            predicted = velocity(latents, timestep.expand(len(latents)), step.level).float()
+            before, latents = latents, solver.moved(step, latents, predicted)
         yield Denoised(
             step=nth + 1,
-            steps=steps,
+            steps=len(schedule),
             latents=latents,
             before=before,
             velocity=predicted,
-            sigma=scheduler.sigmas[nth],
+            sigma=step.sigma,
         )

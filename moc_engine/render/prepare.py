@@ -23,9 +23,10 @@ from moc_engine.frame_rate import exact_rate
 from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.model_index import EMBEDDED
-from moc_engine.models.backbone import Backbone
+from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import NamesSlots
 from moc_engine.models.lora import UsedLora
+from moc_engine.models.solver import Schedule
 from moc_engine.render.memory_pass import compute_memory
 
 
@@ -34,7 +35,7 @@ class PreparedTake:
     """A context take: its latents (C, F, H, W) and their tokens.
 
     `memory` is the key of its memory: a hash of everything that decides its keys and values, and the `names`
-    of its chunks.
+    of its chunks. Each expert of a model has a memory of its own.
     """
 
     source: ContextTake
@@ -43,6 +44,10 @@ class PreparedTake:
     memory: str
     names: tuple[str, ...]
 
+    def memory_of(self, expert: ExpertName) -> str:
+        """The key of the memory that an expert reads."""
+        return f"{self.memory}-{expert}" if expert else self.memory
+
 
 ChunkNames = dict[str, tuple[str, ...]]
 """The chunk names of takes by the key of their memory."""
@@ -50,11 +55,16 @@ ChunkNames = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedRender:
-    """A request with the model's settings filled in; the latents will have `shape` (C, F, H, W)."""
+    """A request with the model's settings filled in; the latents will have `shape` (C, F, H, W).
+
+    `experts` are those that denoise at any step of the `schedule`.
+    """
 
     request: RenderRequest
     routing: RoutingConfig
     sampler: SamplerConfig
+    schedule: Schedule
+    experts: tuple[ExpertName, ...]
     shape: tuple[int, int, int, int]
     grid: TokenGrid
     context: tuple[PreparedTake, ...]
@@ -97,6 +107,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         raise EngineError("memory: the engine remembers all of every earlier take, and nothing else yet")
     routing = request.routing.over(backbone.family.routing)
     sampler = request.sampler.over(backbone.family.sampler)
+    schedule = backbone.schedule(sampler)
     shape = backbone.family.latent_shape(request.seconds, request.size)
     names = {} if names is None else names
     loras = () if backbone.loras is None else backbone.loras.use(request.loras)
@@ -104,6 +115,8 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         request=request,
         routing=routing,
         sampler=sampler,
+        schedule=schedule,
+        experts=tuple(expert.expert for expert in backbone.experts_of(schedule)),
         shape=shape,
         grid=backbone.grid(shape, routing.chunking),
         context=tuple(
@@ -154,7 +167,7 @@ def _read_take(
 def take_memory(
     take: PreparedTake, routing: RoutingConfig, sampler: SamplerConfig, backbone: Backbone
 ) -> TakeMemory:
-    """Computes the memory of a context take."""
+    """Computes the memory of a context take for the backbone's transformer: each expert has its own."""
     captions = backbone.family.captions(take.source.global_caption, take.source.caption, take.source.cast)
     return compute_memory(
         backbone,

@@ -31,8 +31,7 @@ from moc_engine.errors import EngineError
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
-from moc_engine.models.backbone import Backbone
-from moc_engine.models.compiled_blocks import CompiledBlocks
+from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.loading import load_parts
 from moc_engine.ops.workspace import LIMIT, Workspace
 from moc_engine.render.captured_velocity import capture_cuda_graph
@@ -43,7 +42,7 @@ from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
 from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory
-from moc_engine.render.shot_denoising import shot_denoising
+from moc_engine.render.shot_denoising import Histories, shot_denoising
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -126,10 +125,10 @@ class ShotRenderer:
             stop_if_cancelled(cancel)
 
             yield StageEvent(stage=clock.begin("memory"))
-            history = yield from self._gather_history(prepared, backbone, memory, cancel)
+            histories = yield from self._gather_histories(prepared, backbone, memory, cancel)
 
             yield StageEvent(stage=clock.begin("denoise"))
-            latents, trace = yield from self._denoise(prepared, backbone, history, cancel)
+            latents, trace = yield from self._denoise(prepared, backbone, histories, cancel)
 
             strip = None if request.filmstrip is None else Filmstrip(request.filmstrip, prepared.frames)
             files = [request.output / name for name in _FILES[: 3 if strip is None else 4]]
@@ -165,28 +164,49 @@ class ShotRenderer:
                     f"CUDA graphs (--cuda-graphs) need a CUDA device; the model is on {backbone.device.type}"
                 )
             if self._compiled:
-                backbone = replace(backbone, compiled=CompiledBlocks(backbone.transformer))
+                backbone = backbone.with_compiled_blocks()
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
             memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
         return self._loaded
 
-    def _gather_history(
+    def _gather_histories(
         self, prepared: PreparedRender, backbone: Backbone, memory: ContextMemory, cancel: CancelToken | None
-    ) -> Generator[RenderEvent, None, History | None]:
-        """The history of the context takes; memories that are not kept are computed, each take by itself."""
-        keys = [take.memory for take in prepared.context]
+    ) -> Generator[RenderEvent, None, Histories]:
+        """The history of the context takes for each expert that has steps."""
+        experts = backbone.experts_of(prepared.schedule)
+        keys = [take.memory_of(expert.expert) for expert in experts for take in prepared.context]
         memory.forget_absent(keys)
         ids = {take.source.id for take in prepared.context}
         for known in memory.takes:
             if known not in keys and known.rpartition(":")[0] in ids:  # the take has changed
                 memory.drop(known)
-        for take in prepared.context:
-            if take.memory not in memory.takes:
-                compute = partial(take_memory, take, prepared.routing, prepared.sampler, backbone)
-                memory.add(take.memory, take.grid.extent, compute)
-        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], self._workspace)
-        done = 0
+        histories: dict[ExpertName, History | None] = {}
+        for expert in experts:
+            done = len(histories) * len(prepared.context)
+            history = yield from self._gather_history(prepared, expert, memory, cancel, done)
+            histories[expert.expert] = history
+        return histories
+
+    def _gather_history(
+        self,
+        prepared: PreparedRender,
+        expert: Backbone,
+        memory: ContextMemory,
+        cancel: CancelToken | None,
+        done: int,
+    ) -> Generator[RenderEvent, None, History | None]:
+        """The history that an expert reads; memories that are not kept are computed, each take by itself.
+
+        `done` memories were gathered before, for other experts.
+        """
+        keys = [take.memory_of(expert.expert) for take in prepared.context]
+        for take, key in zip(prepared.context, keys, strict=True):
+            if key not in memory.takes:
+                compute = partial(take_memory, take, prepared.routing, prepared.sampler, expert)
+                memory.add(key, take.grid.extent, compute)
+        workspace = self._workspace if len(prepared.experts) == 1 else None  # one history at a time fits in
+        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], workspace)
         while True:
             stop_if_cancelled(cancel)
             try:
@@ -196,27 +216,27 @@ class ShotRenderer:
                 history: History | None = stop.value
                 return history
             done += 1
-            yield self._step(prepared, "memory", done, len(keys))
+            yield self._step(prepared, "memory", done, len(keys) * len(prepared.experts))
 
     def _denoise(
         self,
         prepared: PreparedRender,
         backbone: Backbone,
-        history: History | None,
+        histories: Histories,
         cancel: CancelToken | None,
     ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
         """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
-        request, sampler, family = prepared.request, prepared.sampler, backbone.family
+        request, family = prepared.request, backbone.family
         denoising = shot_denoising(
             prepared,
             backbone,
-            history,
+            histories,
             self._recorder,
             capture_cuda_graph if self._cuda_graphs else None,
             self._workspace,
         )
         steps = denoising.steps(cancel)
-        for step in range(sampler.steps):
+        for step in range(len(prepared.schedule)):
             with self._pace.measured("denoise"):
                 done = next(steps)
             preview = None
@@ -225,8 +245,7 @@ class ShotRenderer:
             yield self._step(prepared, "denoise", done.step, done.steps, preview)
         stop_if_cancelled(cancel)
         final = done.latents[0].float().cpu()
-        assert denoising.attention.recorder is not None
-        return final, finished_trace(denoising.attention.recorder.finish(), final, prepared, backbone)
+        return final, finished_trace(denoising.finished_trace(), final, prepared, backbone)
 
     def _decode(
         self,
@@ -251,8 +270,8 @@ class ShotRenderer:
         self, prepared: PreparedRender, stage: Stage, step: int, steps: int, preview: bytes | None = None
     ) -> StepEvent:
         ahead: dict[Stage, float] = {
-            "memory": len(prepared.context),
-            "denoise": prepared.sampler.steps,
+            "memory": len(prepared.context) * len(prepared.experts),
+            "denoise": len(prepared.schedule),
             "decode": prepared.megapixels,
         }
         for passed in list(ahead):

@@ -2,93 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from torch import Tensor
 
 from moc_engine.contract import CancelToken
 from moc_engine.memory.context import History
-from moc_engine.models.backbone import Backbone
+from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.models.solver import Schedule
 from moc_engine.ops.workspace import Workspace
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity
-from moc_engine.render.denoise import Denoised, denoise, draw_noise, guided
+from moc_engine.render.denoise import Denoised, StepVelocity, denoise, draw_noises, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import PreparedRender, steering_of
 from moc_engine.render.steps_in_flight import StepsInFlight, cuda_event
 from moc_engine.render.tracing import trace_recorder
+from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
 CAPTION_KEYS: Final = 1 << 28
 """Bytes up to which the keys and values of the captions in all layers are kept from step to step."""
 
+Histories = Mapping[ExpertName, History | None]
+"""The history of a render by the expert whose keys and values it holds."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShotDenoising:
-    """The denoising of one shot; its `captions` are conditional, and unconditional where guided."""
+    """The denoising of one shot; its `captions` are conditional, and unconditional where guided.
+
+    `attention` holds a pass for each expert that has steps in the `schedule`; all write into one trace.
+    """
 
     prepared: PreparedRender
     backbone: Backbone
     captions: CaptionStates
-    attention: DenoisingPass
+    schedule: Schedule
+    attention: Mapping[ExpertName, DenoisingPass]
     capture: Capture | None = None
 
-    def velocity(self, latents: Tensor, timesteps: Tensor) -> Tensor:
-        """The velocity (B, …) of latents (B, …) at timesteps (B,)."""
+    def velocity(self, expert: Backbone, latents: Tensor, timesteps: Tensor) -> Tensor:
+        """The velocity (B, …) of latents (B, …) at timesteps (B,), by one expert."""
         captions = self.captions.first(len(latents))
-        return self.backbone.velocity(latents, timesteps, self.attention, captions)
+        return expert.velocity(latents, timesteps, self.attention[expert.expert], captions)
 
     def steps(self, cancel: CancelToken | None = None) -> Iterator[Denoised]:
         """Denoises from the noise of the request's seed; as `denoise`."""
-        sampler = self.prepared.sampler
-        velocity = self.velocity if self.capture is None else CapturedVelocity(self.velocity, self.capture)
-        noise = draw_noise((1, *self.prepared.shape), self.prepared.request.seed).to(self.backbone.device)
-        steps = denoise(guided(velocity, sampler), noise, self.backbone.scheduler, sampler.steps, cancel)
-        flight = StepsInFlight(cuda_event) if self.backbone.device.type == "cuda" else None
-        for step in range(sampler.steps):
-            self.attention.begin(step)
+        device = self.backbone.device
+        noises = draw_noises((1, *self.prepared.shape), self.prepared.request.seed)
+        latents, *added = (next(noises).to(device) for _ in range(1 + self.schedule.noises))
+        steps = denoise(self._guided(), latents, self.schedule, cancel, added)
+        flight = StepsInFlight(cuda_event) if device.type == "cuda" else None
+        for nth, step in enumerate(self.schedule.steps):
+            self.attention[self.backbone.at(step.level).expert].begin(nth)
             done = next(steps)
             if flight is not None:
                 flight.step_given()
             yield done
 
+    def finished_trace(self) -> RoutingTrace:
+        """What was recorded in the steps, once they are done."""
+        recorder = next(iter(self.attention.values())).recorder
+        assert recorder is not None
+        return recorder.finish()
+
+    def _guided(self) -> StepVelocity:
+        """The guided velocity, by the expert of each step's noise level."""
+        sampler, boundary = self.prepared.sampler, self.backbone.boundary
+        by_expert = {}
+        for expert in self.backbone.experts:
+            velocity = partial(self.velocity, expert)
+            captured = velocity if self.capture is None else CapturedVelocity(velocity, self.capture)
+            by_expert[expert.expert] = guided(captured, sampler, boundary)
+
+        def predict(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
+            return by_expert[self.backbone.at(level).expert](latents, timestep, level)
+
+        return predict
+
 
 def shot_denoising(
     prepared: PreparedRender,
     backbone: Backbone,
-    history: History | None,
+    histories: Histories,
     recorder: type[TraceRecorder] = TraceRecorder,
     capture: Capture | None = None,
     workspace: Workspace | None = None,
 ) -> ShotDenoising:
-    """Prepares the denoising of a shot, whose `attention` records the conditional entry.
+    """Prepares the denoising of a shot, and records the conditional entry.
 
-    With `capture`, steps are captured and replayed. It computes in the `workspace`, which must not be used
-    by another render meanwhile.
+    `histories` are those of the experts that have steps. With `capture`, steps are captured and replayed. It
+    computes in the `workspace`, which must not be used by another render meanwhile; two experts do not.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
-    guides = prepared.sampler.guidance != 1.0
+    schedule = prepared.schedule
+    guides = any(prepared.sampler.guidance_at(s.level, backbone.boundary) != 1.0 for s in schedule.steps)
     if guides:
         captions = stacked(captions, family.captions("", "", request.cast))
     if backbone.caption_key_bytes(captions) <= CAPTION_KEYS:
         captions = captions.with_kept_keys()
-    attention = DenoisingPass(
-        AttentionContext(
-            shot=request.shot,
-            grid=prepared.grid,
-            history=history,
-            routing=prepared.routing,
-            steering=steering_of(prepared),
-        ),
-        backbone.angles,
-        backbone.device,
-        rows=2 if guides else 1,
-        workspace=workspace,
-    )
-    attention.recorder = trace_recorder(prepared, backbone, attention, recorder)
+    experts = backbone.experts_of(schedule)
+    attention = {
+        expert.expert: DenoisingPass(
+            AttentionContext(
+                shot=request.shot,
+                grid=prepared.grid,
+                history=histories[expert.expert],
+                routing=prepared.routing,
+                steering=steering_of(prepared),
+            ),
+            expert.angles,
+            expert.device,
+            rows=2 if guides else 1,
+            workspace=workspace if len(experts) == 1 else None,
+        )
+        for expert in experts
+    }
+    recording = trace_recorder(prepared, backbone, next(iter(attention.values())), recorder)
+    for of_expert in attention.values():
+        of_expert.recorder = recording
     return ShotDenoising(
-        prepared=prepared, backbone=backbone, captions=captions, attention=attention, capture=capture
+        prepared=prepared,
+        backbone=backbone,
+        captions=captions,
+        schedule=schedule,
+        attention=attention,
+        capture=capture,
     )

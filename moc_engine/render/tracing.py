@@ -30,9 +30,9 @@ def trace_recorder(
 
     Its routing holds the settings, `full_below` as a number where there is a history, and as
     `full_below_asked` as it was set, which may be "auto"; as `full_attention` whether attention was full, of
-    how many `tokens`; as `backend_choice` why the backend was chosen; as `loras` what was used of
-    which; and whether the blocks around the
-    attention were `compiled`, which changes the last bits.
+    how many `tokens`; as `backend_choice` why the backend was chosen; whether the blocks around the
+    attention were `compiled`, which changes the last bits; and as `experts` which transformer made each step
+    ("" where there is one). `loras` are those used, and what of each was left out.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
@@ -54,6 +54,7 @@ def trace_recorder(
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
+            "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
             "loras": [{**asdict(lora), "source": Path(lora.source).name} for lora in prepared.loras],
         },
         steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
@@ -64,7 +65,7 @@ def trace_recorder(
         context=context,
         layers=config.num_layers,
         heads=config.num_attention_heads,
-        steps=prepared.sampler.steps,
+        steps=len(prepared.schedule),
         device=backbone.device,
     )
 

@@ -16,6 +16,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import PreparedRender, PreparedTake
+from moc_engine.render.shot_denoising import Histories
 from moc_engine.stored_file import LocalFile
 from tests.fakes.models import tiny_transformer
 
@@ -88,6 +89,8 @@ def prepared_render(
         request=request,
         routing=routing,
         sampler=sampler,
+        schedule=backbone.schedule(sampler),
+        experts=tuple(expert.expert for expert in backbone.experts_of(backbone.schedule(sampler))),
         shape=shape,
         grid=grid,
         context=tuple(
@@ -101,6 +104,11 @@ def prepared_render(
             for source in sources
         ),
     )
+
+
+def histories_of(backbone: Backbone, render: PreparedRender) -> Histories:
+    """The history that each expert reads."""
+    return {expert.expert: history_of(expert, render) for expert in backbone.experts_of(render.schedule)}
 
 
 def history_of(backbone: Backbone, render: PreparedRender) -> History | None:

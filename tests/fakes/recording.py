@@ -86,12 +86,13 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
         except StopIteration as stop:
             history = stop.value
             break
-    denoising = shot_denoising(prepared, backbone, history)
-    inner = denoising.attention.recorder
+    denoising = shot_denoising(prepared, backbone, {"": history})
+    attention = denoising.attention[""]
+    inner = attention.recorder
     assert inner is not None
     chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)
     every = EveryShare(inner, prepared, backbone, chunks)
-    denoising.attention.recorder = every  # type: ignore[assignment]
+    attention.recorder = every  # type: ignore[assignment]
     *_, done = denoising.steps()
     latents = done.latents
     trace = inner.finish()

@@ -88,9 +88,14 @@ def test_a_shot_cannot_be_pinned_and_banned() -> None:
 
 def test_guidance_ends_below_its_floor() -> None:
     sampler = SamplerConfig(guidance=2.0, guidance_floor=0.5)
-    guided = {level: sampler.guides(level) for level in (1.0, 0.5, 0.5 - 1e-9, 0.49)}
-    assert guided == {1.0: True, 0.5: True, 0.5 - 1e-9: True, 0.49: False}
-    assert not SamplerConfig(guidance=1.0).guides(1.0)
+    guided = {level: sampler.guidance_at(level) for level in (1.0, 0.5, 0.5 - 1e-9, 0.49)}
+    assert guided == {1.0: 2.0, 0.5: 2.0, 0.5 - 1e-9: 2.0, 0.49: 1.0}
+
+
+def test_low_noise_has_a_guidance_of_its_own() -> None:
+    both = SamplerConfig(guidance=4.0, guidance_2=3.0)
+    assert [both.guidance_at(level, 0.875) for level in (0.875, 0.874)] == [4.0, 3.0]
+    assert SamplerConfig(guidance=4.0).guidance_at(0.1, 0.875) == 4.0
 
 
 def test_a_choice_of_memory_is_put_over_that_of_the_model() -> None:

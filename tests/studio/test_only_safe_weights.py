@@ -190,8 +190,7 @@ def test_a_models_own_code_is_never_run(
     change(tmp_path / "model", mark)
     code = render(tmp_path, tmp_path / "model")
     assert not mark.exists()
-    ignored = change is _custom_classes or (change is _custom_part and family == "animatic")
-    assert code == (0 if ignored else 1)
+    assert code == (0 if change is _custom_classes else 1)
 
 
 def test_a_projects_model_of_pickles_fails_its_job(

@@ -251,7 +251,7 @@ def _denoised(
     def velocity(noisy: Tensor, timesteps: Tensor) -> Tensor:
         return backbone.velocity(noisy, timesteps, attention, captions.first(len(noisy)))
 
-    steps = denoise(guided(velocity, sampler), latents, backbone.scheduler, sampler.steps)
+    steps = denoise(guided(velocity, sampler), latents, backbone.schedule(sampler))
     for step in range(sampler.steps):
         attention.begin(step)
         latents = next(steps).latents

@@ -23,10 +23,10 @@ from moc_engine.models.animatic.model import AnimaticPipeline, encode_texts, sho
 from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.base import CaptionStates
+from moc_engine.models.solver import even_levels
 from moc_engine.models.wan_transformer import attending, rotary_angles
 from moc_engine.ops.choosing import ChunkRules, choose_chunks, route_queries
 from moc_engine.ops.rotary import apply_rotary
-from moc_engine.render.denoise import noise_levels
 from moc_engine.training.attention import (
     Memories,
     chunk_descriptors,
@@ -213,12 +213,13 @@ def generate(
         first_seen = torch.stack([_first_seen(story, shot) for story in stories])
         attention.begin(shot, frames // PATCH_FRAMES, first_seen)
         x = _noise(of_takes, frames).to(attention.device)
-        pipeline.scheduler.set_timesteps(sigmas=noise_levels(sampler.steps))
+        pipeline.scheduler.set_timesteps(sigmas=even_levels(sampler.steps))
         for sigma, following in pairwise(pipeline.scheduler.sigmas.tolist()):
             flow = _velocity(pipeline, attention, x, sigma, captions[shot])
-            if sampler.guides(sigma) and settings.caption_link:
+            guidance = sampler.guidance_at(sigma)
+            if guidance != 1.0 and settings.caption_link:
                 unconditional = _velocity(pipeline, attention, x, sigma, empty)
-                flow = torch.lerp(unconditional, flow, sampler.guidance)
+                flow = torch.lerp(unconditional, flow, guidance)
             x = x + (following - sigma) * flow
         takes.append(x)
         if settings.router != "own":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Generator
 
 import torch
 
@@ -11,18 +10,17 @@ from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.model import load_pipeline_parts
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.registry import LoadedParts
+from moc_engine.sources.parts import PipelineParts
 
 
-def load_parts(
-    source: str, index: Mapping[str, Any], device: torch.device
-) -> Generator[LoadedParts, None, Backbone]:
+def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
     """Loads a model step by step: yields before each part and at the end.
 
     Raises as `animatic.model.load` does.
     """
-    pipeline = (yield from load_pipeline_parts(source, index)).to(device)
+    pipeline = (yield from load_pipeline_parts(model)).to(device)
     return Backbone(
-        name=source,
+        name=model.name,
         transformer=pipeline.transformer.eval(),
         scheduler=pipeline.scheduler,
         family=AnimaticFamily(pipeline),

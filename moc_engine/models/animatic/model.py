@@ -28,10 +28,11 @@ from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES
 from moc_engine.models.animatic.smoother import Smoother
 from moc_engine.models.animatic.subjects import SUBJECTS, subjects
 from moc_engine.models.animatic.words import WORDS
-from moc_engine.models.loading import find_model
+from moc_engine.models.finding import find_model
+from moc_engine.models.part_loading import load_part, load_settings, reading
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.registry import LoadedParts
-from moc_engine.models.sources import load_part, reading
+from moc_engine.sources.parts import PipelineParts
 
 PAD: Final = "<pad>"
 UNKNOWN: Final = "<unk>"
@@ -152,7 +153,7 @@ def load(source: str | Path) -> AnimaticPipeline:
     Raises as `find_model` does, `ModelNotFound` for a damaged model, and `ModelMismatch` for a model of other
     parts, other latents or another vocabulary.
     """
-    loading = load_pipeline_parts(*find_model(source))
+    loading = load_pipeline_parts(find_model(source))
     while True:
         try:
             next(loading)
@@ -161,43 +162,39 @@ def load(source: str | Path) -> AnimaticPipeline:
             return pipeline
 
 
-def load_pipeline_parts(
-    source: str | Path, index: Mapping[str, Any]
-) -> Generator[LoadedParts, None, AnimaticPipeline]:
+def load_pipeline_parts(model: PipelineParts) -> Generator[LoadedParts, None, AnimaticPipeline]:
     """As `load`, one part after the other: yields before each part and at the end."""
-    kind = index["_class_name"]
-    if kind != AnimaticPipeline.__name__:
-        raise ModelMismatch(f"{source} is a {kind}, and no animatic model")
+    if model.pipeline_class != AnimaticPipeline.__name__:
+        raise ModelMismatch(f"{model.source} is a {model.pipeline_class}, and no animatic model")
     for name in PARTS:
-        if name not in index:
-            raise ModelMismatch(f"{source} has no {name.replace('_', ' ')}; it is of another version")
-    _check_latents(source)
+        if name not in model.index:
+            raise ModelMismatch(f"{model.source} has no {name.replace('_', ' ')}; it is of another version")
+    _check_latents(model)
     parts: dict[str, Any] = {}
     for done, (name, (kind, options)) in enumerate(PARTS.items()):
         yield LoadedParts(done=done, parts=len(PARTS), part=name)
         if name in ("tokenizer", "scheduler"):
-            with reading(source):
-                parts[name] = kind.from_pretrained(source, subfolder=name)
+            parts[name] = load_settings(kind, model, name)
         else:
-            parts[name] = load_part(kind, source, name, **options)
+            parts[name] = load_part(kind, model, name, **options)
     pipeline = AnimaticPipeline(**parts)
-    _check_words(source, pipeline)
+    _check_words(model.source, pipeline)
     yield LoadedParts(done=len(PARTS), parts=len(PARTS), part=None)
     return pipeline
 
 
-def _check_latents(source: str | Path) -> None:
-    with reading(source):
-        config = WanTransformer3DModel.load_config(source, subfolder="transformer")
+def _check_latents(model: PipelineParts) -> None:
+    with reading(model, "transformer") as part:
+        config = WanTransformer3DModel.load_config(part.config_folder)
         channels, patch = config.get("in_channels"), list(config.get("patch_size", ()))
     if channels != INPUTS or patch != [PATCH_FRAMES, 1, 1]:
         raise ModelMismatch(
-            f"{source} reads {channels} channels in patches of {patch}; "
+            f"{model.source} reads {channels} channels in patches of {patch}; "
             f"animatic latents have {INPUTS} in patches of {[PATCH_FRAMES, 1, 1]}"
         )
 
 
-def _check_words(source: str | Path, pipeline: AnimaticPipeline) -> None:
+def _check_words(source: str, pipeline: AnimaticPipeline) -> None:
     numbers = pipeline.tokenizer.get_vocab()
     unread = set(WORDS) - numbers.keys()
     if unread:

@@ -16,6 +16,7 @@ from moc_engine.ops.triton.backward import gradients
 from moc_engine.ops.triton.forward import Options, forward
 from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch
 from moc_engine.ops.triton.merging import shares_of
+from moc_engine.ops.triton.segment_merging import segmented_attention
 from moc_engine.ops.triton.segments import uses_tma
 
 DTYPES = frozenset((torch.float32, torch.bfloat16, torch.float16))
@@ -71,6 +72,7 @@ def triton_backend(options: Options) -> AttentionBackend:
         name="triton",
         over_layout=partial(layout_attention, by_options),
         over_history=partial(history_attention, by_options),
+        over_segments=segmented_attention,
         devices=frozenset({"cuda", "cpu"} if INTERPRETED else {"cuda"}),
         dtypes=DTYPES,
         far_history=True,

@@ -1,4 +1,4 @@
-"""What kernels do with blocks: rows of (·, HEAD) tensors loaded and stored, and matrix products.
+"""What kernels do with blocks: which one a program has, rows of (·, HEAD) loaded and stored, and products.
 
 Blocks are WIDTH wide, the power of two that holds a head of HEAD numbers; what is beyond HEAD is 0.
 """
@@ -11,6 +11,16 @@ import triton.language as tl
 from moc_engine.ops.triton.launches import INTERPRETED
 
 _INTERPRETED = tl.constexpr(INTERPRETED)
+
+
+@triton.jit
+def row_and_block(blocks):
+    """The int64 row and the block of a program, of so many `blocks` a row; on axis x of the grid alone.
+
+    CUDA's other axes end at 65,535, which batch times heads times slots exceed.
+    """
+    program = tl.program_id(0)
+    return (program // blocks).to(tl.int64), program % blocks
 
 
 @triton.jit

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.ops.attended import Attended, Span
+from moc_engine.ops.history_segments import segment_bounds
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.triton.dense import DenseCall, dense_attention
 from moc_engine.ops.triton.launches import greatest_head
@@ -34,7 +35,7 @@ from moc_engine.ops.triton.segments import (
     attend_stored,
     pack_pairs,
 )
-from moc_engine.ops.triton.streaming import SegmentBuffers, segment_bounds
+from moc_engine.ops.triton.streaming import SegmentBuffers
 
 Partials = Literal["auto", "stored", "in place"]
 Rotation = Literal["buffer", "loaded"]

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from moc_engine.ops.layout import Ints
-from moc_engine.ops.triton.blocks import load_rows, store_rows
+from moc_engine.ops.triton.blocks import load_rows, row_and_block, store_rows
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 from moc_engine.ops.triton.offsets import device_offsets
 
@@ -45,14 +45,13 @@ def mean_keys(k_RTD: Tensor, offsets: Tensor) -> Tensor:
         return means
     tile = launch("means", D, k_RTD.dtype, capability_of(k_RTD.device))
     sizes = {"D": D, "PADDED": padded_head(D), "TOKENS": tile.keys}
-    mean_kernel[(chunks, R)](k_RTD.contiguous(), offsets, means, T, **sizes, **tile.options)
+    mean_kernel[(chunks * R,)](k_RTD.contiguous(), offsets, means, T, chunks, **sizes, **tile.options)
     return means
 
 
 @triton.jit
-def mean_kernel(K, OFFSETS, MEANS, T, D: tl.constexpr, PADDED: tl.constexpr, TOKENS: tl.constexpr):
-    chunk = tl.program_id(0)
-    row = tl.program_id(1).to(tl.int64)
+def mean_kernel(K, OFFSETS, MEANS, T, C, D: tl.constexpr, PADDED: tl.constexpr, TOKENS: tl.constexpr):
+    row, chunk = row_and_block(C)
     first = tl.load(OFFSETS + chunk)
     last = tl.load(OFFSETS + chunk + 1)
     sums = tl.zeros((TOKENS, PADDED), tl.float32)
@@ -61,4 +60,4 @@ def mean_kernel(K, OFFSETS, MEANS, T, D: tl.constexpr, PADDED: tl.constexpr, TOK
         sums += load_rows(K, row * T + token, token < last, D, PADDED).to(tl.float32)
     mean = tl.sum(sums, 0) / tl.maximum(last - first, 1).to(tl.float32)
     one = tl.zeros((1,), tl.int64)
-    store_rows(MEANS, one + row * tl.num_programs(0) + chunk, one == 0, mean[None, :], D, PADDED)
+    store_rows(MEANS, one + row * C + chunk, one == 0, mean[None, :], D, PADDED)

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from moc_engine.ops.triton.blocks import row_and_block
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 
 
@@ -35,9 +36,9 @@ def merge_slots_kernel(
     PARTS (rows, L, K, D) and SLOT_LSE (rows, L, K) begin at that row. A slot whose log-sum-exp is -inf holds
     nothing, and anything may stand in its part.
     """
-    nth = tl.program_id(1).to(tl.int64)
+    nth, block = row_and_block(tl.cdiv(queries, QUERIES))
     row = first_row + nth
-    query = (tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)).to(tl.int64)
+    query = (block * QUERIES + tl.arange(0, QUERIES)).to(tl.int64)
     live = query < queries
     d = tl.arange(0, WIDTH)
     width = (d < HEAD)[None, :]
@@ -84,8 +85,8 @@ def merge_pair_kernel(
     QUERIES: tl.constexpr,
 ):
     """Merges PART (B, H, l, D) with PART_LSE (R, l), of the queries from `first_query`, into OUT and LSE."""
-    row = tl.program_id(1).to(tl.int64)
-    query = (tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)).to(tl.int64)
+    row, block = row_and_block(tl.cdiv(part_queries, QUERIES))
+    query = (block * QUERIES + tl.arange(0, QUERIES)).to(tl.int64)
     live = query < part_queries
     d = tl.arange(0, WIDTH)
     mask = live[:, None] & (d < HEAD)[None, :]
@@ -115,7 +116,7 @@ def merge_slots(
     _, H, L, D = out_BHLD.shape
     N, _, K, _ = parts_NLKD.shape
     tile = launch("merge", D, out_BHLD.dtype, capability_of(out_BHLD.device))
-    merge_slots_kernel[(triton.cdiv(L, tile.rows), N)](
+    merge_slots_kernel[(triton.cdiv(L, tile.rows) * N,)](
         out_BHLD,
         lse_RL,
         parts_NLKD,
@@ -138,7 +139,7 @@ def merge_pair(
     """Merges a piece over the queries from `first_query` on into the running output and log-sum-exp."""
     B, H, L, D = out_BHLD.shape
     tile = launch("merge", D, out_BHLD.dtype, capability_of(out_BHLD.device))
-    merge_pair_kernel[(triton.cdiv(part_BHlD.shape[2], tile.rows), B * H)](
+    merge_pair_kernel[(triton.cdiv(part_BHlD.shape[2], tile.rows) * B * H,)](
         out_BHLD,
         lse_RL,
         part_BHlD,

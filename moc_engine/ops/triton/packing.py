@@ -19,6 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from moc_engine.ops.triton.blocks import row_and_block
 from moc_engine.ops.triton.launches import INTERPRETED
 
 GREATEST_INT32: Final = 2**31 - 1
@@ -62,11 +63,12 @@ def pack(indices_RLK: Tensor, chunks: int, *, first: int = 0, last: int | None =
     ranks = new(R * L * slots, dtype=torch.int16)
     counts = indices_RLK.new_zeros(R * chunks * blocks + 1, dtype=dtype)
     sizes = {"K": K, "SLOTS": slots, "PAIRS": block}
-    grid = (blocks, R)
+    grid = (blocks * R,)
     compared = min(block, COMPARISONS // block)
-    rank_kernel[grid](indices_RLK, counts, ranks, L, chunks, first, **sizes, COMPARED=compared, num_warps=8)
+    arguments = (L, chunks, blocks, first)
+    rank_kernel[grid](indices_RLK, counts, ranks, *arguments, **sizes, COMPARED=compared, num_warps=8)
     starts = torch.cumsum(counts, dim=0, dtype=dtype)
-    place_kernel[grid](indices_RLK, starts, ranks, pairs, edges, L, chunks, first, **sizes)
+    place_kernel[grid](indices_RLK, starts, ranks, pairs, edges, *arguments, **sizes)
     return Packed(pairs=pairs, edges=edges)
 
 
@@ -83,13 +85,14 @@ def _chosen(indices, row, pair, L, first, K: tl.constexpr, SLOTS: tl.constexpr):
     return tl.load(indices + number, mask=pair < L * SLOTS, other=-1).to(tl.int32)
 
 
-@triton.jit(do_not_specialize=["first"])
+@triton.jit(do_not_specialize=["blocks", "first"])
 def rank_kernel(
     indices,
     counts,
     ranks,
     L,
     C,
+    blocks,
     first,
     K: tl.constexpr,
     SLOTS: tl.constexpr,
@@ -97,8 +100,7 @@ def rank_kernel(
     COMPARED: tl.constexpr,
 ):
     """The place of each pair among those of its chunk in the block; counts[1 + (r·C + c)·blocks + block]."""
-    block = tl.program_id(0)
-    row = tl.program_id(1).to(tl.int64)
+    row, block = row_and_block(blocks)
     pair = block * PAIRS + tl.arange(0, PAIRS)
     chunk = _chosen(indices, row, pair, L, first, K, SLOTS)
     earlier = tl.zeros((PAIRS, COMPARED), tl.int32)
@@ -112,11 +114,11 @@ def rank_kernel(
     rank = tl.sum(earlier, 1)
     count = tl.sum(all_of_chunk, 1)
     tl.store(ranks + row * L * SLOTS + pair, rank.to(tl.int16), mask=pair < L * SLOTS)
-    cell = 1 + (row * C + chunk) * tl.num_programs(0) + block
+    cell = 1 + (row * C + chunk) * blocks + block
     tl.store(counts + cell, count.to(counts.dtype.element_ty), mask=(chunk >= 0) & (rank == count - 1))
 
 
-@triton.jit(do_not_specialize=["first"])
+@triton.jit(do_not_specialize=["blocks", "first"])
 def place_kernel(
     indices,
     starts,
@@ -125,15 +127,14 @@ def place_kernel(
     edges,
     L,
     C,
+    blocks,
     first,
     K: tl.constexpr,
     SLOTS: tl.constexpr,
     PAIRS: tl.constexpr,
 ):
     """Writes each pair to its place; the first block of a row writes the row's edges too."""
-    block = tl.program_id(0)
-    blocks = tl.num_programs(0)
-    row = tl.program_id(1).to(tl.int64)
+    row, block = row_and_block(blocks)
     pair = block * PAIRS + tl.arange(0, PAIRS)
     chunk = _chosen(indices, row, pair, L, first, K, SLOTS)
     number = _number(row, pair, L, first, K, SLOTS)

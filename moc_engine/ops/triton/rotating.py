@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from moc_engine.ops.rotary import Rotary
+from moc_engine.ops.triton.blocks import row_and_block
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 
 
@@ -40,8 +41,8 @@ def rotate_kernel(
 
     Rows of X lie `x_tokens` tokens apart, those of OUT `out_tokens`.
     """
-    row = tl.program_id(1).to(tl.int64)
-    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    row, block = row_and_block(tl.cdiv(tokens, TOKENS))
+    token = block * TOKENS + tl.arange(0, TOKENS)
     live = token < tokens
     d = tl.arange(0, WIDTH)
     at = token[:, None] * HEAD + d[None, :]
@@ -55,7 +56,7 @@ def rotate(k_RTD: Tensor, out_RTD: Tensor, rotary: Rotary, first_token: int) -> 
     """Rotates rows of keys, which stand from `first_token` of the history on, into `out_RTD` or in place."""
     R, T, D = k_RTD.shape
     tile = launch("rotate", D, k_RTD.dtype, capability_of(k_RTD.device))
-    rotate_kernel[(triton.cdiv(T, tile.rows), R)](
+    rotate_kernel[(triton.cdiv(T, tile.rows) * R,)](
         k_RTD,
         out_RTD,
         rotary.cos,

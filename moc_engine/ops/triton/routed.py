@@ -48,7 +48,8 @@ def tile_ends_kernel(
     for start in range(0, groups, BLOCK):
         group = start + tl.arange(0, BLOCK)
         live = group < groups
-        edge = (slot * rows + first_row + group // count) * chunks + first + group % count
+        row = (slot * rows + first_row + group // count).to(tl.int64)
+        edge = row * chunks + first + group % count
         pairs = tl.load(EDGES + edge + 1, mask=live, other=0) - tl.load(EDGES + edge, mask=live, other=0)
         tiles = ((pairs + PAIRS_A_TILE - 1) // PAIRS_A_TILE).to(tl.int32)
         tl.store(ENDS + slot * groups + group, total + tl.cumsum(tiles, 0), mask=live)
@@ -173,12 +174,13 @@ def routed_kernel(
     before = tl.load(ENDS + group - 1, mask=group > 0, other=0)
     row = first_row + group // count
     chunk = first + group % count
-    edge = (slot * rows + row) * chunks + chunk
+    slot_row = (slot * rows + row).to(tl.int64)
+    edge = slot_row * chunks + chunk
     place = tl.load(EDGES + edge) + (tile - before) * QUERIES + tl.arange(0, QUERIES)
     live = place < tl.load(EDGES + edge + 1)
     pair = tl.load(PAIRS + place, mask=live, other=0).to(tl.int64)
     if IN_PLACE:
-        query = pair - (slot * rows + row).to(tl.int64) * queries
+        query = pair - slot_row * queries
         part = (row.to(tl.int64) * queries + query) * slots + slot
     else:
         query = pair // slots - row.to(tl.int64) * queries

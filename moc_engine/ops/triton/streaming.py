@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from moc_engine.ops.history_segments import segment_bounds
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.triton.rotating import rotate
@@ -26,18 +27,6 @@ class Traffic:
 
     bytes: int = 0
     segments: int = 0
-
-
-def segment_bounds(offsets: Ints, most_tokens: int) -> Iterator[tuple[int, int]]:
-    """Runs first:last of chunks with at most `most_tokens` tokens, or of one chunk that is longer."""
-    first = 0
-    chunks = len(offsets) - 1
-    for chunk in range(chunks):
-        if chunk > first and offsets[chunk + 1] - offsets[first] > most_tokens:
-            yield first, chunk
-            first = chunk
-    if first < chunks:
-        yield first, chunks
 
 
 @dataclass(kw_only=True, eq=False)

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from moc_engine.ops.triton.blocks import product
+from moc_engine.ops.triton.blocks import product, row_and_block
 from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 
 MOST_CHOSEN: Final = 32
@@ -64,7 +64,7 @@ def best_chunks(
     boosts = None if boosts_BRC is None else boosts_BRC.contiguous()
     parts, bits = PARTS[q.dtype]
     tile = launch("top_k", D, q.dtype, capability_of(q.device))
-    best_kernel[(triton.cdiv(L, tile.rows), B * H)](
+    best_kernel[(triton.cdiv(L, tile.rows) * B * H,)](
         q,
         means,
         candidates,
@@ -154,9 +154,10 @@ def best_kernel(
     ROWS: tl.constexpr,
     CHUNKS: tl.constexpr,
 ):
-    batch = (tl.program_id(1) // H).to(tl.int64)
-    head = (tl.program_id(1) % H).to(tl.int64)
-    query = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row, block = row_and_block(tl.cdiv(L, ROWS))
+    batch = row // H
+    head = row % H
+    query = block * ROWS + tl.arange(0, ROWS)
     live = query < L
     q_at = batch * q_batch + head * q_head + query.to(tl.int64) * q_query
     q = _part_of_rows(Q, q_at, live, 0, D, WIDTH)

@@ -178,7 +178,7 @@ def test_a_story_renders_as_the_evaluation_plays_it(guidance: float, floor: floa
             rows=len(captions.states_BSE),
         )
         way = guided(partial(velocity, backbone, attention, captions), sampler)
-        *_, done = denoise(way, noise.contiguous(), backbone.scheduler, 3)
+        *_, done = denoise(way, noise.contiguous(), backbone.schedule(sampler))
         ours = done.latents[0, ..., 0].permute(1, 2, 0)
         torch.testing.assert_close(ours, played.latents[0, nth], atol=1e-4, rtol=1e-4)
         read = compute_memory(

@@ -20,11 +20,11 @@ import sys
 from moc_engine.errors import EngineError
 from moc_engine.models.hub import find_on_hub
 try:
-    location, index = find_on_hub(sys.argv[1])
+    folder = find_on_hub(sys.argv[1])
 except EngineError as error:
     print(type(error).__name__, error)
 else:
-    print(location, index.read_text())
+    print(folder, (folder / "model_index.json").read_text())
 """
 
 ANSWERS: Mapping[str, tuple[int, str]] = {

@@ -14,7 +14,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity, capture_cuda_graph
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.models import tiny_backbone
-from tests.fakes.prepared import VIDEO, Shape, bare_video, history_of, prepared_render
+from tests.fakes.prepared import VIDEO, Shape, bare_video, histories_of, prepared_render
 from tests.fakes.tape import capture_on_tape
 
 CPU = torch.device("cpu")
@@ -56,10 +56,9 @@ def denoised(backbone: Backbone, shape: Shape, capture: Capture | None, **routin
     """The latents after each step, and the arrays of the trace, of a render after three takes."""
     sampler = SamplerConfig(steps=7, guidance=3.0, guidance_floor=0.5)
     render = prepared_render(backbone, shape, 3, RoutingConfig(**routing), sampler)
-    denoising = shot_denoising(render, backbone, history_of(backbone, render), capture=capture)
+    denoising = shot_denoising(render, backbone, histories_of(backbone, render), capture=capture)
     latents = torch.stack([done.latents.cpu() for done in denoising.steps()])
-    assert denoising.attention.recorder is not None
-    trace = denoising.attention.recorder.finish()
+    trace = denoising.finished_trace()
     return latents, trace.table, trace.picks, trace.token_table
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from moc_engine.config import SamplerConfig
 from moc_engine.errors import RenderCancelled
-from moc_engine.render.denoise import denoise, draw_noise, guided, noise_levels
+from moc_engine.models.solver import even_levels, schedule_of
+from moc_engine.render.denoise import denoise, draw_noise, draw_noises, guided
 
 TARGET = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(7))
 
@@ -23,8 +24,8 @@ def straight(latents: Tensor, timesteps: Tensor, level: float) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_a_perfect_model_is_followed_to_its_result(steps: int, shift: float) -> None:
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
-    done = list(denoise(straight, draw_noise(TARGET.shape, 0), scheduler, steps))
+    schedule = schedule_of(FlowMatchEulerDiscreteScheduler(shift=shift), steps, levels=even_levels)
+    done = list(denoise(straight, draw_noise(TARGET.shape, 0), schedule))
     assert [(d.step, d.steps) for d in done] == [(n + 1, steps) for n in range(steps)]
     torch.testing.assert_close(done[-1].latents, TARGET)
     for d in done:
@@ -32,27 +33,22 @@ def test_a_perfect_model_is_followed_to_its_result(steps: int, shift: float) -> 
 
 
 def test_levels_go_from_pure_noise_to_the_last_step() -> None:
-    assert noise_levels(4) == [1.0, 0.75, 0.5, 0.25]
+    assert even_levels(4) == [1.0, 0.75, 0.5, 0.25]
     asked: list[float] = []
 
     def velocity(latents: Tensor, timesteps: Tensor, level: float) -> Tensor:
         asked.extend(timesteps.tolist())
         return latents
 
-    list(denoise(velocity, torch.zeros(1, 2), FlowMatchEulerDiscreteScheduler(), 4))
+    schedule = schedule_of(FlowMatchEulerDiscreteScheduler(), 4, levels=even_levels)
+    list(denoise(velocity, torch.zeros(1, 2), schedule))
     assert asked == [1000.0, 750.0, 500.0, 250.0]
-
-
-def test_the_scheduler_stays_as_it_is() -> None:
-    scheduler = FlowMatchEulerDiscreteScheduler()
-    before = scheduler.timesteps.clone()
-    list(denoise(straight, torch.zeros_like(TARGET), scheduler, 3))
-    assert torch.equal(scheduler.timesteps, before)
 
 
 def test_cancel_takes_effect_before_the_next_step() -> None:
     cancel = threading.Event()
-    running = denoise(straight, torch.zeros_like(TARGET), FlowMatchEulerDiscreteScheduler(), 9, cancel)
+    schedule = schedule_of(FlowMatchEulerDiscreteScheduler(), 9)
+    running = denoise(straight, torch.zeros_like(TARGET), schedule, cancel)
     next(running)
     next(running)
     cancel.set()
@@ -84,3 +80,6 @@ def test_noise_is_the_seeds_alone() -> None:
     torch.rand(10)
     assert torch.equal(first, draw_noise((1, 2, 3), 5))
     assert not torch.equal(first, draw_noise((1, 2, 3), 6))
+    further = draw_noises((1, 2, 3), 5)
+    assert torch.equal(next(further), first)
+    assert not torch.equal(next(further), first)

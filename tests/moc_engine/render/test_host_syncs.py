@@ -15,7 +15,7 @@ from moc_engine.models.base import CaptionStates
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
 from tests.fakes.models import tiny_animatic
-from tests.fakes.prepared import VIDEO, bare_video, history_of, prepared_render
+from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render
 
 META = torch.device("meta")
 
@@ -53,7 +53,7 @@ def test_no_step_makes_the_host_wait(model: Any, routing: dict[str, Any], chunki
     backbone, shape = model()
     config = RoutingConfig(backend="gathered", chunking=chunking, **routing)
     render = prepared_render(backbone, shape, 3, config, SamplerConfig(steps=4, guidance=3.0))
-    steps = shot_denoising(render, backbone, history_of(backbone, render)).steps()
+    steps = shot_denoising(render, backbone, histories_of(backbone, render)).steps()
     next(steps)
     with no_host_syncs():
         done = list(steps)

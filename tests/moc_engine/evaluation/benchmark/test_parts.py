@@ -6,7 +6,7 @@ import torch
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.benchmark.parts import time_by_part
 from moc_engine.render.shot_denoising import shot_denoising
-from tests.fakes.prepared import VIDEO, bare_video, history_of, prepared_render
+from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render
 
 CPU = torch.device("cpu")
 
@@ -16,12 +16,12 @@ def test_a_step_is_told_apart_by_what_it_computes(backend: str) -> None:
     backbone = bare_video(CPU)
     routing = RoutingConfig(backend=backend, top_k=2)
     render = prepared_render(backbone, VIDEO, 2, routing, SamplerConfig(steps=1, guidance=1.0))
-    denoising = shot_denoising(render, backbone, history_of(backbone, render))
-    denoising.attention.begin(0)
+    denoising = shot_denoising(render, backbone, histories_of(backbone, render))
+    denoising.attention[""].begin(0)
 
     def step() -> None:
         with torch.no_grad():
-            denoising.velocity(torch.zeros(1, *VIDEO), torch.tensor([500.0]))
+            denoising.velocity(backbone, torch.zeros(1, *VIDEO), torch.tensor([500.0]))
 
     parts = time_by_part(step, CPU)
     expected = {"choosing", "trace", "linear layers", "norms", "caption attention", "rotary embedding"}

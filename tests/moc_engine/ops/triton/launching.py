@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +30,8 @@ from moc_engine.ops.triton.top_k import best_chunks
 
 MOST_PROGRAMS = (2**31 - 1, 65_535, 65_535)
 """The largest grid that CUDA launches."""
+
+ROWS = MOST_PROGRAMS[1] + 2
 
 HOPPER_LIMITS = {"max_shared_mem": 232_448}
 
@@ -72,12 +74,13 @@ def attended(
     L: int = 70,
     K: int = 3,
     D: int = 32,
+    lengths: Sequence[int] = (40, 1, 29, 30),
     histories: int = 1,
     rotary: bool = False,
     gradients: bool = True,
     options: Options | None = None,
 ) -> None:
-    offsets = np.array([0, 40, 41, 70, 100])
+    offsets = np.cumsum((0, *lengths))
     T = int(offsets[-1])
 
     def noise(batch: int, tokens: int, *, wanted: bool = gradients) -> Tensor:
@@ -89,7 +92,7 @@ def attended(
     over_history = triton_backend(options or Options()).over_history
     assert over_history is not None
     indices = torch.zeros(B, H, L, K, dtype=torch.int64)
-    out, _ = over_history(q, own_k, own_v, k, v, offsets, indices, pinned=(3,), rotary=angles)
+    out, _ = over_history(q, own_k, own_v, k, v, offsets, indices, pinned=(len(lengths) - 1,), rotary=angles)
     if gradients:
         wanted = [x for x in (q, own_k, own_v, k, v) if x.requires_grad]
         found = torch.autograd.grad(out, wanted, torch.ones_like(out))
@@ -119,8 +122,12 @@ def main() -> None:
     attended(rotary=True, gradients=False, options=Options(rotation="loaded"))
     attended(options=Options(always_streamed=True))
     attended(K=0)
+    for options in (Options(), Options(partials="in place")):  # more rows than the grid's axis y holds
+        stored = options.partials != "in place"
+        attended(H=ROWS, L=1, K=1, D=16, lengths=(1, 1), rotary=not stored, gradients=stored, options=options)
     chosen()
     chosen(B=1, H=1, L=1, C=1, K=1)
+    chosen(B=1, H=ROWS, L=1, C=1, K=1)
     for name, times in driver.launched.items():
         print(json.dumps({"name": name, "launches": times}))
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from moc_engine.ops.triton.streaming import SegmentBuffers, segment_bounds
+from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, kernel_tests
 
 pytestmark = kernel_tests
 
 OFFSETS = np.array([0, 3, 4, 9, 11, 12])
-
-
-def test_segments_hold_whole_chunks_within_the_bound() -> None:
-    assert list(segment_bounds(OFFSETS, 4)) == [(0, 2), (2, 3), (3, 5)]
-    assert list(segment_bounds(OFFSETS, 1)) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
-    assert list(segment_bounds(OFFSETS, 100)) == [(0, 5)]
-    assert list(segment_bounds(OFFSETS[:1], 4)) == []
 
 
 def test_keys_and_values_stream_in_order_and_are_counted() -> None:

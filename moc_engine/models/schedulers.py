@@ -1,0 +1,41 @@
+"""The schedulers that a person may choose: Euler, UniPC and DPM-Solver++ of the flow, from diffusers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+
+from moc_engine.config import SamplerConfig, Scheduler
+
+CLASSES: Final[dict[Scheduler, Any]] = {
+    "euler": FlowMatchEulerDiscreteScheduler,
+    "unipc": UniPCMultistepScheduler,
+    "dpm++": DPMSolverMultistepScheduler,
+}
+
+FLOW: Final = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+"""What makes a scheduler of noise predictions one of the flow."""
+
+
+def flow_shift(scheduler: Any) -> float:
+    """The shift of a scheduler's noise levels towards the noisy end; 1 is none."""
+    config = scheduler.config
+    return float(config.get("flow_shift") or config.get("shift") or 1.0)
+
+
+def chosen_scheduler(own: Any, sampler: SamplerConfig) -> Any:
+    """The model's own scheduler, or the one that the sampler names, with its shift; `own` stays as it is."""
+    if sampler.scheduler is None and sampler.shift is None:
+        return own
+    kind = type(own) if sampler.scheduler is None else CLASSES[sampler.scheduler]
+    shift = flow_shift(own) if sampler.shift is None else sampler.shift
+    named = {"shift": shift} if kind is FlowMatchEulerDiscreteScheduler else {"flow_shift": shift}
+    if isinstance(own, kind):
+        return kind.from_config(own.config, **named)
+    trained = {"num_train_timesteps": own.config.num_train_timesteps}
+    return kind(**trained, **named, **({} if kind is FlowMatchEulerDiscreteScheduler else FLOW))
