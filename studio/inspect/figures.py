@@ -6,7 +6,9 @@ A heatmap's `meta` names its scale, "heat" or "change". Clicks come back as rows
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +33,8 @@ FAINT_CHANGE: Final = 0.05
 
 _MOST_TICKS: Final = 24
 _MOST_NAMED: Final = 20
+_CHARACTERS: Final = 60
+"""How many characters fit beside each other along an axis of a narrow page."""
 _LONGEST: Final = 80
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
@@ -95,7 +99,7 @@ def story_figure(rows: Sequence[StoryRow]) -> Figure:
         }
         for name in sides
     ]
-    split = 1 - 0.06 * len(sides) - 0.02
+    split = 1 - (0.06 if len(sides) == 1 else 0.1) * len(sides) - 0.02
     layout = {
         "xaxis": _axis("remembered from shot", names, domain=[0, split], side="top"),
         "xaxis2": _axis("", sides, domain=[split + 0.02, 1], side="top"),
@@ -298,27 +302,41 @@ def _sources_axis(names: Sequence[str], sources: Sequence[Source]) -> dict[str, 
     """Few are named one by one, many by the shots they belong to, until somebody zooms in."""
     if len(sources) <= _MOST_NAMED:
         return _axis("", names, side="top", tickvals=list(names), tickangle=-40)
-    starts = _starts(sources)
+    middles = _middles(sources)
     return _axis(
         "",
         names,
         side="top",
-        tickvals=[names[at] for at in starts],
-        ticktext=list(starts.values()),
+        tickvals=[names[at] for at in middles],
+        ticktext=list(middles.values()),
         tickangle=0,
     )
 
 
-def _starts(sources: Sequence[Source]) -> dict[int, str]:
-    """Where the sources of each shot begin, and what to call it."""
-    found: dict[str, int] = {}
-    for at, source in enumerate(sources):
-        if source.kind == "history":
-            found.setdefault("–" if source.index is None else str(source.index + 1), at)
-        else:
-            found.setdefault("own" if source.kind == "own" else "caption", at)
-    every = max(1, -(-len(found) // _MOST_TICKS))
-    return {at: words for words, at in list(found.items())[::every]}
+def _middles(sources: Sequence[Source]) -> dict[int, str]:
+    """The middle of the sources of each shot, and what to call it, without names that would touch."""
+    runs = [
+        (words, [at for at, _ in run]) for words, run in groupby(enumerate(sources), lambda x: _group(x[1]))
+    ]
+    column = _CHARACTERS / len(sources)
+    middles: dict[int, str] = {}
+    told: set[str] = set()
+    free = -math.inf
+    for words, places in runs:
+        middle = places[len(places) // 2]
+        begins = (middle + 0.5) * column - len(words) / 2
+        if words not in told and begins >= free:
+            middles[middle] = words
+            told.add(words)
+            free = begins + len(words) + 1
+    return middles
+
+
+def _group(source: Source) -> str:
+    """The number of the shot that a source belongs to, "–" for none that is shown; "own" and "caption"."""
+    if source.kind == "history":
+        return "–" if source.index is None else str(source.index + 1)
+    return "own" if source.kind == "own" else "caption"
 
 
 def _scale(log: bool) -> dict[str, Any]:

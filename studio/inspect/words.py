@@ -18,6 +18,9 @@ from studio.inspect.sources import NOBODY, Source, by_source, shot_name, sources
 PAIRS: Final = 3
 """How many pairs of chunks are named per link."""
 
+LEAST_REST: Final = 0.0005
+"""The least that all other pairs of a link must add up to, to be told."""
+
 FAINT: Final = 0.02
 FAINT_PART: Final = 0.15
 """Shares not worth a sentence: of the past in all attention, and of one source in the past."""
@@ -25,7 +28,7 @@ FAINT_PART: Final = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What part `query` of a shot drew from part `source` of an earlier one, as a share of its attention."""
+    """The share of a shot's attention that its part `query` gave to part `source` of an earlier one."""
 
     query: str
     source: str
@@ -34,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkWithPairs:
-    """The share of a shot's attention that went to one take, and its strongest pairs.
+    """The share of a shot's attention that went to one take: its strongest pairs and the `rest`.
 
     `shot` is where that take stands in the film now, None where the film no longer shows it.
     """
@@ -43,6 +46,7 @@ class LinkWithPairs:
     take: str | None
     share: float
     pairs: tuple[Pair, ...]
+    rest: float
 
 
 def links_with_pairs(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[LinkWithPairs, ...]:
@@ -50,16 +54,15 @@ def links_with_pairs(trace: RoutingTrace, indices: Mapping[str, int]) -> tuple[L
 
     The trace itself counts shots as they were when it was recorded.
     """
-    by_query = trace.by_query()
-    return tuple(
-        LinkWithPairs(
-            shot=indices.get(link.take or ""),
-            take=link.take,
-            share=link.share,
-            pairs=_pairs(trace, by_query, link.source),
-        )
-        for link in trace.links()
-    )
+    tokens = np.array([chunk.tokens for chunk in trace.query])
+    of_shot = trace.by_query() * (tokens / tokens.sum())[:, None]
+    links = []
+    for link in trace.links():
+        pairs = _pairs(trace, of_shot, link.source)
+        rest = max(0.0, link.share - sum(pair.share for pair in pairs))
+        shot = indices.get(link.take or "")
+        links.append(LinkWithPairs(shot=shot, take=link.take, share=link.share, pairs=pairs, rest=rest))
+    return tuple(links)
 
 
 def in_words(
@@ -77,6 +80,8 @@ def in_words(
         lines += [
             f"      {pair.query} ← {pair.source} ({_percent(pair.share).strip()})" for pair in link.pairs
         ]
+        if link.pairs and link.rest >= LEAST_REST:
+            lines.append(f"      all other parts together ({_percent(link.rest).strip()})")
     lines += _steered("pinned", inputs.pins, indices)
     lines += _steered("banned", inputs.bans, indices)
     return lines + _steered("boosted", tuple(inputs.boosts), indices)
@@ -191,16 +196,17 @@ def _drawn_from(trace: RoutingTrace, sources: Sequence[Source], query: int) -> l
     ]
 
 
-def _pairs(trace: RoutingTrace, by_query: Floats, shot: int) -> tuple[Pair, ...]:
+def _pairs(trace: RoutingTrace, of_shot: Floats, shot: int) -> tuple[Pair, ...]:
+    """The strongest pairs of parts by name; `of_shot` (Q, C) in sum 1 are shares of the shot's attention."""
     columns = [i for i, c in enumerate(trace.context) if c.kind == "history" and c.shot == shot]
-    shares: dict[tuple[str, str], list[float]] = {}
+    shares: dict[tuple[str, str], float] = {}
     for row, chunk in enumerate(trace.query):
         for column in columns:
             pair = (chunk.name, trace.context[column].name)
-            shares.setdefault(pair, []).append(float(by_query[row, column]))
+            shares[pair] = shares.get(pair, 0.0) + float(of_shot[row, column])
     pairs = [
-        Pair(query=q, source=s, share=float(np.mean(found)))
-        for (q, s), found in shares.items()
+        Pair(query=q, source=s, share=share)
+        for (q, s), share in shares.items()
         if not (q.endswith(EMPTY) or s.endswith(EMPTY))
     ]
     strongest = sorted(pairs, key=lambda pair: -pair.share)[:PAIRS]

@@ -115,6 +115,30 @@ def test_forms_are_edits_and_say_what_is_wrong(page: Page, story: Story) -> None
     expect(cast).to_have_value("Mira: red\nOtto")
 
 
+def test_the_settings_mark_the_chosen_entry_and_keep_errors_with_their_fields(page: Page) -> None:
+    page.locator(".label-wrap", has_text="Settings").click()
+    first, every = page.get_by_label("in the first shot"), page.get_by_label("in every shot")
+    mark = "(radio) => [getComputedStyle(radio).backgroundImage, getComputedStyle(radio).backgroundColor]"
+    expect(first).to_be_checked()
+    dot, filled = first.evaluate(mark)
+    none, empty = every.evaluate(mark)
+    assert dot.startswith("url(")
+    assert none == "none"
+    assert filled != empty
+    steps = page.get_by_label("Steps")
+    steps.fill("many")
+    steps.blur()
+    error = page.locator(".block.form-error", has_text="must be a number")
+    expect(error).to_have_css("border-bottom-width", "1px")
+    expect(page.locator(".form:has(+ .form-error p)")).to_have_css("border-bottom-width", "0px")
+    help = page.get_by_text("A shot is due when").bounding_box()
+    number = page.get_by_label("number input for Re-render threshold").bounding_box()
+    assert help
+    assert number
+    assert help["y"] > number["y"]
+    assert help["width"] > 1.5 * number["width"]
+
+
 def test_a_film_without_captions_is_not_up_to_date(page: Page, story: Story) -> None:
     page.locator(".project-name summary").click()
     page.get_by_role("menuitem", name="New project").click()

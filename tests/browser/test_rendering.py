@@ -76,6 +76,18 @@ def test_an_edit_renders_what_it_matters_to(page: Page, story: Story) -> None:
     until(lambda: [shot["take"] == first[shot["id"]] for shot in story.shots] == [True, False, False])
 
 
+def test_takes_that_are_no_longer_shown_are_counted_together(page: Page, story: Story) -> None:
+    story.render()
+    captions = ("Mira sits on the beach", "Otto jumps in the forest")
+    for shot, caption in zip(story.shots[:2], captions, strict=True):
+        story.edit({"op": "caption", "shot": shot["id"], "caption": caption})
+    story.render()
+    page.locator(".clip").last.click()
+    tab(page, "Takes")
+    expect(page.locator(".take").first).to_contain_text("drew on shot 1 50%, shot 2 50%")
+    expect(page.locator(".take").last).to_contain_text("drew on 2 older takes 100%")
+
+
 def test_nothing_moves_on_the_page_while_shots_render(page: Page, story: Story) -> None:
     page.evaluate(
         """() => {

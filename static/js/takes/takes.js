@@ -57,6 +57,20 @@ function makeTake(take) {
 }
 
 /**
+ * Takes that the film no longer shows are counted together.
+ *
+ * @param {Take} take
+ */
+function sourcesInWords(take) {
+  const shown = take.context.filter(([index]) => index !== null);
+  const older = take.context.filter(([index]) => index === null);
+  const words = shown.map(([index, share]) => `shot ${Number(index) + 1} ${percent(share)}`);
+  if (!older.length) return words;
+  const total = older.reduce((sum, [, share]) => sum + share, 0);
+  return [...words, `${older.length === 1 ? "an older take" : `${older.length} older takes`} ${percent(total)}`];
+}
+
+/**
  * @param {HTMLElement} element
  * @param {Shot} shot
  * @param {Take} take
@@ -69,9 +83,7 @@ function updateTake(element, shot, take) {
   element.dataset.drawn = key;
   const picture = takeFile(openProjectState().id, take.id, "thumbnail");
   element.style.setProperty("--picture", `url("${picture}")`);
-  const sources = take.context.map(
-    ([index, share]) => `${index === null ? "an older take" : `shot ${index + 1}`} ${percent(share)}`,
-  );
+  const sources = sourcesInWords(take);
   const time = new Date(take.created * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   fill(
     part(element, ".take-words"),

@@ -40,12 +40,14 @@ def test_links_are_told_in_words(film: Path, capsys: pytest.CaptureFixture[str])
         f"{HALF} The set drew most from the\n"
         "  set in shot 1: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 1: a ball\n"
-        "        the set ← the set (50%)\n"
+        "        the set ← the set (25%)\n"
+        "        all other parts together (25%)\n"
         "Shot 3: a gift\n"
         f"{HALF} The set drew most from the\n"
         "  set in shot 2: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 2: a kite\n"
-        "        the set ← the set (50%)\n"
+        "        the set ← the set (25%)\n"
+        "        all other parts together (25%)\n"
         "  banned: shot 1\n"
     )
 
@@ -66,12 +68,14 @@ def test_links_follow_takes_that_moved(film: Path, capsys: pytest.CaptureFixture
         "the first choice of\n"
         "  100% of the heads.\n"
         "   50% went to a take the film no longer shows: a ball\n"
-        "        the set ← the set (50%)\n"
+        "        the set ← the set (25%)\n"
+        "        all other parts together (25%)\n"
         "Shot 4: a gift\n"
         f"{HALF} The set drew most from the\n"
         "  set in shot 3: 100% of what it took from earlier shots, the first choice of 100% of the heads.\n"
         "   50% went to shot 3: a kite\n"
-        "        the set ← the set (50%)\n"
+        "        the set ← the set (25%)\n"
+        "        all other parts together (25%)\n"
         "  banned: a take the film no longer shows\n"
     )
     assert main(["routing", str(film), "--json"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,24 @@ def test_many_sources_are_told_by_their_shots() -> None:
     figure = chunk_figure(["Mira"], sources, by_source(trace.by_query(), sources), log=True)
     axis, columns = figure["layout"]["xaxis"], figure["data"][0]["x"]
     assert axis["ticktext"] == ["own", "1", "2"]
-    assert axis["tickvals"] == [columns[0], columns[1], columns[13]]
+    assert axis["tickvals"] == [columns[0], columns[7], columns[19]]
+    takes(figure)
+
+
+def test_names_of_sources_never_touch() -> None:
+    """With 81 columns "own" above the first would touch a "1" above the next ones."""
+    context = [OWN, *(seen(f"prop {nth}", shot) for shot in range(40) for nth in range(2))]
+    query = [QueryChunk(name="Mira", frames=(0, 6), tokens=1)]
+    trace = made(np.full((1, 1, 1, 1, 81), 1 / 81), query=query, context=context)
+    places = {f"take-{shot}": shot for shot in range(40)}
+    sources = sources_of(trace, places)
+    figure = chunk_figure(["Mira"], sources, by_source(trace.by_query(), sources), log=True)
+    axis, columns = figure["layout"]["xaxis"], figure["data"][0]["x"]
+    at = [columns.index(value) for value in axis["tickvals"]]
+    lengths = [len(words) for words in axis["ticktext"]]
+    assert axis["ticktext"][:2] == ["own", "3"]
+    for (left, right), (one, other) in zip(pairwise(at), pairwise(lengths), strict=True):
+        assert (right - left) * 60 / 81 >= (one + other) / 2 + 1 - 1e-9
     takes(figure)
 
 

@@ -147,8 +147,11 @@ def test_links_name_their_strongest_pairs() -> None:
     assert (first.shot, first.take, second.shot, second.take) == (None, "take-0", 8, "take-1")
     assert first.share == pytest.approx((2 * 0.25 + 0.2) / 3, abs=1e-4)
     assert [(pair.query, pair.source) for pair in first.pairs] == [("Mira", "Mira"), ("the ball", "the ball")]
-    assert [pair.share for pair in first.pairs] == pytest.approx([0.25, 0.2], abs=1e-4)
+    assert [pair.share for pair in first.pairs] == pytest.approx([2 / 3 * 0.25, 1 / 3 * 0.2], abs=1e-4)
+    assert first.rest == pytest.approx(0.0, abs=1e-9)
     assert [(pair.query, pair.source) for pair in second.pairs] == [("Mira", "Mira")]
+    assert second.pairs[0].share == pytest.approx(2 / 3 * 0.15, abs=1e-4)
+    assert second.rest == pytest.approx(2 / 3 * 0.1, abs=1e-4)  # places that show nothing
 
 
 def test_lines_tell_links_and_steering() -> None:
@@ -156,12 +159,13 @@ def test_lines_tell_links_and_steering() -> None:
         **{**vars(INPUTS), "pins": ("take-1",), "bans": ("take-0/Mira",), "boosts": {"gone": 1.0}}
     )
     lines = in_words(third_shot(), inputs, PLACES, {"take-0": "Mira waves"})
-    assert lines[-8:] == [
+    assert lines[-9:] == [
         " 23% went to shot 1: Mira waves",
-        "      Mira ← Mira (25%)",
-        "      the ball ← the ball (20%)",
+        "      Mira ← Mira (17%)",
+        "      the ball ← the ball (7%)",
         " 17% went to shot 2",
-        "      Mira ← Mira (15%)",
+        "      Mira ← Mira (10%)",
+        "      all other parts together (7%)",
         "pinned: shot 2",
         "banned: Mira in shot 1",
         "boosted: a take the film no longer shows",
@@ -178,3 +182,5 @@ def test_words_can_be_found_for_any_trace(trace: RoutingTrace) -> None:
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(sum(trace.shot_shares().values()), abs=1e-9)
     assert not any(EMPTY in pair.query + pair.source for link in links for pair in link.pairs)
+    for link in links:
+        assert sum(pair.share for pair in link.pairs) + link.rest == pytest.approx(link.share, abs=1e-9)
