@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 
@@ -19,6 +22,18 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> Path:
+    """The folder for what can be computed again: MOC_STUDIO_CACHE, or one where the system keeps such."""
+    if chosen := environment.get("MOC_STUDIO_CACHE"):
+        return Path(chosen)
+    home = Path.home()
+    if system == "win32":
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "moc-studio" / "cache"
+    if system == "darwin":
+        return home / "Library" / "Caches" / "moc-studio"
+    return Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "moc-studio"
 
 
 def memory_bytes(device: str) -> int:

@@ -6,7 +6,10 @@ Hypothesis has no deadline, as shared machines stall; tests of kernels run on ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
+
+import pytest
 
 import tests.fakes.kernels  # noqa: F401
 
@@ -15,3 +18,11 @@ if find_spec("hypothesis") is not None:
 
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept for later starts is kept for this run of the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOC_STUDIO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
