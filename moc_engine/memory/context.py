@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from moc_engine.memory.history_buffer import HistoryBuffer, Place
 from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
-from moc_engine.ops.workspace import Workspace
 
 _TENSORS: Final = ("k_NHTD", "v_NHTD", "means_NHCD", "positions_3T")
+
+_numbers = count()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +76,8 @@ class History:
     """The memories of a context side by side in story order, as a new shot at time 0 sees them.
 
     `positions_3T` are before zero: the last take ends at -1. `start_C` is where the take of each chunk
-    begins. `layout` holds video chunks alone.
+    begins. `layout` holds video chunks alone. The tokens of a head lie
+    side by side, but heads may lie further apart.
     """
 
     layout: ChunkLayout
@@ -90,8 +93,9 @@ Compute = Callable[[], TakeMemory]
 
 @dataclass(kw_only=True)
 class _Entry:
-    """A take of the memory: `memory` is None while it is not held."""
+    """A take of the memory: `memory` is None while it is not held. No other entry has its `number`."""
 
+    number: int = field(default_factory=lambda: next(_numbers))
     extent: Extent
     compute: Compute
     memory: TakeMemory | None = None
@@ -101,12 +105,13 @@ class _Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class _PlacedTake:
-    """A take that is shot `shot` of a history and begins at time `start`."""
+    """A take that is shot `shot` of a history, begins at time `start`, and stands at `place`."""
 
     take: str
     shot: int
     start: int
     extent: Extent
+    place: Place
 
 
 class ContextMemory:
@@ -184,8 +189,7 @@ class ContextMemory:
     def recall(self, take: str) -> TakeMemory:
         """A take's memory: held, read from its file, or computed; always the same values."""
         entry = self._entry(take)
-        self._clock += 1
-        entry.used = self._clock
+        self._mark_used(entry)
         if entry.memory is not None:
             return entry.memory
         memory = entry.memory = self._read(take, entry) or self._compute(take, entry)
@@ -211,29 +215,40 @@ class ContextMemory:
         self,
         takes: Sequence[str] | None = None,
         shots: Sequence[int] | None = None,
-        workspace: Workspace | None = None,
+        buffer: HistoryBuffer | None = None,
     ) -> Generator[str, None, History | None]:
-        """As `history`, one take at a time: yields the name of each take as it is copied in.
+        """As `history`, one take at a time: yields the name of each take once it is copied in.
 
-        With a `workspace` the history lies in it, until the next one is gathered there.
+        With a `buffer` the history lies in it, until the next one is gathered there; takes that stand where
+        they stood in the one before are left as they are. It is used where memories are kept on the CPU.
         """
         names = tuple(self._entries if takes is None else takes)
         placed = self._arranged(names, range(len(names)) if shots is None else shots)
         if not placed:
             return None
         lengths = np.concatenate([np.diff(take_at.extent.offsets) for take_at in placed])
+        chunks = [take_at.extent.chunks for take_at in placed]
         layout = ChunkLayout(
             np.concatenate(([0], np.cumsum(lengths))),
-            np.repeat([take_at.shot for take_at in placed], [take_at.extent.chunks for take_at in placed]),
+            np.repeat([take_at.shot for take_at in placed], chunks),
             np.full(len(lengths), VIDEO),
         )
-        history: History | None = None
+        if buffer is None or self._device.type != "cpu":
+            buffer = HistoryBuffer(limit=0)
+        buffer.begin([(self._entries[take_at.take].number, take_at.place) for take_at in placed])
         for take_at in placed:
-            memory = self.recall(take_at.take)
-            history = history or self._empty_history(layout, memory, workspace or Workspace(0))
-            _copy_into(memory, take_at, history)
+            entry = self._entries[take_at.take]
+            if buffer.holds(entry.number, take_at.place):
+                self._mark_used(entry)
+            else:
+                memory = self.recall(take_at.take)
+                tensors = {name: getattr(memory, name) for name in _TENSORS}
+                buffer.put(entry.number, take_at.place, tensors, self._history_device(memory, layout))
             yield take_at.take
-        return history
+        tensors = buffer.end()
+        starts = np.repeat([take_at.start for take_at in placed], chunks)
+        tensors["positions_3T"] = _moved(tensors["positions_3T"], np.repeat(starts, lengths))
+        return History(layout=layout, start_C=_like(tensors["positions_3T"], starts), **tensors)
 
     def _arranged(self, takes: Sequence[str], shots: Sequence[int]) -> list[_PlacedTake]:
         """The takes in order, with the time at which each begins."""
@@ -245,11 +260,14 @@ class ContextMemory:
         if unknown:
             raise ValueError(f"takes: {unknown[0]!r} is not in the memory")
         start = -sum(self._entries[take].extent.frames for take in takes)
+        token = chunk = 0
         placed = []
         for take, shot in zip(takes, shots, strict=True):
             extent = self._entries[take].extent
-            placed.append(_PlacedTake(take=take, shot=shot, start=start, extent=extent))
+            place = Place(tokens=(token, token + extent.tokens), chunks=(chunk, chunk + extent.chunks))
+            placed.append(_PlacedTake(take=take, shot=shot, start=start, extent=extent, place=place))
             start += extent.frames
+            (_, token), (_, chunk) = place.tokens, place.chunks
         return placed
 
     def _entry(self, take: str) -> _Entry:
@@ -309,11 +327,15 @@ class ContextMemory:
             self._file(take).unlink(missing_ok=True)
             self._files.discard(self._file(take))
 
-    def _empty_history(self, layout: ChunkLayout, like: TakeMemory, workspace: Workspace) -> History:
-        """An unfilled history for takes such as `like`, on the device if the budget could hold them all."""
+    def _mark_used(self, entry: _Entry) -> None:
+        self._clock += 1
+        entry.used = self._clock
+
+    def _history_device(self, like: TakeMemory, layout: ChunkLayout) -> torch.device:
+        """That of the memory if its budget could hold all takes of the layout, were they such as `like`."""
         takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
         fits = self._budget is None or takes <= self._budget
-        return _empty_history(layout, like, workspace, self._device if fits else torch.device("cpu"))
+        return self._device if fits else torch.device("cpu")
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -321,27 +343,13 @@ def _remove(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _empty_history(
-    layout: ChunkLayout, like: TakeMemory, workspace: Workspace, device: torch.device
-) -> History:
-    N, H, _, D = like.k_NHTD.shape
-    shape = (N, H, layout.tokens, D)
-    return History(
-        layout=layout,
-        k_NHTD=workspace.empty("history keys", shape, like.k_NHTD.dtype, device),
-        v_NHTD=workspace.empty("history values", shape, like.v_NHTD.dtype, device),
-        means_NHCD=like.means_NHCD.new_empty(N, H, layout.chunks, D, device=device),
-        positions_3T=like.positions_3T.new_empty(3, layout.tokens, device=device),
-        start_C=like.positions_3T.new_empty(layout.chunks, device=device),
-    )
+def _moved(positions_3T: Tensor, start_T: Ints) -> Tensor:
+    """The positions, those in time moved by the start of each token's take."""
+    moved = positions_3T.clone(memory_format=torch.contiguous_format)
+    moved[0] += _like(moved, start_T)
+    return moved
 
 
-def _copy_into(memory: TakeMemory, take_at: _PlacedTake, history: History) -> None:
-    tokens = slice(*history.layout.token_span(take_at.shot))
-    chunks = slice(*history.layout.chunk_span(take_at.shot))
-    history.k_NHTD[:, :, tokens] = memory.k_NHTD
-    history.v_NHTD[:, :, tokens] = memory.v_NHTD
-    history.means_NHCD[:, :, chunks] = memory.means_NHCD
-    history.positions_3T[:, tokens] = memory.positions_3T
-    history.positions_3T[0, tokens] += take_at.start
-    history.start_C[chunks] = take_at.start
+def _like(positions: Tensor, times: Ints) -> Tensor:
+    """Times as a tensor of the dtype and on the device of positions."""
+    return torch.from_numpy(times).to(positions)

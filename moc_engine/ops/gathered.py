@@ -124,18 +124,29 @@ def _on_device(numbers: bytes, device: torch.device) -> Tensor:
 
 
 def _gathered(x_BHTD: Tensor, tokens_RLKN: Tensor, none_RLKN: Tensor | None) -> Tensor:
-    """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none."""
+    """Rows of x at `tokens_RLKN`, each within its own R, and zero where there is none.
+
+    Where all are used, the N tokens of a chunk stand in a row and are read at once. Heads may lie any number
+    of tokens apart.
+    """
     B, H, T, D = x_BHTD.shape
-    sharing = len(tokens_RLKN) // (B * H)
-    entry = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1)
-    rows = (entry // (H * sharing) * H + entry % H) * T
     N = tokens_RLKN.shape[-1]
-    if none_RLKN is None and T % N == 0:  # equal chunks, which begin at multiples of their length
-        chunks = (tokens_RLKN[..., :1] + rows).div(N, rounding_mode="floor")
-        return x_BHTD.reshape(-1, N * D).index_select(0, chunks.flatten()).view(*tokens_RLKN.shape, D)
-    flat = x_BHTD.reshape(-1, D).index_select(0, (tokens_RLKN + rows).flatten())
-    gathered = flat.view(*tokens_RLKN.shape, D)
-    return gathered if none_RLKN is None else gathered.masked_fill(none_RLKN[..., None], 0)
+    if x_BHTD.requires_grad or x_BHTD.stride()[2:] != (D, 1) or any(s % D for s in x_BHTD.stride()[:2]):
+        x_BHTD = x_BHTD.contiguous()
+    batch, head = (stride // D for stride in x_BHTD.stride()[:2])
+    entry = torch.arange(len(tokens_RLKN), device=tokens_RLKN.device).view(-1, 1, 1, 1)
+    sharing = len(tokens_RLKN) // (B * H)
+    rows = entry // (H * sharing) * batch + entry % H * head
+    if none_RLKN is None:
+        first = tokens_RLKN[..., :1] + rows
+        if x_BHTD.requires_grad:  # runs that do not overlap, as their gradients are added
+            runs, first = x_BHTD.view(-1, N * D), first.div(N, rounding_mode="floor")
+        else:
+            runs = x_BHTD.as_strided(((B - 1) * batch + (H - 1) * head + T - N + 1, N * D), (D, 1))
+        return runs.index_select(0, first.flatten()).view(*tokens_RLKN.shape, D)
+    flat = x_BHTD.as_strided(((B - 1) * batch + (H - 1) * head + T, D), (D, 1))
+    gathered = flat.index_select(0, (tokens_RLKN + rows).flatten()).view(*tokens_RLKN.shape, D)
+    return gathered.masked_fill(none_RLKN[..., None], 0)
 
 
 GATHERED = AttentionBackend(

@@ -27,7 +27,9 @@ def rotate_into(out: Tensor, x: Tensor, turns: Tensor) -> Tensor:
     """Writes `rotate_pairs` into `out`, contiguous and shaped as x; without new memory in float32 and 64."""
     if x.dtype not in (torch.float32, torch.float64) or turns.dtype.to_real() != x.dtype:
         return out.copy_(rotate_pairs(x, turns))
-    pairs, rotated = (torch.view_as_complex(part.unflatten(-1, (-1, 2)).contiguous()) for part in (x, out))
+    if x.stride(-1) != 1 or any(step % 2 for step in (x.storage_offset(), *x.stride()[:-1])):
+        x = x.contiguous()  # pairs of numbers are not read as complex ones there
+    pairs, rotated = (torch.view_as_complex(part.unflatten(-1, (-1, 2))) for part in (x, out))
     torch.mul(pairs, turns, out=rotated)
     return out
 

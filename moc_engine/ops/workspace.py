@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-LIMIT: Final = 1 << 29
+LIMIT: Final = 1 << 27
 """Bytes that a workspace keeps at most."""
 
 GROWTH: Final = 1.5

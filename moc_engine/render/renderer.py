@@ -31,6 +31,8 @@ from moc_engine.errors import EngineError
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory, History
+from moc_engine.memory.history_buffer import LIMIT as HISTORY_LIMIT
+from moc_engine.memory.history_buffer import HistoryBuffer
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.loading import load_parts
 from moc_engine.ops.workspace import LIMIT, Workspace
@@ -92,7 +94,8 @@ class ShotRenderer:
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._names: ChunkNames = {}
-        self._workspace = Workspace(LIMIT if memory_budget is None else min(LIMIT, memory_budget))
+        self._workspace = Workspace(_limit(LIMIT, memory_budget))
+        self._buffer = HistoryBuffer(_limit(HISTORY_LIMIT, memory_budget))
         self._pace = Pace()
 
     def render(
@@ -205,8 +208,8 @@ class ShotRenderer:
             if key not in memory.takes:
                 compute = partial(take_memory, take, prepared.routing, prepared.sampler, expert)
                 memory.add(key, take.grid.extent, compute)
-        workspace = self._workspace if len(prepared.experts) == 1 else None  # one history at a time fits in
-        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], workspace)
+        buffer = self._buffer if len(prepared.experts) == 1 else None  # one history at a time fits in
+        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], buffer)
         while True:
             stop_if_cancelled(cancel)
             try:
@@ -282,6 +285,11 @@ class ShotRenderer:
         return StepEvent(
             stage=stage, step=step, steps=steps, seconds_left=self._pace.left(ahead), preview=preview
         )
+
+
+def _limit(most: int, budget: int | None) -> int:
+    """The bytes that are kept to compute in: not more than the memories of takes may have."""
+    return most if budget is None else min(most, budget)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moc_engine.memory.context import ContextMemory, Extent, History, TakeMemory
-from moc_engine.ops.workspace import Workspace
+from moc_engine.memory.history_buffer import HistoryBuffer
 from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import tiny_backbone
 
@@ -222,8 +222,8 @@ def test_gathering_tells_of_each_take() -> None:
     assert_same(end.value.value, filled("abc").history())
 
 
-def gathered_in(memory: ContextMemory, takes: Sequence[str], workspace: Workspace) -> History:
-    gathering = memory.gather(takes, workspace=workspace)
+def gathered_in(memory: ContextMemory, takes: Sequence[str], buffer: HistoryBuffer) -> History:
+    gathering = memory.gather(takes, buffer=buffer)
     while True:
         try:
             next(gathering)
@@ -232,12 +232,57 @@ def gathered_in(memory: ContextMemory, takes: Sequence[str], workspace: Workspac
             return history
 
 
-def test_histories_gathered_in_one_workspace_equal_those_in_new_memory() -> None:
-    memory, workspace = filled("abcd"), Workspace()
-    for takes in ("ab", "abcd", "db", "c"):
-        assert_same(gathered_in(memory, takes, workspace), memory.history(takes))
-    last = gathered_in(memory, "abc", workspace).k_NHTD
-    assert gathered_in(memory, "abcd", workspace).k_NHTD.data_ptr() == last.data_ptr()
+@given(
+    st.lists(st.lists(st.sampled_from(TAKES), min_size=1, unique=True), max_size=6),
+    st.sampled_from((0, 2000, 9000)),
+)
+def test_histories_gathered_in_one_buffer_equal_those_in_new_memory(
+    histories: list[list[str]], limit: int
+) -> None:
+    memory, buffer = filled(TAKES), HistoryBuffer(limit)
+    for takes in histories:
+        assert_same(gathered_in(memory, takes, buffer), memory.history(takes))
+        assert buffer.bytes <= limit
+
+
+def test_takes_that_stay_where_they_were_are_not_read_again() -> None:
+    memory, buffer = ContextMemory(budget=0), HistoryBuffer()
+    readers = {take: add(memory, take) for take in "abcd"}
+    first = gathered_in(memory, "abc", buffer)
+    memory.replace("d", "d", readers["d"].extent, readers["d"])
+    last = gathered_in(memory, "abcd", buffer)
+    assert last.k_NHTD.data_ptr() == first.k_NHTD.data_ptr()
+    assert {take: reader.calls for take, reader in readers.items()} == dict.fromkeys("abcd", 1)
+
+
+def test_a_take_that_was_replaced_under_its_name_is_read_again() -> None:
+    memory, buffer = filled("abc"), HistoryBuffer()
+    gathered_in(memory, "abc", buffer)
+    again = Reader("b")
+    memory.replace("b", "b", again.extent, again)
+    gathered_in(memory, "abc", buffer)
+    assert again.calls == 1
+
+
+def test_a_history_left_unfinished_does_no_harm() -> None:
+    memory, buffer = filled("abcd"), HistoryBuffer()
+    gathered_in(memory, "abcd", buffer)
+    gathering = memory.gather("dcb", buffer=buffer)
+    next(gathering)
+    gathering.close()
+    assert_same(gathered_in(memory, "abcd", buffer), memory.history("abcd"))
+
+
+def test_memories_of_another_model_take_the_place_of_those_before() -> None:
+    memory, buffer = filled("ab"), HistoryBuffer()
+    gathered_in(memory, "ab", buffer)
+    wide = ContextMemory()
+    for take in "ab":
+        made = Reader(take)()
+        double = TakeMemory(**{n: x.double() if x.is_floating_point() else x for n, x in vars(made).items()})
+        wide.add(take, Reader(take).extent, lambda double=double: double)  # type: ignore[misc]
+    assert_same(gathered_in(wide, "ab", buffer), wide.history("ab"))
+    assert_same(gathered_in(memory, "ab", buffer), memory.history("ab"))
 
 
 def test_an_empty_memory_has_no_history() -> None:

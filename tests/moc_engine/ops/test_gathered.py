@@ -181,3 +181,16 @@ def test_equal_chunks_that_all_choose_are_read_whole() -> None:
         lengths,
     )
     assert torch.equal(single[0], out[0, :1])
+
+
+@pytest.mark.parametrize("lengths", [[3] * 5, [2, 4, 1, 3, 5]])
+@pytest.mark.parametrize("width", [D, D + 2])
+def test_heads_may_lie_apart(lengths: list[int], width: int) -> None:
+    """A history with room for further tokens, and one whose rows do not lie side by side."""
+    x = {name: y.detach() for name, y in drawn(lengths, 2, seed=5).items()}
+    apart = dict(x)
+    for name in ("k", "v"):
+        roomy = torch.full((B, H, 22, width), torch.nan, dtype=torch.float64)
+        roomy[:, :, :15, :D] = x[name]
+        apart[name] = roomy[:, :, :15, :D]
+    assert torch.equal(gathered(apart, lengths, pinned=[])[0], gathered(x, lengths, pinned=[])[0])

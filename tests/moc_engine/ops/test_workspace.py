@@ -52,3 +52,8 @@ def test_rotated_in_place_is_rotated(dtype: torch.dtype) -> None:
     out = torch.full_like(x, torch.nan)
     assert rotate_into(out, x, turns) is out
     assert torch.equal(out, rotate_pairs(x, turns))
+    roomy = torch.full((2, 8, 6), torch.nan, dtype=dtype)
+    roomy[:, 2:7] = x
+    assert torch.equal(rotate_into(torch.full_like(x, torch.nan), roomy[:, 2:7], turns), out)
+    odd = torch.cat((x[..., :1], x), dim=-1)[..., 1:]
+    assert torch.equal(rotate_into(torch.full_like(x, torch.nan), odd, turns), out)
