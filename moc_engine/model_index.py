@@ -12,9 +12,6 @@ from moc_engine.errors import ModelMismatch, ModelNotFound
 EMBEDDED: Final = Path(__file__).parent / "models" / "animatic" / "weights"
 """The folder of the model that comes with the engine."""
 
-SINGLE_FILES: Final = frozenset({".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin"})
-"""Endings of files that hold a model's weights and nothing else."""
-
 _HUB_ID: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -26,8 +23,6 @@ def read_model_index(source: str | Path) -> dict[str, Any] | None:
     """
     path = Path(source)
     if path.is_file():
-        if path.suffix.lower() in SINGLE_FILES:
-            raise ModelMismatch(f"{path} is a single weights file; only pipeline folders can be opened yet")
         raise ModelMismatch(f"{path} is a file and not the folder of a model")
     if not path.is_dir():
         if path.exists():

@@ -1,25 +1,54 @@
-"""Finds a model by what a person calls it: a folder, or a name on the hub. No torch."""
+"""Finds a model by what a person calls it: a folder, a file, or a name on the hub. No torch.
+
+folder with model_index.json ─► its parts
+.safetensors, .gguf ──────────► the family that knows it ─► the file and the parts beside it
+.json of `models add` ────────► its files ─► the family that knows them
+name on the hub ──────────────► folder in the hub's cache ─► its parts
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from moc_engine.errors import ModelMismatch
 from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
 from moc_engine.models.hub import find_on_hub
+from moc_engine.models.registry import families_of_single_files
+from moc_engine.sources.model_files import ENTRY_SUFFIX, FilePart, ModelFiles, read_entry
 from moc_engine.sources.parts import PipelineParts, parts_of_folder
 
 
-def find_model(source: str | Path) -> PipelineParts:
-    """The parts of a model, which is downloaded where it is on the hub alone.
+def find_model(
+    source: str | Path, from_hub: Callable[[str], Path] = find_on_hub, *, name: str | None = None
+) -> PipelineParts:
+    """The parts of a model; `from_hub` gives the folder of one of the hub. `name` is what traces call it.
 
-    Raises `ModelNotFound` where there is no model, `ModelMismatch` for something that is no pipeline,
-    `HubUnreachable` where the hub would have to be asked and cannot be.
+    Raises `ModelNotFound` where there is no model or a part is missing, `ModelMismatch` for something that is
+    no model, `HubUnreachable` where the hub would have to be asked and cannot be.
     """
+    path = Path(source)
+    if path.is_file():
+        files = read_entry(path) if path.suffix == ENTRY_SUFFIX else ModelFiles(transformer=path)
+        return assemble(files, source=str(source), name=name or path.stem)
     index = read_model_index(source)
     if index is not None:
-        folder = Path(source)
-        name = "animatic" if str(source) == str(EMBEDDED) else folder.resolve().name
-    else:
-        folder, name = find_on_hub(str(source)), str(source)
-        index = parse_model_index(source, folder / "model_index.json")
-    return parts_of_folder(folder, index, source=str(source), name=name)
+        own = "animatic" if str(source) == str(EMBEDDED) else path.resolve().name
+        return parts_of_folder(path, index, source=str(source), name=name or own)
+    folder = from_hub(str(source))
+    index = parse_model_index(source, folder / "model_index.json")
+    return parts_of_folder(folder, index, source=str(source), name=name or str(source))
+
+
+def assemble(files: ModelFiles, *, source: str, name: str) -> PipelineParts:
+    """The model of single files, put together by the family that knows its transformer. Raises as above."""
+    for family in families_of_single_files():
+        if files.config is not None or family.identify(files.transformer) is not None:
+            return family.assemble(files, source=source, name=name)
+    raise ModelMismatch(f"{files.transformer} is no transformer of a model that the engine knows")
+
+
+def identify_file(path: Path) -> FilePart | None:
+    """What a file of weights is; None for one that no family knows. Raises as `SingleFiles.identify`."""
+    found = (family.identify(path) for family in families_of_single_files())
+    return next((part for part in found if part is not None), None)

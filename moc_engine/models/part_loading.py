@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.progress_bars import no_progress_bars
+from moc_engine.models.single_file import load_from_file
+from moc_engine.models.tokenizer_file import tokenizer_of_file
 from moc_engine.sources.parts import PartSource, PipelineParts
 
 _PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
@@ -79,6 +81,8 @@ def load_part(
         words = name.replace("_", " ")
         raise ModelMismatch(f"{model.source}: its {words} is a {named}; the engine reads a {kind.__name__}")
     with reading(model, name) as part:
+        if part.path.is_file():
+            return load_from_file(kind, part, **options)
         loaded, report = kind.from_pretrained(
             part.path,
             use_safetensors=True,
@@ -96,4 +100,6 @@ def load_part(
 def load_settings(kind: Any, model: PipelineParts, name: str) -> Any:
     """A part without weights: a tokenizer or a scheduler. Raises as `reading` does."""
     with reading(model, name) as part:
+        if name == "tokenizer" and part.path.is_file():
+            return tokenizer_of_file(part.path)
         return kind.from_pretrained(part.config_folder)

@@ -9,14 +9,16 @@ entry point of the group `moc_studio.families`, whose name is the pipeline class
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
+from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
@@ -73,18 +75,34 @@ class Vocabulary(Protocol):
         """The cast members whose look the caption describes or changes."""
 
 
+class SingleFiles(Protocol):
+    """How a family tells its single files apart, and puts models together from them."""
+
+    def identify(self, path: Path) -> FilePart | None:
+        """What a file of weights is, by its header; None where it is none of the family's.
+
+        Raises `ModelNotFound` for a file that cannot be read, `ModelMismatch` for one of the family that is
+        like no model it knows.
+        """
+
+    def assemble(self, files: ModelFiles, *, source: str, name: str) -> PipelineParts:
+        """The model of these files. Raises `ModelNotFound` for parts that are missing, `ModelMismatch`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
 
     `load` takes the parts of a model and the device; it yields before each part and at the end, and returns
     the model. `abilities` tells from the model_index.json what a model can do, before it is loaded.
-    `vocabulary` is given by families of a closed vocabulary.
+    `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
+    files as well.
     """
 
     load: Callable[[PipelineParts, torch.device], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
+    single_files: Callable[[], SingleFiles] | None = None
 
 
 def family_entry(pipeline_class: str) -> FamilyEntry:
@@ -100,6 +118,16 @@ def family_entry(pipeline_class: str) -> FamilyEntry:
             raise ModelMismatch(f"the plug-in {point.value} for {pipeline_class} is not a FamilyEntry")
         return entry
     raise ModelMismatch(f"no model family for a {pipeline_class}; there are {', '.join(pipeline_classes())}")
+
+
+def families_of_single_files() -> Iterator[SingleFiles]:
+    """The families whose models come as single files as well, each once."""
+    seen: set[int] = set()
+    for pipeline_class in pipeline_classes():
+        entry = family_entry(pipeline_class)
+        if entry.single_files is not None and id(entry.single_files) not in seen:
+            seen.add(id(entry.single_files))
+            yield entry.single_files()
 
 
 def pipeline_classes() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ folder in the format of diffusers and transformers, or one file of weights with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ class PartSource:
     """Where one part of a model lies.
 
     `path` is a folder with config.json and weights, or one file of weights (.safetensors, .gguf), whose
-    config.json lies in the folder `config`.
+    config.json lies in the folder `config`. `names` turns the name of a tensor of the file into that which
+    the part's class has for it.
     """
 
     path: Path
     config: Path | None = None
+    names: Callable[[str], str] = str
 
     @property
     def config_folder(self) -> Path:

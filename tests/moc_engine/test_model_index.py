@@ -20,13 +20,6 @@ def test_a_hub_id_has_none_here(name: str) -> None:
     assert read_model_index(name) is None
 
 
-@pytest.mark.parametrize("name", ["wan.safetensors", "wan.GGUF", "wan.ckpt"])
-def test_a_single_weights_file_is_called_one(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"weights")
-    with pytest.raises(ModelMismatch, match=f"{name} is a single weights file; only pipeline folders"):
-        read_model_index(str(tmp_path / name))
-
-
 def test_other_files_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     with pytest.raises(ModelMismatch, match=r"film\.mp4 is a file and not the folder of a model"):

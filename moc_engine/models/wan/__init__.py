@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from moc_engine.models.registry import FamilyEntry, LoadedParts
+from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
@@ -20,4 +20,10 @@ def _load(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, 
     return load_parts(model, device)
 
 
-FAMILY = FamilyEntry(load=_load, abilities=lambda index: frozenset({"loras"}))
+def _single_files() -> SingleFiles:
+    from moc_engine.models.wan.single_files import WanFiles
+
+    return WanFiles()
+
+
+FAMILY = FamilyEntry(load=_load, abilities=lambda index: frozenset({"loras"}), single_files=_single_files)

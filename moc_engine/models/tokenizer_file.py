@@ -1,0 +1,82 @@
+"""The tokenizer that a file of a text encoder carries: a SentencePiece model, as bytes of one tensor.
+
+A SentencePiece model is a protocol buffer: pieces (field 1: text, score, type) and the normalizer (field 3),
+whose field 2 holds the table of characters that are replaced.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import safe_open
+from transformers import T5Tokenizer
+
+from moc_engine.errors import ModelNotFound
+from moc_engine.sources.weights_header import SPIECE
+
+EXTRA: Final = 300
+"""Tokens that UMT5 has besides its pieces, for tasks of its training."""
+
+_PIECES, _NORMALIZER = 1, 3
+_TEXT, _SCORE, _TABLE = 1, 2, 2
+
+
+def tokenizer_of_file(file: Path) -> Any:
+    """The tokenizer in a file of a text encoder. Raises `ModelNotFound` where it is damaged."""
+    with safe_open(file, framework="np") as tensors:
+        model = tensors.get_tensor(SPIECE).tobytes()
+    try:
+        pieces, table = _parsed(model)
+    except (IndexError, KeyError, UnicodeDecodeError, struct.error) as error:
+        raise ModelNotFound(f"{file} is damaged: its tokenizer cannot be read") from error
+    return T5Tokenizer(vocab=pieces, extra_ids=EXTRA, _spm_precompiled_charsmap=table)
+
+
+def _parsed(model: bytes) -> tuple[list[tuple[str, float]], bytes | None]:
+    """The pieces with their scores, and the table of the normalizer."""
+    pieces: list[tuple[str, float]] = []
+    table: bytes | None = None
+    for field, value in _fields(model):
+        if field == _PIECES:
+            piece = dict(_fields(value))
+            pieces.append((piece[_TEXT].decode(), struct.unpack("<f", piece.get(_SCORE, bytes(4)))[0]))
+        elif field == _NORMALIZER:
+            table = dict(_fields(value)).get(_TABLE) or None
+    return pieces, table
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of a protocol buffer: number and bytes; numbers of variable length as nothing."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        match key & 7:
+            case 0:
+                _, at = _varint(message, at)
+                continue
+            case 1:
+                length = 8
+            case 5:
+                length = 4
+            case 2:
+                length, at = _varint(message, at)
+            case other:
+                raise KeyError(other)
+        if at + length > len(message):
+            raise IndexError("a field is longer than the message")
+        yield key >> 3, message[at : at + length]
+        at += length
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7

@@ -1,0 +1,211 @@
+"""Puts a Wan model together from single files: its variant, the other parts, what is missing. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
+from moc_engine.models.wan.tensor_names import text_encoder_name, transformer_name, vae_name
+from moc_engine.models.wan.variants import (
+    CONFIGS,
+    TEXT_ENCODER,
+    VAES,
+    VARIANTS,
+    Variant,
+    expert_of,
+    identify,
+    other_expert,
+)
+from moc_engine.sources.comfyui import beside
+from moc_engine.sources.model_files import FilePart, ModelFiles
+from moc_engine.sources.parts import PartSource, PipelineParts
+from moc_engine.sources.weights_header import SPIECE, read_header
+
+_CLASSES: Final[Mapping[str, tuple[str, str]]] = {
+    "tokenizer": ("transformers", "T5TokenizerFast"),
+    "text_encoder": ("transformers", "UMT5EncoderModel"),
+    "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
+    "vae": ("diffusers", "AutoencoderKLWan"),
+    "transformer": ("diffusers", "WanTransformer3DModel"),
+    "transformer_2": ("diffusers", "WanTransformer3DModel"),
+    "scheduler": ("diffusers", "UniPCMultistepScheduler"),
+}
+
+_NAMES: Final[Mapping[str, Callable[[str], str]]] = {
+    "transformer": transformer_name,
+    "transformer_2": transformer_name,
+    "vae": vae_name,
+    "text_encoder": text_encoder_name,
+}
+
+
+class WanFiles:
+    """The single files of the Wan family, as `FileFormats`."""
+
+    def identify(self, path: Path) -> FilePart | None:
+        return identify(read_header(path))
+
+    def assemble(self, files: ModelFiles, *, source: str, name: str) -> PipelineParts:
+        """The model of these files; parts that are not named are looked for beside the transformer.
+
+        Raises `ModelMismatch` for files that do not go together, `ModelNotFound` for what is missing.
+        """
+        if files.config is not None:
+            return _configured(files, files.config, source=source, name=name)
+        variant = VARIANTS[_part(files.transformer, "transformer").variant]
+        vae = files.vae or _found(files.transformer, "vae", variant.vae, f"the {VAES[variant.vae]}", "vae")
+        _check_vae(vae, variant)
+        text_encoder = files.text_encoder or _found(
+            files.transformer, "text_encoder", TEXT_ENCODER, "the text encoder UMT5-XXL", "text-encoder"
+        )
+        parts = {
+            "transformer": _weights("transformer", files.transformer, variant.transformer),
+            "vae": _weights("vae", vae, variant.vae),
+            "text_encoder": _text_encoder(text_encoder),
+            "tokenizer": PartSource(path=_tokenizer(files.tokenizer, text_encoder)),
+            "scheduler": PartSource(path=_config("scheduler", f"unipc-shift-{variant.shift:g}")),
+        }
+        if variant.experts == 2:
+            high, low = _experts(files)
+            parts["transformer"] = _weights("transformer", high, variant.transformer)
+            parts["transformer_2"] = _weights("transformer", low, variant.transformer)
+        if variant.name in ("wan2.1-i2v-14b", "wan2.1-flf2v-14b"):
+            if files.image_encoder is None:
+                raise ModelNotFound(
+                    f"{variant.title} reads its first frame through an image encoder as well; name its "
+                    "folder in the format of transformers by --image-encoder"
+                )
+            parts["image_encoder"] = PartSource(path=files.image_encoder)
+        return _pipeline(variant.pipeline, parts, variant.index, source=source, name=name)
+
+
+def _pipeline(
+    pipeline: str, parts: Mapping[str, PartSource], values: Mapping[str, Any], *, source: str, name: str
+) -> PipelineParts:
+    index = {"_class_name": pipeline, **{part: [*_CLASSES[part]] for part in parts}, **values}
+    return PipelineParts(source=source, name=name, index=index, parts=parts)
+
+
+def _config(part: str, name: str) -> Path:
+    return CONFIGS / part / name
+
+
+def _weights(part: str, path: Path, config: str) -> PartSource:
+    """A part in a file, or in a folder of its own."""
+    if path.is_dir():
+        return PartSource(path=path)
+    return PartSource(path=path, config=_config(part, config), names=_NAMES[part])
+
+
+def _part(path: Path, wanted: str) -> FilePart:
+    """What a file is. Raises `ModelMismatch` unless it is the part that is wanted."""
+    found = identify(read_header(path))
+    words = wanted.replace("_", " ")
+    if found is None:
+        raise ModelMismatch(f"{path} is no {words} of a Wan model")
+    if found.part != wanted:
+        raise ModelMismatch(f"{path} is no {words}, but {_with_article(found.title)}")
+    return found
+
+
+def _with_article(title: str) -> str:
+    return f"the {title}" if title.startswith(("Wan", "UMT5")) else f"a {title}"
+
+
+def _check_vae(vae: Path, variant: Variant) -> None:
+    if vae.is_dir():
+        return
+    found = _part(vae, "vae")
+    if found.variant != variant.vae:
+        raise ModelMismatch(f"{vae} is the {found.title}, but {variant.title} needs the {VAES[variant.vae]}")
+
+
+def _experts(files: ModelFiles) -> tuple[Path, Path]:
+    """The files of the experts for high and for low noise."""
+    first = files.transformer
+    second = files.transformer_2 or other_expert(first)
+    if second is None:
+        other = "low" if expert_of(first) != "low" else "high"
+        raise ModelNotFound(
+            f"{first} is one of two experts, and the one for {other} noise is not beside it; name it by "
+            "--transformer-2"
+        )
+    kinds = [_part(file, "transformer").variant for file in (first, second)]
+    if kinds[0] != kinds[1] and expert_of(second) is not None:
+        raise ModelMismatch(f"{first} and {second} are experts of different models")
+    experts = {expert_of(first): first, expert_of(second): second}
+    if None in experts:  # a name that does not say it: the order in which they were given
+        return first, second
+    if experts.keys() != {"high", "low"}:
+        raise ModelMismatch(f"{first} and {second} are both experts for {expert_of(first)} noise")
+    return experts["high"], experts["low"]
+
+
+def _found(transformer: Path, part: str, variant: str, words: str, option: str) -> Path:
+    """A part among the files beside a transformer. Raises `ModelNotFound` where there is none."""
+    folders = beside(transformer, part)
+    for folder in folders:
+        for file in sorted(folder.iterdir(), key=_preference):
+            if file.suffix.lower() != ".safetensors":
+                continue
+            try:
+                found = identify(read_header(file))
+            except EngineError:
+                continue  # another model's, or damaged
+            if found is not None and (found.part, found.variant) == (part, variant):
+                return file
+    places = " or ".join(map(str, folders)) or "ComfyUI's folders, as it lies in none of them"
+    raise ModelNotFound(f"{transformer} needs {words}, which is not in {places}; name it by --{option}")
+
+
+def _preference(file: Path) -> tuple[bool, str]:
+    """Files of 8 bits last, then by name."""
+    return "fp8" in file.name.lower(), file.name
+
+
+def _text_encoder(path: Path) -> PartSource:
+    if path.is_dir():
+        return PartSource(path=path)
+    if path.suffix.lower() == ".gguf":
+        raise ModelMismatch(
+            f"{path}: text encoders in GGUF cannot be read; take umt5_xxl_fp16 or umt5_xxl_fp8_e4m3fn_scaled"
+        )
+    _part(path, "text_encoder")
+    return PartSource(path=path, config=_config("text_encoder", TEXT_ENCODER), names=text_encoder_name)
+
+
+def _tokenizer(given: Path | None, text_encoder: Path) -> Path:
+    """The folder of the tokenizer, or the file of the text encoder that carries it."""
+    folders = [given] if given is not None else [text_encoder, text_encoder.parent / "tokenizer"]
+    for folder in folders:
+        if (folder / "tokenizer.json").is_file() or (folder / "spiece.model").is_file():
+            return folder
+    if given is None and text_encoder.is_file() and SPIECE in read_header(text_encoder).tensors:
+        return text_encoder
+    raise ModelNotFound(
+        f"the tokenizer of {text_encoder} is missing: ComfyUI's umt5_xxl files carry it, others do not; "
+        "name a folder with tokenizer.json, such as tokenizer/ of a Wan model in diffusers' format, by "
+        "--tokenizer"
+    )
+
+
+def _configured(files: ModelFiles, config: Path, *, source: str, name: str) -> PipelineParts:
+    """The model of these files with the configurations of a folder in diffusers' format."""
+    from moc_engine.model_index import parse_model_index
+
+    index = parse_model_index(config, config / "model_index.json")
+    given = files.present
+    parts: dict[str, PartSource] = {}
+    for part in (part for part in index if part in _CLASSES and index[part] and index[part][0]):
+        path = given.get(part)
+        if path is None and part == "tokenizer" and "text_encoder" in given:
+            folder = config / part
+            path = folder if folder.is_dir() else _tokenizer(None, given["text_encoder"])
+        if path is None:
+            parts[part] = PartSource(path=config / part)
+        else:
+            own = None if path.is_dir() else config / part
+            parts[part] = PartSource(path=path, config=own, names=_NAMES.get(part, str))
+    return PipelineParts(source=source, name=name, index=index, parts=parts)

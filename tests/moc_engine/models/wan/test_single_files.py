@@ -1,0 +1,157 @@
+"""Wan models put together from single files: in ComfyUI's folders, by an entry, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.models.finding import assemble, find_model, identify_file
+from moc_engine.models.loading import load_backbone
+from moc_engine.sources.model_files import ModelFiles, write_entry
+from moc_engine.sources.parts import PipelineParts
+from tests.fakes.models import save_tiny_video
+from tests.fakes.weights_files import (
+    original_names,
+    published_transformer,
+    published_vae,
+    save_weights,
+    umt5_shapes,
+    write_sparse,
+)
+
+TI2V = "diffusion_models/wan2.2_ti2v_5B_fp16.safetensors"
+HIGH, LOW = (f"unet/wan2.2_t2v_{noise}_noise_14B_fp16.safetensors" for noise in ("high", "low"))
+
+
+@pytest.fixture(scope="module")
+def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ComfyUI's folder `models` with files of real shapes, which are holes."""
+    models = tmp_path_factory.mktemp("ComfyUI") / "models"
+    write_sparse(models / TI2V, published_transformer("ti2v-5b"))
+    write_sparse(models / HIGH, published_transformer("t2v-14b"))
+    write_sparse(models / LOW, published_transformer("t2v-14b"))
+    write_sparse(models / "unet" / "wan2.1_i2v_14B.safetensors", published_transformer("i2v-14b"))
+    write_sparse(models / "vae" / "wan_2.1_vae.safetensors", published_vae("wan2.1"))
+    write_sparse(models / "vae" / "wan2.2_vae.safetensors", published_vae("wan2.2"))
+    (models / "vae" / "broken.safetensors").write_bytes(b"broken")
+    for name in ("umt5_xxl_fp8_e4m3fn_scaled", "umt5_xxl_fp16"):
+        write_sparse(models / "text_encoders" / f"{name}.safetensors", umt5_shapes())
+    return models
+
+
+def places(model: PipelineParts) -> dict[str, str]:
+    return {name: part.path.name for name, part in model.parts.items()}
+
+
+def test_a_file_of_comfyui_is_a_model_with_the_parts_beside_it(comfyui: Path) -> None:
+    model = find_model(comfyui / TI2V)
+    assert places(model) == {
+        "transformer": "wan2.2_ti2v_5B_fp16.safetensors",
+        "vae": "wan2.2_vae.safetensors",
+        "text_encoder": "umt5_xxl_fp16.safetensors",
+        "tokenizer": "umt5_xxl_fp16.safetensors",
+        "scheduler": "unipc-shift-5",
+    }
+    assert model.pipeline_class == "WanPipeline"
+    assert model.index["expand_timesteps"] is True
+    assert model.class_of("transformer_2") is None
+    assert model.name == "wan2.2_ti2v_5B_fp16"
+    config = model.part("vae").config_folder / "config.json"
+    assert len(json.loads(config.read_text())["latents_mean"]) == 48
+
+
+@pytest.mark.parametrize("name", [HIGH, LOW])
+def test_two_experts_are_paired_whichever_is_named(comfyui: Path, name: str) -> None:
+    model = find_model(comfyui / name)
+    assert model.part("transformer").path == comfyui / HIGH
+    assert model.part("transformer_2").path == comfyui / LOW
+    assert model.index["boundary_ratio"] == 0.875
+    assert model.part("vae").path.name == "wan_2.1_vae.safetensors"
+
+
+def test_a_transformer_alone_is_told_what_it_needs(comfyui: Path, tmp_path: Path) -> None:
+    file = write_sparse(tmp_path / "wan2.2_ti2v_5B.safetensors", published_transformer("ti2v-5b"))
+    with pytest.raises(ModelNotFound, match=r"needs the Wan 2\.2 VAE, which is not in .*; name it by --vae"):
+        find_model(file)
+    vae = comfyui / "vae" / "wan2.2_vae.safetensors"
+    with pytest.raises(ModelNotFound, match=r"needs the text encoder UMT5-XXL.*--text-encoder"):
+        assemble(ModelFiles(transformer=file, vae=vae), source="fox", name="fox")
+    encoder = {name: shape for name, shape in umt5_shapes().items() if name != "spiece_model"}
+    alone = write_sparse(tmp_path / "umt5-xxl-enc-bf16.safetensors", encoder)
+    with pytest.raises(ModelNotFound, match=r"the tokenizer of .* is missing.*--tokenizer"):
+        find_model_with(file, vae, alone)
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+    assert find_model_with(file, vae, alone).part("tokenizer").path == tmp_path / "tokenizer"
+
+
+def find_model_with(transformer: Path, vae: Path, text_encoder: Path) -> PipelineParts:
+    files = ModelFiles(transformer=transformer, vae=vae, text_encoder=text_encoder)
+    return assemble(files, source="fox", name="fox")
+
+
+def test_files_that_do_not_go_together_are_refused(comfyui: Path, tmp_path: Path) -> None:
+    vae = comfyui / "vae" / "wan_2.1_vae.safetensors"
+    with pytest.raises(ModelMismatch, match=r"is the Wan 2\.1 VAE, but .* needs the Wan 2\.2 VAE"):
+        assemble(ModelFiles(transformer=comfyui / TI2V, vae=vae), source="fox", name="fox")
+    with pytest.raises(ModelMismatch, match=r"is no transformer, but the Wan 2\.1 VAE"):
+        find_model(vae)
+    with pytest.raises(ModelMismatch, match=r"is no vae, but the Wan 2\.2 TI2V 5B"):
+        assemble(ModelFiles(transformer=comfyui / TI2V, vae=comfyui / TI2V), source="fox", name="fox")
+    with pytest.raises(ModelMismatch, match="are both experts for high noise"):
+        twice = ModelFiles(transformer=comfyui / HIGH, transformer_2=comfyui / HIGH)
+        assemble(twice, source="fox", name="fox")
+    alone = write_sparse(tmp_path / "wan2.2_t2v_high_noise_14B.safetensors", published_transformer("t2v-14b"))
+    vae_and_text = {"vae": vae, "text_encoder": comfyui / "text_encoders" / "umt5_xxl_fp16.safetensors"}
+    with pytest.raises(ModelNotFound, match=r"the one for low noise is not beside it.*--transformer-2"):
+        assemble(ModelFiles(transformer=alone, **vae_and_text), source="fox", name="fox")
+    with pytest.raises(ModelMismatch, match="text encoders in GGUF cannot be read"):
+        find_model_with(comfyui / TI2V, comfyui / "vae" / "wan2.2_vae.safetensors", tmp_path / "umt5.gguf")
+
+
+def test_an_image_encoder_is_asked_for_where_it_is_needed(comfyui: Path, tmp_path: Path) -> None:
+    file = comfyui / "unet" / "wan2.1_i2v_14B.safetensors"
+    with pytest.raises(ModelNotFound, match="--image-encoder"):
+        find_model(file)
+    named = ModelFiles(transformer=file, image_encoder=tmp_path)
+    model = assemble(named, source="fox", name="fox")
+    assert model.pipeline_class == "WanImageToVideoPipeline"
+    assert model.part("image_encoder").path == tmp_path
+
+
+def test_a_file_of_no_model_is_told(tmp_path: Path) -> None:
+    file = write_sparse(tmp_path / "flux.safetensors", {"double_blocks.0.img_attn.qkv.weight": (3, 3)})
+    assert identify_file(file) is None
+    with pytest.raises(ModelMismatch, match="is no transformer of a model that the engine knows"):
+        find_model(file)
+    (tmp_path / "model.ckpt").write_bytes(b"PK")
+    with pytest.raises(ModelNotFound, match="is never read"):
+        find_model(tmp_path / "model.ckpt")
+
+
+def test_an_entry_of_single_files_renders_as_the_folder_they_came_from(tmp_path: Path) -> None:
+    folder = tmp_path / "video"
+    save_tiny_video(folder)
+    files = {
+        part: save_weights(tmp_path / f"{part}.safetensors", original_names(folder, part))
+        for part in ("transformer", "text_encoder")
+    }
+    entry = tmp_path / "models" / "fox.json"
+    write_entry(entry, ModelFiles(**files, vae=folder / "vae", config=folder))
+    one, other = load_backbone(folder, "cpu"), load_backbone(entry, "cpu")
+    assert other.name == "fox"
+    for name, tensor in one.transformer.state_dict().items():
+        assert torch.equal(tensor, other.transformer.state_dict()[name])
+    captions = [model.family.captions("a fox", "runs at dawn", ()).states_BSE for model in (one, other)]
+    assert torch.equal(*captions)
+
+
+def test_an_entry_that_is_damaged_or_of_another_kind_is_told(tmp_path: Path) -> None:
+    for text in ("{", "[]", "{}", '{"format": "moc-studio model", "version": 2}'):
+        (tmp_path / "fox.json").write_text(text)
+        with pytest.raises(ModelMismatch, match=r"fox\.json does not describe a model"):
+            find_model(tmp_path / "fox.json")
