@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moc_engine.config import Chunking, SamplerConfig
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.models.base import AttentionPass, CaptionStates, Family
+from moc_engine.models.base import AttentionPass, CaptionStates, Family, FrameCondition, TakesFirstFrame
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.schedulers import chosen_scheduler
@@ -103,30 +103,70 @@ class Backbone:
         """Rotary cosines and sines of token positions (3, …) in time, height and width."""
         return rotary_angles(self.transformer, *positions)
 
+    def condition_of(self, latents_CFHW: Tensor) -> FrameCondition | None:
+        """The condition of a finished take that is read again: None unless the model always needs one."""
+        family = self.family
+        if isinstance(family, TakesFirstFrame) and family.needs_first_frame:
+            return family.own_first_frame(latents_CFHW).to(self.device)
+        return None
+
     def predict(
-        self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
+        self,
+        latents_BCFHW: Tensor,
+        timesteps_B: Tensor,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: FrameCondition | None = None,
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
         with attending(self.transformer, attention, captions):
-            return self._run(latents_BCFHW, timesteps_B, captions)
+            return self._run(latents_BCFHW, timesteps_B, captions, condition)
 
     def velocity(
-        self, latents_BCFHW: Tensor, timesteps_B: Tensor, attention: AttentionPass, captions: CaptionStates
+        self,
+        latents_BCFHW: Tensor,
+        timesteps_B: Tensor,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: FrameCondition | None = None,
     ) -> Tensor:
         """The flow ε - x0 at noisy latents."""
         if self.compiled is None:
-            predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions)
+            predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions, condition)
         else:
             with self.compiled.used(), attending(self.transformer, attention, captions, compiled=True):
-                predicted = self._run(latents_BCFHW, timesteps_B, captions)
+                predicted = self._run(latents_BCFHW, timesteps_B, captions, condition)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
         return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
 
-    def _run(self, latents_BCFHW: Tensor, timesteps_B: Tensor, captions: CaptionStates) -> Tensor:
+    def _run(
+        self,
+        latents_BCFHW: Tensor,
+        timesteps_B: Tensor,
+        captions: CaptionStates,
+        condition: FrameCondition | None,
+    ) -> Tensor:
+        given = condition or FrameCondition()
+        inputs = self.family.model_input(given.over(latents_BCFHW))
+        rows = len(inputs)
+        if given.channels_BCFHW is not None:
+            channels = given.channels_BCFHW.to(inputs.dtype).expand(rows, -1, -1, -1, -1)
+            inputs = torch.cat((inputs, channels), dim=1)
+        image: dict[str, Tensor] = {}
+        if given.states_BIE is not None:
+            states = given.states_BIE.to(self.dtype).expand(rows, -1, -1)
+            image = {"encoder_hidden_states_image": states}
+        timesteps = timesteps_B
+        if given.first_BCFHW is not None:
+            timesteps = self._clean_at_first(timesteps_B, latents_BCFHW.shape[1:], given.first_BCFHW.shape[2])
         predicted: Tensor = self.transformer(
-            self.family.model_input(latents_BCFHW).to(self.dtype),
-            timesteps_B,
-            captions.states_BSE.to(self.dtype),
-            return_dict=False,
+            inputs.to(self.dtype), timesteps, captions.states_BSE.to(self.dtype), return_dict=False, **image
         )[0]
         return predicted.to(latents_BCFHW.dtype)
+
+    def _clean_at_first(self, timesteps_B: Tensor, shape: Sequence[int], frames: int) -> Tensor:
+        """A timestep for each token (B, L): 0 for those of the first latent frames."""
+        grid = self.grid(shape, "frame")
+        clean = frames // self.transformer.config.patch_size[0] * grid.slots
+        noisy = timesteps_B[:, None].float().expand(-1, grid.tokens - clean)
+        return torch.cat((noisy.new_zeros(len(timesteps_B), clean), noisy), dim=1)

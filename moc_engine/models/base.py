@@ -70,6 +70,30 @@ def _mask(captions: CaptionStates) -> Tensor:
     return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameCondition:
+    """What a transformer is given of a shot's first frame, a batch of one.
+
+    `channels_BCFHW` stand beside the latents in its input; `states_BIE` are those of an image encoder;
+    `first_BCFHW` are clean latents of the first latent frames, which take the place of the noisy ones.
+    """
+
+    channels_BCFHW: Tensor | None = None
+    states_BIE: Tensor | None = None
+    first_BCFHW: Tensor | None = None
+
+    def to(self, device: torch.device) -> FrameCondition:
+        """The same condition on a device."""
+        return FrameCondition(**{name: None if x is None else x.to(device) for name, x in vars(self).items()})
+
+    def over(self, latents_BCFHW: Tensor) -> Tensor:
+        """The latents with the clean first ones in their place."""
+        if self.first_BCFHW is None:
+            return latents_BCFHW
+        first = self.first_BCFHW.to(latents_BCFHW.dtype).expand(len(latents_BCFHW), -1, -1, -1, -1)
+        return torch.cat((first, latents_BCFHW[:, :, first.shape[2] :]), dim=2)
+
+
 class AttentionPass(Protocol):
     """Replaces self-attention during one run of the transformer; holds the state of that run."""
 
@@ -146,6 +170,30 @@ class ComparesLooks(Protocol):
 
     def looks(self, latents_CFHW: Tensor) -> Looks:
         """The looks of a finished shot's slots."""
+
+
+@runtime_checkable
+class TakesFirstFrame(Protocol):
+    """A family whose shots may start from a picture; or must, where `needs_first_frame`."""
+
+    needs_first_frame: bool
+
+    def first_frame(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
+        """The condition of a shot with latents of this shape (C, F, H, W) that starts from the picture."""
+
+    def own_first_frame(self, latents_CFHW: Tensor) -> FrameCondition:
+        """The condition of a finished shot that starts from its own first frame."""
+
+
+@runtime_checkable
+class EncodesFrames(Protocol):
+    """A family that turns frames into latents, for video-to-video."""
+
+    def frames_needed(self, shape: Sequence[int]) -> tuple[int, float]:
+        """How many frames latents of this shape (C, F, H, W) stand for, and how many a second."""
+
+    def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
+        """The latents (C, F, H, W) of so many frames, each resized as needed."""
 
 
 @runtime_checkable

@@ -30,6 +30,8 @@ ENTRY_POINTS: Final = "moc_studio.families"
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "AnimaticPipeline": "moc_engine.models.animatic",
+    "WanDMDPipeline": "moc_engine.models.wan",
+    "WanImageToVideoPipeline": "moc_engine.models.wan",
     "WanPipeline": "moc_engine.models.wan",
 }
 """Pipeline class -> the package that defines `FAMILY`, a `FamilyEntry`."""

@@ -5,6 +5,8 @@ Shapes: B batch, H heads, L tokens of the shot, T tokens of the history, C chunk
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -168,6 +170,15 @@ class DenoisingPass:
         """The runs of the transformer from now on are those of `step`."""
         if self.recorder is not None:
             self.recorder.begin(step)
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Within the context, nothing is recorded."""
+        recorder, self.recorder = self.recorder, None
+        try:
+            yield
+        finally:
+            self.recorder = recorder
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))

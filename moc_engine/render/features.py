@@ -65,6 +65,7 @@ def features(
     noisy = torch.lerp(clean, draw_noise(clean.shape, 0), noise) if noise else clean
     attention = _FeaturePass(backbone, clean.shape, wanted)
     timestep = torch.tensor([noise * backbone.scheduler.config.num_train_timesteps], device=backbone.device)
+    condition = backbone.condition_of(clean)
     name_attention = _NameAttention(captions, names or {})
     layers = list(enumerate(backbone.transformer.blocks))
     name_layers = layers[: max(1, round(NAME_LAYERS * len(layers)))] if names else []
@@ -76,7 +77,7 @@ def features(
         for _, block in name_layers:
             before = block.attn2.register_forward_pre_hook(name_attention.record, with_kwargs=True)
             hooks.callback(before.remove)
-        backbone.predict(noisy[None].to(backbone.device), timestep, attention, captions)
+        backbone.predict(noisy[None].to(backbone.device), timestep, attention, captions, condition)
     return Features(tokens=attention.found, named=name_attention.means())
 
 

@@ -45,7 +45,8 @@ def compute_memory(
     grid = backbone.grid(clean.shape, chunking)
     attention = MemoryPass(grid, backbone.angles, pooling, backbone.device)
     timestep = torch.tensor([noise * backbone.scheduler.config.num_train_timesteps], device=backbone.device)
-    backbone.predict(clean[None].to(backbone.device), timestep, attention, captions)
+    condition = backbone.condition_of(latents_CFHW.float())
+    backbone.predict(clean[None].to(backbone.device), timestep, attention, captions, condition)
     return attention.memory()
 
 

@@ -15,19 +15,20 @@ from safetensors.torch import load
 from torch import Tensor
 
 from moc_engine.abilities import check_abilities
-from moc_engine.clip import check_format
+from moc_engine.clip import Frame, check_format
 from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig, Steering
-from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.contract import ContextTake, Guide, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.frame_rate import exact_rate
 from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.backbone import Backbone, ExpertName
-from moc_engine.models.base import NamesSlots
+from moc_engine.models.base import EncodesFrames, NamesSlots, TakesFirstFrame
 from moc_engine.models.lora import UsedLora
 from moc_engine.models.solver import Schedule
 from moc_engine.render.memory_pass import compute_memory
+from moc_engine.render.pictures import read_clip, read_picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +58,8 @@ ChunkNames = dict[str, tuple[str, ...]]
 class PreparedRender:
     """A request with the model's settings filled in; the latents will have `shape` (C, F, H, W).
 
-    `experts` are those that denoise at any step of the `schedule`.
+    `experts` are those that denoise at any step of the `schedule`. `guide` are the frames that the shot
+    starts from, as many as the model makes.
     """
 
     request: RenderRequest
@@ -70,6 +72,8 @@ class PreparedRender:
     context: tuple[PreparedTake, ...]
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     loras: tuple[UsedLora, ...] = ()
+    first_frame: Frame | None = None
+    guide: tuple[Frame, ...] | None = None
 
     @property
     def fps(self) -> Fraction:
@@ -107,7 +111,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         raise EngineError("memory: the engine remembers all of every earlier take, and nothing else yet")
     routing = request.routing.over(backbone.family.routing)
     sampler = request.sampler.over(backbone.family.sampler)
-    schedule = backbone.schedule(sampler)
+    schedule = backbone.schedule(sampler, first_step(request.guide, sampler.steps))
     shape = backbone.family.latent_shape(request.seconds, request.size)
     names = {} if names is None else names
     loras = () if backbone.loras is None else backbone.loras.use(request.loras)
@@ -124,7 +128,31 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         ),
         memory=memory,
         loras=loras,
+        first_frame=_first_frame(request, backbone, model),
+        guide=_guide(request, backbone, shape),
     )
+
+
+def first_step(guide: Guide | None, steps: int) -> int:
+    """The step from which a shot is denoised: the first, or a later one where a guide is kept in part."""
+    return 0 if guide is None else steps - max(1, min(int(steps * guide.strength), steps))
+
+
+def _first_frame(request: RenderRequest, backbone: Backbone, model: str) -> Frame | None:
+    family = backbone.family
+    if request.first_frame is not None:
+        return read_picture(request.first_frame)
+    if isinstance(family, TakesFirstFrame) and family.needs_first_frame:
+        raise EngineError(f"the {model} starts every shot from a picture: give this one a first frame")
+    return None
+
+
+def _guide(request: RenderRequest, backbone: Backbone, shape: Sequence[int]) -> tuple[Frame, ...] | None:
+    if request.guide is None:
+        return None
+    assert isinstance(backbone.family, EncodesFrames), "its abilities say so"
+    count, rate = backbone.family.frames_needed(shape)
+    return tuple(read_clip(request.guide.clip, count, rate))
 
 
 def _read_take(

@@ -69,7 +69,8 @@ class ShotRenderer:
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
     possible, it is an `EngineError`, and never left out silently. `backend` names the attention backend of
-    requests that name none.
+    requests that name none. With `two_passes`, guided steps run their two captions one after the other, which
+    takes less memory and gives the same latents.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ShotRenderer:
         compiled: bool = False,
         cuda_graphs: bool = False,
         backend: str | None = None,
+        two_passes: bool = False,
         recorder: type[TraceRecorder] = TraceRecorder,
         load: LoadParts = load_parts,
     ) -> None:
@@ -91,6 +93,7 @@ class ShotRenderer:
         self._compiled = compiled
         self._cuda_graphs = cuda_graphs
         self._backend = backend
+        self._two_passes = two_passes
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._names: ChunkNames = {}
@@ -237,6 +240,7 @@ class ShotRenderer:
             self._recorder,
             capture_cuda_graph if self._cuda_graphs else None,
             self._workspace,
+            two_passes=self._two_passes,
         )
         steps = denoising.steps(cancel)
         for step in range(len(prepared.schedule)):

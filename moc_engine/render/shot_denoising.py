@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from moc_engine.contract import CancelToken
 from moc_engine.memory.context import History
 from moc_engine.models.backbone import Backbone, ExpertName
-from moc_engine.models.base import CaptionStates, stacked
+from moc_engine.models.base import (
+    CaptionStates,
+    EncodesFrames,
+    FrameCondition,
+    TakesFirstFrame,
+    stacked,
+)
 from moc_engine.models.solver import Schedule
 from moc_engine.ops.workspace import Workspace
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity
@@ -35,7 +42,9 @@ Histories = Mapping[ExpertName, History | None]
 class ShotDenoising:
     """The denoising of one shot; its `captions` are conditional, and unconditional where guided.
 
-    `attention` holds a pass for each expert that has steps in the `schedule`; all write into one trace.
+    With captions `without` the shot's own, the two are run one after the other, in less memory. `attention`
+    holds a pass for each expert that has steps in the `schedule`; all write into one trace. `guide` are the
+    latents (1, C, F, H, W) that the shot starts from, noisy as its first step asks.
     """
 
     prepared: PreparedRender
@@ -43,18 +52,29 @@ class ShotDenoising:
     captions: CaptionStates
     schedule: Schedule
     attention: Mapping[ExpertName, DenoisingPass]
+    without: CaptionStates | None = None
+    condition: FrameCondition | None = None
+    guide: Tensor | None = None
     capture: Capture | None = None
 
     def velocity(self, expert: Backbone, latents: Tensor, timesteps: Tensor) -> Tensor:
         """The velocity (B, …) of latents (B, …) at timesteps (B,), by one expert."""
-        captions = self.captions.first(len(latents))
-        return expert.velocity(latents, timesteps, self.attention[expert.expert], captions)
+        attention = self.attention[expert.expert]
+        if self.without is None or len(latents) == 1:
+            captions = self.captions.first(len(latents))
+            return expert.velocity(latents, timesteps, attention, captions, self.condition)
+        first = expert.velocity(latents[:1], timesteps[:1], attention, self.captions, self.condition)
+        with attention.unrecorded():
+            second = expert.velocity(latents[1:], timesteps[1:], attention, self.without, self.condition)
+        return torch.cat((first, second))
 
     def steps(self, cancel: CancelToken | None = None) -> Iterator[Denoised]:
         """Denoises from the noise of the request's seed; as `denoise`."""
         device = self.backbone.device
         noises = draw_noises((1, *self.prepared.shape), self.prepared.request.seed)
         latents, *added = (next(noises).to(device) for _ in range(1 + self.schedule.noises))
+        if self.guide is not None:
+            latents = torch.lerp(self.guide, latents, self.schedule.steps[0].sigma)
         steps = denoise(self._guided(), latents, self.schedule, cancel, added)
         flight = StepsInFlight(cuda_event) if device.type == "cuda" else None
         for nth, step in enumerate(self.schedule.steps):
@@ -62,7 +82,7 @@ class ShotDenoising:
             done = next(steps)
             if flight is not None:
                 flight.step_given()
-            yield done
+            yield done if self.condition is None else replace(done, latents=self.condition.over(done.latents))
 
     def finished_trace(self) -> RoutingTrace:
         """What was recorded in the steps, once they are done."""
@@ -92,20 +112,29 @@ def shot_denoising(
     recorder: type[TraceRecorder] = TraceRecorder,
     capture: Capture | None = None,
     workspace: Workspace | None = None,
+    *,
+    two_passes: bool = False,
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, and records the conditional entry.
 
-    `histories` are those of the experts that have steps. With `capture`, steps are captured and replayed. It
-    computes in the `workspace`, which must not be used by another render meanwhile; two experts do not.
+    `histories` are those of the experts that have steps. With `two_passes`, guidance runs the captions and
+    what it guides away from one after the other: the same velocity, in less memory. With `capture`, steps are
+    captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile;
+    two experts do not.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
     schedule = prepared.schedule
     guides = any(prepared.sampler.guidance_at(s.level, backbone.boundary) != 1.0 for s in schedule.steps)
+    without: CaptionStates | None = None
     if guides:
-        captions = stacked(captions, family.captions("", "", request.cast))
+        negative = family.negative_prompt if request.negative_prompt is None else request.negative_prompt
+        without = family.captions("", negative, request.cast)
+        if not two_passes:
+            captions, without = stacked(captions, without), None
     if backbone.caption_key_bytes(captions) <= CAPTION_KEYS:
         captions = captions.with_kept_keys()
+        without = None if without is None else without.with_kept_keys()
     experts = backbone.experts_of(schedule)
     attention = {
         expert.expert: DenoisingPass(
@@ -118,7 +147,7 @@ def shot_denoising(
             ),
             expert.angles,
             expert.device,
-            rows=2 if guides else 1,
+            rows=len(captions.states_BSE),
             workspace=workspace if len(experts) == 1 else None,
         )
         for expert in experts
@@ -130,7 +159,26 @@ def shot_denoising(
         prepared=prepared,
         backbone=backbone,
         captions=captions,
+        without=without,
+        condition=_condition(prepared, backbone),
+        guide=_guide(prepared, backbone),
         schedule=schedule,
         attention=attention,
         capture=capture,
     )
+
+
+def _condition(prepared: PreparedRender, backbone: Backbone) -> FrameCondition | None:
+    family = backbone.family
+    if prepared.first_frame is None:
+        return None
+    assert isinstance(family, TakesFirstFrame), "its abilities say so"
+    return family.first_frame(prepared.first_frame, prepared.shape).to(backbone.device)
+
+
+def _guide(prepared: PreparedRender, backbone: Backbone) -> Tensor | None:
+    family = backbone.family
+    if prepared.guide is None:
+        return None
+    assert isinstance(family, EncodesFrames), "its abilities say so"
+    return family.encoded(prepared.guide, prepared.shape)[None].to(backbone.device)

@@ -29,6 +29,8 @@ VIDEO: Shape = (4, 2, 8, 6)
 class BareVideo:
     """A family of a Wan transformer without parts for texts and pictures."""
 
+    negative_prompt = ""
+
     def __init__(self, device: torch.device) -> None:
         self._device = device
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
+from moc_engine.models.wan.defaults import abilities_of
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
@@ -26,4 +27,4 @@ def _single_files() -> SingleFiles:
     return WanFiles()
 
 
-FAMILY = FamilyEntry(load=_load, abilities=lambda index: frozenset({"loras"}), single_files=_single_files)
+FAMILY = FamilyEntry(load=_load, abilities=abilities_of, single_files=_single_files)

@@ -1,4 +1,7 @@
-"""The family of Wan video models: captions through UMT5, latents through their variational autoencoder."""
+"""The family of Wan video models: captions through UMT5, latents through their variational autoencoder.
+
+Shapes: B batch, C channels, F latent frames, H and W latent sides, I image states, E width of states.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
 from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
-from moc_engine.models.base import CaptionStates
+from moc_engine.models.base import CaptionStates, FrameCondition
+from moc_engine.models.wan.autoencoder import WanAutoencoder, as_frame, cropped
+from moc_engine.models.wan.defaults import NEGATIVE_PROMPT, abilities_of, needs_first_frame, sampler_of
+from moc_engine.models.wan.texts import TEXT_STATES, CaptionEncoder
 from moc_engine.names import longest_mentions
-
-TEXT_STATES: Final = 512
-"""Wan was trained on captions padded with zeros to so many states, all of which it attends to."""
 
 FRAME_RATES: Final = {16: 16.0, 48: 24.0}
 """Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
@@ -28,48 +32,49 @@ PREVIEW_SIDE: Final = 32
 
 
 class WanFamily:
-    """The family of a `WanPipeline`. Its frames are resampled to the size and rate asked for.
+    """The family of a Wan pipeline, told apart by its model_index.json.
 
-    A clip is decoded as a whole before its first frame is returned, as the decoder is causal over time.
+    Its frames are resampled to the size and rate asked for. A clip is decoded as a whole before its first
+    frame is returned, as the decoder is causal over time. A first frame is given to a picture-to-video model
+    as channels beside the latents, and through its image encoder where it has one (`image_dim`); to one with
+    a timestep for each token (`expand_timesteps`) as the first latent frame.
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
-    sampler = SamplerConfig(steps=50, guidance=5.0)
     memory = MemoryConfig()
-    negative_prompt = ""
-    abilities: frozenset[Ability] = frozenset({"loras"})
+    negative_prompt = NEGATIVE_PROMPT
 
-    def __init__(self, pipeline: Any) -> None:
-        self._tokenizer = pipeline.tokenizer
-        self._text_encoder = pipeline.text_encoder.eval()
-        self._vae = pipeline.vae.eval()
-        self._patch = tuple(pipeline.transformer.config.patch_size)
-        self._channels = int(self._vae.config.z_dim)
-        self._rate = FRAME_RATES.get(self._channels, 16.0)
+    def __init__(self, index: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        self.sampler: SamplerConfig = sampler_of(index)
+        self.abilities: frozenset[Ability] = abilities_of(index)
+        self.needs_first_frame = needs_first_frame(index)
+        self._texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
+        self._autoencoder = WanAutoencoder(parts["vae"])
+        self._image_encoder = parts.get("image_encoder")
+        self._image_processor = parts.get("image_processor")
+        transformer = parts.get("transformer") or parts["transformer_2"]
+        self._patch = tuple(transformer.config.patch_size)
+        self._image_states = transformer.config.image_dim is not None
+        self._rate = FRAME_RATES.get(self._autoencoder.channels, 16.0)
 
     def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        over_time, over_space = self._vae.config.scale_factor_temporal, self._vae.config.scale_factor_spatial
+        over_time, over_space = self._autoencoder.over_time, self._autoencoder.over_space
         frames = 1 + round(max(0.0, seconds * self._rate - 1) / over_time)
         frames = max(self._patch[0], -(-frames // self._patch[0]) * self._patch[0])
         width, height = (
             max(1, round(side / over_space / patch)) * patch
             for side, patch in zip(size, (self._patch[2], self._patch[1]), strict=True)
         )
-        return self._channels, frames, height, width
+        return self._autoencoder.channels, frames, height, width
 
-    @torch.no_grad()
     def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
-        parts = [self._states(text) for text in (global_caption, caption) if text.strip()]
-        states = torch.cat(parts or [self._states("")])[:TEXT_STATES]
-        padding = states.new_zeros(TEXT_STATES - len(states), states.shape[1])
-        return CaptionStates(states_BSE=torch.cat((states, padding))[None])
+        return CaptionStates(states_BSE=self._texts.states(global_caption, caption))
 
     def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
-        if not (cast and self._tokenizer.is_fast):  # others do not tell which token is where
+        if not (cast and caption.strip() and self._texts.tells_positions):
             return {}
-        before = self._read(_plain(global_caption)).input_ids.shape[1] if global_caption.strip() else 0
-        words = _plain(caption)
-        read = self._read(words)
+        before = self._texts.own_start(global_caption, caption)
+        words, read = self._texts.read_own(caption)
         found: dict[str, set[int]] = {}
         for mention in longest_mentions(words, cast):
             tokens = {read.char_to_token(at) for at in range(mention.start, mention.end)} - {None}
@@ -77,34 +82,60 @@ class WanFamily:
             found.setdefault(cast[mention.name], set()).update(n for n in at if n < TEXT_STATES)
         return {name: sorted(found[name]) for name in cast if found.get(name)}
 
-    def _read(self, words: str) -> Any:
-        """The tokens of one caption, without padding."""
-        return self._tokenizer(words, truncation=True, max_length=TEXT_STATES, return_tensors="pt")
-
-    def _states(self, text: str) -> Tensor:
-        """The states (S, E) of one caption, without padding."""
-        read = self._read(_plain(text)).to(self._text_encoder.device)
-        states: Tensor = self._text_encoder(read.input_ids, read.attention_mask).last_hidden_state[0]
-        return states
-
     def model_input(self, latents_BCFHW: Tensor) -> Tensor:
         return latents_BCFHW
 
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
         return predicted_BCFHW
 
+    def first_frame(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
+        codec = self._autoencoder
+        size = codec.pixels(shape)
+        image_13NYX = codec.prepared([picture], size)
+        if not self.needs_first_frame:
+            return FrameCondition(first_BCFHW=codec.encoded(image_13NYX))
+        blank = image_13NYX.new_zeros(1, 3, codec.frames_of(shape[1]) - 1, size[1], size[0])
+        latents_1CFHW = codec.encoded(torch.cat((image_13NYX, blank), dim=2))
+        given = latents_1CFHW.new_zeros(1, codec.over_time, *shape[1:])
+        given[:, :, 0] = 1.0
+        return FrameCondition(
+            channels_BCFHW=torch.cat((given, latents_1CFHW), dim=1),
+            states_BIE=self._states_of(picture, size) if self._image_states else None,
+        )
+
+    def own_first_frame(self, latents_CFHW: Tensor) -> FrameCondition:
+        pixels_3NYX = self._autoencoder.decoded(latents_CFHW[:, :1])
+        return self.first_frame(as_frame(pixels_3NYX[:, 0]), latents_CFHW.shape)
+
+    @torch.no_grad()
+    def _states_of(self, picture: Frame, size: tuple[int, int]) -> Tensor:
+        """The image encoder's states (1, I, E) before its last layer."""
+        assert self._image_encoder is not None
+        assert self._image_processor is not None
+        image = cropped(Image.fromarray(picture), size)
+        read = self._image_processor(images=image, return_tensors="pt").to(self._image_encoder.device)
+        states: Tensor = self._image_encoder(**read, output_hidden_states=True).hidden_states[-2]
+        return states
+
+    def frames_needed(self, shape: Sequence[int]) -> tuple[int, float]:
+        return self._autoencoder.frames_of(shape[1]), self._rate
+
+    def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
+        codec = self._autoencoder
+        return codec.encoded(codec.prepared(frames, codec.pixels(shape)))[0]
+
     def moments(self, latent_frames: int) -> Sequence[float]:
         """The first latent stands for one frame, each further one for `scale_factor_temporal` frames."""
-        joined = self._vae.config.scale_factor_temporal
+        joined = self._autoencoder.over_time
         return [max(0.0, joined * nth - (joined - 1) / 2) / self._rate for nth in range(latent_frames)]
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
     ) -> Iterator[Frame]:
-        pixels_3FHW = self._decoded(latents_CFHW)
-        last = pixels_3FHW.shape[1] - 1
+        pixels_3NYX = self._autoencoder.decoded(latents_CFHW)
+        last = pixels_3NYX.shape[1] - 1
         for nth in range(max(1, round(seconds * fps))):
-            frame = _frame(pixels_3FHW[:, min(last, int((nth + 0.5) / fps * self._rate))])
+            frame = as_frame(pixels_3NYX[:, min(last, int((nth + 0.5) / fps * self._rate))])
             yield frame if frame.shape[1::-1] == size else _resized(frame, size)
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
@@ -114,28 +145,7 @@ class WanFamily:
         if scale < 1:
             sides = [max(1, round(side * scale)) for side in latents_C1HW.shape[2:]]
             latents_C1HW = interpolate(latents_C1HW.float(), [*sides], mode="area")
-        return _frame(self._decoded(latents_C1HW)[:, 0])
-
-    @torch.no_grad()
-    def _decoded(self, latents_CFHW: Tensor) -> Tensor:
-        """Frames (3, F, H, W) within -1 and 1."""
-        config = self._vae.config
-        latents = latents_CFHW.to(self._vae.device, self._vae.dtype)
-        mean, std = (
-            latents.new_tensor(x).view(-1, 1, 1, 1) for x in (config.latents_mean, config.latents_std)
-        )
-        decoded: Tensor = self._vae.decode((latents * std + mean)[None], return_dict=False)[0][0]
-        return decoded
-
-
-def _plain(text: str) -> str:
-    """The text with single spaces, as the tokenizer expects it."""
-    return " ".join(text.split())
-
-
-def _frame(pixels_3HW: Tensor) -> Frame:
-    levels = ((pixels_3HW.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+        return as_frame(self._autoencoder.decoded(latents_C1HW)[:, 0])
 
 
 def _resized(frame: Frame, size: tuple[int, int]) -> Frame:

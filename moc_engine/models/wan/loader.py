@@ -1,65 +1,112 @@
-"""Loads a `WanPipeline` as a `Backbone`."""
+"""Loads a pipeline of the Wan family as a `Backbone`."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, Final
 
 import diffusers
 import torch
-from diffusers import (
-    AutoencoderKLWan,
-    FlowMatchEulerDiscreteScheduler,
-    WanPipeline,
-    WanTransformer3DModel,
-)
-from transformers import AutoTokenizer, UMT5EncoderModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel, UMT5EncoderModel
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
+from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTEPS, boundary_of
+from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
 from moc_engine.models.wan.lora_keys import read_lora
 from moc_engine.sources.parts import PipelineParts
 
 WEIGHTS: Final[dict[str, Any]] = {
     "text_encoder": UMT5EncoderModel,
+    "image_encoder": CLIPVisionModel,
     "vae": AutoencoderKLWan,
     "transformer": WanTransformer3DModel,
+    "transformer_2": WanTransformer3DModel,
 }
 """The parts with weights, in the order in which they are loaded."""
+
+OPTIONAL: Final = ("image_encoder", "transformer", "transformer_2")
+"""Parts that a pipeline may ship without."""
+
+IN_FULL: Final = ("vae",)
+"""Parts in float32 on every device: the autoencoder's colours suffer in half of it."""
 
 
 def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
     """Yields before each part and at the end.
 
-    Raises `ModelMismatch` for a model that does not denoise with one transformer throughout, or whose weights
+    Raises `ModelMismatch` for a model without the transformers that its boundary asks for, or whose weights
     are not all there; `ModelNotFound` for what cannot be read.
     """
-    if model.class_of("transformer") != WanTransformer3DModel.__name__ or model.class_of("transformer_2"):
-        raise ModelMismatch(
-            f"{model.source} does not denoise with one transformer throughout; the engine drives one"
-        )
+    boundary = _checked_boundary(model)
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    kinds = {name: kind for name, kind in WEIGHTS.items() if name not in OPTIONAL or model.class_of(name)}
     parts: dict[str, Any] = {}
-    for done, (name, kind) in enumerate(WEIGHTS.items()):
-        yield LoadedParts(done=done, parts=len(WEIGHTS), part=name)
-        parts[name] = load_part(kind, model, name, extra_weights=True, dtype=dtype).to(device)
+    for done, (name, kind) in enumerate(kinds.items()):
+        yield LoadedParts(done=done, parts=len(kinds), part=name)
+        of_part = torch.float32 if name in IN_FULL else dtype
+        part = load_part(kind, model, name, extra_weights=True, dtype=of_part)
+        parts[name] = part.to(device).eval()
     parts["tokenizer"] = load_settings(AutoTokenizer, model, "tokenizer")
-    parts["scheduler"] = load_settings(scheduler_class(model), model, "scheduler")
-    pipeline = WanPipeline(**parts)
-    yield LoadedParts(done=len(WEIGHTS), parts=len(WEIGHTS), part=None)
-    shift = pipeline.scheduler.config.get("flow_shift") or pipeline.scheduler.config.get("shift") or 1.0
-    return Backbone(
+    if "image_encoder" in parts:
+        parts["image_processor"] = load_settings(CLIPImageProcessor, model, "image_processor")
+    yield LoadedParts(done=len(kinds), parts=len(kinds), part=None)
+    return _assembled(model, parts, boundary, device)
+
+
+def _assembled(
+    model: PipelineParts, parts: dict[str, Any], boundary: float | None, device: torch.device
+) -> Backbone:
+    """The backbone of loaded parts; of two experts, the one for high noise with that for low noise in it."""
+    transformers = {"high": parts.get("transformer"), "low": parts.get("transformer_2")}
+    there = {name: transformer for name, transformer in transformers.items() if transformer is not None}
+    first = next(iter(there.values()))
+    backbone = Backbone(
         name=model.name,
-        transformer=pipeline.transformer.eval(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
-        family=WanFamily(pipeline),
+        transformer=first,
+        scheduler=_scheduler(model, parts["vae"].config.z_dim),
+        family=WanFamily(model.index, parts),
         device=device,
-        loras=LoraAdapters({"high": pipeline.transformer}, read_lora),
+        boundary=boundary or 0.0,
+        own_levels=True,
+        loras=LoraAdapters(there, read_lora),
     )
+    if len(there) == 1:
+        return backbone
+    low_noise = replace(backbone, transformer=there["low"], expert="low")
+    return replace(backbone, expert="high", low_noise=low_noise)
+
+
+def _checked_boundary(model: PipelineParts) -> float | None:
+    """The boundary of a model's experts, if it has some; every noise level must have a transformer."""
+    boundary = boundary_of(model.index)
+    high, low = (bool(model.class_of(name)) for name in ("transformer", "transformer_2"))
+    if not (high or low):
+        raise ModelMismatch(f"{model.source} has no transformer")
+    if boundary is None or boundary <= 0.0:
+        lacking = None if high else "transformer"
+    elif boundary >= 1.0:
+        lacking = None if low else "transformer_2"
+    else:
+        lacking = None if high and low else "transformer_2" if high else "transformer"
+    if lacking is not None:
+        raise ModelMismatch(
+            f"{model.source} lacks its {lacking}: its boundary_ratio is {boundary}, so that one transformer "
+            "alone cannot denoise at every noise level"
+        )
+    return boundary
+
+
+def _scheduler(model: PipelineParts, channels: int) -> Any:
+    if model.pipeline_class == DISTILLED_PIPELINE:
+        return DistilledScheduler(DISTILLED_TIMESTEPS, SHIFTS.get(channels, 8.0))
+    return load_settings(scheduler_class(model), model, "scheduler")
 
 
 def scheduler_class(model: PipelineParts) -> Any:

@@ -49,14 +49,29 @@ def test_the_embedded_model_has_a_name_of_its_own() -> None:
     assert loaded(None)[1].name == loaded(EMBEDDED)[1].name == "animatic"
 
 
-def test_a_wan_model_of_two_experts_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+TRANSFORMERS = ("transformer", "transformer_2")
+
+
+@pytest.mark.parametrize(
+    ("boundary", "there", "lacking"),
+    [
+        (0.875, ("transformer",), "transformer_2"),
+        (0.875, ("transformer_2",), "transformer"),
+        (None, ("transformer_2",), "transformer"),
+        (1.0, ("transformer",), "transformer_2"),
+    ],
+)
+def test_a_missing_expert_is_told_before_weights_are_read(
+    boundary: float | None, there: tuple[str, ...], lacking: str, tmp_path: Path
+) -> None:
     save_tiny_video(tmp_path)
     file = tmp_path / "model_index.json"
     index = json.loads(file.read_text())
-    file.write_text(json.dumps({**index, "transformer_2": index["transformer"]}))
+    both = {name: index["transformer"] if name in there else [None, None] for name in TRANSFORMERS}
+    file.write_text(json.dumps({**index, **both, "boundary_ratio": boundary}))
     for weights in tmp_path.glob("*/*.safetensors"):
         weights.unlink()
-    with pytest.raises(ModelMismatch, match="does not denoise with one transformer throughout"):
+    with pytest.raises(ModelMismatch, match=f"lacks its {lacking}: its boundary_ratio is {boundary},"):
         next(load_parts(tmp_path, "cpu"))
 
 

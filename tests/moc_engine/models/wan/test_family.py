@@ -15,7 +15,7 @@ from moc_engine.contract import ContextTake, RenderRequest, finish
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import FindsNames
 from moc_engine.models.loading import load_backbone
-from moc_engine.models.wan.family import TEXT_STATES
+from moc_engine.models.wan.texts import TEXT_STATES
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import sightings
@@ -59,7 +59,9 @@ def test_names_are_found_among_the_states(backbone: Backbone) -> None:
         "a fox": [0, 1]
     }  # who is meant, not whose name is in it
     assert mentions("", " ".join(["dawn"] * 600) + " fox", ("fox",)) == {}  # past what is read
-    assert mentions("dawn " * 505, "a fox runs runs runs runs fox", ("fox",)) == {"fox": [507]}
+    assert mentions("dawn " * 505, "a fox runs runs runs runs fox", ("fox",)) == {
+        "fox": [505, 510]
+    }  # the shot's own words stay
     assert mentions("a fox", "runs", ("fox",)) == {}  # in the shot's own caption alone
     assert mentions("", "今天小红在走路 fox", ("小红",)) == {"小红": [0]}  # one unknown token
 

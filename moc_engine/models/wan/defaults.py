@@ -1,0 +1,79 @@
+"""What a Wan pipeline is, and the settings its authors render it with, told from model_index.json. No torch.
+
+| pipeline | steps | guidance | source |
+|---|---|---|---|
+| Wan 2.1, text to video | 50 | 5 | github.com/Wan-Video/Wan2.1, `generate.py` |
+| Wan 2.1, picture to video | 40 | 5 | the same |
+| Wan 2.2 TI2V 5B | 50 | 5 | github.com/Wan-Video/Wan2.2, `wan/configs` |
+| Wan 2.2 T2V A14B | 40 | 4, and 3 for low noise | the same |
+| Wan 2.2 I2V A14B | 40 | 3.5 | the same |
+| FastWan (`WanDMDPipeline`) | 3 | none | github.com/hao-ai-lab/FastVideo |
+
+Scheduler and flow shift are those of a model's own scheduler_config.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from moc_engine.abilities import Ability
+from moc_engine.config import SamplerConfig
+
+PICTURE_PIPELINE: Final = "WanImageToVideoPipeline"
+DISTILLED_PIPELINE: Final = "WanDMDPipeline"
+PIPELINES: Final = ("WanPipeline", PICTURE_PIPELINE, DISTILLED_PIPELINE)
+
+DISTILLED_TIMESTEPS: Final = (1000, 757, 522)
+"""At which FastWan was distilled to predict the result (FastVideo's `dmd_denoising_steps`)."""
+
+NEGATIVE_PROMPT: Final = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，"
+    "JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，"
+    "形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+"""Which the models' cards and examples render with, unlike diffusers' pipeline, whose default is none.
+
+From github.com/Wan-Video/Wan2.2, `sample_neg_prompt` in `wan/configs/shared_config.py`: garish colours,
+overexposed, static, blurred details, subtitles, deformed hands and faces, a crowded background, and so on.
+"""
+
+
+def sampler_of(index: Mapping[str, Any]) -> SamplerConfig:
+    """The settings that a pipeline is rendered with."""
+    picture = index.get("_class_name") == PICTURE_PIPELINE
+    if index.get("_class_name") == DISTILLED_PIPELINE:
+        return SamplerConfig(steps=len(DISTILLED_TIMESTEPS), guidance=1.0)
+    if boundary_of(index) is not None:
+        guidance, low = (3.5, 3.5) if picture else (4.0, 3.0)
+        return SamplerConfig(steps=40, guidance=guidance, guidance_2=low)
+    return SamplerConfig(steps=40 if picture else 50, guidance=5.0)
+
+
+def boundary_of(index: Mapping[str, Any]) -> float | None:
+    """The noise level (0–1) below which the expert for low noise denoises; None for a single transformer."""
+    boundary = index.get("boundary_ratio")
+    return None if boundary is None else float(boundary)
+
+
+def has_part(index: Mapping[str, Any], part: str) -> bool:
+    """Whether a pipeline ships a part; one that it could have is named with a class of null."""
+    value = index.get(part)
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value)
+
+
+def needs_first_frame(index: Mapping[str, Any]) -> bool:
+    """Whether each shot must start from a picture."""
+    return index.get("_class_name") == PICTURE_PIPELINE and not index.get("expand_timesteps")
+
+
+def abilities_of(index: Mapping[str, Any]) -> frozenset[Ability]:
+    """What a pipeline can do."""
+    found: set[Ability] = {"loras"}
+    if index.get("_class_name") != DISTILLED_PIPELINE:
+        found |= {"scheduler", "negative_prompt", "guide"}
+    if index.get("_class_name") == PICTURE_PIPELINE or index.get("expand_timesteps"):
+        found.add("first_frame")
+    if has_part(index, "transformer_2"):
+        found.add("two_experts")
+    return frozenset(found)
