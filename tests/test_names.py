@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moc_engine.models.animatic.grammar import normalise
 from moc_engine.names import find_mentions, longest_mentions, mentioned
 from studio.domain.edits import SetCaption, SetCast
-from studio.domain.inputs import inputs_of
+from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard, compose_captions
 from studio.exchange.yaml_reader import parse_storyboard
 from tests.fakes.projects import project
@@ -63,7 +63,9 @@ def test_a_name_is_found(caption: str, name: str) -> None:
     )
     (composed,) = compose_captions(board)
     assert composed.endswith(f"{board.cast[0].name} is red.")
-    inputs = inputs_of(board, "m", 0, caption=board.shots[0].caption, context=(), seed=1)
+    inputs = inputs_of(
+        board, RenderingModel(identity="m"), 0, caption=board.shots[0].caption, context=(), seed=1
+    )
     assert inputs.cast_indices == {board.cast[0].name: 0}
     assert "<cast1>" in normalise(caption, (name,)).split()
 

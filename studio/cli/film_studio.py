@@ -25,16 +25,22 @@ class FilmStudio:
 
     service: Service
     project: str | None
+    change: bool
 
     def put(self, board: Storyboard) -> tuple[str, frozenset[str]]:
         """Makes the storyboard that of the film's project; its shots keep the takes of those they match.
 
         Returns the project, and the ids of shots that are back at an earlier take of theirs.
         """
-        if self.project is None:
-            return self.service.projects.create(board), frozenset()
-        self.service.film_folders.remove_damaged_takes(self.project)
-        return self.project, self.service.editing.replace_storyboard(self.project, board)
+        project, pictures = self.project, self.service.pictures
+        if project is None:
+            project = self.service.projects.create(board)
+            if board == (read := pictures.with_files_read(board, project if self.change else None)):
+                return project, frozenset()
+            return project, self.service.editing.replace_storyboard(project, read)
+        self.service.film_folders.remove_damaged_takes(project)
+        board = pictures.with_files_read(board, project if self.change else None)
+        return project, self.service.editing.replace_storyboard(project, board)
 
 
 def holds_film(folder: Path) -> bool:
@@ -58,7 +64,7 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
                 with os_errors_as_studio_errors(scratch):
                     back_up(root / FILE, scratch).rename(scratch / FILE)
             with _service(scratch, artifacts=scratch if new else root) as service:
-                yield _film(service, folder)
+                yield _film(service, folder, change=change)
             return
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         with _only_user(root, folder):
@@ -66,7 +72,7 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
                 remove_abandoned(left)
             try:
                 with _service(root, artifacts=root) as service:
-                    yield _film(service, folder)
+                    yield _film(service, folder, change=change)
             finally:
                 if new and not any((root / "artifacts").glob("??/*")):
                     shutil.rmtree(root, ignore_errors=True)
@@ -93,13 +99,13 @@ def _only_user(root: Path, folder: Path) -> Iterator[None]:
         yield
 
 
-def _film(service: Service, folder: Path) -> FilmStudio:
+def _film(service: Service, folder: Path, *, change: bool) -> FilmStudio:
     """The studio with the film's project, which is the first one made in it."""
     projects = [project for project in service.projects.all() if project.trashed is None]
     if projects:
-        return FilmStudio(service=service, project=projects[-1].id)
+        return FilmStudio(service=service, project=projects[-1].id, change=change)
     imported = service.film_folders.import_old(folder) if is_old_film_folder(folder) else None
-    return FilmStudio(service=service, project=imported)
+    return FilmStudio(service=service, project=imported, change=change)
 
 
 @contextmanager

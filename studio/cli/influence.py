@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from moc_engine.evaluation.questions.influence import measure, study
     from moc_engine.model_index import EMBEDDED
     from moc_engine.models.loading import load_backbone
-    from studio.domain.storyboard import Settings
+    from studio.domain.settings import Settings
     from studio.store.model_identity import identify
     from studio.store.os_errors import os_errors_as_studio_errors
 

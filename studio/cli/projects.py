@@ -113,7 +113,11 @@ def run_import(args: argparse.Namespace) -> int:
         else:
             from studio.exchange.yaml_reader import read_storyboard
 
-            print(service.projects.create(read_storyboard(args.file, unfinished=True)))
+            board = read_storyboard(args.file, unfinished=True)
+            project = service.projects.create(board)
+            if board != (read := service.pictures.with_files_read(board, project)):
+                service.editing.replace_storyboard(project, read)
+            print(project)
     return 0
 
 

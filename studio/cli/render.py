@@ -99,7 +99,8 @@ def _check_options(args: argparse.Namespace) -> None:
 def _with_options(board: Storyboard, args: argparse.Namespace) -> Storyboard:
     """The storyboard with the settings of the command line in place of its own."""
     from studio.domain.frame_rate import parse_rate
-    from studio.domain.storyboard import parse_full_below, parse_size
+    from studio.domain.settings import parse_full_below
+    from studio.domain.storyboard import parse_size
 
     settings: dict[str, Any] = {"steps": args.steps, "top_k": args.top_k, "model": args.model}
     film: dict[str, Any] = {"seed": args.seed}

@@ -13,6 +13,7 @@ from studio.domain.frame_rate import exact_rate_in_words
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take
 from studio.domain.project import Project
+from studio.domain.shown_frames import shown_frames
 from studio.domain.storyboard import Shot
 
 TakeT = TypeVar("TakeT", bound=FinishedTake)
@@ -70,12 +71,6 @@ def without_missing(project: Project, takes: Mapping[str, FinishedTake]) -> Proj
         for shot in project.board.shots
     )
     return replace(project, board=replace(project.board, shots=shots))
-
-
-def shown_frames(shot: Shot, frames: int, fps: Fraction) -> tuple[int, int]:
-    """The first frame of a take of `frames` that a shot shows, and how many it shows, at least one."""
-    first = min(round(shot.trim * fps), frames - 1)
-    return first, max(1, min(round(shot.seconds * fps), frames - first))
 
 
 def _check_formats(clips: Sequence[Clip[TakeT]]) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import TakeInputs
+from studio.domain.inputs import TakeInputs, take_frame
 from studio.domain.project import Project
 from studio.domain.reasons import (
     AddedContext,
     ContextReason,
     ContextReasonCode,
+    FirstFrameReason,
     OwnReason,
     OwnReasonCode,
     Reason,
     ReorderedContext,
 )
-from studio.domain.storyboard import Storyboard, target
+from studio.domain.storyboard import Storyboard, first_frame_source, target
 
 
 def own_reasons(
@@ -48,8 +49,39 @@ def own_reasons(
         "top_k": then.top_k != now.top_k,
         "full_below": then.full_below != now.full_below,
         "steering": _steered_otherwise(then, take.context, now, context),
+        "negative_prompt": then.negative_prompt != now.negative_prompt,
+        "scheduler": (then.scheduler, then.shift) != (now.scheduler, now.shift),
+        "guidance_2": then.guidance_2 != now.guidance_2,
+        "loras": then.loras != now.loras,
+        "step_cache": then.step_cache != now.step_cache,
+        "memory": bool(then.context and now.context) and _remembered(then) != _remembered(now),
+        "positions": bool(then.context and now.context) and then.positions != now.positions,
     }
     yield from (OwnReason(code=code) for code, differ in differs.items() if differ)
+
+
+def _remembered(inputs: TakeInputs) -> tuple[object, ...]:
+    return inputs.memory_policy, inputs.keyframes, inputs.memory_storage
+
+
+def first_frame_reasons(
+    board: Storyboard, index: int, take: FinishedTake, now: TakeInputs, replaced: Mapping[str, float]
+) -> Iterator[Reason]:
+    """What differs in the first frame of a take, and what will once earlier takes are `replaced`."""
+    before, after = take_frame(take.inputs.first_frame), take_frame(now.first_frame)
+    source = first_frame_source(board, index)
+    at = None if source is None else source.index
+    if take.inputs.first_frame == now.first_frame:
+        if at is not None and after is not None and after.take in replaced:
+            yield FirstFrameReason(code="first_frame_due", index=at, influence=replaced[after.take])
+    elif at is None or before is None or after is None:
+        yield OwnReason(code="first_frame")
+    elif before.take == after.take:
+        yield FirstFrameReason(code="first_frame_moved", index=at)
+    elif (board.shots[at].id, before.take) in take.context:
+        yield FirstFrameReason(code="first_frame_new_take", index=at)
+    else:
+        yield OwnReason(code="first_frame")
 
 
 def _steered_otherwise(

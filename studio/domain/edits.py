@@ -19,7 +19,8 @@ from studio.domain.frame_rate import typed_rate
 from studio.domain.messages import message
 from studio.domain.planner import wanted_seed
 from studio.domain.project import Project
-from studio.domain.storyboard import SECONDS, CastMember, Settings, Shot, target
+from studio.domain.settings import Lora, Settings
+from studio.domain.storyboard import SECONDS, CastMember, Shot, target
 
 Takes = Mapping[str, FinishedTake]
 
@@ -130,6 +131,54 @@ class SetSeed:
 
     def words(self, project: Project) -> str:
         return f"change the seed of {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetNegativePrompt:
+    """Sets a shot's negative prompt; None for the film's."""
+
+    shot: str
+    negative_prompt: str | None
+    op: Literal["negative_prompt"] = "negative_prompt"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        words = None if self.negative_prompt is None else _line(self.negative_prompt)
+        return _changed(project, self.shot, negative_prompt=words)
+
+    def words(self, project: Project) -> str:
+        return f"change the negative prompt of {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetLoras:
+    """Replaces the LoRAs that a shot adds to the film's."""
+
+    shot: str
+    loras: tuple[Lora, ...]
+    op: Literal["loras"] = "loras"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _changed(project, self.shot, loras=self.loras)
+
+    def words(self, project: Project) -> str:
+        return f"change the LoRAs of {_numbers(project, (self.shot,))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetFirstFrame:
+    """Sets what a shot starts with (`first_frame.py`); None for nothing."""
+
+    shot: str
+    first_frame: str | None
+    op: Literal["first_frame"] = "first_frame"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        if self.first_frame == f"shot:{self.shot}":
+            raise Refused(message("first-frame-of-itself"))
+        return _changed(project, self.shot, first_frame=self.first_frame)
+
+    def words(self, project: Project) -> str:
+        return f"change the first frame of {_numbers(project, (self.shot,))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,6 +413,9 @@ Edit = (
     | AddShot
     | SetCaption
     | SetSeed
+    | SetNegativePrompt
+    | SetLoras
+    | SetFirstFrame
     | Trim
     | Split
     | Duplicate

@@ -10,6 +10,7 @@
     └── WrongUse            what was asked for makes no sense (exit code 2)
         ├── BadBundle           a bundle that is damaged, hostile or of another version
         ├── BadRecipe       a film without a recipe, or with one that cannot be read
+        ├── BadPicture          a picture that cannot be read, or is too small or large
         ├── NotThere        a project, shot, take or job that is gone
         ├── StaleRevision   an edit of something that was changed meanwhile
         ├── Refused         an edit or order that cannot be carried out as things stand
@@ -75,6 +76,10 @@ class BadBundle(WrongUse):
 
 class BadRecipe(WrongUse):
     """A film of which no project can be made."""
+
+
+class BadPicture(WrongUse):
+    """A picture that no shot can start with."""
 
 
 class NotThere(WrongUse):

@@ -27,6 +27,12 @@ TAKE_FILES: Final[Mapping[str, FileType]] = {
 }
 """The files that every take has."""
 
+PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp")
+"""The suffixes of picture files that can be read."""
+
+PICTURE: Final = ".png"
+"""The suffix of pictures that are kept, with which shots may start."""
+
 BUNDLE: Final = "project.mocz"
 """The export that holds a project with all its takes."""
 

@@ -7,15 +7,47 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
-from studio.domain.storyboard import FullBelow, Steered, Storyboard, steering
+from studio.domain.settings import Expert, FullBelow, Lora, Positions, Scheduler, StepCache, Storage, together
+from studio.domain.storyboard import Steered, Storyboard, steering
+
+T = TypeVar("T")
 
 INPUTS_VERSION: Final = 2
 """The version of `TakeInputs` records. A new field with a default does not change it; a field that changes
 its meaning does, and needs a migration of the stored takes."""
+
+
+Ability = str
+"""Something that not every model can do, by the engine's name (`moc_engine.abilities`)."""
+
+
+class UsedLora(NamedTuple):
+    """A LoRA by its identity, such as the digest of its file."""
+
+    identity: str
+    weight: float
+    expert: Expert
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderingModel:
+    """The model that would render, by its identity, which covers its weights.
+
+    `abilities` are None where they are not known: then nothing is left out. `loras` are the identities of
+    LoRAs by their files; one that was not read stands for itself.
+    """
+
+    identity: str
+    abilities: frozenset[Ability] | None = None
+    loras: Mapping[str, str] = field(default_factory=dict)
+
+    def can(self, ability: Ability) -> bool:
+        """Whether the model may be asked for this."""
+        return self.abilities is None or ability in self.abilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +57,9 @@ class TakeInputs:
     `context` and the steering name takes, not shots, so that a take stays valid when shots around it
     move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the indices of those that
     the captions name decide anything. None leaves a choice to the model; `model` is the identity of the
-    model, which covers its weights. The program's version, the attention backend, the device and the dtype
-    are recorded beside a take and are not part of its inputs.
+    model, which covers its weights. `first_frame` is "take:ID@FRAME" or "picture:DIGEST"; a source that is
+    not there yet is named as the storyboard has it, and cannot be rendered. The program's version, the
+    attention backend, the device and the dtype are recorded beside a take and are not part of its inputs.
 
     Fields are added with a default that stands for what was rendered before there was the field: a field
     that has its default is not recorded and not part of the take's id, so that earlier takes keep theirs.
@@ -48,6 +81,17 @@ class TakeInputs:
     pins: tuple[str, ...] = ()
     bans: tuple[str, ...] = ()
     boosts: Mapping[str, float] = field(default_factory=dict)
+    negative_prompt: str | None = None
+    scheduler: Scheduler | None = None
+    shift: float | None = None
+    guidance_2: float | None = None
+    loras: tuple[UsedLora, ...] = ()
+    first_frame: str | None = None
+    step_cache: StepCache | None = None
+    memory_policy: str | None = None
+    keyframes: int | None = None
+    memory_storage: Storage | None = None
+    positions: Positions | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", exact_rate(self.fps))
@@ -71,6 +115,24 @@ class TakeInputs:
         return {"version": INPUTS_VERSION, **changed}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TakeFrame:
+    """A frame of a take, counted from 0."""
+
+    take: str
+    frame: int
+
+    def __str__(self) -> str:
+        return f"take:{self.take}@{self.frame}"
+
+
+def take_frame(first_frame: str | None) -> TakeFrame | None:
+    """The frame that "take:ID@FRAME" names; None for any other first frame."""
+    kind, _, name = (first_frame or "").partition(":")
+    take, _, frame = name.rpartition("@")
+    return TakeFrame(take=take, frame=int(frame)) if kind == "take" else None
+
+
 def check_record(record: Mapping[str, Any]) -> None:
     """Raises `ValueError` for a record of inputs that has parts which this version does not know."""
     if record.get("version", INPUTS_VERSION) > INPUTS_VERSION:
@@ -92,7 +154,7 @@ def _as_json(value: Any) -> Any:
     """A field's value as JSON has it."""
     match value:
         case tuple():
-            return list(value)
+            return [_as_json(part) for part in value]
         case Mapping():
             return dict(value)
         case Fraction():
@@ -101,19 +163,26 @@ def _as_json(value: Any) -> Any:
             return value
 
 
+def loras_of(board: Storyboard, index: int, model: RenderingModel) -> tuple[Lora, ...]:
+    """The LoRAs that shot `index` is rendered with, in the order of `TakeInputs.loras`."""
+    return together(board.settings.loras, board.shots[index].loras) if model.can("loras") else ()
+
+
 def inputs_of(
     board: Storyboard,
-    model: str,
+    model: RenderingModel,
     index: int,
     *,
     caption: str,
     context: Sequence[tuple[int, str]],
     seed: int,
+    first_frame: str | None = None,
 ) -> TakeInputs:
     """The inputs of shot `index`. `caption` is its composed one; `context` is (index of the shot, take id).
 
     Several shots may show one take. It is banned if any of them is, even if another is pinned. Without
-    context there is nothing to route, so that `full_below` is left at its default.
+    context there is nothing to route and to remember, so that what is about it is left at its default, as is
+    what the model cannot do.
     """
     steered = steering(board, index)
     take_of = dict(context)
@@ -130,8 +199,17 @@ def inputs_of(
     bans = tuple(dict.fromkeys(names(steered.bans).values()))
     pins = dict.fromkeys(names(steered.pins).values())
     boosts = names(steered.boosts)
+    settings = board.settings
+
+    def if_able(ability: Ability, value: T | None) -> T | None:
+        return value if model.can(ability) else None
+
+    def with_context(value: T | None) -> T | None:
+        return value if context else None
+
+    negative = settings.negative_prompt if shot.negative_prompt is None else shot.negative_prompt
     return TakeInputs(
-        model=model,
+        model=model.identity,
         caption=caption,
         global_caption=board.style,
         cast=board.names,
@@ -139,10 +217,24 @@ def inputs_of(
         fps=board.fps,
         size=board.size,
         seed=seed,
-        steps=board.settings.steps,
-        guidance=board.settings.guidance,
-        top_k=board.settings.top_k,
-        full_below=board.settings.full_below if context else None,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        top_k=settings.top_k,
+        full_below=with_context(settings.full_below),
+        negative_prompt=if_able("negative_prompt", negative),
+        scheduler=if_able("scheduler", settings.scheduler),
+        shift=if_able("scheduler", settings.shift),
+        guidance_2=if_able("two_experts", settings.guidance_2),
+        loras=tuple(
+            UsedLora(model.loras.get(lora.file, lora.file), float(lora.weight), lora.expert)
+            for lora in loras_of(board, index, model)
+        ),
+        first_frame=if_able("first_frame", first_frame),
+        step_cache=if_able("step_cache", settings.step_cache),
+        memory_policy=with_context(settings.memory_policy),
+        keyframes=with_context(settings.keyframes),
+        memory_storage=with_context(settings.memory_storage),
+        positions=with_context(settings.positions),
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,

@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from studio.domain.differences import coming_reasons, context_reasons, own_reasons
+from studio.domain.differences import coming_reasons, context_reasons, first_frame_reasons, own_reasons
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import TakeInputs, inputs_of
+from studio.domain.inputs import RenderingModel, TakeFrame, TakeInputs, inputs_of
 from studio.domain.project import Project
 from studio.domain.reasons import OwnReason, Reason
-from studio.domain.storyboard import Shot, Storyboard, compose_captions, shot_seed
+from studio.domain.shown_frames import shown_frames
+from studio.domain.storyboard import Shot, Storyboard, compose_captions, first_frame_source, shot_seed
 
 ROUNDED: Final = 1e-3
 """How much lower than the exact value a share may be: traces store rounded shares."""
@@ -51,8 +52,10 @@ Scope = Literal["due", "outdated", "all"]
 """Shots to render: those that are due, all whose inputs changed or will change, or every one."""
 
 
-def shot_statuses(project: Project, takes: Mapping[str, FinishedTake], model: str) -> tuple[ShotStatus, ...]:
-    """One entry per shot, in order. `model` identifies the model that would render, including its weights.
+def shot_statuses(
+    project: Project, takes: Mapping[str, FinishedTake], model: RenderingModel
+) -> tuple[ShotStatus, ...]:
+    """One entry per shot, in order, as `model` would render it.
 
     A shot is also due if it depends enough on an earlier shot that is due.
     """
@@ -98,7 +101,9 @@ def may_render(shot: Shot, *, has_take: bool) -> bool:
     return bool(shot.caption) and not shot.skip and not (shot.lock and has_take)
 
 
-def with_existing_takes(project: Project, takes: Mapping[str, FinishedTake], model: str) -> Project:
+def with_existing_takes(
+    project: Project, takes: Mapping[str, FinishedTake], model: RenderingModel
+) -> Project:
     """The project after choosing, for each unlocked shot that is not fresh, the take its settings ask for.
 
     Shots for which no such take exists keep the one they have.
@@ -115,7 +120,7 @@ def with_existing_takes(project: Project, takes: Mapping[str, FinishedTake], mod
 
 
 def after_rendering(
-    project: Project, takes: Mapping[str, FinishedTake], model: str, shots: Collection[str]
+    project: Project, takes: Mapping[str, FinishedTake], model: RenderingModel, shots: Collection[str]
 ) -> tuple[Project, Mapping[str, FinishedTake]]:
     """The project once these shots are rendered, and its takes with placeholders for the new ones."""
     captions = compose_captions(project.board)
@@ -142,7 +147,7 @@ def after_rendering(
 def _status(
     project: Project,
     takes: Mapping[str, FinishedTake],
-    model: str,
+    model: RenderingModel,
     index: int,
     caption: str,
     replaced: Mapping[str, float],
@@ -159,6 +164,7 @@ def _status(
         caption=caption,
         context=[(index, name) for index, _, name in context],
         seed=wanted_seed(board, index, take),
+        first_frame=_first_frame(project, takes, index),
     )
     named_context = each_once(context)
     threshold = board.settings.rerender_threshold - ROUNDED
@@ -173,6 +179,8 @@ def _status(
             *context_reasons(project, index, take, others),
         ]
         coming = list(coming_reasons(project, take, dict(named_context), replaced))
+        for reason in first_frame_reasons(board, index, take, inputs, replaced):
+            (coming if reason.code == "first_frame_due" else changed).append(reason)
         state = "outdated" if changed else "fresh"
         influence = max((reason.influence for reason in (*changed, *coming)), default=0.0)
         reasons = (*changed, *coming) if influence >= threshold else tuple(changed)
@@ -190,6 +198,22 @@ def _status(
         inputs=inputs,
         context=named_context,
     )
+
+
+def _first_frame(project: Project, takes: Mapping[str, FinishedTake], index: int) -> str | None:
+    """The first frame of a shot, as its inputs have it; None too where its source has no effect."""
+    source = first_frame_source(project.board, index)
+    text = project.board.shots[index].first_frame
+    if source is None or text is None:
+        return None
+    if source.index is None:
+        return text if source.picture is not None or text.startswith("file:") else None
+    shot = project.board.shots[source.index]
+    take = chosen_take(project, takes, shot.id)
+    if take is None:
+        return f"shot:{shot.id}"
+    first, frames = shown_frames(shot, take.frames, take.inputs.fps)
+    return str(TakeFrame(take=take.id, frame=first + frames - 1))
 
 
 def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:

@@ -22,6 +22,14 @@ OwnReasonCode = Literal[
     "top_k",
     "full_below",
     "steering",
+    "negative_prompt",
+    "scheduler",
+    "guidance_2",
+    "loras",
+    "first_frame",
+    "step_cache",
+    "memory",
+    "positions",
 ]
 """The shot has no caption or take, or what its take was rendered from differs from what it asks for now."""
 
@@ -80,4 +88,17 @@ class ReorderedContext:
         return 0.0
 
 
-Reason = OwnReason | ContextReason | AddedContext | ReorderedContext
+@dataclass(frozen=True, kw_only=True)
+class FirstFrameReason:
+    """The frame that the shot starts with, the last of the shot at `index`, is another one now, or will be.
+
+    `first_frame_moved`: that shot ends at another frame of its take. `first_frame_due`: it will be rendered
+    again, and `influence` is how much of its picture changes by that.
+    """
+
+    code: Literal["first_frame_new_take", "first_frame_moved", "first_frame_due"]
+    index: int
+    influence: float = 1.0
+
+
+Reason = OwnReason | FirstFrameReason | ContextReason | AddedContext | ReorderedContext

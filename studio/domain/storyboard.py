@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 from moc_engine.names import mentioned, words_of
+from studio.domain.checks import check_id, check_number, check_seed, check_text, compose, composed
 from studio.domain.errors import BadStoryboard, errors_within
+from studio.domain.first_frame import first_frame
 from studio.domain.frame_rate import exact_rate
 from studio.domain.messages import message
+from studio.domain.settings import Lora, Settings, check_loras
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 64
@@ -27,18 +29,9 @@ SECONDS: Final = (0.5, 60.0)
 """The shortest and longest shot."""
 FPS: Final = (1.0, 60.0)
 MOST_BOOST: Final = 100
-_LARGEST: Final = 1e300
 SIDE: Final = (64, 4096)
 """The least and greatest width or height in pixels."""
-MAX_SEED: Final = 2**53 - 1
-"""What a browser, too, holds exactly."""
-
-Looks = Literal["first", "every"]
-FullBelow = int | Literal["auto"]
-
 _MAX_TEXT = 2000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +42,14 @@ class CastMember:
     look: str | None = None
 
     def __post_init__(self) -> None:
-        _compose(self, "name", "look")
-        _text(self.name, "name", most=40)
+        compose(self, "name", "look")
+        check_text(self.name, "name", most=40)
         if not words_of(self.name):
             raise BadStoryboard(message("name-without-letter", name=self.name), ("name",))
         if self.name.endswith(("'s", "’s")):
             raise BadStoryboard(message("name-possessive", name=self.name, ending=self.name[-2:]), ("name",))
         if self.look is not None:
-            _text(self.look, "look", most=500)
+            check_text(self.look, "look", most=500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +58,8 @@ class Shot:
 
     `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it, or a part of one,
     as "ID/Mira". The shot shows `seconds` of its take, from `trim` on. A shot without a seed of its own
-    draws one from the film's seed and its id.
+    draws one from the film's seed and its id. A `negative_prompt` replaces that of the film; `loras` join
+    those of the film. It starts with a `first_frame` if it has one (`first_frame.py`).
     """
 
     id: str
@@ -78,22 +72,30 @@ class Shot:
     boosts: Mapping[str, float] = field(default_factory=dict)
     skip: bool = False
     lock: bool = False
+    negative_prompt: str | None = None
+    loras: tuple[Lora, ...] = ()
+    first_frame: str | None = None
 
     def __post_init__(self) -> None:
-        _compose(self, "caption")
+        compose(self, "caption", "negative_prompt")
         for steering in ("pins", "bans"):
-            object.__setattr__(self, steering, tuple(map(_composed, getattr(self, steering))))
-        object.__setattr__(self, "boosts", {_composed(name): x for name, x in self.boosts.items()})
-        _id(self.id, "id")
+            object.__setattr__(self, steering, tuple(map(composed, getattr(self, steering))))
+        object.__setattr__(self, "boosts", {composed(name): x for name, x in self.boosts.items()})
+        check_id(self.id, "id")
         for names, where in ((self.pins, "pins"), (self.bans, "bans"), (self.boosts, "boosts")):
             for name in names:
                 _target(name, where)
         if self.caption:
-            _text(self.caption, "caption", most=_MAX_TEXT)
-        _number(self.seconds, "seconds", *SECONDS, unit=" s")
-        _number(self.trim, "trim", 0, round(SECONDS[1] - self.seconds, 6), unit=" s")
+            check_text(self.caption, "caption", most=_MAX_TEXT)
+        check_number(self.seconds, "seconds", *SECONDS, unit=" s")
+        check_number(self.trim, "trim", 0, round(SECONDS[1] - self.seconds, 6), unit=" s")
         if self.seed is not None:
-            _seed(self.seed, "seed")
+            check_seed(self.seed, "seed")
+        if self.negative_prompt:
+            check_text(self.negative_prompt, "negative_prompt", most=_MAX_TEXT)
+        check_loras(self.loras)
+        if self.first_frame is not None:
+            first_frame(self.first_frame)
         both = [name for name in self.pins if name in self.bans]
         if both:
             raise BadStoryboard(message("pinned-and-banned"), ("bans", self.bans.index(both[0])))
@@ -105,42 +107,6 @@ class Shot:
                     message("boost-out-of-range", least=-MOST_BOOST, most=MOST_BOOST, boost=boost),
                     ("boosts", name),
                 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the film is made; None leaves it to the model.
-
-    `looks` says whether a cast member's look goes into the first caption that names it, which is
-    enough for a model that remembers, or into every one. A shot whose context changed is rendered again
-    if its dependence on the changed take is at least `rerender_threshold`, 0–1. A shot that can attend to
-    fewer than `full_below` tokens attends to all of them: 0 is never, "auto" where that is faster.
-    """
-
-    model: str | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    top_k: int | None = None
-    full_below: FullBelow | None = None
-    looks: Looks = "first"
-    rerender_threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            _number(self.steps, "steps", 1, 1000)
-        if self.guidance is not None:
-            _number(self.guidance, "guidance", 0, 30)
-        if self.top_k is not None:
-            _number(self.top_k, "top_k", 0, 10_000)
-        if isinstance(self.full_below, int):
-            _number(self.full_below, "full_below", 0, 999_999)
-        elif self.full_below not in (None, "auto"):
-            raise BadStoryboard(message("full-below-unreadable", text=self.full_below), ("full_below",))
-        if self.looks not in ("first", "every"):
-            raise BadStoryboard(message("looks-unknown", value=self.looks), ("looks",))
-        _number(self.rerender_threshold, "rerender_threshold", 0, 1)
-        if self.model is not None:
-            _text(self.model, "model", most=500)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +126,10 @@ class Storyboard:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        _compose(self, "title", "style")
-        _text(self.title, "title", most=200)
+        compose(self, "title", "style")
+        check_text(self.title, "title", most=200)
         if self.style:
-            _text(self.style, "style", most=_MAX_TEXT)
+            check_text(self.style, "style", most=_MAX_TEXT)
         for side, name in zip(self.size, ("width", "height"), strict=True):
             if not SIDE[0] <= side <= SIDE[1]:
                 raise BadStoryboard(
@@ -174,8 +140,8 @@ class Storyboard:
                 raise BadStoryboard(message("side-odd", side=name, pixels=side), ("size",))
         with errors_within("fps"):
             object.__setattr__(self, "fps", exact_rate(self.fps))
-        _number(self.fps, "fps", *FPS)
-        _seed(self.seed, "seed")
+        check_number(self.fps, "fps", *FPS)
+        check_seed(self.seed, "seed")
         self._check_cast()
         self._check_shots()
 
@@ -260,6 +226,37 @@ def target(name: str) -> tuple[str, str | None]:
     return other, part or None
 
 
+def lora_files(board: Storyboard) -> tuple[str, ...]:
+    """The files of all LoRAs that the film or a shot of it has."""
+    loras = (*board.settings.loras, *(lora for shot in board.shots for lora in shot.loras))
+    return tuple(dict.fromkeys(lora.file for lora in loras))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstFrameSource:
+    """What a shot starts with: a picture by its digest, or the last frame of the earlier shot at `index`.
+
+    Both are None where it names a shot that is skipped, gone or no longer earlier, or a file not yet read.
+    """
+
+    index: int | None = None
+    picture: str | None = None
+
+
+def first_frame_source(board: Storyboard, index: int) -> FirstFrameSource | None:
+    """What the shot at `index` starts with; None if it has no first frame."""
+    text = board.shots[index].first_frame
+    if text is None:
+        return None
+    chosen = first_frame(text)
+    if chosen.kind == "picture":
+        return FirstFrameSource(picture=chosen.name)
+    earlier = [at for at in range(index) if not board.shots[at].skip]
+    if chosen.kind == "previous":
+        return FirstFrameSource(index=earlier[-1] if earlier else None)
+    return FirstFrameSource(index=next((at for at in earlier if board.shots[at].id == chosen.name), None))
+
+
 def shot_seed(board: Storyboard, index: int) -> int:
     """The shot's own seed, or one drawn from the film's seed and the shot's id."""
     shot = board.shots[index]
@@ -297,16 +294,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def parse_full_below(text: str) -> FullBelow:
-    """ "8192" -> 8192, "auto" -> "auto"."""
-    plain = text.strip().lower()
-    if plain == "auto":
-        return "auto"
-    if re.fullmatch(r"[-+]?\d{1,30}", plain) is None:
-        raise BadStoryboard(message("full-below-unreadable", text=text))
-    return int(plain)
-
-
 def _as_sentences(parts: list[str]) -> str:
     """ "Mira waves", "Mira is red" -> "Mira waves. Mira is red."; a single part stays as it is."""
     if len(parts) == 1:
@@ -314,52 +301,12 @@ def _as_sentences(parts: list[str]) -> str:
     return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts)
 
 
-def _compose(thing: object, *names: str) -> None:
-    """Writes letters and their accents as one character in the fields `names`, as all text here is kept."""
-    for name in names:
-        value = getattr(thing, name)
-        if value is not None:
-            object.__setattr__(thing, name, _composed(value))
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _text(value: str, name: str, *, most: int) -> None:
-    if not value.strip():
-        raise BadStoryboard(message("empty"), (name,))
-    if len(value) > most:
-        raise BadStoryboard(message("text-too-long", length=len(value), most=most), (name,))
-    if _CONTROL.search(value):
-        raise BadStoryboard(message("control-character"), (name,))
-
-
-def _id(value: str, name: str) -> None:
-    if not _ID.fullmatch(value):
-        raise BadStoryboard(message("id-unreadable", id=value), (name,))
-
-
 def _target(value: str, name: str) -> None:
     other, part = target(value)
-    _id(other, name)
+    check_id(other, name)
     if part is not None:
-        _text(part, name, most=80)
+        check_text(part, name, most=80)
         if len(part.splitlines()) > 1 or "\t" in part:
             raise BadStoryboard(message("part-with-line-break"), (name,))
     elif "/" in value:
         raise BadStoryboard(message("part-missing", target=value), (name,))
-
-
-def _number(value: float | Fraction, name: str, low: float, high: float, *, unit: str = "") -> None:
-    if not -_LARGEST <= value <= _LARGEST:  # NaN too; a larger one may be no float
-        raise BadStoryboard(message("not-finite"), (name,))
-    if not low <= value <= high:
-        raise BadStoryboard(
-            message("out-of-range", low=low, high=high, unit=unit, value=float(value)), (name,)
-        )
-
-
-def _seed(value: int, name: str) -> None:
-    if not 0 <= value <= MAX_SEED:
-        raise BadStoryboard(message("seed-out-of-range", most=MAX_SEED, seed=value), (name,))

@@ -29,12 +29,12 @@ from moc_engine.files import atomic_file
 from moc_engine.stored_file import StoredFile
 from moc_engine.trace.record import RoutingTrace
 from studio.domain.errors import BadBundle, DamagedClip
-from studio.domain.file_types import TAKE_FILES
+from studio.domain.file_types import PICTURE, TAKE_FILES
 from studio.domain.messages import message
 from studio.store.clip_file import check_clip
 
 VERSION: Final = 1
-SUFFIXES: Final = frozenset(file.suffix for file in TAKE_FILES.values())
+SUFFIXES: Final = frozenset({*(file.suffix for file in TAKE_FILES.values()), PICTURE})
 MOST_ENTRIES: Final = 20_000
 MOST_BYTES: Final = 8 * 2**30
 """Of everything unpacked."""
@@ -160,7 +160,7 @@ def _check_media(file: Path) -> None:
                 _check_latents(file)
             case ".moc":
                 RoutingTrace.load(file)
-            case ".jpg":
+            case ".jpg" | ".png":
                 if cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) is None:
                     raise ValueError("no picture")
     except (

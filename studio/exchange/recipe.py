@@ -19,18 +19,18 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from studio import __version__
+from studio.domain.checks import MAX_SEED
 from studio.domain.cut import Clip
 from studio.domain.errors import BadRecipe, BadStoryboard
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.inputs import TakeInputs
 from studio.domain.messages import message
 from studio.domain.project import Project
+from studio.domain.settings import Settings
 from studio.domain.storyboard import (
-    MAX_SEED,
     MAX_SHOTS,
     SECONDS,
     CastMember,
-    Settings,
     Shot,
     Storyboard,
     compose_captions,
@@ -257,7 +257,7 @@ def _read_version_1(data: Mapping[str, Any]) -> Recipe:
 
 
 def _version_1_take(index: int, record: Mapping[str, Any]) -> UsedTake:
-    known = {field.name for field in fields(TakeInputs)}
+    known = {field.name for field in fields(TakeInputs)} - {"first_frame"}  # there: a number of the cut
     inputs = inputs_from_json({name: value for name, value in record.items() if name in known})
     whole = round(inputs.seconds * inputs.fps)
     return UsedTake(

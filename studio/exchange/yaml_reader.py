@@ -17,19 +17,29 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from studio.domain.errors import BadStoryboard, StoryField, errors_within
+from studio.domain.file_types import PICTURES
+from studio.domain.first_frame import PREVIOUS, FirstFrame
 from studio.domain.frame_rate import exact_rate, parse_rate
 from studio.domain.messages import Message, message
+from studio.domain.settings import (
+    Expert,
+    FullBelow,
+    Looks,
+    Lora,
+    Positions,
+    Scheduler,
+    Settings,
+    StepCache,
+    Storage,
+    parse_full_below,
+)
 from studio.domain.storyboard import (
     MAX_SHOTS,
     MOST_BOOST,
     CastMember,
-    FullBelow,
-    Looks,
-    Settings,
     Shot,
     Storyboard,
     check_ready,
-    parse_full_below,
     parse_size,
 )
 from studio.exchange.plain_yaml import List, Malformed, Map, Node, Scalar, load, parse, shown
@@ -39,6 +49,7 @@ _STORYBOARD_KEYS: Final = ("title", "size", "fps", "seed", "style", "cast", "sho
 _CAST_KEYS: Final = tuple(f.name for f in fields(CastMember))
 _SHOT_KEYS: Final = tuple(f.name for f in fields(Shot) if f.name != "id")
 _SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings))
+_LORA_KEYS: Final = tuple(f.name for f in fields(Lora))
 _OLD_NAMES: Final = {"worth": "rerender_threshold"}  # keys of version 0.1
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,4})?")
@@ -68,7 +79,7 @@ def parse_storyboard(text: str, name: str) -> Storyboard:
 def _read(path: Path, tree: Callable[[], Node], *, unfinished: bool) -> Storyboard:
     lines: dict[StoryField, int] = {}
     try:
-        board = _Reader(lines, unfinished).storyboard(tree(), path)
+        board = _Reader(lines, unfinished, path.parent).storyboard(tree(), path)
         if not unfinished:
             check_ready(board)
     except Malformed as error:
@@ -103,6 +114,8 @@ def _named(field: StoryField) -> str:
             parts = [f"cast member {index + 1}", *rest]
         case _:
             parts = list(field)
+    if "loras" in parts:
+        parts = [f"number {part + 1}" if isinstance(part, int) else part for part in parts]
     words = [shown(part) for part in parts if isinstance(part, str)]
     return f"{', '.join(words)}: " if words else ""
 
@@ -110,7 +123,8 @@ def _named(field: StoryField) -> str:
 class _Reader:
     """Turns nodes into a storyboard, noting the line of every field on the way."""
 
-    def __init__(self, lines: dict[StoryField, int], unfinished: bool) -> None:
+    def __init__(self, lines: dict[StoryField, int], unfinished: bool, folder: Path) -> None:
+        self._folder = folder
         self._lines = lines
         self._unfinished = unfinished
         self._ids: list[str] = []  # of the shots read so far
@@ -145,6 +159,16 @@ class _Reader:
                 full_below=entries.get("full_below", _full_below, None),
                 looks=cast(Looks, entries.get("looks", _text, "first")),
                 rerender_threshold=entries.get("rerender_threshold", _number, Settings.rerender_threshold),
+                negative_prompt=entries.get("negative_prompt", _text, None),
+                scheduler=cast(Scheduler | None, entries.get("scheduler", _text, None)),
+                shift=entries.get("shift", _number, None),
+                guidance_2=entries.get("guidance_2", _number, None),
+                loras=self._loras(entries, ("settings",)),
+                step_cache=cast(StepCache | None, entries.get("step_cache", _text, None)),
+                memory_policy=entries.get("memory_policy", _text, None),
+                keyframes=entries.get("keyframes", _whole, None),
+                memory_storage=cast(Storage | None, entries.get("memory_storage", _text, None)),
+                positions=cast(Positions | None, entries.get("positions", _text, None)),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -177,7 +201,39 @@ class _Reader:
                 boosts=entries.get("boosts", lambda map_: _boosts(map_, earlier), {}),
                 skip=entries.get("skip", _truth, False),
                 lock=entries.get("lock", _truth, False),
+                negative_prompt=entries.get("negative_prompt", _text, None),
+                loras=self._loras(entries, ("shots", index)),
+                first_frame=entries.get("first_frame", lambda node: self._first_frame(node, earlier), None),
             )
+
+    def _loras(self, entries: _Entries, field: StoryField) -> tuple[Lora, ...]:
+        nodes = entries.get("loras", _list, ())
+        with errors_within("loras"):
+            return tuple(self._lora(node, (*field, "loras", at)) for at, node in enumerate(nodes))
+
+    def _lora(self, node: Node, field: StoryField) -> Lora:
+        with errors_within(field[-1]):
+            if isinstance(node, Scalar) and not node.is_null:  # a file alone
+                self._lines[field] = node.line
+                return Lora(file=_text(node))
+            entries = self._entries(node, field, _LORA_KEYS)
+            entries.require("file")
+            return Lora(
+                file=entries.get("file", _text, ""),
+                weight=entries.get("weight", _number, 1.0),
+                expert=cast(Expert, entries.get("expert", _text, "both")),
+            )
+
+    def _first_frame(self, node: Node, earlier: Sequence[str]) -> str:
+        """The last frame of a shot by number or of the one before, or a picture, relative to the file."""
+        text = _text(node)
+        if text == PREVIOUS or text.startswith("picture:"):
+            return text
+        if _WHOLE.fullmatch(text):
+            return str(FirstFrame(kind="shot", name=_earlier_shot(node, earlier)))
+        if Path(text).suffix.lower() not in PICTURES:
+            raise BadStoryboard(message("first-frame-unreadable", text=shown(text)))
+        return str(FirstFrame(kind="file", name=str(self._folder / text)))
 
     def _entries(self, node: Node, field: StoryField, known: tuple[str, ...]) -> _Entries:
         self._lines[field] = node.line

@@ -9,10 +9,12 @@ from typing import Final
 
 import yaml
 
+from studio.domain.first_frame import first_frame
 from studio.domain.frame_rate import parse_rate, rate_in_words
-from studio.domain.storyboard import Settings, Shot, Storyboard, target
+from studio.domain.settings import Lora, Settings
+from studio.domain.storyboard import Shot, Storyboard, target
 
-_SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings))
+_SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings) if f.name != "loras")
 
 
 def write_storyboard(board: Storyboard) -> str:
@@ -30,6 +32,7 @@ def write_storyboard(board: Storyboard) -> str:
     }
     size = {} if board.size == plain.size else {"size": f"{board.size[0]}x{board.size[1]}"}
     settings = _differing(board.settings, plain.settings, _SETTINGS_KEYS)
+    settings |= _written_loras(board.settings.loras)
     document = {
         "title": board.title,
         **size,
@@ -53,9 +56,31 @@ def _written(shot: Shot, number: int, numbers: Mapping[str, int]) -> dict[str, o
     return {
         "caption": shot.caption,
         "seconds": shot.seconds,
-        **_differing(shot, plain, ("trim", "seed", "skip", "lock")),
+        **_differing(shot, plain, ("trim", "seed", "skip", "lock", "negative_prompt")),
+        **_written_loras(shot.loras),
+        **_written_first_frame(shot.first_frame, earlier),
         **{word: shots for word, shots in steering.items() if shots},
     }
+
+
+def _written_loras(loras: Sequence[Lora]) -> dict[str, object]:
+    written = [
+        lora.file
+        if lora == Lora(file=lora.file)
+        else {"file": lora.file, **_differing(lora, Lora(file=lora.file), ("weight", "expert"))}
+        for lora in loras
+    ]
+    return {"loras": written} if written else {}
+
+
+def _written_first_frame(text: str | None, earlier: Mapping[str, int]) -> dict[str, object]:
+    """A shot that is gone or no longer earlier is left out."""
+    chosen = None if text is None else first_frame(text)
+    if chosen is None:
+        return {}
+    if chosen.kind == "shot":
+        return {"first_frame": earlier[chosen.name]} if chosen.name in earlier else {}
+    return {"first_frame": chosen.name if chosen.kind == "file" else str(chosen)}
 
 
 def _written_rate(rate: Fraction) -> float | str:

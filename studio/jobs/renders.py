@@ -7,6 +7,7 @@ Functions with a session are part of the caller's transaction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,20 +15,23 @@ from sqlalchemy.orm import Session
 
 from moc_engine.contract import RenderRequest, RenderResult
 from moc_engine.errors import RenderCancelled
+from moc_engine.stored_file import LocalFile, StoredFile
 from moc_engine.trace.record import RoutingTrace
 from studio import __version__
 from studio.domain.errors import Refused
-from studio.domain.inputs import TakeInputs
+from studio.domain.file_types import PICTURE
+from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, take_frame
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.storyboard import shot_seed
+from studio.domain.storyboard import lora_files, shot_seed
 from studio.jobs import claims
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
 from studio.jobs.requests import context_take, request_for
-from studio.store import projects, takes
+from studio.store import pictures, projects, takes
 from studio.store.artifacts import Artifact, Artifacts
+from studio.store.clip_file import picture_at, png
 from studio.store.clock import database_time
 from studio.store.filmstrip import write_filmstrip
 from studio.store.inferred_cast import with_inferred_cast
@@ -44,11 +48,19 @@ class RenderClaim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstFrame:
+    """A picture that the studio keeps, or a `frame` of a clip, by the digest of its file."""
+
+    artifact: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrozenRequest:
     """What a job renders: its inputs, and the takes of its context as (index, shot id, take).
 
     `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
-    already, if any.
+    already, if any. `loras` are the files of those in the inputs.
     """
 
     inputs: TakeInputs
@@ -59,17 +71,28 @@ class FrozenRequest:
     rolled_from: int | None
     finished: str | None
     model: str | None
+    loras: tuple[str, ...]
+    first_frame: FirstFrame | None
 
 
-def model_of(session: Session, claim: RenderClaim) -> str | None:
-    """The model that the job's project renders with."""
-    return projects.project_of(session, claim.project).board.settings.model
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A model and the files of LoRAs."""
+
+    model: str | None
+    loras: tuple[str, ...]
 
 
-def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRequest:
+def weights_of(session: Session, claim: RenderClaim) -> Weights:
+    """What the job's project renders with."""
+    board = projects.project_of(session, claim.project).board
+    return Weights(model=board.settings.model, loras=lora_files(board))
+
+
+def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) -> FrozenRequest:
     """Fixes what the claimed job renders. Raises `Refused` where nothing is to be rendered.
 
-    `model` is the identity of the project's model.
+    `model` is the project's, with the LoRAs that its project has.
     """
     projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
@@ -95,10 +118,12 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
             pins=chosen.inputs.pins,
             bans=chosen.inputs.bans,
             boosts=chosen.inputs.boosts,
+            first_frame=chosen.inputs.first_frame,
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)
     own_seed = shot_seed(project.board, index)
+    frame = _first_frame(session, claim.project, project, index, inputs, known)
     numbers = _context_numbers([project.index_of(shot_id) for shot_id, _ in pairs], index)
     return FrozenRequest(
         inputs=inputs,
@@ -111,7 +136,35 @@ def freeze_request(session: Session, claim: RenderClaim, model: str) -> FrozenRe
         rolled_from=None if inputs.seed == own_seed else own_seed,
         finished=inputs.take_id if inputs.take_id in known and not claim.order.again else None,
         model=project.board.settings.model,
+        loras=tuple(lora.file for lora in loras_of(project.board, index, model)),
+        first_frame=frame,
     )
+
+
+def _first_frame(
+    session: Session,
+    owner: str,
+    project: Project,
+    index: int,
+    inputs: TakeInputs,
+    known: Mapping[str, StoredTake],
+) -> FirstFrame | None:
+    """The file of a first frame. Raises `Refused` where it is not there."""
+    if inputs.first_frame is None:
+        return None
+    kind, _, name = inputs.first_frame.partition(":")
+    frame = take_frame(inputs.first_frame)
+    if frame is not None and frame.take in known:
+        return FirstFrame(artifact=known[frame.take].clip, frame=frame.frame)
+    if kind == "picture" and pictures.is_kept(session, owner, name):
+        return FirstFrame(artifact=name)
+    if kind == "shot":
+        other = project.index_of(name)
+        assert other is not None
+        raise Refused(message("first-frame-without-take", shot=index + 1, other=other + 1))
+    if kind == "file":
+        raise Refused(message("first-frame-unread", shot=index + 1, file=name))
+    raise Refused(message("first-frame-gone", shot=index + 1))
 
 
 def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) -> RenderRequest:
@@ -120,7 +173,26 @@ def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) ->
         context_take(number, take, artifacts.file(take.latents, ".safetensors"))
         for number, _, take in frozen.context
     )
-    return request_for(frozen.inputs, index=frozen.index, context=context, output=output)
+    return request_for(
+        frozen.inputs,
+        index=frozen.index,
+        context=context,
+        loras=frozen.loras,
+        first_frame=_first_frame_file(frozen.first_frame, artifacts, output),
+        output=output,
+    )
+
+
+def _first_frame_file(frame: FirstFrame | None, artifacts: Artifacts, folder: Path) -> StoredFile | None:
+    """The picture that a shot starts with; a frame of a clip is written into the folder."""
+    if frame is None:
+        return None
+    if frame.frame is None:
+        return artifacts.file(frame.artifact, PICTURE)
+    picture = folder / f"first-frame{PICTURE}"
+    with artifacts.file(frame.artifact, ".mp4").local() as clip:
+        picture.write_bytes(png(picture_at(clip, frame.frame)))
+    return LocalFile(picture)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from moc_engine.config import PartSteering, RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import ContextTake, RenderRequest
+from moc_engine.config import MemoryChoice, PartSteering, RoutingChoice, SamplerChoice, Steering
+from moc_engine.contract import ContextTake, Lora, RenderRequest
 from moc_engine.stored_file import StoredFile
 from studio import __version__
 from studio.domain.finished_take import FinishedTake
@@ -30,9 +30,18 @@ def context_take(index: int, take: FinishedTake, latents: StoredFile) -> Context
 
 
 def request_for(
-    inputs: TakeInputs, *, index: int, context: tuple[ContextTake, ...], output: Path
+    inputs: TakeInputs,
+    *,
+    index: int,
+    context: tuple[ContextTake, ...],
+    output: Path,
+    loras: Sequence[str] = (),
+    first_frame: StoredFile | None = None,
 ) -> RenderRequest:
-    """The request for the shot at `index`, which must be later than all of its context."""
+    """The request for the shot at `index`, which must be later than all of its context.
+
+    `loras` are the files of the LoRAs, `first_frame` the picture that the inputs name.
+    """
     index_of = {take.id: take.shot for take in context}
     return RenderRequest(
         shot=index,
@@ -56,7 +65,26 @@ def request_for(
             boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, index_of).items()},
         ),
         routing=RoutingChoice(top_k=inputs.top_k, full_below=inputs.full_below),
-        sampler=SamplerChoice(steps=inputs.steps, guidance=inputs.guidance),
+        sampler=SamplerChoice(
+            steps=inputs.steps,
+            guidance=inputs.guidance,
+            scheduler=inputs.scheduler,
+            shift=inputs.shift,
+            guidance_2=inputs.guidance_2,
+        ),
+        memory=MemoryChoice(
+            policy=inputs.memory_policy,
+            keyframes=inputs.keyframes,
+            storage=inputs.memory_storage,
+            positions=inputs.positions,
+        ),
+        negative_prompt=inputs.negative_prompt,
+        loras=tuple(
+            Lora(source=file, weight=lora.weight, expert=lora.expert)
+            for file, lora in zip(loras, inputs.loras, strict=True)
+        ),
+        first_frame=first_frame,
+        step_cache=inputs.step_cache,
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
         filmstrip=FILMSTRIP,
     )

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from moc_engine.errors import EngineError
+from moc_engine.model_abilities import model_abilities
 from studio.domain.finished_take import FinishedTake
+from studio.domain.inputs import RenderingModel
 from studio.domain.planner import (
     ShotStatus,
     after_rendering,
@@ -14,25 +16,30 @@ from studio.domain.planner import (
     with_existing_takes,
 )
 from studio.domain.project import Project
+from studio.domain.storyboard import lora_files
 from studio.jobs.order import AnalysisOrder
 from studio.store.inferred_cast import with_inferred_cast
+from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import ANIMATIC, ModelIdentities, family
 from studio.store.takes import StoredTake
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model's identity, and whether it reads the words of `moc_engine.vocabulary` alone."""
+    """The model of a project as planning knows it, and whether it reads the words of `moc_engine.vocabulary`
+    alone.
+    """
 
-    identity: str
+    rendering: RenderingModel
     known_words_only: bool
 
 
 class Models:
     """Identities of models, as far as their files have been read."""
 
-    def __init__(self, identities: ModelIdentities) -> None:
+    def __init__(self, identities: ModelIdentities, loras: LoraIdentities) -> None:
         self._identities = identities
+        self._loras = loras
 
     def of(self, project: Project) -> Model:
         """The project's model. Its name is its identity if it is missing, or too large to be read here.
@@ -42,9 +49,15 @@ class Models:
         name = project.board.settings.model
         try:
             identity = self._identities.known(name) or str(name)
-            return Model(identity=identity, known_words_only=family(name) == ANIMATIC)
+            known_words_only = family(name) == ANIMATIC
         except EngineError:
-            return Model(identity=str(name), known_words_only=False)
+            identity, known_words_only = str(name), False
+        rendering = RenderingModel(
+            identity=identity,
+            abilities=model_abilities(name),
+            loras=self._loras.known(lora_files(project.board)),
+        )
+        return Model(rendering=rendering, known_words_only=known_words_only)
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""
@@ -62,14 +75,14 @@ class Models:
 
     def statuses(self, project: Project, takes: Mapping[str, StoredTake]) -> tuple[ShotStatus, ...]:
         """The status of each shot, with the project's model."""
-        return shot_statuses(with_inferred_cast(project), takes, self.of(project).identity)
+        return shot_statuses(with_inferred_cast(project), takes, self.of(project).rendering)
 
     def after_rendering(
         self, project: Project, takes: Mapping[str, StoredTake], shots: Collection[str]
     ) -> tuple[Project, Mapping[str, FinishedTake]]:
         """The project once these shots are rendered, and its takes with placeholders for the new ones."""
-        return after_rendering(with_inferred_cast(project), takes, self.of(project).identity, shots)
+        return after_rendering(with_inferred_cast(project), takes, self.of(project).rendering, shots)
 
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
-        return with_existing_takes(with_inferred_cast(project), takes, self.of(project).identity).chosen
+        return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).chosen

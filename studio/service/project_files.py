@@ -14,7 +14,7 @@ from moc_engine.stored_file import StoredFile
 from studio.domain.cut import cut_of
 from studio.domain.errors import BadBundle, BadRecipe, BadStoryboard, DamagedClip, NotThere
 from studio.domain.file_names import slug
-from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
+from studio.domain.file_types import BUNDLE, EXPORT_FILES, PICTURE, TAKE_FILES
 from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
@@ -22,7 +22,7 @@ from studio.exchange.exports import write_export
 from studio.exchange.mp4 import recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
-from studio.store import projects, takes
+from studio.store import pictures, projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
@@ -74,15 +74,16 @@ class ProjectFiles:
             raise NotThere(message("export-unknown", kind=kind))
         with self._database.read() as session:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
-            rows = takes.record_of(session, project)
+            rows, kept = takes.record_of(session, project), pictures.pictures_of(session, project)
         board = stored.project.board
         folder = self._root / "exports" / project
         target = folder / f"{slug(board.title)}{EXPORT_FILES[kind].ending}"
         with os_errors_as_studio_errors(self._root):
             folder.mkdir(parents=True, exist_ok=True)
             if kind == BUNDLE:
-                record = {"project": dict(to_document(stored.project)), **rows}
-                write_bundle(target, record, self._files(known.values()))
+                record = {"project": dict(to_document(stored.project)), **rows, "pictures": kept}
+                files = {f"{digest}{PICTURE}": self._artifacts.file(digest, PICTURE) for digest in kept}
+                write_bundle(target, record, {**self._files(known.values()), **files})
             else:
                 clips = cut_of(stored.project, known)
                 write_export(kind, stored.project, clips, self._artifacts, target)
@@ -113,6 +114,8 @@ class ProjectFiles:
             name = projects.create(session, project, self._clock())
             for take in known:
                 takes.keep(session, name, take)
+            for digest in record.get("pictures", ()):
+                pictures.keep(session, name, digest, self._clock())
             for shot, take_id, added in strips:
                 projects.add_to_strip(session, name, shot, take_id, added)
         return name
@@ -185,6 +188,8 @@ def _from_record(
         ArithmeticError,
     ) as error:
         raise BadBundle(message("bundle-record-invalid")) from error
+    if not all(f"{digest}{PICTURE}" in files for digest in record.get("pictures", ())):
+        raise BadBundle(message("bundle-file-missing"))
     names = {take.id for take in known}
     if not {take for _, take, _ in strips} <= names:
         raise BadBundle(message("bundle-take-missing"))

@@ -9,6 +9,7 @@ from studio.domain.messages import Message, message
 from studio.domain.reasons import (
     AddedContext,
     ContextReason,
+    FirstFrameReason,
     OwnReason,
     OwnReasonCode,
     Reason,
@@ -32,6 +33,14 @@ _OWN: Final[Mapping[OwnReasonCode, Message]] = {
     "top_k": message("reason-top-k"),
     "full_below": message("reason-full-below"),
     "steering": message("reason-steering"),
+    "negative_prompt": message("reason-negative-prompt"),
+    "scheduler": message("reason-scheduler"),
+    "guidance_2": message("reason-guidance-2"),
+    "loras": message("reason-loras"),
+    "first_frame": message("reason-first-frame"),
+    "step_cache": message("reason-step-cache"),
+    "memory": message("reason-memory"),
+    "positions": message("reason-positions"),
 }
 
 _LEAST: Final = 0.005
@@ -47,6 +56,8 @@ def reason_message(reason: Reason) -> Message:
     match reason:
         case OwnReason(code=code):
             return _OWN[code]
+        case FirstFrameReason():
+            return _about_first_frame(reason)
         case ContextReason():
             return message("reason-context", became=_what_became(reason), dependence=_dependence(reason))
         case AddedContext(index=index):
@@ -55,6 +66,19 @@ def reason_message(reason: Reason) -> Message:
             return message("reason-reordered")
         case _:
             assert_never(reason)
+
+
+def _about_first_frame(reason: FirstFrameReason) -> Message:
+    shot = _shot(reason.index)
+    match reason.code:
+        case "first_frame_new_take":
+            return message("reason-first-frame-new-take", shot=shot)
+        case "first_frame_moved":
+            return message("reason-first-frame-moved", shot=shot)
+        case "first_frame_due":
+            return message("reason-first-frame-due", shot=shot)
+        case _:
+            assert_never(reason.code)
 
 
 def _what_became(reason: ContextReason) -> Message:

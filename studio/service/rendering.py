@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from moc_engine.vocabulary import largest_cast
+from studio.domain.checks import MAX_SEED
 from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
 from studio.domain.messages import Message, message
 from studio.domain.planner import Scope, ShotStatus, State, shot_statuses, shots_to_render
 from studio.domain.project import Project
-from studio.domain.storyboard import MAX_SEED, Storyboard
+from studio.domain.storyboard import Storyboard
 from studio.jobs import queue
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.order import RenderOrder
@@ -107,7 +108,7 @@ class Rendering:
         asked = {status.shot for status in to_render}
         rendered, planned = self._models.after_rendering(found, known, asked)
         cut_of(without_missing(rendered, planned), planned)
-        after = shot_statuses(rendered, planned, self._models.of(found).identity)
+        after = shot_statuses(rendered, planned, self._models.of(found).rendering)
         rates = measured(known.values())
         shots: list[PlannedShot] = []
         for old, new, shot in zip(before, after, found.board.shots, strict=True):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
-from studio.domain.storyboard import Settings, ShotSteering, Storyboard, steering
+from studio.domain.settings import Settings
+from studio.domain.storyboard import ShotSteering, Storyboard, steering
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.job import FINISHED, Job
 from studio.service.models import Model
@@ -201,7 +202,7 @@ def project_state(
 def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]], model: Model) -> str:
     """A value that changes whenever something of the project that is shown changes."""
     takes = sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
-    shown = stored.revision, takes, model.identity
+    shown = stored.revision, takes, model.rendering
     return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
 
 

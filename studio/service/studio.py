@@ -11,6 +11,7 @@ from studio.service.drift import Consistency
 from studio.service.editing import Editing
 from studio.service.film_folders import FilmFolders
 from studio.service.models import Models
+from studio.service.pictures import Pictures
 from studio.service.project_files import ProjectFiles
 from studio.service.project_states import ProjectStates
 from studio.service.projects import Projects
@@ -21,6 +22,7 @@ from studio.service.storage import Storage
 from studio.service.traces import Traces
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
+from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import MODEL_CACHE, ModelIdentities
 
 
@@ -38,7 +40,7 @@ class Service:
         artifacts: Artifacts | None = None,
     ) -> None:
         identities = ModelIdentities(root / MODEL_CACHE)
-        models = Models(identities)
+        models = Models(identities, LoraIdentities(root / MODEL_CACHE))
         states = ProjectStates(database, models)
         self.root = root
         self.artifacts = artifacts or Artifacts(root)
@@ -47,6 +49,7 @@ class Service:
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
+        self.pictures = Pictures(root, database, self.artifacts, clock)
         self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
         self.storage = Storage(root, database, self.artifacts)
         traces = Traces(database, self.artifacts)

@@ -135,6 +135,12 @@ def jpeg(picture: Picture) -> bytes:
     return bytes(data)
 
 
+def png(picture: Picture) -> bytes:
+    """A picture as PNG, without loss."""
+    _, data = cv2.imencode(".png", picture)
+    return bytes(data)
+
+
 def _picture(frame: VideoFrame, height: int | None) -> Picture:
     if height is not None:
         width = max(2, round(height * frame.width / frame.height))

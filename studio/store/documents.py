@@ -26,6 +26,7 @@ def to_document(project: Project) -> Document:
         "size": list(project.board.size),
         "fps": rate_to_json(project.board.fps),
         "cast": list(board["cast"]),
+        "settings": _with_lists(board["settings"]),
         "order": [shot["id"] for shot in shots],
         "shots": {shot["id"]: _with_lists(shot) for shot in shots},
         "chosen": dict(project.chosen),

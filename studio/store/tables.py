@@ -97,6 +97,16 @@ class TakeRow(Table):
     created: Mapped[float]
 
 
+class PictureRow(Table):
+    """A picture of a project, with which its shots may start; its artifact is a PNG file."""
+
+    __tablename__ = "picture"
+
+    project: Mapped[str] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), primary_key=True, index=True)
+    added: Mapped[float]
+
+
 class StripRow(Table):
     """A take that was rendered or chosen for a shot at some time."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.file_types import TAKE_FILES
 from studio.domain.finished_take import FinishedTake
+from studio.store import pictures
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow
@@ -134,13 +135,14 @@ def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list
 
 
 def artifacts_in_use(session: Session) -> set[str]:
-    """The digests of all files that a take has."""
+    """The digests of all files that a take or a project has."""
     columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
-    return {digest for column in columns for digest in session.scalars(select(column).distinct())}
+    of_takes = {digest for column in columns for digest in session.scalars(select(column).distinct())}
+    return of_takes | pictures.digests(session)
 
 
 def forget_artifacts(session: Session) -> None:
-    """Drops the rows of files that no take has any longer."""
+    """Drops the rows of files that no take and no project has any longer."""
     used = artifacts_in_use(session)
     for row in session.scalars(select(ArtifactRow)):
         if row.digest not in used:

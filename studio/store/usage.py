@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from studio.domain.messages import Message
-from studio.store.tables import ArtifactRow, ProjectRow, TakeRow
+from studio.store.tables import ArtifactRow, PictureRow, ProjectRow, TakeRow
 
 TakeName = tuple[str, str]
 """A take by its project and its id."""
@@ -21,7 +21,7 @@ TakeName = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Bytes of the files of a project's takes; `own` of them belong to no other project."""
+    """Bytes of a project's files; `own` of them belong to no other project."""
 
     own: int
     shared: int
@@ -31,7 +31,7 @@ def usage_by_project(session: Session) -> dict[str, Usage]:
     """What each project occupies, by its id."""
     sizes = {row.digest: row.bytes for row in session.scalars(select(ArtifactRow))}
     users: dict[str, set[str]] = defaultdict(set)
-    for (project, _), digest in take_files(session):
+    for (project, _), digest in used_files(session):
         users[digest].add(project)
     own: dict[str, int] = defaultdict(int)
     shared: dict[str, int] = defaultdict(int)
@@ -44,12 +44,14 @@ def usage_by_project(session: Session) -> dict[str, Usage]:
     }
 
 
-def take_files(session: Session) -> Iterator[tuple[TakeName, str]]:
-    """Each file of each take: the take, and the file's digest."""
+def used_files(session: Session) -> Iterator[tuple[TakeName, str]]:
+    """Each file of each take: the take, and the file's digest; for pictures of projects the take is ""."""
     columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
     for project, take, *digests in session.execute(select(TakeRow.project, TakeRow.id, *columns)):
         for digest in digests:
             yield (project, take), digest
+    for project, digest in session.execute(select(PictureRow.project, PictureRow.digest)):
+        yield (project, ""), digest
 
 
 def discarded_takes(session: Session) -> list[TakeName]:
@@ -93,7 +95,7 @@ def digests_in_use(
     """The digests that takes have, and those that only takes in `without` have, with the value there."""
     used: set[str] = set()
     freed: dict[str, Message] = {}
-    for take, digest in take_files(session):
+    for take, digest in used_files(session):
         if take in without:
             freed[digest] = without[take]
         else:

@@ -12,7 +12,8 @@ from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
 from studio.domain.frame_rate import parse_rate, rate_in_words
 from studio.domain.messages import message
-from studio.domain.storyboard import CastMember, Settings, Storyboard, parse_full_below, parse_size
+from studio.domain.settings import Settings, parse_full_below
+from studio.domain.storyboard import CastMember, Storyboard, parse_size
 from studio.service.studio import Service
 
 SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]

@@ -47,12 +47,12 @@ class RenderJobs:
     def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
         with self._database.read() as session:
-            model = renders.model_of(session, claim)
-        identity = self._analyses.identify(model, job)  # before the transaction, since it may take long
+            weights = renders.weights_of(session, claim)
+        model = self._analyses.rendering_model(weights.model, weights.loras, job)  # may take long
         with self._database.write() as session:
-            if renders.model_of(session, claim) != model:
+            if renders.weights_of(session, claim) != weights:
                 raise Refused(message("model-changed"))
-            frozen = renders.freeze_request(session, claim, identity)
+            frozen = renders.freeze_request(session, claim, model)
             if frozen.finished is not None:
                 renders.commit_take(session, claim, frozen, None)
                 return

@@ -21,6 +21,7 @@ from studio.jobs.job import LEASE, Claim
 from studio.jobs.order import AnalysisOrder, RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
 from studio.store.database import Database
+from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import MODEL_CACHE, ModelIdentities
 from studio.worker.analysis_job import AnalysisJobs
 from studio.worker.failures import explain, is_expected
@@ -51,7 +52,9 @@ class Worker:
         self.job: RunningJob | None = None
         self._database = database
         self._scratch = root / "scratch"
-        self._analyses = AnalysisJobs(database, ModelIdentities(root / MODEL_CACHE))
+        self._analyses = AnalysisJobs(
+            database, ModelIdentities(root / MODEL_CACHE), LoraIdentities(root / MODEL_CACHE)
+        )
         self._renders = RenderJobs(database, root, make_renderer, self._analyses)
         self._lease = lease
 

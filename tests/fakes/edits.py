@@ -15,6 +15,9 @@ from studio.domain.edits import (
     SetCaption,
     SetCast,
     SetFilm,
+    SetFirstFrame,
+    SetLoras,
+    SetNegativePrompt,
     SetSeed,
     SetSettings,
     Skip,
@@ -22,7 +25,8 @@ from studio.domain.edits import (
     Steer,
     Trim,
 )
-from studio.domain.storyboard import CastMember, Settings
+from studio.domain.settings import Lora, Settings
+from studio.domain.storyboard import CastMember
 
 STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto dance", "Otto sleeps")
 
@@ -52,6 +56,13 @@ EDITS: st.SearchStrategy[Any] = st.one_of(
     st.builds(AddShot, caption=captions, at=st.integers(0, 6), id=ids),
     st.builds(SetCaption, shot=ids, caption=captions),
     st.builds(SetSeed, shot=ids, seed=st.sampled_from((None, 1, 2))),
+    st.builds(
+        SetFirstFrame,
+        shot=ids,
+        first_frame=st.one_of(st.sampled_from((None, "previous")), ids.map(lambda shot: f"shot:{shot}")),
+    ),
+    st.builds(SetNegativePrompt, shot=ids, negative_prompt=st.sampled_from((None, "", "blurred"))),
+    st.builds(SetLoras, shot=ids, loras=st.sampled_from(((), (Lora(file="ink"),)))),
     st.builds(
         Trim, shot=ids, trim=st.sampled_from((0.0, 0.5, 1.0)), seconds=st.sampled_from((1.0, 2.5, 3.0, 4.0))
     ),

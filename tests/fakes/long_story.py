@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
-from studio.domain.inputs import inputs_of
+from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.studio import Service
 from studio.store import projects, takes
@@ -54,7 +54,14 @@ def add_long_story(root: Path, shots: int) -> str:
         clip, latents, thumbnail = (file.digest for file in files)
         for place, shot in enumerate(board.shots):
             context = [(earlier, take.id) for earlier, take in enumerate(seen)]
-            inputs = inputs_of(board, "fake", place, caption=shot.caption, context=context, seed=place)
+            inputs = inputs_of(
+                board,
+                RenderingModel(identity="fake"),
+                place,
+                caption=shot.caption,
+                context=context,
+                seed=place,
+            )
             trace = _trace(place, [take.id for take in seen])
             trace.save(folder / "trace.moc")
             file = service.artifacts.put(folder / "trace.moc")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from studio.domain.finished_take import FinishedTake
+from studio.domain.inputs import RenderingModel
 from studio.domain.planner import ShotStatus, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 
-MODEL = "fake@1"
+MODEL = RenderingModel(identity="fake@1")
 Takes = Mapping[str, FinishedTake]
 
 

@@ -23,7 +23,7 @@ from studio.cli.main import main
 from studio.domain.edits import SetSettings
 from studio.domain.errors import BadBundle
 from studio.domain.file_types import BUNDLE
-from studio.domain.storyboard import Settings
+from studio.domain.settings import Settings
 from studio.store.database import Database
 from studio.worker.renderers import RendererOptions
 from tests.fakes.inline_studio import BOARD, Studio

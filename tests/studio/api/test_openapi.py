@@ -16,6 +16,11 @@ SCHEMAS = {
     *("RerollRequest", "UndoRequest", "UnknownWordsRequest"),
     *(
         "AddShot",
+        "Lora",
+        "SetFirstFrame",
+        "SetLoras",
+        "SetNegativePrompt",
+        "PictureAnswer",
         "Choose",
         "Delete",
         "Discard",

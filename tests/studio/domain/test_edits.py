@@ -31,7 +31,8 @@ from studio.domain.edits import (
 from studio.domain.errors import BadStoryboard, Refused, StoryField
 from studio.domain.planner import shot_statuses, wanted_seed
 from studio.domain.project import Project
-from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard, shot_seed
+from studio.domain.settings import Settings
+from studio.domain.storyboard import CastMember, Shot, Storyboard, shot_seed
 from tests.fakes.edits import EDITS, STORY
 from tests.fakes.projects import MODEL, project, rendered
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from studio.domain.inputs import INPUTS_VERSION, TakeInputs, check_record
+from studio.domain.inputs import INPUTS_VERSION, TakeFrame, TakeInputs, UsedLora, check_record, take_frame
 from studio.store.documents import inputs_from_json, inputs_to_json
 
 INPUTS = TakeInputs(
@@ -47,6 +47,17 @@ CHANGES: dict[str, Any] = {
     "pins": ("a",),
     "bans": ("a",),
     "boosts": {"a": 1.0},
+    "negative_prompt": "",
+    "scheduler": "unipc",
+    "shift": 3.0,
+    "guidance_2": 3.0,
+    "loras": (UsedLora("0123456789abcdef", 0.5, "high"),),
+    "first_frame": "take:71ce0517ab1fc07b@47",
+    "step_cache": "mag",
+    "memory_policy": "first-last",
+    "keyframes": 4,
+    "memory_storage": "int8",
+    "positions": "clamp",
 }
 
 
@@ -75,13 +86,13 @@ def test_a_field_with_its_default_is_not_recorded() -> None:
 class LaterInputs(TakeInputs):
     """A later version's, with a field more."""
 
-    negative: str = ""
+    dreams: str = ""
 
 
 def test_a_new_field_keeps_the_ids_of_earlier_takes() -> None:
     values = {field.name: getattr(INPUTS, field.name) for field in fields(TakeInputs)}
     assert LaterInputs(**values).take_id == INPUTS.take_id
-    assert LaterInputs(**values, negative="blurry").take_id != INPUTS.take_id
+    assert LaterInputs(**values, dreams="of rain").take_id != INPUTS.take_id
 
 
 def test_a_name_that_no_caption_has_does_not_count() -> None:
@@ -105,3 +116,9 @@ def test_records_of_a_later_version_are_refused() -> None:
         check_record({**record, "version": INPUTS_VERSION + 1})
     with pytest.raises(ValueError, match="unknown fields: lora"):
         check_record({**record, "lora": "x"})
+
+
+def test_the_frame_of_a_take_is_read_from_its_text() -> None:
+    frame = TakeFrame(take="71ce", frame=47)
+    assert take_frame(str(frame)) == frame
+    assert [take_frame(other) for other in (None, "picture:ab", "shot:a@1")] == [None, None, None]

@@ -18,6 +18,9 @@ from studio.domain.edits import (
     SetCaption,
     SetCast,
     SetFilm,
+    SetFirstFrame,
+    SetLoras,
+    SetNegativePrompt,
     SetSeed,
     SetSettings,
     Skip,
@@ -27,9 +30,11 @@ from studio.domain.edits import (
 )
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
+from studio.domain.inputs import RenderingModel
 from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.storyboard import CastMember, FullBelow, Settings
+from studio.domain.settings import FullBelow, Lora, Settings
+from studio.domain.storyboard import CastMember
 from studio.service.reason_words import in_words
 from tests.fakes.edits import EDITS, STORY, ids
 from tests.fakes.projects import MODEL, project, rendered
@@ -125,6 +130,21 @@ def test_shares_below_the_threshold_are_outdated_but_not_due() -> None:
             SetSettings(settings=Settings(full_below="auto")),
             "full attention changed",
         ),
+        (SetSettings(settings=Settings(negative_prompt="blurred")), "negative prompt changed"),
+        (SetSettings(settings=Settings(scheduler="unipc")), "scheduler changed"),
+        (SetSettings(settings=Settings(shift=5.0)), "scheduler changed"),
+        (SetSettings(settings=Settings(guidance_2=3.0)), "guidance at low noise changed"),
+        (SetSettings(settings=Settings(loras=(Lora(file="ink.safetensors"),))), "LoRAs changed"),
+        (SetSettings(settings=Settings(step_cache="mag")), "step cache changed"),
+        (
+            SetSettings(settings=Settings(memory_policy="spread")),
+            "what is remembered of earlier shots changed",
+        ),
+        (SetSettings(settings=Settings(positions="clamp")), "positions of remembered shots changed"),
+        (SetNegativePrompt(shot="c", negative_prompt=""), "negative prompt changed"),
+        (SetLoras(shot="c", loras=(Lora(file="ink.safetensors"),)), "LoRAs changed"),
+        (SetFirstFrame(shot="c", first_frame="previous"), "first frame changed"),
+        (SetFirstFrame(shot="c", first_frame=f"picture:{'0' * 64}"), "first frame changed"),
         (Trim(shot="c", trim=0.0, seconds=3.5), "longer than its take"),
         (Trim(shot="c", trim=0.5, seconds=3.0), "longer than its take"),
         (Steer(shot="c", pins=("a",)), "pins, bans or boosts changed"),
@@ -144,6 +164,81 @@ def test_reasons_in_words(edit: Edit, reason: str) -> None:
     found = after(edit)
     assert found["c"].state == "outdated"
     assert reason in words(found["c"])
+
+
+def chained() -> tuple[Project, dict[str, FinishedTake]]:
+    """Shot 3 starts with the last frame of shot 2, shot 4 with that of shot 1; all rendered."""
+    start = project(*STORY, settings=Settings(rerender_threshold=1.0))
+    for shot, frame in (("c", "previous"), ("d", "shot:a")):
+        start = SetFirstFrame(shot=shot, first_frame=frame).apply(start, {})
+    return rendered(start)
+
+
+def test_a_first_frame_is_the_last_that_the_earlier_shot_shows() -> None:
+    done, takes = chained()
+    found = statuses(done, takes)
+    assert {status.state for status in found.values()} == {"fresh"}
+    assert found["c"].inputs.first_frame == f"take:{done.chosen['b']}@71"
+    assert found["d"].inputs.first_frame == f"take:{done.chosen['a']}@71"
+    trimmed = statuses(Trim(shot="b", trim=0.5, seconds=1.0).apply(done, takes), takes)
+    assert trimmed["c"].inputs.first_frame == f"take:{done.chosen['b']}@35"
+    assert words(trimmed["c"]) == ("shot 2, whose last frame it starts with, ends earlier or later",)
+    assert [shot for shot, status in trimmed.items() if status.due] == ["c"]
+
+
+def test_a_new_take_makes_the_shot_due_that_starts_with_its_last_frame() -> None:
+    done, takes = chained()
+    edited = SetSeed(shot="b", seed=9).apply(done, takes)
+    before = statuses(edited, takes)
+    assert [shot for shot, status in before.items() if status.due] == ["b", "c"]
+    assert before["c"].state == "fresh"
+    assert words(before["c"])[-1] == "shot 2, whose last frame it starts with, will be rendered again"
+    again, takes = rendered(edited, takes, only="b")
+    found = statuses(again, takes)
+    assert "shot 2, whose last frame it starts with, has a new take" in words(found["c"])
+    assert [shot for shot, status in found.items() if status.due] == ["c"]
+    whole, known = after_rendering(edited, takes, MODEL, "bc")
+    assert not [status for status in shot_statuses(whole, known, MODEL) if status.due]
+
+
+def test_a_first_frame_follows_the_order_of_the_shots() -> None:
+    done, takes = chained()
+    skipped = statuses(Skip(shots=("b",), on=True).apply(done, takes), takes)
+    assert skipped["c"].inputs.first_frame == f"take:{done.chosen['a']}@71"
+    assert "first frame changed" in words(skipped["c"])
+    moved = statuses(Move(shots=("d",), to=0).apply(done, takes), takes)
+    assert moved["d"].inputs.first_frame is None  # shot 1 is no longer earlier
+    unrendered = statuses(Discard(take=done.chosen["a"]).apply(done, takes), takes)
+    assert unrendered["d"].inputs.first_frame == "shot:a"
+
+
+def test_what_the_model_cannot_do_is_not_part_of_the_inputs() -> None:
+    asked = Settings(
+        negative_prompt="blurred",
+        scheduler="unipc",
+        shift=5.0,
+        guidance_2=3.0,
+        loras=(Lora(file="ink.safetensors"),),
+        step_cache="mag",
+    )
+    done, takes = rendered(project(*STORY))
+    edited = SetSettings(settings=asked).apply(done, takes)
+    edited = SetFirstFrame(shot="b", first_frame="previous").apply(edited, takes)
+    able = RenderingModel(identity=MODEL.identity, abilities=frozenset())
+    assert {status.state for status in shot_statuses(edited, takes, able)} == {"fresh"}
+    assert {status.state for status in shot_statuses(edited, takes, MODEL)} == {"outdated"}
+
+
+def test_loras_of_a_shot_join_those_of_the_film_by_their_identities() -> None:
+    film = Settings(loras=(Lora(file="ink", weight=0.5), Lora(file="fast")))
+    start = project(*STORY, settings=film)
+    start = SetLoras(shot="b", loras=(Lora(file="ink", weight=2), Lora(file="fast", weight=0))).apply(
+        start, {}
+    )
+    model = replace(MODEL, loras={"ink": "0123"})
+    first, second, *_ = shot_statuses(start, {}, model)
+    assert first.inputs.loras == (("0123", 0.5, "both"), ("fast", 1.0, "both"))
+    assert second.inputs.loras == (("0123", 2.0, "both"),)
 
 
 @pytest.mark.parametrize("full_below", [0, 8192, "auto"])

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.domain.errors import BadStoryboard
+from studio.domain.settings import Settings
 from studio.domain.storyboard import (
     CastMember,
-    Settings,
     Shot,
     Storyboard,
     check_ready,

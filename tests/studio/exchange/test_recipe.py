@@ -17,16 +17,10 @@ from studio.domain.cut import Clip, cut_of
 from studio.domain.edits import SetSettings, Skip, Split, Steer
 from studio.domain.errors import BadRecipe
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import inputs_of
+from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.project import Project
-from studio.domain.storyboard import (
-    CastMember,
-    Settings,
-    Shot,
-    Storyboard,
-    compose_captions,
-    shot_seed,
-)
+from studio.domain.settings import Settings
+from studio.domain.storyboard import CastMember, Shot, Storyboard, compose_captions, shot_seed
 from studio.exchange.mp4 import MOST_TAG, Piece, join, recipe_in
 from studio.exchange.mp4_box import MOST_BOXES, append_box, read_box
 from studio.exchange.recipe import Recipe, read_recipe, recipe_of
@@ -76,7 +70,7 @@ def filmed(start: Project) -> tuple[Project, Cut]:
     context: list[tuple[int, str]] = []
     for place, shot in enumerate(start.board.shots):
         inputs = inputs_of(
-            start.board, "animatic@66d33b7ca48b (0.1.0)", place,
+            start.board, RenderingModel(identity="animatic@66d33b7ca48b (0.1.0)"), place,
             caption=captions[place], context=context, seed=shot_seed(start.board, place),
         )  # fmt: skip
         take = FinishedTake(id=inputs.take_id, inputs=inputs, caption=shot.caption, frames=72)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studio.domain.errors import BadStoryboard
+from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import CastMember, Storyboard, shot_seed
 from studio.exchange.plain_yaml import MAX_BYTES
 from studio.exchange.yaml_reader import parse_storyboard, read_storyboard
@@ -139,6 +140,52 @@ shots:
     assert settings.full_below == "auto"
 
 
+WHOLE = """\
+title: Whole
+settings:
+  negative_prompt: ''
+  scheduler: dpm++
+  shift: 5
+  guidance_2: 3.5
+  step_cache: mag
+  memory_policy: change
+  keyframes: 4
+  memory_storage: int8
+  positions: clamp
+  loras: [ink.safetensors, {file: fast.safetensors, weight: 0.8, expert: high}]
+shots:
+  - caption: one
+    first_frame: pictures/start.png
+  - caption: two
+    first_frame: previous
+    negative_prompt: blurred, dark
+    loras: [{file: ink.safetensors, weight: 0}]
+  - {caption: three, first_frame: 1}
+"""
+
+
+def test_what_goes_with_a_real_model_is_read_and_written(tmp_path: Path) -> None:
+    board = read_storyboard(_written(tmp_path, WHOLE))
+    assert board.settings == Settings(
+        negative_prompt="",
+        scheduler="dpm++",
+        shift=5.0,
+        guidance_2=3.5,
+        step_cache="mag",
+        memory_policy="change",
+        keyframes=4,
+        memory_storage="int8",
+        positions="clamp",
+        loras=(Lora(file="ink.safetensors"), Lora(file="fast.safetensors", weight=0.8, expert="high")),
+    )
+    one, two, three = board.shots
+    assert one.first_frame == f"file:{tmp_path / 'pictures/start.png'}"
+    assert (two.first_frame, three.first_frame) == ("previous", f"shot:{one.id}")
+    assert (two.negative_prompt, two.loras) == ("blurred, dark", (Lora(file="ink.safetensors", weight=0.0),))
+    again = _written(tmp_path, write_storyboard(board))
+    assert read_storyboard(again) == board
+
+
 SHOT = "shots:\n  - caption: a\n    "
 
 MISTAKES = [
@@ -216,6 +263,20 @@ MISTAKES = [
     ("fps: fast\nshots: [{caption: a}]", 1, ": fps: must be a number or a fraction"),
     ("fps: 1e999\nshots: [{caption: a}]", 1, ": fps: must be a finite number"),
     ("settings: {full_below: -1}\nshots: [{caption: a}]", 1, "full_below: must lie within 0–999999"),
+    (
+        "settings: {scheduler: ddim}\nshots: [a]",
+        1,
+        "scheduler: must be one of euler, unipc, dpm++",
+    ),
+    (
+        "settings:\n  loras:\n  - {file: a}\n  - {file: b, weight: x}\nshots: [a]",
+        4,
+        "loras, number 2, weight",
+    ),
+    ("settings: {loras: ink}\nshots: [{caption: a}]", 1, "loras: must be a list"),
+    ("settings: {loras: [ink, ink]}\nshots: [{caption: a}]", 1, "the same LoRA is there twice"),
+    (SHOT + "first_frame: 1", 3, "first_frame: a shot cannot name itself"),
+    (SHOT + "first_frame: start.tiff", 3, "must be previous, the number of an earlier shot, or a picture"),
     ("settings: {looks: never}\nshots: [{caption: a}]", 1, "must be 'first' or 'every'"),
     ("settings: {guidence: 3}\nshots: [{caption: a}]", 1, "did you mean 'guidance'?"),
     (

@@ -6,7 +6,8 @@ import pytest
 
 from studio.domain.edits import Choose, SetCaption, SetCast, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision
-from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
+from studio.domain.settings import Settings
+from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio

@@ -8,7 +8,8 @@ import pytest
 
 from studio.domain.edits import Choose, Lock, SetCaption, SetSeed, SetSettings
 from studio.domain.errors import Refused
-from studio.domain.storyboard import CastMember, Settings, Shot, Storyboard
+from studio.domain.settings import Settings
+from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio

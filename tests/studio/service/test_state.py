@@ -8,7 +8,8 @@ import pytest
 from studio.domain.edits import AddShot, Delete, Discard, Move, SetCast, SetFilm, SetSettings, Skip, Steer
 from studio.domain.messages import message
 from studio.domain.project import Project
-from studio.domain.storyboard import CastMember, Settings
+from studio.domain.settings import Settings
+from studio.domain.storyboard import CastMember
 from studio.jobs.estimate import TYPICAL
 from studio.jobs.job import Job, Progress
 from studio.jobs.order import RenderOrder, UnknownOrder

@@ -15,7 +15,8 @@ import torch
 
 from moc_engine.models.animatic.model import save
 from moc_engine.render.renderer import ShotRenderer
-from studio.domain.storyboard import Settings, Shot, Storyboard
+from studio.domain.settings import Settings
+from studio.domain.storyboard import Shot, Storyboard
 from studio.service.state import JobState
 from studio.service.studio import Service
 from studio.store.database import Database

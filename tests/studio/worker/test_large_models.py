@@ -12,10 +12,11 @@ import pytest
 
 from moc_engine.errors import RenderCancelled
 from studio.domain.edits import SetSettings
-from studio.domain.storyboard import Settings
+from studio.domain.settings import Settings
 from studio.jobs import claims, queue
 from studio.store import takes
 from studio.store.database import Database
+from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import READ_AT_ONCE, ModelIdentities, identify
 from studio.store.rename_rows import rename_takes
 from studio.store.take_renaming import legacy_identity
@@ -127,6 +128,8 @@ def test_the_reading_of_a_model_can_be_cancelled(tmp_path: Path, database: Datab
     with RunningJob(database, claim, stop) as running:
         until(lambda: running.cancelled)
         with pytest.raises(RenderCancelled):
-            AnalysisJobs(database, ModelIdentities()).identify(str(weights.parents[1]), running)
+            AnalysisJobs(database, ModelIdentities(), LoraIdentities()).identify(
+                str(weights.parents[1]), running
+            )
         running.end_early()
     assert studio.service.queue.jobs((job.id,))[0].state == "cancelled"

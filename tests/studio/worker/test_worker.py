@@ -11,6 +11,7 @@ import pytest
 
 from moc_engine.errors import OutOfMemory
 from studio.domain.edits import SetCaption, Skip
+from studio.domain.inputs import RenderingModel
 from studio.domain.planner import shot_statuses
 from studio.jobs import claims, queue
 from studio.jobs.order import RenderOrder
@@ -76,7 +77,7 @@ def test_an_order_becomes_the_chosen_take(database: Database, tmp_path: Path) ->
         assert artifact_path(artifacts, digest, suffix).stat().st_size > 0
     from studio.store.model_identity import identify
 
-    found = shot_statuses(stored.project, known, identify(None))
+    found = shot_statuses(stored.project, known, RenderingModel(identity=identify(None)))
     assert [s.state for s in found] == ["fresh", "fresh", "missing"]
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -103,7 +104,9 @@ def test_a_roll_has_its_own_seed_and_stays_fresh(database: Database, tmp_path: P
     assert known[stored.project.chosen["a"]].inputs.seed == 5
     from studio.store.model_identity import identify
 
-    assert [s.state for s in shot_statuses(stored.project, known, identify(None))[:2]] == ["fresh", "fresh"]
+    assert [
+        s.state for s in shot_statuses(stored.project, known, RenderingModel(identity=identify(None)))[:2]
+    ] == ["fresh", "fresh"]
 
 
 def test_a_kept_context_is_that_of_the_chosen_take(database: Database, tmp_path: Path) -> None:

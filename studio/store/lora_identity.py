@@ -1,0 +1,73 @@
+"""The identities of LoRAs: digests of their files, as far as these have been read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+from moc_engine.contract import CancelToken
+from moc_engine.errors import RenderCancelled
+from studio.store.file_digests import FileDigests
+from studio.store.model_identity import READ_AT_ONCE, Hashing
+
+
+class LoraIdentities:
+    """Identities of LoRAs, with the digests of their files cached in `cache`, or in memory if None.
+
+    What is no file of this machine, such as a name on the hub, stands for itself.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._digests = FileDigests(cache)
+
+    def known(self, files: Iterable[str]) -> dict[str, str]:
+        """The identity of each LoRA; large ones that were not read yet stand for themselves."""
+        return {name: self._known(name) for name in files}
+
+    def compute(
+        self, files: Iterable[str], cancel: CancelToken | None = None
+    ) -> Generator[Hashing, None, dict[str, str]]:
+        """Reads what has not been read; yields its progress and returns the identities.
+
+        Raises `RenderCancelled`.
+        """
+        names = tuple(files)
+        unread = [path for path in map(Path, names) if path.is_file() and self._digests.get(path) is None]
+        total = sum(path.stat().st_size for path in unread)
+        digests: dict[str, str] = {}
+        done = 0
+        for path in unread:
+            reading = self._digests.compute(path)
+            while True:
+                if cancel is not None and cancel.is_set():
+                    raise RenderCancelled("the render was cancelled")
+                try:
+                    done += next(reading)
+                except StopIteration as stop:
+                    digests[str(path)] = stop.value[:16]
+                    break
+                yield Hashing(done=done, total=total)
+        if total > READ_AT_ONCE:
+            self._digests.save()
+        return {name: digests.get(str(Path(name))) or self._known(name) for name in names}
+
+    def _known(self, name: str) -> str:
+        path = Path(name)
+        try:
+            if not path.is_file():
+                return name
+            digest = self._digests.get(path)
+            if digest is None and path.stat().st_size <= READ_AT_ONCE:
+                digest = _read(self._digests.compute(path))
+        except OSError:
+            return name
+        return name if digest is None else digest[:16]
+
+
+def _read(blocks: Generator[int, None, str]) -> str:
+    while True:
+        try:
+            next(blocks)
+        except StopIteration as stop:
+            digest: str = stop.value
+            return digest
