@@ -24,6 +24,7 @@ DOORS = PURE | {
     "moc_engine.contract",
     "moc_engine.errors",
     "moc_engine.files",
+    "moc_engine.model_abilities",
     "moc_engine.model_index",
     "moc_engine.processes",
     "moc_engine.stored_file",

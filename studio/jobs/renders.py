@@ -29,7 +29,7 @@ from studio.jobs import claims
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
 from studio.jobs.requests import context_take, request_for
-from studio.store import pictures, projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.clip_file import picture_at, png
 from studio.store.clock import database_time
@@ -156,7 +156,7 @@ def _first_frame(
     frame = take_frame(inputs.first_frame)
     if frame is not None and frame.take in known:
         return FirstFrame(artifact=known[frame.take].clip, frame=frame.frame)
-    if kind == "picture" and pictures.is_kept(session, owner, name):
+    if kind == "picture" and picture_rows.is_kept(session, owner, name):
         return FirstFrame(artifact=name)
     if kind == "shot":
         other = project.index_of(name)

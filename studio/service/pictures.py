@@ -14,7 +14,7 @@ from studio.domain.file_types import PICTURE
 from studio.domain.first_frame import FirstFrame, first_frame
 from studio.domain.messages import message
 from studio.domain.storyboard import Shot, Storyboard
-from studio.store import pictures, projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.clip_file import png
 from studio.store.database import Database
@@ -44,13 +44,13 @@ class Pictures:
         with self._database.write() as session:
             projects.refuse_trashed(session, project)
             takes.keep_artifacts(session, [artifact], self._clock())
-            pictures.keep(session, project, artifact.digest, self._clock())
+            picture_rows.keep(session, project, artifact.digest, self._clock())
         return artifact.digest
 
     def file(self, project: str, digest: str) -> StoredFile:
         """A picture of a project, PNG. Raises `NotThere`."""
         with self._database.read() as session:
-            if not pictures.is_kept(session, project, digest):
+            if not picture_rows.is_kept(session, project, digest):
                 raise NotThere(message("file-not-found"))
         return self._artifacts.file(digest, PICTURE)
 

@@ -22,7 +22,7 @@ from studio.exchange.exports import write_export
 from studio.exchange.mp4 import recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
-from studio.store import pictures, projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
@@ -74,7 +74,7 @@ class ProjectFiles:
             raise NotThere(message("export-unknown", kind=kind))
         with self._database.read() as session:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
-            rows, kept = takes.record_of(session, project), pictures.pictures_of(session, project)
+            rows, kept = takes.record_of(session, project), picture_rows.pictures_of(session, project)
         board = stored.project.board
         folder = self._root / "exports" / project
         target = folder / f"{slug(board.title)}{EXPORT_FILES[kind].ending}"
@@ -115,7 +115,7 @@ class ProjectFiles:
             for take in known:
                 takes.keep(session, name, take)
             for digest in record.get("pictures", ()):
-                pictures.keep(session, name, digest, self._clock())
+                picture_rows.keep(session, name, digest, self._clock())
             for shot, take_id, added in strips:
                 projects.add_to_strip(session, name, shot, take_id, added)
         return name

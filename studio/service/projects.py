@@ -14,7 +14,7 @@ from studio.jobs import queue
 from studio.service.models import Models
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState
-from studio.store import pictures, projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.database import Database
 from studio.store.takes import StoredTake
 
@@ -81,8 +81,8 @@ class Projects:
             new = projects.create(session, replace(old, board=board), self._clock())
             for take in takes.takes_of(session, project).values():
                 takes.keep(session, new, take)
-            for number, digest in enumerate(pictures.pictures_of(session, project)):
-                pictures.keep(session, new, digest, self._clock() + number * 1e-6)
+            for number, digest in enumerate(picture_rows.pictures_of(session, project)):
+                picture_rows.keep(session, new, digest, self._clock() + number * 1e-6)
             for shot, strip in takes.strips_of(session, project).items():
                 for number, take_id in enumerate(strip):
                     projects.add_to_strip(session, new, shot, take_id, self._clock() + number * 1e-6)

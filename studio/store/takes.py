@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.file_types import TAKE_FILES
 from studio.domain.finished_take import FinishedTake
-from studio.store import pictures
+from studio.store import picture_rows
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow
@@ -138,7 +138,7 @@ def artifacts_in_use(session: Session) -> set[str]:
     """The digests of all files that a take or a project has."""
     columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
     of_takes = {digest for column in columns for digest in session.scalars(select(column).distinct())}
-    return of_takes | pictures.digests(session)
+    return of_takes | picture_rows.digests(session)
 
 
 def forget_artifacts(session: Session) -> None:
