@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,24 @@ class BareVideo:
         return predicted
 
 
-def bare_video(device: torch.device, **config: Any) -> Backbone:
+def bare_video(device: torch.device, scheduler: Any = None, **config: Any) -> Backbone:
     """A tiny Wan transformer on a device."""
     family: Any = BareVideo(device)
     return Backbone(
         name="tiny",
         transformer=tiny_transformer(**config).to(device),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=scheduler or FlowMatchEulerDiscreteScheduler(shift=3.0),
+        own_levels=scheduler is not None,
         family=family,
         device=device,
     )
+
+
+def two_experts(device: torch.device, boundary: float, scheduler: Any = None) -> Backbone:
+    """A tiny model with a transformer of its own for noise levels below `boundary`."""
+    high = replace(bare_video(device, scheduler), expert="high", boundary=boundary)
+    other = tiny_transformer(seed=1).to(device)
+    return replace(high, low_noise=replace(high, transformer=other, expert="low"))
 
 
 def prepared_render(

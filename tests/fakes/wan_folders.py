@@ -5,6 +5,7 @@ Sizes are reduced; channels, scale factors, patches, boundaries and schedulers a
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,11 @@ def _vae_2_2() -> AutoencoderKLWan:
 def _save(pipeline: Any, folder: Path) -> None:
     with no_progress_bars():
         pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def fastwan_folder(folder: Path) -> None:
+    """As FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers: a 5B under the class name of its own pipeline."""
+    wan_ti2v_folder(folder)
+    file = folder / "model_index.json"
+    index = json.loads(file.read_text())
+    file.write_text(json.dumps({**index, "_class_name": "WanDMDPipeline"}))

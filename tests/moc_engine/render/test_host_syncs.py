@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.animatic.family import AnimaticFamily
@@ -15,7 +16,7 @@ from moc_engine.models.base import CaptionStates
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
 from tests.fakes.models import tiny_animatic
-from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render
+from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render, two_experts
 
 META = torch.device("meta")
 
@@ -59,6 +60,24 @@ def test_no_step_makes_the_host_wait(model: Any, routing: dict[str, Any], chunki
         done = list(steps)
     assert [step.step for step in done] == [2, 3, 4]
     assert done[-1].latents.device == META
+
+
+@pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler, DPMSolverMultistepScheduler])
+def test_no_solver_and_no_change_of_experts_makes_the_host_wait(scheduler: Any) -> None:
+    """The expert for low noise has its first step, which may copy too, before the watch begins."""
+    flow = scheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    backbone = two_experts(META, 0.9, flow)
+    sampler = SamplerConfig(steps=6, guidance=3.0, guidance_2=2.0)
+    render = prepared_render(backbone, VIDEO, 3, RoutingConfig(backend="gathered"), sampler)
+    assert render.experts == ("high", "low")
+    steps = shot_denoising(render, backbone, histories_of(backbone, render)).steps()
+    levels = [step.level for step in render.schedule.steps]
+    for _ in range(1 + sum(level >= 0.9 for level in levels)):
+        next(steps)
+    with no_host_syncs():
+        done = list(steps)
+    assert [step.step for step in done] == list(range(7 - len(done), 7))
+    assert len(done) >= 3
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
