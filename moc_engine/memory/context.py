@@ -1,10 +1,10 @@
-"""The memories of finished takes: keys, values and chunk means per layer, kept for later shots.
+"""The memories of finished takes, kept for later shots on the device, in main memory, or in files.
 
 A take's memory comes from one pass over the take alone, so it depends on nothing else: takes can be moved,
-replaced or dropped and every other memory stays exact. Keys are kept before rotary embedding, since the
-position of a take in time is known only when a later shot attends to it.
+replaced or dropped and every other memory stays exact.
 
-Shapes: N layers, H heads, T tokens, C chunks, D head width.
+    small context    the memories side by side (History)
+    large context    the memories where they are (PagedHistory), not copied
 """
 
 from __future__ import annotations
@@ -17,78 +17,21 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from moc_engine.memory.history import History, Timing, history_layout, in_time
 from moc_engine.memory.history_buffer import HistoryBuffer, Place
-from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
-
-_TENSORS: Final = ("k_NHTD", "v_NHTD", "means_NHCD", "positions_3T")
+from moc_engine.memory.paged_history import PagedHistory, paged_history
+from moc_engine.memory.spilled import UNREADABLE, SpilledMemory, spill
+from moc_engine.memory.take_memory import Extent, TakeMemory
+from moc_engine.ops.layout import ChunkLayout
 
 _numbers = count()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Extent:
-    """The size of a take: its tokens, cut into chunks by `offsets` [C + 1], and its token frames."""
-
-    offsets: Ints
-    frames: int
-
-    def __post_init__(self) -> None:
-        if len(self.offsets) < 2 or self.offsets[0] != 0 or (np.diff(self.offsets) < 1).any():
-            raise ValueError("offsets: must ascend from 0")
-        if self.frames < 1:
-            raise ValueError(f"frames: must be 1 or more, got {self.frames}")
-
-    @property
-    def chunks(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def tokens(self) -> int:
-        return int(self.offsets[-1])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TakeMemory:
-    """One take: keys before rotary embedding, values and chunk means, its chunks side by side.
-
-    `positions_3T` places each token in time, height and width, time counting from the take's own start.
-    The means are of the keys before or after rotary embedding, as the routing's `pooling` says.
-    """
-
-    k_NHTD: Tensor
-    v_NHTD: Tensor
-    means_NHCD: Tensor
-    positions_3T: Tensor
-
-    @property
-    def bytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in _TENSORS)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class History:
-    """The memories of a context side by side in story order, as a new shot at time 0 sees them.
-
-    `positions_3T` are before zero: the last take ends at -1. `start_C` is where the take of each chunk
-    begins. `layout` holds video chunks alone. The tokens of a head lie
-    side by side, but heads may lie further apart.
-    """
-
-    layout: ChunkLayout
-    k_NHTD: Tensor
-    v_NHTD: Tensor
-    means_NHCD: Tensor
-    positions_3T: Tensor
-    start_C: Tensor
-
-
 Compute = Callable[[], TakeMemory]
+
+CPU: Final = torch.device("cpu")
 
 
 @dataclass(kw_only=True)
@@ -99,17 +42,21 @@ class _Entry:
     extent: Extent
     compute: Compute
     memory: TakeMemory | None = None
-    spilled: bool = False
+    spilled: SpilledMemory | None = None
     used: int = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes of the memory while it is held."""
+        return 0 if self.memory is None else self.memory.bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class _PlacedTake:
-    """A take that is shot `shot` of a history, begins at time `start`, and stands at `place`."""
+    """A take that is shot `shot` of a history and stands at `place`."""
 
     take: str
     shot: int
-    start: int
     extent: Extent
     place: Place
 
@@ -117,27 +64,33 @@ class _PlacedTake:
 class ContextMemory:
     """The finished takes of a story, in story order, held within a number of bytes.
 
-    A memory is computed when it is first asked for. Beyond `budget` bytes (None: no limit) the least
-    recently used takes are given up; when asked for again they are read from files in the folder `spill`, or
-    computed again where it is None, to the same values. Memories are kept on `device`. The budget is for
-    what is kept: the history of a render holds its whole context besides, and lies on the CPU where that
-    exceeds the budget. Spilled files go with the memory.
+    A memory is computed when it is first asked for. Memories are kept on `device` within `budget` bytes
+    (None: no limit), then, where that is not the CPU, in main memory within `host_budget`. Beyond that the
+    least recently used takes are given up; when asked for again they are read from files in the folder
+    `spill`, or computed again where it is None, to the same values. A render whose context does not fit reads
+    from the files; without a folder it holds its context in main memory whatever the budget. A small history
+    that is copied side by side comes on top of that. Spilled files go with the memory.
     """
 
     def __init__(
         self,
         *,
         budget: int | None = None,
+        host_budget: int | None = None,
         spill: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if budget is not None and budget < 0:
-            raise ValueError(f"budget: must be 0 or more bytes, got {budget}")
-        self._budget = budget
-        self._spill = spill
+        for name, number in (("budget", budget), ("host_budget", host_budget)):
+            if number is not None and number < 0:
+                raise ValueError(f"{name}: must be 0 or more bytes, got {number}")
         self._device = torch.device(device)
+        self._tiers = [(self._device, budget)]
+        if self._device.type != "cpu":
+            self._tiers.append((CPU, host_budget))
+        self._spill = spill
         self._entries: dict[str, _Entry] = {}
         self._clock = 0
+        self._token_bytes: float | None = None
         self._files: set[Path] = set()
         weakref.finalize(self, _remove, self._files)
 
@@ -149,7 +102,7 @@ class ContextMemory:
     @property
     def bytes(self) -> int:
         """The bytes held, spilled files not counted."""
-        return sum(entry.memory.bytes for entry in self._entries.values() if entry.memory is not None)
+        return sum(entry.memory_bytes for entry in self._entries.values())
 
     def add(self, take: str, extent: Extent, compute: Compute) -> None:
         """Adds a take at the end. `compute` must give the same memory whenever it is called."""
@@ -192,18 +145,21 @@ class ContextMemory:
         self._mark_used(entry)
         if entry.memory is not None:
             return entry.memory
-        memory = entry.memory = self._read(take, entry) or self._compute(take, entry)
+        memory = entry.memory = self._read(entry, self._device) or self._compute(take, entry)
         self._make_room()
         return memory
 
     def history(
-        self, takes: Sequence[str] | None = None, shots: Sequence[int] | None = None
+        self,
+        takes: Sequence[str] | None = None,
+        shots: Sequence[int] | None = None,
+        timing: Timing | None = None,
     ) -> History | None:
         """The memories of `takes` (all where None) side by side; None where there are none.
 
         `shots` numbers them for the layout, ascending (0, 1, … where None).
         """
-        gathering = self.gather(takes, shots)
+        gathering = self.gather(takes, shots, timing=timing)
         while True:
             try:
                 next(gathering)
@@ -216,42 +172,68 @@ class ContextMemory:
         takes: Sequence[str] | None = None,
         shots: Sequence[int] | None = None,
         buffer: HistoryBuffer | None = None,
-    ) -> Generator[str, None, History | None]:
-        """As `history`, one take at a time: yields the name of each take once it is copied in.
+        timing: Timing | None = None,
+        most_bytes: int | None = None,
+    ) -> Generator[str, None, History | PagedHistory | None]:
+        """As `history`, one take at a time: yields the name of each take once it is there.
 
         With a `buffer` the history lies in it, until the next one is gathered there; takes that stand where
         they stood in the one before are left as they are. It is used where memories are kept on the CPU.
+        Where keys and values have more than `most_bytes` in full (None: no limit), they are not copied.
         """
         names = tuple(self._entries if takes is None else takes)
         placed = self._arranged(names, range(len(names)) if shots is None else shots)
         if not placed:
             return None
-        lengths = np.concatenate([np.diff(take_at.extent.offsets) for take_at in placed])
-        chunks = [take_at.extent.chunks for take_at in placed]
-        layout = ChunkLayout(
-            np.concatenate(([0], np.cumsum(lengths))),
-            np.repeat([take_at.shot for take_at in placed], chunks),
-            np.full(len(lengths), VIDEO),
-        )
+        layout = history_layout([one.extent for one in placed], [one.shot for one in placed])
+        timing = timing or Timing()
+        if most_bytes is None or self._full_bytes(placed[0], layout.tokens) <= most_bytes:
+            return (yield from self._side_by_side(placed, layout, timing, buffer))
+        return (yield from self._in_pages(placed, layout, timing))
+
+    def _side_by_side(
+        self,
+        placed: Sequence[_PlacedTake],
+        layout: ChunkLayout,
+        timing: Timing,
+        buffer: HistoryBuffer | None,
+    ) -> Generator[str, None, History]:
         if buffer is None or self._device.type != "cpu":
             buffer = HistoryBuffer(limit=0)
-        buffer.begin([(self._entries[take_at.take].number, take_at.place) for take_at in placed])
-        for take_at in placed:
-            entry = self._entries[take_at.take]
-            if buffer.holds(entry.number, take_at.place):
+        buffer.begin([(self._entries[one.take].number, one.place) for one in placed])
+        for one in placed:
+            entry = self._entries[one.take]
+            if buffer.holds(entry.number, one.place):
                 self._mark_used(entry)
             else:
-                memory = self.recall(take_at.take)
-                tensors = {name: getattr(memory, name) for name in _TENSORS}
-                buffer.put(entry.number, take_at.place, tensors, self._history_device(memory, layout))
-            yield take_at.take
+                memory = self.recall(one.take)
+                device = self._history_device(memory, layout)
+                buffer.put(entry.number, one.place, memory.in_full(), device)
+            yield one.take
         tensors = buffer.end()
-        starts = np.repeat([take_at.start for take_at in placed], chunks)
-        tensors["positions_3T"] = _moved(tensors["positions_3T"], np.repeat(starts, lengths))
-        return History(layout=layout, start_C=_like(tensors["positions_3T"], starts), **tensors)
+        extents = [one.extent for one in placed]
+        positions, start_C = in_time(tensors.pop("positions_3T"), extents, layout, timing)
+        return History(layout=layout, start_C=start_C, positions_3T=positions, **tensors)
+
+    def _in_pages(
+        self, placed: Sequence[_PlacedTake], layout: ChunkLayout, timing: Timing
+    ) -> Generator[str, None, PagedHistory]:
+        wanted = {one.take for one in placed}
+        memories = []
+        for one in placed:
+            memories.append(self._stored(one.take, wanted))
+            yield one.take
+        return paged_history(memories, [one.extent for one in placed], layout, timing, self._device)
+
+    def _full_bytes(self, first: _PlacedTake, tokens: int) -> float:
+        """The bytes of the keys and values of so many tokens in full."""
+        if self._token_bytes is None:
+            self._stored(first.take, {first.take})
+        assert self._token_bytes is not None
+        return self._token_bytes * tokens
 
     def _arranged(self, takes: Sequence[str], shots: Sequence[int]) -> list[_PlacedTake]:
-        """The takes in order, with the time at which each begins."""
+        """The takes in order, side by side."""
         if len(shots) != len(takes):
             raise ValueError(f"shots: {len(takes)} takes need as many numbers, got {len(shots)}")
         if any(later <= earlier for earlier, later in pairwise(shots)):
@@ -259,14 +241,12 @@ class ContextMemory:
         unknown = [take for take in takes if take not in self._entries]
         if unknown:
             raise ValueError(f"takes: {unknown[0]!r} is not in the memory")
-        start = -sum(self._entries[take].extent.frames for take in takes)
         token = chunk = 0
         placed = []
         for take, shot in zip(takes, shots, strict=True):
             extent = self._entries[take].extent
             place = Place(tokens=(token, token + extent.tokens), chunks=(chunk, chunk + extent.chunks))
-            placed.append(_PlacedTake(take=take, shot=shot, start=start, extent=extent, place=place))
-            start += extent.frames
+            placed.append(_PlacedTake(take=take, shot=shot, extent=extent, place=place))
             (_, token), (_, chunk) = place.tokens, place.chunks
         return placed
 
@@ -288,44 +268,97 @@ class ContextMemory:
                 f"extent: {take!r} was to have {entry.extent.tokens} tokens in {entry.extent.chunks} chunks, "
                 f"got {tokens} in {chunks}"
             )
-        return TakeMemory(**{name: getattr(memory, name).to(self._device) for name in _TENSORS})
+        self._token_bytes = memory.full_bytes / tokens
+        return memory
+
+    def _stored(self, take: str, wanted: Collection[str]) -> TakeMemory | SpilledMemory:
+        """A take's memory where it has its place while all `wanted` ones are needed."""
+        entry = self._entry(take)
+        self._mark_used(entry)
+        memory, entry.memory = entry.memory, None
+        if memory is None and entry.spilled is not None and entry.spilled.is_whole:
+            device = self._room_for(entry.spilled.bytes, wanted)
+            if device is None:
+                return entry.spilled
+            memory = self._read(entry, device)
+        if memory is None:
+            memory = self._compute(take, entry)
+        device = self._room_for(memory.bytes, wanted)
+        if device is None and self._spill is not None:
+            entry.spilled = self._spilled(take, memory)
+            return entry.spilled
+        entry.memory = memory.to(device or CPU, page_locked=self._device.type == "cuda")
+        return entry.memory
+
+    def _room_for(self, size: int, wanted: Collection[str]) -> torch.device | None:
+        """The first device that has room for so many bytes beside what is wanted, once that is made."""
+        for tier, (device, budget) in enumerate(self._tiers):
+            if budget is None:
+                return device
+            held = self._held(tier)
+            if sum(entry.memory_bytes for take, entry in held if take in wanted) + size > budget:
+                continue
+            for take, entry in held:
+                if self._tier_bytes(tier) + size > budget and take not in wanted:
+                    self._give_up(take, entry, tier)
+            return device
+        return None
 
     def _make_room(self) -> None:
-        """Drops or spills the least recently used memories until the budget holds."""
-        if self._budget is None:
-            return
-        held = [(entry.used, take) for take, entry in self._entries.items() if entry.memory is not None]
-        for _, take in sorted(held):
-            if self.bytes <= self._budget:
-                return
-            entry = self._entries[take]
-            if self._spill is not None and not entry.spilled:
-                assert entry.memory is not None
-                self._spill.mkdir(parents=True, exist_ok=True)
-                file = self._file(take)
-                self._files.add(file)
-                save_file({n: getattr(entry.memory, n).contiguous() for n in _TENSORS}, file)
-                entry.spilled = True
-            entry.memory = None
+        """Moves, spills or drops the least recently used memories until the budgets hold."""
+        for tier, (_, budget) in enumerate(self._tiers):
+            for take, entry in self._held(tier):
+                if budget is not None and self._tier_bytes(tier) > budget:
+                    self._give_up(take, entry, tier)
 
-    def _read(self, take: str, entry: _Entry) -> TakeMemory | None:
+    def _held(self, tier: int) -> list[tuple[str, _Entry]]:
+        """What lies on a device, the least recently used first."""
+        device = self._tiers[tier][0]
+        held = [
+            (take, entry)
+            for take, entry in self._entries.items()
+            if entry.memory is not None and entry.memory.device.type == device.type
+        ]
+        return sorted(held, key=lambda one: one[1].used)
+
+    def _tier_bytes(self, tier: int) -> int:
+        return sum(entry.memory_bytes for _, entry in self._held(tier))
+
+    def _give_up(self, take: str, entry: _Entry, tier: int) -> None:
+        """Moves a memory to the next device; from the last one into its file, or nowhere."""
+        memory, entry.memory = entry.memory, None
+        assert memory is not None
+        if tier + 1 < len(self._tiers):
+            device, budget = self._tiers[tier + 1]
+            if budget is None or memory.bytes <= budget:
+                entry.memory = memory.to(device, page_locked=self._device.type == "cuda")
+                self._make_room()
+                return
+        if self._spill is not None and entry.spilled is None:
+            entry.spilled = self._spilled(take, memory)
+
+    def _spilled(self, take: str, memory: TakeMemory) -> SpilledMemory:
+        assert self._spill is not None
+        self._spill.mkdir(parents=True, exist_ok=True)
+        file = self._spill / f"{sha256(take.encode()).hexdigest()[:32]}.safetensors"
+        self._files.add(file)
+        return spill(memory, file)
+
+    def _read(self, entry: _Entry, device: torch.device) -> TakeMemory | None:
         """A spilled take; None where it is not spilled, or its file has vanished or is damaged."""
-        if not entry.spilled:
+        if entry.spilled is None:
             return None
         try:
-            return TakeMemory(**load_file(self._file(take), device=str(self._device)))
-        except (OSError, SafetensorError):
-            entry.spilled = False
+            return entry.spilled.load(device)
+        except UNREADABLE:
+            entry.spilled = None
             return None
 
-    def _file(self, take: str) -> Path:
-        assert self._spill is not None
-        return self._spill / f"{sha256(take.encode()).hexdigest()[:32]}.safetensors"
-
     def _unlink(self, take: str) -> None:
-        if self._entries[take].spilled:
-            self._file(take).unlink(missing_ok=True)
-            self._files.discard(self._file(take))
+        spilled = self._entries[take].spilled
+        if spilled is not None:
+            spilled.file.unlink(missing_ok=True)
+            self._files.discard(spilled.file)
 
     def _mark_used(self, entry: _Entry) -> None:
         self._clock += 1
@@ -334,22 +367,10 @@ class ContextMemory:
     def _history_device(self, like: TakeMemory, layout: ChunkLayout) -> torch.device:
         """That of the memory if its budget could hold all takes of the layout, were they such as `like`."""
         takes = like.bytes / like.k_NHTD.shape[2] * layout.tokens
-        fits = self._budget is None or takes <= self._budget
-        return self._device if fits else torch.device("cpu")
+        budget = self._tiers[0][1]
+        return self._device if budget is None or takes <= budget else CPU
 
 
 def _remove(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
-
-
-def _moved(positions_3T: Tensor, start_T: Ints) -> Tensor:
-    """The positions, those in time moved by the start of each token's take."""
-    moved = positions_3T.clone(memory_format=torch.contiguous_format)
-    moved[0] += _like(moved, start_T)
-    return moved
-
-
-def _like(positions: Tensor, times: Ints) -> Tensor:
-    """Times as a tensor of the dtype and on the device of positions."""
-    return torch.from_numpy(times).to(positions)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Chunking
-from moc_engine.memory.context import Extent
+from moc_engine.memory.take_memory import Extent
 from moc_engine.ops.layout import by_frame, by_track
 
 

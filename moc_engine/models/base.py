@@ -202,3 +202,11 @@ class FindsNames(Protocol):
 
     def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
         """Cast member -> indices among the states of `captions`, for those the shot's own caption names."""
+
+
+@runtime_checkable
+class KnowsTrainedLength(Protocol):
+    """A family that knows how long the shots were that its models were trained on."""
+
+    trained_frames: int
+    """Frames of tokens."""

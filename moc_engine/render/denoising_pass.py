@@ -15,23 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.config import Pooling, RoutingConfig, Steering
+from moc_engine.config import RoutingConfig, Steering
 from moc_engine.errors import EngineError
-from moc_engine.memory.context import History
+from moc_engine.memory.estimate import PAGE_BYTES
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.history import History
+from moc_engine.memory.paged_history import PagedHistory
+from moc_engine.memory.pages import Traffic
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import Chosen, choose_backend
-from moc_engine.ops.rotary import Rotary, apply_rotary, rotate_into, rotate_pairs
+from moc_engine.ops.rotary import rotate_pairs
 from moc_engine.ops.routing import Eligibility, eligible
 from moc_engine.ops.workspace import Workspace
 from moc_engine.render.memory_pass import Angles
+from moc_engine.render.prepared_history import PagedKeys, PreparedHistory
 from moc_engine.trace.recorder import TraceRecorder
-
-SMALL_HISTORY: Final = 1 << 28
-"""Bytes up to which a history is copied for a render, ready for all entries of the batch."""
 
 NO_CHUNKS: Final = np.zeros(1, dtype=np.int64)
 """The chunk offsets of an empty history."""
@@ -43,7 +44,7 @@ class AttentionContext:
 
     shot: int
     grid: TokenGrid
-    history: History | None
+    history: History | PagedHistory | None
     routing: RoutingConfig
     steering: Steering
 
@@ -65,13 +66,12 @@ class AttentionContext:
         """
         if self.history is None:
             return self
-        _, H, _, D = self.history.k_NHTD.shape
         below = resolved_full_below(
             self.routing,
             device.type,
-            rows=rows * H,
+            rows=rows * self.history.heads,
             tokens=self.grid.tokens,
-            head_size=D,
+            head_size=self.history.head_size,
             chunk_lengths=self.history_layout.lengths[self.rule.candidates],
             mandatory=int(self.history_layout.lengths[self.rule.pinned].sum()),
         )
@@ -89,25 +89,29 @@ class AttentionContext:
         return ChunkLayout([0], [], []) if self.history is None else self.history.layout
 
 
-def choose_render_backend(context: AttentionContext, rows: int, device: torch.device) -> Chosen:
+def choose_render_backend(
+    context: AttentionContext, rows: int, device: torch.device, *, segmented: bool = False
+) -> Chosen:
     """The attention backend of a whole render on `device` for `rows` entries of the batch, and why.
 
-    The context must be resolved. Raises `EngineError` where the backend asked for is not there or cannot.
+    The context must be resolved; `segmented` says that a layer of its history comes in several segments.
+    Raises `EngineError` where the backend asked for is not there or cannot.
     """
-    k_NHTD = None if context.history is None else context.history.k_NHTD
+    history = context.history
     need = Need(
         form="history",
         device=device.type,
-        dtype=None if k_NHTD is None else k_NHTD.dtype,
-        history_device=None if k_NHTD is None else k_NHTD.device.type,
+        dtype=None if history is None else history.dtype,
+        history_device=None if history is None else _history_device(history, device).type,
         mass=True,
+        segmented=segmented,
         work=None
-        if k_NHTD is None
+        if history is None
         else Work(
-            rows=rows * k_NHTD.shape[1],
+            rows=rows * history.heads,
             tokens=context.grid.tokens,
             top_k=0 if context.is_full else context.routing.top_k,
-            head_size=k_NHTD.shape[-1],
+            head_size=history.head_size,
             history_offsets=context.history_layout.offsets,
         ),
     )
@@ -117,12 +121,20 @@ def choose_render_backend(context: AttentionContext, rows: int, device: torch.de
         raise EngineError(str(error)) from error
 
 
+def _history_device(history: History | PagedHistory, device: torch.device) -> torch.device:
+    """Where a backend finds the keys: pages are brought to the device."""
+    return device if isinstance(history, PagedHistory) else history.k_NHTD.device
+
+
 class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
     Where attention is full, all chunks that the shot may choose are attended to as pins are. All entries of a
     batch (at most `rows`) attend to the same history. The first entry is recorded by `recorder`, if there is
     one. Raises `ValueError` where the steering names a shot that is not in the history.
+
+    A history side by side is copied, ready for all entries of the batch, where it has at most `page_bytes`;
+    through so many bytes a paged one is brought in.
     """
 
     def __init__(
@@ -132,17 +144,21 @@ class DenoisingPass:
         device: torch.device,
         *,
         rows: int = 1,
-        small_history: int = SMALL_HISTORY,
+        page_bytes: int = PAGE_BYTES,
         workspace: Workspace | None = None,
     ) -> None:
         self.recorder: TraceRecorder | None = None
         self.context = context = context.resolved(rows, device)
         self._grid = context.grid
         self._routing = context.routing
-        self.chosen = choose_render_backend(context, rows, device)
+        past = context.history
+        pages = None
+        if isinstance(past, PagedHistory):
+            pages = PagedKeys(past, angles, device, context.routing.pooling, page_bytes)
+        self.chosen = choose_render_backend(
+            context, rows, device, segmented=pages is not None and pages.segmented
+        )
         backend = self.chosen.backend
-        assert backend.over_history is not None
-        self._attention = backend.over_history
         self._turns = torch.complex(*angles(context.grid.positions_3T.to(device)))
         rule = context.rule
         self._full = context.is_full
@@ -151,20 +167,28 @@ class DenoisingPass:
             candidates=torch.tensor(rule.candidates).to(device)[None, None],
             boosts=torch.tensor(rule.boosts).to(device)[None, None] if rule.boosts.any() else None,
         )
-        self._history: PreparedHistory | None = None
-        if context.history is not None:
-            pooling = context.routing.pooling
-            shared = backend.shared_history
+        self._history: PreparedHistory | PagedKeys | None = pages
+        if isinstance(past, History):
             self._history = PreparedHistory(
-                context.history,
+                past,
                 angles,
                 device,
-                pooling,
+                context.routing.pooling,
                 rows,
-                small_history,
+                page_bytes,
                 workspace or Workspace(0),
-                shared=shared,
+                shared=backend.shared_history,
             )
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What was moved of a paged history so far; None for one that lies ready."""
+        return self._history.traffic if isinstance(self._history, PagedKeys) else None
+
+    def close(self) -> None:
+        """Gives the memory back through which a paged history is brought in."""
+        if isinstance(self._history, PagedKeys):
+            self._history.close()
 
     def begin(self, step: int) -> None:
         """The runs of the transformer from now on are those of `step`."""
@@ -183,49 +207,25 @@ class DenoisingPass:
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
+        backend = self.chosen.backend
         if self._history is None:
+            assert backend.over_history is not None
             nothing = v[:, :, :0]
             indices = q.new_empty(*q.shape[:3], 0, dtype=torch.int64)
-            out, mass = self._attention(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
+            out, mass = backend.over_history(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
         indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
-        if self._history.rows >= len(q):
-            out, mass = self._attend(self._history, layer, rotated_q, rotated_k, v, indices)
-            self._record(layer, mass, indices[0])
-            return self._grid.to_model(out, dim=2)
-        outs = []
-        for first in range(0, len(q), self._history.rows):
-            rows = slice(first, first + self._history.rows)
-            out, mass = self._attend(
-                self._history, layer, rotated_q[rows], rotated_k[rows], v[rows], indices[rows]
-            )
-            outs.append(out)
-            if first == 0:
-                self._record(layer, mass, indices[0])
-        return self._grid.to_model(torch.cat(outs), dim=2)
+        out, mass = self._history.attend(backend, layer, rotated_q, rotated_k, v, indices, self._pins)
+        self._record(layer, mass, indices[0])
+        return self._grid.to_model(out, dim=2)
 
-    def _choose(self, history: PreparedHistory, layer: int, q_BHLD: Tensor) -> Tensor:
+    def _choose(self, history: PreparedHistory | PagedKeys, layer: int, q_BHLD: Tensor) -> Tensor:
         """The chunks that each query routes to (B, H, L, K); none where attention is full."""
         if self._full:
             return torch.empty(*q_BHLD.shape[:3], 0, dtype=torch.int64, device=q_BHLD.device)
         return route_queries(
             q_BHLD, history.means_NHCD[layer, None], self._rules, self._routing, layout=history.layout
-        )
-
-    def _attend(
-        self, history: PreparedHistory, layer: int, q: Tensor, k: Tensor, v: Tensor, indices: Tensor
-    ) -> tuple[Tensor, Mass]:
-        return self._attention(
-            q,
-            k,
-            v,
-            history.k_NBHTD[layer, : len(q)],
-            history.v_NBHTD[layer, : len(q)],
-            history.layout.offsets,
-            indices,
-            pinned=self._pins,
-            rotary=history.rotary,
         )
 
     def _record(self, layer: int, mass: Mass, indices_HLK: Tensor) -> None:
@@ -239,53 +239,3 @@ class DenoisingPass:
             pinned=mass.pinned[0],
             pins=self._pins,
         )
-
-
-class PreparedHistory:
-    """A history prepared for one render: its routing means, and its keys and values on the device.
-
-    A small history is rotated once, in the `workspace`, and repeated for `rows` entries of the batch unless
-    the backend lets them share it. A large one stays on its device, its keys are rotated as they are read,
-    and the entries of the batch are computed one after the other.
-    """
-
-    def __init__(
-        self,
-        history: History,
-        angles: Angles,
-        device: torch.device,
-        pooling: Pooling,
-        rows: int,
-        small: int,
-        workspace: Workspace,
-        *,
-        shared: bool,
-    ) -> None:
-        self.layout = history.layout
-        self.means_NHCD = _routing_means(history, angles, pooling, device)
-        cos, sin = angles(history.positions_3T.to(device))
-        self.rotary: Rotary | None = None
-        k, v = history.k_NHTD, history.v_NHTD
-        if (k.nbytes + v.nbytes) * rows <= small:
-            self.rows = rows
-            rotated = workspace.empty("rotated keys", k.shape, k.dtype, device)
-            rotate_into(rotated, k.to(device), torch.complex(cos, sin))
-            both = (rotated[:, None], v.to(device)[:, None])
-            self.k_NBHTD, self.v_NBHTD = both if shared else (x.repeat(1, rows, 1, 1, 1) for x in both)
-        else:
-            self.rows = 1
-            self.k_NBHTD, self.v_NBHTD = k[:, None], v[:, None]
-            self.rotary = Rotary(cos=cos, sin=sin)
-
-
-def _routing_means(history: History, angles: Angles, pooling: Pooling, device: torch.device) -> Tensor:
-    """The chunk means that the router compares with (N, H, C, D).
-
-    Means taken after rotation are at their take's own time. Rotating them by the start of the take moves them
-    to their time in the history: rotation is linear, so it commutes with the mean.
-    """
-    means = history.means_NHCD.to(device)
-    if pooling == "after":
-        start = history.start_C.to(device)
-        means = apply_rotary(means, *angles(torch.stack((start, start * 0, start * 0))))
-    return means

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from moc_engine.config import Chunking, Pooling
-from moc_engine.memory.context import TakeMemory
+from moc_engine.config import Chunking, Pooling, Storage
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.scaling import quantise, scale_groups
+from moc_engine.memory.take_memory import Kept, Scales, TakeMemory
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
 from moc_engine.ops.layout import VIDEO, ChunkLayout
@@ -33,17 +34,29 @@ def compute_memory(
     chunking: Chunking,
     pooling: Pooling,
     noise: float,
+    kept: Kept | None = None,
+    storage: Storage = "full",
+    device: torch.device | None = None,
 ) -> TakeMemory:
     """The memory of a finished take, which depends on these arguments alone.
 
     `noise` is the noise level (0–1) at which the take is read; the noise is drawn from a seed that is a hash
-    of the latents.
+    of the latents. Only the tokens of `kept` (None: all) are remembered, on `device` (None: the model's).
     """
     clean = latents_CFHW.float()
     if noise > 0:
         clean = torch.lerp(clean, draw_noise(clean.shape, _seed_of(clean)), noise)
     grid = backbone.grid(clean.shape, chunking)
-    attention = MemoryPass(grid, backbone.angles, pooling, backbone.device)
+    attention = MemoryPass(
+        grid,
+        backbone.angles,
+        pooling,
+        backbone.device,
+        layers=int(backbone.transformer.config.num_layers),
+        kept=kept,
+        storage=storage,
+        memory_device=device,
+    )
     timestep = torch.tensor([noise * backbone.scheduler.config.num_train_timesteps], device=backbone.device)
     condition = backbone.condition_of(latents_CFHW.float())
     backbone.predict(clean[None].to(backbone.device), timestep, attention, captions, condition)
@@ -60,27 +73,88 @@ Angles = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class MemoryPass:
-    """Full self-attention within one take that keeps keys, values and chunk means of each layer."""
+    """Full self-attention within one take that keeps keys, values and chunk means of each of its `layers`.
 
-    def __init__(self, grid: TokenGrid, angles: Angles, pooling: Pooling, device: torch.device) -> None:
+    What is kept of a layer is written where it stays, as soon as it is computed: on `memory_device`, in full
+    or in 8 bits.
+    """
+
+    def __init__(
+        self,
+        grid: TokenGrid,
+        angles: Angles,
+        pooling: Pooling,
+        device: torch.device,
+        *,
+        layers: int,
+        kept: Kept | None = None,
+        storage: Storage = "full",
+        memory_device: torch.device | None = None,
+    ) -> None:
         self._grid = grid
         self._pooling = pooling
         self._cos, self._sin = angles(grid.positions_3T.to(device))
-        cuts = grid.extent.offsets
-        chunks = grid.extent.chunks
+        self._tokens = None if kept is None else torch.from_numpy(kept.tokens).to(device)
+        cuts = (grid.extent if kept is None else kept.extent).offsets
+        chunks = len(cuts) - 1
         self._layout = ChunkLayout(cuts, np.zeros(chunks, np.int64), np.full(chunks, VIDEO))
-        self._layers: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._layers = layers
+        self._groups = scale_groups(cuts) if storage == "int8" else None
+        self._device = device if memory_device is None else memory_device
+        self._read = 0
+        self._kept: TakeMemory | None = None
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
-        assert layer == len(self._layers), "one pass reads one take"
+        assert layer == self._read < self._layers, "one pass reads one take"
+        self._read += 1
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated = apply_rotary(k, self._cos, self._sin)
-        means = chunk_means(k if self._pooling == "before" else rotated, self._layout)
-        self._layers.append((k[0], v[0], means[0]))
+        self._keep(layer, k, v, k if self._pooling == "before" else rotated)
         out = scaled_dot_product_attention(apply_rotary(q, self._cos, self._sin), rotated, v)
         return self._grid.to_model(out, dim=2)
 
     def memory(self) -> TakeMemory:
         """The memory, once the transformer has run."""
-        k, v, means = (torch.stack(parts) for parts in zip(*self._layers, strict=True))
-        return TakeMemory(k_NHTD=k, v_NHTD=v, means_NHCD=means, positions_3T=self._grid.positions_3T)
+        assert self._kept is not None
+        assert self._read == self._layers, "the transformer has run"
+        return self._kept
+
+    def _keep(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, routed_BHLD: Tensor) -> None:
+        if self._tokens is not None:
+            k_BHLD, v_BHLD, routed_BHLD = (
+                x.index_select(2, self._tokens) for x in (k_BHLD, v_BHLD, routed_BHLD)
+            )
+        kept = self._kept = self._kept or self._empty(k_BHLD)
+        kept.means_NHCD[layer] = chunk_means(routed_BHLD, self._layout)[0]
+        if kept.scales is None:
+            kept.k_NHTD[layer], kept.v_NHTD[layer] = k_BHLD[0], v_BHLD[0]
+            return
+        kept.k_NHTD[layer], kept.scales.k_NHGD[layer] = quantise(k_BHLD[0], kept.scales.offsets)
+        kept.v_NHTD[layer], kept.scales.v_NHGD[layer] = quantise(v_BHLD[0], kept.scales.offsets)
+
+    def _empty(self, k_BHLD: Tensor) -> TakeMemory:
+        """A memory of all layers, to be filled; page-locked where it lies in main memory beside a GPU."""
+        H, D = k_BHLD.shape[1], k_BHLD.shape[3]
+        page_locked = self._device.type == "cpu" and k_BHLD.device.type == "cuda"
+
+        def empty(length: int, dtype: torch.dtype) -> Tensor:
+            shape = (self._layers, H, length, D)
+            return torch.empty(shape, dtype=dtype, device=self._device, pin_memory=page_locked)
+
+        tokens, positions = self._layout.tokens, self._grid.positions_3T
+        scales = None
+        if self._groups is not None:
+            factors = (empty(len(self._groups) - 1, torch.float32) for _ in range(2))
+            scales = Scales(
+                k_NHGD=next(factors), v_NHGD=next(factors), offsets=self._groups, dtype=k_BHLD.dtype
+            )
+        dtype = k_BHLD.dtype if scales is None else torch.int8
+        if self._tokens is not None:
+            positions = positions.index_select(1, self._tokens.cpu())
+        return TakeMemory(
+            k_NHTD=empty(tokens, dtype),
+            v_NHTD=empty(tokens, dtype),
+            means_NHCD=empty(self._layout.chunks, torch.float32),
+            positions_3T=positions,
+            scales=scales,
+        )

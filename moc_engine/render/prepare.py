@@ -10,33 +10,40 @@ from fractions import Fraction
 from hashlib import sha256
 from itertools import pairwise
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from moc_engine.abilities import check_abilities
 from moc_engine.clip import Frame, check_format
-from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig, Steering
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig, Steering, Storage
 from moc_engine.contract import ContextTake, Guide, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.frame_rate import exact_rate
-from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.history import Timing
+from moc_engine.memory.policies import FinishedTake, kept_tokens
+from moc_engine.memory.take_memory import Extent, Kept, TakeMemory
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.backbone import Backbone, ExpertName
-from moc_engine.models.base import EncodesFrames, NamesSlots, TakesFirstFrame
+from moc_engine.models.base import EncodesFrames, Family, KnowsTrainedLength, NamesSlots, TakesFirstFrame
 from moc_engine.models.lora import UsedLora
 from moc_engine.models.solver import Schedule
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.pictures import read_clip, read_picture
+from moc_engine.render.portraits import portraits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedTake:
     """A context take: its latents (C, F, H, W) and their tokens.
 
-    `memory` is the key of its memory: a hash of everything that decides its keys and values, and the `names`
-    of its chunks. Each expert of a model has a memory of its own.
+    `memory` is the key of its memory: a hash of everything that decides its keys and values, and `names` are
+    those of its chunks that are remembered. `kept` are the tokens that are remembered (None: all). Each
+    expert of a model has a memory of its own.
     """
 
     source: ContextTake
@@ -44,14 +51,26 @@ class PreparedTake:
     grid: TokenGrid
     memory: str
     names: tuple[str, ...]
+    kept: Kept | None = None
+
+    @property
+    def extent(self) -> Extent:
+        """The size of its memory."""
+        return self.grid.extent if self.kept is None else self.kept.extent
+
+    @property
+    def chunk_frames(self) -> list[tuple[int, int]]:
+        """The token frames first:stop that each remembered chunk spans."""
+        frames = self.grid.chunk_frames()
+        return frames if self.kept is None else [frames[chunk] for chunk in self.kept.chunks]
 
     def memory_of(self, expert: ExpertName) -> str:
         """The key of the memory that an expert reads."""
         return f"{self.memory}-{expert}" if expert else self.memory
 
 
-ChunkNames = dict[str, tuple[str, ...]]
-"""The chunk names of takes by the key of their memory."""
+ChunkNames = dict[str, tuple[tuple[str, ...], Kept | None]]
+"""The names of the remembered chunks of takes, and the remembered tokens, by the key of their memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,8 +126,6 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
     model = "embedded model" if backbone.name == str(EMBEDDED) else f"model {backbone.name}"
     check_abilities(request, backbone.family.abilities, model)
     memory = request.memory.over(backbone.family.memory)
-    if memory != MemoryConfig():
-        raise EngineError("memory: the engine remembers all of every earlier take, and nothing else yet")
     routing = request.routing.over(backbone.family.routing)
     sampler = request.sampler.over(backbone.family.sampler)
     schedule = backbone.schedule(sampler, first_step(request.guide, sampler.steps))
@@ -124,7 +141,8 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         shape=shape,
         grid=backbone.grid(shape, routing.chunking),
         context=tuple(
-            _read_take(take, backbone, routing, sampler, shape[0], names, loras) for take in request.context
+            _read_take(take, backbone, routing, sampler, memory, shape[0], names, loras)
+            for take in request.context
         ),
         memory=memory,
         loras=loras,
@@ -160,6 +178,7 @@ def _read_take(
     backbone: Backbone,
     routing: RoutingConfig,
     sampler: SamplerConfig,
+    memory: MemoryConfig,
     channels: int,
     names: ChunkNames,
     loras: Sequence[UsedLora],
@@ -184,18 +203,61 @@ def _read_take(
         routing.pooling,
         sampler.memory_noise,
         [lora.identity for lora in loras],
+        (memory.policy, memory.keyframes, memory.storage),
+        (backbone.name, str(backbone.dtype)),
     )
     digest = sha256(json.dumps(decisive).encode()).hexdigest()
-    memory, grid = f"{take.id}:{digest}", backbone.grid(latents.shape, routing.chunking)
-    if memory not in names:
-        names[memory] = tuple(chunk_names(latents, grid, take.cast, backbone))
-    return PreparedTake(source=take, latents=latents, grid=grid, memory=memory, names=names[memory])
+    key, grid = f"{take.id}:{digest}", backbone.grid(latents.shape, routing.chunking)
+    if key not in names:
+        names[key] = _remembered_chunks(take, latents, grid, backbone, memory)
+    of_chunks, kept = names[key]
+    return PreparedTake(source=take, latents=latents, grid=grid, memory=key, names=of_chunks, kept=kept)
+
+
+def _remembered_chunks(
+    take: ContextTake, latents: Tensor, grid: TokenGrid, backbone: Backbone, memory: MemoryConfig
+) -> tuple[tuple[str, ...], Kept | None]:
+    """The names of the chunks of a take that are remembered, and its remembered tokens (None: all)."""
+    names = tuple(chunk_names(latents, grid, take.cast, backbone))
+    if memory.policy == "all":
+        return names, None
+
+    def shown() -> dict[str, NDArray[np.float64]]:
+        found = portraits(
+            backbone,
+            latents,
+            global_caption=take.global_caption,
+            caption=take.caption,
+            cast=take.cast,
+        )
+        return {one.name: grid.to_chunks(one.weights, dim=0).double().cpu().numpy() for one in found}
+
+    extent = grid.extent
+    finished = FinishedTake(
+        latents=latents.float().cpu().numpy(),
+        frames=grid.frames,
+        token_frame=grid.positions_3T[0].numpy(),
+        token_chunk=np.repeat(np.arange(extent.chunks), np.diff(extent.offsets)),
+        names=names,
+        cast=take.cast,
+        shown=shown,
+    )
+    kept = Kept.of_tokens(kept_tokens(memory.policy, finished, memory.keyframes), extent)
+    return tuple(names[chunk] for chunk in kept.chunks), kept
 
 
 def take_memory(
-    take: PreparedTake, routing: RoutingConfig, sampler: SamplerConfig, backbone: Backbone
+    take: PreparedTake,
+    routing: RoutingConfig,
+    sampler: SamplerConfig,
+    backbone: Backbone,
+    storage: Storage = "full",
+    device: torch.device | None = None,
 ) -> TakeMemory:
-    """Computes the memory of a context take for the backbone's transformer: each expert has its own."""
+    """Computes the memory of a context take for the backbone's transformer: each expert has its own.
+
+    It lies on `device` (None: the model's).
+    """
     captions = backbone.family.captions(take.source.global_caption, take.source.caption, take.source.cast)
     return compute_memory(
         backbone,
@@ -204,7 +266,19 @@ def take_memory(
         chunking=routing.chunking,
         pooling=routing.pooling,
         noise=sampler.memory_noise,
+        kept=take.kept,
+        storage=storage,
+        device=device,
     )
+
+
+def timing_of(prepared: PreparedRender, family: Family) -> Timing:
+    """Where the context takes stand in time.
+
+    The length that a model was trained on is that of the shot itself where the family does not tell.
+    """
+    trained = family.trained_frames if isinstance(family, KnowsTrainedLength) else prepared.grid.frames
+    return Timing(positions=prepared.memory.positions, trained=trained)
 
 
 def steering_of(prepared: PreparedRender) -> Steering:

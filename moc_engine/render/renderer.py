@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import psutil
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -30,9 +31,12 @@ from moc_engine.contract import (
 from moc_engine.errors import EngineError
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
-from moc_engine.memory.context import ContextMemory, History
+from moc_engine.memory.context import ContextMemory
+from moc_engine.memory.estimate import PAGE_BYTES
+from moc_engine.memory.history import History
 from moc_engine.memory.history_buffer import LIMIT as HISTORY_LIMIT
 from moc_engine.memory.history_buffer import HistoryBuffer
+from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.loading import load_parts
 from moc_engine.ops.workspace import LIMIT, Workspace
@@ -43,8 +47,8 @@ from moc_engine.render.filmstrip import Filmstrip
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory
-from moc_engine.render.shot_denoising import Histories, shot_denoising
+from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory, timing_of
+from moc_engine.render.shot_denoising import Histories, is_guided, shot_denoising
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -63,8 +67,10 @@ class ShotRenderer:
 
     The model is loaded by the first request, as the stage "load" of that render, part by part by `load`.
     Memories of finished takes are kept between requests within `memory_budget` bytes (a quarter of the
-    device's memory where None); beyond that they are written to the folder `spill`, or computed again from
-    their takes where it is None. `recorder` records the routing.
+    device's memory where None), on a GPU beyond that in main memory within `host_memory_budget` (half of it
+    where None); beyond that they are written to the folder `spill`, or computed again from their takes where
+    it is None. A context that has more than `page_bytes` is brought in through buffers of so many bytes in
+    each step, and never copied as a whole. `recorder` records the routing.
 
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
@@ -79,6 +85,8 @@ class ShotRenderer:
         *,
         device: str | None = None,
         memory_budget: int | None = None,
+        host_memory_budget: int | None = None,
+        page_bytes: int = PAGE_BYTES,
         spill: Path | None = None,
         compiled: bool = False,
         cuda_graphs: bool = False,
@@ -89,6 +97,8 @@ class ShotRenderer:
     ) -> None:
         self._loading = ModelLoading(load, model, device)
         self._budget = memory_budget
+        self._host_budget = host_memory_budget
+        self._page_bytes = page_bytes
         self._spill = spill
         self._compiled = compiled
         self._cuda_graphs = cuda_graphs
@@ -172,7 +182,8 @@ class ShotRenderer:
             if self._compiled:
                 backbone = backbone.with_compiled_blocks()
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
-            memory = ContextMemory(budget=budget, spill=self._spill, device=backbone.device)
+            host = psutil.virtual_memory().total // 2 if self._host_budget is None else self._host_budget
+            memory = ContextMemory(budget=budget, host_budget=host, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
         return self._loaded
 
@@ -187,7 +198,7 @@ class ShotRenderer:
         for known in memory.takes:
             if known not in keys and known.rpartition(":")[0] in ids:  # the take has changed
                 memory.drop(known)
-        histories: dict[ExpertName, History | None] = {}
+        histories: dict[ExpertName, History | PagedHistory | None] = {}
         for expert in experts:
             done = len(histories) * len(prepared.context)
             history = yield from self._gather_history(prepared, expert, memory, cancel, done)
@@ -201,7 +212,7 @@ class ShotRenderer:
         memory: ContextMemory,
         cancel: CancelToken | None,
         done: int,
-    ) -> Generator[RenderEvent, None, History | None]:
+    ) -> Generator[RenderEvent, None, History | PagedHistory | None]:
         """The history that an expert reads; memories that are not kept are computed, each take by itself.
 
         `done` memories were gathered before, for other experts.
@@ -209,17 +220,23 @@ class ShotRenderer:
         keys = [take.memory_of(expert.expert) for take in prepared.context]
         for take, key in zip(prepared.context, keys, strict=True):
             if key not in memory.takes:
-                compute = partial(take_memory, take, prepared.routing, prepared.sampler, expert)
-                memory.add(key, take.grid.extent, compute)
-        buffer = self._buffer if len(prepared.experts) == 1 else None  # one history at a time fits in
-        gathering = memory.gather(keys, [take.source.shot for take in prepared.context], buffer)
+                storage = prepared.memory.storage
+                compute = partial(take_memory, take, prepared.routing, prepared.sampler, expert, storage)
+                memory.add(key, take.extent, compute)
+        gathering = memory.gather(
+            keys,
+            [take.source.shot for take in prepared.context],
+            self._buffer if len(prepared.experts) == 1 else None,  # one history at a time fits in
+            timing=timing_of(prepared, expert.family),
+            most_bytes=self._page_bytes // (2 if is_guided(prepared, expert) else 1),
+        )
         while True:
             stop_if_cancelled(cancel)
             try:
                 with self._pace.measured("memory"):
                     next(gathering)
             except StopIteration as stop:
-                history: History | None = stop.value
+                history: History | PagedHistory | None = stop.value
                 return history
             done += 1
             yield self._step(prepared, "memory", done, len(keys) * len(prepared.experts))
@@ -241,18 +258,22 @@ class ShotRenderer:
             capture_cuda_graph if self._cuda_graphs else None,
             self._workspace,
             two_passes=self._two_passes,
+            page_bytes=self._page_bytes,
         )
-        steps = denoising.steps(cancel)
-        for step in range(len(prepared.schedule)):
-            with self._pace.measured("denoise"):
-                done = next(steps)
-            preview = None
-            if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
-                preview = png(family.picture(done.estimate[0], seconds=request.seconds, size=request.size))
-            yield self._step(prepared, "denoise", done.step, done.steps, preview)
-        stop_if_cancelled(cancel)
-        final = done.latents[0].float().cpu()
-        return final, finished_trace(denoising.finished_trace(), final, prepared, backbone)
+        with closing(denoising):
+            steps = denoising.steps(cancel)
+            for step in range(len(prepared.schedule)):
+                with self._pace.measured("denoise"):
+                    done = next(steps)
+                preview = None
+                if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
+                    picture = family.picture(done.estimate[0], seconds=request.seconds, size=request.size)
+                    preview = png(picture)
+                yield self._step(prepared, "denoise", done.step, done.steps, preview)
+            stop_if_cancelled(cancel)
+            final = done.latents[0].float().cpu()
+            trace = denoising.finished_trace()
+        return final, finished_trace(trace, final, prepared, backbone)
 
     def _decode(
         self,

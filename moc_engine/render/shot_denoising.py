@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from moc_engine.config import MemoryConfig
 from moc_engine.contract import CancelToken
-from moc_engine.memory.context import History
+from moc_engine.errors import EngineError
+from moc_engine.memory.estimate import PAGE_BYTES
+from moc_engine.memory.history import History
+from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import (
     CaptionStates,
@@ -34,7 +38,7 @@ from moc_engine.trace.recorder import TraceRecorder
 CAPTION_KEYS: Final = 1 << 28
 """Bytes up to which the keys and values of the captions in all layers are kept from step to step."""
 
-Histories = Mapping[ExpertName, History | None]
+Histories = Mapping[ExpertName, History | PagedHistory | None]
 """The history of a render by the expert whose keys and values it holds."""
 
 
@@ -88,7 +92,28 @@ class ShotDenoising:
         """What was recorded in the steps, once they are done."""
         recorder = next(iter(self.attention.values())).recorder
         assert recorder is not None
-        return recorder.finish()
+        trace = recorder.finish()
+        return replace(trace, routing={**trace.routing, **self._memory_told()})
+
+    def close(self) -> None:
+        """Gives the memory back through which paged histories are brought in."""
+        for attention in self.attention.values():
+            attention.close()
+
+    def _memory_told(self) -> dict[str, object]:
+        """For the trace: the memory's settings where they are not the plain ones, and what a step moved."""
+        told: dict[str, object] = {}
+        memory, context = self.prepared.memory, self.prepared.context
+        if memory != MemoryConfig():
+            told |= asdict(memory)
+            told["remembered_tokens"] = sum(take.extent.tokens for take in context)
+            told["context_tokens"] = sum(take.grid.tokens for take in context)
+        traffic = [one.traffic for one in self.attention.values() if one.traffic is not None]
+        if traffic:
+            steps = len(self.schedule)
+            told["bytes_copied_per_step"] = sum(one.copied for one in traffic) // steps
+            told["bytes_read_per_step"] = sum(one.read for one in traffic) // steps
+        return {"memory": told} if told else {}
 
     def _guided(self) -> StepVelocity:
         """The guided velocity, by the expert of each step's noise level."""
@@ -105,6 +130,12 @@ class ShotDenoising:
         return predict
 
 
+def is_guided(prepared: PreparedRender, backbone: Backbone) -> bool:
+    """Whether any step is guided, for which a batch of two is computed."""
+    steps = prepared.schedule.steps
+    return any(prepared.sampler.guidance_at(step.level, backbone.boundary) != 1.0 for step in steps)
+
+
 def shot_denoising(
     prepared: PreparedRender,
     backbone: Backbone,
@@ -114,18 +145,24 @@ def shot_denoising(
     workspace: Workspace | None = None,
     *,
     two_passes: bool = False,
+    page_bytes: int = PAGE_BYTES,
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, and records the conditional entry.
 
     `histories` are those of the experts that have steps. With `two_passes`, guidance runs the captions and
     what it guides away from one after the other: the same velocity, in less memory. With `capture`, steps are
     captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile;
-    two experts do not.
+    two experts do not. A paged history is brought in through buffers of about `page_bytes`.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
     schedule = prepared.schedule
-    guides = any(prepared.sampler.guidance_at(s.level, backbone.boundary) != 1.0 for s in schedule.steps)
+    guides = is_guided(prepared, backbone)
+    if capture is not None and any(isinstance(past, PagedHistory) for past in histories.values()):
+        raise EngineError(
+            "CUDA graphs (--cuda-graphs) need a context that fits the device beside the model; render without"
+            " them, or remember less"
+        )
     without: CaptionStates | None = None
     if guides:
         negative = family.negative_prompt if request.negative_prompt is None else request.negative_prompt
@@ -148,6 +185,7 @@ def shot_denoising(
             expert.angles,
             expert.device,
             rows=len(captions.states_BSE),
+            page_bytes=page_bytes,
             workspace=workspace if len(experts) == 1 else None,
         )
         for expert in experts

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import PartSteering
-from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ComparesLooks, LocatesSlots
 from moc_engine.render.denoising_pass import DenoisingPass
@@ -33,15 +32,16 @@ def trace_recorder(
     how many `tokens`; as `backend_choice` why the backend was chosen; whether the blocks around the
     attention were `compiled`, which changes the last bits; and as `experts` which transformer made each step
     ("" where there is one). `loras` are those used, and what of each was left out.
+    `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request, config = prepared.request, backbone.transformer.config
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
-    spans = _latent_spans(prepared.grid, backbone)
+    spans = _latent_spans(prepared.grid.chunk_frames(), backbone)
     context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, prepared.shape[1]))]
     for take in prepared.context:
         context += [
             ContextChunk(kind="history", name=name, shot=take.source.shot, take=take.source.id, frames=span)
-            for name, span in zip(take.names, _latent_spans(take.grid, backbone), strict=True)
+            for name, span in zip(take.names, _latent_spans(take.chunk_frames, backbone), strict=True)
         ]
     return kind(
         shot=request.shot,
@@ -130,7 +130,7 @@ def _parts_to_json(parts: PartSteering) -> dict[str, object]:
     }
 
 
-def _latent_spans(grid: TokenGrid, backbone: Backbone) -> list[tuple[int, int]]:
-    """The latent frames first:stop of each chunk."""
+def _latent_spans(chunk_frames: list[tuple[int, int]], backbone: Backbone) -> list[tuple[int, int]]:
+    """The latent frames first:stop of each chunk, from its token frames."""
     patch = backbone.transformer.config.patch_size[0]
-    return [(first * patch, stop * patch) for first, stop in grid.chunk_frames()]
+    return [(first * patch, stop * patch) for first, stop in chunk_frames]

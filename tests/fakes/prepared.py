@@ -12,7 +12,8 @@ from torch import Tensor
 
 from moc_engine.config import RoutingConfig, SamplerConfig, Steering
 from moc_engine.contract import ContextTake, RenderRequest
-from moc_engine.memory.context import ContextMemory, History
+from moc_engine.memory.context import ContextMemory
+from moc_engine.memory.history import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
 from moc_engine.render.memory_pass import compute_memory

@@ -25,8 +25,9 @@ from moc_engine.evaluation.benchmark.check import relative_error
 from moc_engine.evaluation.benchmark.figures import Pairs, pairs_in_words, ratios, spread
 from moc_engine.evaluation.benchmark.profile import profile_pass
 from moc_engine.evaluation.benchmark.timing import clock_of, side_by_side
-from moc_engine.memory.context import ContextMemory, History
+from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.history import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import AttentionPass, CaptionStates
 from moc_engine.ops.rotary import apply_rotary

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.memory.context import TakeMemory
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.take_memory import TakeMemory
 from moc_engine.models.animatic.scene import CHANNELS, PATCH_FRAMES, SLOTS
 from moc_engine.models.animatic.world import Story
 from moc_engine.models.backbone import Backbone

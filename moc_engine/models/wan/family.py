@@ -30,6 +30,9 @@ FRAME_RATES: Final = {16: 16.0, 48: 24.0}
 PREVIEW_SIDE: Final = 32
 """Latents along the longer side of a preview: 256 pixels where a latent stands for 8."""
 
+TRAINED_FRAMES: Final = {16: 21, 48: 31}
+"""Latent frames of the shots that models were trained on, by latent channels: 81 frames and 121."""
+
 
 class WanFamily:
     """The family of a Wan pipeline, told apart by its model_index.json.
@@ -56,6 +59,7 @@ class WanFamily:
         self._patch = tuple(transformer.config.patch_size)
         self._image_states = transformer.config.image_dim is not None
         self._rate = FRAME_RATES.get(self._autoencoder.channels, 16.0)
+        self.trained_frames = TRAINED_FRAMES.get(self._autoencoder.channels, 21)
 
     def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
         over_time, over_space = self._autoencoder.over_time, self._autoencoder.over_space

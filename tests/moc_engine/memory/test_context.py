@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moc_engine.memory.context import ContextMemory, Extent, History, TakeMemory
+from moc_engine.memory.context import ContextMemory
+from moc_engine.memory.history import History
 from moc_engine.memory.history_buffer import HistoryBuffer
+from moc_engine.memory.take_memory import TENSORS, Extent, TakeMemory
 from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import tiny_backbone
 
@@ -156,7 +159,7 @@ def test_a_memory_is_computed_once_while_there_is_room() -> None:
 
 
 def test_what_was_not_used_for_longest_is_given_up_first() -> None:
-    size = sum(tensor.nbytes for tensor in vars(Reader("a")()).values())
+    size = Reader("a")().bytes
     memory = ContextMemory(budget=2 * size)
     readers = {take: add(memory, take) for take in "agm"}  # equally large
     for take in "agam":
@@ -279,7 +282,7 @@ def test_memories_of_another_model_take_the_place_of_those_before() -> None:
     wide = ContextMemory()
     for take in "ab":
         made = Reader(take)()
-        double = TakeMemory(**{n: x.double() if x.is_floating_point() else x for n, x in vars(made).items()})
+        double = replace(made, **{name: getattr(made, name).double() for name in TENSORS[:3]})
         wide.add(take, Reader(take).extent, lambda double=double: double)  # type: ignore[misc]
     assert_same(gathered_in(wide, "ab", buffer), wide.history("ab"))
     assert_same(gathered_in(memory, "ab", buffer), memory.history("ab"))

@@ -102,7 +102,8 @@ def test_a_shot_alone_runs_as_through_the_classes_own_processors(
         inputs["encoder_hidden_states_image"] = torch.randn(2, 5, 20)
     with torch.no_grad():
         plain = model(latents, encoder_hidden_states=text, **inputs)[0]
-        attention = MemoryPass(grid, lambda p: rotary_angles(model, *p), "before", CPU)
+        layers = model.config.num_layers
+        attention = MemoryPass(grid, lambda p: rotary_angles(model, *p), "before", CPU, layers=layers)
         with attending(model, attention, CaptionStates(states_BSE=text)):
             ours = model(latents, encoder_hidden_states=text, **inputs)[0]
     torch.testing.assert_close(ours, plain, atol=2e-5, rtol=1e-4)
@@ -115,7 +116,7 @@ def test_padding_states_do_not_count() -> None:
 
     def run(states: Tensor, mask: Tensor | None) -> Tensor:
         attention = MemoryPass(
-            _grid(model, latents, "frame"), lambda p: rotary_angles(model, *p), "before", CPU
+            _grid(model, latents, "frame"), lambda p: rotary_angles(model, *p), "before", CPU, layers=2
         )
         with torch.no_grad(), attending(model, attention, CaptionStates(states_BSE=states, mask_BS=mask)):
             out: Tensor = model(latents, torch.tensor([500.0]), states, return_dict=False)[0]
@@ -128,7 +129,8 @@ def test_padding_states_do_not_count() -> None:
 def test_the_models_own_processors_come_back() -> None:
     model = tiny_transformer()
     before = dict(model.attn_processors)
-    attention = MemoryPass(_grid(model, torch.zeros(1, 4, 1, 4, 4), "frame"), _no_angles, "before", CPU)
+    grid = _grid(model, torch.zeros(1, 4, 1, 4, 4), "frame")
+    attention = MemoryPass(grid, _no_angles, "before", CPU, layers=2)
     captions = CaptionStates(states_BSE=torch.zeros(1, 1, 16))
     with pytest.raises(KeyError), attending(model, attention, captions):
         assert dict(model.attn_processors) != before

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import RoutingConfig, Steering
-from moc_engine.memory.context import ContextMemory, History
+from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
+from moc_engine.memory.history import History
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass, choose_render_backend
@@ -45,7 +46,7 @@ def history(routing: RoutingConfig, spoilt: int | None = None) -> History:
     memory = ContextMemory()
     for take, frames in enumerate(FRAMES):
         tokens = grid(frames, routing.chunking)
-        reading = MemoryPass(tokens, angles, routing.pooling, CPU)
+        reading = MemoryPass(tokens, angles, routing.pooling, CPU, layers=LAYERS)
         for layer in range(LAYERS):
             q, k, v = projections(tokens.tokens, seed=10 * take + layer)
             reading.attend(layer, q, k, v * torch.nan if take == spoilt else v)
@@ -132,7 +133,7 @@ def test_a_history_too_large_to_copy_is_read_where_it_lies(backend: Any) -> None
     routing = RoutingConfig(top_k=2, backend=backend)
     for steering in (Steering(), Steering(pins=(1,))):
         torch.testing.assert_close(
-            look(routing, steering, rows=2, small_history=0), look(routing, steering, rows=2)
+            look(routing, steering, rows=2, page_bytes=0), look(routing, steering, rows=2)
         )
 
 
@@ -221,7 +222,7 @@ def test_a_first_shot_attends_to_itself_alone() -> None:
     alone = DenoisingPass(context, angles, CPU, rows=2).attend(0, q, k, v)
     for row in range(2):
         one = slice(row, row + 1)
-        read = MemoryPass(tokens, angles, "before", CPU).attend(0, q[one], k[one], v[one])
+        read = MemoryPass(tokens, angles, "before", CPU, layers=1).attend(0, q[one], k[one], v[one])
         torch.testing.assert_close(alone[one], read)
 
 

@@ -50,11 +50,11 @@ def test_names_of_chunks_are_found_once_for_equal_takes(request_with_take: Rende
     backbone = tiny_backbone()
     names: ChunkNames = {}
     (take,) = prepare(request_with_take, backbone, names).context
-    assert names == {take.memory: take.names}
+    assert names == {take.memory: (take.names, None)}
     assert len(take.names) == take.grid.extent.chunks
     assert take.names == prepare(request_with_take, backbone).context[0].names
 
-    names[take.memory] = ("found before",)
+    names[take.memory] = (("found before",), None)
     assert prepare(request_with_take, backbone, names).context[0].names == ("found before",)
     recast = replace(request_with_take.context[0], cast=("Otto",))
     (other,) = prepare(replace(request_with_take, context=(recast,)), backbone, names).context
