@@ -36,6 +36,7 @@ class Backbone:
     and `low_noise`, a backbone of its own for the same latents, below. A model may ship one of the two alone,
     which then denoises throughout; guidance still changes at the boundary. A render asks the model at noise
     levels evenly from 1 on, which the scheduler shifts; with `own_levels` at those that the scheduler sets.
+    `latent_space` tells latents apart that are not of one autoencoder; "" where that is not known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Backbone:
     boundary: float = 0.0
     low_noise: Backbone | None = None
     own_levels: bool = False
+    latent_space: str = ""
     loras: LoraAdapters | None = None
 
     @property

@@ -13,8 +13,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from moc_engine.abilities import check_abilities
@@ -32,6 +30,7 @@ from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import EncodesFrames, Family, KnowsTrainedLength, NamesSlots, TakesFirstFrame
 from moc_engine.models.lora import UsedLora
 from moc_engine.models.solver import Schedule
+from moc_engine.render.latents_file import read_latents
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.pictures import read_clip, read_picture
 from moc_engine.render.portraits import portraits
@@ -186,9 +185,14 @@ def _read_take(
     try:
         with take.latents.open() as stream:
             data = stream.read()
-        latents = load(data)["latents"]
-    except (OSError, SafetensorError, KeyError) as error:
+        latents, space = read_latents(data)
+    except (OSError, ValueError) as error:
         raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error
+    if space and backbone.latent_space and space != backbone.latent_space:
+        raise EngineError(
+            f"the take of shot {take.shot + 1} was made by a model of another autoencoder, whose latents "
+            f"this model cannot read: they are {space}, this model's {backbone.latent_space}"
+        )
     if latents.ndim != 4 or latents.shape[0] != channels:
         raise EngineError(
             f"the take of shot {take.shot + 1} was made by another model: its latents are "

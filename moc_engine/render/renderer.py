@@ -16,7 +16,6 @@ from typing import Final
 
 import psutil
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from moc_engine.contract import (
@@ -44,6 +43,7 @@ from moc_engine.render.captured_velocity import capture_cuda_graph
 from moc_engine.render.decode import decode_clip, jpeg, png
 from moc_engine.render.denoise import stop_if_cancelled
 from moc_engine.render.filmstrip import Filmstrip
+from moc_engine.render.latents_file import latents_file
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
@@ -153,7 +153,7 @@ class ShotRenderer:
                 frames = yield from self._decode(prepared, backbone, latents, parts[0], cancel, strip)
 
                 yield StageEvent(stage=clock.begin("write"))
-                parts[1].write_bytes(save({"latents": latents.contiguous()}))
+                parts[1].write_bytes(latents_file(latents, backbone.latent_space))
                 trace.save(parts[2])
                 if strip is not None:
                     parts[3].write_bytes(jpeg(strip.picture()))

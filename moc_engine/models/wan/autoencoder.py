@@ -5,7 +5,9 @@ Shapes: C channels, F latent frames, H and W latent sides, N frames, Y and X sid
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,22 @@ class WanAutoencoder:
         latents = unnormalised(self.vae, latents_CFHW)[None]
         decoded: Tensor = self.vae.decode(latents, return_dict=False)[0][0]
         return decoded
+
+
+def latent_space(vae: Any) -> str:
+    """Names the latents of an autoencoder: by its channels and scale, and a digest of what decodes them.
+
+    Weights are rounded to bfloat16 before, so that the same ones in another precision have the same name.
+    """
+    config = vae.config
+    digest = sha256(json.dumps([config.latents_mean, config.latents_std]).encode())
+    for part in (vae.post_quant_conv, vae.decoder):
+        for name, weight in sorted(part.state_dict().items()):
+            rounded = weight.detach().to("cpu", torch.bfloat16).contiguous()
+            digest.update(f"{name} {tuple(weight.shape)}".encode())
+            digest.update(rounded.flatten().view(torch.uint8).numpy().data)
+    scale = f"{config.z_dim}c{config.scale_factor_temporal}t{config.scale_factor_spatial}s"
+    return f"wan-{scale}-{digest.hexdigest()[:16]}"
 
 
 def cropped(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

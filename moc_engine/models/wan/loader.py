@@ -16,6 +16,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
+from moc_engine.models.wan.autoencoder import latent_space
 from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTEPS, boundary_of
 from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
@@ -75,6 +76,7 @@ def _assembled(
         device=device,
         boundary=boundary or 0.0,
         own_levels=True,
+        latent_space=latent_space(parts["vae"]),
         loras=LoraAdapters(there, read_lora),
     )
     if len(there) == 1:

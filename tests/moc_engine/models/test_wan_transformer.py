@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
@@ -20,6 +19,7 @@ from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import MemoryPass, compute_memory
 from tests.fakes.models import tiny_backbone, tiny_transformer
+from tests.fakes.plain_story import PlainStory
 
 CPU = torch.device("cpu")
 SHOT_FRAMES = (3, 6, 9, 6)
@@ -236,29 +236,6 @@ class Story:
         with torch.no_grad():
             out: Tensor = model(latents, time, states, return_dict=False)[0]
         return out[:, :, -SHOT_FRAMES[-1] :]
-
-
-class PlainStory:
-    """Scaled dot-product attention under a mask, written without the engine's passes."""
-
-    def __init__(self, *, shots: Tensor, captions: Tensor) -> None:
-        self.shots, self.captions = shots, captions
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        rotary_emb: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        q, k, v = project_qkv(attn, hidden_states, encoder_hidden_states)
-        if rotary_emb is not None:
-            cos, sin = (table[0, :, 0, ::2] for table in rotary_emb)
-            q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
-        mask = self.shots if encoder_hidden_states is None else self.captions
-        out = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return attn.to_out[0](out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 def _no_angles(positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from moc_engine.contract import ContextTake, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
+from moc_engine.render.latents_file import latents_file, read_latents
 from moc_engine.render.prepare import ChunkNames, prepare
 from moc_engine.stored_file import LocalFile
 from tests.fakes.models import tiny_backbone
@@ -70,3 +71,20 @@ def test_what_the_model_cannot_do_is_refused_before_anything_is_computed(
         prepare(asked, tiny_backbone())
     with pytest.raises(EngineError, match=r"^the embedded model takes no negative prompt$"):
         prepare(asked, replace(tiny_backbone(), name=str(EMBEDDED)))
+
+
+@pytest.mark.parametrize("own", ["", "wan-16c4t8s-01", "wan-16c4t8s-02"])
+@pytest.mark.parametrize("of_take", ["", "wan-16c4t8s-01"])
+def test_a_take_of_another_latent_space_is_not_read(
+    own: str, of_take: str, request_with_take: RenderRequest
+) -> None:
+    """Where either names none, the channels tell."""
+    backbone = replace(tiny_backbone(), latent_space=own)
+    (take,) = request_with_take.context
+    with take.latents.local() as file:
+        file.write_bytes(latents_file(read_latents(file.read_bytes())[0], of_take))
+    if own and of_take and own != of_take:
+        with pytest.raises(EngineError, match="shot 1 was made by a model of another autoencoder"):
+            prepare(request_with_take, backbone)
+    else:
+        assert len(prepare(request_with_take, backbone).context) == 1

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+from PIL import Image
+
+from moc_engine.models.loading import load_backbone
+from moc_engine.models.wan.autoencoder import WanAutoencoder, cropped, latent_space
+from tests.fakes.wan_folders import wan_a14b_folder, wan_euler_folder, wan_ti2v_folder
+
+
+@pytest.fixture
+def vae() -> AutoencoderKLWan:
+    torch.manual_seed(0)
+    return AutoencoderKLWan(base_dim=4, num_res_blocks=1)
+
+
+def test_models_of_one_autoencoder_share_a_latent_space(tmp_path: Path) -> None:
+    spaces = []
+    for make in (wan_euler_folder, wan_a14b_folder, wan_ti2v_folder):
+        make(tmp_path / make.__name__)
+        spaces.append(load_backbone(tmp_path / make.__name__, "cpu").latent_space)
+    assert spaces[0] == spaces[1] != spaces[2]
+    assert [space.split("-")[1] for space in spaces] == ["16c4t8s", "16c4t8s", "48c4t16s"]
+
+
+def test_a_latent_space_is_the_same_in_any_precision(vae: AutoencoderKLWan) -> None:
+    space = latent_space(vae)
+    assert latent_space(vae.to(torch.bfloat16)) == space
+
+
+def test_another_decoder_is_another_latent_space(vae: AutoencoderKLWan) -> None:
+    space = latent_space(vae)
+    with torch.no_grad():
+        vae.encoder.conv_in.weight.add_(1.0)
+    assert latent_space(vae) == space  # what latents mean is up to the decoder
+    with torch.no_grad():
+        vae.decoder.conv_in.weight[0, 0].add_(1.0)
+    assert latent_space(vae) != space
+
+
+@pytest.mark.parametrize(
+    ("size", "box"), [((100, 50), (0, 25, 100, 75)), ((20, 40), (25, 0, 75, 100)), ((7, 7), (0, 0, 100, 100))]
+)
+def test_the_middle_of_a_picture_is_taken(size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    left, top, right, bottom = box
+    assert np.array_equal(np.asarray(cropped(picture, size)), pixels[top:bottom, left:right])
+
+
+def test_frames_come_in_the_size_of_the_latents(vae: AutoencoderKLWan) -> None:
+    codec = WanAutoencoder(vae)
+    shape = (16, 2, 4, 6)
+    assert (codec.frames_of(2), codec.pixels(shape)) == (5, (48, 32))
+    frames = [np.full((64, 64, 3), 255, np.uint8)] * 5
+    video = codec.prepared(frames, codec.pixels(shape))
+    assert video.shape == (1, 3, 5, 32, 48)
+    assert torch.equal(video, torch.ones_like(video))
+    assert codec.encoded(video).shape == (1, *shape)

@@ -1,0 +1,125 @@
+"""The third shot of a story equals one forward pass over all shots under a mask, at every step and expert.
+
+Takes are rendered one after the other, remembered, and written to files, as always. The joint pass knows
+nothing of memories: it runs the clean tokens of earlier shots anew in each step, at time 0, each shot seeing
+itself and its own captions alone, but for the last one, which sees all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from moc_engine.config import RoutingChoice, SamplerChoice
+from moc_engine.contract import ContextTake, RenderRequest, finish
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.loading import load_backbone
+from moc_engine.render.denoise import draw_noise
+from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
+from moc_engine.trace.record import RoutingTrace
+from tests.fakes.plain_story import PlainStory
+from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder, wan_ti2v_folder
+
+CAPTIONS = ("a fox", "a fox runs", "a fox at dawn")
+STYLE = "dawn"
+NEGATIVE = "blurred"
+STEPS = 4
+
+
+@pytest.mark.parametrize("make", [wan_t2v_folder, wan_ti2v_folder, wan_a14b_folder])
+def test_a_story_of_three_shots_equals_one_pass_over_all(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "model")
+    renderer = ShotRenderer(tmp_path / "model", device="cpu")
+    backbone = load_backbone(tmp_path / "model", "cpu")
+    family: Any = backbone.family
+    _, rate = family.frames_needed((0, 2, 2, 4))
+    context: list[ContextTake] = []
+    takes: list[Tensor] = []
+    for shot, caption in enumerate(CAPTIONS):
+        request = RenderRequest(
+            shot=shot,
+            caption=caption,
+            global_caption=STYLE,
+            cast=(),
+            seconds=5 / rate,
+            fps=rate,
+            size=(64, 32),
+            seed=shot,
+            output=tmp_path / str(shot),
+            context=tuple(context),
+            routing=RoutingChoice(top_k=100, full_below=0, backend="grouped"),
+            sampler=SamplerChoice(steps=STEPS),
+            negative_prompt=NEGATIVE,
+        )
+        result = finish(renderer, request)
+        takes.append(load_file(result.latents)["latents"])
+        context.append(
+            ContextTake(
+                id=caption,
+                shot=shot,
+                latents=LocalFile(result.latents),
+                caption=caption,
+                global_caption=STYLE,
+                cast=(),
+                seconds=request.seconds,
+            )
+        )
+    joint = Joint(backbone, takes[:2], rate).rendered(seed=2)
+    torch.testing.assert_close(takes[2], joint, atol=2e-4, rtol=2e-4)
+    alone = Joint(backbone, [], rate).rendered(seed=2)
+    assert not torch.allclose(takes[2], alone, atol=1e-2)
+    experts = RoutingTrace.load(result.trace).routing["experts"]
+    assert len(set(experts)) == len(backbone.experts)
+    assert experts == sorted(experts)  # high noise first
+
+
+class Joint:
+    """Renders the last shot by passes over all."""
+
+    def __init__(self, backbone: Backbone, earlier: list[Tensor], rate: float) -> None:
+        self._backbone, self._earlier = backbone, earlier
+        self._shape = backbone.family.latent_shape(5 / rate, (64, 32))
+        tokens = backbone.grid(self._shape, "frame").tokens
+        self._shot = torch.arange(len(earlier) + 1).repeat_interleave(tokens)
+
+    def rendered(self, seed: int) -> Tensor:
+        scheduler, sampler = self._backbone.scheduler, self._backbone.family.sampler
+        scheduler.set_timesteps(STEPS)
+        scheduler.set_begin_index(0)
+        latents = draw_noise((1, *self._shape), seed)
+        for timestep in scheduler.timesteps:
+            level = float(timestep) / 1000
+            expert = self._backbone.at(level)
+            without = self._velocity(expert, latents, timestep, ("", NEGATIVE))
+            with_caption = self._velocity(expert, latents, timestep, (STYLE, CAPTIONS[2]))
+            guidance = sampler.guidance_at(level, self._backbone.boundary)
+            flow = without + guidance * (with_caption - without)
+            latents = scheduler.step(flow, timestep, latents).prev_sample
+        return latents[0]
+
+    def _velocity(self, expert: Backbone, latents: Tensor, timestep: Tensor, told: tuple[str, str]) -> Tensor:
+        texts = [*((STYLE, caption) for caption in CAPTIONS[: len(self._earlier)]), told]
+        states = [expert.family.captions(*text, ()).states_BSE for text in texts]
+        text_shot = torch.arange(len(states)).repeat_interleave(states[0].shape[1])
+        last = len(states) - 1
+        own = self._shot[:, None] == self._shot
+        plain = PlainStory(
+            shots=own | (self._shot == last)[:, None], captions=self._shot[:, None] == text_shot
+        )
+        for block in expert.transformer.blocks:
+            block.attn1.set_processor(plain)
+            block.attn2.set_processor(plain)
+        story = torch.cat([*(take[None] for take in self._earlier), latents], dim=2)
+        time = torch.where(self._shot == last, float(timestep), 0.0)[None]
+        with torch.no_grad():
+            out: Tensor = expert.transformer(story, time, torch.cat(states, dim=1), return_dict=False)[0]
+        return out[:, :, -latents.shape[2] :]
