@@ -131,7 +131,7 @@ def ours(backend: AttentionBackend, *, name: str | None = None) -> Contestant:
 def triton_variants(device: torch.device, case: Case) -> Iterator[Contestant]:
     """Other ways of the backend `triton`, which it takes by itself where memory asks for them."""
     from moc_engine.ops.triton.attending import triton_backend
-    from moc_engine.ops.triton.forward import Options
+    from moc_engine.ops.triton.kernel_options import Options
 
     usual = triton_backend(Options())
     if device.type == "cuda" and case.part != "backward":

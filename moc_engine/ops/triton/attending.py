@@ -13,7 +13,8 @@ from torch.autograd.function import once_differentiable
 from moc_engine.ops.attended import Attended, history_attention, layout_attention
 from moc_engine.ops.backend import AttentionBackend, Need
 from moc_engine.ops.triton.backward import gradients
-from moc_engine.ops.triton.forward import Options, forward
+from moc_engine.ops.triton.forward import forward
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch
 from moc_engine.ops.triton.merging import shares_of
 from moc_engine.ops.triton.segment_merging import segmented_attention
@@ -45,7 +46,7 @@ class _Attention(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         done = forward(attended, q_BHLD, sources, options, gradients=any(ctx.needs_input_grad))
         running = done.running
-        ctx.attended, ctx.options, ctx.pairs, ctx.calls = attended, options, done.row_pairs, done.calls
+        ctx.attended, ctx.options, ctx.pairs, ctx.pieces = attended, options, done.row_pairs, done.pieces
         ctx.save_for_backward(q_BHLD, running.out_BHLD, running.lse_RL, *sources)
         lses = running.lse_RL, running.slot_lse_RLK, *done.lses
         ctx.mark_non_differentiable(*lses)
@@ -60,7 +61,7 @@ class _Attention(torch.autograd.Function):
             return (None,) * (3 + len(sources))
         wanted = ctx.needs_input_grad[2:]
         found = gradients(
-            ctx.attended, q, sources, out, lse, grad_BHLD, ctx.calls, ctx.pairs, wanted, ctx.options
+            ctx.attended, q, sources, out, lse, grad_BHLD, ctx.pieces, ctx.pairs, wanted, ctx.options
         )
         return None, None, *found
 

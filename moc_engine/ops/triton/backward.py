@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from moc_engine.ops.attended import Attended
-from moc_engine.ops.triton.dense import DenseCall, dense_gradients
-from moc_engine.ops.triton.forward import Options, history_segments, span_keys
+from moc_engine.ops.triton.dense import dense_gradients
+from moc_engine.ops.triton.forward import history_segments
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.key_gradients import key_gradients
 from moc_engine.ops.triton.offsets import device_offsets
 from moc_engine.ops.triton.query_gradients import add_query_gradients
 from moc_engine.ops.triton.routed_gradients import Routed, output_dot_gradient
 from moc_engine.ops.triton.segments import Pairs, Segment, pack_pairs
+from moc_engine.ops.triton.spans import Piece, span_keys
 
 
 @torch.no_grad()
@@ -33,22 +35,22 @@ def gradients(
     out_BHLD: Tensor,
     lse_RL: Tensor,
     grad_BHLD: Tensor,
-    calls: Sequence[DenseCall],
+    pieces: Sequence[Piece],
     pairs: Pairs | None,
     wanted: Sequence[bool],
     options: Options,
 ) -> list[Tensor | None]:
     """The gradients of q and of each of the `sources`, None where they are not `wanted`.
 
-    `out_BHLD` and `lse_RL` are those of the whole, `grad_BHLD` is the gradient of `out_BHLD`; `calls` are
-    those of the dense kernels, one a span. `pairs` are packed anew where they are None. Gradients of a source
+    `out_BHLD` and `lse_RL` are those of the whole, `grad_BHLD` is the gradient of `out_BHLD`; `pieces`
+    are the spans as they were computed. `pairs` are packed anew where they are None. Gradients of a source
     lie where the source does.
     """
     q, out, grad = (x.contiguous() for x in (q_BHLD, out_BHLD, grad_BHLD))
     has_routed = bool(attended.indices_RLK.shape[-1]) and len(attended.offsets) > 1
     dq = _Sum(q, wanted[0])
     dsources = [_Sum(x, want) for x, want in zip(sources, wanted[1:], strict=True)]
-    _dense_gradients(attended, q, sources, out, lse_RL, grad, calls, dq, dsources, options)
+    _dense_gradients(attended, q, sources, out, lse_RL, grad, pieces, dq, dsources, options)
     if has_routed:
         _routed_gradients(attended, q, sources, out, lse_RL, grad, pairs, dq, dsources, options)
     return [total.total() for total in (dq, *dsources)]
@@ -93,20 +95,21 @@ def _dense_gradients(
     out: Tensor,
     lse_RL: Tensor,
     grad: Tensor,
-    calls: Sequence[DenseCall],
+    pieces: Sequence[Piece],
     dq: _Sum,
     dsources: Sequence[_Sum],
     options: Options,
 ) -> None:
     lse = lse_RL.view(q.shape[:3])
-    for span, call in zip(attended.spans, calls, strict=True):
+    for piece in pieces:
+        span = piece.span
         dk, dv = dsources[2 * span.source : 2 * span.source + 2]
         if not (dq.wanted or dk.wanted or dv.wanted):
             continue
         first, stop = span.queries
         k, v = span_keys(attended, span, sources, q, options)
         span_grad, span_q, span_out, span_lse = (x[:, :, first:stop] for x in (grad, q, out, lse))
-        parts = dense_gradients(call, span_grad, span_q, k, v, span_out, span_lse, attended.scale)
+        parts = dense_gradients(piece.call, span_grad, span_q, k, v, span_out, span_lse, attended.scale)
         dq.add(parts[0], first, stop)
         dk.add(parts[1], *span.keys)
         dv.add(parts[2], *span.keys)

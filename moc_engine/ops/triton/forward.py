@@ -1,4 +1,4 @@
-"""The forward pass: spans by the library's dense kernels, then routed chunks, merged by log-sum-exp.
+"""The forward pass: spans (see `spans`), then routed chunks, merged by log-sum-exp.
 
     history on the device, rotated      one segment, which is the history itself
     history on the device, unrotated    segments whose keys are rotated into a buffer
@@ -13,18 +13,16 @@ Shapes: B batch, H heads, L queries, T keys of a source, K slots of a query, D h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from moc_engine.ops.attended import Attended, Span
+from moc_engine.ops.attended import Attended
 from moc_engine.ops.history_segments import segment_bounds
 from moc_engine.ops.rotary import Rotary
-from moc_engine.ops.triton.dense import DenseCall, dense_attention
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.launches import greatest_head
-from moc_engine.ops.triton.merging import merge_pair
 from moc_engine.ops.triton.offsets import device_offsets
 from moc_engine.ops.triton.rotating import rotate
 from moc_engine.ops.triton.segments import (
@@ -34,42 +32,21 @@ from moc_engine.ops.triton.segments import (
     attend_segment,
     attend_stored,
     pack_pairs,
+    rows_of,
 )
-from moc_engine.ops.triton.streaming import SegmentBuffers
-
-Partials = Literal["auto", "stored", "in place"]
-Rotation = Literal["buffer", "loaded"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Options:
-    """How much memory the routed pass may use, in bytes.
-
-    `partials`: partial outputs are stored for as many rows as fit `partial_bytes`, or merged in place; "auto"
-    stores them where those of all rows fit. `rotation`: keys that are kept unrotated on the device are
-    rotated into a buffer of `rotated_bytes`, or each time they are loaded. `buffers` are those of a history
-    in main memory; with `always_streamed` also of one that is on the device, which measures what streaming
-    costs besides the transfer.
-    """
-
-    partials: Partials = "auto"
-    partial_bytes: int = 1 << 27
-    rotation: Rotation = "buffer"
-    rotated_bytes: int = 1 << 28
-    buffers: SegmentBuffers = field(default_factory=SegmentBuffers)
-    always_streamed: bool = False
+from moc_engine.ops.triton.spans import Piece, dense_pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forward:
-    """The running outputs over everything; the log-sum-exp (B, H, its queries) and the call of each span.
+    """The running outputs over everything; the log-sum-exp (B, H, its queries) of each span, and its pieces.
 
     `row_pairs` are the pairs of queries and chunks where they were not packed by slot, for the backward pass.
     """
 
     running: Running
     lses: tuple[Tensor, ...]
-    calls: tuple[DenseCall, ...]
+    pieces: tuple[Piece, ...]
     row_pairs: Pairs | None
 
 
@@ -97,11 +74,11 @@ def forward(
         offsets = device_offsets(attended.offsets, q_BHLD.device)
         by_slot = not _stores_partials(attended, q_BHLD, sources, options)
         pairs = pack_pairs(attended.indices_RLK, offsets, by_slot=by_slot)
-    running, lses, calls = _dense_pass(attended, q_BHLD, sources, options, gradients)
+    running, lses, pieces = dense_pass(attended, q_BHLD, sources, options, gradients=gradients)
     if pairs is not None:
         _routed_pass(attended, q_BHLD, sources, running, pairs, options)
     row_pairs = None if pairs is None or pairs.by_slot else pairs
-    return Forward(running=running, lses=tuple(lses), calls=tuple(calls), row_pairs=row_pairs)
+    return Forward(running=running, lses=tuple(lses), pieces=tuple(pieces), row_pairs=row_pairs)
 
 
 def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options) -> bool:
@@ -114,53 +91,6 @@ def _stores_partials(attended: Attended, q_BHLD: Tensor, sources: Sequence[Tenso
         return False
     parts = q_BHLD.numel() * q_BHLD.itemsize * attended.indices_RLK.shape[-1]
     return options.partials == "stored" or (options.partials == "auto" and parts <= options.partial_bytes)
-
-
-def _dense_pass(
-    attended: Attended, q_BHLD: Tensor, sources: Sequence[Tensor], options: Options, gradients: bool
-) -> tuple[Running, list[Tensor], list[DenseCall]]:
-    """The running outputs over all spans, and the log-sum-exp and call of each."""
-    B, H, L, _ = q_BHLD.shape
-    K = attended.indices_RLK.shape[-1]
-    out = lse = None
-    lses, calls = [], []
-    for span in attended.spans:
-        first, stop = span.queries
-        k, v = span_keys(attended, span, sources, q_BHLD, options)
-        part = dense_attention(q_BHLD[:, :, first:stop], k, v, attended.scale, gradients=gradients)
-        lses.append(part.lse)
-        calls.append(part.call)
-        part_lse = part.lse.view(B * H, -1)
-        if out is None and (first, stop) == (0, L):
-            out, lse = part.out, part_lse.clone()
-            continue
-        if out is None or lse is None:
-            out = torch.zeros_like(q_BHLD, memory_format=torch.contiguous_format)
-            lse = torch.full((B * H, L), -torch.inf, device=q_BHLD.device)
-        merge_pair(out, lse, part.out, part_lse, first)
-    if out is None or lse is None:
-        out = torch.zeros_like(q_BHLD, memory_format=torch.contiguous_format)
-        lse = torch.full((B * H, L), -torch.inf, device=q_BHLD.device)
-    slot_lse = lse.new_full((B * H, L, K), -torch.inf)
-    return Running(out_BHLD=out, lse_RL=lse, slot_lse_RLK=slot_lse), lses, calls
-
-
-def span_keys(
-    attended: Attended, span: Span, sources: Sequence[Tensor], q_BHLD: Tensor, options: Options
-) -> tuple[Tensor, Tensor]:
-    start, stop = span.keys
-    k, v = (x[:, :, start:stop] for x in sources[2 * span.source : 2 * span.source + 2])
-    if k.device != q_BHLD.device:
-        k, v = (x.to(q_BHLD.device, non_blocking=True) for x in (k, v))
-        options.buffers.traffic.bytes += k.nbytes + v.nbytes
-    if attended.rotary is not None and span.source == attended.history:
-        rotated = torch.empty_like(k, memory_format=torch.contiguous_format)
-        rotate(rows_of(k), rows_of(rotated), attended.rotary, start)
-        k = rotated
-    share = len(q_BHLD) // len(k)
-    if len(k) == 1:
-        return k.expand(share, -1, -1, -1), v.expand(share, -1, -1, -1)
-    return k.repeat_interleave(share, dim=0), v.repeat_interleave(share, dim=0)
 
 
 def _routed_pass(
@@ -226,18 +156,6 @@ def _rotated_segments(
         k = buffer[:, : stop - start]
         rotate(k_RTD[:, start:stop], k, rotary, start)
         yield Segment(k_RTD=k, v_RTD=v_RTD[:, start:stop], first=first, last=last, start=start)
-
-
-def rows_of(x_BHTD: Tensor) -> Tensor:
-    """(B, H, T, D) as rows (B · H, T, D) a fixed number of tokens apart, without a copy where they lie so."""
-    B, H, T, D = x_BHTD.shape
-    if B == 1:
-        rows = x_BHTD[0]
-    elif x_BHTD.stride(0) == H * x_BHTD.stride(1):
-        rows = x_BHTD.as_strided((B * H, T, D), (x_BHTD.stride(1), D, 1))
-    else:
-        rows = x_BHTD.flatten(0, 1)
-    return rows if rows.stride(0) % D == 0 and rows.stride()[1:] == (D, 1) else rows.contiguous()
 
 
 def _tokens_contiguous(x_BHTD: Tensor) -> Tensor:

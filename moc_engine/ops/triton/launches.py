@@ -104,6 +104,14 @@ TABLE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=16, warps=8, stages=1)),
         Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16)),
     ),
+    "masses": (
+        Row(head=128, size=2, capability=HOPPER, tile=Tile(rows=128, keys=64, warps=4, stages=3)),
+        Row(head=256, size=2, capability=HOPPER, tile=Tile(rows=64, keys=64, warps=4, stages=2)),
+        Row(head=128, size=2, capability=AMPERE, tile=Tile(rows=64, keys=64, warps=4, stages=2)),
+        Row(head=256, size=2, capability=AMPERE, tile=Tile(rows=64, keys=32, warps=4, stages=2, piece=64)),
+        Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=32, keys=32, warps=4, stages=1, piece=32)),
+        Row(head=256, size=4, capability=ANY, tile=Tile(rows=16, keys=16, piece=16)),
+    ),
     "merge": (
         Row(head=128, size=4, capability=AMPERE, tile=Tile(rows=32, keys=1)),
         Row(head=256, size=4, capability=AMPERE, tile=Tile(rows=16, keys=1)),

@@ -242,3 +242,15 @@ def _launch(
         routed_kernel[(most_tiles,)](
             **arguments, slot=slot, first_row=first_row, row_count=row_count, scale=scale
         )
+
+
+def rows_of(x_BHTD: Tensor) -> Tensor:
+    """(B, H, T, D) as rows (B · H, T, D) a fixed number of tokens apart, without a copy where they lie so."""
+    B, H, T, D = x_BHTD.shape
+    if B == 1:
+        rows = x_BHTD[0]
+    elif x_BHTD.stride(0) == H * x_BHTD.stride(1):
+        rows = x_BHTD.as_strided((B * H, T, D), (x_BHTD.stride(1), D, 1))
+    else:
+        rows = x_BHTD.flatten(0, 1)
+    return rows if rows.stride(0) % D == 0 and rows.stride()[1:] == (D, 1) else rows.contiguous()

@@ -25,6 +25,7 @@ from triton.compiler import ASTSource
 
 from moc_engine.ops.triton import (
     key_gradients,
+    masses,
     means,
     merging,
     packing,
@@ -160,6 +161,30 @@ def _routed(
         multiples=("q_batch", "q_head", "q_token", "out_batch", "out_head", "out_token"),
         tested=name in TESTED,
     )
+
+
+def span_masses() -> Iterator[Configuration]:
+    """The kernel that tells the share of each of joined spans."""
+    for dtype, number in NAMES.items():
+        for head in (32, 64, 96, 128, 256):
+            tile = launch("masses", head, dtype, HOPPER)
+            yield Configuration(
+                name=f"masses {number} {head}",
+                kernel=masses.span_lse_kernel,
+                types={"Q": f"*{number}", "K": f"*{number}", "LSE": FLOATS, "BOUNDS": INTS, "OUT": FLOATS}
+                | {"scale": "fp32"},
+                constants={
+                    "HEAD": head,
+                    "WIDTH": padded_head(head),
+                    "QUERIES": tile.rows,
+                    "KEYS": tile.keys,
+                    "PIECE": tile.piece_of(head),
+                    "PRECISION": precision(dtype),
+                },
+                tile=tile,
+                multiples=("q_batch", "q_head", "q_token", "k_batch", "k_head", "k_token"),
+                tested=head == 128 and number != "fp16",
+            )
 
 
 def around_it() -> Iterator[Configuration]:
@@ -313,6 +338,7 @@ def choosing() -> Iterator[Configuration]:
 
 def configurations() -> Iterator[Configuration]:
     yield from routed_pass()
+    yield from span_masses()
     yield from around_it()
     yield from choosing()
     yield from routed_gradients_pass()

@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.triton.attending import triton_backend
-from moc_engine.ops.triton.forward import Options
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.launches import HOPPER
 from moc_engine.ops.triton.means import mean_keys
 from moc_engine.ops.triton.top_k import best_chunks
@@ -92,7 +92,9 @@ def attended(
     over_history = triton_backend(options or Options()).over_history
     assert over_history is not None
     indices = torch.zeros(B, H, L, K, dtype=torch.int64)
-    out, _ = over_history(q, own_k, own_v, k, v, offsets, indices, pinned=(len(lengths) - 1,), rotary=angles)
+    out, _ = over_history(
+        q, own_k, own_v, k, v, offsets, indices, pinned=range(1, len(lengths)), rotary=angles
+    )
     if gradients:
         wanted = [x for x in (q, own_k, own_v, k, v) if x.requires_grad]
         found = torch.autograd.grad(out, wanted, torch.ones_like(out))

@@ -20,7 +20,7 @@ from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import route
 from moc_engine.ops.triton.attending import triton_backend
-from moc_engine.ops.triton.forward import Options
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, kernel_tests
 from tests.fakes.layouts import story
@@ -159,6 +159,17 @@ def test_partial_outputs_may_be_stored_for_few_rows_at_a_time() -> None:
     some = case()
     assert_as_expected(some.attended(STORED), some.expected(), torch.float32)
     assert_equal(some.attended(STORED), some.attended(Options()))
+
+
+@pytest.mark.parametrize("longest", [0, 18, 450], ids=["each alone", "some joined", "all joined"])
+@pytest.mark.parametrize("rotated", [True, False], ids=["rotated", "unrotated"])
+@pytest.mark.usefixtures("poisoned")
+def test_pinned_chunks_that_touch_tell_their_own_mass(longest: int, rotated: bool) -> None:
+    everything = tuple(range(len(RAGGED)))
+    some = case(H=2, K=0, pinned=everything)
+    rotary = None if rotated else rotary_of(some.k.shape[2], 16)
+    got = some.attended(Options(longest_joined=longest), pinned=everything, rotary=rotary)
+    assert_as_expected(got, some.expected(pinned=everything, rotary=rotary), torch.float32)
 
 
 def assert_equal(one: tuple[Tensor, Mass], other: tuple[Tensor, Mass]) -> None:

@@ -18,7 +18,7 @@ from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import route
 from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.dense import dense_kernel
-from moc_engine.ops.triton.forward import Options
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, needs_cuda
 

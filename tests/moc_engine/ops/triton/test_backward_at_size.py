@@ -12,7 +12,7 @@ from torch import Tensor
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.naive import naive_history_attention
 from moc_engine.ops.triton.attending import triton_backend
-from moc_engine.ops.triton.forward import Options
+from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, needs_cuda
 
