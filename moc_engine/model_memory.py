@@ -1,0 +1,208 @@
+"""How much memory a Wan model needs under a profile, from the configurations of its parts. No torch.
+
+Weights are counted exactly. What is computed with is estimated from what the layers hold at once, as measured
+on models of random weights: within a fifth of it there; drivers and fragments add to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from moc_engine.profiles import GIB, Profile, Residence
+
+Config = Mapping[str, Any]
+
+AUTOENCODERS: Final = {16: 126_892_531, 48: 704_688_668}
+"""Parameters of the published autoencoders by the channels of their latents: Wan 2.1's and Wan 2.2's (5B)."""
+
+WIDTHS_HELD: Final = 19.0
+"""Numbers as wide as the model that a block holds for each token at its peak, the feed-forward layer's apart."""
+
+FEED_FORWARD_HELD: Final = 0.75
+"""The share of the feed-forward layer's width that adds to it."""
+
+DECODER_HELD: Final = {False: (50.0, 17.4), True: (22.3, 5.2)}
+"""Numbers that a decoder holds for each pixel, in widths of its last layers, whether or not it is residual (Wan
+2.2): in all, and of them those kept from frame to frame."""
+
+TILE: Final = 256
+"""Pixels along a side of a tile."""
+
+CONTEXT: Final = GIB // 2
+"""Bytes that a driver takes for itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSize:
+    """Parameters of a model's parts. `blocks` are those in the linear layers of one transformer's blocks.
+
+    `width` and `feed_forward` are a transformer's, `decoder` the numbers that decoding holds for a pixel, in all
+    and from frame to frame.
+    """
+
+    transformers: int
+    transformer: int
+    blocks: int
+    layers: int
+    width: int
+    feed_forward: int
+    patch: tuple[int, int, int]
+    text_encoder: int
+    autoencoder: int
+    decoder: tuple[float, float]
+    pixels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes that a render needs at its peak: of the device, and of main memory beside it.
+
+    `stages` are the peaks on the device while captions are encoded, shots denoised and frames decoded.
+    """
+
+    device: int
+    host: int
+    stages: Mapping[str, int]
+
+    def fits(self, device: int, host: int) -> bool:
+        """Whether a machine with so many bytes can render."""
+        return self.device <= device and self.host <= host
+
+
+def wan_size(configs: Mapping[str, Config]) -> ModelSize:
+    """The size of a Wan model, from the config.json of each part by its name in model_index.json."""
+    transformers = [configs[name] for name in ("transformer", "transformer_2") if name in configs]
+    first, autoencoder = transformers[0], configs["vae"]
+    residual = bool(autoencoder.get("is_residual"))
+    width = autoencoder.get("decoder_base_dim") or autoencoder.get("base_dim", 96)
+    in_all, kept = DECODER_HELD[residual]
+    return ModelSize(
+        transformers=len(transformers),
+        transformer=transformer_parameters(first),
+        blocks=block_parameters(first) * first["num_layers"],
+        layers=first["num_layers"],
+        width=_width(first),
+        feed_forward=first["ffn_dim"],
+        patch=tuple(first["patch_size"]),
+        text_encoder=text_encoder_parameters(configs["text_encoder"]),
+        autoencoder=AUTOENCODERS.get(autoencoder.get("z_dim", 16), AUTOENCODERS[16]),
+        decoder=(in_all * width, kept * width),
+        pixels=autoencoder.get("scale_factor_spatial", 8),
+    )
+
+
+def predicted_need(
+    size: ModelSize,
+    profile: Profile,
+    latent_shape: Sequence[int],
+    *,
+    rows: int = 2,
+    history: int = 0,
+    full_bytes: int = 2,
+) -> Need:
+    """What a shot with latents (C, F, H, W) needs, `rows` of them at once (2 where guided).
+
+    `history` are bytes of earlier takes on the device; `full_bytes` those of a number in full precision.
+    """
+    one = transformer_bytes(size, profile, full_bytes)
+    weights = {
+        "captions": size.text_encoder * full_bytes,
+        "denoise": size.transformers * one,
+        "decode": size.autoencoder * full_bytes,
+    }
+    residences: dict[str, Residence] = {
+        "captions": profile.text_encoder,
+        "denoise": profile.transformer,
+        "decode": profile.autoencoder,
+    }
+    tokens = math.prod(side / patch for side, patch in zip(latent_shape[1:], size.patch, strict=True))
+    held = WIDTHS_HELD * size.width + FEED_FORWARD_HELD * size.feed_forward
+    working = {
+        "captions": 0,
+        "denoise": int(rows * tokens * held * full_bytes) + history,
+        "decode": _decoding(size, profile, latent_shape, full_bytes),
+    }
+    always = CONTEXT + sum(weights[stage] for stage, residence in residences.items() if residence == "stays")
+    if profile.transformer == "groups":
+        always += size.transformers * _outside_blocks(size, full_bytes)
+        working["denoise"] += _groups(size, profile, one)
+    visiting = {"captions": weights["captions"], "denoise": one, "decode": weights["decode"]}
+    stages = {
+        stage: always + working[stage] + (visiting[stage] if residences[stage] in ("visits", "freed") else 0)
+        for stage in weights
+    }
+    host = sum(weights[stage] for stage, residence in residences.items() if residence in ("visits", "groups"))
+    return Need(device=max(stages.values()), host=host, stages=stages)
+
+
+def transformer_bytes(size: ModelSize, profile: Profile, full_bytes: int = 2) -> int:
+    """The bytes of one transformer's weights."""
+    if profile.weights == "full":
+        return size.transformer * full_bytes
+    return size.blocks + (size.transformer - size.blocks) * full_bytes
+
+
+def transformer_parameters(config: Config) -> int:
+    """The parameters of a `WanTransformer3DModel`."""
+    width, patch = _width(config), math.prod(config["patch_size"])
+    embedding = config["in_channels"] * width * patch + width
+    time = _linear(config["freq_dim"], width) + _linear(width, width) + _linear(width, 6 * width)
+    text = _linear(config["text_dim"], width) + _linear(width, width)
+    image = 0
+    if (image_dim := config.get("image_dim")) is not None:
+        image = _linear(image_dim, image_dim) + _linear(image_dim, width) + 2 * image_dim + 2 * width
+        image += (config.get("pos_embed_seq_len") or 0) * image_dim
+    norms = 6 * width + 2 * width + 2 * width  # modulation, the affine norm, and those of queries and keys
+    norms += 2 * width  # of the cross-attention
+    block = block_parameters(config) + norms
+    if config.get("added_kv_proj_dim") is not None:
+        block += width
+    head = _linear(width, config["out_channels"] * patch) + 2 * width
+    return int(embedding + time + text + image + config["num_layers"] * block + head)
+
+
+def block_parameters(config: Config) -> int:
+    """The parameters of the linear layers of one block."""
+    width, added = _width(config), config.get("added_kv_proj_dim")
+    attention = 8 * _linear(width, width) + (0 if added is None else 2 * _linear(added, width))
+    return attention + _linear(width, config["ffn_dim"]) + _linear(config["ffn_dim"], width)
+
+
+def text_encoder_parameters(config: Config) -> int:
+    """The parameters of a `UMT5EncoderModel`."""
+    width, inner = config["d_model"], config["num_heads"] * config["d_kv"]
+    gated = str(config.get("feed_forward_proj", "gated-gelu")).startswith("gated")
+    block = 4 * width * inner + (3 if gated else 2) * width * config["d_ff"] + 2 * width
+    block += config.get("relative_attention_num_buckets", 32) * config["num_heads"]
+    return int(config["vocab_size"] * width + config["num_layers"] * block + width)
+
+
+def _outside_blocks(size: ModelSize, full_bytes: int) -> int:
+    """Bytes of one transformer outside the linear layers of its blocks."""
+    return (size.transformer - size.blocks) * full_bytes
+
+
+def _groups(size: ModelSize, profile: Profile, transformer: int) -> int:
+    """Bytes of blocks on the device at once: a group that is computed with, and the next one."""
+    blocks = min(size.layers, 2 * profile.blocks_per_group)
+    return int(transformer * blocks / size.layers)
+
+
+def _decoding(size: ModelSize, profile: Profile, latent_shape: Sequence[int], full_bytes: int) -> int:
+    in_all, kept = size.decoder
+    height, width = (side * size.pixels for side in latent_shape[2:])
+    pixels = height * width
+    at_once = min(pixels, TILE**2) if profile.tiles else pixels
+    overlaps = 1.8 if profile.tiles and pixels > at_once else 1.0
+    return int(full_bytes * (pixels * overlaps * kept + at_once * (in_all - kept)))
+
+
+def _width(config: Config) -> int:
+    return int(config["num_attention_heads"] * config["attention_head_dim"])
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs

@@ -1,0 +1,117 @@
+"""Profiles: how a model is made to fit a device's memory, and what it will need. No torch.
+
+A profile says in which form the weights lie, which parts leave the device while others work, and how pictures
+are decoded. `auto` chooses by the memory of the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Weights = Literal["full", "fp8", "int8"]
+"""`full` is bfloat16 (float32 on a CPU); `fp8` keeps the weights of the transformers' linear layers in 8-bit
+floats and computes as `full` does; `int8` keeps them in 8-bit integers, with scales."""
+
+Residence = Literal["stays", "visits", "freed", "groups"]
+"""Where a part lies: on the device; there only while it works, in main memory else; the same, but given up and
+read from its files again; or in main memory, of which a few blocks at a time are copied over ahead of use."""
+
+GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One way to fit a model to a device that has `gibibytes` of memory or more."""
+
+    name: str
+    gibibytes: float
+    weights: Weights = "full"
+    text_encoder: Residence = "stays"
+    transformer: Residence = "stays"
+    blocks_per_group: int = 1
+    autoencoder: Residence = "stays"
+    tiles: bool = False
+
+    def __str__(self) -> str:
+        """What the profile does, in words."""
+        weights = {
+            "full": "weights in full precision",
+            "fp8": "the transformer's weights in 8-bit floats",
+            "int8": "the transformer's weights in 8-bit integers",
+        }
+        said = [weights[self.weights]]
+        if self.text_encoder == "visits":
+            said.append("the text encoder leaves the device once captions are encoded")
+        if self.text_encoder == "freed":
+            said.append("the text encoder is freed once captions are encoded")
+        if self.transformer == "visits":
+            said.append("of several transformers one at a time is on the device")
+        if self.transformer == "groups":
+            blocks = "one block" if self.blocks_per_group == 1 else f"{self.blocks_per_group} blocks"
+            said.append(f"the transformer is copied to the device {blocks} at a time")
+        if self.tiles:
+            said.append("frames are decoded in tiles")
+        return "; ".join(said)
+
+
+SHARED: Final = Profile(name="shared", gibibytes=0)
+"""For devices that share the machine's memory: nothing is moved, for there is nowhere to move it."""
+
+PROFILES: Final = (
+    Profile(name="80gb", gibibytes=70),
+    Profile(name="48gb", gibibytes=40, text_encoder="visits", transformer="visits", autoencoder="visits"),
+    Profile(
+        name="24gb",
+        gibibytes=20,
+        weights="fp8",
+        text_encoder="freed",
+        transformer="visits",
+        autoencoder="visits",
+    ),
+    Profile(
+        name="12gb",
+        gibibytes=10,
+        weights="fp8",
+        text_encoder="freed",
+        transformer="groups",
+        blocks_per_group=4,
+        autoencoder="visits",
+        tiles=True,
+    ),
+    Profile(
+        name="8gb",
+        gibibytes=0,
+        weights="fp8",
+        text_encoder="freed",
+        transformer="groups",
+        autoencoder="visits",
+        tiles=True,
+    ),
+)
+"""From the one that moves nothing to the one that needs least."""
+
+PROFILE_NAMES: Final = ("auto", *(profile.name for profile in PROFILES))
+
+
+def profile_named(name: str, device: str, memory: int) -> Profile:
+    """The profile of a name for a device such as "cuda" with so many bytes of memory; "auto" chooses by them.
+
+    Raises `ValueError` for a name that there is not.
+    """
+    if name == "auto":
+        if device != "cuda":
+            return SHARED
+        return next(profile for profile in PROFILES if memory >= profile.gibibytes * GIB)
+    for profile in (*PROFILES, SHARED):
+        if profile.name == name:
+            return profile
+    raise ValueError(f"profile: {', '.join(PROFILE_NAMES)}, got {name!r}")
+
+
+def next_lower(profile: Profile) -> Profile | None:
+    """The profile that needs less memory by one step; None where there is none."""
+    if profile == SHARED:
+        return None
+    following = PROFILES.index(profile) + 1
+    return PROFILES[following] if following < len(PROFILES) else None
