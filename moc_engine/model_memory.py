@@ -19,17 +19,21 @@ AUTOENCODERS: Final = {16: 126_892_531, 48: 704_688_668}
 """Parameters of the published autoencoders by the channels of their latents: Wan 2.1's and Wan 2.2's (5B)."""
 
 WIDTHS_HELD: Final = 19.0
-"""Numbers as wide as the model that a block holds for each token at its peak, the feed-forward layer's apart."""
+"""Numbers as wide as the model that a block holds for each token at its peak, those of the feed-forward layer
+apart."""
 
 FEED_FORWARD_HELD: Final = 0.75
 """The share of the feed-forward layer's width that adds to it."""
 
-DECODER_HELD: Final = {False: (50.0, 17.4), True: (22.3, 5.2)}
-"""Numbers that a decoder holds for each pixel, in widths of its last layers, whether or not it is residual (Wan
-2.2): in all, and of them those kept from frame to frame."""
+DECODER_HELD: Final = {False: 50.0, True: 22.3}
+"""Numbers that a decoder holds for each pixel, in widths of its last layers, whether or not it is residual
+(Wan 2.2)."""
 
-TILE: Final = 256
-"""Pixels along a side of a tile."""
+IN_FULL: Final = 4
+"""Bytes of a number of the autoencoder, which is computed in float32 everywhere."""
+
+STREAMED: Final = 5 * GIB // 2
+"""Bytes of a text encoder on the device where its layers are copied over one by one: its words, mostly."""
 
 CONTEXT: Final = GIB // 2
 """Bytes that a driver takes for itself."""
@@ -39,8 +43,8 @@ CONTEXT: Final = GIB // 2
 class ModelSize:
     """Parameters of a model's parts. `blocks` are those in the linear layers of one transformer's blocks.
 
-    `width` and `feed_forward` are a transformer's, `decoder` the numbers that decoding holds for a pixel, in all
-    and from frame to frame.
+    `width` and `feed_forward` are a transformer's, `decoder` the numbers that decoding holds for a
+    pixel.
     """
 
     transformers: int
@@ -52,7 +56,7 @@ class ModelSize:
     patch: tuple[int, int, int]
     text_encoder: int
     autoencoder: int
-    decoder: tuple[float, float]
+    decoder: float
     pixels: int
 
 
@@ -78,7 +82,6 @@ def wan_size(configs: Mapping[str, Config]) -> ModelSize:
     first, autoencoder = transformers[0], configs["vae"]
     residual = bool(autoencoder.get("is_residual"))
     width = autoencoder.get("decoder_base_dim") or autoencoder.get("base_dim", 96)
-    in_all, kept = DECODER_HELD[residual]
     return ModelSize(
         transformers=len(transformers),
         transformer=transformer_parameters(first),
@@ -89,7 +92,7 @@ def wan_size(configs: Mapping[str, Config]) -> ModelSize:
         patch=tuple(first["patch_size"]),
         text_encoder=text_encoder_parameters(configs["text_encoder"]),
         autoencoder=AUTOENCODERS.get(autoencoder.get("z_dim", 16), AUTOENCODERS[16]),
-        decoder=(in_all * width, kept * width),
+        decoder=DECODER_HELD[residual] * width,
         pixels=autoencoder.get("scale_factor_spatial", 8),
     )
 
@@ -99,11 +102,11 @@ def predicted_need(
     profile: Profile,
     latent_shape: Sequence[int],
     *,
-    rows: int = 2,
+    guided: bool = True,
     history: int = 0,
     full_bytes: int = 2,
 ) -> Need:
-    """What a shot with latents (C, F, H, W) needs, `rows` of them at once (2 where guided).
+    """What a shot with latents (C, F, H, W) needs.
 
     `history` are bytes of earlier takes on the device; `full_bytes` those of a number in full precision.
     """
@@ -111,7 +114,7 @@ def predicted_need(
     weights = {
         "captions": size.text_encoder * full_bytes,
         "denoise": size.transformers * one,
-        "decode": size.autoencoder * full_bytes,
+        "decode": size.autoencoder * IN_FULL,
     }
     residences: dict[str, Residence] = {
         "captions": profile.text_encoder,
@@ -121,9 +124,10 @@ def predicted_need(
     tokens = math.prod(side / patch for side, patch in zip(latent_shape[1:], size.patch, strict=True))
     held = WIDTHS_HELD * size.width + FEED_FORWARD_HELD * size.feed_forward
     working = {
-        "captions": 0,
-        "denoise": int(rows * tokens * held * full_bytes) + history,
-        "decode": _decoding(size, profile, latent_shape, full_bytes),
+        "captions": STREAMED if profile.text_encoder == "streamed" else 0,
+        "denoise": int((2 if guided and not profile.two_passes else 1) * tokens * held * full_bytes)
+        + history,
+        "decode": _decoding(size, profile, latent_shape),
     }
     always = CONTEXT + sum(weights[stage] for stage, residence in residences.items() if residence == "stays")
     if profile.transformer == "groups":
@@ -191,13 +195,12 @@ def _groups(size: ModelSize, profile: Profile, transformer: int) -> int:
     return int(transformer * blocks / size.layers)
 
 
-def _decoding(size: ModelSize, profile: Profile, latent_shape: Sequence[int], full_bytes: int) -> int:
-    in_all, kept = size.decoder
+def _decoding(size: ModelSize, profile: Profile, latent_shape: Sequence[int]) -> int:
     height, width = (side * size.pixels for side in latent_shape[2:])
     pixels = height * width
-    at_once = min(pixels, TILE**2) if profile.tiles else pixels
-    overlaps = 1.8 if profile.tiles and pixels > at_once else 1.0
-    return int(full_bytes * (pixels * overlaps * kept + at_once * (in_all - kept)))
+    if profile.tile is not None:  # what is kept from frame to frame then lies in main memory
+        pixels = min(pixels, profile.tile**2)
+    return int(IN_FULL * pixels * size.decoder)
 
 
 def _width(config: Config) -> int:

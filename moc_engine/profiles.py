@@ -13,16 +13,21 @@ Weights = Literal["full", "fp8", "int8"]
 """`full` is bfloat16 (float32 on a CPU); `fp8` keeps the weights of the transformers' linear layers in 8-bit
 floats and computes as `full` does; `int8` keeps them in 8-bit integers, with scales."""
 
-Residence = Literal["stays", "visits", "freed", "groups"]
-"""Where a part lies: on the device; there only while it works, in main memory else; the same, but given up and
-read from its files again; or in main memory, of which a few blocks at a time are copied over ahead of use."""
+Residence = Literal["stays", "visits", "freed", "groups", "streamed"]
+"""Where a part lies: on the device; there only while it works, in main memory else; the same, but given up
+and read from its files again; in main memory, a few blocks at a time being copied over ahead of use; or the
+same layer by layer, and given up."""
 
 GIB: Final = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One way to fit a model to a device that has `gibibytes` of memory or more."""
+    """One way to fit a model to a device that has `gibibytes` of memory or more.
+
+    With `two_passes`, guided steps run the caption and what it guides away from one after the other. Frames
+    are decoded in tiles of `tile` pixels a side, or whole where None.
+    """
 
     name: str
     gibibytes: float
@@ -30,8 +35,9 @@ class Profile:
     text_encoder: Residence = "stays"
     transformer: Residence = "stays"
     blocks_per_group: int = 1
+    two_passes: bool = False
     autoencoder: Residence = "stays"
-    tiles: bool = False
+    tile: int | None = None
 
     def __str__(self) -> str:
         """What the profile does, in words."""
@@ -43,6 +49,8 @@ class Profile:
         said = [weights[self.weights]]
         if self.text_encoder == "visits":
             said.append("the text encoder leaves the device once captions are encoded")
+        if self.text_encoder == "streamed":
+            said.append("captions are encoded layer by layer, and the text encoder is freed")
         if self.text_encoder == "freed":
             said.append("the text encoder is freed once captions are encoded")
         if self.transformer == "visits":
@@ -50,8 +58,10 @@ class Profile:
         if self.transformer == "groups":
             blocks = "one block" if self.blocks_per_group == 1 else f"{self.blocks_per_group} blocks"
             said.append(f"the transformer is copied to the device {blocks} at a time")
-        if self.tiles:
-            said.append("frames are decoded in tiles")
+        if self.two_passes:
+            said.append("guided steps run in two passes")
+        if self.tile is not None:
+            said.append(f"frames are decoded in tiles of {self.tile} pixels")
         return "; ".join(said)
 
 
@@ -67,26 +77,30 @@ PROFILES: Final = (
         weights="fp8",
         text_encoder="freed",
         transformer="visits",
+        two_passes=True,
         autoencoder="visits",
+        tile=512,
     ),
     Profile(
         name="12gb",
         gibibytes=10,
         weights="fp8",
-        text_encoder="freed",
+        text_encoder="streamed",
         transformer="groups",
         blocks_per_group=4,
+        two_passes=True,
         autoencoder="visits",
-        tiles=True,
+        tile=256,
     ),
     Profile(
         name="8gb",
         gibibytes=0,
         weights="fp8",
-        text_encoder="freed",
+        text_encoder="streamed",
         transformer="groups",
+        two_passes=True,
         autoencoder="visits",
-        tiles=True,
+        tile=256,
     ),
 )
 """From the one that moves nothing to the one that needs least."""

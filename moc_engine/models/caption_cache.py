@@ -1,4 +1,4 @@
-"""Encoded captions kept on disk, so that the text encoder need not be there for a caption it has read before."""
+"""Encoded captions kept on disk, so that the text encoder is not needed for a caption it has read before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from moc_engine.files import atomic_file, listed
 from moc_engine.sources.parts import PartSource
 
 KEPT: Final = 2000
-"""Files in a folder of encoded captions; the oldest are removed beyond it. A caption of 50 tokens is 400 KB."""
+"""Files in a folder of encoded captions; the oldest are removed beyond it. One of 50 tokens has 400 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

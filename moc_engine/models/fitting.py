@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from diffusers.hooks import apply_group_offloading
 
 from moc_engine.errors import EngineError
 from moc_engine.models.caption_cache import CachedTextEncoder
@@ -73,9 +74,18 @@ class Fitting:
         self, load: Callable[[], Any], *, identity: str, folder: Path | None, loaded: Any = None
     ) -> CachedTextEncoder:
         """The text encoder with its captions kept in `folder`; `load` reads its weights into main memory."""
-        freed = self.profile.text_encoder == "freed"
+        freed = self.profile.text_encoder in ("freed", "streamed")
 
         def place(module: Any) -> Any:
+            if self.profile.text_encoder == "streamed":
+                apply_group_offloading(
+                    module,
+                    onload_device=self.device,
+                    offload_device=torch.device("cpu"),
+                    offload_type="leaf_level",
+                    use_stream=self.device.type == "cuda",
+                )
+                return module.eval()
             return module.to(self.device).eval() if freed else self.encoder(module, "text_encoder")
 
         cached = CachedTextEncoder(
@@ -91,8 +101,9 @@ class Fitting:
 
     def autoencoder(self, module: Any) -> Any:
         """Puts an autoencoder where the profile has it."""
-        if self.profile.tiles:
-            module.enable_tiling()
+        if self.profile.tile is not None:
+            side, stride = self.profile.tile, self.profile.tile * 3 // 4
+            module.enable_tiling(side, side, stride, stride)
         if self.profile.autoencoder == "stays":
             return module.to(self.device).eval()
         entries = [getattr(module, entry) for entry in AUTOENCODER_ENTRIES]

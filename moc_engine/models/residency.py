@@ -47,7 +47,7 @@ class Residency:
             _register(entry, self, visitor)
 
     def add_releasable(self, name: str, release: Callable[[], None]) -> Callable[[], None]:
-        """A part that comes by itself: call what is returned when it does; `release` once another one works."""
+        """A part that comes by itself: call what is returned when it does; `release` when another works."""
         visitor = _Visitor(name=name, bring=lambda: None, release=release)
         return lambda: self.admit(visitor)
 

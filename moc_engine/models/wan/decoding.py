@@ -22,7 +22,7 @@ class _Tile:
 
     rows: slice
     columns: slice
-    kept: list[Tensor | None] = field(default_factory=list)
+    kept: list[Tensor | str | None] = field(default_factory=list)
 
 
 @torch.no_grad()
@@ -30,7 +30,8 @@ def decoded_pieces(vae: Any, latents_CFHW: Tensor) -> Generator[Tensor, None, No
     """The pixels of each latent frame in order; `latents_CFHW` as the transformer makes them, normalised.
 
     Large pictures are decoded in tiles where the autoencoder has `use_tiling`; the joints are blended as
-    diffusers does. The autoencoder must not decode anything else meanwhile.
+    diffusers does, and what tiles keep of the frames before waits in main memory. The autoencoder must not
+    decode anything else meanwhile.
     """
     latents = unnormalised(vae, latents_CFHW)[None]
     tiles = _tiles(vae, latents)
@@ -91,8 +92,16 @@ def _tile(vae: Any, rows: slice, columns: slice) -> _Tile:
 
 def _decoded_tile(vae: Any, latent: Tensor, tile: _Tile, *, first: bool) -> Tensor:
     features = vae.post_quant_conv(latent[..., tile.rows, tile.columns])
-    pixels: Tensor = vae.decoder(features, feat_cache=tile.kept, feat_idx=[0], first_chunk=first)
+    kept = [_moved(feature, features.device) for feature in tile.kept]
+    tile.kept.clear()  # the decoder frees each feature when it has a newer one
+    pixels: Tensor = vae.decoder(features, feat_cache=kept, feat_idx=[0], first_chunk=first)
+    tile.kept[:] = [_moved(feature, torch.device("cpu")) for feature in kept] if vae.use_tiling else kept
     return pixels
+
+
+def _moved(feature: Tensor | str | None, device: torch.device) -> Tensor | str | None:
+    """What a convolution keeps, on a device; it keeps a word too where it has skipped a frame."""
+    return feature.to(device) if isinstance(feature, Tensor) else feature
 
 
 def _blended(vae: Any, decoded: list[list[Tensor]], latents: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ def test_one_part_visits_at_a_time() -> None:
 
         def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> nn.Module:
             moved.append((self.part, fn(torch.empty(0)).device))
-            return super()._apply(fn, recurse)
+            module: nn.Module = super()._apply(fn, recurse)
+            return module
 
     residency = Residency(CPU)
     first, second = Part("first"), Part("second")
