@@ -23,6 +23,7 @@ from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
     CLIPVisionModel,
+    CLIPVisionModelWithProjection,
     PreTrainedTokenizerFast,
     UMT5Config,
     UMT5EncoderModel,
@@ -76,8 +77,13 @@ def wan_a14b_folder(
     _save(pipeline, folder)
 
 
-def wan_i2v_folder(folder: Path) -> None:
-    """As Wan-AI/Wan2.1-I2V-14B-480P-Diffusers: 36 channels, and the picture through CLIP as well."""
+def wan_i2v_folder(folder: Path, *, projection: bool = False) -> None:
+    """As Wan-AI/Wan2.1-I2V-14B-480P-Diffusers: 36 channels, and the picture through CLIP as well.
+
+    Its image encoder comes with or without the projection, which nothing uses.
+    """
+    kind = CLIPVisionModelWithProjection if projection else CLIPVisionModel
+    torch.manual_seed(3)
     side = {"height": 32, "width": 32}
     encoder = CLIPVisionConfig(
         hidden_size=IMAGE_WIDTH,
@@ -91,7 +97,7 @@ def wan_i2v_folder(folder: Path) -> None:
         **_texts(),
         vae=_vae_2_1(),
         scheduler=unipc(3.0),
-        image_encoder=CLIPVisionModel(encoder),
+        image_encoder=kind(encoder).eval(),
         image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side),
         transformer=_denoiser(in_channels=36, out_channels=16, image_dim=IMAGE_WIDTH, added_kv_proj_dim=24),
     )

@@ -9,7 +9,13 @@ from typing import Any, Final
 import diffusers
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import AutoTokenizer, CLIPImageProcessor, CLIPVisionModel, UMT5EncoderModel
+from transformers import (
+    AutoTokenizer,
+    CLIPImageProcessor,
+    CLIPVisionModel,
+    CLIPVisionModelWithProjection,
+    UMT5EncoderModel,
+)
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.backbone import Backbone
@@ -35,8 +41,11 @@ WEIGHTS: Final[dict[str, Any]] = {
 OPTIONAL: Final = ("image_encoder", "transformer", "transformer_2")
 """Parts that a pipeline may ship without."""
 
-IN_FULL: Final = ("vae",)
-"""Parts in float32 on every device: the autoencoder's colours suffer in half of it."""
+IN_FULL: Final = ("image_encoder", "vae")
+"""Parts in float32 on every device, as the models' cards load them."""
+
+ALSO_READ: Final[dict[str, Any]] = {"image_encoder": CLIPVisionModelWithProjection}
+"""Another class that a part may be of: the states used are the same."""
 
 
 def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
@@ -50,6 +59,8 @@ def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedPa
     kinds = {name: kind for name, kind in WEIGHTS.items() if name not in OPTIONAL or model.class_of(name)}
     parts: dict[str, Any] = {}
     for done, (name, kind) in enumerate(kinds.items()):
+        other = ALSO_READ.get(name)
+        kind = kind if other is None or model.class_of(name) != other.__name__ else other
         yield LoadedParts(done=done, parts=len(kinds), part=name)
         of_part = torch.float32 if name in IN_FULL else dtype
         part = load_part(kind, model, name, extra_weights=True, dtype=of_part)

@@ -89,6 +89,9 @@ CASES = {
         call={"guidance_scale": 4.0, "guidance_scale_2": 3.0},
     ),
     "2.1 picture to video": Case(wan_i2v_folder, WanImageToVideoPipeline, picture=True),
+    "2.1 picture to video, with projection": Case(
+        lambda folder: wan_i2v_folder(folder, projection=True), WanImageToVideoPipeline, picture=True
+    ),
     "A14B picture to video": Case(
         wan22_i2v_folder, WanImageToVideoPipeline, call={"guidance_scale": 3.5}, picture=True
     ),
