@@ -4,6 +4,7 @@
     ├── ModelNotFound      no model at the given path, or none of that name on the hub
     │   └── HubUnreachable the hub would have to be asked, and does not answer
     ├── ModelMismatch      something is there, but it is not a model that the engine can open
+    ├── DiskFull           the disk has no room for a download; nothing was received
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
     ├── TraceError         a routing trace that is missing, damaged or of a newer version
@@ -29,6 +30,10 @@ class HubUnreachable(ModelNotFound):
 
 class ModelMismatch(EngineError):
     """Something is there, but it is not a model that the engine can open."""
+
+
+class DiskFull(EngineError):
+    """The disk has no room for what is to be downloaded; the message says how much it needs."""
 
 
 class OutOfMemory(EngineError):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.sources.hub_id import parse_hub_id
 
 EMBEDDED: Final = Path(__file__).parent / "models" / "animatic" / "weights"
 """The folder of the model that comes with the engine."""
-
-_HUB_ID: Final = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def read_model_index(source: str | Path) -> dict[str, Any] | None:
@@ -27,7 +25,7 @@ def read_model_index(source: str | Path) -> dict[str, Any] | None:
     if not path.is_dir():
         if path.exists():
             raise ModelMismatch(f"{path} is not the folder of a model")
-        if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+        if isinstance(source, Path) or parse_hub_id(source) is None:
             raise ModelNotFound(f"there is no folder {source}, and it is no name of a model on the hub")
         return None
     return parse_model_index(source, path / "model_index.json")

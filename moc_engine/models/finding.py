@@ -13,16 +13,17 @@ from pathlib import Path
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
-from moc_engine.models.hub import find_on_hub
 from moc_engine.models.registry import families_of_single_files
 from moc_engine.sources.model_files import ENTRY_SUFFIX, FilePart, ModelFiles, read_entry
 from moc_engine.sources.parts import PipelineParts, parts_of_folder
 
 
 def find_model(
-    source: str | Path, from_hub: Callable[[str], Path] = find_on_hub, *, name: str | None = None
+    source: str | Path, from_hub: Callable[[str], Path] | None = None, *, name: str | None = None
 ) -> PipelineParts:
-    """The parts of a model; `from_hub` gives the folder of one of the hub. `name` is what traces call it.
+    """The parts of a model; `name` is what traces call it.
+
+    `from_hub` gives the folder of a model of the hub, which is downloaded where it is None.
 
     Raises `ModelNotFound` where there is no model or a part is missing, `ModelMismatch` for something that is
     no model, `HubUnreachable` where the hub would have to be asked and cannot be.
@@ -35,9 +36,15 @@ def find_model(
     if index is not None:
         own = "animatic" if str(source) == str(EMBEDDED) else path.resolve().name
         return parts_of_folder(path, index, source=str(source), name=name or own)
-    folder = from_hub(str(source))
+    folder = (from_hub or _downloaded)(str(source))
     index = parse_model_index(source, folder / "model_index.json")
     return parts_of_folder(folder, index, source=str(source), name=name or str(source))
+
+
+def _downloaded(model: str) -> Path:
+    from moc_engine.sources.hub import find_on_hub  # the hub's client takes a while to import
+
+    return find_on_hub(model)
 
 
 def assemble(files: ModelFiles, *, source: str, name: str) -> PipelineParts:

@@ -18,7 +18,7 @@ import torch
 from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import lora_digest
-from moc_engine.models.hub import lora_on_hub
+from moc_engine.sources.hub import lora_on_hub
 
 KEPT: Final = 6
 """Adapters that stay beside the layers of a model; the least recently used ones are dropped."""

@@ -1,4 +1,4 @@
-"""Hub models: asked of a hub that runs here, answers as it should, or is not there."""
+"""Hub models where the hub is not there or must not be asked: the cache answers, or it is told why not."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from time import monotonic
 
 import pytest
 
+from moc_engine.sources.hub import missing_parts
+
 PROGRAM = """
 import sys
 from moc_engine.errors import EngineError
-from moc_engine.models.hub import find_on_hub
+from moc_engine.sources.hub import find_on_hub
 try:
     folder = find_on_hub(sys.argv[1])
 except EngineError as error:
@@ -26,41 +24,6 @@ except EngineError as error:
 else:
     print(folder, (folder / "model_index.json").read_text())
 """
-
-ANSWERS: Mapping[str, tuple[int, str]] = {
-    "/some/missing": (404, "RepoNotFound"),
-    "/some/private": (401, "RepoNotFound"),
-    "/some/gated": (403, "GatedRepo"),
-    "/some/weights": (404, "EntryNotFound"),
-}
-"""What the hub says of a model: the status, and its error code."""
-
-
-class Hub(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
-        model = next((name for name in ANSWERS if self.path.startswith(f"{name}/")), None)
-        status, code = (200, "") if model is None else ANSWERS[model]
-        self.send_response(status)
-        if code:
-            self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_HEAD
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def hub() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def find(model: str, home: Path, **environment: str) -> str:
@@ -110,15 +73,18 @@ def test_without_the_hub_a_model_of_the_cache_is_taken(tmp_path: Path, environme
     assert find("some/model", tmp_path, **environment) == f'{snapshot} {{"_class_name": "WanPipeline"}}'
 
 
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ("some/missing", "ModelNotFound there is no model some/missing on the hub, or it is private"),
-        ("some/private", "ModelNotFound there is no model some/private on the hub, or it is private"),
-        ("some/gated", "ModelNotFound the model some/gated is gated: accept its terms on the hub"),
-        ("some/weights", "ModelMismatch some/weights is on the hub, but has no model_index.json"),
-    ],
-)
-def test_what_the_hub_says_is_told(tmp_path: Path, model: str, words: str) -> None:
-    with hub() as endpoint:
-        assert find(model, tmp_path, HF_ENDPOINT=endpoint).startswith(words)
+def test_a_model_with_parts_missing_is_not_in_the_cache(tmp_path: Path) -> None:
+    snapshot = keep_in_cache(tmp_path, "some/model")
+    index = {"_class_name": "WanPipeline", "vae": ["diffusers", "AutoencoderKLWan"], "none": [None, None]}
+    (snapshot / "model_index.json").write_text(json.dumps(index))
+    assert missing_parts(snapshot) == ("vae",)
+    (snapshot / "vae").mkdir()
+    (snapshot / "vae" / "config.json").write_text("{}")
+    assert missing_parts(snapshot) == ("vae",)
+    listed = snapshot / "vae" / "x.safetensors.index.json"
+    listed.write_text(json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}))
+    (snapshot / "vae" / "1.safetensors").touch()
+    assert missing_parts(snapshot) == ("vae",)
+    assert find("some/model", tmp_path, HF_HUB_OFFLINE="1").startswith("HubUnreachable ")
+    (snapshot / "vae" / "2.safetensors").touch()
+    assert missing_parts(snapshot) == ()

@@ -1,0 +1,137 @@
+"""Models of the hub: whether it can be reached, what it says, and what is in its cache on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from moc_engine.errors import HubUnreachable, ModelMismatch, ModelNotFound
+from moc_engine.sources.hub_id import HubId, parse_hub_id
+
+TIMEOUT: Final = 5.0
+"""Seconds that the hub has to answer, asked once: its client alone would retry for half a minute."""
+
+INDEX: Final = "model_index.json"
+
+
+def cached_folder(model: HubId) -> Path | None:
+    """The folder of a model in the hub's cache, if all its parts are there."""
+    found = try_to_load_from_cache(model.repo, INDEX, revision=model.revision)
+    if not isinstance(found, str):
+        return None
+    folder = Path(found).parent
+    return None if missing_parts(folder) else folder
+
+
+def missing_parts(folder: Path) -> tuple[str, ...]:
+    """The parts of a pipeline folder that are not there, or not all of whose weights are."""
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        parts = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
+    except (AttributeError, OSError, ValueError):
+        return (INDEX,)
+    return tuple(name for name in parts if not _is_whole(folder / name))
+
+
+def _is_whole(part: Path) -> bool:
+    files = {file.name for file in part.iterdir()} if part.is_dir() else set()
+    for listed in part.glob("*.safetensors.index.json"):
+        try:
+            names = set(json.loads(listed.read_bytes())["weight_map"].values())
+        except (AttributeError, KeyError, OSError, TypeError, ValueError):
+            return False
+        if not names <= files:
+            return False
+    config = part / "config.json"
+    return bool(files) and (not config.is_file() or any(name.endswith(".safetensors") for name in files))
+
+
+def find_on_hub(model: str) -> Path:
+    """The folder of a hub model in the cache, to which it is downloaded unless it is there.
+
+    Raises as `download`.
+    """
+    from moc_engine.sources.download import download
+
+    named = parse_hub_id(model)
+    if named is None:
+        raise ModelNotFound(f"there is no folder {model}, and it is no name of a model on the hub")
+    return cached_folder(named) or download(named).folder
+
+
+def why_unreachable() -> str | None:
+    """Why the hub is not asked or does not answer; None where it does, whatever it says."""
+    if constants.is_offline_mode():
+        return "HF_HUB_OFFLINE is set"
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT):
+            return None
+    except HTTPError:
+        return None
+    except (URLError, OSError) as error:
+        return str(getattr(error, "reason", error))
+
+
+@contextmanager
+def hub_errors_in_words(model: HubId) -> Iterator[None]:
+    """Turns what the hub's client raises into `ModelNotFound`, `ModelMismatch` and `HubUnreachable`."""
+    try:
+        yield
+    except GatedRepoError as error:
+        raise ModelNotFound(
+            f"the model {model.repo} is gated: accept its terms on the hub and log in there (hf auth login)"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelNotFound(f"the model {model.repo} has no revision {model.revision} on the hub") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelNotFound(f"there is no model {model.repo} on the hub, or it is private") from error
+    except EntryNotFoundError as error:
+        if isinstance(error, HfHubHTTPError):
+            raise ModelMismatch(f"{model} is on the hub, but has no {INDEX}: it is no pipeline") from error
+        raise HubUnreachable(f"the hub cannot be reached for the model {model}: {error}") from error
+    except HfHubHTTPError as error:
+        raise HubUnreachable(f"the hub does not give the model {model}: {error}") from error
+
+
+def cached_models() -> Iterator[tuple[HubId, Path]]:
+    """The pipelines in the hub's cache, whole or not: each at its commit, and its folder."""
+    for index in sorted(Path(constants.HF_HUB_CACHE).glob(f"models--*/snapshots/*/{INDEX}")):
+        repo = index.parents[2].name.removeprefix("models--").replace("--", "/")
+        yield HubId(repo, index.parent.name), index.parent
+
+
+def lora_on_hub(model: str, file: str) -> Path:
+    """A LoRA file of the hub, from its cache or downloaded into it.
+
+    Raises `HubUnreachable` where the hub cannot be asked, `ModelNotFound` where there is no such file or it
+    may not be read.
+    """
+    found = try_to_load_from_cache(model, file)
+    if isinstance(found, str):
+        return Path(found)
+    problem = why_unreachable()
+    if problem is not None:
+        raise HubUnreachable(f"the LoRA {model}/{file} is not in the hub's cache ({problem})")
+    try:
+        return Path(hf_hub_download(model, file, etag_timeout=TIMEOUT))
+    except GatedRepoError as error:
+        raise ModelNotFound(f"the LoRA {model} is gated: accept its terms on the hub and log in") from error
+    except (EntryNotFoundError, RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelNotFound(f"there is no LoRA {model}/{file} on the hub, or it is private") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise HubUnreachable(f"the hub does not give the LoRA {model}/{file}: {error}") from error
