@@ -42,7 +42,7 @@ def find_model(
 
 
 def _downloaded(model: str) -> Path:
-    from moc_engine.sources.hub import find_on_hub  # the hub's client takes a while to import
+    from moc_engine.sources.download import find_on_hub  # the hub's client takes a while to import
 
     return find_on_hub(model)
 

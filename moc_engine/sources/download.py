@@ -29,9 +29,9 @@ from huggingface_hub.file_download import get_hf_file_metadata, repo_folder_name
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 from huggingface_hub.utils._fixes import WeakFileLock
 
-from moc_engine.errors import DiskFull, HubUnreachable, ModelMismatch, RenderCancelled
-from moc_engine.sources.hub import INDEX, TIMEOUT, hub_errors_in_words, why_unreachable
-from moc_engine.sources.hub_id import HubId
+from moc_engine.errors import DiskFull, HubUnreachable, ModelMismatch, ModelNotFound, RenderCancelled
+from moc_engine.sources.hub import INDEX, TIMEOUT, cached_folder, hub_errors_in_words, why_unreachable
+from moc_engine.sources.hub_id import HubId, parse_hub_id
 
 if TYPE_CHECKING:
     from moc_engine.contract import CancelToken
@@ -160,6 +160,17 @@ def download(
     if model.revision != remote.id.revision:
         cache.remember(model.revision or "main")
     return Downloaded(id=remote.id, folder=cache.snapshot)
+
+
+def find_on_hub(model: str) -> Path:
+    """The folder of a hub model in the cache, to which it is downloaded unless it is there.
+
+    Raises as `download`.
+    """
+    named = parse_hub_id(model)
+    if named is None:
+        raise ModelNotFound(f"there is no folder {model}, and it is no name of a model on the hub")
+    return cached_folder(named) or download(named).folder
 
 
 def wanted_files(files: Sequence[RemoteFile], index: dict[str, Any]) -> tuple[RemoteFile, ...]:

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from moc_engine.errors import HubUnreachable, ModelMismatch, ModelNotFound
-from moc_engine.sources.hub_id import HubId, parse_hub_id
+from moc_engine.sources.hub_id import HubId
 
 TIMEOUT: Final = 5.0
 """Seconds that the hub has to answer, asked once: its client alone would retry for half a minute."""
@@ -59,19 +59,6 @@ def _is_whole(part: Path) -> bool:
             return False
     config = part / "config.json"
     return bool(files) and (not config.is_file() or any(name.endswith(".safetensors") for name in files))
-
-
-def find_on_hub(model: str) -> Path:
-    """The folder of a hub model in the cache, to which it is downloaded unless it is there.
-
-    Raises as `download`.
-    """
-    from moc_engine.sources.download import download
-
-    named = parse_hub_id(model)
-    if named is None:
-        raise ModelNotFound(f"there is no folder {model}, and it is no name of a model on the hub")
-    return cached_folder(named) or download(named).folder
 
 
 def why_unreachable() -> str | None:

@@ -17,7 +17,8 @@ PROGRAM = """
 import json, sys, threading
 from moc_engine.errors import EngineError
 from moc_engine.sources.download import download
-from moc_engine.sources.hub import cached_folder, find_on_hub
+from moc_engine.sources.download import find_on_hub
+from moc_engine.sources.hub import cached_folder
 from moc_engine.sources.hub_id import parse_hub_id
 model, free, stop_at = parse_hub_id(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 cancel, seen = threading.Event(), []

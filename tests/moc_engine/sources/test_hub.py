@@ -16,7 +16,7 @@ from moc_engine.sources.hub import missing_parts
 PROGRAM = """
 import sys
 from moc_engine.errors import EngineError
-from moc_engine.sources.hub import find_on_hub
+from moc_engine.sources.download import find_on_hub
 try:
     folder = find_on_hub(sys.argv[1])
 except EngineError as error:
