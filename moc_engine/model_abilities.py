@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from moc_engine.abilities import Ability
-from moc_engine.errors import EngineError, ModelNotFound
+from moc_engine.errors import EngineError
 from moc_engine.model_index import EMBEDDED
-from moc_engine.models.finding import find_model
-from moc_engine.models.hub import cached_folder
+from moc_engine.models.finding import find_here
 from moc_engine.models.registry import family_entry
 
 
 def model_abilities(model: str | None) -> frozenset[Ability] | None:
     """What a model can do, the embedded one where None; None where it is not on this machine or damaged."""
     try:
-        found = find_model(EMBEDDED if model is None else model, _cached)
+        found = find_here(EMBEDDED if model is None else model)
         return family_entry(found.pipeline_class).abilities(found.index)
     except (EngineError, OSError):
         return None
-
-
-def _cached(model: str) -> Path:
-    folder = cached_folder(model)
-    if folder is None:
-        raise ModelNotFound(f"the model {model} is not in the hub's cache")
-    return folder

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from moc_engine.errors import ModelMismatch
+from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
 from moc_engine.models.registry import families_of_single_files
+from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.model_files import ENTRY_SUFFIX, FilePart, ModelFiles, read_entry
 from moc_engine.sources.parts import PipelineParts, parts_of_folder
 
@@ -39,6 +40,21 @@ def find_model(
     folder = (from_hub or _downloaded)(str(source))
     index = parse_model_index(source, folder / "model_index.json")
     return parts_of_folder(folder, index, source=str(source), name=name or str(source))
+
+
+def find_here(source: str | Path, *, name: str | None = None) -> PipelineParts:
+    """As `find_model`, without asking the hub: what is not whole in its cache is a `ModelNotFound`."""
+    return find_model(source, _cached, name=name)
+
+
+def _cached(model: str) -> Path:
+    from moc_engine.sources.hub import cached_folder  # the hub's client takes a while to import
+
+    named = parse_hub_id(model)
+    folder = None if named is None else cached_folder(named)
+    if folder is None:
+        raise ModelNotFound(f"the model {model} is not on this machine; moc-studio models add downloads it")
+    return folder
 
 
 def _downloaded(model: str) -> Path:
