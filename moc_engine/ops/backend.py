@@ -106,12 +106,12 @@ class OverSegments(Protocol):
 class Work:
     """The size of what one shot computes: `rows` of batch times heads, its tokens, chunks routed per token.
 
-    `top_k` is 0 where all of the history is attended to; `history_offsets` [C + 1] cut it into chunks.
+    `top_k` is None where all of the history is attended to; `history_offsets` [C + 1] cut it into chunks.
     """
 
     rows: int
     tokens: int
-    top_k: int
+    top_k: int | None
     head_size: int
     history_offsets: Ints
 

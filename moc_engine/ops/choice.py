@@ -19,6 +19,14 @@ MOST_SCORES: Final = {"naive": 1 << 21, "gathered": 1 << 21, "masked": 1 << 24}
 MOST_ROUTED_KEYS: Final = 128
 """Routed keys per query up to which `gathered` may gather them beside each query."""
 
+RULES: Final = {
+    "triton": "triton where it is there",
+    "grouped": "grouped where nothing alike was measured",
+}
+"""The backends that are taken without a measured time, the first that supports the need, and why."""
+
+OTHERWISE: Final = "the first that supports the need, as neither triton nor grouped does"
+
 
 def shape_of(work: Work) -> Shape:
     """The shape of a piece of work; chunks count with their mean length."""
@@ -29,7 +37,7 @@ def shape_of(work: Work) -> Shape:
         own=work.tokens,
         history=history,
         chunk=max(1, round(history / max(1, chunks))),
-        top_k=min(work.top_k, chunks),
+        top_k=None if work.top_k is None else min(work.top_k, chunks),
         head=work.head_size,
     )
 
@@ -52,13 +60,13 @@ def fastest(
             if row.device == need.device
             and row.gradients == need.gradients
             and row.times.keys() & set(able)
-            and bool(row.shape.top_k) == bool(shape.top_k)
+            and (row.shape.top_k is None) == (shape.top_k is None)
         ]
         if rows:
             row = min(rows, key=lambda row: row.shape.distance(shape))
             return min(row.times.keys() & set(able), key=lambda name: row.times[name]), f"measured: {row}"
-    first = next(name for name in ("triton", "grouped", *able) if name in able)
-    return first, "rule: triton where it is there, else grouped"
+    first = next(name for name in (*RULES, *able) if name in able)
+    return first, f"rule: {RULES.get(first, OTHERWISE)}"
 
 
 def fits(name: str, need: Need) -> bool:
@@ -69,7 +77,7 @@ def fits(name: str, need: Need) -> bool:
         return False
     shape = shape_of(need.work)
     keys = shape.history
-    if name == "gathered" and shape.top_k:
+    if name == "gathered" and shape.top_k is not None:
         keys = shape.top_k * int(np.diff(need.work.history_offsets).max(initial=0))
         if keys > MOST_ROUTED_KEYS:
             return False

@@ -12,7 +12,6 @@ Shapes: B batch, H heads, L queries, C chunks, D head width, K chosen chunks, R 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from moc_engine.config import RoutingConfig
+from moc_engine.ops.autocast import without_autocast
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.selection import mask_of
 
@@ -82,7 +82,7 @@ def route_queries(
     Scores are float32. K is the smaller of `config.top_k` and C, and more with drop-in. The outer loop over
     shots needs the `layout` of the chunks; drop-off and drop-in, for training, need a `generator`.
     """
-    with _no_autocast(q_BHLD.device.type):
+    with without_autocast(q_BHLD.device.type):
         if chosen_by_kernel(q_BHLD, config):
             chosen = _choose_by_kernel(q_BHLD, means_BHCD.float(), rules, config)
         else:
@@ -115,10 +115,6 @@ def _choose_by_kernel(q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, con
         boosts_BRC=rules.boosts,
         rule_L=rules.of_query,
     )
-
-
-def _no_autocast(device: str) -> AbstractContextManager[object]:
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _choose_in_tiles(

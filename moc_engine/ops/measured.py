@@ -27,20 +27,20 @@ class Shape:
     """The size of one shot's attention.
 
     `rows` are batch times heads, `own` the tokens of the shot, each of which also attends to `top_k` chunks
-    of `chunk` tokens among `history` tokens, or with a `top_k` of 0 to all; `head` is the head width.
+    of `chunk` tokens among `history` tokens, or with a `top_k` of None to all; `head` is the head width.
     """
 
     rows: int
     own: int
     history: int
     chunk: int
-    top_k: int
+    top_k: int | None
     head: int
 
     @property
     def pair_ratio(self) -> float:
         """The pairs of dense attention over the attended pairs."""
-        routed = min(self.history, self.top_k * self.chunk) if self.top_k else self.history
+        routed = self.history if self.top_k is None else min(self.history, self.top_k * self.chunk)
         return (self.own + self.history) / (self.own + routed)
 
     @property
@@ -51,7 +51,9 @@ class Shape:
     def distance(self, other: Shape) -> float:
         """How far two shapes are apart: the root of the summed squares of their logarithms' differences."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return math.sqrt(sum(math.log2(max(1, mine) / max(1, theirs)) ** 2 for mine, theirs in pairs))
+        return math.sqrt(
+            sum(math.log2(max(1, mine or 1) / max(1, theirs or 1)) ** 2 for mine, theirs in pairs)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,9 +71,10 @@ class Measured:
 
     def __str__(self) -> str:
         shape = self.shape
+        chosen = "all attended to" if shape.top_k is None else f"top-k {shape.top_k}"
         return (
             f"{self.device}{', gradients' if self.gradients else ''}: {shape.rows} × {shape.own} queries, "
-            f"history {shape.history}, chunks of {shape.chunk}, top-k {shape.top_k}, head {shape.head}"
+            f"history {shape.history}, chunks of {shape.chunk}, {chosen}, head {shape.head}"
         )
 
     def efficiency(self, backend: str) -> float:
@@ -109,7 +112,7 @@ def full_attention_below(
     rows = [
         row
         for row in (measured() if table is None else table)
-        if row.device == device and not row.gradients and row.shape.top_k and backend in row.times
+        if row.device == device and not row.gradients and row.shape.top_k is not None and backend in row.times
     ]
     if not rows:
         return UNMEASURED_FULL_BELOW

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Backend
+from moc_engine.ops.autocast import without_autocast
 from moc_engine.ops.backend import Need
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.registry import choose_backend
@@ -59,7 +60,8 @@ def moc_attention(
     q (B, H, L, D) are the queries that `selection` was made for, k and v (B, H, T, D) the keys and
     values of all tokens of the layout; float32, bfloat16, float16 or float64, on one device.
     Differentiable in q, k and v. `scale` is 1 / √D where None. With `return_mass` also the share of
-    attention that each chunk received, (B, H, L, C), detached; a query's shares sum to 1.
+    attention that each chunk received, (B, H, L, C), detached; a query's shares sum to 1. Autocast changes
+    nothing.
 
     Raises `ValueError` that names the argument, or what the backend does not support.
     """
@@ -75,7 +77,8 @@ def moc_attention(
     chosen = choose_backend(backend, need).backend
     assert chosen.over_layout is not None
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    out, mass = chosen.over_layout(q, k, v, layout, selection, scale, mass=return_mass)
+    with without_autocast(q.device.type):
+        out, mass = chosen.over_layout(q, k, v, layout, selection, scale, mass=return_mass)
     if not return_mass:
         return out
     assert mass is not None

@@ -16,6 +16,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from moc_engine.ops.autocast import without_autocast
+
 SCORES_AT_ONCE: Final = 1 << 25
 """Scores held at once where the kernel is not fused."""
 
@@ -52,12 +54,13 @@ def blocked_attention(
 ) -> tuple[Tensor, Tensor]:
     """As `partial_attention`, on any device, with `at_once` scores held at a time."""
     outs, lses = [], []
-    for q in torch.split(q_NMLD, _block(q_NMLD, k_NMSD, at_once), dim=2):
-        scores = _scores(q, k_NMSD, scale)
-        lse = scores.logsumexp(dim=-1)
-        weights = (scores - lse[..., None]).exp_().to(v_NMSD.dtype)
-        outs.append(weights @ v_NMSD)
-        lses.append(lse)
+    with without_autocast(q_NMLD.device.type):
+        for q in torch.split(q_NMLD, _block(q_NMLD, k_NMSD, at_once), dim=2):
+            scores = _scores(q, k_NMSD, scale)
+            lse = scores.logsumexp(dim=-1)
+            weights = (scores - lse[..., None]).exp_().to(v_NMSD.dtype)
+            outs.append(weights @ v_NMSD)
+            lses.append(lse)
     return torch.cat(outs, dim=2), torch.cat(lses, dim=2)
 
 
@@ -77,13 +80,14 @@ def blocked_gradients(
     dv = torch.zeros_like(v_NMSD, dtype=lse_NML.dtype)
     size = _block(q_NMLD, k_NMSD, at_once)
     blocks = (torch.split(x, size, dim=2) for x in (q_NMLD, grad_NMLD, out_NMLD, lse_NML))
-    for q, grad, out, lse in zip(*blocks, strict=True):
-        weights = (_scores(q, k_NMSD, scale) - lse[..., None]).exp_()
-        dv += weights.to(grad.dtype).transpose(2, 3) @ grad
-        mean = (grad.to(lse.dtype) * out).sum(dim=-1, keepdim=True)
-        dscores = ((grad @ v_NMSD.transpose(2, 3) - mean) * weights * scale).to(q.dtype)
-        dqs.append(dscores @ k_NMSD)
-        dk += dscores.transpose(2, 3) @ q
+    with without_autocast(q_NMLD.device.type):
+        for q, grad, out, lse in zip(*blocks, strict=True):
+            weights = (_scores(q, k_NMSD, scale) - lse[..., None]).exp_()
+            dv += weights.to(grad.dtype).transpose(2, 3) @ grad
+            mean = (grad.to(lse.dtype) * out).sum(dim=-1, keepdim=True)
+            dscores = ((grad @ v_NMSD.transpose(2, 3) - mean) * weights * scale).to(q.dtype)
+            dqs.append(dscores @ k_NMSD)
+            dk += dscores.transpose(2, 3) @ q
     return torch.cat(dqs, dim=2), dk, dv
 
 

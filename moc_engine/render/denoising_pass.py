@@ -110,7 +110,7 @@ def choose_render_backend(
         else Work(
             rows=rows * history.heads,
             tokens=context.grid.tokens,
-            top_k=0 if context.is_full else context.routing.top_k,
+            top_k=None if context.is_full else context.routing.top_k,
             head_size=history.head_size,
             history_offsets=context.history_layout.offsets,
         ),

@@ -195,7 +195,7 @@ def _variant(backend: AttentionBackend, story: Story) -> str | None:
     return None if backend.variant is None else backend.variant(need) or None
 
 
-def _work(story: Story, top_k: int) -> Work:
+def _work(story: Story, top_k: int | None) -> Work:
     case = story.case
     return Work(
         rows=case.heads,
@@ -282,7 +282,7 @@ def _auto_in_a_render(story: Story) -> Attend:
         chunk_lengths=story.history.lengths,
     )
     full = case.context < below
-    work = _work(story, 0 if full else case.top_k)
+    work = _work(story, None if full else case.top_k)
     backend = choose_backend("auto", replace(_need(story), work=work)).backend
     if not full:
         note = f"routed, {backend.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from moc_engine.ops.registry import BUILT_IN
 SHAPE = Shape(rows=4, own=512, history=2048, chunk=64, top_k=4, head=64)
 
 
-def row(times: dict[str, float], *, device: str = "cpu", gradients: bool = False, **sizes: int) -> Measured:
+def row(times: dict[str, float], *, device: str = "cpu", gradients: bool = False, **sizes: Any) -> Measured:
     shape = replace(SHAPE, **sizes)
     return Measured(device=device, machine="made up", gradients=gradients, shape=shape, times=times)
 
 
-def need(*, device: str = "cpu", gradients: bool = False, **sizes: int) -> Need:
+def need(*, device: str = "cpu", gradients: bool = False, **sizes: Any) -> Need:
     shape = replace(SHAPE, **sizes)
     work = Work(
         rows=shape.rows,
@@ -37,7 +38,7 @@ TABLE = (
     row({"grouped": 3.0, "gathered": 2.0, "naive": 1.0}, own=64, history=128, chunk=8),
     row({"grouped": 9.0, "gathered": 1.0, "naive": 3.0}, own=64, history=1024, chunk=8),
     row({"grouped": 2.0, "gathered": 1.0, "naive": 0.5}, own=64, history=1024, chunk=8, gradients=True),
-    row({"grouped": 1.1, "naive": 4.0}, top_k=0),
+    row({"grouped": 1.1, "naive": 4.0}, top_k=None),
     row({"triton": 2.0, "grouped": 1.0}, device="cuda"),
 )
 
@@ -49,7 +50,7 @@ TABLE = (
         (need(own=80, history=160, chunk=8), "naive", 1),
         (need(own=80, history=800, chunk=8), "gathered", 2),
         (need(own=80, history=800, chunk=8, gradients=True), "naive", 3),
-        (need(own=4096, top_k=0), "grouped", 4),
+        (need(own=4096, top_k=None), "grouped", 4),
         (need(own=64, history=128, chunk=64, top_k=8), "naive", 1),  # gathered would hold too many keys
     ],
 )
@@ -59,16 +60,24 @@ def test_the_nearest_row_that_was_measured_alike_decides(asked: Need, name: str,
 
 def test_the_row_is_named_by_its_sizes() -> None:
     assert str(TABLE[3]) == ("cpu, gradients: 4 × 64 queries, history 1024, chunks of 8, top-k 4, head 64")
+    assert str(TABLE[4]) == ("cpu: 4 × 512 queries, history 2048, chunks of 64, all attended to, head 64")
 
 
 def test_on_cuda_triton_is_taken_where_it_is_there() -> None:
-    rule = "rule: triton where it is there, else grouped"
     triton = replace(BUILT_IN["grouped"], name="triton", devices=frozenset({"cuda"}))
-    assert fastest(need(device="cuda"), {**BUILT_IN, "triton": triton}, TABLE) == ("triton", rule)
+    assert fastest(need(device="cuda"), {**BUILT_IN, "triton": triton}, TABLE) == (
+        "triton",
+        "rule: triton where it is there",
+    )
     without = {name: backend for name, backend in BUILT_IN.items() if name != "triton"}
     assert fastest(need(device="cuda"), without, TABLE) == ("grouped", f"measured: {TABLE[5]}")
-    assert fastest(need(device="cuda"), without, ()) == ("grouped", rule)
-    assert fastest(need(), {**BUILT_IN, "triton": triton}, ()) == ("grouped", rule)
+    grouped = ("grouped", "rule: grouped where nothing alike was measured")
+    assert fastest(need(device="cuda"), without, ()) == grouped
+    assert fastest(need(), {**BUILT_IN, "triton": triton}, ()) == grouped
+    assert fastest(need(own=64, history=128, chunk=8), {"naive": BUILT_IN["naive"]}, ()) == (
+        "naive",
+        "rule: the first that supports the need, as neither triton nor grouped does",
+    )
 
 
 def test_nothing_is_chosen_that_does_not_support_the_need() -> None:
@@ -83,8 +92,10 @@ def test_what_holds_all_scores_at_once_is_for_small_shots() -> None:
     assert fits("gathered", short)
     assert fits("naive", short)
     assert not fits("gathered", long)
-    assert fits("gathered", need(own=48, history=600, chunk=6, top_k=0))
-    assert not fits("gathered", need(own=48, history=60000, chunk=6, top_k=0))  # all of it beside each query
+    assert fits("gathered", need(own=48, history=600, chunk=6, top_k=None))
+    assert not fits(
+        "gathered", need(own=48, history=60000, chunk=6, top_k=None)
+    )  # all of it beside each query
     assert not fits("naive", need(own=2048))
     assert fits("masked", need(own=1024))
     assert not fits("masked", need(own=4096))

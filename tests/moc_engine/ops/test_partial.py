@@ -42,6 +42,18 @@ def test_large_scores_in_16_bits(dtype: torch.dtype) -> None:
     torch.testing.assert_close(lse.double(), scores.logsumexp(dim=-1), rtol=1e-5, atol=1e-4)
 
 
+def test_autocast_changes_no_product_in_blocks() -> None:
+    q, k, v, grad = (noise(n, 3, 1, tokens, 8, scale=3) for n, tokens in enumerate((5, 7, 7, 5)))
+    out, lse = blocked_attention(q, k, v, 0.3)
+    gradients = blocked_gradients(grad, q, k, v, out, lse, 0.3)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = blocked_attention(q, k, v, 0.3)
+        gradients_again = blocked_gradients(grad, q, k, v, out, lse, 0.3)
+    for mine, theirs in zip((*again, *gradients_again), (out, lse, *gradients), strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.equal(mine, theirs)
+
+
 def test_pieces_merge_to_the_whole() -> None:
     q, k, v = noise(0, 1, 2, 5, 4), noise(1, 1, 2, 9, 4), noise(2, 1, 2, 9, 4)
     out, lse = partial_attention(q, k, v, 0.5)
