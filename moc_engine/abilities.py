@@ -23,7 +23,7 @@ ABILITIES: Final[tuple[Ability, ...]] = get_args(Ability)
 LACKS: Final[dict[Ability, str]] = {
     "scheduler": "has no choice of scheduler or flow shift",
     "negative_prompt": "takes no negative prompt",
-    "two_experts": "has one transformer, so nothing of its own for low noise",
+    "two_experts": "has no second transformer for low noise",
     "loras": "takes no LoRAs",
     "first_frame": "takes no first frame",
     "guide": "takes no clip as a guide",

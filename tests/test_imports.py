@@ -18,6 +18,7 @@ PURE = {"moc_engine.frame_rate", "moc_engine.names"}
 """Modules of the engine on the standard library alone, on which both packages must agree; for every room."""
 
 DOORS = PURE | {
+    "moc_engine.abilities",
     "moc_engine.clip",
     "moc_engine.collection",
     "moc_engine.config",

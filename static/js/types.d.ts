@@ -26,6 +26,10 @@ type Shot = {
   seed: number | null;
   lock: boolean;
   skip: boolean;
+  negative_prompt: string | null;
+  loras: Lora[];
+  first_frame: string | null;
+  first_frame_at: number | null;
   pins: string[];
   bans: string[];
   boosts: Record<string, number>;
@@ -39,6 +43,8 @@ type Shot = {
   unknown: UnknownSpan[];
 };
 
+type Lora = { file: string; weight: number; expert: string };
+
 type Settings = {
   model: string | null;
   steps: number | null;
@@ -47,6 +53,16 @@ type Settings = {
   full_below: number | "auto" | null;
   rerender_threshold: number;
   looks: string;
+  negative_prompt: string | null;
+  scheduler: string | null;
+  shift: number | null;
+  guidance_2: number | null;
+  loras: Lora[];
+  step_cache: string | null;
+  memory_policy: string | null;
+  keyframes: number | null;
+  memory_storage: string | null;
+  positions: string | null;
 };
 
 type ProjectState = {
@@ -61,6 +77,7 @@ type ProjectState = {
   seed: number;
   seconds: number;
   settings: Settings;
+  lacks: Record<string, string>;
   cast: { name: string; look: string | null; unknown: UnknownSpan[] }[];
   shots: Shot[];
   undo: string | null;

@@ -5,11 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from moc_engine.abilities import LACKS, Ability
+from studio.domain.inputs import RenderingModel
 from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
-from studio.domain.settings import Settings
-from studio.domain.storyboard import ShotSteering, Storyboard, steering
+from studio.domain.settings import Lora, Settings
+from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
 from studio.jobs.estimate import Rates, measured
 from studio.jobs.job import FINISHED, Job
 from studio.service.models import Model
@@ -51,7 +54,11 @@ class TakeState:
 
 @dataclass(frozen=True, kw_only=True)
 class ShotState:
-    """A shot on the timeline. `begins` is its start in the cut, which leaves skipped shots out."""
+    """A shot on the timeline. `begins` is its start in the cut, which leaves skipped shots out.
+
+    `first_frame_at` is the index of the shot with whose last frame it starts, None where it starts with none
+    or with a picture.
+    """
 
     id: str
     caption: str
@@ -61,6 +68,10 @@ class ShotState:
     seed: int | None
     lock: bool
     skip: bool
+    negative_prompt: str | None
+    loras: tuple[Lora, ...]
+    first_frame: str | None
+    first_frame_at: int | None
     pins: tuple[str, ...]
     bans: tuple[str, ...]
     boosts: Mapping[str, float]
@@ -112,7 +123,10 @@ class JobState:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`."""
+    """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`.
+
+    `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
+    """
 
     id: str
     revision: int
@@ -125,6 +139,7 @@ class ProjectState:
     seed: int
     seconds: float
     settings: Settings
+    lacks: Mapping[str, str]
     cast: tuple[CastState, ...]
     shots: tuple[ShotState, ...]
     undo: str | None
@@ -150,6 +165,7 @@ def project_state(
     begins = 0.0
     for status, shot in zip(statuses, board.shots, strict=True):
         steered: ShotSteering = steering(board, status.index)
+        source = first_frame_source(board, status.index)
         shots.append(
             ShotState(
                 id=shot.id,
@@ -160,6 +176,10 @@ def project_state(
                 seed=shot.seed,
                 lock=shot.lock,
                 skip=shot.skip,
+                negative_prompt=shot.negative_prompt,
+                loras=shot.loras,
+                first_frame=shot.first_frame,
+                first_frame_at=None if source is None else source.index,
                 pins=shot.pins,
                 bans=shot.bans,
                 boosts=shot.boosts,
@@ -187,6 +207,7 @@ def project_state(
         seed=board.seed,
         seconds=begins,
         settings=board.settings,
+        lacks=_lacks(board.settings.model, model.rendering),
         cast=tuple(
             CastState(name=m.name, look=m.look, unknown=unknown.get(("cast", i, "look"), ()))
             for i, m in enumerate(board.cast)
@@ -197,6 +218,28 @@ def project_state(
         due=len(due),
         due_seconds=sum(expected(rates, status) for status in due),
     )
+
+
+_NEEDED: Final[Mapping[str, Ability]] = {
+    "negative_prompt": "negative_prompt",
+    "scheduler": "scheduler",
+    "shift": "scheduler",
+    "guidance_2": "two_experts",
+    "loras": "loras",
+    "step_cache": "step_cache",
+    "first_frame": "first_frame",
+}
+"""What a model must be able to do for a setting to have an effect."""
+
+
+def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
+    """Why settings have no effect, by their names."""
+    called = "The embedded model" if name is None else "This model"
+    return {
+        setting: f"{called} {LACKS[ability]}."
+        for setting, ability in _NEEDED.items()
+        if not model.can(ability)
+    }
 
 
 def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]], model: Model) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import gradio as gr
 
+from moc_engine.config import policy_names
 from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
 from studio.domain.frame_rate import parse_rate, rate_in_words
@@ -15,6 +16,7 @@ from studio.domain.messages import message
 from studio.domain.settings import Settings, parse_full_below
 from studio.domain.storyboard import CastMember, Storyboard, parse_size
 from studio.service.studio import Service
+from studio.web.component import panel
 
 SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
 _SAVED = """(message, project, link) => {
@@ -32,6 +34,25 @@ _FILL = """(link, ...shown) => {
 }"""
 """Shows the values that changed and drops the messages about their old ones. It runs on the page, so that no
 answer of the server can arrive after another project was opened; fields that did not change stay as typed."""
+
+_SCHEDULERS: Final = [
+    ("Euler", "euler"),
+    ("UniPC: good with few steps", "unipc"),
+    ("DPM++: good with few steps", "dpm++"),
+]
+_STEP_CACHES: Final = [("first block", "first-block"), ("MagCache", "mag"), ("TaylorSeer", "taylor")]
+_POLICIES: Final = {
+    "all": "everything",
+    "first-last": "first and last frame of each shot",
+    "spread": "frames of each shot, evenly spread",
+    "change": "frames of each shot that change most",
+    "cast": "where the cast is",
+}
+_POSITIONS: Final = [
+    ("one after another: true order, but times beyond what the model knows", "continue"),
+    ("clamped: the far past shares one time", "clamp"),
+    ("restarted: every shot at its own beginning", "restart"),
+]
 
 Link = dict[str, Any]
 """What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
@@ -82,8 +103,8 @@ class Forms:
             )
             self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
 
+        own = "Empty: the model's default"
         with gr.Accordion("Settings", open=False, elem_classes="form"):
-            own = "Empty: the model's default"
             self._setting(
                 "model",
                 gr.Textbox(
@@ -91,21 +112,23 @@ class Forms:
                 ),
                 _text,
             )
-            self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
-            self._setting("guidance", gr.Textbox(label="Guidance", info=own), _number("guidance"))
             self._setting(
-                "top_k",
-                gr.Textbox(label="Chunks per token (top-k)", info=own),
-                _whole("chunks per token"),
-            )
-            self._setting(
-                "full_below",
+                "negative_prompt",
                 gr.Textbox(
-                    label="Full attention below N tokens",
-                    info="A shot with fewer tokens, its own and its context's, attends to all of them. "
-                    f"{own}; 0: never; auto: where that is faster",
+                    label="Negative prompt",
+                    info=f"What the pictures must not show. {own}",
+                    lines=2,
+                    elem_id="form-negative_prompt",
                 ),
-                lambda value: parse_full_below(str(value)),
+                _text,
+            )
+            self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
+            self._setting(
+                "guidance",
+                gr.Textbox(
+                    label="Guidance", info=f"How closely the pictures follow the captions; 1: none. {own}"
+                ),
+                _number("guidance"),
             )
             self._setting(
                 "rerender_threshold",
@@ -126,6 +149,8 @@ class Forms:
                 ),
                 str,
             )
+        self._model_options(own)
+        self._memory(own)
         names = json.dumps(list(self._fields))
         shown = [*self._fields.values(), *self._messages]
         link.input(
@@ -137,6 +162,83 @@ class Forms:
             queue=False,
             api_visibility="private",
         )
+
+    def _model_options(self, own: str) -> None:
+        """Settings of real models, some of which a model may not have: the page says which."""
+        with gr.Accordion("Model options", open=False, elem_classes="form"):
+            self._choice("scheduler", "Scheduler", _SCHEDULERS, "The solver that denoises")
+            self._setting(
+                "shift",
+                gr.Textbox(
+                    label="Flow shift",
+                    info=f"More than 1 spends more steps on the layout, fewer on detail. {own}",
+                    elem_id="form-shift",
+                ),
+                _number("shift"),
+            )
+            self._setting(
+                "guidance_2",
+                gr.Textbox(
+                    label="Guidance at low noise",
+                    info="Of the second transformer, which finishes the detail. Empty: as above",
+                    elem_id="form-guidance_2",
+                ),
+                _number("guidance_2"),
+            )
+            self._choice(
+                "step_cache",
+                "Step cache",
+                _STEP_CACHES,
+                "Steps reuse what earlier ones computed: faster, less exact",
+            )
+            panel("forms/film-loras", elem_id="form-loras")
+
+    def _memory(self, own: str) -> None:
+        """Settings of what a shot uses of earlier ones."""
+        with gr.Accordion("Memory", open=False, elem_classes="form"):
+            self._setting(
+                "top_k",
+                gr.Textbox(
+                    label="Chunks per token (top-k)",
+                    info=f"How many pieces of earlier shots each token attends to. {own}",
+                ),
+                _whole("chunks per token"),
+            )
+            self._setting(
+                "full_below",
+                gr.Textbox(
+                    label="Full attention below N tokens",
+                    info="A shot with fewer tokens, its own and its context's, attends to all of them. "
+                    f"{own}; 0: never; auto: where that is faster",
+                ),
+                lambda value: parse_full_below(str(value)),
+            )
+            policies = [(_POLICIES.get(name, name), name) for name in policy_names()]
+            self._choice("memory_policy", "Remembered of each shot", policies, "More needs more memory")
+            self._setting(
+                "keyframes",
+                gr.Textbox(label="Frames per shot", info=f"How many, where frames are picked. {own}"),
+                _whole("frames per shot"),
+            )
+            self._choice(
+                "memory_storage",
+                "Stored in",
+                [("full precision", "full"), ("8 bits: half the memory, slightly less exact", "int8")],
+                "How the remembered keys and values are kept",
+            )
+            self._choice(
+                "positions",
+                "Time of earlier shots",
+                _POSITIONS,
+                "Where earlier shots stand in time for a model trained on single shots",
+            )
+
+    def _choice(self, name: str, label: str, choices: Sequence[tuple[str, str]], info: str) -> None:
+        """A setting with few values, or none of them for the model's own."""
+        dropdown = gr.Dropdown(
+            [("the model's default", ""), *choices], label=label, info=info, elem_id=f"form-{name}"
+        )
+        self._setting(name, dropdown, str)
 
     def _film(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
         self._field(name, field, lambda board, value: SetFilm(**{name: read("" if value is None else value)}))
@@ -208,6 +310,15 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "full_below": "" if settings.full_below is None else str(settings.full_below),
         "rerender_threshold": settings.rerender_threshold,
         "looks": settings.looks,
+        "negative_prompt": settings.negative_prompt or "",
+        "scheduler": settings.scheduler or "",
+        "shift": _shown(settings.shift),
+        "guidance_2": _shown(settings.guidance_2),
+        "step_cache": settings.step_cache or "",
+        "memory_policy": settings.memory_policy or "",
+        "keyframes": _shown(settings.keyframes),
+        "memory_storage": settings.memory_storage or "",
+        "positions": settings.positions or "",
     }
 
 

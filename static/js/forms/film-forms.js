@@ -1,9 +1,12 @@
 // Tells Gradio's forms (studio/web/forms.py) which project is open, the values of its film and which of them
 // changed; and names below the forms the words that the model does not know.
 
+import { h } from "../common/dom.js";
 import { start } from "../common/project.js";
 import { page, subscribe } from "../common/state.js";
 import { unknownWords } from "../common/unknown-words.js";
+
+const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not every model has
 
 /** @typedef {Record<string, unknown>} Film values of the fields, by name */
 
@@ -30,6 +33,15 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     full_below: String(settings.full_below ?? ""),
     rerender_threshold: settings.rerender_threshold,
     looks: settings.looks,
+    negative_prompt: settings.negative_prompt ?? "",
+    scheduler: settings.scheduler ?? "",
+    shift: numberText(settings.shift),
+    guidance_2: numberText(settings.guidance_2),
+    step_cache: settings.step_cache ?? "",
+    memory_policy: settings.memory_policy ?? "",
+    keyframes: numberText(settings.keyframes),
+    memory_storage: settings.memory_storage ?? "",
+    positions: settings.positions ?? "",
   };
 }
 
@@ -46,6 +58,24 @@ function nameUnknownWords(name, texts) {
   if (words) fieldOf(name)?.append(words);
 }
 
+/**
+ * Switches off what the model cannot use: options are hidden, and the negative prompt says why.
+ * @param {Record<string, string>} lacks
+ */
+function switchOff(lacks) {
+  for (const name of OPTIONS) fieldOf(name)?.classList.toggle("no-option", name in lacks);
+  const field = fieldOf("negative_prompt");
+  const reason = lacks.negative_prompt ?? "";
+  const input = field?.querySelector("textarea");
+  if (!field || !input) return;
+  input.disabled = Boolean(reason);
+  field.classList.toggle("switched-off", Boolean(reason));
+  const shown = field.querySelector(".why-off");
+  if ((shown?.textContent ?? "") === reason) return;
+  shown?.remove();
+  if (reason) field.append(h("p", { class: "why-off" }, reason));
+}
+
 /** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
 export function mount(send) {
   let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
@@ -57,6 +87,7 @@ export function mount(send) {
       "cast",
       cast.map((member) => [member.look ?? "", member.unknown]),
     );
+    switchOff(page.project.lacks);
     if (id === last.project && revision === last.revision) return;
     const film = filmOf(page.project);
     const before = id === last.project ? last.film : {};
@@ -65,5 +96,8 @@ export function mount(send) {
     last = { project: id, revision, film };
     send({ ...last, changed });
   });
+  const left = document.getElementById("left"); // its forms are made when they are first unfolded
+  const made = new MutationObserver(() => page.project && switchOff(page.project.lacks));
+  if (left) made.observe(left, { childList: true, subtree: true });
   start();
 }

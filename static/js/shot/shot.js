@@ -9,6 +9,7 @@ import { isSteered, KINDS, STEERINGS, steeredParts, toggledSteering } from "../c
 import { unknownWords } from "../common/unknown-words.js";
 import { editCaption } from "../timeline/captions.js";
 import { statusOf, statusWords } from "../timeline/status.js";
+import { modelFields } from "./model-fields.js";
 import { numberField } from "./number-field.js";
 
 const VARIATIONS = [2, 3, 4, 6, 8];
@@ -27,12 +28,17 @@ export function mount(element) {
       shot,
       page.selected,
       page.project?.due,
+      page.project?.lacks,
+      page.project?.settings.loras,
+      page.project?.settings.negative_prompt,
+      shots().map((other) => [other.take, other.trim, other.seconds, other.skip]),
       shot && statusOf(shot),
     ]);
     const focused = panel.contains(document.activeElement) ? document.activeElement : null;
-    if (key === drawn || focused instanceof HTMLInputElement) return; // a field is drawn once it is left
+    const typing = focused instanceof HTMLInputElement || focused instanceof HTMLTextAreaElement;
+    if (key === drawn || typing) return; // a field is drawn once it is left
     drawn = key;
-    const controls = () => [...panel.querySelectorAll("button, input")];
+    const controls = () => [...panel.querySelectorAll("button, input, select, textarea, summary")];
     const index = focused ? controls().indexOf(focused) : -1;
     fill(panel, shot ? shotParts(shot) : h("p", { class: "quiet" }, "Select a shot on the timeline."));
     const control = controls()[index];
@@ -73,6 +79,7 @@ function shotParts(shot) {
       ),
     renderButtons(shot),
     h("div", { class: "fields" }, fields(shot)),
+    modelFields(shot),
     editButtons(shot),
     contextSection(shot),
   ];

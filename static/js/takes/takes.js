@@ -67,7 +67,10 @@ function sourcesInWords(take) {
   const words = shown.map(([index, share]) => `shot ${Number(index) + 1} ${percent(share)}`);
   if (!older.length) return words;
   const total = older.reduce((sum, [, share]) => sum + share, 0);
-  return [...words, `${older.length === 1 ? "an older take" : `${older.length} older takes`} ${percent(total)}`];
+  return [
+    ...words,
+    `${older.length === 1 ? "an older take" : `${older.length} older takes`} ${percent(total)}`,
+  ];
 }
 
 /**

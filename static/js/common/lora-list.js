@@ -1,0 +1,105 @@
+// A list of LoRAs with their weights: of the film, or of a shot.
+
+import { sendEdit } from "./commands.js";
+import { button, h } from "./dom.js";
+
+/** @type {[value: string, label: string][]} */
+const EXPERTS = [
+  ["both", "both"],
+  ["high", "high noise"],
+  ["low", "low noise"],
+];
+
+/**
+ * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into.
+ * @param {Lora[]} loras
+ * @param {(loras: Lora[]) => Edit} edit
+ * @param {boolean} experts
+ */
+export function loraList(loras, edit, experts) {
+  const error = h("span", { class: "field-error", role: "alert" });
+  const send = (/** @type {Lora[]} */ changed) => {
+    error.textContent = "";
+    sendEdit(edit(changed), (message) => {
+      error.textContent = message;
+    });
+  };
+  const changed = (/** @type {number} */ index, /** @type {Partial<Lora>} */ fields) =>
+    send(loras.map((lora, at) => (at === index ? { ...lora, ...fields } : lora)));
+  const row = (/** @type {Lora} */ lora, /** @type {number} */ index) =>
+    h(
+      "div",
+      { class: "lora-row" },
+      h("span", { class: "lora-name", title: lora.file }, shortName(lora.file)),
+      experts &&
+        select(`Transformer of ${shortName(lora.file)}`, EXPERTS, lora.expert, (expert) =>
+          changed(index, { expert }),
+        ),
+      weight(lora, (value) => changed(index, { weight: value })),
+      button(`Remove ${shortName(lora.file)}`, () => send(loras.filter((_, at) => at !== index)), {
+        text: false,
+        icon: "close",
+      }),
+    );
+  return h("div", { class: "lora-list" }, loras.map(row), adding(loras, send), error);
+}
+
+/** Lists are drawn again once their fields are left. @param {HTMLInputElement} input */
+const leaveOnEnter = (input) =>
+  input.addEventListener("keydown", (event) => event.key === "Enter" && input.blur());
+
+/** The name of a file without folders and ending. @param {string} file */
+const shortName = (file) => (file.split(/[\\/]/).at(-1) ?? file).replace(/\.safetensors$/, "");
+
+/**
+ * @param {string} label
+ * @param {[value: string, label: string][]} choices
+ * @param {string} value
+ * @param {(value: string) => void} onchange
+ */
+export function select(label, choices, value, onchange) {
+  const options = choices.map(([name, words]) =>
+    h("option", { value: name, selected: name === value }, words),
+  );
+  const element = h("select", { "aria-label": label }, options);
+  element.addEventListener("change", () => onchange(element.value));
+  return element;
+}
+
+/**
+ * @param {Lora} lora
+ * @param {(value: number) => void} change
+ */
+function weight(lora, change) {
+  const input = h("input", {
+    type: "number",
+    step: 0.1,
+    min: -10,
+    max: 10,
+    value: String(lora.weight),
+    title: "Weight; 0 switches it off",
+    "aria-label": `Weight of ${shortName(lora.file)}`,
+  });
+  input.addEventListener("change", () => change(Number(input.value)));
+  leaveOnEnter(input);
+  return input;
+}
+
+/**
+ * @param {Lora[]} loras
+ * @param {(loras: Lora[]) => void} send
+ */
+function adding(loras, send) {
+  const input = h("input", {
+    type: "text",
+    placeholder: "Add a LoRA: file, or name on the hub",
+    "aria-label": "Add a LoRA",
+  });
+  const add = () => {
+    const file = input.value.trim();
+    if (file) send([...loras, { file, weight: 1, expert: "both" }]);
+  };
+  input.addEventListener("change", add);
+  leaveOnEnter(input);
+  return input;
+}

@@ -1,0 +1,180 @@
+// The fields of a shot that only some models can use: first frame, negative prompt and LoRAs.
+
+import { post, takeFile } from "../common/api.js";
+import { sendEdit } from "../common/commands.js";
+import { h } from "../common/dom.js";
+import { loraList } from "../common/lora-list.js";
+import { chosenTake, notifyError, openProjectState, page, shotIndex, shots } from "../common/state.js";
+
+const PICTURE = "picture";
+
+/** @type {Set<string>} */
+const opened = new Set(); // projects in which the fields are unfolded
+
+/**
+ * Nothing where the model can use none of them and none is set.
+ * @param {Shot} shot
+ * @returns {HTMLElement | false}
+ */
+export function modelFields(shot) {
+  const project = openProjectState();
+  const { lacks } = project;
+  const fields = [
+    (!lacks.first_frame || shot.first_frame) && firstFrame(shot, lacks.first_frame),
+    (!lacks.negative_prompt || shot.negative_prompt !== null) && negativePrompt(shot, lacks.negative_prompt),
+    (!lacks.loras || shot.loras.length > 0) && loras(shot, lacks),
+  ];
+  if (!fields.some(Boolean)) return false;
+  const isSet = shot.first_frame !== null || shot.negative_prompt !== null || shot.loras.length > 0;
+  const details = h(
+    "details",
+    { class: "model-fields", open: isSet || opened.has(project.id) },
+    h("summary", {}, "First frame, negative prompt, LoRAs"),
+    fields,
+  );
+  details.addEventListener("toggle", () => {
+    if (details.open) opened.add(project.id);
+    else opened.delete(project.id);
+  });
+  return details;
+}
+
+/**
+ * @param {string} label
+ * @param {string | undefined} lack
+ * @param {...import("../common/dom.js").Children} children
+ */
+const group = (label, lack, ...children) =>
+  h(
+    "div",
+    { class: "field", role: "group", "aria-label": label },
+    h("span", {}, label),
+    ...children,
+    lack && h("span", { class: "why-off" }, lack),
+  );
+
+/**
+ * @param {Shot} shot
+ * @param {string | undefined} lack
+ */
+function firstFrame(shot, lack) {
+  const earlier = shots()
+    .slice(0, shotIndex(shot.id))
+    .flatMap((other, index) => (other.skip ? [] : [{ other, index }]));
+  const isPicture = shot.first_frame?.startsWith("picture:") || shot.first_frame?.startsWith("file:");
+  /** @type {[value: string, label: string][]} */
+  const choices = [
+    ["", "nothing: the caption alone"],
+    ...(earlier.length || shot.first_frame === "previous"
+      ? /** @type {[string, string][]} */ ([["previous", "last frame of the shot before"]])
+      : []),
+    ...earlier.map(
+      ({ other, index }) =>
+        /** @type {[string, string]} */ ([`shot:${other.id}`, `last frame of shot ${index + 1}`]),
+    ),
+    [PICTURE, isPicture ? "a picture" : "a picture…"],
+  ];
+  const value = isPicture ? PICTURE : (shot.first_frame ?? "");
+  if (!choices.some(([name]) => name === value)) choices.push([value, "a shot that is not earlier"]);
+  const select = h(
+    "select",
+    { "aria-label": "Starts with", disabled: Boolean(lack) && !shot.first_frame },
+    choices.map(([name, words]) => h("option", { value: name, selected: name === value }, words)),
+  );
+  const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", hidden: true });
+  select.addEventListener("change", () => {
+    if (select.value !== PICTURE) setFirstFrame(shot.id, select.value || null);
+    else file.click();
+  });
+  file.addEventListener("cancel", () => {
+    select.value = value;
+  });
+  file.addEventListener("change", () => file.files?.[0] && addPicture(shot.id, file.files[0]));
+  const dormant = shot.first_frame !== null && !isPicture && shot.first_frame_at === null;
+  return group(
+    "Starts with",
+    lack,
+    select,
+    file,
+    picture(shot),
+    dormant &&
+      h("span", { class: "why-off" }, "No effect: that shot is skipped, deleted, or no longer earlier."),
+    shot.first_frame?.startsWith("file:") &&
+      h("span", { class: "why-off" }, "The picture was not read: choose it again."),
+  );
+}
+
+/** The frame or picture that a shot starts with, if it is there. @param {Shot} shot */
+function picture(shot) {
+  const project = openProjectState().id;
+  const digest = shot.first_frame?.match(/^picture:(.*)/)?.[1];
+  if (digest)
+    return h("img", {
+      class: "first-frame",
+      alt: "First frame",
+      src: `/api/projects/${project}/pictures/${digest}`,
+    });
+  const source = shot.first_frame_at === null ? null : shots()[shot.first_frame_at];
+  const take = source && chosenTake(source);
+  if (!source || !take) return false;
+  const first = Math.min(Math.round(source.trim * take.fps), take.frames - 1);
+  const last = Math.min(first + Math.max(1, Math.round(source.seconds * take.fps)), take.frames) - 1;
+  return h("img", {
+    class: "first-frame",
+    alt: "First frame",
+    src: takeFile(project, take.id, `frames/${last}`),
+  });
+}
+
+/**
+ * @param {string} shot
+ * @param {string | null} first_frame
+ */
+const setFirstFrame = (shot, first_frame) => sendEdit({ op: "first_frame", shot, first_frame });
+
+/**
+ * @param {string} shot
+ * @param {File} file
+ */
+async function addPicture(shot, file) {
+  const project = openProjectState().id;
+  try {
+    const { digest } = await post(`/projects/${project}/pictures`, file);
+    if (page.project?.id === project) await setFirstFrame(shot, `picture:${digest}`);
+  } catch (error) {
+    notifyError(error);
+  }
+}
+
+/**
+ * @param {Shot} shot
+ * @param {string | undefined} lack
+ */
+function negativePrompt(shot, lack) {
+  const film = openProjectState().settings.negative_prompt;
+  const input = h("textarea", {
+    rows: 2,
+    value: shot.negative_prompt ?? "",
+    placeholder: film ? `the film's: ${film}` : "the film's",
+    "aria-label": "Negative prompt",
+    disabled: Boolean(lack) && shot.negative_prompt === null,
+  });
+  input.addEventListener("change", () =>
+    sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt: input.value.trim() || null }),
+  );
+  return group("Negative prompt", lack, input);
+}
+
+/**
+ * @param {Shot} shot
+ * @param {Record<string, string>} lacks
+ */
+function loras(shot, lacks) {
+  const edit = (/** @type {Lora[]} */ changed) => ({ op: "loras", shot: shot.id, loras: changed });
+  const film = openProjectState().settings.loras.length;
+  return group(
+    film ? `LoRAs, besides the film's ${film}` : "LoRAs",
+    lacks.loras,
+    loraList(shot.loras, edit, !lacks.guidance_2),
+  );
+}

@@ -1,0 +1,84 @@
+"""What only some models can use: shown where the model can, with the reason where it cannot."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, FilePayload, Page, expect
+
+from tests.browser.conftest import Story, opened, until
+
+FOLDED = (
+    "() => { for (const b of document.querySelectorAll('#left button.label-wrap:not(.open)')) b.click(); }"
+)
+
+
+@pytest.fixture
+def able(story: Story) -> Story:
+    """A project with a model that the studio knows nothing of, so that everything may be asked of it."""
+    story.edit({"op": "settings", "settings": {"model": "maker/video"}})
+    return story
+
+
+def choose(page: Page, shot: int) -> None:
+    page.locator(".timeline .clip").nth(shot).click()
+    fields = page.locator(".model-fields")
+    fields.wait_for()
+    if not fields.evaluate("details => details.open"):
+        fields.locator("summary").click()
+
+
+def test_a_shot_gets_a_first_frame_a_negative_prompt_and_loras(browser: Browser, able: Story) -> None:
+    with opened(browser, able.url) as page:
+        choose(page, 1)
+        page.get_by_label("Starts with").last.select_option("previous")
+        until(page, lambda: able.shots[1]["first_frame"] == "previous")
+        assert able.shots[1]["first_frame_at"] == 0
+        page.locator(".model-fields textarea").fill("blurred")
+        page.locator(".model-fields textarea").blur()
+        until(page, lambda: able.shots[1]["negative_prompt"] == "blurred")
+        page.locator(".model-fields").get_by_label("Add a LoRA").fill("maker/ink/ink.safetensors")
+        page.locator(".model-fields").get_by_label("Add a LoRA").press("Enter")
+        weight = page.locator(".model-fields").get_by_label("Weight of ink")
+        weight.fill("0.5")
+        weight.blur()
+        lora = {"file": "maker/ink/ink.safetensors", "weight": 0.5, "expert": "both"}
+        until(page, lambda: able.shots[1]["loras"] == [lora])
+
+        picture = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+        choose(page, 0)
+        file = FilePayload(name="start.png", mimeType="image/png", buffer=picture)
+        page.locator(".model-fields input[type=file]").set_input_files(file)
+        until(page, lambda: str(able.shots[0]["first_frame"]).startswith("picture:"))
+        expect(page.locator("img.first-frame")).to_be_visible()
+        page.keyboard.press("Control+z")
+        until(page, lambda: able.shots[0]["first_frame"] is None)
+
+
+def test_options_of_the_film_are_saved(browser: Browser, able: Story) -> None:
+    with opened(browser, able.url) as page:
+        page.evaluate(FOLDED)
+        page.locator("#form-shift input, #form-shift textarea").fill("5")
+        page.keyboard.press("Enter")
+        until(page, lambda: able.state()["settings"]["shift"] == 5)
+        page.locator("#form-scheduler input").click()
+        page.get_by_role("option", name="UniPC").click()
+        until(page, lambda: able.state()["settings"]["scheduler"] == "unipc")
+        page.locator("#form-loras").get_by_label("Add a LoRA").fill("ink.safetensors")
+        page.keyboard.press("Enter")
+        until(
+            page, lambda: [lora["file"] for lora in able.state()["settings"]["loras"]] == ["ink.safetensors"]
+        )
+        assert able.state()["settings"]["shift"] == 5
+
+
+def test_what_the_embedded_model_cannot_use_is_hidden_with_the_reason(page: Page) -> None:
+    page.evaluate(FOLDED)
+    expect(page.locator("#form-negative_prompt .why-off")).to_have_text(
+        "The embedded model takes no negative prompt."
+    )
+    expect(page.locator("#form-negative_prompt textarea")).to_be_disabled()
+    expect(page.locator("#form-loras")).to_contain_text("The embedded model takes no LoRAs.")
+    expect(page.locator("#form-scheduler")).to_be_hidden()
+    expect(page.locator(".model-fields")).to_have_count(0)
