@@ -111,6 +111,11 @@ class ShotRenderer:
         self._buffer = HistoryBuffer(_limit(HISTORY_LIMIT, memory_budget))
         self._pace = Pace()
 
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes of the memories that are held, files not counted."""
+        return 0 if self._loaded is None else self._loaded[1].bytes
+
     def render(
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]:

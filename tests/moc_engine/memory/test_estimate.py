@@ -1,0 +1,84 @@
+"""Bytes of memories, predicted; against real ones in `tests/moc_engine/render/test_remembering.py`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from moc_engine.config import MemoryConfig
+from moc_engine.memory.estimate import MemoryModel, estimated_memory
+
+WAN_1_3B = {
+    "patch_size": [1, 2, 2],
+    "num_layers": 30,
+    "num_attention_heads": 12,
+    "attention_head_dim": 128,
+}
+GIB = 1 << 30
+
+
+def test_a_shot_of_480p_in_wan_1_3b() -> None:
+    """832 × 480 and 81 frames: 21 latent frames of 1,560 tokens, 201 MB a layer."""
+    model = MemoryModel.of_config(WAN_1_3B, (60, 104))
+    assert model.frame_tokens == 1560
+    full, small = MemoryConfig(), MemoryConfig(policy="change", keyframes=8, storage="int8")
+    assert model.layer_bytes(21, full, stored=True) == 2 * 32_760 * 1536 * 2 == 201_277_440
+    assert model.take_bytes(21, full) == pytest.approx(30 * 201_277_440, rel=0.001)
+    assert model.take_bytes(21, small) == pytest.approx(30 * 201_277_440 * 8 / 21 / 2, rel=0.005)
+    assert MemoryModel.of_config(WAN_1_3B, (60, 104), experts=2).take_bytes(21, full) == 2 * model.take_bytes(
+        21, full
+    )
+
+
+def test_twelve_shots_with_keyframes_in_8_bits_fit_a_card_of_24_gb_and_64_gb_of_memory() -> None:
+    model = MemoryModel.of_config(WAN_1_3B, (60, 104))
+    small = MemoryConfig(policy="change", keyframes=8, storage="int8")
+    found = estimated_memory(model, [21] * 11, small, device_budget=6 * GIB, host_budget=32 * GIB)
+    assert found.disk == 0
+    assert found.device <= 6 * GIB
+    assert found.total == 11 * model.take_bytes(21, small)
+    assert found.copied_per_step < 9 * GIB
+    everything = estimated_memory(
+        model, [21] * 11, MemoryConfig(), device_budget=6 * GIB, host_budget=32 * GIB
+    )
+    assert everything.disk > 0
+    assert everything.read_per_step > 0
+
+
+def test_takes_fill_the_device_then_main_memory_then_files() -> None:
+    model = MemoryModel(layers=2, heads=2, head_size=8, frame_tokens=100)
+    config = MemoryConfig()
+    take = model.take_bytes(5, config)
+    found = estimated_memory(
+        model, [5] * 6, config, device_budget=2 * take, host_budget=3 * take, page_bytes=1000
+    )
+    assert (found.device, found.host, found.disk) == (2 * take, 3 * take, take)
+    assert found.buffers == 1000
+    moved = model.layers * model.layer_bytes(5, config, stored=True)
+    assert (found.copied_per_step, found.read_per_step) == (4 * moved, moved)
+    on_cpu = estimated_memory(
+        model, [5] * 6, config, device_budget=0, host_budget=4 * take, on_cpu=True, page_bytes=1000
+    )
+    assert (on_cpu.device, on_cpu.host, on_cpu.disk) == (0, 4 * take, 2 * take)
+    assert (on_cpu.copied_per_step, on_cpu.read_per_step) == (0, 2 * moved)
+
+
+def test_a_small_context_is_copied_and_moves_nothing() -> None:
+    model = MemoryModel(layers=2, heads=2, head_size=8, frame_tokens=4)
+    found = estimated_memory(model, [5], MemoryConfig(), device_budget=0, host_budget=GIB)
+    assert found.copied_per_step == found.read_per_step == 0
+    assert found.buffers == 2 * 2 * model.layer_bytes(5, MemoryConfig(), stored=False)
+
+
+def test_nothing_is_remembered_of_nothing() -> None:
+    model = MemoryModel(layers=2, heads=2, head_size=8, frame_tokens=4)
+    found = estimated_memory(model, [], MemoryConfig(), device_budget=0, host_budget=0)
+    assert found.total == found.buffers == 0
+
+
+def test_predicting_needs_no_torch() -> None:
+    program = "import sys; sys.modules['torch'] = None; import moc_engine.memory.estimate; print('done')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "done\n"
