@@ -23,6 +23,7 @@ from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.schedulers import chosen_scheduler
 from moc_engine.models.solver import Schedule, even_levels, schedule_of
 from moc_engine.models.wan_transformer import attending, rotary_angles
+from moc_engine.profiles import SHARED, Profile
 
 ExpertName = Literal["", "high", "low"]
 """The noise levels that a transformer is for; "" for one that denoises throughout."""
@@ -36,7 +37,8 @@ class Backbone:
     and `low_noise`, a backbone of its own for the same latents, below. A model may ship one of the two alone,
     which then denoises throughout; guidance still changes at the boundary. A render asks the model at noise
     levels evenly from 1 on, which the scheduler shifts; with `own_levels` at those that the scheduler sets.
-    `latent_space` tells latents apart that are not of one autoencoder; "" where that is not known.
+    `latent_space` tells latents apart that are not of one autoencoder; "" where that is not known. `profile`
+    says how the model was fitted to the device, `profile_note` why it is not the one that was asked for.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Backbone:
     own_levels: bool = False
     latent_space: str = ""
     loras: LoraAdapters | None = None
+    profile: Profile = SHARED
+    profile_note: str = ""
 
     @property
     def experts(self) -> tuple[Backbone, ...]:
@@ -87,6 +91,12 @@ class Backbone:
         """The dtype of the transformer's weights, but for those that stay in float32."""
         dtype: torch.dtype = self.transformer.dtype
         return dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """What takes are recorded with: the dtype, and the form of the weights where that is another."""
+        name = str(self.dtype).removeprefix("torch.")
+        return name if self.profile.weights == "full" else f"{name}, weights {self.profile.weights}"
 
     def caption_key_bytes(self, captions: CaptionStates) -> int:
         """The bytes of the captions' keys and values in all layers."""

@@ -30,21 +30,18 @@ class Fitting:
         self.dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         self._residency = Residency(device, home)
 
-    @property
-    def dtype_name(self) -> str:
-        """The dtype that takes are recorded with: that of the weights too, where they have another."""
-        name = str(self.dtype).removeprefix("torch.")
-        return name if self.profile.weights == "full" else f"{name}, weights {self.profile.weights}"
+    def transformer_options(self, *, quantised: bool = False) -> dict[str, Any]:
+        """Options to load a transformer with, whose file may hold it `quantised` (GGUF) already.
 
-    def transformer_options(self) -> dict[str, Any]:
-        """Options to load a transformer with. Raises `EngineError` where a package is missing."""
-        if self.profile.weights != "int8":
+        Raises `EngineError` where a package is missing.
+        """
+        if quantised or self.profile.weights != "int8":
             return {}
         return {"quantization_config": _int8_config()}
 
-    def transformer(self, module: Any, name: str = "transformer") -> Any:
-        """Puts a transformer where the profile has it."""
-        if self.profile.weights == "fp8":
+    def transformer(self, module: Any, name: str = "transformer", *, quantised: bool = False) -> Any:
+        """Puts a transformer where the profile has it, its weights in that form unless `quantised`."""
+        if self.profile.weights == "fp8" and not quantised:
             module.enable_layerwise_casting(storage_dtype=FP8, compute_dtype=self.dtype)
         if self.profile.transformer == "groups":
             module.enable_group_offload(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
+from moc_engine.profiles import Profile
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
 
@@ -95,13 +96,14 @@ class SingleFiles(Protocol):
 class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
 
-    `load` takes the parts of a model and the device; it yields before each part and at the end, and returns
-    the model. `abilities` tells from the model_index.json what a model can do, before it is loaded.
+    `load` takes the parts of a model, the device, and the profile that says how to fit it in; it yields
+    before each part and at the end, and returns the model. `abilities` tells from the model_index.json what a
+    model can do, before it is loaded.
     `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
     files as well.
     """
 
-    load: Callable[[PipelineParts, torch.device], Generator[LoadedParts, None, Backbone]]
+    load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
     single_files: Callable[[], SingleFiles] | None = None

@@ -6,11 +6,11 @@ load_parts (thread) ─► LoadedParts ─► queue ─► StepEvents of the sta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Protocol
 
 from moc_engine.collection import collection_suspended
 from moc_engine.contract import CancelToken, StepEvent
@@ -18,8 +18,14 @@ from moc_engine.errors import RenderCancelled
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.registry import LoadedParts
 
-LoadParts = Callable[[str | Path | None, str | None], Generator[LoadedParts, None, Backbone]]
-"""Model source and device to a loading such as `moc_engine.models.loading.load_parts`."""
+
+class LoadParts(Protocol):
+    """A loading such as `moc_engine.models.loading.load_parts`: model, device and name of a profile."""
+
+    def __call__(
+        self, source: str | Path | None, device: str | None, *, profile: str
+    ) -> Generator[LoadedParts, None, Backbone]: ...
+
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at the cancel token."""
@@ -41,12 +47,14 @@ class ModelLoading:
         source: str | Path | None,
         device: str | None,
         *,
+        profile: str = "auto",
         event_every: float = EVENT_EVERY,
     ) -> None:
         self._event_every = event_every
         self._load = load
         self._source = source
         self._device = device
+        self._profile = profile
         self._thread: Thread | None = None
 
     def events(self, cancel: CancelToken | None) -> Generator[StepEvent, None, Backbone]:
@@ -71,7 +79,7 @@ class ModelLoading:
         if before is not None:
             before.join()
         try:
-            loading = self._load(self._source, self._device)
+            loading = self._load(self._source, self._device, profile=self._profile)
             while not stop.is_set():
                 try:
                     with collection_suspended():

@@ -7,6 +7,7 @@ Between renders the model, the memories of takes and the memory to compute in ar
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from moc_engine.contract import (
     StageEvent,
     StepEvent,
 )
-from moc_engine.errors import EngineError
+from moc_engine.errors import EngineError, OutOfMemory
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
 from moc_engine.memory.context import ContextMemory
@@ -39,6 +40,7 @@ from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.loading import load_parts
 from moc_engine.ops.workspace import LIMIT, Workspace
+from moc_engine.profiles import Profile, next_lower
 from moc_engine.render.captured_velocity import capture_cuda_graph
 from moc_engine.render.decode import decode_clip, jpeg, png
 from moc_engine.render.denoise import stop_if_cancelled
@@ -76,7 +78,8 @@ class ShotRenderer:
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
     possible, it is an `EngineError`, and never left out silently. `backend` names the attention backend of
     requests that name none. With `two_passes`, guided steps run their two captions one after the other, which
-    takes less memory and gives the same latents.
+    takes less memory and gives the same latents. `profile` says how the model is fitted to the device; with
+    `retry_lower`, a render that runs out of memory is tried once more with the next lower one, which stays.
     """
 
     def __init__(
@@ -92,10 +95,15 @@ class ShotRenderer:
         cuda_graphs: bool = False,
         backend: str | None = None,
         two_passes: bool = False,
+        profile: str = "auto",
+        retry_lower: bool = False,
         recorder: type[TraceRecorder] = TraceRecorder,
         load: LoadParts = load_parts,
     ) -> None:
-        self._loading = ModelLoading(load, model, device)
+        self._load_model, self._model, self._device = load, model, device
+        self._retry_lower = retry_lower
+        self._profile_note = ""
+        self._loading = self._loading_with(profile)
         self._budget = memory_budget
         self._host_budget = host_memory_budget
         self._page_bytes = page_bytes
@@ -138,6 +146,35 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, RenderResult]:
         if request.routing.backend is None:
             request = replace(request, routing=replace(request.routing, backend=self._backend))
+        try:
+            return (yield from self._attempt(request, cancel))
+        except OutOfMemory as error:
+            lower = self._lower_profile()
+            if lower is None or not self._retry_lower:
+                raise (
+                    error
+                    if lower is None
+                    else OutOfMemory(
+                        f"{error}, or render with the profile {lower.name} (--profile {lower.name})"
+                    )
+                ) from None
+            self._profile_note = f"{error}; rendered again with the profile {lower.name}"
+        self._loaded = None  # outside the handler, so that what the failed attempt held is freed
+        self._loading = self._loading_with(lower.name)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return (yield from self._attempt(request, cancel))
+
+    def _lower_profile(self) -> Profile | None:
+        return None if self._loaded is None else next_lower(self._loaded[0].profile)
+
+    def _loading_with(self, profile: str) -> ModelLoading:
+        return ModelLoading(self._load_model, self._model, self._device, profile=profile)
+
+    def _attempt(
+        self, request: RenderRequest, cancel: CancelToken | None
+    ) -> Generator[RenderEvent, None, RenderResult]:
         clock = StageClock()
         with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))
@@ -171,7 +208,7 @@ class ShotRenderer:
             frames=frames,
             backend=trace.backend,
             device=backbone.device.type,
-            dtype=str(backbone.dtype).removeprefix("torch."),
+            dtype=backbone.dtype_name,
             timings=clock.end(),
         )
 
@@ -184,6 +221,12 @@ class ShotRenderer:
                 raise EngineError(
                     f"CUDA graphs (--cuda-graphs) need a CUDA device; the model is on {backbone.device.type}"
                 )
+            if backbone.profile.transformer == "groups" and (self._compiled or self._cuda_graphs):
+                raise EngineError(
+                    f"the profile {backbone.profile.name} moves blocks to the device one after the other: "
+                    "render without --compile and --cuda-graphs"
+                )
+            backbone = replace(backbone, profile_note=self._profile_note)
             if self._compiled:
                 backbone = backbone.with_compiled_blocks()
             budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
@@ -262,7 +305,7 @@ class ShotRenderer:
             self._recorder,
             capture_cuda_graph if self._cuda_graphs else None,
             self._workspace,
-            two_passes=self._two_passes,
+            two_passes=self._two_passes or backbone.profile.two_passes,
             page_bytes=self._page_bytes,
         )
         with closing(denoising):

@@ -31,7 +31,8 @@ def trace_recorder(
     `full_below_asked` as it was set, which may be "auto"; as `full_attention` whether attention was full, of
     how many `tokens`; as `backend_choice` why the backend was chosen; whether the blocks around the
     attention were `compiled`, which changes the last bits; and as `experts` which transformer made each step
-    ("" where there is one). `loras` are those used, and what of each was left out.
+    ("" where there is one). `loras` are those used, and what of each was left out;
+    `profile` says how the model was fitted to the device, and whether it was to be another one.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request, config = prepared.request, backbone.transformer.config
@@ -54,6 +55,7 @@ def trace_recorder(
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
+            "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
             "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
             "loras": [{**asdict(lora), "source": Path(lora.source).name} for lora in prepared.loras],
         },

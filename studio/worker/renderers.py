@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from moc_engine.collection import collection_suspended
 from moc_engine.config import backend_names
+from moc_engine.profiles import PROFILE_NAMES, PROFILES
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
@@ -25,6 +26,8 @@ class RendererOptions:
     compiled: bool = False
     cuda_graphs: bool = False
     backend: str | None = None
+    profile: str = "auto"
+    retry_lower: bool = False
 
     @staticmethod
     def add_to(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,22 @@ class RendererOptions:
             "fastest one measured; takes made with another one stay current",
         )
 
+        memory = parser.add_argument_group("memory")
+        memory.add_argument(
+            "--profile",
+            choices=PROFILE_NAMES,
+            default="auto",
+            help="how the model is fitted to the device's memory: "
+            + "; ".join(f"{profile.name}: {profile}".replace("; ", ", ") for profile in PROFILES)
+            + "; auto, the default, goes by the memory of the GPU, and moves nothing where there is none",
+        )
+        memory.add_argument(
+            "--retry-lower",
+            action="store_true",
+            help="render a shot that runs out of memory once more with the next lower profile, which its "
+            "trace tells",
+        )
+
     @classmethod
     def of(cls, args: argparse.Namespace) -> RendererOptions:
         """Those of a command; the defaults where it has none."""
@@ -57,13 +76,20 @@ class RendererOptions:
             compiled=getattr(args, "compiled", False),
             cuda_graphs=getattr(args, "cuda_graphs", False),
             backend=getattr(args, "backend", None),
+            profile=getattr(args, "profile", "auto"),
+            retry_lower=getattr(args, "retry_lower", False),
         )
 
     @property
     def arguments(self) -> list[str]:
         """The command line that gives these options."""
-        given = {"--compile": self.compiled, "--cuda-graphs": self.cuda_graphs}
+        given = {
+            "--compile": self.compiled,
+            "--cuda-graphs": self.cuda_graphs,
+            "--retry-lower": self.retry_lower,
+        }
         named = [] if self.backend is None else ["--backend", self.backend]
+        named += [] if self.profile == "auto" else ["--profile", self.profile]
         return [name for name, on in given.items() if on] + named
 
     @property
@@ -84,5 +110,10 @@ def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     return ShotRenderer(
-        model, compiled=options.compiled, cuda_graphs=options.cuda_graphs, backend=options.backend
+        model,
+        compiled=options.compiled,
+        cuda_graphs=options.cuda_graphs,
+        backend=options.backend,
+        profile=options.profile,
+        retry_lower=options.retry_lower,
     )

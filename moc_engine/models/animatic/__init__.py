@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Vocabulary
+from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from moc_engine.models.backbone import Backbone
 
 
-def _load(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+def _load(
+    model: PipelineParts, device: torch.device, profile: Profile
+) -> Generator[LoadedParts, None, Backbone]:
     from moc_engine.models.animatic.loader import load_parts
 
     return load_parts(model, device)

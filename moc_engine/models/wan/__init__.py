@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of
+from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from moc_engine.models.backbone import Backbone
 
 
-def _load(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+def _load(
+    model: PipelineParts, device: torch.device, profile: Profile
+) -> Generator[LoadedParts, None, Backbone]:
     from moc_engine.models.wan.loader import load_parts
 
-    return load_parts(model, device)
+    return load_parts(model, device, profile)
 
 
 def _single_files() -> SingleFiles:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from moc_engine.clip import Frame
-from moc_engine.models.wan.decoding import normalised, unnormalised
+from moc_engine.models.wan.decoding import decoded_pieces, normalised
 
 
 class WanAutoencoder:
@@ -52,12 +52,9 @@ class WanAutoencoder:
         latents: Tensor = posterior.mode().float()
         return normalised(self.vae, latents)
 
-    @torch.no_grad()
     def decoded(self, latents_CFHW: Tensor) -> Tensor:
         """Frames (3, N, Y, X) within -1 and 1."""
-        latents = unnormalised(self.vae, latents_CFHW)[None]
-        decoded: Tensor = self.vae.decode(latents, return_dict=False)[0][0]
-        return decoded
+        return torch.cat(list(decoded_pieces(self.vae, latents_CFHW)), dim=1)
 
 
 def latent_space(vae: Any) -> str:

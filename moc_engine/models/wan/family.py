@@ -13,22 +13,24 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
 from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
+from moc_engine.machine import cache_folder
 from moc_engine.models.base import CaptionStates, FrameCondition
 from moc_engine.models.wan.autoencoder import WanAutoencoder, as_frame, cropped
+from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.models.wan.defaults import NEGATIVE_PROMPT, abilities_of, needs_first_frame, sampler_of
+from moc_engine.models.wan.preview import LatentColours, latent_colours
 from moc_engine.models.wan.texts import TEXT_STATES, CaptionEncoder
 from moc_engine.names import longest_mentions
 
 FRAME_RATES: Final = {16: 16.0, 48: 24.0}
 """Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
 
-PREVIEW_SIDE: Final = 32
-"""Latents along the longer side of a preview: 256 pixels where a latent stands for 8."""
+PREVIEW_SIDE: Final = 256
+"""Pixels along the longer side of a preview, at most."""
 
 TRAINED_FRAMES: Final = {16: 21, 48: 31}
 """Latent frames of the shots that models were trained on, by latent channels: 81 frames and 121."""
@@ -37,8 +39,8 @@ TRAINED_FRAMES: Final = {16: 21, 48: 31}
 class WanFamily:
     """The family of a Wan pipeline, told apart by its model_index.json.
 
-    Its frames are resampled to the size and rate asked for. A clip is decoded as a whole before its first
-    frame is returned, as the decoder is causal over time. A first frame is given to a picture-to-video model
+    Its frames are resampled to the size and rate asked for. A clip is decoded one latent frame
+    after the other; previews are not decoded. A first frame is given to a picture-to-video model
     as channels beside the latents, and through its image encoder where it has one (`image_dim`); to one with
     a timestep for each token (`expand_timesteps`) as the first latent frame.
     """
@@ -58,6 +60,7 @@ class WanFamily:
         transformer = parts.get("transformer") or parts["transformer_2"]
         self._patch = tuple(transformer.config.patch_size)
         self._image_states = transformer.config.image_dim is not None
+        self._colours: LatentColours | None = None
         self._rate = FRAME_RATES.get(self._autoencoder.channels, 16.0)
         self.trained_frames = TRAINED_FRAMES.get(self._autoencoder.channels, 21)
 
@@ -136,20 +139,24 @@ class WanFamily:
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
     ) -> Iterator[Frame]:
-        pixels_3NYX = self._autoencoder.decoded(latents_CFHW)
-        last = pixels_3NYX.shape[1] - 1
+        pieces = decoded_pieces(self._autoencoder.vae, latents_CFHW)
+        first, piece_3NYX = 0, next(pieces)
+        last = self._autoencoder.frames_of(latents_CFHW.shape[1]) - 1
         for nth in range(max(1, round(seconds * fps))):
-            frame = as_frame(pixels_3NYX[:, min(last, int((nth + 0.5) / fps * self._rate))])
+            wanted = min(last, int((nth + 0.5) / fps * self._rate))
+            while wanted >= first + piece_3NYX.shape[1]:
+                first += piece_3NYX.shape[1]
+                piece_3NYX = next(pieces)
+            frame = as_frame(piece_3NYX[:, wanted - first])
             yield frame if frame.shape[1::-1] == size else _resized(frame, size)
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
-        middle = latents_CFHW.shape[1] // 2
-        latents_C1HW = latents_CFHW[:, middle : middle + 1]
-        scale = PREVIEW_SIDE / max(latents_C1HW.shape[2:])
-        if scale < 1:
-            sides = [max(1, round(side * scale)) for side in latents_C1HW.shape[2:]]
-            latents_C1HW = interpolate(latents_C1HW.float(), [*sides], mode="area")
-        return as_frame(self._autoencoder.decoded(latents_C1HW)[:, 0])
+        if self._colours is None:
+            self._colours = latent_colours(self._autoencoder.vae, cache_folder() / "latent-colours")
+        small = as_frame(self._colours.picture(latents_CFHW[:, latents_CFHW.shape[1] // 2]))
+        over = min(self._autoencoder.over_space, PREVIEW_SIDE / max(small.shape[:2]))
+        height, width = (max(1, round(side * over)) for side in small.shape[:2])
+        return _resized(small, (width, height))
 
 
 def _resized(frame: Frame, size: tuple[int, int]) -> Frame:

@@ -18,7 +18,10 @@ from transformers import (
 )
 
 from moc_engine.errors import ModelMismatch
+from moc_engine.machine import cache_folder
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.caption_cache import part_identity
+from moc_engine.models.fitting import Fitting
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
@@ -27,6 +30,7 @@ from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTE
 from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
 from moc_engine.models.wan.lora_keys import read_lora
+from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
 WEIGHTS: Final[dict[str, Any]] = {
@@ -48,28 +52,46 @@ ALSO_READ: Final[dict[str, Any]] = {"image_encoder": CLIPVisionModelWithProjecti
 """Another class that a part may be of: the states used are the same."""
 
 
-def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedParts, None, Backbone]:
+def load_parts(
+    model: PipelineParts, device: torch.device, profile: Profile
+) -> Generator[LoadedParts, None, Backbone]:
     """Yields before each part and at the end.
 
     Raises `ModelMismatch` for a model without the transformers that its boundary asks for, or whose weights
     are not all there; `ModelNotFound` for what cannot be read.
     """
     boundary = _checked_boundary(model)
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    fitting = Fitting(profile, device)
     kinds = {name: kind for name, kind in WEIGHTS.items() if name not in OPTIONAL or model.class_of(name)}
     parts: dict[str, Any] = {}
     for done, (name, kind) in enumerate(kinds.items()):
         other = ALSO_READ.get(name)
         kind = kind if other is None or model.class_of(name) != other.__name__ else other
         yield LoadedParts(done=done, parts=len(kinds), part=name)
-        of_part = torch.float32 if name in IN_FULL else dtype
-        part = load_part(kind, model, name, extra_weights=True, dtype=of_part)
-        parts[name] = part.to(device).eval()
+        parts[name] = _fitted(fitting, model, name, kind)
     parts["tokenizer"] = load_settings(AutoTokenizer, model, "tokenizer")
     if "image_encoder" in parts:
         parts["image_processor"] = load_settings(CLIPImageProcessor, model, "image_processor")
     yield LoadedParts(done=len(kinds), parts=len(kinds), part=None)
-    return _assembled(model, parts, boundary, device)
+    return replace(_assembled(model, parts, boundary, device), profile=profile)
+
+
+def _fitted(fitting: Fitting, model: PipelineParts, name: str, kind: Any) -> Any:
+    """One part, loaded and put where the profile has it."""
+
+    def load(**options: Any) -> Any:
+        dtype = torch.float32 if name in IN_FULL else fitting.dtype
+        return load_part(kind, model, name, extra_weights=True, dtype=dtype, **options)
+
+    if name == "text_encoder":
+        identity = part_identity(model.part(name), fitting.dtype)
+        folder = cache_folder() / "captions"
+        return fitting.text_encoder(load, identity=identity, folder=folder, loaded=load())
+    if kind is WanTransformer3DModel:
+        quantised = model.part(name).path.suffix == ".gguf"
+        options = fitting.transformer_options(quantised=quantised)
+        return fitting.transformer(load(**options), name, quantised=quantised)
+    return fitting.autoencoder(load()) if name == "vae" else fitting.encoder(load(), name)
 
 
 def _assembled(
@@ -88,7 +110,7 @@ def _assembled(
         boundary=boundary or 0.0,
         own_levels=True,
         latent_space=latent_space(parts["vae"]),
-        loras=LoraAdapters(there, read_lora),
+        loras=LoraAdapters(there, read_lora, first.dtype),
     )
     if len(there) == 1:
         return backbone

@@ -1,7 +1,7 @@
 """Previews of latents without decoding them: colours as a linear function of a latent's channels.
 
 The function is fitted once for an autoencoder, by least squares, to small moving pictures that it encodes and
-decodes, and is kept on disk under the digest of its weights.
+decodes, and is kept on disk under the name of its latents.
 
 Shapes: C channels, F latent frames, H and W latent sides.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from moc_engine.files import write_text
+from moc_engine.models.wan.autoencoder import latent_space
 from moc_engine.models.wan.decoding import decoded_pieces, normalised
 
 PICTURES: Final = 12
@@ -45,7 +45,7 @@ class LatentColours:
 
 def latent_colours(vae: Any, folder: Path | None = None) -> LatentColours:
     """The colours of an autoencoder's latents, from `folder` where they are kept there, fitted else."""
-    file = None if folder is None else folder / f"{weights_digest(vae)}.json"
+    file = None if folder is None else folder / f"{latent_space(vae)}.json"
     if file is not None:
         try:
             kept = json.loads(file.read_bytes())
@@ -106,12 +106,3 @@ def mean_colours(vae: Any, latents_CFHW: Tensor) -> Tensor:
     ratio = int(vae.config.scale_factor_spatial)
     pieces = [avg_pool2d(piece.float().mean(dim=1), ratio) for piece in decoded_pieces(vae, latents_CFHW)]
     return torch.stack(pieces, dim=1)
-
-
-def weights_digest(vae: Any) -> str:
-    """The digest of an autoencoder's weights as they are loaded."""
-    digest = sha256()
-    for name, weight in sorted(vae.state_dict().items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:32]

@@ -132,9 +132,3 @@ def test_a_freed_text_encoder_is_given_up_when_the_transformer_works(tmp_path: P
     assert not encoder.is_loaded
     assert torch.equal(encoder(ids, torch.ones_like(ids)).last_hidden_state, states)
     assert not loads
-
-
-def test_the_dtype_of_takes_names_the_form_of_the_weights() -> None:
-    assert Fitting(PROFILES[0], CPU).dtype_name == "float32"
-    assert Fitting(PROFILES[2], CPU).dtype_name == "float32, weights fp8"
-    assert Fitting(PROFILES[0], torch.device("cuda")).dtype_name == "bfloat16"

@@ -24,7 +24,7 @@ def test_an_unknown_pipeline_class_is_refused_with_those_that_are_known() -> Non
 PLUGIN = """
 from moc_engine.models.registry import FamilyEntry
 
-def load(source, device):
+def load(model, device, profile):
     raise NotImplementedError
 
 FAMILY = FamilyEntry(load=load)

@@ -28,7 +28,9 @@ class SlowModel:
         self.error = error
         self.loaded: list[int] = []
 
-    def load(self, source: str | Path | None, device: str | None) -> Generator[LoadedParts, None, Backbone]:
+    def load(
+        self, source: str | Path | None, device: str | None, *, profile: str
+    ) -> Generator[LoadedParts, None, Backbone]:
         for part in range(PARTS):
             yield LoadedParts(done=part, parts=PARTS, part=str(part))
             if part == 1:

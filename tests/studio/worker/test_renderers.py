@@ -11,10 +11,13 @@ from studio.worker.renderers import RendererOptions
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 @pytest.mark.parametrize("backend", [None, "grouped"])
+@pytest.mark.parametrize(("profile", "retry_lower"), [("auto", False), ("12gb", True)])
 def test_options_go_on_to_the_worker_as_they_were_given(
-    compiled: bool, cuda_graphs: bool, backend: str | None
+    compiled: bool, cuda_graphs: bool, backend: str | None, profile: str, retry_lower: bool
 ) -> None:
-    options = RendererOptions(compiled=compiled, cuda_graphs=cuda_graphs, backend=backend)
+    options = RendererOptions(
+        compiled=compiled, cuda_graphs=cuda_graphs, backend=backend, profile=profile, retry_lower=retry_lower
+    )
     parser = argparse.ArgumentParser()
     RendererOptions.add_to(parser)
     assert RendererOptions.of(parser.parse_args(options.arguments)) == options

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from moc_engine.models.wan.autoencoder import latent_space
 from moc_engine.models.wan.preview import (
     fit_colours,
     latent_colours,
     mean_colours,
     sample_latents,
-    weights_digest,
 )
 from tests.fakes.autoencoders import KINDS, tiny_autoencoder
 
@@ -31,7 +31,7 @@ def test_they_are_fitted_once_for_the_weights(tmp_path: Path) -> None:
     vae = tiny_autoencoder("Wan 2.1")
     fitted = latent_colours(vae, tmp_path)
     (file,) = tmp_path.iterdir()
-    assert file.stem == weights_digest(vae)
+    assert file.stem == latent_space(vae)
 
     before = file.stat().st_mtime_ns
     kept = latent_colours(vae, tmp_path)
@@ -45,7 +45,7 @@ def test_they_are_fitted_once_for_the_weights(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_fitted_again(tmp_path: Path) -> None:
     vae = tiny_autoencoder("Wan 2.1")
-    file = tmp_path / f"{weights_digest(vae)}.json"
+    file = tmp_path / f"{latent_space(vae)}.json"
     file.write_text('{"version": 1, "weights": [[1]], "bias": [0]}')
 
     assert latent_colours(vae, tmp_path).weights_3C.shape == (3, 4)

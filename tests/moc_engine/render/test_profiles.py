@@ -1,0 +1,143 @@
+"""Renders under profiles, and what happens when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from moc_engine.config import SamplerChoice
+from moc_engine.contract import ContextTake, RenderRequest, RenderResult, finish
+from moc_engine.errors import EngineError, OutOfMemory
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.loading import load_parts
+from moc_engine.models.registry import LoadedParts
+from moc_engine.profiles import PROFILES
+from moc_engine.render.renderer import ShotRenderer
+from moc_engine.stored_file import LocalFile
+from moc_engine.trace.record import RoutingTrace
+from tests.fakes.models import save_tiny_video
+
+TOLERANCE = {"full": 1e-4, "fp8": 0.1}
+"""The largest error of latents, relative to their norm, by the form of the weights."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "video"
+    save_tiny_video(folder)
+    return folder
+
+
+def request(output: Path, *, shot: int = 0, context: tuple[ContextTake, ...] = ()) -> RenderRequest:
+    return RenderRequest(
+        shot=shot,
+        caption="a fox runs",
+        global_caption="dawn",
+        cast=(),
+        seconds=0.3,
+        fps=10,
+        size=(32, 32),
+        seed=1,
+        output=output,
+        context=context,
+        sampler=SamplerChoice(steps=2, guidance=3.0),
+    )
+
+
+def latents(result: RenderResult) -> torch.Tensor:
+    return load_file(result.latents)["latents"]
+
+
+def two_shots(renderer: ShotRenderer, output: Path) -> list[RenderResult]:
+    first = finish(renderer, request(output / "0"))
+    take = ContextTake(
+        id="a",
+        shot=0,
+        latents=LocalFile(first.latents),
+        caption="a fox runs",
+        global_caption="dawn",
+        cast=(),
+        seconds=0.3,
+    )
+    return [first, finish(renderer, request(output / "1", shot=1, context=(take,)))]
+
+
+def test_shots_render_the_same_under_every_profile(folder: Path, tmp_path: Path) -> None:
+    plain = two_shots(ShotRenderer(folder, device="cpu"), tmp_path / "plain")
+    assert RoutingTrace.load(plain[0].trace).routing["profile"] == {"name": "shared", "note": ""}
+    for profile in PROFILES:
+        renderer = ShotRenderer(folder, device="cpu", profile=profile.name)
+        for own, other in zip(two_shots(renderer, tmp_path / profile.name), plain, strict=True):
+            error = (latents(own) - latents(other)).norm() / latents(other).norm()
+            assert error <= TOLERANCE[profile.weights], profile.name
+            assert own.frames == other.frames
+            trace = RoutingTrace.load(own.trace)
+            assert trace.routing["profile"]["name"] == profile.name
+            weights = "" if profile.weights == "full" else f", weights {profile.weights}"
+            assert own.dtype == f"float32{weights}"
+
+
+class RunsOut:
+    """Loads a model that runs out of memory under the profiles named."""
+
+    def __init__(self, *profiles: str) -> None:
+        self._profiles = profiles
+        self.loaded: list[str] = []
+
+    def __call__(
+        self, source: str | Path | None, device: str | None, *, profile: str
+    ) -> Generator[LoadedParts, None, Backbone]:
+        backbone = yield from load_parts(source, device, profile=profile)
+        self.loaded.append(backbone.profile.name)
+        if backbone.profile.name in self._profiles:
+            backbone.transformer.register_forward_pre_hook(self._fail)
+        return backbone
+
+    def _fail(self, *_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_out_of_memory_is_tried_again_with_the_next_lower_profile_if_agreed(
+    folder: Path, tmp_path: Path
+) -> None:
+    load = RunsOut("48gb")
+    renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=load)
+
+    result = finish(renderer, request(tmp_path / "one"))
+
+    assert load.loaded == ["48gb", "24gb"]
+    told = RoutingTrace.load(result.trace).routing["profile"]
+    assert told["name"] == "24gb"
+    assert str(told["note"]).startswith("out of memory in stage “denoise”")
+    assert str(told["note"]).endswith("rendered again with the profile 24gb")
+    finish(renderer, request(tmp_path / "two"))
+    assert load.loaded == ["48gb", "24gb"]  # the lower one stays
+
+
+def test_it_is_tried_once(folder: Path, tmp_path: Path) -> None:
+    load = RunsOut("48gb", "24gb")
+    renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=load)
+    with pytest.raises(OutOfMemory, match="denoise"):
+        finish(renderer, request(tmp_path / "one"))
+    assert load.loaded == ["48gb", "24gb"]
+
+
+def test_without_agreement_the_lower_profile_is_named(folder: Path, tmp_path: Path) -> None:
+    load = RunsOut("48gb", "8gb")
+    renderer = ShotRenderer(folder, device="cpu", profile="48gb", load=load)
+    with pytest.raises(OutOfMemory, match=r"or render with the profile 24gb \(--profile 24gb\)"):
+        finish(renderer, request(tmp_path / "one"))
+    lowest = ShotRenderer(folder, device="cpu", profile="8gb", retry_lower=True, load=load)
+    with pytest.raises(OutOfMemory, match=r"lower top-k$"):
+        finish(lowest, request(tmp_path / "one"))
+    assert load.loaded == ["48gb", "8gb"]
+
+
+def test_blocks_that_move_are_not_compiled(folder: Path, tmp_path: Path) -> None:
+    renderer = ShotRenderer(folder, device="cpu", profile="8gb", compiled=True)
+    with pytest.raises(EngineError, match="render without --compile"):
+        finish(renderer, request(tmp_path / "one"))
