@@ -19,6 +19,7 @@ PURE = {"moc_engine.frame_rate", "moc_engine.names"}
 
 DOORS = PURE | {
     "moc_engine.abilities",
+    "moc_engine.caption_check",
     "moc_engine.clip",
     "moc_engine.collection",
     "moc_engine.config",

@@ -22,6 +22,7 @@ from torch.nn.functional import pad
 
 from moc_engine.abilities import Ability
 from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
+from moc_engine.models.caption_limit import LeftOut
 
 if TYPE_CHECKING:
     from moc_engine.clip import Frame  # which needs the package av
@@ -194,6 +195,14 @@ class EncodesFrames(Protocol):
 
     def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
         """The latents (C, F, H, W) of so many frames, each resized as needed."""
+
+
+@runtime_checkable
+class LimitsCaptions(Protocol):
+    """A family that reads captions up to a length."""
+
+    def left_out(self, global_caption: str, caption: str) -> LeftOut:
+        """How much of the global caption and of a shot's own is not read."""
 
 
 @runtime_checkable

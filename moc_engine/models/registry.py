@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
+from moc_engine.models.caption_limit import LeftOut
 from moc_engine.profiles import Profile
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
@@ -100,13 +101,15 @@ class FamilyEntry:
     before each part and at the end, and returns the model. `abilities` tells from the model_index.json what a
     model can do, before it is loaded.
     `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
-    files as well.
+    files as well, `left_out` by those that read captions up to a length: what of the global caption and of a
+    shot's own is left out, None where that cannot be told.
     """
 
     load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
     single_files: Callable[[], SingleFiles] | None = None
+    left_out: Callable[[PipelineParts, str, str], LeftOut | None] | None = None
 
 
 def family_entry(pipeline_class: str) -> FamilyEntry:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moc_engine.config import PartSteering
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import ComparesLooks, LocatesSlots
+from moc_engine.models.base import ComparesLooks, LimitsCaptions, LocatesSlots
 from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
@@ -32,7 +32,8 @@ def trace_recorder(
     how many `tokens`; as `backend_choice` why the backend was chosen; whether the blocks around the
     attention were `compiled`, which changes the last bits; and as `experts` which transformer made each step
     ("" where there is one). `loras` are those used, and what of each was left out;
-    `profile` says how the model was fitted to the device, and whether it was to be another one.
+    `profile` says how the model was fitted to the device, and whether it was to be another one;
+    `captions_left_out` the tokens of the captions that were not read.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request, config = prepared.request, backbone.transformer.config
@@ -56,6 +57,7 @@ def trace_recorder(
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
+            "captions_left_out": _left_out(prepared, backbone),
             "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
             "loras": [{**asdict(lora), "source": Path(lora.source).name} for lora in prepared.loras],
         },
@@ -121,6 +123,14 @@ def _portraits(
         vectors=np.stack([portrait.vector.double().numpy() for portrait in found]),
         shares=np.stack([trace.attended_by(those) for those in weights]),
     )
+
+
+def _left_out(prepared: PreparedRender, backbone: Backbone) -> dict[str, int]:
+    family, request = backbone.family, prepared.request
+    if not isinstance(family, LimitsCaptions):
+        return {}
+    left_out = family.left_out(request.global_caption, request.caption)
+    return asdict(left_out) if left_out else {}
 
 
 def _parts_to_json(parts: PartSteering) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from moc_engine.caption_check import captions_left_out
 from moc_engine.vocabulary import largest_cast
 from studio.domain.checks import MAX_SEED
 from studio.domain.cut import cut_of, without_missing
@@ -31,7 +32,7 @@ MOST_VARIATIONS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRender:
-    """A shot that would be rendered: the reasons, and the expected seconds."""
+    """A shot that would be rendered: the reasons, what to mind about it, and the expected seconds."""
 
     shot: str
     index: int
@@ -47,8 +48,8 @@ class PlannedShot:
     """What a render does with one shot.
 
     `keep`: an existing take stays or is chosen. `absent`: it has no take, and none was asked for. `state` and
-    `reasons` are those before the render, `take`, `inputs` and `context` (indices of shots) those afterwards.
-    `seconds` are expected, 0 if the shot is not rendered.
+    `reasons` are those before the render, with what to mind about it; `take`, `inputs` and `context` (indices
+    of shots) those afterwards. `seconds` are expected, 0 if the shot is not rendered.
     """
 
     shot: str
@@ -90,7 +91,7 @@ class Rendering:
             PlannedRender(
                 shot=status.shot,
                 index=status.index,
-                reasons=_reasons_in_words(status, scope) or ("asked for",),
+                reasons=(*(_reasons_in_words(status, scope) or ("asked for",)), *_notes(found, status)),
                 seconds=expected(rates, status),
             )
             for status in planned
@@ -123,7 +124,9 @@ class Rendering:
                     action=action,
                     state=old.state,
                     locked=shot.lock,
-                    reasons=_reasons_in_words(old, scope) if made else tuple(map(in_words, old.reasons)),
+                    reasons=(*_reasons_in_words(old, scope), *_notes(found, old))
+                    if made
+                    else tuple(map(in_words, old.reasons)),
                     seconds=expected(rates, new) if made else 0.0,
                     take=new.take,
                     inputs=new.inputs,
@@ -204,6 +207,16 @@ def _reasons_in_words(status: ShotStatus, scope: Scope | Collection[str]) -> tup
     if status.state == "fresh" and scope == "outdated":
         return (str(message("reason-after-rendered")),)
     return tuple(map(in_words, status.reasons))
+
+
+def _notes(project: Project, status: ShotStatus) -> tuple[str, ...]:
+    """What of a shot's captions its model will not read, in words."""
+    inputs = status.inputs
+    left_out = captions_left_out(project.board.settings.model, inputs.global_caption, inputs.caption)
+    if left_out is None:
+        return ()
+    of_each = {"note-style-too-long": left_out.style, "note-caption-too-long": left_out.own}
+    return tuple(str(message(code, tokens=tokens)) for code, tokens in of_each.items() if tokens)
 
 
 def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:

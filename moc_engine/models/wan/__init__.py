@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of
 from moc_engine.profiles import Profile
@@ -30,4 +31,10 @@ def _single_files() -> SingleFiles:
     return WanFiles()
 
 
-FAMILY = FamilyEntry(load=_load, abilities=abilities_of, single_files=_single_files)
+def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOut | None:
+    from moc_engine.models.wan.caption_room import left_out
+
+    return left_out(model, global_caption, caption)
+
+
+FAMILY = FamilyEntry(load=_load, abilities=abilities_of, single_files=_single_files, left_out=_left_out)

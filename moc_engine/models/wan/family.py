@@ -19,11 +19,13 @@ from moc_engine.clip import Frame
 from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
 from moc_engine.machine import cache_folder
 from moc_engine.models.base import CaptionStates, FrameCondition
+from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.wan.autoencoder import WanAutoencoder, as_frame, cropped
+from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.models.wan.defaults import NEGATIVE_PROMPT, abilities_of, needs_first_frame, sampler_of
 from moc_engine.models.wan.preview import LatentColours, latent_colours
-from moc_engine.models.wan.texts import TEXT_STATES, CaptionEncoder
+from moc_engine.models.wan.texts import CaptionEncoder
 from moc_engine.names import longest_mentions
 
 FRAME_RATES: Final = {16: 16.0, 48: 24.0}
@@ -76,6 +78,9 @@ class WanFamily:
 
     def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
         return CaptionStates(states_BSE=self._texts.states(global_caption, caption))
+
+    def left_out(self, global_caption: str, caption: str) -> LeftOut:
+        return self._texts.left_out(global_caption, caption)
 
     def mentions(self, global_caption: str, caption: str, cast: Sequence[str]) -> Mapping[str, Sequence[int]]:
         if not (cast and caption.strip() and self._texts.tells_positions):

@@ -13,6 +13,7 @@ from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.wan_folders import wan_euler_folder
 
 
 @pytest.fixture
@@ -150,3 +151,26 @@ def test_a_cast_larger_than_the_model_tells_apart_is_refused_where_it_matters(st
         studio.service.rendering.reroll(project, "b")
     with pytest.raises(Refused, match=words):
         studio.service.rendering.outline(project, "all")
+
+
+def test_the_plan_says_what_a_model_will_not_read_of_long_captions(studio: Studio, tmp_path: Path) -> None:
+    wan_euler_folder(tmp_path / "wan")
+    board = Storyboard(
+        title="Long",
+        style="dawn " * 300,
+        shots=(
+            Shot(id="a", caption="fox"),
+            Shot(id="b", caption="fox " * 300),
+            Shot(id="c", caption="a " * 600),
+        ),
+        settings=Settings(model=str(tmp_path / "wan")),
+    )
+    project = studio.service.projects.create(board)
+    fits, short, none = (item.reasons for item in studio.service.rendering.plan(project))
+    assert fits == ("not rendered yet",)
+    assert short[1:] == ("captions are too long: the last 90 tokens of the style will not be read",)
+    assert none[1:] == (
+        "captions are too long: the last 301 tokens of the style will not be read",
+        "the caption is too long: its last 89 tokens will not be read",
+    )
+    assert [item.reasons for item in studio.service.rendering.outline(project)] == [fits, short, none]

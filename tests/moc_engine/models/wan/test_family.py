@@ -15,7 +15,7 @@ from moc_engine.contract import ContextTake, RenderRequest, finish
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import FindsNames
 from moc_engine.models.loading import load_backbone
-from moc_engine.models.wan.texts import TEXT_STATES
+from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import sightings

@@ -1,0 +1,56 @@
+"""How the global caption and a shot's own share the states that a Wan model reads. No torch."""
+
+from __future__ import annotations
+
+import html
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import ftfy
+from tokenizers import Tokenizer
+
+from moc_engine.models.caption_limit import LeftOut
+from moc_engine.sources.parts import PipelineParts
+
+TEXT_STATES: Final = 512
+"""Wan was trained on captions padded with zeros to so many states, all of which it attends to."""
+
+LEAST: Final = 2
+"""Tokens without which a caption is not encoded: one, and its end."""
+
+
+def cleaned(text: str) -> str:
+    """The text with broken characters mended, HTML entities resolved, and single spaces."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
+
+
+def shared_room(style: int, own: int) -> tuple[int, int]:
+    """The tokens that are read of a global caption and of a shot's own, of which there are so many.
+
+    The shot's own words stay, and the end of the global caption gives way.
+    """
+    read = min(own, TEXT_STATES)
+    room = TEXT_STATES - read
+    return (0 if room < LEAST else min(style, room)), read
+
+
+def left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOut | None:
+    """What of two captions a model does not read; None where its tokenizer is not one file to count with."""
+    file = model.part("tokenizer").path / "tokenizer.json"
+    if not file.is_file():
+        return None
+    lengths = [
+        len(_tokenizer(file).encode(text).ids) if text else 0
+        for text in (cleaned(global_caption), cleaned(caption))
+    ]
+    style, own = shared_room(*lengths)
+    return LeftOut(style=lengths[0] - style, own=lengths[1] - own)
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(file: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
