@@ -52,10 +52,10 @@ soak: $(VENV)/.installed-dev
 	    tests/studio/worker/test_frozen_worker.py tests/studio/worker/test_same_frames.py \
 	    tests/studio/exchange/test_round_trips.py tests/browser/test_outliving.py
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m moc_engine.evaluation.benchmark --device cpu $(BENCH)
 
-bench-gpu: $(VENV)/.installed-dev
+bench-gpu: $(VENV)/.installed-bench-gpu
 	@$(BIN)/python -m moc_engine.evaluation.benchmark --device cuda $(BENCH)
 
 check: $(VENV)/.installed-dev $(NODE)/.installed
@@ -94,6 +94,15 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	@echo "Setting up what tests and checks need."
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]' || { $(NO_PIP); exit 1; }
+	@touch $@
+
+# The benchmark draws its plots with matplotlib; on a GPU it needs Triton.
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[train]' || { $(NO_PIP); exit 1; }
+	@touch $@
+
+$(VENV)/.installed-bench-gpu: pyproject.toml $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[gpu,train]' || { $(NO_PIP); exit 1; }
 	@touch $@
 
 # For check and format alone: neither the studio nor its tests need Node.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderRequest, RenderResult
+from moc_engine.contract import CancelToken, Renderer, RenderEvent, RenderRequest, RenderResult, StepEvent
 from studio.jobs.estimate import Rates, time_left
 from studio.service.rendering import PlannedShot
+
+RUNS_MODEL: Final = ("memory", "denoise")
+"""Stages in which the model's blocks run."""
 
 
 class ReportingRenderer:
@@ -36,10 +40,22 @@ class ReportingRenderer:
 
 
 class RenderProgress:
-    """Shows how much of the planned shots is rendered; `rendered` are the positions of those begun."""
+    """Shows how much of the planned shots is rendered; `rendered` are the positions of those begun.
 
-    def __init__(self, planned: Collection[PlannedShot], rates: Rates) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    `compiles`: the model is compiled when it first runs, which is told, as its first step takes minutes.
+    """
+
+    def __init__(
+        self,
+        planned: Collection[PlannedShot],
+        rates: Rates,
+        *,
+        compiles: bool = False,
+        console: Console | None = None,
+    ) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._compiles = compiles
+        self._compiling = False
         self._shots = len(planned)
         self._inputs = {shot.index: shot.inputs for shot in planned if shot.action == "render"}
         self._work = {index: rates.seconds(inputs) for index, inputs in self._inputs.items()}
@@ -73,11 +89,23 @@ class RenderProgress:
     def report(self, index: int, event: RenderEvent | None) -> None:
         """Shows what the renderer reports of the shot at `index`; None: it begins."""
         self._rendered.add(index)
+        self._tell_compiling(event)
         if event is None or index not in self._inputs:
             self._show(self._done, f"shot {index + 1}: begins")
         else:
             done = self._rates.done(self._inputs[index], event)
-            self._show(self._done + done, f"shot {index + 1}: {event.stage}")
+            words = "compiling the model" if self._compiling else event.stage
+            self._show(self._done + done, f"shot {index + 1}: {words}")
+
+    def _tell_compiling(self, event: RenderEvent | None) -> None:
+        """Tells once that the model is being compiled: from its first run until a step of it is done."""
+        if event is None or event.stage not in RUNS_MODEL:
+            return
+        if isinstance(event, StepEvent):
+            self._compiling = False
+        elif self._compiles:
+            self._compiles, self._compiling = False, True
+            self._console.print("compiling the model; the first step may take minutes", markup=False)
 
     def finished(self, index: int, spent: float) -> None:
         """Tells that a shot is finished, and that its take needed `spent` seconds."""

@@ -81,7 +81,9 @@ def _render(
         return frozenset()
     service.queue.remove_all()  # of a process that was killed
     service.queue.pause(False)
-    progress = RenderProgress(planned, service.rendering.rates(project))
+    progress = RenderProgress(
+        planned, service.rendering.rates(project), compiles=getattr(args, "compiled", False)
+    )
 
     def finished(job: JobState) -> None:
         if job.state != "done":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from moc_engine.names import mentioned
+from studio.cli.mixed_settings import mixed_settings
 from studio.cli.progress import in_words
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.storyboard import Storyboard, steering
@@ -91,7 +92,7 @@ def notes(
     most_cast: int | None = None,
     other_seed: bool = False,
 ) -> None:
-    """Prints what may be unexpected about each shot.
+    """Prints what may be unexpected about each shot, and about the film.
 
     `takes` are the chosen ones by position, `returned` the ids of shots that are back at an earlier take.
     `most_cast` is how many cast members the model can show in a shot. `other_seed`: tell how to keep takes of
@@ -105,6 +106,8 @@ def notes(
             *_about_steering(board, shot),
         ):
             print(f"shot {shot.index + 1} {note}", file=out)
+    for note in mixed_settings(planned, takes):
+        print(note, file=out)
 
 
 def film(
