@@ -78,21 +78,19 @@ class ChunkLayout:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ChunkLayout):
             return NotImplemented
-        return all(
-            np.array_equal(mine, theirs)
-            for mine, theirs in (
-                (self.offsets, other.offsets),
-                (self.shot, other.shot),
-                (self.kind, other.kind),
-            )
-        )
+        return self is other or self._bytes == other._bytes
 
     def __hash__(self) -> int:
         return self._hash
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.offsets.tobytes(), self.shot.tobytes(), self.kind.tobytes()))
+        return hash(self._bytes)
+
+    @cached_property
+    def _bytes(self) -> tuple[bytes, bytes, bytes]:
+        """The arrays as bytes: caches compare layouts in every layer and step."""
+        return self.offsets.tobytes(), self.shot.tobytes(), self.kind.tobytes()
 
     @property
     def chunks(self) -> int:

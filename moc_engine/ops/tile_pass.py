@@ -33,9 +33,11 @@ Block = tuple[slice, slice]
 def plan_blocks(indices_RLK: Tensor, offsets: Ints) -> Iterator[tuple[Block, Tiles]]:
     """The tiles of all blocks that have any; a block is whole rows where possible, as rows share no keys."""
     R, L, K = indices_RLK.shape
+    if not K:
+        return
     indices, lengths = indices_RLK.cpu().numpy(), np.diff(offsets)
-    queries = max(1, min(L, PAIRS_AT_ONCE // max(1, K)))
-    rows = max(1, PAIRS_AT_ONCE // max(1, K * L))
+    queries = max(1, min(L, PAIRS_AT_ONCE // K))
+    rows = max(1, PAIRS_AT_ONCE // (K * max(1, L)))
     for row in range(0, R, rows):
         for query in range(0, L, queries):
             block = slice(row, min(row + rows, R)), slice(query, min(query + queries, L))

@@ -18,7 +18,7 @@ from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.memory.pages import Angles, Pages, Traffic
 from moc_engine.ops.backend import AttentionBackend, Mass
 from moc_engine.ops.history_segments import HistorySegment
-from moc_engine.ops.rotary import Rotary, apply_rotary, rotate_into
+from moc_engine.ops.rotary import Rotary, rotate_into
 from moc_engine.ops.workspace import Workspace
 
 
@@ -43,7 +43,7 @@ class PreparedHistory:
         shared: bool,
     ) -> None:
         self.layout = history.layout
-        self.means_NHCD = _routing_means(history, angles, pooling, device)
+        self.means_NHCD = _routing_means(history, angles, pooling, device, workspace)
         cos, sin = angles(history.positions_3T.to(device))
         self._rotary: Rotary | None = None
         k, v = history.k_NHTD, history.v_NHTD
@@ -100,7 +100,7 @@ class PagedKeys:
         self, history: PagedHistory, angles: Angles, device: torch.device, pooling: Pooling, most_bytes: int
     ) -> None:
         self.layout = history.layout
-        self.means_NHCD = _routing_means(history, angles, pooling, device)
+        self.means_NHCD = _routing_means(history, angles, pooling, device, Workspace(0))
         self._pages = Pages(history, angles, device, most_bytes)
 
     @property
@@ -163,9 +163,13 @@ class PagedKeys:
 
 
 def _routing_means(
-    history: History | PagedHistory, angles: Angles, pooling: Pooling, device: torch.device
+    history: History | PagedHistory,
+    angles: Angles,
+    pooling: Pooling,
+    device: torch.device,
+    workspace: Workspace,
 ) -> Tensor:
-    """The chunk means that the router compares with (N, H, C, D).
+    """The chunk means that the router compares with (N, H, C, D), in the `workspace` where they are rotated.
 
     Means taken after rotation are at their take's own time. Rotating them by the start of the chunk moves
     them to their time in the history: rotation is linear, so it commutes with the mean.
@@ -173,5 +177,6 @@ def _routing_means(
     means = history.means_NHCD.to(device)
     if pooling == "after":
         start = history.start_C.to(device)
-        means = apply_rotary(means, *angles(torch.stack((start, start * 0, start * 0))))
+        turns = torch.complex(*angles(torch.stack((start, start * 0, start * 0))))
+        means = rotate_into(workspace.empty("rotated means", means.shape, means.dtype, device), means, turns)
     return means

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,8 @@ def trace_recorder(
     spans = _latent_spans(prepared.grid.chunk_frames(), backbone)
     context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, prepared.shape[1]))]
     for take in prepared.context:
-        context += [
-            ContextChunk(kind="history", name=name, shot=take.source.shot, take=take.source.id, frames=span)
-            for name, span in zip(take.names, _latent_spans(take.chunk_frames, backbone), strict=True)
-        ]
+        spans_of_take = tuple(_latent_spans(take.chunk_frames, backbone))
+        context += _history_chunks(take.source.shot, take.source.id, tuple(take.names), spans_of_take)
     return kind(
         shot=request.shot,
         model=backbone.name,
@@ -71,6 +70,17 @@ def trace_recorder(
         heads=config.num_attention_heads,
         steps=len(prepared.schedule),
         device=backbone.device,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _history_chunks(
+    shot: int, take: str, names: tuple[str, ...], spans: tuple[tuple[int, int], ...]
+) -> tuple[ContextChunk, ...]:
+    """The chunks of a take, which the traces of all later shots name."""
+    return tuple(
+        ContextChunk(kind="history", name=name, shot=shot, take=take, frames=span)
+        for name, span in zip(names, spans, strict=True)
     )
 
 

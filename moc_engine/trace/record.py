@@ -447,13 +447,13 @@ def in_units(shares: Floats) -> Units:
     Rounds down and gives what is missing to the largest remainders, among equal ones to the first. Rows of
     nothing stay nothing. Only what is not 0 is computed, which is little of a long story's rows.
     """
-    cells = np.flatnonzero(shares)
+    cells = np.flatnonzero(shares != 0)
     return _rounded(shares.ravel()[cells], cells, shares.shape)
 
 
 def sums_in_units(sums: NDArray[np.int64]) -> Units:
     """Sums (..., C) of shares as `in_units`, each row over its total."""
-    cells = np.flatnonzero(sums)
+    cells = np.flatnonzero(sums != 0)  # much faster than of the sums themselves
     values = sums.ravel()[cells].astype(np.float64)
     row = cells // sums.shape[-1]
     totals = np.bincount(row, weights=values)

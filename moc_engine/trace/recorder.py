@@ -83,10 +83,10 @@ class TraceRecorder:
         self._heads, self._tokens = heads, len(chunk_of_token)
         shape = (layers, bins, groups, Q, C)
         sizes = (math.prod(shape), int(runs.sum()) * C)
-        self._sums = torch.zeros(sum(sizes), dtype=torch.int64, device=self._device)
+        self._sums = _zeros(sum(sizes), torch.int64, self._device)
         table, token_table = self._sums.split(sizes)
         self._table, self._token_table = table.view(shape), token_table.view(-1, C)
-        self._picks = torch.zeros(shape, dtype=torch.int32, device=self._device)
+        self._picks = _zeros(math.prod(shape), torch.int32, self._device).view(shape)
         self._least, self._greatest = (torch.ones((), device=self._device) for _ in range(2))
         self._cells_of_group = Q * C
         first_cell = (self._bin_of_head[:, None] * groups * Q + chunk_of_token) * C
@@ -210,6 +210,13 @@ class TraceRecorder:
             picks=picks.view(np.uint32),
             token_table=sums_in_units(token_table),
         )
+
+
+def _zeros(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros on a device; on a CPU numpy's, which lie in large pages where the system has them."""
+    if device.type != "cpu":
+        return torch.zeros(count, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(count * dtype.itemsize, dtype=np.uint8)).view(dtype)
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:
