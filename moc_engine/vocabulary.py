@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moc_engine.models.registry import Vocabulary, family_entry
 
 EMBEDDED_PIPELINE: Final = "AnimaticPipeline"
@@ -56,3 +59,8 @@ def find_names(captions: Iterable[str]) -> tuple[str, ...]:
 def described_cast(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
     """The cast members whose look the caption describes or changes: a shape, a colour, something worn."""
     return embedded_vocabulary().described_cast(caption, cast)
+
+
+def describe(latents_CFHW: NDArray[np.float32], caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+    """Sentences about the looks in a finished shot of the embedded model that its caption does not tell."""
+    return embedded_vocabulary().describe(latents_CFHW, caption, cast)

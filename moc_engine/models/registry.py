@@ -24,7 +24,9 @@ from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from moc_engine.models.backbone import Backbone
 
@@ -77,6 +79,11 @@ class Vocabulary(Protocol):
 
     def described_cast(self, caption: str, cast: Sequence[str]) -> tuple[str, ...]:
         """The cast members whose look the caption describes or changes."""
+
+    def describe(
+        self, latents_CFHW: NDArray[np.float32], caption: str, cast: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Sentences about the looks in a finished shot that its caption does not tell."""
 
 
 class SingleFiles(Protocol):

@@ -30,6 +30,7 @@ type Shot = {
   loras: Lora[];
   first_frame: string | null;
   first_frame_at: number | null;
+  guide_strength: number | null;
   pins: string[];
   bans: string[];
   boosts: Record<string, number>;
@@ -39,9 +40,12 @@ type Shot = {
   reasons: string[];
   reason_codes: string[];
   take: string | null;
+  other_take: string | null;
   takes: Take[];
   unknown: UnknownSpan[];
 };
+
+type Lane = "final" | "draft";
 
 type Lora = { file: string; weight: number; expert: string };
 
@@ -63,6 +67,8 @@ type Settings = {
   keyframes: number | null;
   memory_storage: string | null;
   positions: string | null;
+  draft_model: string | null;
+  guide_strength: number | null;
 };
 
 type ProjectState = {
@@ -78,6 +84,8 @@ type ProjectState = {
   seconds: number;
   settings: Settings;
   lacks: Record<string, string>;
+  lane: Lane;
+  has_lanes: boolean;
   cast: { name: string; look: string | null; unknown: UnknownSpan[] }[];
   shots: Shot[];
   undo: string | null;
@@ -102,6 +110,7 @@ type Job = {
   project: string | null;
   title: string;
   shot: string | null;
+  lane: Lane | null;
   index: number | null;
   state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
   reason: string;

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from studio.api.error_answers import CONFLICT, ERRORS
 from studio.api.request_models import EditRequest, ProjectId, UndoRequest, UnknownWordsRequest
+from studio.service.look_words import SuggestedCaption
 from studio.service.state import ProjectState, UnknownSpan
 from studio.service.studio import Service
 
@@ -33,5 +34,10 @@ def editing_routes(service: Service) -> APIRouter:
     def find_unknown_words(project: ProjectId, body: UnknownWordsRequest) -> tuple[UnknownSpan, ...]:
         """The words of a text that the project's model does not know."""
         return editing.unknown_words(project, body.text)
+
+    @router.get("/shots/{shot}/caption-with-looks", summary="Suggest a caption with looks")
+    def suggest_caption(project: ProjectId, shot: str) -> SuggestedCaption:
+        """The shot's caption with the looks that its draft shows and it does not tell, to be edited."""
+        return service.look_words.suggest(project, shot)
 
     return router

@@ -146,6 +146,7 @@ def _unseen(number: int) -> JobState:
         project=None,
         title="",
         shot=None,
+        lane=None,
         index=None,
         state="cleared",
         reason="",

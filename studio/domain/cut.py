@@ -11,7 +11,7 @@ from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.frame_rate import exact_rate_in_words
 from studio.domain.messages import message
-from studio.domain.planner import chosen_take
+from studio.domain.planner import take_in_film
 from studio.domain.project import Project
 from studio.domain.shown_frames import shown_frames
 from studio.domain.storyboard import Shot
@@ -48,7 +48,7 @@ def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], .
     for number, shot in enumerate(project.board.shots, start=1):
         if shot.skip:
             continue
-        chosen = chosen_take(project, takes, shot.id)
+        chosen = take_in_film(project, takes, shot.id)
         if chosen is None:
             without.append(str(number))
             continue
@@ -67,7 +67,7 @@ def cut_of(project: Project, takes: Mapping[str, TakeT]) -> tuple[Clip[TakeT], .
 def without_missing(project: Project, takes: Mapping[str, FinishedTake]) -> Project:
     """The project with its shots that have no take marked as skipped, so that the others can be cut."""
     shots = tuple(
-        replace(shot, skip=True) if chosen_take(project, takes, shot.id) is None else shot
+        replace(shot, skip=True) if take_in_film(project, takes, shot.id) is None else shot
         for shot in project.board.shots
     )
     return replace(project, board=replace(project.board, shots=shots))

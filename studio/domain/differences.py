@@ -55,6 +55,7 @@ def own_reasons(
         "loras": then.loras != now.loras,
         "step_cache": then.step_cache != now.step_cache,
         "memory": bool(then.context and now.context) and _remembered(then) != _remembered(now),
+        "guide": (then.guide, then.guide_strength) != (now.guide, now.guide_strength),
         "positions": bool(then.context and now.context) and then.positions != now.positions,
     }
     yield from (OwnReason(code=code) for code, differ in differs.items() if differ)

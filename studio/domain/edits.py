@@ -18,7 +18,7 @@ from studio.domain.finished_take import FinishedTake
 from studio.domain.frame_rate import typed_rate
 from studio.domain.messages import message
 from studio.domain.planner import wanted_seed
-from studio.domain.project import Project
+from studio.domain.project import LANES, Lane, Project
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import SECONDS, CastMember, Shot, target
 
@@ -57,16 +57,55 @@ class SetFilm:
 
 @dataclass(frozen=True, kw_only=True)
 class SetSettings:
-    """Replaces the settings."""
+    """Replaces the settings.
+
+    Where the film's model becomes another one than that of drafts, its takes so far are the drafts.
+    """
 
     settings: Settings
     op: Literal["settings"] = "settings"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        return replace(project, board=replace(project.board, settings=self.settings))
+        changed = replace(project, board=replace(project.board, settings=self.settings))
+        if changed.has_lanes and not project.has_lanes:
+            return replace(changed, chosen={}, drafts={**project.drafts, **project.chosen})
+        if project.has_lanes and not changed.has_lanes:
+            return replace(changed, chosen={**project.drafts, **project.chosen}, drafts={})
+        return changed
 
     def words(self, project: Project) -> str:
         return "change the settings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetLane:
+    """Works in the lane of drafts or in that of finals."""
+
+    lane: Lane
+    op: Literal["lane"] = "lane"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        if not project.has_lanes and self.lane != project.lane:
+            raise Refused(message("lanes-same"))
+        return project.in_lane(self.lane)
+
+    def words(self, project: Project) -> str:
+        return f"work on {self.lane}s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetGuideStrength:
+    """Sets how much the final of a shot changes the draft that guides it; None for the film's strength."""
+
+    shot: str
+    guide_strength: float | None
+    op: Literal["guide_strength"] = "guide_strength"
+
+    def apply(self, project: Project, takes: Takes) -> Project:
+        return _changed(project, self.shot, guide_strength=self.guide_strength)
+
+    def words(self, project: Project) -> str:
+        return f"change the guide of {_numbers(project, (self.shot,))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +251,7 @@ class Split:
         least = SECONDS[0]
         if not least <= self.at <= whole.seconds - least:
             raise Refused(message("split-too-short", shot=index + 1, least=least))
-        take = takes.get(project.chosen.get(self.shot, ""))
+        take = takes.get(project.current.get(self.shot, ""))
         first = replace(whole, seconds=round(self.at, 6))
         second = _shot(
             index + 1,
@@ -226,7 +265,9 @@ class Split:
         )
         shots = project.board.shots
         made = project.with_shots((*shots[:index], first, second, *shots[index + 1 :]))
-        return made.choosing(self.id, project.chosen.get(self.shot))
+        for lane in LANES:
+            made = made.in_lane(lane).choosing(self.id, project.in_lane(lane).current.get(self.shot))
+        return made.in_lane(project.lane)
 
     def words(self, project: Project) -> str:
         return f"split {_numbers(project, (self.shot,))}"
@@ -375,8 +416,11 @@ class Discard:
     def apply(self, project: Project, takes: Takes) -> Project:
         if self.take not in takes:
             raise Refused(message("take-not-found"))
-        kept = {shot: take for shot, take in project.chosen.items() if take != self.take}
-        return replace(project, chosen=kept, discarded=project.discarded | {self.take})
+        chosen, drafts = (
+            {shot: take for shot, take in lane.items() if take != self.take}
+            for lane in (project.chosen, project.drafts)
+        )
+        return replace(project, chosen=chosen, drafts=drafts, discarded=project.discarded | {self.take})
 
     def words(self, project: Project) -> str:
         return "delete a take"
@@ -409,6 +453,8 @@ class Restore:
 Edit = (
     SetFilm
     | SetSettings
+    | SetLane
+    | SetGuideStrength
     | SetCast
     | AddShot
     | SetCaption

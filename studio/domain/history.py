@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 Document = Mapping[str, Any]
-"""A project as JSON: a mapping of parts, of which `shots`, `chosen` and `discarded` are mappings by id."""
+"""A project as JSON: a mapping of parts, of which those in `_BY_ID` are mappings by id."""
 
 Values = Mapping[str, Any]
 
-_BY_ID = ("shots", "chosen", "discarded")
+_BY_ID = ("shots", "chosen", "drafts", "discarded")
 
 
 @dataclass(frozen=True, kw_only=True)

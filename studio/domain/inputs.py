@@ -11,7 +11,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
-from studio.domain.settings import Expert, FullBelow, Lora, Positions, Scheduler, StepCache, Storage, together
+from studio.domain.settings import (
+    Expert,
+    FullBelow,
+    Lora,
+    Positions,
+    Scheduler,
+    Settings,
+    StepCache,
+    Storage,
+    together,
+)
 from studio.domain.storyboard import Steered, Storyboard, steering
 
 T = TypeVar("T")
@@ -31,6 +41,14 @@ class UsedLora(NamedTuple):
     identity: str
     weight: float
     expert: Expert
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """A draft that a final starts from, and how much it is changed, above 0 to 1."""
+
+    take: str
+    strength: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +110,8 @@ class TakeInputs:
     keyframes: int | None = None
     memory_storage: Storage | None = None
     positions: Positions | None = None
+    guide: str | None = None
+    guide_strength: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", exact_rate(self.fps))
@@ -163,9 +183,9 @@ def _as_json(value: Any) -> Any:
             return value
 
 
-def loras_of(board: Storyboard, index: int, model: RenderingModel) -> tuple[Lora, ...]:
+def loras_of(board: Storyboard, index: int, model: RenderingModel, settings: Settings) -> tuple[Lora, ...]:
     """The LoRAs that shot `index` is rendered with, in the order of `TakeInputs.loras`."""
-    return together(board.settings.loras, board.shots[index].loras) if model.can("loras") else ()
+    return together(settings.loras, board.shots[index].loras) if model.can("loras") else ()
 
 
 def inputs_of(
@@ -173,12 +193,15 @@ def inputs_of(
     model: RenderingModel,
     index: int,
     *,
+    settings: Settings | None = None,
     caption: str,
     context: Sequence[tuple[int, str]],
     seed: int,
     first_frame: str | None = None,
+    guide: Guide | None = None,
 ) -> TakeInputs:
     """The inputs of shot `index`. `caption` is its composed one; `context` is (index of the shot, take id).
+    `settings` are those of its lane, the film's where None.
 
     Several shots may show one take. It is banned if any of them is, even if another is pinned. Without
     context there is nothing to route and to remember, so that what is about it is left at its default, as is
@@ -199,7 +222,9 @@ def inputs_of(
     bans = tuple(dict.fromkeys(names(steered.bans).values()))
     pins = dict.fromkeys(names(steered.pins).values())
     boosts = names(steered.boosts)
-    settings = board.settings
+    settings = settings or board.settings
+    if not model.can("guide"):
+        guide = None
 
     def if_able(ability: Ability, value: T | None) -> T | None:
         return value if model.can(ability) else None
@@ -227,7 +252,7 @@ def inputs_of(
         guidance_2=if_able("two_experts", settings.guidance_2),
         loras=tuple(
             UsedLora(model.loras.get(lora.file, lora.file), float(lora.weight), lora.expert)
-            for lora in loras_of(board, index, model)
+            for lora in loras_of(board, index, model, settings)
         ),
         first_frame=if_able("first_frame", first_frame),
         step_cache=if_able("step_cache", settings.step_cache),
@@ -235,6 +260,8 @@ def inputs_of(
         keyframes=with_context(settings.keyframes),
         memory_storage=with_context(settings.memory_storage),
         positions=with_context(settings.positions),
+        guide=None if guide is None else guide.take,
+        guide_strength=None if guide is None else guide.strength,
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,

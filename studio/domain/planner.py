@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from studio.domain.differences import coming_reasons, context_reasons, first_frame_reasons, own_reasons
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import RenderingModel, TakeFrame, TakeInputs, inputs_of
+from studio.domain.inputs import Guide, RenderingModel, TakeFrame, TakeInputs, inputs_of
 from studio.domain.project import Project
 from studio.domain.reasons import OwnReason, Reason
 from studio.domain.shown_frames import shown_frames
@@ -161,13 +161,15 @@ def _status(
         board,
         model,
         index,
+        settings=project.settings,
         caption=caption,
         context=[(index, name) for index, _, name in context],
         seed=wanted_seed(board, index, take),
         first_frame=_first_frame(project, takes, index),
+        guide=_guide(project, takes, index),
     )
     named_context = each_once(context)
-    threshold = board.settings.rerender_threshold - ROUNDED
+    threshold = project.settings.rerender_threshold - ROUNDED
     if take is None:
         state: State = "missing"
         reasons: tuple[Reason, ...] = (OwnReason(code="missing"),)
@@ -200,6 +202,17 @@ def _status(
     )
 
 
+def _guide(project: Project, takes: Mapping[str, FinishedTake], index: int) -> Guide | None:
+    """The draft that guides the final of a shot."""
+    shot = project.board.shots[index]
+    film = project.board.settings.guide_strength
+    strength = film if shot.guide_strength is None else shot.guide_strength
+    if project.lane == "draft" or not project.has_lanes or strength is None or strength >= 1:
+        return None
+    draft = chosen_take(project.in_lane("draft"), takes, shot.id)
+    return None if draft is None else Guide(take=draft.id, strength=float(strength))
+
+
 def _first_frame(project: Project, takes: Mapping[str, FinishedTake], index: int) -> str | None:
     """The first frame of a shot, as its inputs have it; None too where its source has no effect."""
     source = first_frame_source(project.board, index)
@@ -217,9 +230,17 @@ def _first_frame(project: Project, takes: Mapping[str, FinishedTake], index: int
 
 
 def chosen_take(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
-    """The chosen take of a shot; None if there is none, or it is in the bin or gone."""
-    name = project.chosen.get(shot)
+    """The chosen take of a shot in the lane that is worked in; None if there is none, or it is in the bin or
+    gone.
+    """
+    name = project.current.get(shot)
     return None if name is None or name in project.discarded else takes.get(name)
+
+
+def take_in_film(project: Project, takes: Mapping[str, FinishedTake], shot: str) -> FinishedTake | None:
+    """The take that the film shows of a shot: its final, or else its draft."""
+    final = chosen_take(project.in_lane("final"), takes, shot)
+    return final or chosen_take(project.in_lane("draft"), takes, shot)
 
 
 def first_indices(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:

@@ -30,6 +30,7 @@ OwnReasonCode = Literal[
     "step_cache",
     "memory",
     "positions",
+    "guide",
 ]
 """The shot has no caption or take, or what its take was rendered from differs from what it asks for now."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from studio.domain.finished_take import FinishedTake
 from studio.domain.planner import chosen_take
-from studio.domain.project import Project
+from studio.domain.project import LANES, Lane, Project
 from studio.domain.storyboard import Shot, Storyboard
 
 Takes = Mapping[str, FinishedTake]
@@ -24,12 +25,13 @@ class ReplaceStoryboard:
 
     def apply(self, project: Project, takes: Takes) -> Project:
         matches = matching_shots(self.board, project, takes)
-        chosen: dict[str, str] = {}
-        for shot in self.board.shots:
-            take = chosen_take(project, takes, matches[shot.id]) if shot.id in matches else None
-            if take is not None and not (shot.lock and take.caption != shot.caption):
-                chosen[shot.id] = take.id
-        return replace(project, board=self.board, chosen=chosen)
+        chosen: dict[Lane, dict[str, str]] = {lane: {} for lane in LANES}
+        for lane, shot in product(LANES, self.board.shots):
+            old = project.in_lane(lane)
+            take = chosen_take(old, takes, matches[shot.id]) if shot.id in matches else None
+            if take is not None and old.lane == lane and not (shot.lock and take.caption != shot.caption):
+                chosen[lane][shot.id] = take.id
+        return replace(project, board=self.board, chosen=chosen["final"], drafts=chosen["draft"])
 
     def words(self, project: Project) -> str:
         return "replace the storyboard"

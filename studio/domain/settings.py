@@ -47,6 +47,12 @@ def together(film: Iterable[Lora], shot: Iterable[Lora]) -> tuple[Lora, ...]:
     return tuple(lora for lora in merged.values() if lora.weight)
 
 
+def check_guide_strength(strength: float | None) -> None:
+    """Raises `BadStoryboard` for a strength of a guide that is out of range."""
+    if strength is not None:
+        check_number(strength, "guide_strength", 0.01, 1)
+
+
 def check_loras(loras: tuple[Lora, ...]) -> None:
     """Raises `BadStoryboard` for too many, or the same one twice for the same transformers."""
     if len(loras) > MAX_LORAS:
@@ -67,7 +73,8 @@ class Settings:
     An empty `negative_prompt` is none, and not the model's own. `guidance_2` is the guidance of the
     transformer for low noise. `memory_policy` says which chunks of finished takes are remembered, `keyframes`
     of each take where it picks frames; `memory_storage` how; `positions` which positions in time remembered
-    tokens have.
+    tokens have. Drafts are rendered with `draft_model`; the draft of a shot guides its final at
+    `guide_strength`, by which it is changed: 1 is no guide.
     """
 
     model: str | None = None
@@ -87,6 +94,8 @@ class Settings:
     keyframes: int | None = None
     memory_storage: Storage | None = None
     positions: Positions | None = None
+    draft_model: str | None = None
+    guide_strength: float | None = None
 
     def __post_init__(self) -> None:
         compose(self, "negative_prompt")
@@ -105,6 +114,9 @@ class Settings:
         check_number(self.rerender_threshold, "rerender_threshold", 0, 1)
         if self.model is not None:
             check_text(self.model, "model", most=500)
+        if self.draft_model is not None:
+            check_text(self.draft_model, "draft_model", most=500)
+        check_guide_strength(self.guide_strength)
         if self.negative_prompt:
             check_text(self.negative_prompt, "negative_prompt", most=2000)
         if self.scheduler is not None:

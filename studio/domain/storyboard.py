@@ -19,7 +19,7 @@ from studio.domain.errors import BadStoryboard, errors_within
 from studio.domain.first_frame import first_frame
 from studio.domain.frame_rate import exact_rate
 from studio.domain.messages import message
-from studio.domain.settings import Lora, Settings, check_loras
+from studio.domain.settings import Lora, Settings, check_guide_strength, check_loras
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 64
@@ -59,7 +59,8 @@ class Shot:
     `id` stays with the shot when it is moved; pins, bans and boosts name other shots by it, or a part of one,
     as "ID/Mira". The shot shows `seconds` of its take, from `trim` on. A shot without a seed of its own
     draws one from the film's seed and its id. A `negative_prompt` replaces that of the film; `loras` join
-    those of the film. It starts with a `first_frame` if it has one (`first_frame.py`).
+    those of the film. It starts with a `first_frame` if it has one (`first_frame.py`). A `guide_strength`
+    replaces that of the film.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Shot:
     negative_prompt: str | None = None
     loras: tuple[Lora, ...] = ()
     first_frame: str | None = None
+    guide_strength: float | None = None
 
     def __post_init__(self) -> None:
         compose(self, "caption", "negative_prompt")
@@ -96,6 +98,7 @@ class Shot:
         check_loras(self.loras)
         if self.first_frame is not None:
             first_frame(self.first_frame)
+        check_guide_strength(self.guide_strength)
         both = [name for name in self.pins if name in self.bans]
         if both:
             raise BadStoryboard(message("pinned-and-banned"), ("bans", self.bans.index(both[0])))
@@ -282,7 +285,7 @@ def compose_captions(board: Storyboard) -> tuple[str, ...]:
                     sentences.append(f"{member.name} is {member.look.rstrip('. ')}")
                     if board.settings.looks == "first":
                         introduced.add(member.name)
-        captions.append(_as_sentences(sentences))
+        captions.append(as_sentences(sentences))
     return tuple(captions)
 
 
@@ -294,7 +297,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _as_sentences(parts: list[str]) -> str:
+def as_sentences(parts: list[str]) -> str:
     """ "Mira waves", "Mira is red" -> "Mira waves. Mira is red."; a single part stays as it is."""
     if len(parts) == 1:
         return parts[0]

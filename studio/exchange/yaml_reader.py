@@ -169,6 +169,8 @@ class _Reader:
                 keyframes=entries.get("keyframes", _whole, None),
                 memory_storage=cast(Storage | None, entries.get("memory_storage", _text, None)),
                 positions=cast(Positions | None, entries.get("positions", _text, None)),
+                draft_model=entries.get("draft_model", _text, None),
+                guide_strength=entries.get("guide_strength", _number, None),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -204,6 +206,7 @@ class _Reader:
                 negative_prompt=entries.get("negative_prompt", _text, None),
                 loras=self._loras(entries, ("shots", index)),
                 first_frame=entries.get("first_frame", lambda node: self._first_frame(node, earlier), None),
+                guide_strength=entries.get("guide_strength", _number, None),
             )
 
     def _loras(self, entries: _Entries, field: StoryField) -> tuple[Lora, ...]:

@@ -56,7 +56,7 @@ def _written(shot: Shot, number: int, numbers: Mapping[str, int]) -> dict[str, o
     return {
         "caption": shot.caption,
         "seconds": shot.seconds,
-        **_differing(shot, plain, ("trim", "seed", "skip", "lock", "negative_prompt")),
+        **_differing(shot, plain, ("trim", "seed", "skip", "lock", "negative_prompt", "guide_strength")),
         **_written_loras(shot.loras),
         **_written_first_frame(shot.first_frame, earlier),
         **{word: shots for word, shots in steering.items() if shots},

@@ -70,6 +70,11 @@ def measured(takes: Collection[Timed]) -> Rates:
     )
 
 
+def measured_with(takes: Collection[Timed], model: str) -> Rates:
+    """The rates of the takes of a model, by its identity."""
+    return measured([take for take in takes if take.inputs.model == model])
+
+
 def _spent(takes: Collection[Timed], *stages: Stage) -> float:
     return sum(take.timings.get(stage, 0.0) for take in takes for stage in stages)
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from studio.domain.project import Lane
+
 Kind = Literal["render", "analysis"]
 """The kinds of jobs that a worker can carry out."""
 
@@ -20,7 +22,7 @@ class RenderOrder:
 
     `seed` replaces the shot's own. `keep_context` renders with the context of the chosen take instead of the
     present one. Without `replace` the new take does not become the chosen one. `again` renders even if a take
-    with the same inputs exists, whose files are then replaced.
+    with the same inputs exists, whose files are then replaced. `lane` is that of the take.
     """
 
     kind: ClassVar[Kind] = "render"
@@ -31,11 +33,12 @@ class RenderOrder:
     keep_context: bool = False
     replace: bool = True
     again: bool = False
+    lane: Lane = "final"
 
     @property
     def wish(self) -> tuple[object, ...]:
         """Equal for orders of which one is enough in the queue."""
-        return self.kind, self.shot, self.seed, self.keep_context, self.again
+        return self.kind, self.shot, self.seed, self.keep_context, self.again, self.lane
 
 
 @dataclass(frozen=True, kw_only=True)

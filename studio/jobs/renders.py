@@ -60,7 +60,7 @@ class FrozenRequest:
     """What a job renders: its inputs, and the takes of its context as (index, shot id, take).
 
     `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
-    already, if any. `loras` are the files of those in the inputs.
+    already, if any. `loras` are the files of those in the inputs, `guide` the digest of the guiding clip.
     """
 
     inputs: TakeInputs
@@ -73,6 +73,7 @@ class FrozenRequest:
     model: str | None
     loras: tuple[str, ...]
     first_frame: FirstFrame | None
+    guide: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,16 @@ class Weights:
 
 def weights_of(session: Session, claim: RenderClaim) -> Weights:
     """What the job's project renders with."""
-    board = projects.project_of(session, claim.project).board
-    return Weights(model=board.settings.model, loras=lora_files(board))
+    project = _in_lane_of(projects.project_of(session, claim.project), claim)
+    return Weights(model=project.settings.model, loras=lora_files(project.board))
+
+
+def _in_lane_of(project: Project, claim: RenderClaim) -> Project:
+    """The project in the lane of the order; Raises `Refused` where it has no drafts any more."""
+    found = project.in_lane(claim.order.lane)
+    if found.lane != claim.order.lane:
+        raise Refused(message("lanes-same"))
+    return found
 
 
 def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) -> FrozenRequest:
@@ -96,7 +105,8 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
     """
     projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
-    project, known = with_inferred_cast(stored.project), takes.takes_of(session, claim.project)
+    project = _in_lane_of(with_inferred_cast(stored.project), claim)
+    known = takes.takes_of(session, claim.project)
     index = project.index_of(claim.order.shot)
     if index is None:
         raise Refused(message("shot-deleted"))
@@ -119,6 +129,8 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
             bans=chosen.inputs.bans,
             boosts=chosen.inputs.boosts,
             first_frame=chosen.inputs.first_frame,
+            guide=chosen.inputs.guide,
+            guide_strength=chosen.inputs.guide_strength,
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)
@@ -132,13 +144,23 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
         context=tuple(
             (number, shot_id, known[take]) for number, (shot_id, take) in zip(numbers, pairs, strict=True)
         ),
-        before=_shot_and_choice(stored.project, claim.order.shot),
+        before=_shot_and_choice(project, claim.order.shot),
         rolled_from=None if inputs.seed == own_seed else own_seed,
         finished=inputs.take_id if inputs.take_id in known and not claim.order.again else None,
-        model=project.board.settings.model,
-        loras=tuple(lora.file for lora in loras_of(project.board, index, model)),
+        model=project.settings.model,
+        loras=tuple(lora.file for lora in loras_of(project.board, index, model, project.settings)),
         first_frame=frame,
+        guide=_guide(index, inputs, known),
     )
+
+
+def _guide(index: int, inputs: TakeInputs, known: Mapping[str, StoredTake]) -> str | None:
+    """The digest of the clip that guides a shot. Raises `Refused` where it is not there."""
+    if inputs.guide is None:
+        return None
+    if inputs.guide not in known:
+        raise Refused(message("guide-gone", shot=index + 1))
+    return known[inputs.guide].clip
 
 
 def _first_frame(
@@ -179,6 +201,7 @@ def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) ->
         context=context,
         loras=frozen.loras,
         first_frame=_first_frame_file(frozen.first_frame, artifacts, output),
+        guide=None if frozen.guide is None else artifacts.file(frozen.guide, ".mp4"),
         output=output,
     )
 
@@ -255,10 +278,10 @@ def commit_take(
         takes.keep_artifacts(session, collected.artifacts, now)
         takes.keep(session, claim.project, collected.take)
     projects.add_to_strip(session, claim.project, shot, take, now)
-    project = projects.project_of(session, claim.project)
+    project = projects.project_of(session, claim.project).in_lane(claim.order.lane)
     unchanged = _shot_and_choice(project, shot) == frozen.before
-    if unchanged and (claim.order.replace or shot not in project.chosen):
-        projects.choose(session, claim.project, shot, take)
+    if unchanged and (claim.order.replace or shot not in project.current):
+        projects.choose(session, claim.project, shot, take, claim.order.lane)
     claims.finish(session, claim.claim, take)
 
 
@@ -266,7 +289,7 @@ def _shot_and_choice(project: Project, shot: str) -> object:
     index = project.index_of(shot)
     if index is None:
         return None
-    return project.board.shots[index], project.chosen.get(shot)
+    return project.lane, project.board.shots[index], project.current.get(shot)
 
 
 def _context_numbers(indices: list[int | None], own: int) -> list[int]:

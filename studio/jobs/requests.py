@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from moc_engine.config import MemoryChoice, PartSteering, RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import ContextTake, Lora, RenderRequest
+from moc_engine.contract import ContextTake, Guide, Lora, RenderRequest
 from moc_engine.stored_file import StoredFile
 from studio import __version__
 from studio.domain.finished_take import FinishedTake
@@ -37,10 +37,11 @@ def request_for(
     output: Path,
     loras: Sequence[str] = (),
     first_frame: StoredFile | None = None,
+    guide: StoredFile | None = None,
 ) -> RenderRequest:
     """The request for the shot at `index`, which must be later than all of its context.
 
-    `loras` are the files of the LoRAs, `first_frame` the picture that the inputs name.
+    `loras` are the files of the LoRAs, `first_frame` the picture and `guide` the clip that the inputs name.
     """
     index_of = {take.id: take.shot for take in context}
     return RenderRequest(
@@ -84,10 +85,15 @@ def request_for(
             for file, lora in zip(loras, inputs.loras, strict=True)
         ),
         first_frame=first_frame,
+        guide=_guide(guide, inputs.guide_strength),
         step_cache=inputs.step_cache,
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
         filmstrip=FILMSTRIP,
     )
+
+
+def _guide(clip: StoredFile | None, strength: float | None) -> Guide | None:
+    return None if clip is None or strength is None else Guide(clip=clip, strength=strength)
 
 
 def _parts(names: Iterable[str], index_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:

@@ -61,11 +61,11 @@ class Editing:
             replaced = projects.project_of(session, project)
             chosen = self._models.with_existing_takes(replaced, known)
             returned = {
-                shot: take for shot, take in chosen.items() if replaced.chosen.get(shot) not in (None, take)
+                shot: take for shot, take in chosen.items() if replaced.current.get(shot) not in (None, take)
             }
             for shot, take in chosen.items():
-                if replaced.chosen.get(shot) != take:
-                    projects.choose(session, project, shot, take)
+                if replaced.current.get(shot) != take:
+                    projects.choose(session, project, shot, take, replaced.lane)
                 projects.add_to_strip(session, project, shot, take, now)
         return frozenset(returned)
 
@@ -99,7 +99,7 @@ class Editing:
             change(session, known)
             stored, statuses = self._choose_earlier_takes(session, project, before, known)
             strips = takes.strips_of(session, project)
-            if stored.project.board.settings.model != before.board.settings.model:
+            if stored.project.settings.model != before.settings.model:
                 queue.enqueue(session, None, self._models.unread(stored.project))
         return self._states.make(stored, known, strips, statuses)
 
@@ -117,7 +117,7 @@ class Editing:
             back = [(shot, take) for shot, take in made if asked and asked.get(shot, take) != take]
             if not back:
                 return stored, statuses
-            projects.choose(session, project, *back[0])
+            projects.choose(session, project, *back[0], stored.project.lane)
 
 
 def _existing_takes(

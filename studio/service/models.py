@@ -46,7 +46,7 @@ class Models:
 
         A job reads the files of a large model (`unread`), or the first render does.
         """
-        name = project.board.settings.model
+        name = project.settings.model
         try:
             identity = self._identities.known(name) or str(name)
             known_words_only = family(name) == ANIMATIC
@@ -61,7 +61,7 @@ class Models:
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""
-        name = project.board.settings.model
+        name = project.settings.model
         try:
             known = name is None or self._identities.known(name) is not None
         except EngineError:  # missing or damaged: a render will tell
@@ -85,4 +85,4 @@ class Models:
 
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
-        return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).chosen
+        return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).current

@@ -41,6 +41,7 @@ _OWN: Final[Mapping[OwnReasonCode, Message]] = {
     "step_cache": message("reason-step-cache"),
     "memory": message("reason-memory"),
     "positions": message("reason-positions"),
+    "guide": message("reason-guide"),
 }
 
 _LEAST: Final = 0.005

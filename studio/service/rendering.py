@@ -15,10 +15,10 @@ from studio.domain.errors import Refused
 from studio.domain.inputs import TakeInputs
 from studio.domain.messages import Message, message
 from studio.domain.planner import Scope, ShotStatus, State, shot_statuses, shots_to_render
-from studio.domain.project import Project
+from studio.domain.project import Lane, Project
 from studio.domain.storyboard import Storyboard
 from studio.jobs import queue
-from studio.jobs.estimate import Rates, measured
+from studio.jobs.estimate import Rates, measured_with
 from studio.jobs.order import RenderOrder
 from studio.service.models import Models
 from studio.service.reason_words import in_words
@@ -32,12 +32,15 @@ MOST_VARIATIONS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRender:
-    """A shot that would be rendered: the reasons, what to mind about it, and the expected seconds."""
+    """A shot that would be rendered: the reasons and what to mind about it, the expected seconds, and the lane
+    of the take.
+    """
 
     shot: str
     index: int
     reasons: tuple[str, ...]
     seconds: float
+    lane: Lane
 
 
 Action = Literal["render", "keep", "absent", "skip"]
@@ -83,7 +86,7 @@ class Rendering:
     ) -> tuple[PlannedRender, ...]:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
-        rates = measured(known.values())
+        rates = measured_with(known.values(), self._models.of(found).rendering.identity)
         planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
         if check_cast:
             self._check_cast(found, planned)
@@ -93,6 +96,7 @@ class Rendering:
                 index=status.index,
                 reasons=(*(_reasons_in_words(status, scope) or ("asked for",)), *_notes(found, status)),
                 seconds=expected(rates, status),
+                lane=found.lane,
             )
             for status in planned
         )
@@ -110,7 +114,7 @@ class Rendering:
         rendered, planned = self._models.after_rendering(found, known, asked)
         cut_of(without_missing(rendered, planned), planned)
         after = shot_statuses(rendered, planned, self._models.of(found).rendering)
-        rates = measured(known.values())
+        rates = measured_with(known.values(), self._models.of(found).rendering.identity)
         shots: list[PlannedShot] = []
         for old, new, shot in zip(before, after, found.board.shots, strict=True):
             made = shot.id in asked and (again or new.take not in known)
@@ -145,7 +149,9 @@ class Rendering:
     def rates(self, project: str) -> Rates:
         """How fast the project's takes were rendered."""
         with self._database.read() as session:
-            return measured(takes.takes_of(session, project).values())
+            known = takes.takes_of(session, project)
+            model = self._models.of(projects.project_of(session, project)).rendering
+        return measured_with(known.values(), model.identity)
 
     def render(
         self, project: str, scope: Scope | Collection[str] = "due", *, again: bool = False
@@ -155,7 +161,13 @@ class Rendering:
         `again`: shots are rendered even if a take with the same inputs exists, whose files are replaced.
         """
         orders = [
-            RenderOrder(shot=item.shot, reason="; ".join(item.reasons), seconds=item.seconds, again=again)
+            RenderOrder(
+                shot=item.shot,
+                reason="; ".join(item.reasons),
+                seconds=item.seconds,
+                again=again,
+                lane=item.lane,
+            )
             for item in self._plan(project, scope, check_cast=True)
         ]
         with self._database.write() as session:
@@ -172,15 +184,16 @@ class Rendering:
             raise Refused(message("too-many-takes", most=MOST_VARIATIONS, count=count))
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise Refused(message("seed-invalid", most=MAX_SEED, seed=seed))
-        seconds = {item.shot: item.seconds for item in self._plan(project, (shot,), check_cast=True)}
-        if shot not in seconds:
+        planned = self._plan(project, (shot,), check_cast=True)
+        if not planned:
             raise Refused(message("shot-not-renderable"))
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
         orders = [
             RenderOrder(
                 shot=shot,
                 reason="another seed",
-                seconds=seconds[shot],
+                seconds=planned[0].seconds,
+                lane=planned[0].lane,
                 seed=own,
                 keep_context=True,
                 replace=count == 1,

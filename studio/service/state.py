@@ -9,12 +9,13 @@ from typing import Final
 
 from moc_engine.abilities import LACKS, Ability
 from studio.domain.inputs import RenderingModel
-from studio.domain.planner import ShotStatus
-from studio.domain.project import Project
+from studio.domain.planner import ShotStatus, chosen_take
+from studio.domain.project import Lane, Project
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
-from studio.jobs.estimate import Rates, measured
+from studio.jobs.estimate import Rates, measured_with
 from studio.jobs.job import FINISHED, Job
+from studio.jobs.order import RenderOrder
 from studio.service.models import Model
 from studio.service.reason_words import in_words
 from studio.service.unknown_words import find_unknown_words
@@ -57,7 +58,7 @@ class ShotState:
     """A shot on the timeline. `begins` is its start in the cut, which leaves skipped shots out.
 
     `first_frame_at` is the index of the shot with whose last frame it starts, None where it starts with none
-    or with a picture.
+    or with a picture. `take` is the chosen one in the lane that is worked in, `other_take` that in the other.
     """
 
     id: str
@@ -72,6 +73,7 @@ class ShotState:
     loras: tuple[Lora, ...]
     first_frame: str | None
     first_frame_at: int | None
+    guide_strength: float | None
     pins: tuple[str, ...]
     bans: tuple[str, ...]
     boosts: Mapping[str, float]
@@ -82,6 +84,7 @@ class ShotState:
     reason_codes: tuple[str, ...]
     influence: float
     take: str | None
+    other_take: str | None
     takes: tuple[TakeState, ...]
     unknown: tuple[UnknownSpan, ...]
 
@@ -99,7 +102,7 @@ class CastState:
 class JobState:
     """A job in the queue, of its kind. `index` is the index of its shot in the project, None if it is gone.
 
-    Jobs of some kinds have no shot, or no project: they have no `title` either.
+    Jobs of some kinds have no shot and `lane`, or no project: they have no `title` either.
     """
 
     id: int
@@ -107,6 +110,7 @@ class JobState:
     project: str | None
     title: str
     shot: str | None
+    lane: Lane | None
     index: int | None
     state: str
     reason: str
@@ -140,6 +144,8 @@ class ProjectState:
     seconds: float
     settings: Settings
     lacks: Mapping[str, str]
+    lane: Lane
+    has_lanes: bool
     cast: tuple[CastState, ...]
     shots: tuple[ShotState, ...]
     undo: str | None
@@ -158,14 +164,17 @@ def project_state(
     """The state of a project that renders with this model."""
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if model.known_words_only else {}
-    rates = measured(takes.values())
-    indices = {take: project.index_of(shot) for shot, take in project.chosen.items()}
+    rates = measured_with(takes.values(), model.rendering.identity)
+    indices = {take: project.index_of(shot) for shot, take in project.current.items()}
+    other = project.in_lane("draft" if project.lane == "final" else "final")
     due = [status for status in statuses if status.due]
     shots = []
     begins = 0.0
     for status, shot in zip(statuses, board.shots, strict=True):
         steered: ShotSteering = steering(board, status.index)
         source = first_frame_source(board, status.index)
+        twin = chosen_take(other, takes, shot.id) if project.has_lanes else None
+        other_take = None if twin is None else twin.id
         shots.append(
             ShotState(
                 id=shot.id,
@@ -179,6 +188,7 @@ def project_state(
                 negative_prompt=shot.negative_prompt,
                 loras=shot.loras,
                 first_frame=shot.first_frame,
+                guide_strength=shot.guide_strength,
                 first_frame_at=None if source is None else source.index,
                 pins=shot.pins,
                 bans=shot.bans,
@@ -190,7 +200,8 @@ def project_state(
                 reason_codes=tuple(reason.code for reason in status.reasons),
                 influence=status.influence,
                 take=status.take,
-                takes=_strip(project, takes, strips.get(shot.id, ()), status, indices),
+                other_take=other_take,
+                takes=_strip(project, takes, strips.get(shot.id, ()), status, indices, other_take),
                 unknown=unknown.get(("shots", status.index, "caption"), ()),
             )
         )
@@ -207,7 +218,9 @@ def project_state(
         seed=board.seed,
         seconds=begins,
         settings=board.settings,
-        lacks=_lacks(board.settings.model, model.rendering),
+        lacks=_lacks(project.settings.model, model.rendering),
+        lane=project.lane,
+        has_lanes=project.has_lanes,
         cast=tuple(
             CastState(name=m.name, look=m.look, unknown=unknown.get(("cast", i, "look"), ()))
             for i, m in enumerate(board.cast)
@@ -228,6 +241,7 @@ _NEEDED: Final[Mapping[str, Ability]] = {
     "loras": "loras",
     "step_cache": "step_cache",
     "first_frame": "first_frame",
+    "guide_strength": "guide",
 }
 """What a model must be able to do for a setting to have an effect."""
 
@@ -244,8 +258,8 @@ def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
 
 def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]], model: Model) -> str:
     """A value that changes whenever something of the project that is shown changes."""
-    takes = sorted(stored.project.chosen.items()), sorted(map(len, strips.values()))
-    shown = stored.revision, takes, model.rendering
+    chosen = sorted(stored.project.chosen.items()), sorted(stored.project.drafts.items())
+    shown = stored.revision, chosen, sorted(map(len, strips.values())), model.rendering
     return f"{stored.revision}-{zlib.crc32(repr(shown).encode()):08x}"
 
 
@@ -284,6 +298,7 @@ def job_state(job: Job, project: Project | None) -> JobState:
         project=job.project,
         title="" if project is None else project.board.title,
         shot=shot,
+        lane=job.order.lane if isinstance(job.order, RenderOrder) else None,
         index=None if project is None or shot is None else project.index_of(shot),
         state=job.state,
         reason=job.order.reason,
@@ -305,8 +320,9 @@ def _strip(
     strip: Sequence[str],
     status: ShotStatus,
     indices: Mapping[str, int | None],
+    other: str | None,
 ) -> tuple[TakeState, ...]:
-    names = dict.fromkeys((*strip, *([status.take] if status.take else [])))
+    names = dict.fromkeys((*strip, *(take for take in (status.take, other) if take)))
     return tuple(
         TakeState(
             id=take.id,

@@ -10,6 +10,7 @@ from studio.service.attention import Attention
 from studio.service.drift import Consistency
 from studio.service.editing import Editing
 from studio.service.film_folders import FilmFolders
+from studio.service.look_words import LookWords
 from studio.service.models import Models
 from studio.service.pictures import Pictures
 from studio.service.project_files import ProjectFiles
@@ -49,6 +50,7 @@ class Service:
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
+        self.look_words = LookWords(database, self.artifacts)
         self.pictures = Pictures(root, database, self.artifacts, clock)
         self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
         self.storage = Storage(root, database, self.artifacts)

@@ -10,10 +10,12 @@ from pydantic import TypeAdapter
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.history import Document
 from studio.domain.inputs import TakeInputs, check_record
-from studio.domain.project import Project
+from studio.domain.project import Lane, Project
 from studio.domain.storyboard import Storyboard
 
 _BOARD: Final = TypeAdapter(Storyboard)
+_LANE: Final = TypeAdapter[Lane](Lane)
+_BESIDE_THE_BOARD: Final = ("order", "chosen", "drafts", "discarded", "lane")
 _INPUTS: Final = TypeAdapter(TakeInputs)
 
 
@@ -29,14 +31,16 @@ def to_document(project: Project) -> Document:
         "settings": _with_lists(board["settings"]),
         "order": [shot["id"] for shot in shots],
         "shots": {shot["id"]: _with_lists(shot) for shot in shots},
+        "lane": project.lane,
         "chosen": dict(project.chosen),
+        "drafts": dict(project.drafts),
         "discarded": dict.fromkeys(sorted(project.discarded), True),
     }
 
 
 def from_document(document: Document) -> Project:
     """The project of a document; raises pydantic's `ValidationError` or `BadStoryboard` if it is invalid."""
-    board = {name: part for name, part in document.items() if name not in ("order", "chosen", "discarded")}
+    board = {name: part for name, part in document.items() if name not in _BESIDE_THE_BOARD}
     if "settings" in board:
         board["settings"] = _with_current_names(board["settings"])
     board["shots"] = [document["shots"][shot] for shot in document["order"]]
@@ -44,6 +48,8 @@ def from_document(document: Document) -> Project:
         board=_BOARD.validate_python(board),
         chosen=dict(document["chosen"]),
         discarded=frozenset(document["discarded"]),
+        drafts=dict(document.get("drafts", {})),
+        lane=_LANE.validate_python(document.get("lane", "final")),
     )
 
 

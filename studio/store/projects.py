@@ -18,7 +18,7 @@ from studio.domain.errors import NotThere, Refused, StaleRevision
 from studio.domain.finished_take import FinishedTake
 from studio.domain.history import Change, difference
 from studio.domain.messages import message
-from studio.domain.project import Project, ProjectSummary
+from studio.domain.project import Lane, Project, ProjectSummary
 from studio.domain.replacement import ReplaceStoryboard
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
@@ -124,15 +124,16 @@ def redo(session: Session, project: str, *, base: int, now: float) -> str:
     return _turn(session, project, base, now, back=False)
 
 
-def choose(session: Session, project: str, shot: str, take: str) -> None:
-    """Lets a take stand for a shot, from the bin if need be.
+def choose(session: Session, project: str, shot: str, take: str, lane: Lane = "final") -> None:
+    """Lets a take stand for a shot in a lane, from the bin if need be.
 
     It is no edit: nobody's revision is out of date by it.
     """
     row = _row(session, project)
     discarded = {name: True for name in row.document["discarded"] if name != take}
-    chosen = {**row.document["chosen"], shot: take}
-    row.document = {**row.document, "chosen": chosen, "discarded": discarded}
+    part = "drafts" if lane == "draft" else "chosen"
+    chosen = {**row.document.get(part, {}), shot: take}
+    row.document = {**row.document, part: chosen, "discarded": discarded}
 
 
 def opened(session: Session, project: str, now: float) -> None:
@@ -174,7 +175,11 @@ def _make(session: Session, row: ProjectRow, change: Change, now: float) -> None
     row.changed = now
     for place, take in change.after.items():
         part, _, shot = place.partition("/")
-        if part == "chosen" and take is not None and session.get(TakeRow, (row.id, take)) is not None:
+        if (
+            part in ("chosen", "drafts")
+            and take is not None
+            and session.get(TakeRow, (row.id, take)) is not None
+        ):
             add_to_strip(session, row.id, shot, take, now)
 
 

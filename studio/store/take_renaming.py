@@ -143,6 +143,7 @@ def renamed_document(document: Mapping[str, Any], ids: Mapping[str, str]) -> Rec
     return {
         **document,
         "chosen": {shot: ids.get(take, take) for shot, take in document.get("chosen", {}).items()},
+        "drafts": {shot: ids.get(take, take) for shot, take in document.get("drafts", {}).items()},
         "discarded": {ids.get(take, take): value for take, value in document.get("discarded", {}).items()},
     }
 
@@ -152,7 +153,7 @@ def renamed_change(change: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
     renamed: Record = {}
     for path, value in change.items():
         part, _, name = path.partition("/")
-        if part == "chosen" and isinstance(value, str):
+        if part in ("chosen", "drafts") and isinstance(value, str):
             renamed[path] = ids.get(value, value)
         elif part == "discarded":
             renamed[f"{part}/{ids.get(name, name)}"] = value

@@ -58,7 +58,8 @@ def discarded_takes(session: Session) -> list[TakeName]:
     """The takes in the bins of projects that no shot shows."""
     found = []
     for row in session.scalars(select(ProjectRow)):
-        unused = row.document["discarded"].keys() - set(row.document["chosen"].values())
+        used = {*row.document["chosen"].values(), *row.document.get("drafts", {}).values()}
+        unused = row.document["discarded"].keys() - used
         takes = session.scalars(select(TakeRow.id).where(TakeRow.project == row.id, TakeRow.id.in_(unused)))
         found += [(row.id, take) for take in takes]
     return found

@@ -151,6 +151,7 @@ class Forms:
             )
         self._model_options(own)
         self._memory(own)
+        self._drafts()
         names = json.dumps(list(self._fields))
         shown = [*self._fields.values(), *self._messages]
         link.input(
@@ -231,6 +232,30 @@ class Forms:
                 "Time of earlier shots",
                 _POSITIONS,
                 "Where earlier shots stand in time for a model trained on single shots",
+            )
+
+    def _drafts(self) -> None:
+        """Settings of the takes that a fast model renders before the film's."""
+        with gr.Accordion("Drafts", open=False, elem_classes="form"):
+            self._setting(
+                "draft_model",
+                gr.Textbox(
+                    label="Model of drafts",
+                    placeholder="embedded",
+                    info="A fast one, to try the story before the film's model renders it",
+                    elem_id="form-draft_model",
+                ),
+                _text,
+            )
+            self._setting(
+                "guide_strength",
+                gr.Textbox(
+                    label="Drafts guide finals at strength",
+                    placeholder="1: not guided",
+                    info="Finals start from the drafts: 0.6 keeps layout and motion, 0.3 nearly all",
+                    elem_id="form-guide_strength",
+                ),
+                _number("guide_strength"),
             )
 
     def _choice(self, name: str, label: str, choices: Sequence[tuple[str, str]], info: str) -> None:
@@ -319,6 +344,8 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "keyframes": _shown(settings.keyframes),
         "memory_storage": settings.memory_storage or "",
         "positions": settings.positions or "",
+        "draft_model": settings.draft_model or "",
+        "guide_strength": _shown(settings.guide_strength),
     }
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache
 
+from moc_engine.models.animatic.description import look_sentences
 from moc_engine.models.animatic.grammar import CAST_TOKENS, canonical_words, read
 from moc_engine.models.animatic.lexicon import KINDS
-from moc_engine.models.animatic.scene import CAST_SIZE, CHARACTER_SLOTS
+from moc_engine.models.animatic.scene import CAST_SIZE, CHARACTER_SLOTS, Array
 
 WORDS = canonical_words()
 """The words of the tokenizer, without its special tokens."""
@@ -83,6 +84,16 @@ def described_cast(caption: str, cast: Sequence[str]) -> tuple[str, ...]:
             if whose is not None and not of_thing:
                 found[whose] = None
     return tuple(found)
+
+
+def describe(latents_CFS1: Array, caption: str, cast: Sequence[str]) -> tuple[str, ...]:
+    """Sentences about the looks and the set in a finished shot that its caption does not tell."""
+    return look_sentences(
+        latents_CFS1,
+        cast,
+        told=described_cast(caption, cast),
+        with_set=not any(word.meaning in KINDS["set"] for word in read(caption, cast)),
+    )
 
 
 def _described(words: Sequence[str]) -> str | None:

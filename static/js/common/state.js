@@ -71,10 +71,20 @@ export const selectedShot = () => shotById(page.selected.at(-1));
 /** The take of a shot that is in the cut. @param {Shot | null} shot */
 export const chosenTake = (shot) => shot?.takes.find((take) => take.id === shot.take) ?? null;
 
-/** The job that renders a shot of the open project or waits to. @param {string} shot */
+/** The take of a shot that is played: while finals are worked on, its draft where there is no final. @param {Shot | null | undefined} shot */
+export function shownTake(shot) {
+  const id = shot?.take ?? (page.project?.lane === "final" ? shot?.other_take : null);
+  return shot?.takes.find((take) => take.id === id) ?? null;
+}
+
+/** The job that renders a shot of the open project in its lane, or waits to. @param {string} shot */
 export const activeJob = (shot) =>
   page.queue.jobs.find(
-    (job) => isOpen(job.project) && job.shot === shot && ["running", "queued"].includes(job.state),
+    (job) =>
+      isOpen(job.project) &&
+      job.shot === shot &&
+      job.lane === page.project?.lane &&
+      ["running", "queued"].includes(job.state),
   ) ?? null;
 
 /** The shot under a moment of the cut; skipped shots have none. @param {number} seconds */

@@ -42,6 +42,8 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     keyframes: numberText(settings.keyframes),
     memory_storage: settings.memory_storage ?? "",
     positions: settings.positions ?? "",
+    draft_model: settings.draft_model ?? "",
+    guide_strength: numberText(settings.guide_strength),
   };
 }
 

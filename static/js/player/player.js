@@ -6,7 +6,7 @@ import { clock, duration } from "../common/format.js";
 import { start } from "../common/project.js";
 import {
   activeJob,
-  chosenTake,
+  openProjectState,
   page,
   seek,
   select,
@@ -15,6 +15,7 @@ import {
   shotById,
   shotIndex,
   shots,
+  shownTake,
   subscribe,
 } from "../common/state.js";
 
@@ -37,7 +38,8 @@ let movedByPlayer = false; // the playhead moves because the film plays
 const preview = h("img", { class: "live", alt: "Preview of the shot that renders", hidden: true });
 const message = h("div", { class: "player-message" });
 const caption = h("div", { class: "player-caption" });
-const stage = h("div", { class: "stage", onclick: togglePlay }, videos, message, preview, caption);
+const laneMark = h("span", { class: "lane-mark", title: "No final yet: the draft is shown" }, "Draft");
+const stage = h("div", { class: "stage", onclick: togglePlay }, videos, message, preview, caption, laneMark);
 const time = h("span", { class: "time" });
 const playButton = button("Play", togglePlay, { text: false, icon: "play", title: "Play or pause (Space)" });
 const captionButton = button("Show captions", toggleCaptions, {
@@ -50,6 +52,11 @@ const loopButton = button("Loop this shot", toggleLoop, {
   icon: "loop",
   "aria-pressed": "false",
 });
+const besideButton = button("Side by side", showBeside, {
+  class: "beside",
+  title: "Play the draft and the final of this shot side by side",
+  hidden: true,
+});
 const player = h(
   "div",
   { class: "player" },
@@ -60,6 +67,7 @@ const player = h(
     playButton,
     time,
     h("span", { class: "grow" }),
+    besideButton,
     captionButton,
     loopButton,
     button("Full screen", toggleFullScreen, { text: false, icon: "full" }),
@@ -153,7 +161,10 @@ function nextMoment(shot, passed, fps) {
 }
 
 /** @param {Shot | null | undefined} shot */
-const clipKey = (shot) => (shot?.take ? `${page.project?.id} ${shot.id} ${shot.take}` : null);
+function clipKey(shot) {
+  const take = shownTake(shot);
+  return shot && take ? `${page.project?.id} ${shot.id} ${take.id}` : null;
+}
 
 /**
  * Loads the clip of a shot into a video.
@@ -165,9 +176,10 @@ function load(index, shot) {
   if ((loaded[index]?.key ?? null) === key) return;
   const video = videos[index];
   video.pause();
-  if (key && shot?.take && page.project) {
+  const take = shownTake(shot);
+  if (key && shot && take && page.project) {
     loaded[index] = { key, shot: shot.id };
-    video.src = takeFile(page.project.id, shot.take, "clip");
+    video.src = takeFile(page.project.id, take.id, "clip");
     video.currentTime = shot.trim;
   } else {
     loaded[index] = null;
@@ -204,7 +216,27 @@ function show() {
   }
   drawMessage(shot);
   drawCaption(shot);
+  drawLane(shot);
   drawPreview();
+}
+
+/** Marks a draft that is shown in place of a final, and offers both side by side. @param {Shot | null} shot */
+function drawLane(shot) {
+  laneMark.hidden = !shot || page.project?.lane !== "final" || shot.take !== null || !shot.other_take;
+  besideButton.hidden = !page.project?.has_lanes;
+  besideButton.disabled = !(shot?.take && shot.other_take);
+}
+
+async function showBeside() {
+  const shot = shotAt(page.playhead);
+  if (!shot?.take || !shot.other_take) return;
+  pause();
+  const { compareTakes } = await import("../takes/compare.js");
+  const drafts = openProjectState().lane === "draft";
+  compareTakes(shot, drafts ? [shot.take, shot.other_take] : [shot.other_take, shot.take], [
+    "Draft",
+    "Final",
+  ]);
 }
 
 /**
@@ -216,9 +248,10 @@ function showMoment(video, shot, fps) {
   const passed = Math.max(0, Math.min(page.playhead - shot.begins, shot.seconds - 0.5 / fps));
   const wanted = shot.trim + passed;
   const away = Math.abs(video.currentTime - wanted);
-  if (!page.playing || rate !== 1 || !shot.take) {
+  const take = shownTake(shot);
+  if (!page.playing || rate !== 1 || !take) {
     video.pause();
-    if (shot.take && away > 0.25 / fps) video.currentTime = wanted;
+    if (take && away > 0.25 / fps) video.currentTime = wanted;
   } else if (video.paused) {
     if (away > 0.06) video.currentTime = wanted;
     video.play().catch(() => {});
@@ -237,14 +270,14 @@ function drawMessage(shot) {
 function messageFor(shot) {
   if (!shots().length) return "Add a shot below, describe what happens in it, and render it.";
   if (!shot) return "Every shot is skipped.";
-  if (shot.take) return "";
+  if (shownTake(shot)) return "";
   const number = shotIndex(shot.id) + 1;
   return shot.caption ? `Shot ${number} is not rendered yet.` : `Shot ${number} has no caption yet.`;
 }
 
 /** The caption of the take that is seen: it is the one that is exported. @param {Shot | null} shot */
 function drawCaption(shot) {
-  const words = captionsShown ? (chosenTake(shot)?.caption ?? "") : "";
+  const words = captionsShown ? (shownTake(shot)?.caption ?? "") : "";
   if (caption.dataset.words === words) return;
   caption.dataset.words = words;
   fill(caption, words && h("span", {}, words));

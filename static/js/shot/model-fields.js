@@ -1,10 +1,12 @@
 // The fields of a shot that only some models can use: first frame, negative prompt and LoRAs.
 
-import { post, takeFile } from "../common/api.js";
+import { get, post, takeFile } from "../common/api.js";
 import { sendEdit } from "../common/commands.js";
-import { h } from "../common/dom.js";
+import { button, h } from "../common/dom.js";
 import { loraList } from "../common/lora-list.js";
 import { chosenTake, notifyError, openProjectState, page, shotIndex, shots } from "../common/state.js";
+import { editCaption } from "../timeline/captions.js";
+import { numberField } from "./number-field.js";
 
 const PICTURE = "picture";
 
@@ -23,13 +25,18 @@ export function modelFields(shot) {
     (!lacks.first_frame || shot.first_frame) && firstFrame(shot, lacks.first_frame),
     (!lacks.negative_prompt || shot.negative_prompt !== null) && negativePrompt(shot, lacks.negative_prompt),
     (!lacks.loras || shot.loras.length > 0) && loras(shot, lacks),
+    project.has_lanes && project.lane === "final" && guide(shot, lacks.guide_strength),
   ];
   if (!fields.some(Boolean)) return false;
-  const isSet = shot.first_frame !== null || shot.negative_prompt !== null || shot.loras.length > 0;
+  const isSet =
+    shot.first_frame !== null ||
+    shot.negative_prompt !== null ||
+    shot.loras.length > 0 ||
+    shot.guide_strength !== null;
   const details = h(
     "details",
     { class: "model-fields", open: isSet || opened.has(project.id) },
-    h("summary", {}, "First frame, negative prompt, LoRAs"),
+    h("summary", {}, "First frame, negative prompt, LoRAs, guide"),
     fields,
   );
   details.addEventListener("toggle", () => {
@@ -163,6 +170,50 @@ function negativePrompt(shot, lack) {
     sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt: input.value.trim() || null }),
   );
   return group("Negative prompt", lack, input);
+}
+
+/** @param {string} shot */
+async function suggestLooks(shot) {
+  const project = openProjectState().id;
+  try {
+    const { caption } = await get(`/projects/${project}/shots/${shot}/caption-with-looks`);
+    if (page.project?.id === project) await editCaption(shot, caption);
+  } catch (error) {
+    notifyError(error);
+  }
+}
+
+/**
+ * How much the final changes the draft that it starts from.
+ * @param {Shot} shot
+ * @param {string | undefined} lack
+ */
+function guide(shot, lack) {
+  const film = openProjectState().settings.guide_strength;
+  const strength = shot.guide_strength ?? film ?? 1;
+  const words =
+    strength >= 1
+      ? "Not guided. 0.6 keeps the draft's layout and motion."
+      : shot.other_take
+        ? `${Math.round(100 * strength)}% of the draft is made anew.`
+        : "No effect: this shot has no draft.";
+  return h(
+    "div",
+    {},
+    numberField(
+      "Guided by its draft at strength",
+      "",
+      shot.guide_strength,
+      (guide_strength) => ({ op: "guide_strength", shot: shot.id, guide_strength }),
+      film === null ? "1: not guided" : `the film's: ${film}`,
+    ),
+    h("span", { class: "why-off" }, lack ?? words),
+    shot.other_take &&
+      openProjectState().settings.draft_model === null &&
+      button("Add the draft's looks to the caption", () => suggestLooks(shot.id), {
+        title: "Opens the caption with the shape, colour and place that the draft shows, to be edited",
+      }),
+  );
 }
 
 /**

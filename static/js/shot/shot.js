@@ -31,6 +31,8 @@ export function mount(element) {
       page.project?.lacks,
       page.project?.settings.loras,
       page.project?.settings.negative_prompt,
+      page.project?.settings.guide_strength,
+      page.project?.lane,
       shots().map((other) => [other.take, other.trim, other.seconds, other.skip]),
       shot && statusOf(shot),
     ]);

@@ -13,8 +13,9 @@ const IN_STEP = 0.04; // s
 /**
  * @param {Shot} shot
  * @param {[left: string, right: string]} ids
+ * @param {[left: string, right: string] | null} names above the videos
  */
-export function compareTakes(shot, ids) {
+export function compareTakes(shot, ids, names = null) {
   const project = openProjectState().id;
   const shown = [...ids];
   const videos = ids.map(() =>
@@ -88,7 +89,7 @@ export function compareTakes(shot, ids) {
     h(
       "div",
       { class: "pair" },
-      videos.map((video, index) => h("div", {}, video, chooser(index))),
+      videos.map((video, index) => h("div", {}, names && h("h4", {}, names[index]), video, chooser(index))),
     ),
     h("div", { class: "row" }, button("Play or pause both", toggle, { icon: "play" }), position),
     routing,

@@ -23,12 +23,13 @@ const MOST_LETTERS = 2000;
  * refused stays in the field.
  * @param {HTMLElement} element
  * @param {Shot} shot
+ * @param {string} text to begin with
  */
-export function openEditor(element, shot) {
+export function openEditor(element, shot, text = shot.caption) {
   const project = openProjectState().id;
   const underlines = h("div", { class: "caption-underlines", "aria-hidden": "true" });
   const field = h("textarea", {
-    value: shot.caption,
+    value: text,
     "aria-label": `Caption of shot ${shotIndex(shot.id) + 1}`,
     spellcheck: false,
     maxLength: MOST_LETTERS,

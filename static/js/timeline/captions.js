@@ -7,10 +7,16 @@ import { underlined } from "../common/unknown-words.js";
 /** @type {typeof import("./caption-editor.js").openEditor | null} */
 let openEditor = null;
 
-/** @param {string | undefined} id */
-export async function editCaption(id = selectedShot()?.id) {
+let suggested = ""; // for the caption that is opened next
+
+/**
+ * @param {string | undefined} id
+ * @param {string} suggestion to begin with, instead of the caption
+ */
+export async function editCaption(id = selectedShot()?.id, suggestion = "") {
   if (!id) return;
   openEditor ??= (await import("./caption-editor.js")).openEditor;
+  suggested = suggestion;
   page.editing = id;
   publish("timeline");
   const field = document.querySelector(".caption.editing textarea");
@@ -42,7 +48,8 @@ export function updateCaption(element, { shot, box }) {
   element.classList.toggle("skip", shot.skip);
   const edited = element.querySelector("textarea") !== null;
   if (editing) {
-    if (!edited) openEditor?.(element, shot);
+    if (!edited) openEditor?.(element, shot, suggested || shot.caption);
+    suggested = "";
     return;
   }
   const key = JSON.stringify([shot.caption, shot.unknown]);

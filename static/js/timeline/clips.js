@@ -2,7 +2,7 @@
 
 import { takeFile } from "../common/api.js";
 import { fill, h, icon, part } from "../common/dom.js";
-import { activeJob, chosenTake, openProjectState, page, selectedShot } from "../common/state.js";
+import { activeJob, openProjectState, page, selectedShot, shownTake } from "../common/state.js";
 import { steersShot } from "../common/steering.js";
 import { editCaption } from "./captions.js";
 import { pressClip } from "./drag.js";
@@ -106,7 +106,7 @@ function updateFlags(element, shot, drifts) {
  * @param {number} width
  */
 function drawPictures(element, shot, width) {
-  const take = chosenTake(shot);
+  const take = shownTake(shot);
   const project = openProjectState();
   const [pictureWidth, pictureHeight] = take?.size ?? project.size;
   const each = (PICTURE_HEIGHT * pictureWidth) / pictureHeight;

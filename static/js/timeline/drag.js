@@ -3,7 +3,6 @@
 import { sendEdit } from "../common/commands.js";
 import { fill, h, part } from "../common/dom.js";
 import {
-  chosenTake,
   openProjectState,
   page,
   publish,
@@ -12,6 +11,7 @@ import {
   shotById,
   shotIndex,
   shots,
+  shownTake,
 } from "../common/state.js";
 import { boxOf, lane, timeAtX, xInLane } from "./layout.js";
 
@@ -159,7 +159,7 @@ const clipOf = (id) => part(lane.element, `[data-key="${CSS.escape(id)}"]`);
  */
 export function trimmed(shot, by, left, snap = 0) {
   const { fps } = openProjectState();
-  const take = chosenTake(shot);
+  const take = shownTake(shot);
   const snapped = (/** @type {number} */ value, /** @type {number[]} */ targets) => {
     const distance = (/** @type {number} */ target) => Math.abs(target - value);
     const near = targets

@@ -1,6 +1,6 @@
 // The status of a shot: what is shown of it by icon, word and colour.
 
-import { activeJob } from "../common/state.js";
+import { activeJob, shownTake } from "../common/state.js";
 
 const WORDS = {
   unwritten: "no caption yet",
@@ -45,5 +45,6 @@ export function statusWords(shot) {
   const status = statusOf(shot);
   const job = activeJob(shot.id);
   if (status === "running" && job?.steps) return `rendering ${Math.round((100 * job.step) / job.steps)}%`;
+  if (status === "missing" && shownTake(shot)) return "draft only";
   return status === "locked" && shot.state === "outdated" ? "locked, outdated" : WORDS[status];
 }

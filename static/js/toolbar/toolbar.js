@@ -1,6 +1,6 @@
 // The toolbar above everything: project, undo and redo, render, queue, export.
 
-import { redo, renderShots, undo } from "../common/commands.js";
+import { redo, renderShots, sendEdit, undo } from "../common/commands.js";
 import { button, fill, h, part } from "../common/dom.js";
 import { counted, duration } from "../common/format.js";
 import { menu } from "../common/menu.js";
@@ -26,6 +26,7 @@ export function mount(element) {
   const queue = h("button", { type: "button", class: "button queue-chip", title: "Show the queue" }, "Queue");
   queue.addEventListener("click", () => document.getElementById("queue-tab-button")?.click());
   const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
+  const lanes = laneSwitch();
   const bar = h(
     "div",
     { class: "bar" },
@@ -34,6 +35,7 @@ export function mount(element) {
     undoButton,
     redoButton,
     h("span", { class: "grow" }),
+    lanes.element,
     h("span", { class: "split-button" }, main, plan),
     queue,
     exports,
@@ -45,6 +47,7 @@ export function mount(element) {
     const { title, undo: undoable, redo: redoable } = page.project;
     part(project, "summary span").textContent = title;
     document.title = `${title} · MoC Studio`;
+    lanes.update(page.project);
     updateHistoryButton(undoButton, "Undo", undoable);
     updateHistoryButton(redoButton, "Redo", redoable);
   });
@@ -59,6 +62,33 @@ export function mount(element) {
     queue.classList.toggle("alert", failedJobs(page.queue).length > 0);
   });
   start();
+}
+
+/** Which takes are worked on: drafts of a fast model, or finals. */
+function laneSwitch() {
+  const make = (/** @type {Lane} */ lane, /** @type {string} */ label, /** @type {string} */ title) =>
+    button(label, () => page.project?.lane !== lane && sendEdit({ op: "lane", lane }), { title });
+  /** @type {Record<Lane, HTMLButtonElement>} */
+  const buttons = {
+    draft: make("draft", "Drafts", "Work on drafts: takes of the draft model, fast and rough"),
+    final: make(
+      "final",
+      "Finals",
+      "Work on finals: takes of the film's model. The film shows drafts where it has none",
+    ),
+  };
+  const element = h(
+    "span",
+    { class: "lane-switch", role: "group", "aria-label": "Takes that are worked on", hidden: true },
+    buttons.draft,
+    buttons.final,
+  );
+  const update = (/** @type {ProjectState} */ { lane, has_lanes }) => {
+    element.hidden = !has_lanes;
+    buttons.draft.setAttribute("aria-pressed", String(lane === "draft"));
+    buttons.final.setAttribute("aria-pressed", String(lane === "final"));
+  };
+  return { element, update };
 }
 
 /**
@@ -79,7 +109,8 @@ function updateRenderButton(element) {
   element.disabled = !due;
   const label = part(element, "span");
   if (due) {
-    label.textContent = `Render ${counted(due, "shot")} · ~${duration((seconds * due) / all)}`;
+    const what = page.project?.has_lanes ? page.project.lane : "shot";
+    label.textContent = `Render ${counted(due, what)} · ~${duration((seconds * due) / all)}`;
     element.title = "Render new and outdated shots (Shift+R)";
   } else if (all) {
     label.textContent = page.queue.paused ? "Queue paused" : "Rendering…";

@@ -46,8 +46,14 @@ def test_an_inverse_leaves_what_others_did_meanwhile() -> None:
 
 
 def test_ids_may_look_like_places() -> None:
-    old: Document = {"title": "x", "shots": {"a/b": {"n": 1}}, "chosen": {}, "discarded": {}}
-    new: Document = {"title": "x", "shots": {}, "chosen": {"a/b": "t/u"}, "discarded": {"t/u": True}}
+    old: Document = {"title": "x", "shots": {"a/b": {"n": 1}}, "chosen": {}, "drafts": {}, "discarded": {}}
+    new: Document = {
+        "title": "x",
+        "shots": {},
+        "chosen": {"a/b": "t/u"},
+        "drafts": {},
+        "discarded": {"t/u": True},
+    }
     change = difference(old, new)
     assert change.apply(old) == new
     assert change.inverse.apply(new) == old

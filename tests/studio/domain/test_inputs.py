@@ -58,6 +58,8 @@ CHANGES: dict[str, Any] = {
     "keyframes": 4,
     "memory_storage": "int8",
     "positions": "clamp",
+    "guide": "71ce0517ab1fc07b",
+    "guide_strength": 0.6,
 }
 
 

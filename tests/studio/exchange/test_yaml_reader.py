@@ -152,12 +152,15 @@ settings:
   keyframes: 4
   memory_storage: int8
   positions: clamp
+  draft_model: maker/fast
+  guide_strength: 0.7
   loras: [ink.safetensors, {file: fast.safetensors, weight: 0.8, expert: high}]
 shots:
   - caption: one
     first_frame: pictures/start.png
   - caption: two
     first_frame: previous
+    guide_strength: 1
     negative_prompt: blurred, dark
     loras: [{file: ink.safetensors, weight: 0}]
   - {caption: three, first_frame: 1}
@@ -176,12 +179,15 @@ def test_what_goes_with_a_real_model_is_read_and_written(tmp_path: Path) -> None
         keyframes=4,
         memory_storage="int8",
         positions="clamp",
+        draft_model="maker/fast",
+        guide_strength=0.7,
         loras=(Lora(file="ink.safetensors"), Lora(file="fast.safetensors", weight=0.8, expert="high")),
     )
     one, two, three = board.shots
     assert one.first_frame == f"file:{tmp_path / 'pictures/start.png'}"
     assert (two.first_frame, three.first_frame) == ("previous", f"shot:{one.id}")
     assert (two.negative_prompt, two.loras) == ("blurred, dark", (Lora(file="ink.safetensors", weight=0.0),))
+    assert two.guide_strength == 1
     again = _written(tmp_path, write_storyboard(board))
     assert read_storyboard(again) == board
 

@@ -123,7 +123,7 @@ def test_the_job_reports_a_missing_model(studio: Studio) -> None:
     project = studio.rendered()
     missing = SetSettings(settings=Settings(model="/no/such/folder"))
     away = studio.service.editing.edit(project, missing, base=0)
-    assert {s.state for s in away.shots} == {"outdated"}
+    assert {(s.state, s.take, bool(s.other_take)) for s in away.shots} == {("missing", None, True)}
     assert not any(s.unknown for s in away.shots)
     studio.service.rendering.render(project, ("a",))
     studio.work()

@@ -1,0 +1,135 @@
+"""Drafts and finals of one project: takes, context and settings of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from studio.domain.cut import cut_of
+from studio.domain.edits import (
+    Delete,
+    Discard,
+    Duplicate,
+    Edit,
+    SetGuideStrength,
+    SetLane,
+    SetSettings,
+    Split,
+)
+from studio.domain.errors import BadStoryboard, Refused
+from studio.domain.finished_take import FinishedTake
+from studio.domain.inputs import RenderingModel
+from studio.domain.planner import shot_statuses, take_in_film
+from studio.domain.project import Project
+from studio.domain.replacement import ReplaceStoryboard
+from studio.domain.settings import Settings
+from studio.service.reason_words import in_words
+from tests.fakes.edits import STORY
+from tests.fakes.projects import MODEL, project, rendered, take_of
+
+REAL = Settings(model="maker/video", steps=50, guide_strength=0.6)
+FINAL = RenderingModel(identity="video@1")
+
+Takes = dict[str, FinishedTake]
+
+
+def drafted() -> tuple[Project, Takes]:
+    """A story of the embedded model, for which a real one was chosen: its takes are the drafts."""
+    done, takes = rendered(project(*STORY))
+    return SetSettings(settings=REAL).apply(done, takes), takes
+
+
+def with_final(now: Project, takes: Takes, *shots: str) -> tuple[Project, Takes]:
+    """The project with finals of these shots."""
+    known = dict(takes)
+    for shot in shots:
+        index = now.index_of(shot)
+        assert index is not None
+        take = take_of(shot_statuses(now, known, FINAL)[index], now.board.shots[index].caption)
+        known[take.id] = take
+        now = now.choosing(shot, take.id)
+    return now, known
+
+
+def test_takes_of_the_embedded_model_become_drafts_and_guide_the_finals() -> None:
+    now, takes = drafted()
+    assert (now.lane, dict(now.chosen), set(now.drafts)) == ("final", {}, set("abcd"))
+    first, second, *_ = shot_statuses(now, takes, FINAL)
+    assert (first.state, first.due) == ("missing", True)
+    assert (first.inputs.guide, first.inputs.guide_strength, first.inputs.steps) == (now.drafts["a"], 0.6, 50)
+    assert second.context == ()  # no final is there yet
+    back = SetSettings(settings=Settings()).apply(now, takes)
+    assert (dict(back.chosen), back.drafts) == (dict(now.drafts), {})
+
+
+def test_drafts_have_the_settings_of_their_model_and_no_guide() -> None:
+    now, takes = drafted()
+    drafts = now.in_lane("draft")
+    assert {status.state for status in shot_statuses(drafts, takes, MODEL)} == {"fresh"}
+    assert all(status.inputs.guide is None for status in shot_statuses(drafts, takes, MODEL))
+    assert drafts.settings == Settings()
+
+
+def test_context_comes_from_the_same_lane() -> None:
+    now, takes = with_final(*drafted(), "a")
+    second = shot_statuses(now, takes, FINAL)[1]
+    assert second.context == (("a", now.chosen["a"]),)
+    second_draft = shot_statuses(now.in_lane("draft"), takes, MODEL)[1]
+    assert second_draft.context == (("a", now.drafts["a"]),)
+
+
+def test_the_film_shows_finals_where_there_are_any() -> None:
+    now, takes = with_final(*drafted(), "b")
+    shown = [clip.take.id for clip in cut_of(now, takes)]
+    assert shown == [now.drafts["a"], now.chosen["b"], now.drafts["c"], now.drafts["d"]]
+    assert [clip.take.id for clip in cut_of(now.in_lane("draft"), takes)] == shown
+    gone = Discard(take=now.chosen["b"]).apply(now, takes)
+    assert take_in_film(gone, takes, "b") == takes[now.drafts["b"]]
+
+
+def test_a_final_is_outdated_by_another_draft_or_strength() -> None:
+    now, takes = with_final(*drafted(), "a")
+    told = ("the draft that guides it, or its strength, changed",)
+    for edit in (
+        SetGuideStrength(shot="a", guide_strength=0.3),
+        SetGuideStrength(shot="a", guide_strength=1.0),
+        Discard(take=now.drafts["a"]),
+    ):
+        first = shot_statuses(edit.apply(now, takes), takes, FINAL)[0]
+        assert tuple(map(in_words, first.reasons)) == told
+    unable = replace(FINAL, abilities=frozenset())
+    assert shot_statuses(now, takes, unable)[1].inputs.guide is None
+
+
+def test_the_lane_is_switched_by_an_edit_where_models_differ() -> None:
+    now, takes = drafted()
+    switched = SetLane(lane="draft").apply(now, takes)
+    assert switched.current == now.drafts
+    assert SetLane(lane="final").apply(switched, takes) == now
+    with pytest.raises(Refused, match="the same model"):
+        SetLane(lane="draft").apply(project(*STORY), {})
+    assert Project(board=project(*STORY).board, lane="draft").lane == "final"
+    with pytest.raises(BadStoryboard, match="must lie within"):
+        SetGuideStrength(shot="a", guide_strength=0.0).apply(now, takes)
+
+
+@pytest.mark.parametrize(
+    "edit", [Split(shot="b", at=1.0, id="new"), Duplicate(shots=("b",)), Delete(shots=("c",))]
+)
+def test_edits_keep_both_lanes(edit: Edit) -> None:
+    now, takes = with_final(*drafted(), "b")
+    for lane in ("final", "draft"):
+        after = edit.apply(now.in_lane(lane), takes)
+        assert after.lane == lane
+        assert (after.chosen["b"], after.drafts["b"]) == (now.chosen["b"], now.drafts["b"])
+        assert ("c" in after.drafts) == (not isinstance(edit, Delete))
+        if isinstance(edit, Split):
+            assert (after.chosen["new"], after.drafts["new"]) == (now.chosen["b"], now.drafts["b"])
+
+
+def test_another_storyboard_keeps_the_takes_of_both_lanes() -> None:
+    now, takes = with_final(*drafted(), "b")
+    edited = replace(now.board, title="Other")
+    kept = ReplaceStoryboard(board=edited).apply(now, takes)
+    assert (kept.chosen, kept.drafts) == (now.chosen, now.drafts)
