@@ -32,9 +32,7 @@ MOST_VARIATIONS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRender:
-    """A shot that would be rendered: the reasons and what to mind about it, the expected seconds, and the lane
-    of the take.
-    """
+    """A shot that would be rendered: the reasons and what to mind, the expected seconds, the take's lane."""
 
     shot: str
     index: int
@@ -225,7 +223,7 @@ def _reasons_in_words(status: ShotStatus, scope: Scope | Collection[str]) -> tup
 def _notes(project: Project, status: ShotStatus) -> tuple[str, ...]:
     """What of a shot's captions its model will not read, in words."""
     inputs = status.inputs
-    left_out = captions_left_out(project.board.settings.model, inputs.global_caption, inputs.caption)
+    left_out = captions_left_out(project.settings.model, inputs.global_caption, inputs.caption)
     if left_out is None:
         return ()
     of_each = {"note-style-too-long": left_out.style, "note-caption-too-long": left_out.own}
