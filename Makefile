@@ -96,13 +96,15 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]' || { $(NO_PIP); exit 1; }
 	@touch $@
 
-# The benchmark draws its plots with matplotlib; on a GPU it needs Triton.
+# The benchmark draws its plots with matplotlib; on a GPU it needs Triton. dev has both.
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[train]' || { $(NO_PIP); exit 1; }
+	@test -e $(VENV)/.installed-dev || \
+	    $(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[train]' || { $(NO_PIP); exit 1; }
 	@touch $@
 
 $(VENV)/.installed-bench-gpu: pyproject.toml $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[gpu,train]' || { $(NO_PIP); exit 1; }
+	@test -e $(VENV)/.installed-dev || \
+	    $(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[gpu,train]' || { $(NO_PIP); exit 1; }
 	@touch $@
 
 # For check and format alone: neither the studio nor its tests need Node.

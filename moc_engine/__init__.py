@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from moc_engine.ops.routing import chunk_means, route
     from moc_engine.ops.selection import Selection
     from moc_engine.trace.record import RoutingTrace
+    from moc_engine.trace.trace_file import read_trace, write_trace
 
 _HOME = {
     "ChunkLayout": "ops.layout",
@@ -27,7 +28,9 @@ _HOME = {
     "Steering": "config",
     "chunk_means": "ops.routing",
     "moc_attention": "ops.moc_attention",
+    "read_trace": "trace.trace_file",
     "route": "ops.routing",
+    "write_trace": "trace.trace_file",
 }
 
 __all__ = [
@@ -40,7 +43,9 @@ __all__ = [
     "Steering",
     "chunk_means",
     "moc_attention",
+    "read_trace",
     "route",
+    "write_trace",
 ]
 
 

@@ -35,6 +35,8 @@ DOORS = PURE | {
     "moc_engine.stored_file",
     "moc_engine.trace.drift",
     "moc_engine.trace.record",
+    "moc_engine.trace.trace_file",
+    "moc_engine.trace.units",
     "moc_engine.vocabulary",
 }
 """Modules of the engine that load no torch, for every room of the studio but the domain."""

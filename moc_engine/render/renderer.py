@@ -54,6 +54,7 @@ from moc_engine.render.shot_denoising import Histories, is_guided, shot_denoisin
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
+from moc_engine.trace.trace_file import write_trace
 
 PREVIEWS: Final = 4
 """Number of previews per render."""
@@ -196,7 +197,7 @@ class ShotRenderer:
 
                 yield StageEvent(stage=clock.begin("write"))
                 parts[1].write_bytes(latents_file(latents, backbone.latent_space))
-                trace.save(parts[2])
+                write_trace(trace, parts[2])
                 if strip is not None:
                     parts[3].write_bytes(jpeg(strip.picture()))
                 stop_if_cancelled(cancel)

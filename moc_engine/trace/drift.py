@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moc_engine.trace.record import Floats, Portraits, RoutingTrace
+from moc_engine.trace.record import Portraits, RoutingTrace
+from moc_engine.trace.units import Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

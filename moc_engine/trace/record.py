@@ -1,4 +1,4 @@
-"""The routing trace of a rendered shot: what it attended to, summed up and stored. numpy only.
+"""The routing trace of a rendered shot: what it attended to, summed up. numpy only.
 
 Every query token shares its attention out among context chunks: those of its own shot, those of earlier
 takes (history), and captions where the model has them in the sequence. A trace keeps these shares
@@ -11,41 +11,26 @@ heads, steps or tokens averaged further, so that a file stays small; the trace s
 says where in the shot's picture its tokens lie, as boxes of what they show or a grid over the frame, and what
 its parts, or its cast, look like.
 
-A file is a zip of a JSON header and plain arrays, the same bytes for the same content.
+`trace_file` writes and reads it.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moc_engine.errors import TraceError
-from moc_engine.stored_file import LocalFile, StoredFile
+from moc_engine.trace.units import ONE, Floats, Units
 
-Floats = NDArray[np.float64]
-Units = NDArray[np.uint16]
 Counts = NDArray[np.uint32]
 
-FORMAT: Final = "moc-routing-trace"
-VERSION: Final = 1
 EMPTY: Final = " (empty)"
 """Ends the name of a slot where a shot shows nothing."""
 FAINT: Final = 0.005
 """A share of attention too small to change anything visible."""
-ONE: Final = 65535
-"""A share of 1."""
-
-MOST_BYTES: Final = 1 << 28
-"""Files that unpack to more are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,255 +256,7 @@ class RoutingTrace:
     def _total(self, kind: str) -> float:
         return float(self.shares()[[chunk.kind == kind for chunk in self.context]].sum())
 
-    def save(self, path: Path) -> None:
-        """Writes the trace; an existing file is overwritten."""
-        arrays = {"table": self.table, "picks": _narrow(self.picks), "token_table": self.token_table}
-        if self.boxes is not None:
-            arrays["boxes"] = np.asarray((self.boxes * ONE).round(), dtype=np.uint16)
-        if self.looks is not None:
-            arrays["looks"] = self.looks.astype(np.float16).view(np.uint16)
-        if self.portraits is not None:
-            arrays["portraits"] = self.portraits.vectors.astype(np.float16).view(np.uint16)
-            arrays["portrait_shares"] = in_units(self.portraits.shares)
-        header = {
-            "format": FORMAT,
-            "version": VERSION,
-            **{name: getattr(self, name) for name in _HEADER},
-            "portraits": () if self.portraits is None else self.portraits.names,
-            "query": [vars(chunk) for chunk in self.query],
-            "context": [vars(chunk) for chunk in self.context],
-            "arrays": {name: {"type": a.dtype.str, "shape": a.shape} for name, a in arrays.items()},
-        }
-        text = json.dumps(header, ensure_ascii=False, sort_keys=True, default=dict)
-        with zipfile.ZipFile(path, "w") as file:
-            _write(file, "header.json", text.encode())
-            for name, array in arrays.items():
-                _write(file, name, _planes(array))
-
-    @classmethod
-    def load(cls, source: Path | StoredFile) -> RoutingTrace:
-        """Reads a trace; raises `TraceError` where it is missing, damaged or of a newer version."""
-        stored = LocalFile(source) if isinstance(source, Path) else source
-        try:
-            with stored.open() as stream, zipfile.ZipFile(stream) as file:
-                if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
-                    raise TraceError(f"{stored} is too large for a routing trace")
-                return cls._read(file, str(stored))
-        except FileNotFoundError as error:
-            raise TraceError(f"there is no routing trace {stored}") from error
-        except OSError as error:
-            raise TraceError(f"{stored} cannot be read: {error.strerror or error}") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise TraceError(f"{stored} is damaged, or is no routing trace") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TraceError(f"{stored} is no routing trace, or is damaged: {error}") from error
-
-    @classmethod
-    def _read(cls, file: zipfile.ZipFile, name: str) -> RoutingTrace:
-        header = json.loads(file.read("header.json"))
-        if header["format"] != FORMAT:
-            raise ValueError(f"its format is {header['format']!r}")
-        if header["version"] > VERSION:
-            raise TraceError(
-                f"{name} was written by a newer version (trace format {header['version']}, "
-                f"this one reads up to {VERSION})"
-            )
-        arrays = {
-            name: _array(file, name, header["arrays"][name])
-            for name in (*_ARRAYS, *_FURTHER)
-            if name in header["arrays"] or name not in _FURTHER
-        }
-        trace = cls(
-            **{name: header[name] for name in ("shot", "model", "backend", "routing", "token_run")},
-            steering=_steering(header["steering"]),
-            query=tuple(
-                QueryChunk(name=c["name"], frames=_pair(c["frames"]), tokens=c["tokens"])
-                for c in header["query"]
-            ),
-            context=tuple(
-                ContextChunk(
-                    kind=c["kind"],
-                    name=c["name"],
-                    shot=c["shot"],
-                    take=c["take"],
-                    frames=None if c["frames"] is None else _pair(c["frames"]),
-                )
-                for c in header["context"]
-            ),
-            step_groups=tuple(_pair(group) for group in header["step_groups"]),
-            weights=tuple(header["weights"]),
-            heads=tuple(header["heads"]),
-            table=arrays["table"].astype(np.uint16),
-            picks=arrays["picks"].astype(np.uint32),
-            token_table=arrays["token_table"].astype(np.uint16),
-            moments=tuple(float(moment) for moment in header.get("moments", ())),
-            boxes=arrays["boxes"] / ONE if "boxes" in arrays else None,
-            grid=_pair(header["grid"]) if header.get("grid") else None,
-            looks=_halves(arrays["looks"]) if "looks" in arrays else None,
-            visible=float(header.get("visible", 1.0)),
-            portraits=Portraits(
-                names=tuple(header["portraits"]),
-                vectors=_halves(arrays["portraits"]),
-                shares=arrays["portrait_shares"] / ONE,
-            )
-            if header.get("portraits") or any("portrait" in name for name in arrays)
-            else None,
-        )
-        trace._check()
-        return trace
-
-    def _check(self) -> None:
-        for name, counts in (("weights", self.weights), ("heads", self.heads)):
-            if not all(isinstance(count, int) and count > 0 for count in counts):
-                raise ValueError(f"{name} are {counts}")
-        if len(self.step_groups) != len(self.weights):
-            raise ValueError(f"there are {len(self.step_groups)} groups of steps for {self.weights}")
-        if not (math.isfinite(self.visible) and self.visible > 0):
-            raise ValueError(f"what is visible is {self.visible}")
-        if not all(math.isfinite(moment) for moment in self.moments):
-            raise ValueError(f"the moments are {self.moments}")
-        shots = [self.shot, *(chunk.shot for chunk in self.context)]
-        tokens = [chunk.tokens for chunk in self.query]
-        if not all(isinstance(number, int) for number in (*shots, *tokens)) or min(tokens, default=1) < 1:
-            raise ValueError(f"the shots are {shots}, the tokens {tokens}")
-        for source in self.context:
-            if source.kind not in ("own", "history", "caption"):
-                raise ValueError(f"a chunk is of the kind {source.kind!r}")
-        names = [chunk.name for chunk in self.query] + [chunk.name for chunk in self.context]
-        names += () if self.portraits is None else self.portraits.names
-        for name in names:
-            if not isinstance(name, str):
-                raise ValueError(f"a chunk is called {name!r}")
-        for source in self.context:
-            if not (source.take is None or isinstance(source.take, str)):
-                raise ValueError(f"a chunk's take is {source.take!r}")
-        shape = (len(self.heads), len(self.weights), len(self.query), len(self.context))
-        rows = len(self.token_runs())
-        if self.table.ndim != 5 or self.table.shape[1:] != shape or self.picks.shape != self.table.shape:
-            raise ValueError(f"the table's shape {self.table.shape} does not fit")
-        if self.token_table.shape != (rows, len(self.context)):
-            raise ValueError(f"the token map's shape {self.token_table.shape} does not fit")
-        if self.grid is not None and not self._is_laid_out(*self.grid):
-            raise ValueError(f"the grid {self.grid} does not fit")
-        if self.boxes is not None and self.boxes.shape != (len(self.moments), len(self.query), 4):
-            raise ValueError(f"the boxes' shape {self.boxes.shape} does not fit")
-        if self.looks is not None and (self.looks.ndim != 2 or len(self.looks) != len(self.query)):
-            raise ValueError(f"the looks' shape {self.looks.shape} does not fit")
-        if self.portraits is not None:
-            count, vectors, shares = len(self.portraits.names), self.portraits.vectors, self.portraits.shares
-            if vectors.ndim != 2 or len(vectors) != count or shares.shape != (count, len(self.context)):
-                raise ValueError(f"the portraits' shapes {vectors.shape}, {shares.shape} do not fit")
-            if len(set(self.portraits.names)) != count or not np.isfinite(vectors).all():
-                raise ValueError("the portraits are not of different names, or not finite")
-
-    def _is_laid_out(self, rows: int, columns: int) -> bool:
-        """Whether chunks are frames of rows × columns tokens, or that many slots through all frames."""
-        slots = rows * columns
-        return len(self.query) == slots or all(chunk.tokens == slots for chunk in self.query)
-
-
-COMPRESSION: Final = 5
-"""The level of deflate: 1% larger than at 6 in two thirds of the time."""
-
-_ARRAYS: Final = ("table", "picks", "token_table")
-_FURTHER: Final = ("boxes", "looks", "portraits", "portrait_shares")
-"""Those that a file may lack."""
-
-_HEADER: Final = (
-    "shot",
-    "model",
-    "backend",
-    "routing",
-    "steering",
-    "step_groups",
-    "weights",
-    "heads",
-    "token_run",
-    "moments",
-    "grid",
-    "visible",
-)
-
-
-def in_units(shares: Floats) -> Units:
-    """Shares (..., C) whose rows sum to 1 as units of 1/65535 that sum to exactly 65535.
-
-    Rounds down and gives what is missing to the largest remainders, among equal ones to the first. Rows of
-    nothing stay nothing. Only what is not 0 is computed, which is little of a long story's rows.
-    """
-    cells = np.flatnonzero(shares != 0)
-    return _rounded(shares.ravel()[cells], cells, shares.shape)
-
-
-def sums_in_units(sums: NDArray[np.int64]) -> Units:
-    """Sums (..., C) of shares as `in_units`, each row over its total."""
-    cells = np.flatnonzero(sums != 0)  # much faster than of the sums themselves
-    values = sums.ravel()[cells].astype(np.float64)
-    row = cells // sums.shape[-1]
-    totals = np.bincount(row, weights=values)
-    return _rounded(values / totals[row], cells, sums.shape)
-
-
-def _rounded(shares: Floats, cells: NDArray[np.int64], shape: tuple[int, ...]) -> Units:
-    """Units in an array of `shape`, where its ascending `cells` hold the shares and all others nothing."""
-    units = np.zeros(shape, dtype=np.uint16)
-    row = cells // shape[-1]
-    exact = shares * ONE
-    whole = np.floor(exact)
-    missing = ONE - np.bincount(row, weights=whole).astype(np.int64)
-    by_remainder = np.lexsort((whole - exact, row))  # rows stay in order
-    rank = np.empty_like(row)
-    rank[by_remainder] = np.arange(len(row)) - np.searchsorted(row, row)
-    units.ravel()[cells] = whole + (rank < missing[row])
-    return units
-
 
 def _chosen(choices: Sequence[int | None]) -> tuple[int | slice, ...]:
     """The choices as an index of leading axes; an axis without a choice is kept whole."""
     return tuple(slice(None) if choice is None else choice for choice in choices)
-
-
-def _narrow(counts: Counts) -> NDArray[Any]:
-    """The counts in the smallest type that holds them."""
-    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-
-
-def _planes(array: NDArray[Any]) -> bytes:
-    """The array's bytes grouped by significance, lowest first, which compresses better."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return little.reshape(-1, 1).view(np.uint8).T.tobytes()
-
-
-def _write(file: zipfile.ZipFile, name: str, data: bytes) -> None:
-    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    member.compress_type = zipfile.ZIP_DEFLATED
-    member.external_attr = 0o644 << 16
-    file.writestr(member, data, compresslevel=COMPRESSION)
-
-
-def _array(file: zipfile.ZipFile, name: str, spec: Mapping[str, Any]) -> NDArray[Any]:
-    dtype = np.dtype(spec["type"])
-    if dtype.kind != "u":
-        raise ValueError(f"{name} holds {dtype}")
-    data = np.frombuffer(file.read(name), dtype=np.uint8)
-    whole = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T)
-    return np.asarray(whole.view(dtype.newbyteorder("<")).reshape(spec["shape"]))
-
-
-def _halves(bits: NDArray[Any]) -> Floats:
-    """16-bit floats that were stored as integers."""
-    return np.ascontiguousarray(bits, dtype=np.uint16).view(np.float16).astype(np.float64)
-
-
-def _steering(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The steering as it was saved; JSON has only texts as keys."""
-    steering = dict(told)
-    for name in ("boosts", "boost_chunks"):
-        if name in steering:
-            steering[name] = {int(number): boost for number, boost in steering[name].items()}
-    return steering
-
-
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    first, stop = values
-    return int(first), int(stop)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace, sums_in_units
+from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.units import sums_in_units
 
 STEP_GROUPS: Final = 4
 TABLE_CELLS: Final = 4_000_000

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
     """Prints or writes what the traces say; returns the exit code."""
     from moc_engine.errors import TraceError
-    from moc_engine.trace.record import RoutingTrace
+    from moc_engine.trace.trace_file import read_trace
     from studio.domain.errors import Refused, WrongUse
 
     if args.shot is not None and args.shot - 1 not in film.takes:
@@ -84,7 +84,7 @@ def _tell(film: Film, kind: str, args: argparse.Namespace) -> int:
         if args.shot not in (None, index + 1):
             continue
         try:
-            trace = RoutingTrace.load(film.artifacts.file(take.trace, ".moc")).with_take_ids(film.renamed)
+            trace = read_trace(film.artifacts.file(take.trace, ".moc")).with_take_ids(film.renamed)
         except TraceError as error:
             failed = True
             print(f"moc-studio: shot {index + 1}: {error}", file=sys.stderr)

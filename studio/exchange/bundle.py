@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
 from moc_engine.stored_file import StoredFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from studio.domain.errors import BadBundle, DamagedClip
 from studio.domain.file_types import PICTURE, TAKE_FILES
 from studio.domain.messages import message
@@ -159,7 +159,7 @@ def _check_media(file: Path) -> None:
             case ".safetensors":
                 _check_latents(file)
             case ".moc":
-                RoutingTrace.load(file)
+                read_trace(file)
             case ".jpg" | ".png":
                 if cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) is None:
                     raise ValueError("no picture")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import TraceError
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from studio.domain.errors import BadStoryboard, DamagedFolder, StudioError
 from studio.domain.file_types import TAKE_FILES
 from studio.domain.messages import message
@@ -95,7 +95,7 @@ def _take(path: Path, scratch: Path) -> tuple[dict[str, Any], dict[str, Path], i
             raise ValueError(f"{file} is not as it was written")
     thumbnail = scratch / f"{path.parent.name}.jpg"
     write_filmstrip(paths["clip"], thumbnail)
-    trace = RoutingTrace.load(paths["trace"])
+    trace = read_trace(paths["trace"])
     digests = {kind: _digest(file) for kind, file in (*paths.items(), ("thumbnail", thumbnail))}
     record = {
         "id": old["id"],

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from moc_engine.trace.record import ONE, RoutingTrace
+from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.units import ONE
 from studio.inspect.sources import shot_name
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from moc_engine.trace.record import ONE, RoutingTrace
+from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.units import ONE
 from studio.domain.errors import WrongUse
 from studio.domain.messages import message
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.trace.record import EMPTY, Floats, Portraits, RoutingTrace
+from moc_engine.trace.record import EMPTY, Portraits, RoutingTrace
+from moc_engine.trace.units import Floats
 from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import target
 from studio.inspect.heads import remembers

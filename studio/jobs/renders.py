@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from moc_engine.contract import RenderRequest, RenderResult
 from moc_engine.errors import RenderCancelled
 from moc_engine.stored_file import LocalFile, StoredFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.file_types import PICTURE
@@ -234,7 +234,7 @@ def collect_take(
     if filmstrip is None:
         filmstrip = result.clip.with_name("filmstrip.jpg")
         write_filmstrip(result.clip, filmstrip)
-    trace = RoutingTrace.load(result.trace)
+    trace = read_trace(result.trace)
     files = [artifacts.put(file) for file in (result.clip, result.latents, result.trace, filmstrip)]
     clip, latents, routing, thumbnail = (file.digest for file in files)
     take = StoredTake(

@@ -11,6 +11,7 @@ from moc_engine.errors import TraceError
 from moc_engine.stored_file import StoredFile
 from moc_engine.trace.drift import Sighting, sightings
 from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from studio.domain.errors import NotThere, WrongUse
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take, first_indices
@@ -114,16 +115,16 @@ def _sightings(
     file: StoredFile, cast: tuple[str, ...], renamed: tuple[tuple[str, str], ...]
 ) -> tuple[float, tuple[Sighting, ...]]:
     """Small beside a trace: those of a whole film are kept."""
-    trace = RoutingTrace.load(file).with_take_ids(dict(renamed))
+    trace = read_trace(file).with_take_ids(dict(renamed))
     return trace.visible, sightings(trace, cast)
 
 
 @lru_cache(maxsize=1024)
 def _is_full(file: StoredFile) -> bool:
-    return bool(RoutingTrace.load(file).routing.get("full_attention"))
+    return bool(read_trace(file).routing.get("full_attention"))
 
 
 @lru_cache(maxsize=16)
 def _load(file: StoredFile) -> RoutingTrace:
     """Files are named by their content, so a trace never changes."""
-    return RoutingTrace.load(file)
+    return read_trace(file)

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.trace_file import write_trace
 from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.studio import Service
@@ -63,7 +64,7 @@ def add_long_story(root: Path, shots: int) -> str:
                 seed=place,
             )
             trace = _trace(place, [take.id for take in seen])
-            trace.save(folder / "trace.moc")
+            write_trace(trace, folder / "trace.moc")
             file = service.artifacts.put(folder / "trace.moc")
             takes.keep_artifacts(session, [file], 0.0)
             take = StoredTake(

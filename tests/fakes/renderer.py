@@ -14,7 +14,9 @@ from moc_engine.clip import ClipWriter
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
 from moc_engine.errors import RenderCancelled
 from moc_engine.frame_rate import exact_rate
-from moc_engine.trace.record import EMPTY, ContextChunk, Floats, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.trace_file import write_trace
+from moc_engine.trace.units import Floats, in_units
 
 STEPS = 4
 LATENT_RATE, PATCH = 6, 3
@@ -56,7 +58,7 @@ class FakeRenderer:
             request.output / name for name in ("latents.safetensors", "trace.moc", "clip.mp4")
         )
         save_file({"latents": np.full((1, 1, 1, 1), request.seed, dtype=np.float32)}, latents)
-        trace_of(request).save(trace)
+        write_trace(trace_of(request), trace)
         frames = write_clip(
             clip,
             colour_of(request.seed),

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.units import in_units
 
 OWN = ContextChunk(kind="own", name="own shot", shot=2, frames=(0, 6))
 

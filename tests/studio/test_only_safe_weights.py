@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from moc_engine.errors import CheckpointError, TraceError
 from moc_engine.models.animatic.model import save
 from moc_engine.render.renderer import ShotRenderer
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from moc_engine.training import checkpoint, recipes
 from studio.cli.main import main
 from studio.domain.edits import SetSettings
@@ -274,10 +274,10 @@ def test_a_trace_of_pickles_is_told(
     studio = Studio(tmp_path, database)
     studio.rendered()
     trace = next(file for file in studio.artifacts() if file.suffix == ".moc")
-    RoutingTrace.load(trace)
+    read_trace(trace)
     make(trace, mark)
     with pytest.raises(TraceError):
-        RoutingTrace.load(trace)
+        read_trace(trace)
     assert not mark.exists()
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from moc_engine.trace.record import EMPTY, ONE, Floats, RoutingTrace
+from moc_engine.trace.record import EMPTY, RoutingTrace
+from moc_engine.trace.units import ONE, Floats
 
 CONTEXT_SHARE: Final = "share of context"
 """A take's share of the attention that a shot gave to its context."""

@@ -20,7 +20,7 @@ from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.models.animatic.world import Story
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import Appearance, Drift, ShotSightings, drift_of, sightings
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from moc_engine.vocabulary import described_cast
 
 FRAME_SIZE: Final = (96, 54)
@@ -133,7 +133,7 @@ def _corrected(renderer: Renderer, shots: list[_RenderedShot], drift: Drift, see
 
 
 def _scene(request: RenderRequest, result: RenderResult) -> ShotSightings:
-    trace = RoutingTrace.load(result.trace)
+    trace = read_trace(result.trace)
     return ShotSightings(
         index=request.shot,
         take=str(request.shot),

@@ -35,8 +35,8 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.render.tracing import finished_trace
-from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
+from moc_engine.trace.trace_file import read_trace
 
 SIZES: Final = ((1280, 720), (640, 360))
 SCENES: Final = (
@@ -141,7 +141,7 @@ def time_tracing(
     backbone = load_backbone(model)
     job = prepare(request, backbone)
     result = finish(full, request)
-    trace, latents = RoutingTrace.load(result.trace), load_file(result.latents)["latents"]
+    trace, latents = read_trace(result.trace), load_file(result.latents)["latents"]
     finish(minimal, request)  # now both have loaded the model
     runs = [
         (

@@ -17,6 +17,7 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
 from tests.fakes.recording import EveryShare, recorded
 
@@ -128,7 +129,7 @@ def test_a_render_writes_the_trace_that_was_recounted(
 ) -> None:
     for _ in ShotRenderer(model, device="cpu").render(request(tmp_path, context)):
         pass
-    written = RoutingTrace.load(tmp_path / "trace.moc")
+    written = read_trace(tmp_path / "trace.moc")
     trace, _ = recorded(backbone, wanted(context))
     assert written.query == trace.query
     assert written.context == trace.context
@@ -199,7 +200,7 @@ def test_a_ban_that_leaves_nothing_renders(
     steering = Steering(bans=(0, 1, 2))
     for _ in ShotRenderer(model, device="cpu").render(request(tmp_path, context, steering=steering)):
         pass
-    trace = RoutingTrace.load(tmp_path / "trace.moc")
+    trace = read_trace(tmp_path / "trace.moc")
     assert trace.own_share() == 1
     assert trace.links() == ()
     assert trace.steering["bans"] == [0, 1, 2]

@@ -18,7 +18,7 @@ from moc_engine.models.registry import LoadedParts
 from moc_engine.profiles import PROFILES
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
 
 TOLERANCE = {"full": 1e-4, "fp8": 0.1}
@@ -68,14 +68,14 @@ def two_shots(renderer: ShotRenderer, output: Path) -> list[RenderResult]:
 
 def test_shots_render_the_same_under_every_profile(folder: Path, tmp_path: Path) -> None:
     plain = two_shots(ShotRenderer(folder, device="cpu"), tmp_path / "plain")
-    assert RoutingTrace.load(plain[0].trace).routing["profile"] == {"name": "shared", "note": ""}
+    assert read_trace(plain[0].trace).routing["profile"] == {"name": "shared", "note": ""}
     for profile in PROFILES:
         renderer = ShotRenderer(folder, device="cpu", profile=profile.name)
         for own, other in zip(two_shots(renderer, tmp_path / profile.name), plain, strict=True):
             error = (latents(own) - latents(other)).norm() / latents(other).norm()
             assert error <= TOLERANCE[profile.weights], profile.name
             assert own.frames == other.frames
-            trace = RoutingTrace.load(own.trace)
+            trace = read_trace(own.trace)
             assert trace.routing["profile"]["name"] == profile.name
             weights = "" if profile.weights == "full" else f", weights {profile.weights}"
             assert own.dtype == f"float32{weights}"
@@ -110,7 +110,7 @@ def test_out_of_memory_is_tried_again_with_the_next_lower_profile_if_agreed(
     result = finish(renderer, request(tmp_path / "one"))
 
     assert load.loaded == ["48gb", "24gb"]
-    told = RoutingTrace.load(result.trace).routing["profile"]
+    told = read_trace(result.trace).routing["profile"]
     assert told["name"] == "24gb"
     assert str(told["note"]).startswith("out of memory in stage “denoise”")
     assert str(told["note"]).endswith("rendered again with the profile 24gb")

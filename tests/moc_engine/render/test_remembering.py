@@ -21,6 +21,7 @@ from moc_engine.models.animatic.model import save
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
 from tests.fakes.wan_folders import wan_euler_folder
 
@@ -143,7 +144,7 @@ def test_pages_change_nothing_but_where_memories_are(
     )
     result = finish(paging, wanted)
     torch.testing.assert_close(latents(result), expected, rtol=1e-4, atol=1e-4)
-    told = RoutingTrace.load(result.trace).routing["memory"]
+    told = read_trace(result.trace).routing["memory"]
     assert told["bytes_copied_per_step"] == 0
     assert (told["bytes_read_per_step"] > 0) == (budget == 0)
     assert bool(list((tmp_path / "spill").glob("*"))) == (budget == 0)
@@ -190,7 +191,7 @@ def test_what_is_remembered_keeps_its_names_and_frames_in_the_trace(
 ) -> None:
     def traced(**memory: Any) -> RoutingTrace:
         wanted = request(tmp_path / "take", stories[name], memory=MemoryChoice(**memory))
-        return RoutingTrace.load(finish(ShotRenderer(models[name], device="cpu"), wanted).trace)
+        return read_trace(finish(ShotRenderer(models[name], device="cpu"), wanted).trace)
 
     everything, ends = traced(policy="all"), traced(policy="first-last")
     lengths = [tokens_of(name, take)[0] for take in stories[name]]
@@ -217,7 +218,7 @@ def test_parts_that_are_not_remembered_cannot_be_steered(
     last = f"frame {tokens_of('wan', stories['wan'][1])[0]}"
     parts = PartSteering(pins=((0, "frame 2"), (1, last)))
     wanted = request(tmp_path / "take", stories["wan"], parts=parts, memory=MemoryChoice(policy="first-last"))
-    trace = RoutingTrace.load(finish(ShotRenderer(models["wan"], device="cpu"), wanted).trace)
+    trace = read_trace(finish(ShotRenderer(models["wan"], device="cpu"), wanted).trace)
     shares = dict(zip([(chunk.shot, chunk.name) for chunk in trace.context], trace.shares(), strict=True))
     assert (0, "frame 2") not in shares
     assert shares[1, last] > 0

@@ -34,7 +34,7 @@ from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.render.prepare import PreparedRender, PreparedTake
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
 
 SIZE = (96, 54)
@@ -125,7 +125,7 @@ def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_
     assert latents(result).shape == (CHANNELS, 6, SLOTS, 1)
     assert latents(result).isfinite().all()
 
-    trace = RoutingTrace.load(result.trace)
+    trace = read_trace(result.trace)
     assert (trace.shot, trace.model, trace.backend) == (2, "tiny", result.backend)
     assert {link.take for link in trace.links()} == {"take 0", "take 1"}
     assert sum(trace.shot_shares().values()) + trace.own_share() == pytest.approx(1)
@@ -269,7 +269,7 @@ def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> N
 
     def shares(steering: Steering) -> dict[int, float]:
         result, _ = finish(renderer, request(tmp_path / "new", context, steering=steering))
-        return RoutingTrace.load(result.trace).shot_shares()
+        return read_trace(result.trace).shot_shares()
 
     free = shares(Steering())
     assert shares(Steering(bans=(0,)))[0] == 0
@@ -279,12 +279,12 @@ def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> N
 
 def test_parts_of_takes_are_steered_by_name(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 2)
-    names = [chunk.name for chunk in RoutingTrace.load(tmp_path / "story" / "1" / "trace.moc").query]
+    names = [chunk.name for chunk in read_trace(tmp_path / "story" / "1" / "trace.moc").query]
     part = names[1]
 
     def shares(steering: Steering, parts: PartSteering) -> dict[tuple[int, str], float]:
         told = request(tmp_path / "new", context, steering=steering, parts=parts)
-        trace = RoutingTrace.load(finish(renderer, told)[0].trace)
+        trace = read_trace(finish(renderer, told)[0].trace)
         given = zip(trace.context, trace.shares().tolist(), strict=True)
         return {(chunk.shot, chunk.name): share for chunk, share in given if chunk.kind == "history"}
 
@@ -477,4 +477,4 @@ def test_a_compiled_render_equals_one_that_is_not(model: Path, tmp_path: Path) -
         ]
     plain, compiled = (load_file(result.latents)["latents"] for result, _ in results)
     torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-5)
-    assert [RoutingTrace.load(result.trace).routing["compiled"] for result, _ in results] == [False, True]
+    assert [read_trace(result.trace).routing["compiled"] for result, _ in results] == [False, True]

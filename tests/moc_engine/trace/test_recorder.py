@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.record import ContextChunk, QueryChunk
 from moc_engine.trace.recorder import SHARES_AT_ONCE, TraceRecorder
+from moc_engine.trace.trace_file import read_trace, write_trace
 
 
 def recorder(
@@ -174,9 +175,9 @@ def test_a_shot_of_a_64_shot_story_stays_under_two_megabytes(tmp_path: Path) -> 
     trace = recording.finish()
     assert trace.table.shape == (6, 8, 4, 8, 520)
     assert trace.token_run == 1
-    trace.save(tmp_path / "trace")
+    write_trace(trace, tmp_path / "trace")
     assert (tmp_path / "trace").stat().st_size < 2_000_000
-    read = RoutingTrace.load(tmp_path / "trace")
+    read = read_trace(tmp_path / "trace")
     assert read.token_map().sum(axis=-1) == pytest.approx(1, abs=1e-9)
     assert read.own_share() + sum(read.shot_shares().values()) == pytest.approx(1, abs=1e-9)
 
@@ -194,7 +195,7 @@ def test_a_large_token_map_is_averaged_over_runs_of_tokens(tmp_path: Path) -> No
     assert trace.token_map().shape == (21 * 780, 168)
     assert trace.token_map().sum(axis=-1) == pytest.approx(1)
     assert trace.own_share() == pytest.approx(0.75, abs=5e-4)
-    trace.save(tmp_path / "trace")
+    write_trace(trace, tmp_path / "trace")
     assert (tmp_path / "trace").stat().st_size < 8_000_000
 
 
@@ -209,5 +210,5 @@ def test_a_large_table_is_averaged_over_steps_and_heads(tmp_path: Path) -> None:
     assert trace.step_groups == ((0, 50),)
     assert trace.heads == (2,) * 20
     assert trace.shares().sum() == pytest.approx(1)
-    trace.save(tmp_path / "trace")
+    write_trace(trace, tmp_path / "trace")
     assert (tmp_path / "trace").stat().st_size < 12_000_000

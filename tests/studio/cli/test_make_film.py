@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from moc_engine.model_index import EMBEDDED
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from studio.cli.main import main
 from studio.exchange.mp4 import recipe_in
 from tests.fakes.pictures import read_picture
@@ -118,7 +118,7 @@ def test_each_take_has_its_clip_and_a_contact_sheet_shows_them_all(folder: Path)
 
 
 def test_traces_add_up_and_a_banned_shot_got_nothing(folder: Path) -> None:
-    traces = [RoutingTrace.load(trace) for trace in sorted(folder.glob("takes/*/trace.moc"))]
+    traces = [read_trace(trace) for trace in sorted(folder.glob("takes/*/trace.moc"))]
     for trace in traces:
         total = trace.own_share() + sum(trace.shot_shares().values()) + (trace.caption_share() or 0.0)
         assert total == pytest.approx(1, abs=1e-3)

@@ -17,6 +17,7 @@ from safetensors.numpy import save, save_file
 
 from moc_engine.contract import RenderRequest
 from moc_engine.stored_file import LocalFile
+from moc_engine.trace.trace_file import write_trace
 from studio.domain.errors import BadBundle
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.store.filmstrip import write_filmstrip
@@ -41,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         seed=1,
         output=folder,
     )
-    trace_of(request).save(folder / "a.moc")
+    write_trace(trace_of(request), folder / "a.moc")
     return {
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}{file.suffix}": file for file in folder.iterdir()
     }

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from moc_engine.trace.record import EMPTY
+from moc_engine.trace.trace_file import write_trace
 from studio.domain.edits import Skip, Steer
 from studio.domain.errors import NotThere, WrongUse
 from studio.inspect.sources import NOBODY
@@ -272,7 +273,7 @@ def test_a_damaged_trace_is_told_and_the_rest_works(studio: Studio, damage: str)
 def test_the_story_map_names_shots_that_attended_in_full(studio: Studio) -> None:
     project = studio.rendered()
     take = takes_of(studio, project)[1]
-    third_shot(routing={"full_attention": True}).save(trace_file(studio, project, take))
+    write_trace(third_shot(routing={"full_attention": True}), trace_file(studio, project, take))
     assert studio.service.routing.story(project).full == (1,)
 
 
@@ -283,7 +284,7 @@ def test_a_grid_is_shown_as_heat(studio: Studio) -> None:
     trace = third_shot()
     trace = replace(trace, query=(replace(trace.query[0], tokens=3),), grid=(1, 3), moments=(0.0,))
     trace = replace(trace, table=trace.table[:, :, :, :1], picks=trace.picks[:, :, :, :1])
-    trace.save(trace_file(studio, project, take))
+    write_trace(trace, trace_file(studio, project, take))
     service = studio.service
     assert service.attention.parts_at(project, take, 0.0).grid == (1, 3)
     assert service.attention.heat(project, take, 0.0, 0) == [pytest.approx([0.5, 0.5, 0.8], abs=1e-3)]

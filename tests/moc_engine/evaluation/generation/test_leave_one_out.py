@@ -18,6 +18,7 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
 
 SAMPLER = SamplerConfig(steps=3, guidance=2.0, guidance_floor=0.5)
@@ -92,7 +93,7 @@ def _rendered(
             next(work)
         except StopIteration as stop:
             latents = load_file(stop.value.latents)["latents"][..., 0].permute(1, 2, 0)
-            return latents.numpy(), RoutingTrace.load(stop.value.trace)
+            return latents.numpy(), read_trace(stop.value.trace)
 
 
 @pytest.mark.parametrize(("pooling", "chunking"), [("after", "track"), ("before", "frame")])

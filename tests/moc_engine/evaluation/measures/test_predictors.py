@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from moc_engine.evaluation.measures.predictors import CONTEXT_SHARE, LARGEST_SHOWN, baselines, predictors
-from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace, in_units
+from moc_engine.trace.record import EMPTY, ContextChunk, QueryChunk, RoutingTrace
+from moc_engine.trace.units import in_units
 
 NAMES = ("Mira", f"prop 1{EMPTY}")
 

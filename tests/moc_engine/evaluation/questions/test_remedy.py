@@ -11,7 +11,7 @@ import pytest
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.questions.remedy import measure
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace, write_trace
 from tests.fakes.renderer import FakeRenderer
 
 STORIES = EvaluationSettings(stories=2, shots=4, cast=2, tokens=2)
@@ -28,11 +28,11 @@ class Forgetful(FakeRenderer):
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]:
         result = yield from super().render(request, cancel)
-        trace = RoutingTrace.load(result.trace)
+        trace = read_trace(result.trace)
         assert trace.looks is not None
         mended = {name for _, name in request.parts.pins} if self.listens else set()
         wrong = np.array([request.shot == 2 and chunk.name not in mended for chunk in trace.query])
-        replace(trace, looks=trace.looks + wrong[:, None]).save(result.trace)
+        write_trace(replace(trace, looks=trace.looks + wrong[:, None]), result.trace)
         return result
 
 

@@ -19,7 +19,7 @@ from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.drift import sightings
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
 
 
@@ -130,7 +130,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     assert len(frames) == result.frames == 6
     assert frames[0].shape == (32, 64, 3)
     assert load_file(result.latents)["latents"].shape == (4, 3, 4, 8)
-    trace = RoutingTrace.load(result.trace)
+    trace = read_trace(result.trace)
     assert trace.routing["full_attention"]  # few tokens, for which dense attention is faster
     assert trace.routing["tokens"] < trace.routing["full_below"]
     assert [chunk.name for chunk in trace.query] == ["frame 1", "frame 2", "frame 3"]

@@ -23,7 +23,7 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.render.denoise import draw_noise
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.plain_story import PlainStory
 from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder, wan_ti2v_folder
 
@@ -77,7 +77,7 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
     torch.testing.assert_close(takes[2], joint, atol=2e-4, rtol=2e-4)
     alone = Joint(backbone, [], rate).rendered(seed=2)
     assert not torch.allclose(takes[2], alone, atol=1e-2)
-    experts = RoutingTrace.load(result.trace).routing["experts"]
+    experts = read_trace(result.trace).routing["experts"]
     assert len(set(experts)) == len(backbone.experts)
     assert experts == sorted(experts)  # high noise first
 

@@ -16,7 +16,7 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.loras import diffusers_keys, factors, save_lora
 from tests.fakes.models import save_tiny_video, tiny_backbone, tiny_transformer
 
@@ -71,8 +71,8 @@ def test_shots_of_one_renderer_have_loras_of_their_own(folder: Path, lora: Path,
 
     assert torch.equal(latents(plain), latents(again))
     assert not torch.allclose(latents(plain), latents(styled))
-    assert RoutingTrace.load(plain.trace).routing["loras"] == []
-    (told,) = RoutingTrace.load(styled.trace).routing["loras"]
+    assert read_trace(plain.trace).routing["loras"] == []
+    (told,) = read_trace(styled.trace).routing["loras"]
     assert (told["source"], told["weight"], told["expert"], told["left_out"]) == (lora.name, 1.0, "both", [])
 
 

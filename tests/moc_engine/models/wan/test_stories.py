@@ -17,7 +17,7 @@ from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, Guide, RenderRequest, RenderResult, finish
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.wan_folders import (
     fastwan_folder,
     wan22_i2v_folder,
@@ -86,7 +86,7 @@ def test_a_second_shot_reads_the_first_and_may_start_from_its_last_frame(
     if make in WITH_PICTURE:
         request = replace(request, first_frame=LocalFile(last_frame(made)))
     result = finish(renderer, request)
-    trace = RoutingTrace.load(result.trace)
+    trace = read_trace(result.trace)
     assert {link.source for link in trace.links()} == {0}
     assert trace.portraits is not None
     assert trace.portraits.names == ("fox",)
@@ -107,8 +107,8 @@ def test_a_guide_starts_at_a_later_step_and_by_the_expert_of_its_noise(tmp_path:
     request = replace(
         second_shot(first, made), guide=Guide(clip=LocalFile(made.clip), strength=0.5), seed=first.seed
     )
-    guided = RoutingTrace.load(finish(renderer, request).trace)
+    guided = read_trace(finish(renderer, request).trace)
     assert guided.routing["experts"] == ["low", "low"]
     assert guided.step_groups[-1][1] == 2
-    whole = RoutingTrace.load(finish(renderer, replace(request, guide=None)).trace)
+    whole = read_trace(finish(renderer, replace(request, guide=None)).trace)
     assert whole.routing["experts"] == ["high", "high", "low", "low"]
