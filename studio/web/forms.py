@@ -50,8 +50,8 @@ _POLICIES: Final = {
 }
 _POSITIONS: Final = [
     ("one after another: true order, but times beyond what the model knows", "continue"),
-    ("clamped: the far past shares one time", "clamp"),
-    ("restarted: every shot at its own beginning", "restart"),
+    ("clamped: what is further away than the model has seen moves up to there", "clamp"),
+    ("restarted: every earlier shot as if it came directly before this one", "restart"),
 ]
 
 Link = dict[str, Any]

@@ -48,7 +48,7 @@ class WanFamily:
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
-    memory = MemoryConfig()
+    memory = MemoryConfig(policy="change", keyframes=8, storage="int8")
     negative_prompt = NEGATIVE_PROMPT
 
     def __init__(self, index: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
