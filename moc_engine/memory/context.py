@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count, pairwise
@@ -19,6 +20,7 @@ from typing import Final
 
 import torch
 
+from moc_engine.errors import EngineError
 from moc_engine.memory.history import History, Timing, history_layout, in_time
 from moc_engine.memory.history_buffer import HistoryBuffer, Place
 from moc_engine.memory.paged_history import PagedHistory, paged_history
@@ -88,6 +90,7 @@ class ContextMemory:
         if self._device.type != "cpu":
             self._tiers.append((CPU, host_budget))
         self._spill = spill
+        self._number = next(_numbers)
         self._entries: dict[str, _Entry] = {}
         self._clock = 0
         self._token_bytes: float | None = None
@@ -339,10 +342,20 @@ class ContextMemory:
 
     def _spilled(self, take: str, memory: TakeMemory) -> SpilledMemory:
         assert self._spill is not None
-        self._spill.mkdir(parents=True, exist_ok=True)
-        file = self._spill / f"{sha256(take.encode()).hexdigest()[:32]}.safetensors"
-        self._files.add(file)
-        return spill(memory, file)
+        name = sha256(take.encode()).hexdigest()[:32]
+        file = self._spill / f"{name}-{self._number}.safetensors"
+        try:
+            self._spill.mkdir(parents=True, exist_ok=True)
+            self._files.add(file)
+            return spill(memory, file)
+        except UNREADABLE as error:
+            self._files.discard(file)
+            with suppress(OSError):
+                file.unlink()
+            raise EngineError(
+                f"the memory of a take, {memory.bytes / 1e9:.1f} GB, cannot be written into {self._spill}: "
+                f"{error}; remember less of each shot, or give the context more memory"
+            ) from error
 
     def _read(self, entry: _Entry, device: torch.device) -> TakeMemory | None:
         """A spilled take; None where it is not spilled, or its file has vanished or is damaged."""

@@ -208,7 +208,7 @@ def _read_take(
         sampler.memory_noise,
         [lora.identity for lora in loras],
         (memory.policy, memory.keyframes, memory.storage),
-        (backbone.name, str(backbone.dtype)),
+        (backbone.name, backbone.dtype_name),
     )
     digest = sha256(json.dumps(decisive).encode()).hexdigest()
     key, grid = f"{take.id}:{digest}", backbone.grid(latents.shape, routing.chunking)

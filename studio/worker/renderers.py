@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moc_engine.collection import collection_suspended
@@ -21,13 +22,20 @@ MakeRenderer = Callable[[str | None], "Renderer"]
 
 @dataclass(frozen=True, kw_only=True)
 class RendererOptions:
-    """How the engine computes, as commands and the worker process take it; `backend` is None for "auto"."""
+    """How the engine computes, as commands and the worker process take it; `backend` is None for "auto".
+
+    `context_memory` and `context_host_memory` are GiB of the device and of main memory for the memories of
+    earlier shots, `context_files` the folder for what they do not hold; each is the engine's own where None.
+    """
 
     compiled: bool = False
     cuda_graphs: bool = False
     backend: str | None = None
     profile: str = "auto"
     retry_lower: bool = False
+    context_memory: float | None = None
+    context_host_memory: float | None = None
+    context_files: str | None = None
 
     @staticmethod
     def add_to(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +60,6 @@ class RendererOptions:
             help=f"what computes the attention: {', '.join(backend_names())}; auto, the default, is the "
             "fastest one measured; takes made with another one stay current",
         )
-
         memory = parser.add_argument_group("memory")
         memory.add_argument(
             "--profile",
@@ -68,6 +75,23 @@ class RendererOptions:
             help="render a shot that runs out of memory once more with the next lower profile, which its "
             "trace tells",
         )
+        memory.add_argument(
+            "--context-memory",
+            type=_gibibytes,
+            metavar="GIB",
+            help="how much of the device's memory earlier shots may take (default: a quarter)",
+        )
+        memory.add_argument(
+            "--context-host-memory",
+            type=_gibibytes,
+            metavar="GIB",
+            help="with a GPU, how much of main memory earlier shots may take besides (default: half)",
+        )
+        memory.add_argument(
+            "--context-files",
+            metavar="FOLDER",
+            help="where the rest is written while it is needed, best a fast disk (default: the cache folder)",
+        )
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> RendererOptions:
@@ -78,6 +102,9 @@ class RendererOptions:
             backend=getattr(args, "backend", None),
             profile=getattr(args, "profile", "auto"),
             retry_lower=getattr(args, "retry_lower", False),
+            context_memory=getattr(args, "context_memory", None),
+            context_host_memory=getattr(args, "context_host_memory", None),
+            context_files=getattr(args, "context_files", None),
         )
 
     @property
@@ -88,14 +115,27 @@ class RendererOptions:
             "--cuda-graphs": self.cuda_graphs,
             "--retry-lower": self.retry_lower,
         }
-        named = [] if self.backend is None else ["--backend", self.backend]
-        named += [] if self.profile == "auto" else ["--profile", self.profile]
-        return [name for name, on in given.items() if on] + named
+        named = {
+            "--backend": self.backend,
+            "--profile": None if self.profile == "auto" else self.profile,
+            "--context-memory": self.context_memory,
+            "--context-host-memory": self.context_host_memory,
+            "--context-files": self.context_files,
+        }
+        told = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+        return [name for name, on in given.items() if on] + told
 
     @property
     def make_renderer(self) -> MakeRenderer:
         """Makes the engine's renderer with these options."""
         return partial(load_renderer, self)
+
+
+def _gibibytes(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e6:
+        raise ValueError(text)
+    return number
 
 
 def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
@@ -104,11 +144,18 @@ def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
 
+        from moc_engine.machine import cache_folder
+        from moc_engine.memory.spill_folder import own_folder
         from moc_engine.render.renderer import ShotRenderer
 
     for logging in (diffusers_logging, transformers_logging):  # their messages are not for users
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+    budget, host = (
+        None if gibibytes is None else int(gibibytes * (1 << 30))
+        for gibibytes in (options.context_memory, options.context_host_memory)
+    )
+    files = cache_folder() / "context" if options.context_files is None else Path(options.context_files)
     return ShotRenderer(
         model,
         compiled=options.compiled,
@@ -116,4 +163,7 @@ def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
         backend=options.backend,
         profile=options.profile,
         retry_lower=options.retry_lower,
+        memory_budget=budget,
+        host_memory_budget=host,
+        spill=own_folder(files),
     )

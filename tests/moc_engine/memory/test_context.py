@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from moc_engine.errors import EngineError
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.history import History
 from moc_engine.memory.history_buffer import HistoryBuffer
@@ -196,6 +197,14 @@ def test_a_spilled_file_that_vanished_or_is_damaged_is_made_up_for(
     assert reader.calls == 2
     assert torch.equal(memory.recall("a").k_NHTD, first.k_NHTD)
     assert reader.calls == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    memory = ContextMemory(budget=0, spill=tmp_path / "file")
+    add(memory, "a")
+    with pytest.raises(EngineError, match=r"cannot be written into .*file.*remember less of each shot"):
+        memory.recall("a")
 
 
 def test_spilled_files_go_with_the_memory_and_no_others(tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ def test_options_go_on_to_the_worker_as_they_were_given(
     compiled: bool, cuda_graphs: bool, backend: str | None, profile: str, retry_lower: bool
 ) -> None:
     options = RendererOptions(
-        compiled=compiled, cuda_graphs=cuda_graphs, backend=backend, profile=profile, retry_lower=retry_lower
+        compiled=compiled,
+        cuda_graphs=cuda_graphs,
+        backend=backend,
+        context_memory=None if backend is None else 2.5,
+        context_host_memory=16.0 if compiled else None,
+        context_files="/fast disk" if cuda_graphs else None,
+        profile=profile,
+        retry_lower=retry_lower,
     )
     parser = argparse.ArgumentParser()
     RendererOptions.add_to(parser)
@@ -27,6 +34,13 @@ def test_options_go_on_to_the_worker_as_they_were_given(
 def test_commands_that_render_take_them(command: list[str]) -> None:
     args = build_parser().parse_args([*command, "--compile"])
     assert RendererOptions.of(args) == RendererOptions(compiled=True)
+
+
+@pytest.mark.parametrize("text", ["-1", "much", "nan", "1e9"])
+def test_memory_that_makes_no_sense_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["render", "film.yaml", f"--context-memory={text}"])
+    assert "--context-memory" in capsys.readouterr().err
 
 
 def test_a_command_without_them_renders_plainly() -> None:
