@@ -66,3 +66,18 @@ def test_the_measured_table_is_whole() -> None:
         assert row.times.keys() <= {"naive", "grouped", "gathered", "masked", "triton"}
         assert all(time > 0 for time in row.times.values())
         assert all(size is None or size > 0 for size in vars(row.shape).values())
+
+
+def test_auto_routes_nowhere_that_it_was_measured_to_be_5_percent_slower() -> None:
+    slower = [
+        row
+        for row in measured()
+        if row.device == "cpu"
+        and not row.gradients
+        and row.shape.top_k
+        and row.times.get("grouped", 0.0) > 1.05
+    ]
+    assert len(slower) > 10
+    for row in slower:
+        below = full_attention_below("cpu", row.shape, "grouped")
+        assert row.shape.own + row.shape.history < below, str(row)
