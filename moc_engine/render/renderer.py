@@ -51,6 +51,7 @@ from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
 from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory, timing_of
 from moc_engine.render.shot_denoising import Histories, is_guided, shot_denoising
+from moc_engine.render.step_caching import StepCaches
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
@@ -104,6 +105,7 @@ class ShotRenderer:
         self._load_model, self._model, self._device = load, model, device
         self._retry_lower = retry_lower
         self._profile_note = ""
+        self._step_caches = StepCaches()
         self._loading = self._loading_with(profile)
         self._budget = memory_budget
         self._host_budget = host_memory_budget
@@ -176,6 +178,11 @@ class ShotRenderer:
     def _attempt(
         self, request: RenderRequest, cancel: CancelToken | None
     ) -> Generator[RenderEvent, None, RenderResult]:
+        if request.step_cache is not None and (self._compiled or self._cuda_graphs):
+            raise EngineError(
+                f"the step cache {request.step_cache} decides at each step which blocks run: "
+                "render without --compile and --cuda-graphs"
+            )
         clock = StageClock()
         with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))
@@ -299,29 +306,31 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, tuple[Tensor, RoutingTrace]]:
         """The latents (C, F, H, W) on the CPU, and the trace of the conditional branch."""
         request, family = prepared.request, backbone.family
-        denoising = shot_denoising(
-            prepared,
-            backbone,
-            histories,
-            self._recorder,
-            capture_cuda_graph if self._cuda_graphs else None,
-            self._workspace,
-            two_passes=self._two_passes or backbone.profile.two_passes,
-            page_bytes=self._page_bytes,
-        )
-        with closing(denoising):
-            steps = denoising.steps(cancel)
-            for step in range(len(prepared.schedule)):
-                with self._pace.measured("denoise"):
-                    done = next(steps)
-                preview = None
-                if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
-                    picture = family.picture(done.estimate[0], seconds=request.seconds, size=request.size)
-                    preview = png(picture)
-                yield self._step(prepared, "denoise", done.step, done.steps, preview)
-            stop_if_cancelled(cancel)
-            final = done.latents[0].float().cpu()
-            trace = denoising.finished_trace()
+        with self._step_caches.used(prepared, backbone) as cache:
+            denoising = shot_denoising(
+                prepared,
+                backbone,
+                histories,
+                self._recorder,
+                capture_cuda_graph if self._cuda_graphs else None,
+                self._workspace,
+                two_passes=self._two_passes or backbone.profile.two_passes,
+                page_bytes=self._page_bytes,
+                step_cache=cache,
+            )
+            with closing(denoising):
+                steps = denoising.steps(cancel)
+                for step in range(len(prepared.schedule)):
+                    with self._pace.measured("denoise"):
+                        done = next(steps)
+                    preview = None
+                    if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
+                        picture = family.picture(done.estimate[0], seconds=request.seconds, size=request.size)
+                        preview = png(picture)
+                    yield self._step(prepared, "denoise", done.step, done.steps, preview)
+                stop_if_cancelled(cancel)
+                final = done.latents[0].float().cpu()
+                trace = denoising.finished_trace()
         return final, finished_trace(trace, final, prepared, backbone)
 
     def _decode(

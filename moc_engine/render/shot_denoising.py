@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -30,6 +30,7 @@ from moc_engine.render.captured_velocity import Capture, CapturedVelocity
 from moc_engine.render.denoise import Denoised, StepVelocity, denoise, draw_noises, guided
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import PreparedRender, steering_of
+from moc_engine.render.step_caching import ActiveStepCache, NoStepCache
 from moc_engine.render.steps_in_flight import StepsInFlight, cuda_event
 from moc_engine.render.tracing import trace_recorder
 from moc_engine.trace.record import RoutingTrace
@@ -60,15 +61,18 @@ class ShotDenoising:
     condition: FrameCondition | None = None
     guide: Tensor | None = None
     capture: Capture | None = None
+    step_cache: ActiveStepCache = field(default_factory=NoStepCache)
 
     def velocity(self, expert: Backbone, latents: Tensor, timesteps: Tensor) -> Tensor:
         """The velocity (B, …) of latents (B, …) at timesteps (B,), by one expert."""
         attention = self.attention[expert.expert]
         if self.without is None or len(latents) == 1:
             captions = self.captions.first(len(latents))
-            return expert.velocity(latents, timesteps, attention, captions, self.condition)
-        first = expert.velocity(latents[:1], timesteps[:1], attention, self.captions, self.condition)
-        with attention.unrecorded():
+            with self.step_cache.entry(expert, "cond" if len(latents) == 1 else "both"):
+                return expert.velocity(latents, timesteps, attention, captions, self.condition)
+        with self.step_cache.entry(expert, "cond"):
+            first = expert.velocity(latents[:1], timesteps[:1], attention, self.captions, self.condition)
+        with attention.unrecorded(), self.step_cache.entry(expert, "uncond"):
             second = expert.velocity(latents[1:], timesteps[1:], attention, self.without, self.condition)
         return torch.cat((first, second))
 
@@ -146,6 +150,7 @@ def shot_denoising(
     *,
     two_passes: bool = False,
     page_bytes: int = PAGE_BYTES,
+    step_cache: ActiveStepCache | None = None,
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, and records the conditional entry.
 
@@ -153,6 +158,7 @@ def shot_denoising(
     what it guides away from one after the other: the same velocity, in less memory. With `capture`, steps are
     captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile;
     two experts do not. A paged history is brought in through buffers of about `page_bytes`.
+    Blocks are skipped as the `step_cache` says, which must be in use.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
@@ -203,6 +209,7 @@ def shot_denoising(
         schedule=schedule,
         attention=attention,
         capture=capture,
+        step_cache=step_cache or NoStepCache(),
     )
 
 

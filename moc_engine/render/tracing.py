@@ -33,6 +33,7 @@ def trace_recorder(
     how many `tokens`; as `backend_choice` why the backend was chosen; whether the blocks around the
     attention were `compiled`, which changes the last bits; and as `experts` which transformer made each step
     ("" where there is one). `loras` are those used, and what of each was left out;
+    `step_cache` is what may skip blocks, and `skipped` then lists steps with the layers that they skipped;
     `profile` says how the model was fitted to the device, and whether it was to be another one;
     `captions_left_out` the tokens of the captions that were not read.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
@@ -55,6 +56,7 @@ def trace_recorder(
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
+            "step_cache": request.step_cache,
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
             "captions_left_out": _left_out(prepared, backbone),
             "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
@@ -68,6 +70,7 @@ def trace_recorder(
         context=context,
         layers=config.num_layers,
         heads=config.num_attention_heads,
+        may_skip=request.step_cache is not None,
         steps=len(prepared.schedule),
         device=backbone.device,
     )

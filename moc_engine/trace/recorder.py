@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
@@ -40,7 +41,8 @@ class TraceRecorder:
     """Sums up the shares of attention of one shot, layer by layer and step by step; `finish` gives the trace.
 
     The context chunks stand in the order own, history, captions: the columns of `add`'s arguments, which lie
-    on `device`.
+    on `device`. With `may_skip`, layers that were not added at a step count as skipped: the trace names them,
+    and shows the attention of the last group of steps in which they ran.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class TraceRecorder:
         layers: int,
         heads: int,
         steps: int,
+        may_skip: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         kinds = [chunk.kind for chunk in context]
@@ -71,6 +74,9 @@ class TraceRecorder:
         self._group_of_step = np.arange(steps) * groups // steps
         self._bin_of_head = np.arange(heads) * bins // heads
         self._recorded: list[set[int]] = [set() for _ in range(groups)]
+        self._layers, self._may_skip = layers, may_skip
+        self._ran: dict[int, set[int]] = {}
+        self._step = 0
 
         tokens = np.array([chunk.tokens for chunk in self._query])
         self._token_run = max(1, -(-int(tokens.sum()) * C // TOKEN_CELLS))
@@ -100,6 +106,7 @@ class TraceRecorder:
         """What is added from now on belongs to `step`."""
         group = int(self._group_of_step[step])
         self._recorded[group].add(step)
+        self._step = step
         torch.add(self._first_cell, group * self._cells_of_group, out=self._first_cell_of_step)
 
     @torch.no_grad()
@@ -130,6 +137,7 @@ class TraceRecorder:
         shares = sum(part.shape[-1] for part in dense)
         if shares != len(columns):
             raise ValueError(f"pinned, captions: expected {len(columns)} shares with own, got {shares}")
+        self._ran.setdefault(self._step, set()).add(layer)
         at_once = max(1, SHARES_AT_ONCE // max(1, self._tokens * (shares + indices.shape[-1])))
         for first in range(0, self._heads, at_once):
             heads = slice(first, first + at_once)
@@ -163,6 +171,9 @@ class TraceRecorder:
         self._picks[layer].view(-1).index_add_(0, routed_cells.flatten(), chosen.flatten().int())
         self._token_table.view(-1).index_add_(0, columns.add_(self._first_token_cell).flatten(), units)
 
+    def _steps(self) -> list[int]:
+        return sorted(step for steps in self._recorded for step in steps)
+
     def _columns(self, pins: tuple[int, ...], captions: bool) -> Tensor:
         """The context chunks of the shares that are given in full."""
         key = (*pins, -1) if captions else pins
@@ -195,6 +206,12 @@ class TraceRecorder:
         )
         if len(kept) < len(self._recorded):
             table, picks = (np.ascontiguousarray(part[:, :, kept]) for part in (table, picks))
+        if self._may_skip:
+            table, picks = _filled(table, picks)
+            skipped = {
+                step: sorted(set(range(self._layers)) - self._ran.get(step, set())) for step in self._steps()
+            }
+            self._named["routing"]["skipped"] = [[step, layers] for step, layers in skipped.items() if layers]
         recorded = np.any(table, axis=-1)
         if not recorded.all():
             raise ValueError(f"layer {int(np.argwhere(~recorded)[0][0])} was not recorded at every step")
@@ -218,6 +235,20 @@ def _zeros(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu":
         return torch.zeros(count, dtype=dtype, device=device)
     return torch.from_numpy(np.zeros(count * dtype.itemsize, dtype=np.uint8)).view(dtype)
+
+
+def _filled(table: NDArray[np.int64], picks: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The sums; layers that ran at no step of a group get those of the last group in which they ran."""
+    table, picks = table.copy(), picks.copy()
+    ran = np.asarray(np.any(table, axis=(1, 3, 4)))
+    for layer, group in np.argwhere(~ran):
+        before = np.flatnonzero(ran[layer, :group])
+        if len(before):
+            table[layer, :, group], picks[layer, :, group] = (
+                table[layer, :, before[-1]],
+                picks[layer, :, before[-1]],
+            )
+    return table, picks
 
 
 def _resolution(layers: int, heads: int, groups: int, cells: int) -> tuple[int, int]:

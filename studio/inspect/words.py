@@ -90,7 +90,7 @@ def in_words(
 
 def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `indices` are those of the shots that show each take."""
-    return " ".join((*_remembered(trace, indices), *_full(trace), *_idle(trace, indices)))
+    return " ".join((*_remembered(trace, indices), *_full(trace), *_skipped(trace), *_idle(trace, indices)))
 
 
 def backend_in_words(trace: RoutingTrace) -> tuple[str, ...]:
@@ -135,6 +135,19 @@ def _full(trace: RoutingTrace) -> Iterator[str]:
             f"Nothing was routed: it attended in full to all {tokens:,} tokens that it may use, fewer than "
             f"{below:,}{', below which routing is slower here (auto)' if auto else ''}"
             f"{', and boosts played no part' if boosts else ''}."
+        )
+
+
+def _skipped(trace: RoutingTrace) -> Iterator[str]:
+    """A sentence on steps in which layers did not run."""
+    skipped = dict(trace.routing.get("skipped") or ())
+    if skipped:
+        steps, layers = trace.step_groups[-1][1], len(trace.table)
+        method = trace.routing["step_cache"]
+        runs = sum(len(those) for those in skipped.values())
+        yield (
+            f"In {len(skipped)} of {steps} steps the step cache {method} skipped layers, "
+            f"{runs / (steps * layers):.0%} of all: shown is what they had attended to before."
         )
 
 

@@ -69,7 +69,7 @@ def needs_first_frame(index: Mapping[str, Any]) -> bool:
 
 def abilities_of(index: Mapping[str, Any]) -> frozenset[Ability]:
     """What a pipeline can do."""
-    found: set[Ability] = {"loras"}
+    found: set[Ability] = {"loras", "step_cache"}
     if index.get("_class_name") != DISTILLED_PIPELINE:
         found |= {"scheduler", "negative_prompt", "guide"}
     if index.get("_class_name") == PICTURE_PIPELINE or index.get("expand_timesteps"):

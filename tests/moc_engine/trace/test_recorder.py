@@ -13,7 +13,14 @@ from moc_engine.trace.trace_file import read_trace, write_trace
 
 
 def recorder(
-    *, chunks: int = 2, tokens: int = 3, history: int = 4, layers: int = 1, heads: int = 2, steps: int = 1
+    *,
+    chunks: int = 2,
+    tokens: int = 3,
+    history: int = 4,
+    layers: int = 1,
+    heads: int = 2,
+    steps: int = 1,
+    may_skip: bool = False,
 ) -> TraceRecorder:
     return TraceRecorder(
         shot=9,
@@ -30,6 +37,7 @@ def recorder(
         layers=layers,
         heads=heads,
         steps=steps,
+        may_skip=may_skip,
     )
 
 
@@ -212,3 +220,35 @@ def test_a_large_table_is_averaged_over_steps_and_heads(tmp_path: Path) -> None:
     assert trace.shares().sum() == pytest.approx(1)
     write_trace(trace, tmp_path / "trace")
     assert (tmp_path / "trace").stat().st_size < 12_000_000
+
+
+def test_layers_that_were_skipped_are_named_and_show_what_they_attended_to_before() -> None:
+    generator = np.random.default_rng(0)
+    recording = recorder(layers=2, steps=8, may_skip=True)
+    whole = recorder(layers=2, steps=8)
+    for step in range(8):
+        for one in (recording, whole):
+            one.begin(step)
+        for layer in range(2):
+            drawing = drawn(generator, 2, 6, 2, 4, 3)
+            whole.add(layer=layer, **drawing)
+            if layer == 0 or step < 3:  # four groups of two steps
+                recording.add(layer=layer, **drawing)
+    trace, full = recording.finish(), whole.finish()
+
+    assert trace.routing["skipped"] == [[step, [1]] for step in range(3, 8)]
+    assert np.array_equal(trace.table[0], full.table[0])
+    assert np.array_equal(trace.table[1, :, 0], full.table[1, :, 0])
+    for group in (2, 3):
+        assert np.array_equal(trace.table[1, :, group], trace.table[1, :, 1])
+        assert np.array_equal(trace.picks[1, :, group], trace.picks[1, :, 1])
+    assert "skipped" not in full.routing
+
+
+def test_a_layer_that_never_ran_is_an_error_even_where_layers_may_be_skipped() -> None:
+    recording = recorder(layers=2, steps=2, may_skip=True)
+    for step in range(2):
+        recording.begin(step)
+        recording.add(layer=0, **drawn(np.random.default_rng(0), 2, 6, 2, 4, 3))
+    with pytest.raises(ValueError, match="layer 1 was not recorded"):
+        recording.finish()

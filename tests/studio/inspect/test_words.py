@@ -184,3 +184,13 @@ def test_words_can_be_found_for_any_trace(trace: RoutingTrace) -> None:
     assert not any(EMPTY in pair.query + pair.source for link in links for pair in link.pairs)
     for link in links:
         assert sum(pair.share for pair in link.pairs) + link.rest == pytest.approx(link.share, abs=1e-9)
+
+
+def test_skipped_layers_are_said_with_their_share() -> None:
+    trace = third_shot(routing={"step_cache": "taylor", "skipped": [[1, [0, 1]], [3, [1]]]})
+    steps = trace.step_groups[-1][1]
+    assert (
+        f"In 2 of {steps} steps the step cache taylor skipped layers, {3 / steps / len(trace.table):.0%} of "
+        "all: shown is what they had attended to before."
+    ) in paragraph(trace, PLACES)
+    assert "step cache" not in paragraph(third_shot(routing={"step_cache": "mag", "skipped": []}), PLACES)

@@ -1,0 +1,157 @@
+"""Skips blocks of denoising steps by diffusers' cache methods, within one render.
+
+The caches belong to the steps of a shot alone: memories of takes and portraits are computed in full. Which
+layers a step skipped is recorded (`TraceRecorder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import torch
+from diffusers import FirstBlockCacheConfig, MagCacheConfig, TaylorSeerCacheConfig
+from torch import Tensor
+
+from moc_engine.contract import StepCache
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import FrameCondition, TakesFirstFrame
+from moc_engine.render.denoise import denoise, draw_noises
+from moc_engine.render.memory_pass import MemoryPass
+from moc_engine.render.prepare import PreparedRender
+
+SMALL_SHOT: Final = 0.5, (128, 128)
+"""Seconds and size of the clip on which changes are measured."""
+
+FLAT: Final = 127
+"""The grey of its first frame, for models that need one."""
+
+
+class ActiveStepCache:
+    """The cache of one render's steps, with a state for each pass of a step, told apart by `entry`."""
+
+    def entry(self, expert: Backbone, name: str) -> AbstractContextManager[None]:
+        """Within it the transformer of an expert runs one pass of a step, such as "cond" or "uncond"."""
+        context: AbstractContextManager[None] = expert.transformer.cache_context(name)
+        return context
+
+
+class NoStepCache(ActiveStepCache):
+    """All blocks run."""
+
+    def entry(self, expert: Backbone, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+@dataclass(eq=False)
+class StepCaches:
+    """Sets up caches for renders, and keeps what was measured of each transformer."""
+
+    _ratios: WeakKeyDictionary[Any, dict[object, list[float]]] = field(default_factory=WeakKeyDictionary)
+
+    @contextmanager
+    def used(self, prepared: PreparedRender, backbone: Backbone) -> Iterator[ActiveStepCache]:
+        """Within it the experts of a render skip blocks as its request asks; afterwards all is as before."""
+        method = prepared.request.step_cache
+        if method is None:
+            yield NoStepCache()
+            return
+        configs = [
+            (expert.transformer, self._config(method, expert, prepared, backbone))
+            for expert in backbone.experts_of(prepared.schedule)
+        ]
+        with ExitStack() as enabled:
+            for transformer, config in configs:
+                transformer.enable_cache(config)
+                enabled.callback(transformer.disable_cache)
+            yield ActiveStepCache()
+
+    def _config(self, method: StepCache, expert: Backbone, prepared: PreparedRender, model: Backbone) -> Any:
+        match method:
+            case "first-block":
+                return FirstBlockCacheConfig(threshold=0.05)
+            case "taylor":
+                return TaylorSeerCacheConfig(
+                    cache_interval=5, disable_cache_before_step=3, max_order=1, use_lite_mode=True
+                )
+            case "mag":
+                ratios = self._magnitudes(expert, prepared, model)
+                return MagCacheConfig(
+                    threshold=0.06,
+                    max_skip_steps=3,
+                    retention_ratio=0.2,
+                    num_inference_steps=len(ratios),
+                    mag_ratios=ratios,
+                )
+
+    def _magnitudes(self, expert: Backbone, prepared: PreparedRender, model: Backbone) -> list[float]:
+        """How much the blocks change their input at each of an expert's steps, over the step before."""
+        levels = tuple(step.level for step in prepared.schedule.steps)
+        key = levels, tuple(lora.identity for lora in prepared.loras)
+        known = self._ratios.setdefault(expert.transformer, {})
+        if key not in known:
+            for other, ratios in measured_ratios(prepared, model).items():
+                self._ratios.setdefault(other.transformer, {})[key] = ratios
+        return known[key]
+
+
+@torch.no_grad()
+def measured_ratios(prepared: PreparedRender, model: Backbone) -> dict[Backbone, list[float]]:
+    """The mean ratio of the sizes of the blocks' changes, step by step, in a small clip of one seed.
+
+    It depends on the model and the schedule alone, so that equal requests render the same.
+    """
+    shape = model.family.latent_shape(*SMALL_SHOT)
+    grid = model.grid(shape, "frame")
+    captions = model.family.captions("", "", ())
+    condition = _flat_condition(model, shape)
+    changes: dict[Backbone, list[Tensor]] = {}
+
+    def velocity(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
+        expert = model.at(level)
+        layers = expert.transformer.config.num_layers
+        attention = MemoryPass(grid, expert.angles, "after", expert.device, layers=layers)
+        with _measured_change(expert.transformer, changes.setdefault(expert, [])):
+            return expert.velocity(latents, timestep, attention, captions, condition)
+
+    noises = draw_noises((1, *shape), 0)
+    latents, *added = (next(noises).to(model.device) for _ in range(1 + prepared.schedule.noises))
+    for _ in denoise(velocity, latents, prepared.schedule, None, added):
+        pass
+    return {expert: _ratios(sizes) for expert, sizes in changes.items()}
+
+
+def _flat_condition(model: Backbone, shape: Sequence[int]) -> FrameCondition | None:
+    family = model.family
+    if not (isinstance(family, TakesFirstFrame) and family.needs_first_frame):
+        return None
+    width, height = SMALL_SHOT[1]
+    picture = torch.full((height, width, 3), FLAT, dtype=torch.uint8).numpy()
+    return family.first_frame(picture, shape)
+
+
+@contextmanager
+def _measured_change(transformer: Any, sizes: list[Tensor]) -> Iterator[None]:
+    """Appends for each token how far the blocks move it in the run within."""
+    given: list[Tensor] = []
+    blocks = transformer.blocks
+    hooks = [
+        blocks[0].register_forward_pre_hook(lambda module, args: given.append(args[0])),
+        blocks[-1].register_forward_hook(
+            lambda module, args, out: sizes.append((out - given.pop()).float().norm(dim=-1))
+        ),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _ratios(sizes: Sequence[Tensor]) -> list[float]:
+    later = [(now / (before + 1e-8)).mean() for before, now in pairwise(sizes)]
+    return [1.0, *(float(ratio) for ratio in later)]

@@ -1,0 +1,151 @@
+"""Step caches in renders of a Wan pipeline with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from moc_engine.config import SamplerChoice
+from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StepCache, finish
+from moc_engine.errors import EngineError
+from moc_engine.models.loading import load_backbone
+from moc_engine.render.prepare import prepare
+from moc_engine.render.renderer import ShotRenderer
+from moc_engine.render.step_caching import measured_ratios
+from moc_engine.step_caches import STEP_CACHES
+from moc_engine.stored_file import LocalFile
+from moc_engine.trace.record import RoutingTrace
+from tests.fakes.models import save_tiny_video
+
+STEPS = 30
+
+METHODS: tuple[StepCache, ...] = get_args(StepCache)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "video"
+    save_tiny_video(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def renderer(folder: Path) -> ShotRenderer:
+    return ShotRenderer(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def first(renderer: ShotRenderer, tmp_path_factory: pytest.TempPathFactory) -> ContextTake:
+    result = finish(renderer, replace(request(tmp_path_factory.mktemp("first") / "0"), shot=0))
+    return ContextTake(
+        id="a",
+        shot=0,
+        latents=LocalFile(result.latents),
+        caption="a fox",
+        global_caption="",
+        cast=(),
+        seconds=0.3,
+    )
+
+
+def request(output: Path, cache: StepCache | None = None, *, guidance: float = 3.0) -> RenderRequest:
+    return RenderRequest(
+        shot=1,
+        caption="a fox runs",
+        global_caption="dawn",
+        cast=(),
+        seconds=0.3,
+        fps=10,
+        size=(32, 32),
+        seed=1,
+        output=output,
+        sampler=SamplerChoice(steps=STEPS, guidance=guidance),
+        step_cache=cache,
+    )
+
+
+def latents(result: RenderResult) -> torch.Tensor:
+    return load_file(result.latents)["latents"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("two_passes", [False, True])
+def test_steps_that_were_skipped_are_told_and_leave_no_hole(
+    folder: Path, first: ContextTake, method: StepCache, two_passes: bool, tmp_path: Path
+) -> None:
+    renderer = ShotRenderer(folder, device="cpu", two_passes=two_passes)
+    plain = finish(renderer, replace(request(tmp_path / "plain"), context=(first,)))
+    cached = finish(renderer, replace(request(tmp_path / "cached", method), context=(first,)))
+    after = finish(renderer, replace(request(tmp_path / "after"), context=(first,)))
+
+    trace = RoutingTrace.load(cached.trace)
+    skipped = dict(trace.routing["skipped"])
+    assert trace.routing["step_cache"] == method
+    assert skipped
+    assert 0 not in skipped
+    assert set(map(tuple, skipped.values())) == {(1,) if method == "first-block" else (0, 1)}
+    shares = trace.table.sum(axis=-1)
+    assert (shares == 65535).all()
+    assert torch.isfinite(latents(cached)).all()
+    assert not torch.equal(latents(cached), latents(plain))
+    assert torch.equal(latents(after), latents(plain))
+    assert "skipped" not in RoutingTrace.load(after.trace).routing
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_requests_render_the_same(folder: Path, method: StepCache, tmp_path: Path) -> None:
+    renderer = ShotRenderer(folder, device="cpu")
+    one = finish(renderer, request(tmp_path / "one", method))
+    again = finish(renderer, request(tmp_path / "again", method))
+    elsewhere = finish(ShotRenderer(folder, device="cpu"), request(tmp_path / "elsewhere", method))
+
+    assert torch.equal(latents(one), latents(again))
+    assert torch.equal(latents(one), latents(elsewhere))
+
+
+def test_a_layer_that_did_not_run_shows_where_it_last_looked(
+    renderer: ShotRenderer, first: ContextTake, tmp_path: Path
+) -> None:
+    cached = finish(renderer, replace(request(tmp_path / "cached", "taylor"), context=(first,)))
+    trace = RoutingTrace.load(cached.trace)
+    skipped = {step for step, _ in trace.routing["skipped"]}
+    groups = [set(range(*span)) for span in trace.step_groups]
+    idle = [group for group, steps in enumerate(groups) if steps <= skipped]
+    for group in idle:
+        assert np.array_equal(trace.table[:, :, group], trace.table[:, :, group - 1])
+    assert trace.weights == tuple(len(steps) for steps in groups)
+
+
+def test_paged_histories_go_with_skipped_layers(folder: Path, first: ContextTake, tmp_path: Path) -> None:
+    whole = ShotRenderer(folder, device="cpu")
+    paged = ShotRenderer(folder, device="cpu", page_bytes=1)
+    one, other = (
+        finish(renderer, replace(request(tmp_path / str(nth), "first-block"), context=(first,)))
+        for nth, renderer in enumerate((whole, paged))
+    )
+    assert torch.allclose(latents(one), latents(other), atol=1e-4)
+
+
+def test_magnitudes_are_those_of_the_blocks_changes(folder: Path, tmp_path: Path) -> None:
+    backbone = load_backbone(folder, "cpu")
+    (ratios,) = measured_ratios(prepare(request(tmp_path, "mag"), backbone), backbone).values()
+    assert len(ratios) == STEPS
+    assert ratios[0] == 1.0
+    assert all(0.5 < ratio < 2.0 for ratio in ratios)
+    assert len(set(ratios)) > 1
+
+
+def test_steps_that_choose_their_blocks_are_not_compiled(folder: Path, tmp_path: Path) -> None:
+    renderer = ShotRenderer(folder, device="cpu", compiled=True)
+    with pytest.raises(EngineError, match="the step cache taylor decides at each step which blocks run"):
+        finish(renderer, request(tmp_path / "one", "taylor"))
+
+
+def test_each_cache_says_what_it_costs() -> None:
+    assert set(STEP_CACHES) == set(METHODS)
