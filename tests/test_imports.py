@@ -32,6 +32,7 @@ DOORS = PURE | {
     "moc_engine.model_memory",
     "moc_engine.processes",
     "moc_engine.profiles",
+    "moc_engine.step_caches",
     "moc_engine.stored_file",
     "moc_engine.trace.drift",
     "moc_engine.trace.record",

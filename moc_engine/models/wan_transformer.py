@@ -11,12 +11,20 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import torch
+from diffusers.models.attention_dispatch import (
+    AttentionBackendName,
+    _AttentionBackendRegistry,
+    dispatch_attention_fn,
+)
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.models.base import AttentionPass, CaptionStates
 
 ROTARY_BASE: Final = 10000.0
+
+NATIVE: Final = "native"
+"""The attention backend of diffusers that is torch's own."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -105,7 +113,8 @@ def attending(
     try:
         for layer, block in enumerate(module.blocks):
             block.attn1.set_processor(SelfAttention(attention, layer, compiled=compiled))
-            block.attn2.set_processor(CaptionAttention(captions, compiled=compiled))
+            name = dense_backend(block.attn2.processor)
+            block.attn2.set_processor(CaptionAttention(captions, compiled=compiled, backend=name))
         yield
     finally:
         for block, self_attention, caption_attention in own:
@@ -133,10 +142,12 @@ def _attend(processor: SelfAttention, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Te
 class CaptionAttention:
     """Processor of cross-attention to the captions of a shot, and to an image where the model has one.
 
-    Image states stand before the captions' and are attended to by a softmax of their own.
+    Image states stand before the captions' and are attended to by a softmax of their own. `backend` is one of
+    diffusers.
     """
 
-    def __init__(self, captions: CaptionStates, *, compiled: bool = False) -> None:
+    def __init__(self, captions: CaptionStates, *, compiled: bool = False, backend: str = NATIVE) -> None:
+        self._backend = backend
         self._states = captions.states_BSE.shape[1]
         self._kept = captions.kept
         self._keys = _left_out(_caption_keys) if compiled else _caption_keys
@@ -150,11 +161,29 @@ class CaptionAttention:
         )
         q = project_q(attn, hidden_states)
         k, v = self._keys(self, attn, text)
-        out = scaled_dot_product_attention(q, k, v.type_as(q), attn_mask=self._mask)
+        out = _attend_densely(q, k, v.type_as(q), self._mask, self._backend)
         if attn.add_k_proj is not None and image.shape[1]:
             k, v = _project_image(attn, image)
-            out = out + scaled_dot_product_attention(q, k, v.type_as(q))
+            out = out + _attend_densely(q, k, v.type_as(q), None, self._backend)
         return _project_out(attn, out)
+
+
+def dense_backend(processor: Any) -> str:
+    """The attention backend of diffusers that a processor is set to, by `set_attention_backend` or by the
+    environment (DIFFUSERS_ATTN_BACKEND). Attention to captions honours it; routed attention has its own.
+    """
+    name = getattr(processor, "_attention_backend", None) or _AttentionBackendRegistry.get_active_backend()[0]
+    return str(getattr(name, "value", name))
+
+
+def _attend_densely(
+    q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor | None, backend: str
+) -> Tensor:
+    if backend == NATIVE:
+        return scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=mask)
+    q, k, v = (x.transpose(1, 2) for x in (q_BHLD, k_BHSD, v_BHSD))
+    out: Tensor = dispatch_attention_fn(q, k, v, attn_mask=mask, backend=AttentionBackendName(backend))
+    return out.transpose(1, 2)
 
 
 def _caption_keys(processor: CaptionAttention, attn: Any, text_BSE: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from moc_engine.config import PartSteering
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ComparesLooks, LimitsCaptions, LocatesSlots
+from moc_engine.models.wan_transformer import dense_backend
 from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
@@ -35,7 +36,8 @@ def trace_recorder(
     ("" where there is one). `loras` are those used, and what of each was left out;
     `step_cache` is what may skip blocks, and `skipped` then lists steps with the layers that they skipped;
     `profile` says how the model was fitted to the device, and whether it was to be another one;
-    `captions_left_out` the tokens of the captions that were not read.
+    `captions_left_out` the tokens of the captions that were not read; `caption_backend` is what attends to
+    captions.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request, config = prepared.request, backbone.transformer.config
@@ -56,6 +58,7 @@ def trace_recorder(
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
+            "caption_backend": dense_backend(backbone.transformer.blocks[0].attn2.processor),
             "step_cache": request.step_cache,
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
             "captions_left_out": _left_out(prepared, backbone),

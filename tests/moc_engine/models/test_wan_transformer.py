@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
-from moc_engine.models.wan_transformer import attending, project_qkv, rotary_angles
+from moc_engine.models.wan_transformer import attending, dense_backend, project_qkv, rotary_angles
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import MemoryPass, compute_memory
@@ -246,3 +247,31 @@ def _grid(model: Any, latents: Tensor, chunking: Any) -> TokenGrid:
     sides = zip(latents.shape[2:], model.config.patch_size, strict=True)
     frames, height, width = (side // patch for side, patch in sides)
     return TokenGrid(frames=frames, height=height, width=width, chunking=chunking)
+
+
+def test_attention_to_captions_honours_the_backend_that_diffusers_is_set_to() -> None:
+    transformer = tiny_transformer()
+    captions = CaptionStates(states_BSE=torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(0)))
+    latents = torch.randn(1, 4, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+
+    class Plain:
+        def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return scaled_dot_product_attention(q, k, v)
+
+    def predicted() -> Tensor:
+        with torch.no_grad(), attending(transformer, Plain(), captions):
+            out: Tensor = transformer(latents, torch.tensor([500.0]), captions.states_BSE, return_dict=False)[
+                0
+            ]
+        return out
+
+    native = predicted()
+    assert dense_backend(transformer.blocks[0].attn2.processor) == "native"
+    transformer.set_attention_backend("_native_math")
+    assert dense_backend(transformer.blocks[0].attn2.processor) == "_native_math"
+    torch.testing.assert_close(predicted(), native, atol=1e-5, rtol=1e-5)
+    transformer.set_attention_backend("_native_cudnn")  # which a CPU has not
+    with pytest.raises((RuntimeError, ValueError)):
+        predicted()
+    transformer.reset_attention_backend()
+    assert torch.equal(predicted(), native)
