@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
@@ -258,20 +259,30 @@ def test_attention_to_captions_honours_the_backend_that_diffusers_is_set_to() ->
         def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return scaled_dot_product_attention(q, k, v)
 
-    def predicted() -> Tensor:
-        with torch.no_grad(), attending(transformer, Plain(), captions):
-            out: Tensor = transformer(latents, torch.tensor([500.0]), captions.states_BSE, return_dict=False)[
-                0
-            ]
-        return out
+    def predicted() -> tuple[Tensor, int]:
+        """The prediction, and how often torch's fused attention of a CPU computed it."""
+        with torch.no_grad(), attending(transformer, Plain(), captions), OperationsRun() as run:
+            out = transformer(latents, torch.tensor([500.0]), captions.states_BSE, return_dict=False)[0]
+        return out, run.names.count("_scaled_dot_product_flash_attention_for_cpu")
 
-    native = predicted()
-    assert dense_backend(transformer.blocks[0].attn2.processor) == "native"
+    native, fused = predicted()
+    assert fused == 4  # two layers, each with self-attention
     transformer.set_attention_backend("_native_math")
     assert dense_backend(transformer.blocks[0].attn2.processor) == "_native_math"
-    torch.testing.assert_close(predicted(), native, atol=1e-5, rtol=1e-5)
-    transformer.set_attention_backend("_native_cudnn")  # which a CPU has not
-    with pytest.raises((RuntimeError, ValueError)):
-        predicted()
+    other, fused = predicted()
+    assert fused == 2
+    torch.testing.assert_close(other, native, atol=1e-5, rtol=1e-5)
     transformer.reset_attention_backend()
-    assert torch.equal(predicted(), native)
+    assert torch.equal(predicted()[0], native)
+
+
+class OperationsRun(TorchDispatchMode):
+    """Lists the names of the operations that run within it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func._schema.name.removeprefix("aten::"))
+        return func(*args, **(kwargs or {}))

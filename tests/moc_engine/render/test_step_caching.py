@@ -20,7 +20,7 @@ from moc_engine.render.renderer import ShotRenderer
 from moc_engine.render.step_caching import measured_ratios
 from moc_engine.step_caches import STEP_CACHES
 from moc_engine.stored_file import LocalFile
-from moc_engine.trace.record import RoutingTrace
+from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
 
 STEPS = 30
@@ -84,7 +84,7 @@ def test_steps_that_were_skipped_are_told_and_leave_no_hole(
     cached = finish(renderer, replace(request(tmp_path / "cached", method), context=(first,)))
     after = finish(renderer, replace(request(tmp_path / "after"), context=(first,)))
 
-    trace = RoutingTrace.load(cached.trace)
+    trace = read_trace(cached.trace)
     skipped = dict(trace.routing["skipped"])
     assert trace.routing["step_cache"] == method
     assert skipped
@@ -95,7 +95,7 @@ def test_steps_that_were_skipped_are_told_and_leave_no_hole(
     assert torch.isfinite(latents(cached)).all()
     assert not torch.equal(latents(cached), latents(plain))
     assert torch.equal(latents(after), latents(plain))
-    assert "skipped" not in RoutingTrace.load(after.trace).routing
+    assert "skipped" not in read_trace(after.trace).routing
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -113,7 +113,7 @@ def test_a_layer_that_did_not_run_shows_where_it_last_looked(
     renderer: ShotRenderer, first: ContextTake, tmp_path: Path
 ) -> None:
     cached = finish(renderer, replace(request(tmp_path / "cached", "taylor"), context=(first,)))
-    trace = RoutingTrace.load(cached.trace)
+    trace = read_trace(cached.trace)
     skipped = {step for step, _ in trace.routing["skipped"]}
     groups = [set(range(*span)) for span in trace.step_groups]
     idle = [group for group, steps in enumerate(groups) if steps <= skipped]
