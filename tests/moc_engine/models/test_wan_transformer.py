@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import attention_backend
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -267,9 +268,10 @@ def test_attention_to_captions_honours_the_backend_that_diffusers_is_set_to() ->
 
     native, fused = predicted()
     assert fused == 4  # two layers, each with self-attention
-    transformer.set_attention_backend("_native_math")
-    assert dense_backend(transformer.blocks[0].attn2.processor) == "_native_math"
-    other, fused = predicted()
+    with attention_backend("native"):  # what it is set to is also the default of all others, until here
+        transformer.set_attention_backend("_native_math")
+        assert dense_backend(transformer.blocks[0].attn2.processor) == "_native_math"
+        other, fused = predicted()
     assert fused == 2
     torch.testing.assert_close(other, native, atol=1e-5, rtol=1e-5)
     transformer.reset_attention_backend()
