@@ -27,6 +27,7 @@ DOORS = PURE | {
     "moc_engine.errors",
     "moc_engine.files",
     "moc_engine.lora_files",
+    "moc_engine.memory.estimate",
     "moc_engine.model_abilities",
     "moc_engine.model_index",
     "moc_engine.model_memory",
