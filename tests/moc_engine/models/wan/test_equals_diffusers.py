@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from moc_engine.clip import ClipWriter
 from moc_engine.config import RoutingChoice, SamplerChoice
-from moc_engine.contract import Guide, RenderRequest
+from moc_engine.contract import Expert, Guide, Lora, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_backbone
@@ -32,6 +33,7 @@ from moc_engine.render.pictures import read_clip
 from moc_engine.render.prepare import prepare
 from moc_engine.render.shot_denoising import shot_denoising
 from moc_engine.stored_file import LocalFile
+from tests.fakes.loras import comfyui_keys, diffusers_keys, factors, kohya_keys, save_lora
 from tests.fakes.wan_folders import (
     wan22_i2v_folder,
     wan_a14b_folder,
@@ -42,6 +44,7 @@ from tests.fakes.wan_folders import (
 )
 
 Make = Callable[[Path], None]
+Keys = Callable[[Mapping[str, tuple[Tensor, Tensor]]], dict[str, Tensor]]
 
 SIZE = (64, 32)
 STEPS = 5
@@ -210,6 +213,74 @@ def test_latents_and_frames_equal_those_of_the_pipeline(
     assert frames.shape == video[0].shape == (9, SIZE[1], SIZE[0], 3)
     assert np.abs(frames - video[0] * 255).max() < 0.6  # rounding, and 1e-4 of the latents
     assert np.ptp(frames) > 20
+
+
+@dataclass(frozen=True)
+class LoraCase:
+    """A model with LoRAs, each with the keys it has, its weight and the expert it is for."""
+
+    make: Make
+    loras: tuple[tuple[Keys, float, Expert], ...]
+
+
+LORA_CASES = {
+    "2.1, one of ComfyUI": LoraCase(wan_t2v_folder, ((comfyui_keys, 0.8, "both"),)),
+    "2.1, two": LoraCase(
+        wan_t2v_folder, ((diffusers_keys, 1.0, "both"), (partial(kohya_keys, alpha=2.0), -0.5, "both"))
+    ),
+    "5B": LoraCase(wan_ti2v_folder, ((diffusers_keys, 1.0, "both"),)),
+    "A14B, each expert its own": LoraCase(
+        wan_a14b_folder, ((diffusers_keys, 1.0, "high"), (comfyui_keys, 0.6, "low"))
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
+@pytest.mark.parametrize("name", LORA_CASES)
+def test_loras_are_those_of_the_pipeline(name: str, folders: Callable[[Make], Path], tmp_path: Path) -> None:
+    case = LORA_CASES[name]
+    folder = folders(case.make)
+    backbone = load_backbone(folder, "cpu")
+    loras = []
+    for seed, (keys, weight, expert) in enumerate(case.loras):
+        file = tmp_path / f"{seed}.safetensors"
+        save_lora(file, keys(factors(backbone.transformer, seed=seed)))
+        loras.append(Lora(source=str(file), weight=weight, expert=expert))
+    request = request_of(backbone, tmp_path, loras=tuple(loras))
+    plain = rendered(backbone, replace(request, loras=()))
+    ours = rendered(backbone, request)
+
+    pipeline = loaded(WanPipeline, folder)
+    weights: dict[str, dict[str, float]] = {"transformer": {}, "transformer_2": {}}
+    for seed, lora in enumerate(loras):
+        second = lora.expert == "low"
+        pipeline.load_lora_weights(lora.source, adapter_name=str(seed), load_into_transformer_2=second)
+        weights["transformer_2" if second else "transformer"][str(seed)] = lora.weight
+    for part, of_part in weights.items():
+        if of_part:
+            getattr(pipeline, part).set_adapters(list(of_part), list(of_part.values()))
+    made: list[Tensor] = []
+
+    def keep(_: Any, step: int, timestep: Tensor, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        made.append(given["latents"])
+        return {}
+
+    pipeline(
+        prompt=request.caption,
+        negative_prompt=request.negative_prompt,
+        width=SIZE[0],
+        height=SIZE[1],
+        num_frames=9,
+        num_inference_steps=STEPS,
+        latents=draw_noise(ours.shape, request.seed),
+        callback_on_step_end=keep,
+        output_type="latent",
+        guidance_scale=backbone.family.sampler.guidance,
+        **({} if backbone.low_noise is None else {"guidance_scale_2": backbone.family.sampler.guidance_2}),
+    )
+    assert_close(ours, made[-1])
+    assert not torch.allclose(ours, plain, atol=1e-2)
 
 
 @pytest.mark.parametrize("make", [wan_t2v_folder, wan_euler_folder])
