@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -36,10 +38,26 @@ def cache_folder(environment: Mapping[str, str] = os.environ, system: str = sys.
     return Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "moc-studio"
 
 
+@cache
+def gpu_memory() -> int | None:
+    """The memory of the largest NVIDIA GPU in bytes, as its driver tells; None where there is none."""
+    command = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return max(int(line) for line in said.split()) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def main_memory() -> int:
+    """The memory of this machine in bytes."""
+    return int(psutil.virtual_memory().total)
+
+
 def memory_bytes(device: str) -> int:
     """The memory of a device, such as "cuda:0"; that of the machine where the device shares it."""
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return psutil.virtual_memory().total
+    return main_memory()

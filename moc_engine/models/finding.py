@@ -1,8 +1,8 @@
-"""Finds a model by what a person calls it: a folder, a file, or a name on the hub. No torch.
+"""Finds a model by what a person calls it, and where its parts lie. No torch.
 
 folder with model_index.json ─► its parts
 .safetensors, .gguf ──────────► the family that knows it ─► the file and the parts beside it
-.json of `models add` ────────► its files ─► the family that knows them
+name of `models add` ─────────► its files or its folder ─► as above
 name on the hub ──────────────► folder in the hub's cache ─► its parts
 """
 
@@ -14,37 +14,39 @@ from pathlib import Path
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
 from moc_engine.models.registry import families_of_single_files
+from moc_engine.sources.entries import find_entry
 from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.model_files import ENTRY_SUFFIX, FilePart, ModelFiles, read_entry
 from moc_engine.sources.parts import PipelineParts, parts_of_folder
 
 
-def find_model(
-    source: str | Path, from_hub: Callable[[str], Path] | None = None, *, name: str | None = None
-) -> PipelineParts:
-    """The parts of a model; `name` is what traces call it.
-
-    `from_hub` gives the folder of a model of the hub, which is downloaded where it is None.
+def find_model(source: str | Path, from_hub: Callable[[str], Path] | None = None) -> PipelineParts:
+    """The parts of a model; `from_hub` gives the folder of one of the hub, which is downloaded where None.
 
     Raises `ModelNotFound` where there is no model or a part is missing, `ModelMismatch` for something that is
     no model, `HubUnreachable` where the hub would have to be asked and cannot be.
     """
-    path = Path(source)
+    entry = find_entry(source) if isinstance(source, str) else None
+    path = entry or Path(source)
     if path.is_file():
-        files = read_entry(path) if path.suffix == ENTRY_SUFFIX else ModelFiles(transformer=path)
-        return assemble(files, source=str(source), name=name or path.stem)
-    index = read_model_index(source)
-    if index is not None:
-        own = "animatic" if str(source) == str(EMBEDDED) else path.resolve().name
-        return parts_of_folder(path, index, source=str(source), name=name or own)
-    folder = (from_hub or _downloaded)(str(source))
+        model = read_entry(path) if path.suffix == ENTRY_SUFFIX else ModelFiles(transformer=path)
+        if isinstance(model, ModelFiles):
+            return assemble(model, source=str(source), name=path.stem)
+        return _of_folder(model, str(source), path.stem)
+    if read_model_index(source) is not None:
+        name = "animatic" if str(source) == str(EMBEDDED) else path.resolve().name
+        return _of_folder(path, str(source), name)
+    return _of_folder((from_hub or _downloaded)(str(source)), str(source), str(source))
+
+
+def _of_folder(folder: Path, source: str, name: str) -> PipelineParts:
     index = parse_model_index(source, folder / "model_index.json")
-    return parts_of_folder(folder, index, source=str(source), name=name or str(source))
+    return parts_of_folder(folder, index, source=source, name=name)
 
 
-def find_here(source: str | Path, *, name: str | None = None) -> PipelineParts:
+def find_here(source: str | Path) -> PipelineParts:
     """As `find_model`, without asking the hub: what is not whole in its cache is a `ModelNotFound`."""
-    return find_model(source, _cached, name=name)
+    return find_model(source, _cached)
 
 
 def _cached(model: str) -> Path:
@@ -58,13 +60,16 @@ def _cached(model: str) -> Path:
 
 
 def _downloaded(model: str) -> Path:
-    from moc_engine.sources.download import find_on_hub  # the hub's client takes a while to import
+    from moc_engine.sources.download import find_on_hub
 
     return find_on_hub(model)
 
 
 def assemble(files: ModelFiles, *, source: str, name: str) -> PipelineParts:
-    """The model of single files, put together by the family that knows its transformer. Raises as above."""
+    """The model of single files, put together by the family that knows its transformer.
+
+    Raises as `find_model`.
+    """
     for family in families_of_single_files():
         if files.config is not None or family.identify(files.transformer) is not None:
             return family.assemble(files, source=source, name=name)

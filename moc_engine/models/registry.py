@@ -96,6 +96,9 @@ class SingleFiles(Protocol):
         like no model it knows.
         """
 
+    def title(self, model: PipelineParts) -> str | None:
+        """What a model is called, such as "Wan 2.2 TI2V 5B"; None for one that was not published."""
+
     def assemble(self, files: ModelFiles, *, source: str, name: str) -> PipelineParts:
         """The model of these files. Raises `ModelNotFound` for parts that are missing, `ModelMismatch`."""
 

@@ -75,7 +75,8 @@ class RemoteModel:
 
     @property
     def size(self) -> int:
-        return sum(file.size for file in self.files)
+        """The bytes of the files that may be read, wherever in the repository they lie."""
+        return sum(file.size for file in self.files if _is_read(file.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +184,7 @@ def wanted_files(files: Sequence[RemoteFile], index: dict[str, Any]) -> tuple[Re
 
     def is_wanted(file: RemoteFile) -> bool:
         folder, _, name = file.name.rpartition("/")
-        if not any(fnmatch(name, pattern) for pattern in FILES):
+        if not _is_read(name):
             return False
         if folder and folder not in parts:
             return False
@@ -193,6 +194,16 @@ def wanted_files(files: Sequence[RemoteFile], index: dict[str, Any]) -> tuple[Re
         return plain == name or f"{folder}/{plain}" not in names
 
     return tuple(sorted(filter(is_wanted, files), key=lambda file: (file.size > _BLOCK, file.name)))
+
+
+def _is_read(name: str) -> bool:
+    return any(fnmatch(name.rpartition("/")[2], pattern) for pattern in FILES)
+
+
+def free_bytes_of_cache() -> int:
+    """The free bytes of the disk that has the hub's cache."""
+    folder = Path(constants.HF_HUB_CACHE)
+    return free_bytes(next(place for place in (folder, *folder.parents) if place.is_dir()))
 
 
 def _check_room(folder: Path, needed: int, model: HubId, free: FreeBytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, hf_hub_download, scan_cache_dir, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -61,9 +62,14 @@ def _is_whole(part: Path) -> bool:
     return bool(files) and (not config.is_file() or any(name.endswith(".safetensors") for name in files))
 
 
+def is_offline() -> bool:
+    """Whether the hub is not to be asked, also where that was set after its client was imported."""
+    return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "yes")
+
+
 def why_unreachable() -> str | None:
     """Why the hub is not asked or does not answer; None where it does, whatever it says."""
-    if constants.is_offline_mode():
+    if is_offline():
         return "HF_HUB_OFFLINE is set"
     try:
         with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT):
@@ -93,6 +99,15 @@ def hub_errors_in_words(model: HubId) -> Iterator[None]:
         raise HubUnreachable(f"the hub cannot be reached for the model {model}: {error}") from error
     except HfHubHTTPError as error:
         raise HubUnreachable(f"the hub does not give the model {model}: {error}") from error
+
+
+def remove_cached(model: str) -> int:
+    """Deletes a hub model at a commit from the cache; returns the bytes freed."""
+    commit = model.rpartition("@")[2]
+    deletion = scan_cache_dir().delete_revisions(commit)
+    freed: int = deletion.expected_freed_size
+    deletion.execute()
+    return freed
 
 
 def cached_models() -> Iterator[tuple[HubId, Path]]:

@@ -52,15 +52,16 @@ class ModelFiles:
         return {name: path for name, path in named.items() if path is not None}
 
 
-def write_entry(file: Path, files: ModelFiles) -> None:
-    """Writes down a model of several files, with absolute paths."""
-    paths = {name: str(path.absolute()) for name, path in files.present.items()}
+def write_entry(file: Path, model: ModelFiles | Path) -> None:
+    """Writes down a model of several files, or the folder of one, with absolute paths."""
+    named = {"folder": model} if isinstance(model, Path) else model.present
+    paths = {name: str(path.absolute()) for name, path in named.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps({"format": _FORMAT, "version": 1, **paths}, indent=2) + "\n")
 
 
-def read_entry(file: Path) -> ModelFiles:
-    """What `write_entry` wrote; paths may be relative to the file.
+def read_entry(file: Path) -> ModelFiles | Path:
+    """What `write_entry` wrote: the files of a model, or its folder. Paths may be relative to the file.
 
     Raises `ModelMismatch` for a file of another kind.
     """
@@ -68,7 +69,8 @@ def read_entry(file: Path) -> ModelFiles:
         content: dict[str, Any] = json.loads(file.read_bytes())
         if content.pop("format") != _FORMAT or content.pop("version") != 1:
             raise ValueError("another format")
-        return ModelFiles(**{name: file.parent / str(path) for name, path in content.items()})
+        paths = {name: file.parent / str(path) for name, path in content.items()}
+        return paths["folder"] if paths.keys() == {"folder"} else ModelFiles(**paths)
     except OSError as error:
         raise ModelNotFound(f"{file} cannot be read: {error.strerror or error}") from error
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

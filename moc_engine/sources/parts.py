@@ -39,13 +39,15 @@ class PartSource:
 class PipelineParts:
     """A model on this machine: the content of its model_index.json, and where each part lies.
 
-    `source` is what a person called the model, `name` what traces call it.
+    `source` is what a person called the model, `name` what traces call it. `folder` is that of a model in the
+    format of diffusers; None for one of single files.
     """
 
     source: str
     name: str
     index: Mapping[str, Any]
     parts: Mapping[str, PartSource]
+    folder: Path | None = None
 
     @property
     def pipeline_class(self) -> str:
@@ -73,4 +75,4 @@ def parts_of_folder(folder: Path, index: Mapping[str, Any], *, source: str, name
         for part, value in index.items()
         if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value)
     }
-    return PipelineParts(source=source, name=name, index=index, parts=parts)
+    return PipelineParts(source=source, name=name, index=index, parts=parts, folder=folder)

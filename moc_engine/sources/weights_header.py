@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -79,11 +79,24 @@ class WeightsHeader:
 
 
 def read_header(path: Path) -> WeightsHeader:
-    """The header of a .safetensors or .gguf file.
+    """The header of a .safetensors or .gguf file; that of a file which did not change is kept.
 
     Raises `ModelNotFound` for a file that is missing, cut off, damaged or a pickle, `ModelMismatch` for
     one of another kind.
     """
+    try:
+        found = path.stat()
+    except OSError:
+        return _read_header(path)
+    return _kept_header(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _kept_header(path: Path, size: int, changed: int) -> WeightsHeader:
+    return _read_header(path)
+
+
+def _read_header(path: Path) -> WeightsHeader:
     suffix = path.suffix.lower()
     if suffix in PICKLES:
         raise ModelNotFound(

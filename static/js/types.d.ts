@@ -94,6 +94,26 @@ type ProjectState = {
   due_seconds: number;
 };
 
+type LibraryModel = {
+  model: string | null;
+  name: string;
+  origin: string;
+  title: string;
+  location: string;
+  size: number;
+  parameters: number;
+  dtype: string;
+  licence: string | null;
+  needs: { profile: string; device: number; host: number }[];
+  problem: string | null;
+};
+
+type ModelState = { model: LibraryModel; fits: string | null };
+type Machine = { main: number; device: number | null };
+type KnownModel = { id: string; title: string; licence: string; steps: number; note: string };
+type LibraryState = { machine: Machine; models: ModelState[]; offered: KnownModel[] };
+type RemoteModel = { model: string; size: number; licence: string | null; free: number };
+
 type ListedProject = {
   id: string;
   title: string;

@@ -63,3 +63,28 @@ class MoveJobRequest(BaseModel):
     """The waiting job before which to move; the end of the queue if null."""
 
     before: int | None = None
+
+
+class ModelRequest(BaseModel):
+    """Names a model, as projects name it."""
+
+    model: str = Field(min_length=1, max_length=4096)
+
+
+class AddModelRequest(BaseModel):
+    """A name for a model, and its files: {"folder": DIR}, or {"transformer": FILE, "vae": FILE, …}."""
+
+    name: str = Field(min_length=1, max_length=64)
+    files: dict[
+        Literal[
+            "folder",
+            "transformer",
+            "transformer_2",
+            "vae",
+            "text_encoder",
+            "tokenizer",
+            "image_encoder",
+            "config",
+        ],
+        str,
+    ]

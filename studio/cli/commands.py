@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from studio.cli import doctor, evaluate, projects, render, routing, sample, serve, train, words
+from studio.cli import doctor, evaluate, models, projects, render, routing, sample, serve, train, words
 
-ALL = (serve, sample, projects, render, routing, words, doctor, train, evaluate)
+ALL = (serve, sample, projects, render, models, routing, words, doctor, train, evaluate)

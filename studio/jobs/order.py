@@ -10,10 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from studio.domain.project import Lane
 
-Kind = Literal["render", "analysis"]
+Kind = Literal["render", "analysis", "download"]
 """The kinds of jobs that a worker can carry out."""
 
-KINDS: Final[tuple[Kind, ...]] = ("render", "analysis")
+KINDS: Final[tuple[Kind, ...]] = ("render", "analysis", "download")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,24 @@ class AnalysisOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DownloadOrder:
+    """Download a model of the hub; projects that name it without a revision are pinned to what was there."""
+
+    kind: ClassVar[Kind] = "download"
+    model: str
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def shot(self) -> None:
+        return None
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        return self.kind, self.model
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnknownOrder:
     """An order that this version of the program cannot read, with the kind that is stored."""
 
@@ -73,12 +91,13 @@ class UnknownOrder:
         return self.kind, self.shot
 
 
-KnownOrder = RenderOrder | AnalysisOrder
+KnownOrder = RenderOrder | AnalysisOrder | DownloadOrder
 Order = KnownOrder | UnknownOrder
 
 _STORED: Final[Mapping[str, TypeAdapter[Any]]] = {
     "render": TypeAdapter(RenderOrder),
     "analysis": TypeAdapter(AnalysisOrder),
+    "download": TypeAdapter(DownloadOrder),
 }
 
 

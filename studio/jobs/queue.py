@@ -26,15 +26,18 @@ _PAUSED: Final = "queue paused"
 def enqueue(session: Session, project: str | None, orders: Sequence[KnownOrder]) -> list[int]:
     """Adds jobs to the end of the queue, in order, of a project or of none; returns their ids.
 
-    An order that waits already gets no second job, nor does an analysis that runs. Raises `Refused` where the
-    project is in the bin.
+    An order that waits already gets no second job, nor does an analysis or a download that runs. Raises
+    `Refused` where the project is in the bin.
     """
     if project is not None:
         projects.refuse_trashed(session, project)
     last, now = _last_position(session), database_time(session)
     queued = select(JobRow).where(
         JobRow.project.is_(None) if project is None else JobRow.project == project,
-        or_(JobRow.state == "queued", (JobRow.state == "running") & (JobRow.kind == "analysis")),
+        or_(
+            JobRow.state == "queued",
+            (JobRow.state == "running") & JobRow.kind.in_(("analysis", "download")),
+        ),
     )
     waiting = {order_of(row).wish for row in session.scalars(queued)}
     wanted: dict[tuple[object, ...], KnownOrder] = {}

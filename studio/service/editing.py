@@ -45,7 +45,7 @@ class Editing:
         return self._changed(
             project,
             lambda session, known: projects.apply(
-                session, project, edit, known, base=base, now=self._clock()
+                session, project, self._models.pinned(edit), known, base=base, now=self._clock()
             ),
         )
 

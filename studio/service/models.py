@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moc_engine.errors import EngineError
 from moc_engine.model_abilities import model_abilities
+from moc_engine.model_library import hub_commit, model_parts
+from studio.domain.edits import Edit, SetSettings
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
 from studio.domain.planner import (
@@ -58,6 +60,16 @@ class Models:
             loras=self._loras.known(lora_files(project.board)),
         )
         return Model(rendering=rendering, known_words_only=known_words_only)
+
+    def pinned(self, edit: Edit) -> Edit:
+        """The edit, where it names a hub model without a commit with the commit that is on this machine."""
+        if not isinstance(edit, SetSettings) or edit.settings.model is None:
+            return edit
+        try:
+            commit = hub_commit(model_parts(edit.settings.model))
+        except EngineError:
+            return edit
+        return edit if commit is None else SetSettings(settings=replace(edit.settings, model=commit))
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""

@@ -10,6 +10,7 @@ from studio.service.attention import Attention
 from studio.service.drift import Consistency
 from studio.service.editing import Editing
 from studio.service.film_folders import FilmFolders
+from studio.service.library import ModelLibrary
 from studio.service.look_words import LookWords
 from studio.service.models import Models
 from studio.service.pictures import Pictures
@@ -49,6 +50,7 @@ class Service:
         self.editing = Editing(database, models, states, clock)
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
+        self.library = ModelLibrary(database)
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
         self.look_words = LookWords(database, self.artifacts)
         self.pictures = Pictures(root, database, self.artifacts, clock)

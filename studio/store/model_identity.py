@@ -1,4 +1,4 @@
-"""The identity of a model: its family and a digest of all its weights and settings.
+"""The identity of a model: its family and a digest of its weights and settings; of a hub model its commit.
 
 A take that was made with a model of another identity is outdated. Reading gigabytes takes minutes, so digests
 are cached per file, and `ModelIdentities.known` answers from the cache alone.
@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from moc_engine.contract import CancelToken
-from moc_engine.errors import RenderCancelled
-from moc_engine.model_index import EMBEDDED, read_model_index
+from moc_engine.errors import ModelNotFound, RenderCancelled
+from moc_engine.model_index import read_model_index
+from moc_engine.model_library import hub_commit, model_parts, part_files
+from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.sources.parts import PipelineParts
 from studio.store.file_digests import FileDigests
 
 ANIMATIC: Final = "animatic"
@@ -23,31 +26,33 @@ ANIMATIC: Final = "animatic"
 READ_AT_ONCE: Final = 64 * 2**20
 """Bytes that are hashed without asking: the embedded model is smaller."""
 
-SUFFIXES: Final = frozenset({".json", ".safetensors", ".txt", ".model"})
-"""The files of a model folder that decide what it renders."""
-
 MODEL_CACHE: Final = Path("cache") / "model-digests.json"
 """Where a studio's folder has the digests of model files."""
 
 
 def family(model: str | None) -> str | None:
-    """The kind of pipeline `model` is, such as "animatic" or "wan"; None for a hub id, which does not tell.
+    """The kind of pipeline `model` is, such as "animatic" or "wan"; None for a hub model that is not here.
 
-    `model` is a folder, a hub id, or None for the embedded model. Raises `ModelNotFound` for a path to
-    nothing, `ModelMismatch` for a path to something else than a pipeline folder.
+    `model` is what a project names: a folder, a file, an added model, a hub id, or None for the embedded one.
+    Raises `ModelNotFound` for a path to nothing and for parts that are missing, `ModelMismatch` for something
+    that is no model.
     """
-    index = read_model_index(EMBEDDED if model is None else model)
-    return None if index is None else str(index["_class_name"]).removesuffix("Pipeline").lower()
+    parts = _parts(model)
+    return None if parts is None else _family(parts)
 
 
-def model_folder(model: str | None) -> Path:
-    """The folder that `model` names, if it names one."""
-    return EMBEDDED if model is None else Path(model)
+def _family(parts: PipelineParts) -> str:
+    return parts.pipeline_class.removesuffix("Pipeline").lower()
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The files of a model that decide what it renders."""
-    return [file for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES and file.is_file()]
+def _parts(model: str | None) -> PipelineParts | None:
+    """Where the parts of a model lie; None for a hub model that is not on this machine."""
+    try:
+        return model_parts(model)
+    except ModelNotFound:
+        if model is not None and parse_hub_id(model) is not None and read_model_index(model) is None:
+            return None
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +71,22 @@ class ModelIdentities:
 
     def known(self, model: str | None) -> str | None:
         """The identity of a model if little has to be read for it, else None. Raises as `family` does."""
-        missing = self._not_hashed(model)
-        if sum(file.stat().st_size for file in missing) > READ_AT_ONCE:
+        parts = _parts(model)
+        unread = [] if parts is None or hub_commit(parts) else self._not_hashed(parts)
+        if sum(file.stat().st_size for file in unread) > READ_AT_ONCE:
             return None
         return _last(self.compute(model))
 
     def compute(self, model: str | None, cancel: CancelToken | None = None) -> Generator[Hashing, None, str]:
         """Reads what has not been read of a model; yields its progress and returns the identity.
 
-        A hub id stands for itself. Raises as `family` does, and `RenderCancelled`.
+        A hub model is identified by its commit, without reading its files; by its name where it is not here.
+        Raises as `family` does, and `RenderCancelled`.
         """
-        kind, folder = family(model), model_folder(model)
-        if not folder.is_dir():
-            return model or ANIMATIC
-        missing = self._not_hashed(model)
+        parts = _parts(model)
+        if parts is None or (commit := hub_commit(parts)) is not None:
+            return str(model) if parts is None else str(commit)
+        missing = self._not_hashed(parts)
         total, done = sum(file.stat().st_size for file in missing), 0
         digests: dict[Path, str] = {}
         try:
@@ -97,21 +104,18 @@ class ModelIdentities:
         finally:
             if total > READ_AT_ONCE:
                 self._digests.save()
-        return f"{kind}@{self._together(folder, digests)}"
+        return f"{_family(parts)}@{self._together(parts, digests)}"
 
-    def _together(self, folder: Path, computed: dict[Path, str]) -> str:
-        """One digest of all files, by their names within the folder."""
+    def _together(self, parts: PipelineParts, computed: dict[Path, str]) -> str:
+        """One digest of all files, by their names within the model."""
         whole = hashlib.sha256()
-        for file in model_files(folder):
+        for name, file in part_files(parts):
             digest = computed.get(file) or self._digests.get(file) or _last(self._digests.compute(file))
-            whole.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
+            whole.update(f"{name}\0{digest}\n".encode())
         return whole.hexdigest()[:16]
 
-    def _not_hashed(self, model: str | None) -> list[Path]:
-        folder = model_folder(model)
-        if family(model) is None or not folder.is_dir():
-            return []
-        return [file for file in model_files(folder) if self._digests.get(file) is None]
+    def _not_hashed(self, parts: PipelineParts) -> list[Path]:
+        return [file for _, file in part_files(parts) if self._digests.get(file) is None]
 
 
 def identify(model: str | None) -> str:

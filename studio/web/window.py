@@ -18,6 +18,7 @@ STYLES: Final = (
     "toolbar",
     "player",
     "panels",
+    "models",
     "timeline",
     "keyboard",
     "forms",
@@ -67,5 +68,7 @@ def window(service: Service) -> gr.Blocks:
                     panel("inspector/inspector", elem_id="routing", hidden=True)
                 with gr.Tab("Queue", elem_id="queue-tab"):
                     panel("queue/queue", elem_id="queue", hidden=True)
+                with gr.Tab("Models", elem_id="models-tab"):
+                    panel("models/models", elem_id="models", hidden=True)
         panel("timeline/timeline", elem_id="timeline")
     return blocks

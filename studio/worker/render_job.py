@@ -1,6 +1,7 @@
 """Renders one claimed shot.
 
-freeze the request ─► load the model ─► render ─► files among the artifacts ─► commit the take
+download the model if need be ─► freeze the request ─► load the model ─► render ─► files among the artifacts
+─► commit the take
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from studio.store.artifacts import Artifacts
 from studio.store.clock import database_time
 from studio.store.database import Database
 from studio.worker.analysis_job import AnalysisJobs
+from studio.worker.download_job import DownloadJobs
 from studio.worker.renderers import MakeRenderer
 from studio.worker.running_job import RunningJob
 
@@ -35,7 +37,14 @@ _LOOK: Final = 0.25
 class RenderJobs:
     """Carries out render jobs, one at a time; the renderer of the last model is kept."""
 
-    def __init__(self, database: Database, root: Path, make: MakeRenderer, analyses: AnalysisJobs) -> None:
+    def __init__(
+        self,
+        database: Database,
+        root: Path,
+        make: MakeRenderer,
+        analyses: AnalysisJobs,
+        downloads: DownloadJobs,
+    ) -> None:
         self._database = database
         self._artifacts = Artifacts(root)
         self._scratch = root / "scratch"
@@ -43,11 +52,15 @@ class RenderJobs:
         self._renderer: tuple[str | None, Future[Renderer]] | None = None
         self._loader: threading.Thread | None = None
         self._analyses = analyses
+        self._downloads = downloads
 
     def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
         with self._database.read() as session:
             weights = renders.weights_of(session, claim)
+        if self._downloads.fetch(weights.model, job):
+            with self._database.read() as session:
+                weights = renders.weights_of(session, claim)
         model = self._analyses.rendering_model(weights.model, weights.loras, job)  # may take long
         with self._database.write() as session:
             if renders.weights_of(session, claim) != weights:

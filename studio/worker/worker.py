@@ -18,12 +18,13 @@ from moc_engine.errors import RenderCancelled
 from studio.domain.errors import LostClaim
 from studio.jobs import claims
 from studio.jobs.job import LEASE, Claim
-from studio.jobs.order import AnalysisOrder, RenderOrder, UnknownOrder
+from studio.jobs.order import AnalysisOrder, DownloadOrder, RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
 from studio.store.database import Database
 from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import MODEL_CACHE, ModelIdentities
 from studio.worker.analysis_job import AnalysisJobs
+from studio.worker.download_job import DownloadJobs
 from studio.worker.failures import explain, is_expected
 from studio.worker.render_job import RenderJobs
 from studio.worker.renderers import MakeRenderer
@@ -55,7 +56,8 @@ class Worker:
         self._analyses = AnalysisJobs(
             database, ModelIdentities(root / MODEL_CACHE), LoraIdentities(root / MODEL_CACHE)
         )
-        self._renders = RenderJobs(database, root, make_renderer, self._analyses)
+        self._downloads = DownloadJobs(database)
+        self._renders = RenderJobs(database, root, make_renderer, self._analyses, self._downloads)
         self._lease = lease
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
@@ -104,6 +106,8 @@ class Worker:
                 self._renders.carry_out(job, RenderClaim(claim=claim, project=claim.project, order=order))
             case AnalysisOrder() as order:
                 self._analyses.carry_out(job, order)
+            case DownloadOrder() as order:
+                self._downloads.carry_out(job, order)
             case UnknownOrder():
                 raise AssertionError("such a job is not handed out")
             case _:

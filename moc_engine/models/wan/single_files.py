@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ _CLASSES: Final[Mapping[str, tuple[str, str]]] = {
     "tokenizer": ("transformers", "T5TokenizerFast"),
     "text_encoder": ("transformers", "UMT5EncoderModel"),
     "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
+    "image_processor": ("transformers", "CLIPImageProcessor"),
     "vae": ("diffusers", "AutoencoderKLWan"),
     "transformer": ("diffusers", "WanTransformer3DModel"),
     "transformer_2": ("diffusers", "WanTransformer3DModel"),
@@ -46,6 +48,9 @@ class WanFiles:
 
     def identify(self, path: Path) -> FilePart | None:
         return identify(read_header(path))
+
+    def title(self, model: PipelineParts) -> str | None:
+        return title_of(model)
 
     def assemble(self, files: ModelFiles, *, source: str, name: str) -> PipelineParts:
         """The model of these files; parts that are not named are looked for beside the transformer.
@@ -78,6 +83,7 @@ class WanFiles:
                     "folder in the format of transformers by --image-encoder"
                 )
             parts["image_encoder"] = PartSource(path=files.image_encoder)
+            parts["image_processor"] = PartSource(path=_image_processor(files.image_encoder))
         return _pipeline(variant.pipeline, parts, variant.index, source=source, name=name)
 
 
@@ -189,6 +195,32 @@ def _tokenizer(given: Path | None, text_encoder: Path) -> Path:
         "name a folder with tokenizer.json, such as tokenizer/ of a Wan model in diffusers' format, by "
         "--tokenizer"
     )
+
+
+def _image_processor(image_encoder: Path) -> Path:
+    """The folder that says how pictures are prepared for an image encoder."""
+    for folder in (image_encoder, image_encoder.parent / "image_processor"):
+        if (folder / "preprocessor_config.json").is_file():
+            return folder
+    raise ModelNotFound(
+        f"preprocessor_config.json is missing in {image_encoder} and in image_processor beside it"
+    )
+
+
+def title_of(model: PipelineParts) -> str | None:
+    """The published model that a pipeline has the configuration of, such as "Wan 2.2 TI2V 5B"."""
+    try:
+        config = json.loads((model.parts["transformer"].config_folder / "config.json").read_bytes())
+    except (KeyError, OSError, ValueError):
+        return None
+    experts = 2 if model.class_of("transformer_2") else 1
+    for variant in VARIANTS.values():
+        published = json.loads((CONFIGS / "transformer" / variant.transformer / "config.json").read_bytes())
+        if variant.experts == experts and all(
+            config.get(key, value) == value for key, value in published.items() if not key.startswith("_")
+        ):
+            return variant.title
+    return None
 
 
 def _configured(files: ModelFiles, config: Path, *, source: str, name: str) -> PipelineParts:

@@ -17,6 +17,7 @@ const STATES = {
 
 /** @type {Record<string, string>} */
 const STAGES = {
+  download: "downloading",
   load: "loading the model",
   memory: "reading earlier takes",
   denoise: "denoising",
@@ -83,6 +84,7 @@ function updateJob(element, job) {
  */
 function jobName(job, here) {
   if (job.kind === "analysis") return "Read the model";
+  if (job.kind === "download") return "Download a model";
   if (job.kind !== "render") return `Unknown job (${job.kind})`;
   const shot = job.index === null ? "a deleted shot" : `shot ${job.index + 1}`;
   return here ? shot : `${job.title}: ${shot}`;
@@ -98,7 +100,8 @@ function progressWords(job) {
   if (job.state === "queued" && job.seconds === 0) return "";
   if (job.state === "queued") return ` · about ${duration(job.seconds)}`;
   if (job.state !== "running") return "";
-  const steps = job.steps ? ` ${job.step}/${job.steps}` : "";
+  const unit = job.stage === "download" ? " MB" : "";
+  const steps = job.steps ? ` ${job.step}/${job.steps}${unit}` : "";
   const left = job.seconds_left === null ? "" : ` · ${duration(job.seconds_left)} left`;
   return ` · ${STAGES[job.stage ?? ""] ?? job.stage ?? "starting"}${steps}${left}`;
 }

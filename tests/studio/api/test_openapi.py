@@ -46,6 +46,8 @@ SCHEMAS = {
     ),
     *("QueueState", "Settings", "ShotState", "TakeState", "UnknownSpan"),
     *("AttendedSource", "Box", "ChunkMap", "ConsistencyReport", "DriftedAppearance", "FrameParts", "Part"),
+    *("AddModelRequest", "KnownModel", "LibraryLora", "LibraryModel", "LibraryState", "MachineMemory"),
+    *("ModelRequest", "ModelState", "ProfileNeed", "RemoteState"),
     *("FreedSpace", "PartAttention", "StoryRouting", "StoryRow", "TakeComparison"),
 }
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moc_engine.errors import ModelMismatch, ModelNotFound, RenderCancelled
+from moc_engine.sources.model_files import ModelFiles, write_entry
 from studio.store.model_identity import (
     ANIMATIC,
     READ_AT_ONCE,
@@ -17,6 +20,9 @@ from studio.store.model_identity import (
     family,
     identify,
 )
+from tests.fakes.hub import hub_environment
+from tests.fakes.models import save_tiny_video
+from tests.fakes.weights_files import original_names, save_weights
 
 
 def model(folder: Path, weights: bytes) -> Path:
@@ -138,15 +144,54 @@ def test_a_path_to_nothing_is_no_hub_id(model: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["wan.safetensors", "wan.Q4_K_M.gguf", "WAN.SAFETENSORS"])
-def test_a_single_weights_file_is_told_as_such(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_of_weights_is_told(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"weights")
-    with pytest.raises(ModelMismatch, match=f"{name} is a single weights file"):
+    with pytest.raises(ModelNotFound, match=f"{name} is (damaged|cut off)"):
         family(str(file))
 
 
 def test_a_file_that_is_no_model_is_told_as_such(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("")
-    with pytest.raises(ModelMismatch, match="not the folder of a model"):
+    with pytest.raises(ModelMismatch, match="is no file of weights"):
         family(str(file))
+
+
+def test_a_model_of_single_files_is_told_by_their_bytes_wherever_they_lie(tmp_path: Path) -> None:
+    save_tiny_video(tmp_path / "video")
+    identities = []
+    for name, change in (("one", 0), ("two", 0), ("three", 1)):
+        folder = tmp_path / name
+        weights = original_names(tmp_path / "video", "transformer")
+        weights["head.head.bias"] = weights["head.head.bias"] + change
+        file = save_weights(folder / f"{name}.safetensors", weights)
+        entry = folder / "entry.json"
+        write_entry(entry, ModelFiles(transformer=file, config=tmp_path / "video"))
+        identities.append(identify(str(entry)))
+        assert family(str(entry)) == "wan"
+    assert identities[0] == identities[1] != identities[2]
+    assert identities[0].startswith("wan@")
+
+
+def test_a_hub_model_is_identified_by_its_commit_and_not_read(tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--some--fox" / "snapshots" / ("ab" * 20)
+    large_model(snapshot)
+    refs = snapshot.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("ab" * 20)
+    program = (
+        "from studio.store.model_identity import ModelIdentities, family\n"
+        "known = ModelIdentities()\n"
+        f"models = ('some/fox', 'some/fox@{'ab' * 20}', 'some/other')\n"
+        "print([known.known(model) for model in models], family('some/fox'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=hub_environment(tmp_path, "http://127.0.0.1:9"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    commit = f"some/fox@{'ab' * 20}"
+    assert done.stdout.strip() == f"{[commit, commit, 'some/other']} animatic"

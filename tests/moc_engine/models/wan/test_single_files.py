@@ -118,6 +118,9 @@ def test_an_image_encoder_is_asked_for_where_it_is_needed(comfyui: Path, tmp_pat
     with pytest.raises(ModelNotFound, match="--image-encoder"):
         find_model(file)
     named = ModelFiles(transformer=file, image_encoder=tmp_path)
+    with pytest.raises(ModelNotFound, match=r"preprocessor_config\.json is missing"):
+        assemble(named, source="fox", name="fox")
+    (tmp_path / "preprocessor_config.json").write_text("{}")
     model = assemble(named, source="fox", name="fox")
     assert model.pipeline_class == "WanImageToVideoPipeline"
     assert model.part("image_encoder").path == tmp_path

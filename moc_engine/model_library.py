@@ -1,0 +1,312 @@
+"""The models on this machine: what each is, where its files lie, what it needs, its licence. No torch.
+
+The studio's door to models: it reads configurations and headers of files, and never weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+
+from moc_engine.errors import EngineError, ModelNotFound
+from moc_engine.lora_files import read_lora_file
+from moc_engine.model_index import EMBEDDED
+from moc_engine.model_memory import ModelSize, predicted_need, wan_size
+from moc_engine.models.finding import assemble, find_here, identify_file
+from moc_engine.models.registry import families_of_single_files
+from moc_engine.profiles import PROFILES
+from moc_engine.sources.comfyui import files_of, known_folders
+from moc_engine.sources.entries import entries, find_entry
+from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.sources.model_files import ModelFiles
+from moc_engine.sources.parts import PipelineParts
+from moc_engine.sources.weights_header import read_header
+
+Origin = Literal["embedded", "hub", "added", "comfyui"]
+"""Where a model comes from: with the engine, the hub's cache, a person's own entry, a ComfyUI folder."""
+
+_WEIGHTS: Final = (".safetensors", ".gguf")
+
+_SHOT: Final = (4.0, 480, 832)
+"""Seconds, height and width of the shot for which needs are told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileNeed:
+    """What a shot of 4 seconds at 832 × 480 needs under a profile: bytes of the device and of main memory."""
+
+    profile: str
+    device: int
+    host: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryModel:
+    """A model on this machine.
+
+    `model` is what a project names to use it. `title` says what it is, such as "Wan 2.2 TI2V 5B". `size` are
+    its bytes on the disk, `parameters` and `dtype` those of its transformers. `problem` says why it cannot be
+    used.
+    """
+
+    model: str | None
+    name: str
+    origin: Origin
+    title: str
+    location: str
+    size: int = 0
+    parameters: int = 0
+    dtype: str = ""
+    licence: str | None = None
+    needs: tuple[ProfileNeed, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryLora:
+    """A LoRA file: its rank, how its keys are named, the expert it is for, the sampler preset it needs."""
+
+    name: str
+    file: str
+    size: int
+    rank: int = 0
+    layout: str = ""
+    expert: str | None = None
+    preset: str | None = None
+    problem: str | None = None
+
+
+def model_parts(model: str | None) -> PipelineParts:
+    """Where the parts of a model lie, the embedded one where None; the hub is not asked.
+
+    Raises `ModelNotFound` and `ModelMismatch`.
+    """
+    return find_here(EMBEDDED if model is None else model)
+
+
+def is_missing_hub_model(model: str) -> bool:
+    """Whether a model can be a hub model alone, and is not whole on this machine."""
+    try:
+        model_parts(model)
+    except ModelNotFound:
+        return parse_hub_id(model) is not None and not Path(model).exists() and find_entry(model) is None
+    except EngineError:
+        return False
+    return False
+
+
+def part_files(model: PipelineParts) -> tuple[tuple[str, Path], ...]:
+    """The files that decide what a model renders, each with a name that is the same on every machine."""
+    whole = model.folder
+    if whole is not None:
+        return tuple((file.relative_to(whole).as_posix(), file) for file in _deciding(whole))
+    found: dict[str, Path] = {}
+    for name, part in sorted(model.parts.items()):
+        if part.path.is_file():
+            found[f"{name}{part.path.suffix}"] = part.path
+            folder = part.config
+        else:
+            folder = part.path
+        for file in () if folder is None else _deciding(folder):
+            found[f"{name}/{file.relative_to(folder or Path()).as_posix()}"] = file
+    return tuple(found.items())
+
+
+def _deciding(folder: Path) -> list[Path]:
+    suffixes = {".json", ".safetensors", ".txt", ".model"}
+    return [file for file in sorted(folder.rglob("*")) if file.suffix in suffixes and file.is_file()]
+
+
+def hub_commit(model: PipelineParts) -> str | None:
+    """The name of a hub model with the commit at which it is in the cache; None for other models."""
+    folder = model.folder
+    if (
+        folder is None
+        or folder.parent.name != "snapshots"
+        or not folder.parents[1].name.startswith("models--")
+    ):
+        return None
+    return f"{folder.parents[1].name.removeprefix('models--').replace('--', '/')}@{folder.name}"
+
+
+def models_here(comfyui: Iterable[Path] | None = None) -> tuple[LibraryModel, ...]:
+    """The models on this machine: the embedded one, those of the hub's cache, added ones, ComfyUI's."""
+    found = [_described(None, "animatic", "embedded", str(EMBEDDED))]
+    found += [_described(name, name, "added", str(file)) for name, file in entries()]
+    found += _of_hub()
+    for models in known_folders() if comfyui is None else comfyui:
+        found += _of_comfyui(models)
+    return tuple(found)
+
+
+def _of_hub() -> Iterator[LibraryModel]:
+    from moc_engine.sources.hub import cached_models  # the hub's client takes a while to import
+
+    for model, folder in cached_models():
+        yield _described(str(model), model.repo, "hub", str(folder))
+
+
+def _of_comfyui(models: Path) -> Iterator[LibraryModel]:
+    seen: set[Path] = set()
+    for file in files_of(models, "transformer"):
+        if file in seen:
+            continue
+        try:
+            part = identify_file(file)
+        except EngineError as error:
+            yield LibraryModel(
+                model=str(file),
+                name=file.stem,
+                origin="comfyui",
+                title="Unknown",
+                location=str(file),
+                size=file.stat().st_size,
+                problem=str(error),
+            )
+            continue
+        if part is None or part.part != "transformer":
+            continue  # another program's model
+        described = _described(str(file), file.stem, "comfyui", str(file), title=part.title)
+        if described.problem is None:
+            seen |= {source.path for source in find_here(file).parts.values()}
+        yield described
+
+
+def describe(model: str | None) -> LibraryModel:
+    """One model. Raises `ModelNotFound` and `ModelMismatch`."""
+    parts = model_parts(model)
+    return _of_parts(parts, model, parts.name, _origin(model, parts), _location(parts))
+
+
+def _origin(model: str | None, parts: PipelineParts) -> Origin:
+    if model is None:
+        return "embedded"
+    return "hub" if hub_commit(parts) else "added"
+
+
+def _location(model: PipelineParts) -> str:
+    return str(model.folder or model.part("transformer").path)
+
+
+def _described(
+    model: str | None, name: str, origin: Origin, location: str, title: str = "Unknown"
+) -> LibraryModel:
+    try:
+        return _of_parts(model_parts(model), model, name, origin, location)
+    except EngineError as error:
+        return LibraryModel(
+            model=model, name=name, origin=origin, title=title, location=location, problem=str(error)
+        )
+
+
+def _of_parts(
+    parts: PipelineParts, model: str | None, name: str, origin: Origin, location: str
+) -> LibraryModel:
+    transformers = [
+        header
+        for part in ("transformer", "transformer_2")
+        if part in parts.parts
+        for header in map(read_header, _weights(parts.parts[part].path))
+    ]
+    return LibraryModel(
+        model=model,
+        name=name,
+        origin=origin,
+        title=_title(parts),
+        location=location,
+        size=sum(file.stat().st_size for _, file in part_files(parts)),
+        parameters=sum(header.parameters for header in transformers),
+        dtype=transformers[0].dtype if transformers else "",
+        licence=_licence(parts),
+        needs=_needs(parts),
+    )
+
+
+def _weights(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return [file for file in sorted(path.glob("*")) if file.suffix in _WEIGHTS]
+
+
+def _title(parts: PipelineParts) -> str:
+    titles = (family.title(parts) for family in families_of_single_files())
+    plain = parts.pipeline_class.removesuffix("Pipeline")
+    return next((title for title in titles if title is not None), plain)
+
+
+def _licence(parts: PipelineParts) -> str | None:
+    """The licence that the model card states in its front matter."""
+    folder = parts.folder or parts.part("transformer").path.parent
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        _, front, _ = text.split("---", 2)
+        stated = yaml.safe_load(front)
+        found = stated.get("license_name") or stated.get("license")
+        return None if found is None else str(found)
+    except (AttributeError, OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _needs(parts: PipelineParts) -> tuple[ProfileNeed, ...]:
+    """What a shot needs under each profile; nothing for models whose size is not predicted."""
+    try:
+        configs = {name: _config(part.config_folder) for name, part in parts.parts.items()}
+        size = wan_size({name: config for name, config in configs.items() if config})
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return tuple(_need(size, configs["vae"], profile) for profile in PROFILES)
+
+
+def _need(size: ModelSize, autoencoder: Mapping[str, Any], profile: Any) -> ProfileNeed:
+    seconds, height, width = _SHOT
+    channels = autoencoder.get("z_dim", 16)
+    rate = 24 if channels == 48 else 16
+    frames = 1 + round((seconds * rate - 1) / autoencoder.get("scale_factor_temporal", 4))
+    shape = (channels, frames, height // size.pixels, width // size.pixels)
+    need = predicted_need(size, profile, shape)
+    return ProfileNeed(profile=profile.name, device=need.device, host=need.host)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "config.json").read_bytes())
+        return dict(content)
+    except (OSError, TypeError, ValueError):
+        return {}
+
+
+def loras_here(
+    folders: Iterable[Path] = (), comfyui: Iterable[Path] | None = None
+) -> tuple[LibraryLora, ...]:
+    """The LoRA files of these folders and of ComfyUI's."""
+    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    for models in known_folders() if comfyui is None else comfyui:
+        files += files_of(models, "lora")
+    return tuple(_lora(file) for file in dict.fromkeys(files))
+
+
+def _lora(file: Path) -> LibraryLora:
+    size = file.stat().st_size
+    try:
+        read = read_lora_file(file)
+    except EngineError as error:
+        return LibraryLora(name=file.stem, file=str(file), size=size, problem=str(error))
+    return LibraryLora(
+        name=file.stem,
+        file=str(file),
+        size=size,
+        rank=read.rank,
+        layout=read.layout,
+        expert=read.expert,
+        preset=read.preset,
+    )
+
+
+def check_files(files: ModelFiles, name: str) -> PipelineParts:
+    """The parts of a model of single files. Raises `ModelNotFound` and `ModelMismatch`."""
+    return assemble(files, source=name, name=name)

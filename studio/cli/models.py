@@ -1,0 +1,160 @@
+"""`moc-studio models list`, `add`, `remove`, `check`: the models on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from studio.cli.projects import size_in_words
+from studio.domain.errors import WrongUse
+from studio.domain.messages import message
+
+if TYPE_CHECKING:
+    from studio.service.library import MachineMemory, ModelLibrary, ModelState
+
+PARTS: Final = {
+    "transformer": "the transformer: a .safetensors or .gguf file; of two experts the one for high noise",
+    "transformer-2": "the expert for low noise (default: beside the first, by its name)",
+    "vae": "the autoencoder (default: found in ComfyUI's folders beside the transformer)",
+    "text-encoder": "the text encoder, a file or a folder (default: found there too)",
+    "tokenizer": "the folder of the tokenizer, for text encoders that do not carry it",
+    "image-encoder": "the folder of the image encoder, for models that need one",
+    "config": "a folder with the settings of the parts, for models of other sizes than the published ones",
+}
+"""Options of `add` that name files, and what they are."""
+
+
+def add_to(subparsers: Any) -> None:
+    models = subparsers.add_parser("models", help="list, add, remove and check models")
+    commands = models.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="list the models on this machine and those on offer")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+    listing.set_defaults(run=run_list)
+
+    adding = commands.add_parser(
+        "add",
+        help="download a model of the hub, or add one that is on this machine under a name",
+        description="Downloads a model of the hub (owner/name, or owner/name@revision) and prints its name "
+        "with the commit; or adds a model of this machine under a NAME, by its --folder or its files, which "
+        "stay where they are. Projects and --model then take that name.",
+    )
+    adding.add_argument("model", metavar="MODEL", help="owner/name on the hub, or a NAME of your own")
+    adding.add_argument("--folder", type=Path, metavar="DIR", help="its folder in the format of diffusers")
+    for option, meaning in PARTS.items():
+        adding.add_argument(f"--{option}", type=Path, metavar="PATH", help=meaning)
+    adding.add_argument("--offline", action="store_true", help="do not ask the hub")
+    adding.set_defaults(run=run_add)
+
+    removing = commands.add_parser(
+        "remove", help="forget an added model, or delete the files of a downloaded one"
+    )
+    removing.add_argument("model", metavar="MODEL", help="its name, as models list shows it")
+    removing.set_defaults(run=run_remove)
+
+    checking = commands.add_parser("check", help="look through a model's files, and what it needs")
+    checking.add_argument("model", metavar="MODEL", help="a name, file, folder or hub model")
+    checking.add_argument("--json", action="store_true", help="print one JSON document")
+    checking.set_defaults(run=run_check)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    state = _library().state()
+    if args.json:
+        print(json.dumps(asdict(state), indent=2, ensure_ascii=False))
+        return 0
+    for model in state.models:
+        print(_line(model, state.machine))
+    if state.offered:
+        print("\non offer, by moc-studio models add NAME:")
+    for known in state.offered:
+        print(f"{known.id}  {known.licence}, {known.steps} steps. {known.note}")
+    return 0
+
+
+def _line(state: ModelState, machine: MachineMemory) -> str:
+    model = state.model
+    said = f"{model.name}  {model.title}"
+    if model.problem is not None:
+        return f"{said}  cannot be used: {model.problem}"
+    parts = [size_in_words(model.size), f"{model.parameters / 1e9:.1f} B parameters", model.dtype]
+    parts.append(model.licence or "licence not stated")
+    return f"{said}  {', '.join(parts)}; {_fit_in_words(state, machine)}"
+
+
+def _fit_in_words(state: ModelState, machine: MachineMemory) -> str:
+    if not state.model.needs:
+        return "fits everywhere" if state.model.origin == "embedded" else "what it needs is not known"
+    least = state.model.needs[-1]
+    needed = f"{least.device / 2**30:.1f} GiB of GPU memory"
+    if machine.device is None:
+        return f"needs a GPU of {needed} or more; without one it renders very slowly"
+    return f"fits under the profile {state.fits}" if state.fits else f"needs at least {needed}"
+
+
+def run_add(args: argparse.Namespace) -> int:
+    files = {
+        option.replace("-", "_"): str(path)
+        for option in ("folder", *PARTS)
+        if (path := getattr(args, option.replace("-", "_"))) is not None
+    }
+    if files:
+        if "folder" not in files and "transformer" not in files:
+            raise WrongUse("--transformer: a model of files needs at least its transformer")
+        _library().add(args.model, files)
+        print(args.model)
+        return 0
+    if args.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    print(_download(args.model))
+    return 0
+
+
+def _download(model: str) -> str:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from moc_engine.sources.download import DownloadProgress, download
+    from moc_engine.sources.hub_id import parse_hub_id
+
+    named = parse_hub_id(model)
+    if named is None:
+        raise WrongUse(message("model-not-on-hub", model=model))
+    _library().refuse_unreadable(named.repo)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(model)
+
+        def report(progress: DownloadProgress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
+
+        return str(download(named, report).id)
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    freed = _library().remove(args.model)
+    print(f"{args.model} removed, {size_in_words(freed)} freed" if freed else f"{args.model} removed")
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    library = _library()
+    state = library.check(args.model)
+    if args.json:
+        print(json.dumps(asdict(state), indent=2, ensure_ascii=False))
+        return 0
+    print(_line(state, library.machine))
+    for need in state.model.needs:
+        device, host = (size / 2**30 for size in (need.device, need.host))
+        print(f"  profile {need.profile}: {device:.1f} GiB on the GPU and {host:.1f} GiB of main memory")
+    return 0
+
+
+def _library() -> ModelLibrary:
+    from studio.service.library import ModelLibrary
+
+    return ModelLibrary()

@@ -1,0 +1,200 @@
+"""The models on this machine for views and commands: listed, added, downloaded, removed, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moc_engine.errors import EngineError, ModelNotFound
+from moc_engine.machine import gpu_memory, main_memory
+from moc_engine.model_library import (
+    LibraryLora,
+    LibraryModel,
+    check_files,
+    describe,
+    hub_commit,
+    loras_here,
+    model_parts,
+    models_here,
+)
+from moc_engine.sources.catalogue import KnownModel, known_model, known_models
+from moc_engine.sources.entries import NAME, entry_file, find_entry
+from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.sources.model_files import ModelFiles, write_entry
+from studio.domain.errors import NotThere, Refused, WrongUse
+from studio.domain.messages import message
+from studio.jobs import queue
+from studio.jobs.order import DownloadOrder
+from studio.store.database import Database
+
+_FOUND = ("transformer", "transformer_2", "vae", "text_encoder")
+"""Parts that may have been found beside those that were named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineMemory:
+    """Bytes of this machine's main memory, and of its GPU if it has one."""
+
+    main: int
+    device: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelState:
+    """A model on this machine, and the profile under which it renders here: None where it does not fit."""
+
+    model: LibraryModel
+    fits: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryState:
+    """What is on this machine, and what could be downloaded: the one to try first at the beginning."""
+
+    machine: MachineMemory
+    models: tuple[ModelState, ...]
+    offered: tuple[KnownModel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteState:
+    """A model of the hub before its download: its commit, bytes and licence, and the disk's free bytes."""
+
+    model: str
+    size: int
+    licence: str | None
+    free: int
+
+
+class ModelLibrary:
+    """Lists and changes the models of this machine. Methods raise `Refused` in words, `NotThere`."""
+
+    def __init__(self, database: Database | None = None, machine: MachineMemory | None = None) -> None:
+        self._database = database
+        self._machine = machine
+
+    @property
+    def machine(self) -> MachineMemory:
+        if self._machine is None:
+            self._machine = MachineMemory(main=main_memory(), device=gpu_memory())
+        return self._machine
+
+    def state(self) -> LibraryState:
+        """The models on this machine, and those of the catalogue that are not here and can be read."""
+        here = models_here()
+        repos = {model.name for model in here if model.origin == "hub"}
+        offered = tuple(
+            known for known in known_models() if known.id not in repos and known.unreadable is None
+        )
+        models = tuple(self._state(model) for model in here)
+        return LibraryState(machine=self.machine, models=models, offered=offered)
+
+    def loras(self) -> tuple[LibraryLora, ...]:
+        """The LoRA files in ComfyUI's folders."""
+        return loras_here()
+
+    def check(self, model: str | None) -> ModelState:
+        """One model, whose files are looked through: all are there, whole, and of one model."""
+        with _in_words():
+            return self._state(describe(model))
+
+    def look_up(self, model: str) -> RemoteState:
+        """What the hub says of a model."""
+        named = parse_hub_id(model)
+        if named is None:
+            raise WrongUse(message("model-not-on-hub", model=model))
+        self.refuse_unreadable(named.repo)
+        from moc_engine.sources.download import free_bytes_of_cache, remote_model
+
+        with _in_words():
+            remote = remote_model(named)
+        return RemoteState(
+            model=str(remote.id), size=remote.size, licence=remote.licence, free=free_bytes_of_cache()
+        )
+
+    def download(self, model: str) -> int:
+        """Queues the download of a hub model; returns the job."""
+        named = parse_hub_id(model)
+        if named is None:
+            raise WrongUse(message("model-not-on-hub", model=model))
+        self.refuse_unreadable(named.repo)
+        assert self._database is not None, "a studio with a queue"
+        order = DownloadOrder(model=str(named), reason=str(named))
+        with self._database.write() as session:
+            made = queue.enqueue(session, None, [order])
+            same = [job.id for job in queue.jobs_of(session) if job.order.wish == order.wish]
+        return made[0] if made else same[-1]
+
+    def add(self, name: str, files: Mapping[Any, str]) -> ModelState:
+        """Adds a model under a name: its files by part, or its `folder`. The files stay where they are."""
+        if NAME.fullmatch(name) is None:
+            raise WrongUse(message("model-name-invalid", name=name))
+        if find_entry(name) is not None:
+            raise Refused(message("model-exists", name=name))
+        paths = {part: Path(path).expanduser().absolute() for part, path in files.items()}
+        with _in_words():
+            if paths.keys() == {"folder"}:
+                model_parts(str(paths["folder"]))
+                write_entry(entry_file(name), paths["folder"])
+            else:
+                made = ModelFiles(**paths)
+                parts = check_files(made, name)
+                paths |= {part: parts.parts[part].path for part in _FOUND if part in parts.parts}
+                write_entry(entry_file(name), made if made.config else ModelFiles(**paths))
+        return self.check(name)
+
+    def remove(self, model: str) -> int:
+        """Removes an added model's name, or the files of a hub model; returns the bytes freed."""
+        entry = find_entry(model)
+        if entry is not None:
+            entry.unlink(missing_ok=True)
+            return 0
+        try:
+            commit = hub_commit(model_parts(model))
+        except ModelNotFound:
+            commit = _partly_there(model)
+        except EngineError:
+            commit = None
+        if commit is None:
+            raise NotThere(message("model-not-found", name=model))
+        from moc_engine.sources.hub import remove_cached
+
+        return remove_cached(commit)
+
+    def refuse_unreadable(self, repo: str) -> None:
+        """Raises `Refused` for a model of the hub that is known to be published as pickles."""
+        known = known_model(repo)
+        if known is not None and known.unreadable is not None:
+            raise Refused(message("model-unreadable", model=known.title, why=known.unreadable))
+
+    def _state(self, model: LibraryModel) -> ModelState:
+        fits = None
+        for need in model.needs:
+            device = self.machine.device
+            if device is not None and need.device <= device and need.host <= self.machine.main:
+                fits = need.profile
+                break
+        return ModelState(model=model, fits=fits)
+
+
+def _partly_there(model: str) -> str | None:
+    """The name with commit of a hub model of which some files are in the cache."""
+    from moc_engine.sources.hub import cached_models
+
+    named = parse_hub_id(model)
+    found = [
+        str(here) for here, _ in cached_models() if named is not None and model in (str(here), here.repo)
+    ]
+    return found[0] if found else None
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Errors of the engine about models as refusals."""
+    try:
+        yield
+    except EngineError as error:
+        raise Refused(message("text", text=str(error))) from error
