@@ -19,11 +19,11 @@ from moc_engine.ops.naive import naive_history_attention
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import Rotary
 from moc_engine.ops.routing import route
-from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, kernel_tests
 from tests.fakes.layouts import story
+from tests.fakes.triton_attention import attend_over_history
 
 pytestmark = kernel_tests
 
@@ -55,10 +55,8 @@ class Case:
     indices: Tensor
 
     def attended(self, options: Options, **kwargs: Any) -> tuple[Tensor, Mass]:
-        over_history = triton_backend(options).over_history
-        assert over_history is not None
         tensors = (self.q, self.own_k, self.own_v, self.k, self.v)
-        return over_history(*tensors, self.offsets, self.indices, **kwargs)
+        return attend_over_history(options, tensors, self.offsets, self.indices, **kwargs)
 
     def expected(self, rotary: Rotary | None = None, **kwargs: Any) -> tuple[Tensor, Mass]:
         q, own_k, own_v, k, v = (x.double() for x in (self.q, self.own_k, self.own_v, self.k, self.v))

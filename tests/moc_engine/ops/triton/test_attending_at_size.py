@@ -16,11 +16,11 @@ from moc_engine.ops.layout import Ints, by_length
 from moc_engine.ops.moc_attention import moc_attention
 from moc_engine.ops.rotary import Rotary, apply_rotary
 from moc_engine.ops.routing import route
-from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.dense import dense_kernel
 from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, needs_cuda
+from tests.fakes.triton_attention import attend_over_history, poisoned_device_memory
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 
@@ -49,10 +49,8 @@ class Shot:
     def attended(
         self, options: Options, *, pinned: tuple[int, ...] = (), rotary: Rotary | None = None
     ) -> tuple[Tensor, Mass]:
-        over_history = triton_backend(options).over_history
-        assert over_history is not None
         tensors = (self.q, self.own_k, self.own_v, self.k, self.v)
-        return over_history(*tensors, self.offsets, self.indices, pinned=pinned, rotary=rotary)
+        return attend_over_history(options, tensors, self.offsets, self.indices, pinned=pinned, rotary=rotary)
 
     def exact(self, queries: Tensor, pinned: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """The output (B, H, n, D) of some queries and the mass of their slots (B, H, n, K), in float64."""
@@ -133,12 +131,8 @@ def assert_as_exact(some: Shot, got: tuple[Tensor, Mass], pinned: tuple[int, ...
 
 @pytest.fixture(autouse=True)
 def poisoned() -> Iterator[None]:
-    """Memory that is allocated within it holds NaN before it is written."""
-    torch.cuda.empty_cache()
-    pieces = [torch.full((size,), torch.nan, device=DEVICE) for size in (1 << 26, *(1 << 18,) * 64)]
-    del pieces
-    yield
-    torch.cuda.empty_cache()
+    with poisoned_device_memory():
+        yield
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

@@ -26,6 +26,7 @@ from moc_engine.ops.triton.segments import Segment, pack_pairs
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE
 from tests.fakes.layouts import story
+from tests.fakes.triton_attention import attend_over_history
 
 TOLERANCE = {torch.float32: 3e-6, torch.bfloat16: 1.2e-2, torch.float16: 2e-3}
 """Greatest relative error in the norm, where scores are of the order of 1."""
@@ -44,10 +45,10 @@ class Case:
     grad: Tensor
 
     def gradients(self, options: Options | None = None, **kwargs: Any) -> tuple[Tensor, ...]:
-        over_history = triton_backend(options or Options()).over_history
-        assert over_history is not None
         q, own_k, own_v, k, v = self.tensors
-        out, _ = over_history(q, own_k, own_v, k, v, self.offsets, self.indices, **kwargs)
+        out, _ = attend_over_history(
+            options or Options(), (q, own_k, own_v, k, v), self.offsets, self.indices, **kwargs
+        )
         wanted = [x for x in self.tensors if x.requires_grad]
         return torch.autograd.grad(out, wanted, self.grad)
 

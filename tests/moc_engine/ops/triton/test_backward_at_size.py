@@ -15,6 +15,7 @@ from moc_engine.ops.triton.attending import triton_backend
 from moc_engine.ops.triton.kernel_options import Options
 from moc_engine.ops.triton.streaming import SegmentBuffers
 from tests.fakes.kernels import DEVICE, needs_cuda
+from tests.fakes.triton_attention import attend_over_history, poisoned_device_memory
 
 pytestmark = [pytest.mark.gpu, needs_cuda]
 
@@ -58,10 +59,8 @@ def ragged(T: int, chunks: int) -> Ints:
 def gradients(
     leaves: list[Tensor], offsets: Ints, indices: Tensor, options: Options, pinned: tuple[int, ...] = ()
 ) -> tuple[Tensor, ...]:
-    over_history = triton_backend(options).over_history
-    assert over_history is not None
     q, own_k, own_v, k, v = leaves
-    out, _ = over_history(q, own_k, own_v, k, v, offsets, indices, pinned=pinned)
+    out, _ = attend_over_history(options, (q, own_k, own_v, k, v), offsets, indices, pinned=pinned)
     return torch.autograd.grad(out, leaves, gradient_of(out))
 
 
@@ -87,12 +86,8 @@ def assert_near(got: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance
 
 @pytest.fixture(autouse=True)
 def poisoned() -> Iterator[None]:
-    """Memory that is allocated within it holds NaN before it is written."""
-    torch.cuda.empty_cache()
-    pieces = [torch.full((size,), torch.nan, device=DEVICE) for size in (1 << 26, *(1 << 18,) * 64)]
-    del pieces
-    yield
-    torch.cuda.empty_cache()
+    with poisoned_device_memory():
+        yield
 
 
 @pytest.fixture
