@@ -90,7 +90,14 @@ def in_words(
 
 def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     """What a shot remembered, in one paragraph; `indices` are those of the shots that show each take."""
-    return " ".join((*_remembered(trace, indices), *_full(trace), *_skipped(trace), *_idle(trace, indices)))
+    said = (
+        *_remembered(trace, indices),
+        *_full(trace),
+        *_skipped(trace),
+        *_idle(trace, indices),
+        *_memory(trace),
+    )
+    return " ".join(said)
 
 
 def backend_in_words(trace: RoutingTrace) -> tuple[str, ...]:
@@ -102,6 +109,35 @@ def backend_in_words(trace: RoutingTrace) -> tuple[str, ...]:
         "rule": "the default on this device",
     }
     return (f"Computed by the backend {trace.backend}, {reasons[why]}.",) if why in reasons else ()
+
+
+REMEMBERED: Final = {
+    "all": "everything",
+    "first-last": "the first and last frame of each shot",
+    "spread": "{keyframes} frames of each shot, evenly spread",
+    "change": "{keyframes} frames of each shot, those that change most",
+    "cast": "what shows the cast",
+}
+"""What memory policies remember, in words."""
+
+
+def _memory(trace: RoutingTrace) -> Iterator[str]:
+    """Sentences on what was remembered, where that was not all, or in 8 bits; and on what each step moved."""
+    memory = trace.routing.get("memory", {})
+    if memory.get("policy", "all") != "all" and memory.get("context_tokens"):
+        what = REMEMBERED.get(memory["policy"], f"what the policy {memory['policy']} keeps")
+        share = memory["remembered_tokens"] / memory["context_tokens"]
+        yield f"Remembered was {what.format_map(memory)}: {share:.0%} of all tokens that came before."
+    if memory.get("storage") == "int8":
+        yield "Memories were kept in 8 bits."
+    copied, read = memory.get("bytes_copied_per_step", 0), memory.get("bytes_read_per_step", 0)
+    if copied or read:
+        moved = [
+            f"{count / 1e9:.1f} GB {how}"
+            for count, how in ((copied, "were copied to the device"), (read, "were read from files"))
+            if count
+        ]
+        yield f"In each step {' and '.join(moved)}."
 
 
 def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str]:

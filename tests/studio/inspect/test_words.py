@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -107,6 +108,37 @@ def test_the_backend_is_said_with_why_it_was_chosen(choice: str, words: str) -> 
     assert backend_in_words(trace) == (words,)
     assert words in in_words(trace, INPUTS, PLACES, {})
     assert backend_in_words(third_shot()) == ()
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [
+        ({}, ""),
+        ({"policy": "all", "storage": "full", "context_tokens": 9, "remembered_tokens": 9}, ""),
+        (
+            {"policy": "change", "keyframes": 8, "context_tokens": 200, "remembered_tokens": 76},
+            " Remembered was 8 frames of each shot, those that change most: 38% of all tokens that came "
+            "before.",
+        ),
+        (
+            {"policy": "mine", "context_tokens": 4, "remembered_tokens": 2, "storage": "int8"},
+            " Remembered was what the policy mine keeps: 50% of all tokens that came before. "
+            "Memories were kept in 8 bits.",
+        ),
+        (
+            {"bytes_copied_per_step": 3_210_000_000, "bytes_read_per_step": 450_000_000},
+            " In each step 3.2 GB were copied to the device and 0.5 GB were read from files.",
+        ),
+        (
+            {"bytes_copied_per_step": 0, "bytes_read_per_step": 2_000_000_000},
+            " In each step 2.0 GB were read from files.",
+        ),
+    ],
+)
+def test_what_was_remembered_is_said(memory: dict[str, Any], words: str) -> None:
+    trace = third_shot()
+    told = paragraph(replace(trace, routing={**trace.routing, "memory": memory}), PLACES)
+    assert told == paragraph(trace, PLACES) + words
 
 
 def test_a_first_shot_saw_nothing() -> None:
