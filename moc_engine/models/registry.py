@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.caption_limit import LeftOut
+from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
@@ -109,9 +110,9 @@ class FamilyEntry:
 
     `load` takes the parts of a model, the device, and the profile that says how to fit it in; it yields
     before each part and at the end, and returns the model. `abilities` tells from the model_index.json what a
-    model can do, before it is loaded.
-    `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
-    files as well, `left_out` by those that read captions up to a length: what of the global caption and of a
+    model can do, before it is loaded. `vocabulary` is given by families of a closed vocabulary,
+    `single_files` by those whose models come as files as well, `own_settings` by those that bring settings
+    with them, `left_out` by those that read captions up to a length: what of the global caption and of a
     shot's own is left out, None where that cannot be told.
     """
 
@@ -119,6 +120,7 @@ class FamilyEntry:
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
     single_files: Callable[[], SingleFiles] | None = None
+    own_settings: Callable[[PipelineParts], OwnSettings] | None = None
     left_out: Callable[[PipelineParts, str, str], LeftOut | None] | None = None
 
 

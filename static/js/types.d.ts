@@ -86,6 +86,7 @@ type ProjectState = {
   lacks: Record<string, string>;
   lane: Lane;
   has_lanes: boolean;
+  defaults: Record<string, string>;
   cast: { name: string; look: string | null; unknown: UnknownSpan[] }[];
   shots: Shot[];
   undo: string | null;

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from moc_engine.errors import EngineError
 from moc_engine.model_abilities import model_abilities
+from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import hub_commit, model_parts
+from moc_engine.own_settings import OwnSettings
 from studio.domain.edits import Edit, SetSettings
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
@@ -29,11 +31,12 @@ from studio.store.takes import StoredTake
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """The model of a project as planning knows it, and whether it reads the words of `moc_engine.vocabulary`
-    alone.
+    alone. `own_settings` are those that it brings with it, if they are known.
     """
 
     rendering: RenderingModel
     known_words_only: bool
+    own_settings: OwnSettings | None = None
 
 
 class Models:
@@ -59,7 +62,9 @@ class Models:
             abilities=model_abilities(name),
             loras=self._loras.known(lora_files(project.board)),
         )
-        return Model(rendering=rendering, known_words_only=known_words_only)
+        return Model(
+            rendering=rendering, known_words_only=known_words_only, own_settings=model_defaults(name)
+        )
 
     def pinned(self, edit: Edit) -> Edit:
         """The edit, where it names a hub model without a commit with the commit that is on this machine."""

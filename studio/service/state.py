@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from moc_engine.abilities import LACKS, Ability
+from moc_engine.own_settings import OwnSettings
 from studio.domain.inputs import RenderingModel
 from studio.domain.planner import ShotStatus, chosen_take
 from studio.domain.project import Lane, Project
@@ -130,6 +131,7 @@ class ProjectState:
     """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`.
 
     `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
+    `defaults` are the model's own values of settings, by name, as they would be entered.
     """
 
     id: str
@@ -146,6 +148,7 @@ class ProjectState:
     lacks: Mapping[str, str]
     lane: Lane
     has_lanes: bool
+    defaults: Mapping[str, str]
     cast: tuple[CastState, ...]
     shots: tuple[ShotState, ...]
     undo: str | None
@@ -221,6 +224,7 @@ def project_state(
         lacks=_lacks(project.settings.model, model.rendering),
         lane=project.lane,
         has_lanes=project.has_lanes,
+        defaults={} if model.own_settings is None else _defaults(model.own_settings),
         cast=tuple(
             CastState(name=m.name, look=m.look, unknown=unknown.get(("cast", i, "look"), ()))
             for i, m in enumerate(board.cast)
@@ -254,6 +258,21 @@ def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
         for setting, ability in _NEEDED.items()
         if not model.can(ability)
     }
+
+
+def _defaults(own: OwnSettings) -> dict[str, str]:
+    """A model's own values of settings; those it has none for are left out."""
+    sampler = own.sampler
+    values = {
+        "steps": f"{sampler.steps}",
+        "guidance": f"{sampler.guidance:g}",
+        "guidance_2": "" if sampler.guidance_2 is None else f"{sampler.guidance_2:g}",
+        "shift": "" if own.shift is None else f"{own.shift:g}",
+        "negative_prompt": own.negative_prompt,
+        "fps": "" if own.fps is None else f"{own.fps:g}",
+        "size": "" if own.size is None else "{}x{}".format(*own.size),
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def stamp_of(stored: Stored, strips: Mapping[str, Sequence[str]], model: Model) -> str:

@@ -122,11 +122,13 @@ class Forms:
                 ),
                 _text,
             )
-            self._setting("steps", gr.Textbox(label="Steps", info=own), _whole("steps"))
+            self._setting("steps", gr.Textbox(label="Steps", info=own, elem_id="form-steps"), _whole("steps"))
             self._setting(
                 "guidance",
                 gr.Textbox(
-                    label="Guidance", info=f"How closely the pictures follow the captions; 1: none. {own}"
+                    label="Guidance",
+                    info=f"How closely the pictures follow the captions; 1: none. {own}",
+                    elem_id="form-guidance",
                 ),
                 _number("guidance"),
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from moc_engine.models.animatic.own_sampler import SAMPLER
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Vocabulary
+from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
@@ -29,4 +31,8 @@ def _vocabulary() -> Vocabulary:
     return words
 
 
-FAMILY = FamilyEntry(load=_load, vocabulary=_vocabulary)
+def _own_settings(_: PipelineParts) -> OwnSettings:
+    return OwnSettings(sampler=SAMPLER)
+
+
+FAMILY = FamilyEntry(load=_load, vocabulary=_vocabulary, own_settings=_own_settings)

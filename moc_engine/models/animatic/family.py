@@ -13,12 +13,13 @@ from torch import Tensor
 
 from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
-from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
+from moc_engine.config import MemoryConfig, RoutingConfig
 from moc_engine.models.animatic.appearance import VISIBLE, looks
 from moc_engine.models.animatic.codec import AnimaticCodec
 from moc_engine.models.animatic.grammar import CAST_TOKENS
 from moc_engine.models.animatic.marks import with_marks
 from moc_engine.models.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
+from moc_engine.models.animatic.own_sampler import SAMPLER
 from moc_engine.models.animatic.rasterizer.blocking import boxes
 from moc_engine.models.animatic.scene import (
     CHANNELS,
@@ -43,7 +44,7 @@ class AnimaticFamily:
     """The family whose latents are scenes: one column of `SLOTS` named slots per latent frame."""
 
     routing = RoutingConfig()
-    sampler = SamplerConfig(guidance=2.5, guidance_floor=0.5)
+    sampler = SAMPLER
     memory = MemoryConfig()
     negative_prompt = ""
     abilities: frozenset[Ability] = frozenset()

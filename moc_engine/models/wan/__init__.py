@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of
+from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
@@ -37,4 +38,16 @@ def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOu
     return left_out(model, global_caption, caption)
 
 
-FAMILY = FamilyEntry(load=_load, abilities=abilities_of, single_files=_single_files, left_out=_left_out)
+def _own_settings(model: PipelineParts) -> OwnSettings:
+    from moc_engine.models.wan.defaults import own_settings
+
+    return own_settings(model)
+
+
+FAMILY = FamilyEntry(
+    load=_load,
+    abilities=abilities_of,
+    single_files=_single_files,
+    own_settings=_own_settings,
+    left_out=_left_out,
+)

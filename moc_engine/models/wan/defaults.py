@@ -14,11 +14,14 @@ Scheduler and flow shift are those of a model's own scheduler_config.json.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from moc_engine.abilities import Ability
-from moc_engine.config import SamplerConfig
+from moc_engine.config import SamplerConfig, Scheduler
+from moc_engine.own_settings import OwnSettings
+from moc_engine.sources.parts import PipelineParts
 
 PICTURE_PIPELINE: Final = "WanImageToVideoPipeline"
 DISTILLED_PIPELINE: Final = "WanDMDPipeline"
@@ -26,6 +29,22 @@ PIPELINES: Final = ("WanPipeline", PICTURE_PIPELINE, DISTILLED_PIPELINE)
 
 DISTILLED_TIMESTEPS: Final = (1000, 757, 522)
 """At which FastWan was distilled to predict the result (FastVideo's `dmd_denoising_steps`)."""
+
+FRAME_RATES: Final = {16: 16.0, 48: 24.0}
+"""Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
+
+TRAINED_FRAMES: Final = {16: 21, 48: 31}
+"""Latent frames of the shots that models were trained on, by latent channels: 81 frames and 121."""
+
+LAYERS_OF_1_3B: Final = 30
+"""The smallest model renders 832 × 480, larger ones of as many latent channels 1280 × 720."""
+
+SCHEDULERS: Final[Mapping[str, Scheduler]] = {
+    "FlowMatchEulerDiscreteScheduler": "euler",
+    "UniPCMultistepScheduler": "unipc",
+    "DPMSolverMultistepScheduler": "dpm++",
+}
+"""What the engine calls the schedulers that pipelines ship."""
 
 NEGATIVE_PROMPT: Final = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，"
@@ -48,6 +67,33 @@ def sampler_of(index: Mapping[str, Any]) -> SamplerConfig:
         guidance, low = (3.5, 3.5) if picture else (4.0, 3.0)
         return SamplerConfig(steps=40, guidance=guidance, guidance_2=low)
     return SamplerConfig(steps=40 if picture else 50, guidance=5.0)
+
+
+def own_settings(model: PipelineParts) -> OwnSettings:
+    """The settings of a pipeline, with what its parts' configs add."""
+    scheduler = {} if model.pipeline_class == DISTILLED_PIPELINE else _config(model, "scheduler")
+    channels = int(_config(model, "vae").get("z_dim", 16))
+    transformer = _config(model, "transformer" if has_part(model.index, "transformer") else "transformer_2")
+    large = int(transformer.get("num_layers", 40)) > LAYERS_OF_1_3B
+    shift = scheduler.get("flow_shift", scheduler.get("shift"))
+    return OwnSettings(
+        sampler=sampler_of(model.index),
+        scheduler=SCHEDULERS.get(str(scheduler.get("_class_name"))),
+        shift=None if shift is None else float(shift),
+        negative_prompt=NEGATIVE_PROMPT if "negative_prompt" in abilities_of(model.index) else "",
+        fps=FRAME_RATES.get(channels, 16.0),
+        frames=1 + 4 * (TRAINED_FRAMES.get(channels, 21) - 1),
+        frame_step=4,
+        size=(1280, 704) if channels == 48 else (1280, 720) if large else (832, 480),
+    )
+
+
+def _config(model: PipelineParts, part: str) -> Mapping[str, Any]:
+    """The config of a part: that of a scheduler has a name of its own."""
+    folder = model.part(part).config_folder
+    file = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    config = json.loads(file.read_bytes())
+    return config if isinstance(config, dict) else {}
 
 
 def boundary_of(index: Mapping[str, Any]) -> float | None:

@@ -23,19 +23,20 @@ from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.wan.autoencoder import WanAutoencoder, as_frame, cropped
 from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.decoding import decoded_pieces
-from moc_engine.models.wan.defaults import NEGATIVE_PROMPT, abilities_of, needs_first_frame, sampler_of
+from moc_engine.models.wan.defaults import (
+    FRAME_RATES,
+    NEGATIVE_PROMPT,
+    TRAINED_FRAMES,
+    abilities_of,
+    needs_first_frame,
+    sampler_of,
+)
 from moc_engine.models.wan.preview import LatentColours, latent_colours
 from moc_engine.models.wan.texts import CaptionEncoder
 from moc_engine.names import longest_mentions
 
-FRAME_RATES: Final = {16: 16.0, 48: 24.0}
-"""Frames a second by the number of latent channels: Wan 2.1 has 16, Wan 2.2 (5B) has 48."""
-
 PREVIEW_SIDE: Final = 256
 """Pixels along the longer side of a preview, at most."""
-
-TRAINED_FRAMES: Final = {16: 21, 48: 31}
-"""Latent frames of the shots that models were trained on, by latent channels: 81 frames and 121."""
 
 
 class WanFamily:

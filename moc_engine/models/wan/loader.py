@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
@@ -23,7 +24,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.fitting import Fitting
 from moc_engine.models.lora import LoraAdapters
-from moc_engine.models.part_loading import load_part, load_settings
+from moc_engine.models.part_loading import load_part, load_settings, reading
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.wan.autoencoder import latent_space
 from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTEPS, boundary_of
@@ -61,6 +62,7 @@ def load_parts(
     are not all there; `ModelNotFound` for what cannot be read.
     """
     boundary = _checked_boundary(model)
+    _check_pictures(model)
     fitting = Fitting(profile, device)
     kinds = {name: kind for name, kind in WEIGHTS.items() if name not in OPTIONAL or model.class_of(name)}
     parts: dict[str, Any] = {}
@@ -136,6 +138,19 @@ def _checked_boundary(model: PipelineParts) -> float | None:
             "alone cannot denoise at every noise level"
         )
     return boundary
+
+
+def _check_pictures(model: PipelineParts) -> None:
+    """Raises `ModelMismatch` for a model that needs a picture of the last frame too (FLF2V)."""
+    for name in ("transformer", "transformer_2"):
+        if model.class_of(name) is None:
+            continue
+        with reading(model, name) as part:
+            config = json.loads((part.config_folder / "config.json").read_bytes())
+        if config.get("pos_embed_seq_len") is not None:
+            raise ModelMismatch(
+                f"{model.source} needs a first and a last picture of each shot; the engine gives it the first"
+            )
 
 
 def _scheduler(model: PipelineParts, channels: int) -> Any:

@@ -8,6 +8,8 @@ import { unknownWords } from "../common/unknown-words.js";
 
 const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not every model has
 
+const SETTINGS = ["steps", "guidance", "guidance_2", "shift", "negative_prompt"]; // that a model has itself
+
 /** @typedef {Record<string, unknown>} Film values of the fields, by name */
 
 /** @param {number | null} number */
@@ -78,6 +80,17 @@ function switchOff(lacks) {
   if (reason) field.append(h("p", { class: "why-off" }, reason));
 }
 
+/**
+ * Shows the model's own values in fields that are empty.
+ * @param {Record<string, string>} defaults
+ */
+function showDefaults(defaults) {
+  for (const name of SETTINGS) {
+    const input = fieldOf(name)?.querySelector("textarea, input");
+    if (input) input.setAttribute("placeholder", defaults[name] ?? "");
+  }
+}
+
 /** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
 export function mount(send) {
   let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
@@ -90,6 +103,7 @@ export function mount(send) {
       cast.map((member) => [member.look ?? "", member.unknown]),
     );
     switchOff(page.project.lacks);
+    showDefaults(page.project.defaults);
     if (id === last.project && revision === last.revision) return;
     const film = filmOf(page.project);
     const before = id === last.project ? last.film : {};
@@ -99,7 +113,11 @@ export function mount(send) {
     send({ ...last, changed });
   });
   const left = document.getElementById("left"); // its forms are made when they are first unfolded
-  const made = new MutationObserver(() => page.project && switchOff(page.project.lacks));
+  const made = new MutationObserver(() => {
+    if (!page.project) return;
+    switchOff(page.project.lacks);
+    showDefaults(page.project.defaults);
+  });
   if (left) made.observe(left, { childList: true, subtree: true });
   start();
 }

@@ -16,6 +16,7 @@ from studio.jobs.order import RenderOrder, UnknownOrder
 from studio.service.state import ProjectState, ShotState, UnknownSpan, job_states
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.wan_folders import wan_a14b_folder
 
 
 @pytest.fixture
@@ -176,3 +177,21 @@ def test_a_job_without_a_project_is_shown_by_its_kind() -> None:
         None,
         "no",
     )
+
+
+def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None:
+    embedded = studio.service.projects.create(BOARD)
+    assert studio.service.projects.state(embedded).defaults == {"steps": "16", "guidance": "2.5"}
+    wan_a14b_folder(tmp_path / "wan")
+    settings = Settings(model=str(tmp_path / "wan"))
+    project = studio.service.projects.create(replace(BOARD, settings=settings))
+    shown = studio.service.projects.state(project).defaults
+    assert shown["negative_prompt"].startswith("色调艳丽")
+    assert {name: value for name, value in shown.items() if name != "negative_prompt"} == {
+        "steps": "40",
+        "guidance": "4",
+        "guidance_2": "3",
+        "shift": "3",
+        "fps": "16",
+        "size": "832x480",
+    }
