@@ -49,6 +49,16 @@ type Lane = "final" | "draft";
 
 type Lora = { file: string; weight: number; expert: string };
 
+type LoraSampler = {
+  file: string;
+  preset: string;
+  steps: number;
+  guidance: number;
+  guidance_2: number;
+  scheduler: string;
+  shift: number;
+};
+
 type Settings = {
   model: string | null;
   steps: number | null;
@@ -84,6 +94,7 @@ type ProjectState = {
   seconds: number;
   settings: Settings;
   lacks: Record<string, string>;
+  lora_samplers: LoraSampler[];
   lane: Lane;
   has_lanes: boolean;
   defaults: Record<string, string>;

@@ -17,6 +17,7 @@ from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_sourc
 from studio.jobs.estimate import Rates, measured_with
 from studio.jobs.job import FINISHED, Job
 from studio.jobs.order import RenderOrder
+from studio.service.lora_samplers import LoraSampler, lora_samplers
 from studio.service.models import Model
 from studio.service.reason_words import in_words
 from studio.service.unknown_words import find_unknown_words
@@ -132,6 +133,7 @@ class ProjectState:
 
     `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
     `defaults` are the model's own values of settings, by name, as they would be entered.
+    `lora_samplers` are the samplers that the film's LoRAs need.
     """
 
     id: str
@@ -146,6 +148,7 @@ class ProjectState:
     seconds: float
     settings: Settings
     lacks: Mapping[str, str]
+    lora_samplers: tuple[LoraSampler, ...]
     lane: Lane
     has_lanes: bool
     defaults: Mapping[str, str]
@@ -222,6 +225,7 @@ def project_state(
         seconds=begins,
         settings=board.settings,
         lacks=_lacks(project.settings.model, model.rendering),
+        lora_samplers=lora_samplers(lora.file for lora in board.settings.loras),
         lane=project.lane,
         has_lanes=project.has_lanes,
         defaults={} if model.own_settings is None else _defaults(model.own_settings),

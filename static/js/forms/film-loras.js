@@ -1,6 +1,7 @@
 // The LoRAs of the film, among the options of the model.
 
-import { fill, h } from "../common/dom.js";
+import { sendEdit } from "../common/commands.js";
+import { button, fill, h } from "../common/dom.js";
 import { loraList } from "../common/lora-list.js";
 import { start } from "../common/project.js";
 import { page, subscribe } from "../common/state.js";
@@ -10,15 +11,43 @@ export function mount(element) {
   let drawn = "";
   const draw = () => {
     if (!page.project) return;
-    const { id, settings, lacks } = page.project;
-    const key = JSON.stringify([id, settings.loras, lacks]);
+    const { id, settings, lacks, lora_samplers } = page.project;
+    const key = JSON.stringify([id, settings, lacks, lora_samplers]);
     if (key === drawn || element.contains(document.activeElement)) return;
     drawn = key;
-    fill(element, h("h4", {}, "LoRAs"), parts(settings, lacks), missing(lacks));
+    const samplers = lora_samplers.map((sampler) => useSampler(settings, lacks, sampler));
+    fill(element, h("h4", {}, "LoRAs"), parts(settings, lacks), samplers, missing(lacks));
   };
   element.addEventListener("focusout", () => setTimeout(draw));
   subscribe("project", draw);
   start();
+}
+
+/**
+ * A button that sets the sampler as a LoRA for few steps needs it; nothing where it is set so already.
+ * @param {Settings} settings
+ * @param {Record<string, string>} lacks
+ * @param {LoraSampler} sampler
+ */
+function useSampler(settings, lacks, sampler) {
+  const { steps, guidance, guidance_2, scheduler, shift } = sampler;
+  const needed = {
+    steps,
+    guidance,
+    ...(lacks.guidance_2 ? {} : { guidance_2 }),
+    ...(lacks.scheduler ? {} : { scheduler, shift }),
+  };
+  const now = /** @type {Record<string, unknown>} */ (settings);
+  if (Object.entries(needed).every(([name, value]) => now[name] === value)) return null;
+  const said = `${steps} steps, guidance ${guidance}${lacks.scheduler ? "" : `, Euler, shift ${shift}`}`;
+  return h(
+    "p",
+    { class: "lora-sampler" },
+    `${sampler.preset} needs ${said}. `,
+    button("Use these settings", () =>
+      sendEdit({ op: "settings", settings: { ...(page.project?.settings ?? settings), ...needed } }),
+    ),
+  );
 }
 
 /** What else the model has not, whose fields are hidden. @param {Record<string, string>} lacks */

@@ -17,6 +17,7 @@ SCHEMAS = {
     *(
         "AddShot",
         "Lora",
+        "LoraSampler",
         "SetFirstFrame",
         "SetGuideStrength",
         "SuggestedCaption",
