@@ -23,6 +23,8 @@ from studio.worker.renderers import MakeRenderer, RendererOptions
 def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer | None = None) -> int:
     """Runs one command and returns its exit code; renders by the engine where `make_renderer` is None."""
     args = build_parser().parse_args(argv)
+    if getattr(args, "offline", False):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for the worker's process too
     args.make_renderer = make_renderer or RendererOptions.of(args).make_renderer
     try:
         code: int = args.run(args)

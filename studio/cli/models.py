@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -108,8 +107,6 @@ def run_add(args: argparse.Namespace) -> int:
         _library().add(args.model, files)
         print(args.model)
         return 0
-    if args.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     print(_download(args.model))
     return 0
 

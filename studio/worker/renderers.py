@@ -93,6 +93,13 @@ class RendererOptions:
             help="where the rest is written while it is needed, best a fast disk (default: the cache folder)",
         )
 
+        models = parser.add_argument_group("models")
+        models.add_argument(
+            "--offline",
+            action="store_true",
+            help="do not ask the hub for models; the same as HF_HUB_OFFLINE=1",
+        )
+
     @classmethod
     def of(cls, args: argparse.Namespace) -> RendererOptions:
         """Those of a command; the defaults where it has none."""

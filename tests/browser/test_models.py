@@ -1,0 +1,112 @@
+"""The page of models: what is here and what it needs; a download from a hub that runs here, and its use."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Story, opened
+from tests.fakes.hub import COMMIT, REPO, Hub, files_of, hub_environment, running_hub
+from tests.fakes.models import save_tiny_video
+from tests.fakes.studio import Studio
+from tests.fakes.weights_files import published_transformer, published_vae, umt5_shapes, write_sparse
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    folder = tmp_path_factory.mktemp("repository")
+    save_tiny_video(folder)
+    with running_hub(Hub(files_of(folder))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def studio(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    home = tmp_path_factory.mktemp("home")
+    models = home / "ComfyUI" / "models"
+    write_sparse(models / "unet" / "wan2.2_ti2v_5B_fp16.safetensors", published_transformer("ti2v-5b"))
+    write_sparse(models / "vae" / "wan2.2_vae.safetensors", published_vae("wan2.2"))
+    write_sparse(models / "text_encoders" / "umt5_xxl_fp16.safetensors", umt5_shapes())
+    write_sparse(models / "unet" / "wan2.1_t2v_1.3B.safetensors", published_transformer("t2v-1.3b"))
+    environment = hub_environment(home, hub.url, MOC_STUDIO_MODELS=str(home / "entries"))
+    with patch.dict(os.environ, environment):  # of the studio's processes
+        running = Studio(home / "studio")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def page(browser: Browser, studio: Studio) -> Iterator[Page]:
+    with opened(browser, Story(studio).url) as shown:
+        shown.get_by_role("tab", name="Models").click()
+        expect(shown.locator("#models .model").first).to_be_visible()
+        yield shown
+
+
+def test_models_say_what_they_are_and_what_they_need(page: Page) -> None:
+    wan = page.locator("#models .model", has_text="wan2.2_ti2v_5B_fp16")
+    expect(wan).to_contain_text("Wan 2.2 TI2V 5B · ")
+    expect(wan).to_contain_text("5.0 B parameters · F16 · in ComfyUI’s folders")
+    expect(wan.locator(".model-fit")).to_contain_text("GiB of GPU memory")
+    lacking = page.locator("#models .model", has_text="wan2.1_t2v_1.3B")
+    expect(lacking.locator(".field-error")).to_contain_text("needs the Wan 2.1 VAE")
+    expect(lacking.get_by_role("button", name="Use in this project")).to_be_disabled()
+    expect(page.locator("#models")).to_contain_text("FastWan 2.2 TI2V 5B")
+
+
+def test_a_model_is_looked_up_downloaded_used_and_deleted(page: Page, studio: Studio) -> None:
+    field = page.get_by_label("A model of the hub, or a path")
+    field.fill("some/gated")
+    field.press("Enter")
+    found = page.locator("#models .model-found")
+    expect(found).to_contain_text("Licence: apache-2.0")
+    found.get_by_role("button", name="Download").click()
+    page.get_by_role("tab", name="Queue").click()
+    expect(page.locator(".job.is-failed")).to_contain_text("is gated: accept its terms", timeout=30_000)
+    page.get_by_role("tab", name="Models").click()
+    field.fill(REPO)
+    field.press("Enter")
+    expect(found).to_contain_text("of the disk are free")
+    found.get_by_role("button", name="Download").click()
+    model = page.locator("#models .models .model", has=page.get_by_text(REPO, exact=True))
+    expect(model).to_be_visible(timeout=30_000)
+    expect(model).to_contain_text("apache-2.0")
+    model.get_by_role("button", name="Use in this project").click()
+    expect(model.locator(".chip")).to_have_text("Used in this project")
+    project = page.url.rpartition("#")[2]
+    with urllib.request.urlopen(f"{studio.url}/api/projects/{project}") as answer:
+        assert json.load(answer)["settings"]["model"] == f"{REPO}@{COMMIT}"
+    model.get_by_role("button", name="Delete files").click()
+    model.get_by_role("button", name="Click again to do it").click()
+    expect(model).to_have_count(0)
+
+
+def test_a_folder_is_added_by_its_path(page: Page, tmp_path: Path) -> None:
+    save_tiny_video(tmp_path / "my video")
+    field = page.get_by_label("A model of the hub, or a path")
+    field.fill(str(tmp_path / "nowhere"))
+    field.press("Enter")
+    expect(page.locator("#models .model-found")).to_contain_text("there is no folder")
+    field.fill(str(tmp_path / "my video"))
+    field.press("Enter")
+    model = page.locator("#models .models .model", has_text="my-video")
+    expect(model).to_contain_text("added by you")
+    model.get_by_role("button", name="Check").click()
+    expect(page.locator(".notice").last).to_contain_text("all files are there and whole")
+
+
+def test_the_page_holds_on_a_narrow_screen(browser: Browser, studio: Studio) -> None:
+    narrow = {"viewport": {"width": 420, "height": 900}}
+    with opened(browser, Story(studio).url, **narrow) as page:
+        page.get_by_role("tab", name="Models").click()
+        expect(page.locator("#models .model").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        wide = "[...document.querySelectorAll('#models .model')].some(e => e.scrollWidth > e.clientWidth + 1)"
+        assert not page.evaluate(wide)
