@@ -48,7 +48,6 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--open", action=argparse.BooleanOptionalAction, default=False, help="open a browser window"
     )
-    parser.add_argument("--offline", action="store_true", help="never ask the model hub")
     RendererOptions.add_to(parser)
     parser.set_defaults(run=run)
 
@@ -64,8 +63,6 @@ def run(args: argparse.Namespace) -> int:
         print(CLEAR_TEXT, file=sys.stderr)
     if not 0 <= args.port <= 65535:
         raise WrongUse(f"--port: must lie within 0–65535, got {args.port}")
-    if args.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     listener = _listening(args.host, args.port)
     with listener, root.opened(args, new=True) as service:
