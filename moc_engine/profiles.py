@@ -6,8 +6,8 @@ are decoded. `auto` chooses by the memory of the device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
 
 Weights = Literal["full", "fp8", "int8"]
 """`full` is bfloat16 (float32 on a CPU); `fp8` keeps the weights of the transformers' linear layers in 8-bit
@@ -111,21 +111,40 @@ PROFILE_NAMES: Final = ("auto", *(profile.name for profile in PROFILES))
 def profile_named(name: str, device: str, memory: int) -> Profile:
     """The profile of a name for a device such as "cuda" with so many bytes of memory; "auto" chooses by them.
 
-    Raises `ValueError` for a name that there is not.
+    A name may end in the form of weights to have instead of the profile's: "24gb+int8". Raises `ValueError`
+    for a name that there is not.
     """
-    if name == "auto":
-        if device != "cuda":
-            return SHARED
-        return next(profile for profile in PROFILES if memory >= profile.gibibytes * GIB)
-    for profile in (*PROFILES, SHARED):
-        if profile.name == name:
-            return profile
-    raise ValueError(f"profile: {', '.join(PROFILE_NAMES)}, got {name!r}")
+    check_profile(name)
+    base, _, weights = name.partition("+")
+    if base == "auto":
+        chosen = SHARED
+        if device == "cuda":
+            chosen = next(profile for profile in PROFILES if memory >= profile.gibibytes * GIB)
+    else:
+        chosen = next(profile for profile in (*PROFILES, SHARED) if profile.name == base)
+    return _with_weights(chosen, weights)
+
+
+def check_profile(name: str) -> str:
+    """The name, if it is one of a profile. Raises `ValueError` that says which there are."""
+    base, plus, weights = name.partition("+")
+    if base not in (*PROFILE_NAMES, SHARED.name) or (plus and weights not in get_args(Weights)):
+        names, forms = ", ".join(PROFILE_NAMES), ", +".join(get_args(Weights))
+        raise ValueError(f"profile: {names}, each also with +{forms}, got {name!r}")
+    return name
 
 
 def next_lower(profile: Profile) -> Profile | None:
     """The profile that needs less memory by one step; None where there is none."""
-    if profile == SHARED:
+    base, _, weights = profile.name.partition("+")
+    names = [other.name for other in PROFILES]
+    if base not in names[:-1]:
         return None
-    following = PROFILES.index(profile) + 1
-    return PROFILES[following] if following < len(PROFILES) else None
+    return _with_weights(PROFILES[names.index(base) + 1], weights)
+
+
+def _with_weights(profile: Profile, weights: str) -> Profile:
+    for form in get_args(Weights):
+        if form == weights:
+            return replace(profile, name=f"{profile.name}+{form}", weights=form)
+    return profile

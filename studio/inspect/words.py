@@ -94,6 +94,7 @@ def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
         *_remembered(trace, indices),
         *_full(trace),
         *_skipped(trace),
+        *_retried(trace),
         *_idle(trace, indices),
         *_memory(trace),
     )
@@ -172,6 +173,13 @@ def _full(trace: RoutingTrace) -> Iterator[str]:
             f"{below:,}{', below which routing is slower here (auto)' if auto else ''}"
             f"{', and boosts played no part' if boosts else ''}."
         )
+
+
+def _retried(trace: RoutingTrace) -> Iterator[str]:
+    """A sentence on a render that ran out of memory before."""
+    note = (trace.routing.get("profile") or {}).get("note")
+    if note:
+        yield f"Before, the render ran {note}."
 
 
 def _skipped(trace: RoutingTrace) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from moc_engine.collection import collection_suspended
 from moc_engine.config import backend_names
-from moc_engine.profiles import PROFILE_NAMES, PROFILES
+from moc_engine.profiles import PROFILES, check_profile
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
@@ -63,11 +63,13 @@ class RendererOptions:
         memory = parser.add_argument_group("memory")
         memory.add_argument(
             "--profile",
-            choices=PROFILE_NAMES,
+            type=_profile,
             default="auto",
+            metavar="NAME",
             help="how the model is fitted to the device's memory: "
             + "; ".join(f"{profile.name}: {profile}".replace("; ", ", ") for profile in PROFILES)
-            + "; auto, the default, goes by the memory of the GPU, and moves nothing where there is none",
+            + "; auto, the default, goes by the memory of the GPU, and moves nothing where there is none; a "
+            "name may end in +full, +fp8 or +int8 for that form of weights (int8 needs the package torchao)",
         )
         memory.add_argument(
             "--retry-lower",
@@ -143,6 +145,14 @@ def _gibibytes(text: str) -> float:
     if not 0 <= number < 1e6:
         raise ValueError(text)
     return number
+
+
+def _profile(name: str) -> str:
+    """The name of a profile, for argparse."""
+    try:
+        return check_profile(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def load_renderer(options: RendererOptions, model: str | None) -> Renderer:

@@ -29,8 +29,19 @@ def test_profiles_are_named_and_ordered() -> None:
     assert PROFILE_NAMES == ("auto", "80gb", "48gb", "24gb", "12gb", "8gb")
     assert [profile_named(name, "cuda", 0) for name in PROFILE_NAMES[1:]] == list(PROFILES)
     assert [next_lower(profile) for profile in PROFILES] == [*PROFILES[1:], None]
-    with pytest.raises(ValueError, match="profile: auto, 80gb, 48gb, 24gb, 12gb, 8gb, got '16gb'"):
-        profile_named("16gb", "cuda", 0)
+    for name in ("16gb", "24gb+int4", "24gb+"):
+        with pytest.raises(ValueError, match="profile: auto, 80gb, 48gb, 24gb, 12gb, 8gb, each also with"):
+            profile_named(name, "cuda", 0)
+
+
+def test_the_form_of_weights_can_be_another_one() -> None:
+    profile = profile_named("24gb+int8", "cuda", 0)
+    assert (profile.name, profile.weights, profile.tile) == ("24gb+int8", "int8", 512)
+    lower = next_lower(profile)
+    assert lower is not None
+    assert (lower.name, lower.weights) == ("12gb+int8", "int8")
+    assert profile_named("auto+full", "cuda", 24 * GIB).name == "24gb+full"
+    assert profile_named("auto+int8", "cpu", 0).weights == "int8"
 
 
 def test_each_profile_says_what_it_does() -> None:

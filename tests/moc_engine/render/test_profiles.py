@@ -15,13 +15,13 @@ from moc_engine.errors import EngineError, OutOfMemory
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_parts
 from moc_engine.models.registry import LoadedParts
-from moc_engine.profiles import PROFILES
+from moc_engine.profiles import PROFILES, profile_named
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
 
-TOLERANCE = {"full": 1e-4, "fp8": 0.1}
+TOLERANCE = {"full": 1e-4, "fp8": 0.1, "int8": 0.1}
 """The largest error of latents, relative to their norm, by the form of the weights."""
 
 
@@ -66,10 +66,11 @@ def two_shots(renderer: ShotRenderer, output: Path) -> list[RenderResult]:
     return [first, finish(renderer, request(output / "1", shot=1, context=(take,)))]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_shots_render_the_same_under_every_profile(folder: Path, tmp_path: Path) -> None:
     plain = two_shots(ShotRenderer(folder, device="cpu"), tmp_path / "plain")
     assert read_trace(plain[0].trace).routing["profile"] == {"name": "shared", "note": ""}
-    for profile in PROFILES:
+    for profile in (*PROFILES, profile_named("12gb+int8", "cpu", 0)):
         renderer = ShotRenderer(folder, device="cpu", profile=profile.name)
         for own, other in zip(two_shots(renderer, tmp_path / profile.name), plain, strict=True):
             error = (latents(own) - latents(other)).norm() / latents(other).norm()

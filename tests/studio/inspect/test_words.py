@@ -226,3 +226,10 @@ def test_skipped_layers_are_said_with_their_share() -> None:
         "all: shown is what they had attended to before."
     ) in paragraph(trace, PLACES)
     assert "step cache" not in paragraph(third_shot(routing={"step_cache": "mag", "skipped": []}), PLACES)
+
+
+def test_a_render_that_ran_out_of_memory_before_says_so() -> None:
+    note = "out of memory in stage “denoise”: shorten the shot; rendered again with the profile 12gb"
+    told = paragraph(third_shot(routing={"profile": {"name": "12gb", "note": note}}), PLACES)
+    assert f"Before, the render ran {note}." in told
+    assert "Before" not in paragraph(third_shot(routing={"profile": {"name": "12gb", "note": ""}}), PLACES)

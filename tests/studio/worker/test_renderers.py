@@ -11,7 +11,7 @@ from studio.worker.renderers import RendererOptions
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 @pytest.mark.parametrize("backend", [None, "grouped"])
-@pytest.mark.parametrize(("profile", "retry_lower"), [("auto", False), ("12gb", True)])
+@pytest.mark.parametrize(("profile", "retry_lower"), [("auto", False), ("12gb+int8", True)])
 def test_options_go_on_to_the_worker_as_they_were_given(
     compiled: bool, cuda_graphs: bool, backend: str | None, profile: str, retry_lower: bool
 ) -> None:
@@ -51,3 +51,9 @@ def test_an_unknown_backend_is_refused_with_the_names_there_are(capsys: pytest.C
     with pytest.raises(SystemExit):
         build_parser().parse_args(["render", "film.yaml", "--backend", "fast"])
     assert "gathered" in capsys.readouterr().err
+
+
+def test_an_unknown_profile_is_refused_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["render", "film.yaml", "--profile", "16gb"])
+    assert "auto, 80gb, 48gb, 24gb, 12gb, 8gb, each also with +full, +fp8, +int8" in capsys.readouterr().err
