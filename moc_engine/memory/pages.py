@@ -187,7 +187,10 @@ class Pages:
         if read.device == self._device:
             return read
         self.traffic.copied += read.nbytes
-        return slot.on_device(read.shape, read.dtype).copy_(read, non_blocking=True)
+        copy = slot.on_device(read.shape, read.dtype)
+        for source, target in [(read, copy)] if read.is_contiguous() else zip(read, copy, strict=True):
+            target.copy_(source, non_blocking=True)  # the tokens of a head lie side by side: needs no staging
+        return copy
 
     @torch.no_grad()
     def _ready(self, fetched: _Fetched, layer: int, nth: int) -> HistorySegment:

@@ -73,8 +73,9 @@ class ShotRenderer:
     Memories of finished takes are kept between requests within `memory_budget` bytes (a quarter of the
     device's memory where None), on a GPU beyond that in main memory within `host_memory_budget` (half of it
     where None); beyond that they are written to the folder `spill`, or computed again from their takes where
-    it is None. A context that has more than `page_bytes` is brought in through buffers of so many bytes in
-    each step, and never copied as a whole. `recorder` records the routing.
+    it is None. A context of at most `copied_bytes` (None: `HistoryBuffer`'s limit on the CPU, elsewhere what
+    `page_bytes` hold for all entries of a batch) is copied side by side; a larger one is brought in through
+    buffers of `page_bytes` in each step. `recorder` records the routing.
 
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
@@ -92,6 +93,7 @@ class ShotRenderer:
         memory_budget: int | None = None,
         host_memory_budget: int | None = None,
         page_bytes: int = PAGE_BYTES,
+        copied_bytes: int | None = None,
         spill: Path | None = None,
         compiled: bool = False,
         cuda_graphs: bool = False,
@@ -110,6 +112,7 @@ class ShotRenderer:
         self._budget = memory_budget
         self._host_budget = host_memory_budget
         self._page_bytes = page_bytes
+        self._copied_bytes = copied_bytes
         self._spill = spill
         self._compiled = compiled
         self._cuda_graphs = cuda_graphs
@@ -284,7 +287,7 @@ class ShotRenderer:
             [take.source.shot for take in prepared.context],
             self._buffer if len(prepared.experts) == 1 else None,  # one history at a time fits in
             timing=timing_of(prepared, expert.family),
-            most_bytes=self._page_bytes // (2 if is_guided(prepared, expert) else 1),
+            most_bytes=self._most_copied(prepared, expert),
         )
         while True:
             stop_if_cancelled(cancel)
@@ -296,6 +299,14 @@ class ShotRenderer:
                 return history
             done += 1
             yield self._step(prepared, "memory", done, len(keys) * len(prepared.experts))
+
+    def _most_copied(self, prepared: PreparedRender, expert: Backbone) -> int:
+        """The bytes of keys and values up to which a context is copied side by side."""
+        if self._copied_bytes is not None:
+            return self._copied_bytes
+        if expert.device.type == "cpu":
+            return HISTORY_LIMIT
+        return self._page_bytes // (2 if is_guided(prepared, expert) else 1)
 
     def _denoise(
         self,

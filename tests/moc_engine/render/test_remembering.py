@@ -140,6 +140,7 @@ def test_pages_change_nothing_but_where_memories_are(
         memory_budget=budget,
         spill=tmp_path / "spill",
         page_bytes=int(layers_at_once * layer_bytes(name, stories[name])),
+        copied_bytes=0,
         backend="grouped",
     )
     result = finish(paging, wanted)
@@ -247,7 +248,7 @@ def test_a_file_that_vanishes_during_a_render_is_told(
     models: dict[str, Path], stories: dict[str, tuple[ContextTake, ...]], tmp_path: Path
 ) -> None:
     renderer = ShotRenderer(
-        models["wan"], device="cpu", memory_budget=0, spill=tmp_path / "spill", page_bytes=0
+        models["wan"], device="cpu", memory_budget=0, spill=tmp_path / "spill", page_bytes=0, copied_bytes=0
     )
     rendering = renderer.render(request(tmp_path / "take", stories["wan"], memory=PLAIN))
     with pytest.raises(EngineError, match="the memory of a take cannot be read"):

@@ -54,7 +54,12 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
 ) -> None:
     """Also where the memories lie in files and come in chunk by chunk, and within their error in 8 bits."""
     make(tmp_path / "model")
-    paged: dict[str, Any] = {"memory_budget": 0, "spill": tmp_path / "spill", "page_bytes": 0}
+    paged: dict[str, Any] = {
+        "memory_budget": 0,
+        "spill": tmp_path / "spill",
+        "page_bytes": 0,
+        "copied_bytes": 0,
+    }
     renderer = ShotRenderer(tmp_path / "model", device="cpu", **(paged if pages else {}))
     backbone = load_backbone(tmp_path / "model", "cpu")
     family: Any = backbone.family
