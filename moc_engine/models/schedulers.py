@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from diffusers import (
-    DPMSolverMultistepScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
-
 from moc_engine.config import SamplerConfig, Scheduler
 
-CLASSES: Final[dict[Scheduler, Any]] = {
-    "euler": FlowMatchEulerDiscreteScheduler,
-    "unipc": UniPCMultistepScheduler,
-    "dpm++": DPMSolverMultistepScheduler,
+CLASSES: Final[dict[Scheduler, str]] = {
+    "euler": "FlowMatchEulerDiscreteScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
 }
+"""The classes of diffusers, by name: importing them takes a while, and models of other schedulers do without."""
 
 FLOW: Final = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 """What makes a scheduler of noise predictions one of the flow."""
@@ -32,10 +27,13 @@ def chosen_scheduler(own: Any, sampler: SamplerConfig) -> Any:
     """The model's own scheduler, or the one that the sampler names, with its shift; `own` stays as it is."""
     if sampler.scheduler is None and sampler.shift is None:
         return own
-    kind = type(own) if sampler.scheduler is None else CLASSES[sampler.scheduler]
+    import diffusers
+
+    kind = type(own) if sampler.scheduler is None else getattr(diffusers, CLASSES[sampler.scheduler])
+    euler = issubclass(kind, diffusers.FlowMatchEulerDiscreteScheduler)
     shift = flow_shift(own) if sampler.shift is None else sampler.shift
-    named = {"shift": shift} if kind is FlowMatchEulerDiscreteScheduler else {"flow_shift": shift}
+    named = {"shift": shift} if euler else {"flow_shift": shift}
     if isinstance(own, kind):
         return kind.from_config(own.config, **named)
     trained = {"num_train_timesteps": own.config.num_train_timesteps}
-    return kind(**trained, **named, **({} if kind is FlowMatchEulerDiscreteScheduler else FLOW))
+    return kind(**trained, **named, **({} if euler else FLOW))

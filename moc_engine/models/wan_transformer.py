@@ -11,11 +11,6 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import torch
-from diffusers.models.attention_dispatch import (
-    AttentionBackendName,
-    _AttentionBackendRegistry,
-    dispatch_attention_fn,
-)
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -172,6 +167,8 @@ def dense_backend(processor: Any) -> str:
     """The attention backend of diffusers that a processor is set to, by `set_attention_backend` or by the
     environment (DIFFUSERS_ATTN_BACKEND). Attention to captions honours it; routed attention has its own.
     """
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry  # which not all need
+
     name = getattr(processor, "_attention_backend", None) or _AttentionBackendRegistry.get_active_backend()[0]
     return str(getattr(name, "value", name))
 
@@ -181,6 +178,8 @@ def _attend_densely(
 ) -> Tensor:
     if backend == NATIVE:
         return scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=mask)
+    from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
+
     q, k, v = (x.transpose(1, 2) for x in (q_BHLD, k_BHSD, v_BHSD))
     out: Tensor = dispatch_attention_fn(q, k, v, attn_mask=mask, backend=AttentionBackendName(backend))
     return out.transpose(1, 2)
