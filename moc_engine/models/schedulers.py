@@ -11,7 +11,7 @@ CLASSES: Final[dict[Scheduler, str]] = {
     "unipc": "UniPCMultistepScheduler",
     "dpm++": "DPMSolverMultistepScheduler",
 }
-"""The classes of diffusers, by name: importing them takes a while, and models of other schedulers do without."""
+"""The classes of diffusers, by name: importing them takes a while, and the embedded model does without."""
 
 FLOW: Final = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 """What makes a scheduler of noise predictions one of the flow."""
