@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.conftest import Story, opened, until
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 
 FOLDED = (
     "() => { for (const b of document.querySelectorAll('#left button.label-wrap:not(.open)')) b.click(); }"
@@ -17,7 +18,7 @@ FOLDED = (
 @pytest.fixture
 def able(story: Story) -> Story:
     """A project with a model that the studio knows nothing of, so that everything may be asked of it."""
-    story.edit({"op": "settings", "settings": {"model": "maker/video"}})
+    story.edit({"op": "settings", "settings": {"model": UNKNOWN_MODEL}})
     return story
 
 

@@ -21,9 +21,9 @@ from studio.store.clip_file import picture_at
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.renderer import FakeRenderer
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 
-MODEL = Settings(model="maker/video")
-"""A model that the studio knows nothing of, so that everything may be asked of it."""
+MODEL = Settings(model=UNKNOWN_MODEL)
 
 
 class Watching(FakeRenderer):

@@ -13,8 +13,9 @@ from studio.domain.settings import Settings
 from studio.service.state import ProjectState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 
-REAL = Settings(model="maker/video", guide_strength=0.6)
+REAL = Settings(model=UNKNOWN_MODEL, guide_strength=0.6)
 
 
 @pytest.fixture
