@@ -62,7 +62,8 @@ class ModelSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes that a render needs at its peak: of the device, and of main memory beside it.
+    """Bytes that a render needs at its peak: of the device, and of main memory beside it, through which all
+    parts go that do not stay on the device.
 
     `stages` are the peaks on the device while captions are encoded, shots denoised and frames decoded.
     """
@@ -138,7 +139,7 @@ def predicted_need(
         stage: always + working[stage] + (visiting[stage] if residences[stage] in ("visits", "freed") else 0)
         for stage in weights
     }
-    host = sum(weights[stage] for stage, residence in residences.items() if residence in ("visits", "groups"))
+    host = sum(weights[stage] for stage, residence in residences.items() if residence != "stays")
     return Need(device=max(stages.values()), host=host, stages=stages)
 
 
