@@ -6,6 +6,7 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides, I image stat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import cv2
@@ -64,6 +65,7 @@ class WanFamily:
         self._patch = tuple(transformer.config.patch_size)
         self._image_states = transformer.config.image_dim is not None
         self._colours: LatentColours | None = None
+        self._condition: tuple[tuple[object, ...], FrameCondition] | None = None
         self._rate = FRAME_RATES.get(self._autoencoder.channels, 16.0)
         self.trained_frames = TRAINED_FRAMES.get(self._autoencoder.channels, 21)
 
@@ -102,6 +104,13 @@ class WanFamily:
         return predicted_BCFHW
 
     def first_frame(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
+        """As `TakesFirstFrame`. The last condition is kept: experts and portraits ask for it one by one."""
+        asked = (sha256(picture.tobytes()).hexdigest(), picture.shape, tuple(shape))
+        if self._condition is None or self._condition[0] != asked:
+            self._condition = asked, self._encoded_picture(picture, shape)
+        return self._condition[1]
+
+    def _encoded_picture(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
         codec = self._autoencoder
         size = codec.pixels(shape)
         image_13NYX = codec.prepared([picture], size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import CaptionStates
+from moc_engine.models.base import CaptionStates, FrameCondition
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
 from tests.fakes.models import tiny_animatic
@@ -78,6 +79,27 @@ def test_no_solver_and_no_change_of_experts_makes_the_host_wait(scheduler: Any) 
         done = list(steps)
     assert [step.step for step in done] == list(range(7 - len(done), 7))
     assert len(done) >= 3
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        FrameCondition(first_BCFHW=torch.empty(1, 4, 1, 8, 6, device=META)),
+        FrameCondition(channels_BCFHW=torch.empty(1, 5, 2, 8, 6, device=META)),
+    ],
+    ids=["first latent frame", "channels"],
+)
+@pytest.mark.parametrize("two_passes", [False, True])
+def test_no_step_from_a_picture_makes_the_host_wait(condition: FrameCondition, two_passes: bool) -> None:
+    more = 0 if condition.channels_BCFHW is None else condition.channels_BCFHW.shape[1]
+    backbone = bare_video(META, in_channels=4 + more)
+    sampler = SamplerConfig(steps=3, guidance=3.0)
+    render = prepared_render(backbone, VIDEO, 0, RoutingConfig(backend="grouped"), sampler)
+    denoising = shot_denoising(render, backbone, {"": None}, two_passes=two_passes)
+    steps = replace(denoising, condition=condition).steps()
+    next(steps)
+    with no_host_syncs():
+        assert [step.step for step in steps] == [2, 3]
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

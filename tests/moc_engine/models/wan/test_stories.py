@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, Guide, RenderRequest, RenderResult, finish
+from moc_engine.models.base import TakesFirstFrame
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
@@ -97,6 +99,22 @@ def test_a_second_shot_reads_the_first_and_may_start_from_its_last_frame(
     if make in WITH_PICTURE:
         other = replace(request, first_frame=LocalFile(picture), output=tmp_path / "other")
         assert not torch.allclose(load_file(finish(renderer, other).latents)["latents"], latents, atol=1e-3)
+
+
+def test_a_picture_is_encoded_once_for_all_that_read_it(tmp_path: Path) -> None:
+    wan22_i2v_folder(tmp_path)
+    family = load_backbone(tmp_path, "cpu").family
+    assert isinstance(family, TakesFirstFrame)
+    pictures = [np.full((32, 64, 3), level, np.uint8) for level in (10, 200)]
+    first = family.first_frame(pictures[0], (16, 2, 4, 8))
+    assert family.first_frame(pictures[0].copy(), (16, 2, 4, 8)) is first
+    for picture, shape in ((pictures[1], (16, 2, 4, 8)), (pictures[0], (16, 3, 4, 8))):
+        other = family.first_frame(picture, shape)
+        assert other.channels_BCFHW is not None
+        assert first.channels_BCFHW is not None
+        assert other.channels_BCFHW.shape == (1, 20, *shape[1:])
+        same = torch.allclose(other.channels_BCFHW[:, :, :2], first.channels_BCFHW, atol=1e-5)
+        assert same == (picture is pictures[0])  # frames to come change nothing before them
 
 
 def test_a_guide_starts_at_a_later_step_and_by_the_expert_of_its_noise(tmp_path: Path) -> None:
