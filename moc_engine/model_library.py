@@ -199,8 +199,15 @@ def _described(
     try:
         return _of_parts(model_parts(model), model, name, origin, location)
     except EngineError as error:
+        file = Path(location)
         return LibraryModel(
-            model=model, name=name, origin=origin, title=title, location=location, problem=str(error)
+            model=model,
+            name=name,
+            origin=origin,
+            title=title,
+            location=location,
+            size=file.stat().st_size if origin == "comfyui" and file.is_file() else 0,
+            problem=str(error),
         )
 
 

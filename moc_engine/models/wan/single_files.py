@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +48,7 @@ class WanFiles:
     """The single files of the Wan family, as `FileFormats`."""
 
     def identify(self, path: Path) -> FilePart | None:
-        return identify(read_header(path))
+        return _identified(path)
 
     def title(self, model: PipelineParts) -> str | None:
         return title_of(model)
@@ -98,6 +99,20 @@ def _config(part: str, name: str) -> Path:
     return CONFIGS / part / name
 
 
+def _identified(path: Path) -> FilePart | None:
+    """What a file is; the answer is kept while the file does not change. Raises as `identify`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return identify(read_header(path))
+    return _kept_identity(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _kept_identity(path: Path, size: int, changed: int) -> FilePart | None:
+    return identify(read_header(path))
+
+
 def _weights(part: str, path: Path, config: str) -> PartSource:
     """A part in a file, or in a folder of its own."""
     if path.is_dir():
@@ -107,7 +122,7 @@ def _weights(part: str, path: Path, config: str) -> PartSource:
 
 def _part(path: Path, wanted: str) -> FilePart:
     """What a file is. Raises `ModelMismatch` unless it is the part that is wanted."""
-    found = identify(read_header(path))
+    found = _identified(path)
     words = wanted.replace("_", " ")
     if found is None:
         raise ModelMismatch(f"{path} is no {words} of a Wan model")
@@ -157,13 +172,16 @@ def _found(transformer: Path, part: str, variant: str, words: str, option: str) 
             if file.suffix.lower() != ".safetensors":
                 continue
             try:
-                found = identify(read_header(file))
+                found = _identified(file)
             except EngineError:
                 continue  # another model's, or damaged
             if found is not None and (found.part, found.variant) == (part, variant):
                 return file
     places = " or ".join(map(str, folders)) or "ComfyUI's folders, as it lies in none of them"
-    raise ModelNotFound(f"{transformer} needs {words}, which is not in {places}; name it by --{option}")
+    raise ModelNotFound(
+        f"{transformer} needs {words}, which is not in {places}; put it there, or name it by --{option} of "
+        "moc-studio models add"
+    )
 
 
 def _preference(file: Path) -> tuple[bool, str]:

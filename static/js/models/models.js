@@ -183,7 +183,13 @@ function confirmed(element, act) {
 /** @param {LibraryModel} model */
 function facts(model) {
   const parameters = model.parameters >= 1e8 ? `${(model.parameters / 1e9).toFixed(1)} B parameters` : "";
-  const known = [model.title, size(model.size), parameters, model.dtype, ORIGINS[model.origin]];
+  const known = [
+    model.title,
+    model.size ? size(model.size) : "",
+    parameters,
+    model.dtype,
+    ORIGINS[model.origin],
+  ];
   return [...known, model.licence ?? (model.origin === "embedded" ? "" : "licence not stated")]
     .filter((word) => word)
     .join(" · ");
