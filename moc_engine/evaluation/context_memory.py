@@ -15,17 +15,19 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from moc_engine.config import MemoryConfig, Steering
+from moc_engine.config import MemoryChoice, MemoryConfig, SamplerChoice, Steering, Storage
+from moc_engine.contract import ContextTake, finish
 from moc_engine.evaluation.benchmark.check import relative_error
 from moc_engine.evaluation.benchmark.film import (
     FEW_LAYERS,
@@ -35,6 +37,7 @@ from moc_engine.evaluation.benchmark.film import (
     RandomFamily,
     random_backbone,
 )
+from moc_engine.evaluation.benchmark.late_shots import request_shot, take_of
 from moc_engine.evaluation.benchmark.timing import milliseconds
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.estimate import PAGE_BYTES
@@ -50,10 +53,12 @@ from moc_engine.ops.layout import Ints
 from moc_engine.render.denoise import draw_noise
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import compute_memory
+from moc_engine.render.renderer import ShotRenderer
 
 SHOTS: Final = (2, 8, 16)
 SIZES: Final = {"tiny": TINY, "small": FEW_LAYERS, "wan-1.3b": WAN_1_3B}
 ROUNDS: Final = 7
+STORAGES: Final[tuple[Storage, ...]] = ("full", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,14 +226,24 @@ def _finished(gathering: Iterator[str]) -> History | PagedHistory:
             return history
 
 
-def scaling_errors(memory: TakeMemory, chunk_offsets: Ints) -> dict[str, tuple[float, float, float]]:
-    """The relative error of keys, values and attention of a memory in 8 bits, by what shares a factor."""
-    k, v = memory.k_NHTD, memory.v_NHTD
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeysAndValues:
+    """Keys and values (…, T, D), and the `groups` of tokens [G + 1] that are scaled together."""
+
+    name: str
+    k_TD: Tensor
+    v_TD: Tensor
+    groups: Ints
+
+
+def scaling_errors(of: KeysAndValues) -> dict[str, tuple[float, float, float]]:
+    """The relative error of keys, values and attention in 8 bits, by what shares a factor."""
+    k, v = of.k_TD, of.v_TD
     q = draw_noise(k.shape, 0).to(k) * k.std()
     out = scaled_dot_product_attention(q, k, v)
     found = {}
     for name, rounded in (("channel of a chunk", _by_channel), ("token and head", _by_token)):
-        small_k, small_v = (rounded(x, scale_groups(chunk_offsets)) for x in (k, v))
+        small_k, small_v = (rounded(x, of.groups) for x in (k, v))
         small = scaled_dot_product_attention(q, small_k, small_v)
         pairs = ((small_k, k), (small_v, v), (small, out))
         errors = [relative_error(one, other) for one, other in pairs]
@@ -248,40 +263,88 @@ def _by_token(x_TD: Tensor, groups: Ints) -> Tensor:
     return (x_TD / factors).round() * factors
 
 
-def _embedded_memory() -> tuple[TakeMemory, Ints]:
-    """What the embedded model remembers of latents that are half noise."""
-    backbone = load_backbone(None, "cpu")
-    shape = backbone.family.latent_shape(3.0, (96, 54))
-    captions = backbone.family.captions("", "Mira walks right on the beach", ("Mira",))
-    read = compute_memory(
-        backbone, draw_noise(shape, 0) / 2, captions, chunking="track", pooling="after", noise=0.0
+def random_keys() -> tuple[KeysAndValues, KeysAndValues]:
+    """Random ones of a chunk of 1,560 tokens; then with some channels of keys larger, as models have them."""
+    k, v = draw_noise((2, 1, 4, 1560, 128), 1)
+    groups = np.array([0, 1560])
+    uneven = k.clone()
+    uneven[..., :4] *= 10
+    name = "random, 4 of 128 channels of keys ten times as large"
+    return (
+        KeysAndValues(name="random", k_TD=k, v_TD=v, groups=groups),
+        KeysAndValues(name=name, k_TD=uneven, v_TD=v, groups=groups),
     )
-    return read, backbone.grid(shape, "track").extent.offsets
+
+
+def embedded_story(folder: Path, shots: int = 3, steps: int | None = None) -> tuple[Tensor, float]:
+    """The latents of the first of some shots by the embedded model, and the error of the last one's.
+
+    The error is that of memories in 8 bits, relative.
+    """
+    renderer = ShotRenderer(device="cpu")
+    takes: list[ContextTake] = []
+    found: dict[Storage, Tensor] = {}
+    for shot in range(shots):
+        for storage in STORAGES if shot == shots - 1 else STORAGES[:1]:
+            request = replace(
+                request_shot(folder, shot, takes),
+                memory=MemoryChoice(policy="all", storage=storage),
+                sampler=SamplerChoice(steps=steps),
+            )
+            file = finish(renderer, request).latents
+            found[storage] = load_file(file)["latents"]
+        if shot == 0:
+            first = found["full"]
+        takes.append(take_of(request, file))
+    return first, relative_error(found["int8"], found["full"])
+
+
+def embedded_memory(latents: Tensor) -> KeysAndValues:
+    """What the embedded model remembers of a take."""
+    backbone = load_backbone(None, "cpu")
+    captions = backbone.family.captions("", "Mira walks right on the beach", ("Mira",))
+    read = compute_memory(backbone, latents, captions, chunking="track", pooling="after", noise=0.0)
+    groups = scale_groups(backbone.grid(latents.shape, "track").extent.offsets)
+    return KeysAndValues(name="embedded model", k_TD=read.k_NHTD, v_TD=read.v_NHTD, groups=groups)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", nargs="?", choices=("costs", "errors"), help="one of the two parts")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    size = SIZES[args.size]
-    print(f"{size.name}, {size.tokens} tokens a shot, top-k {RandomFamily.routing.top_k}, {args.device}")
+    if args.what != "errors":
+        _print_costs(SIZES[args.size], torch.device(args.device), args.rounds)
+    if args.what != "costs":
+        _print_errors()
+
+
+def _print_costs(size: FilmSize, device: torch.device, rounds: int) -> None:
+    print(f"{size.name}, {size.tokens} tokens a shot, top-k {RandomFamily.routing.top_k}, {device}\n")
     print("| kept | shot | ms a step | in memory | copied | in files | moved a step | error |")
     print("|---|---|---|---|---|---|---|---|")
-    for point in measure(size, torch.device(args.device), rounds=args.rounds):
+    for point in measure(size, device, rounds=rounds):
         print(
             f"| {point.keeping.name} | {point.shot} | {statistics.median(point.times):.0f} | "
             f"{_megabytes(point.held)} | {_megabytes(point.copied)} | {_megabytes(point.filed)} | "
             f"{_megabytes(point.moved)} | {point.error:.1e} |",
             flush=True,
         )
-    print("\n| one factor for each | keys | values | attention |\n|---|---|---|---|")
-    for name, errors in scaling_errors(*_embedded_memory()).items():
-        print(f"| {name} | " + " | ".join(f"{error:.2%}" for error in errors) + " |")
+
+
+def _print_errors() -> None:
+    print("\n| keys and values | one factor for each | keys | values | attention |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        latents, error = embedded_story(Path(folder))
+    for one in (embedded_memory(latents), *random_keys()):
+        for sharing, errors in scaling_errors(one).items():
+            print(f"| {one.name} | {sharing} | " + " | ".join(f"{found:.2%}" for found in errors) + " |")
+    print(f"\nlatents of the third shot of the embedded model, memories in 8 bits: {error:.2%} off")
 
 
 def _megabytes(count: int) -> str:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from moc_engine.evaluation.benchmark.film import TINY
-from moc_engine.evaluation.context_memory import keepings, main, measure
+from moc_engine.evaluation.context_memory import (
+    embedded_memory,
+    embedded_story,
+    keepings,
+    main,
+    measure,
+    random_keys,
+    scaling_errors,
+)
 
 
 def test_every_way_is_measured_and_compared_with_the_plain_one() -> None:
@@ -28,14 +38,27 @@ def test_every_way_is_measured_and_compared_with_the_plain_one() -> None:
     assert all(len(point.times) == 2 for point in points)
 
 
+@pytest.mark.parametrize("nth", [0, 1])
+def test_a_factor_for_each_channel_bears_channels_of_different_size(nth: int) -> None:
+    """Where all are alike, one for each token loses a little less."""
+    errors = scaling_errors(random_keys()[nth])
+    by_channel, by_token = errors["channel of a chunk"], errors["token and head"]
+    assert by_channel[0] < (0.01 if nth == 0 else by_token[0] / 2)
+    assert by_channel[2] < (0.015 if nth == 0 else by_token[2] / 2)
+
+
+def test_latents_of_the_embedded_model_hardly_change_with_8_bits(tmp_path: Path) -> None:
+    latents, error = embedded_story(tmp_path, shots=2, steps=3)
+    assert 0 < error < 0.01
+    errors = scaling_errors(embedded_memory(latents))
+    assert errors["channel of a chunk"][2] < 0.0035
+
+
 def test_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
     try:
-        main(["--size", "tiny", "--rounds", "1"])
+        main(["costs", "--size", "tiny", "--rounds", "1"])
     finally:
         torch.set_num_threads(threads)
     told = capsys.readouterr().out
     assert told.count("\n| all, in full, side by side | 16 |") == 1
-    channel, token = (line for line in told.splitlines() if "%" in line)
-    assert channel.startswith("| channel of a chunk")
-    assert token.startswith("| token and head")
