@@ -4,7 +4,9 @@
     in place    one launch a slot, whose pairs hold each query once: a tile's last act is to merge its outputs
                 into the running ones, so that no partial outputs are held
 
-Both have one writer for every number and one order for every sum. Addresses are of 64 bits.
+Both have one writer for every number and one order for every sum. Addresses are of 64 bits. Tiles of
+adjacent queries that walk the union of their chunks would compute several times as much: the benchmark's
+`tile_work` counts it.
 
 Shapes: R rows of batch times heads, L queries, K slots of a query, C chunks, D head width.
 """
