@@ -22,6 +22,7 @@ from moc_engine.step_caches import STEP_CACHES
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
+from tests.fakes.wan_folders import wan_a14b_folder
 
 STEPS = 30
 
@@ -149,3 +150,15 @@ def test_steps_that_choose_their_blocks_are_not_compiled(folder: Path, tmp_path:
 
 def test_each_cache_says_what_it_costs() -> None:
     assert set(STEP_CACHES) == set(METHODS)
+
+
+def test_two_experts_have_caches_of_their_own(tmp_path: Path) -> None:
+    wan_a14b_folder(tmp_path / "model")
+    renderer = ShotRenderer(tmp_path / "model", device="cpu", profile="8gb")
+    result = finish(renderer, replace(request(tmp_path / "one", "mag"), shot=0))
+
+    trace = read_trace(result.trace)
+    skipped = {step for step, _ in trace.routing["skipped"]}
+    experts = trace.routing["experts"]
+    assert {experts[step] for step in skipped} == {"high", "low"}
+    assert not {0, experts.index("low")} & skipped  # each begins with a step of its own
