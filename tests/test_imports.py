@@ -29,6 +29,7 @@ DOORS = PURE | {
     "moc_engine.lora_files",
     "moc_engine.machine",
     "moc_engine.memory.estimate",
+    "moc_engine.memory.film_need",
     "moc_engine.model_abilities",
     "moc_engine.model_defaults",
     "moc_engine.model_index",

@@ -49,7 +49,14 @@ from moc_engine.render.latents_file import latents_file
 from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock
-from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare, take_memory, timing_of
+from moc_engine.render.prepare import (
+    ChunkNames,
+    PreparedRender,
+    PreparedTake,
+    prepare,
+    take_memory,
+    timing_of,
+)
 from moc_engine.render.shot_denoising import Histories, is_guided, shot_denoising
 from moc_engine.render.step_caching import StepCaches
 from moc_engine.render.tracing import finished_trace
@@ -240,7 +247,7 @@ class ShotRenderer:
             backbone = replace(backbone, profile_note=self._profile_note)
             if self._compiled:
                 backbone = backbone.with_compiled_blocks()
-            budget = memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
+            budget = self._memory_budget(backbone)
             host = psutil.virtual_memory().total // 2 if self._host_budget is None else self._host_budget
             memory = ContextMemory(budget=budget, host_budget=host, spill=self._spill, device=backbone.device)
             self._loaded = backbone, memory
@@ -279,8 +286,15 @@ class ShotRenderer:
         keys = [take.memory_of(expert.expert) for take in prepared.context]
         for take, key in zip(prepared.context, keys, strict=True):
             if key not in memory.takes:
-                storage = prepared.memory.storage
-                compute = partial(take_memory, take, prepared.routing, prepared.sampler, expert, storage)
+                compute = partial(
+                    take_memory,
+                    take,
+                    prepared.routing,
+                    prepared.sampler,
+                    expert,
+                    prepared.memory.storage,
+                    self._memory_device(prepared, take, expert),
+                )
                 memory.add(key, take.extent, compute)
         gathering = memory.gather(
             keys,
@@ -299,6 +313,22 @@ class ShotRenderer:
                 return history
             done += 1
             yield self._step(prepared, "memory", done, len(keys) * len(prepared.experts))
+
+    def _memory_device(
+        self, prepared: PreparedRender, take: PreparedTake, expert: Backbone
+    ) -> torch.device | None:
+        """Where a take's memory is computed to: main memory where the device's budget could not hold it."""
+        if expert.device.type != "cuda":
+            return None
+        config = expert.transformer.config
+        width = config.num_layers * config.num_attention_heads * config.attention_head_dim
+        itemsize = 1 if prepared.memory.storage == "int8" else 2
+        budget = self._memory_budget(expert)
+        return torch.device("cpu") if 2 * width * take.extent.tokens * itemsize > budget else None
+
+    def _memory_budget(self, backbone: Backbone) -> int:
+        """The bytes of the device that memories may take."""
+        return memory_bytes(str(backbone.device)) // 4 if self._budget is None else self._budget
 
     def _most_copied(self, prepared: PreparedRender, expert: Backbone) -> int:
         """The bytes of keys and values up to which a context is copied side by side."""
