@@ -178,8 +178,14 @@ def _of_comfyui(models: Path) -> Iterator[LibraryModel]:
 
 
 def describe(model: str | None) -> LibraryModel:
-    """One model. Raises `ModelNotFound` and `ModelMismatch`."""
+    """One model, after a look at the header of each of its files of weights.
+
+    Raises `ModelNotFound` and `ModelMismatch`.
+    """
     parts = model_parts(model)
+    for name in parts.parts:
+        for file in _weights(parts.part(name).path):
+            read_header(file)
     return _of_parts(parts, model, parts.name, _origin(model, parts), _location(parts))
 
 
@@ -247,10 +253,13 @@ def _title(parts: PipelineParts) -> str:
 
 
 def _licence(parts: PipelineParts) -> str | None:
-    """The licence that the model card states in its front matter."""
-    folder = parts.folder or parts.part("transformer").path.parent
+    """The licence that the model card states in its front matter, or a single file in its metadata."""
+    if parts.folder is None:
+        file = parts.part("transformer").path
+        stated = read_header(file).metadata.get("modelspec.license") if file.is_file() else None
+        return None if stated is None else str(stated)
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
+        text = (parts.folder / "README.md").read_text(encoding="utf-8")
         _, front, _ = text.split("---", 2)
         stated = yaml.safe_load(front)
         found = stated.get("license_name") or stated.get("license")

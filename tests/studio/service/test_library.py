@@ -88,6 +88,15 @@ def test_a_folder_is_added_under_a_name(home: Path) -> None:
     assert "tiny" in [model.model.name for model in library().state().models]
 
 
+def test_a_file_that_is_cut_off_is_found_by_a_check(home: Path) -> None:
+    save_tiny_video(home / "video")
+    library().add("tiny", {"folder": str(home / "video")})
+    (weights,) = (home / "video" / "vae").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(Refused, match="is cut off"):
+        library().check("tiny")
+
+
 @pytest.mark.parametrize(
     ("name", "files", "words"),
     [
