@@ -10,6 +10,7 @@ from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import hub_commit, model_parts
 from moc_engine.own_settings import OwnSettings
+from moc_engine.sources.hub_id import parse_hub_id
 from studio.domain.edits import Edit, SetSettings
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
@@ -68,13 +69,11 @@ class Models:
 
     def pinned(self, edit: Edit) -> Edit:
         """The edit, where it names a hub model without a commit with the commit that is on this machine."""
-        if not isinstance(edit, SetSettings) or edit.settings.model is None:
+        if not isinstance(edit, SetSettings):
             return edit
-        try:
-            commit = hub_commit(model_parts(edit.settings.model))
-        except EngineError:
-            return edit
-        return edit if commit is None else SetSettings(settings=replace(edit.settings, model=commit))
+        settings = edit.settings
+        model, draft_model = _pinned(settings.model), _pinned(settings.draft_model)
+        return SetSettings(settings=replace(settings, model=model, draft_model=draft_model))
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""
@@ -103,3 +102,13 @@ class Models:
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
         return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).current
+
+
+def _pinned(model: str | None) -> str | None:
+    """A hub model's name with the commit that is on this machine; any other name as it is."""
+    if model is None or parse_hub_id(model) is None:
+        return model
+    try:
+        return hub_commit(model_parts(model)) or model
+    except EngineError:
+        return model

@@ -108,7 +108,10 @@ class Forms:
             self._setting(
                 "model",
                 gr.Textbox(
-                    label="Model", placeholder="embedded", info="A folder, or a name on the model hub"
+                    label="Model",
+                    placeholder="embedded",
+                    info="One of this machine, a folder, a file, or a name on the model hub",
+                    elem_id="form-model",
                 ),
                 _text,
             )

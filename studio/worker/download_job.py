@@ -68,7 +68,9 @@ def pin_projects(session: Session, model: str, pinned: str) -> None:
     for listed in projects.listed(session):
         stored = projects.load(session, listed.id)
         settings = stored.project.board.settings
-        if settings.model == model != pinned:
+        if model != pinned and model in (settings.model, settings.draft_model):
             known, now = takes.takes_of(session, listed.id), database_time(session)
-            edit = SetSettings(settings=replace(settings, model=pinned))
+            new = {name: pinned if name == model else name for name in (settings.model, settings.draft_model)}
+            settings = replace(settings, model=new[settings.model], draft_model=new[settings.draft_model])
+            edit = SetSettings(settings=settings)
             projects.apply(session, listed.id, edit, known, base=stored.revision, now=now)

@@ -88,6 +88,14 @@ def test_a_model_is_looked_up_downloaded_used_and_deleted(page: Page, studio: St
     expect(model).to_have_count(0)
 
 
+def test_the_settings_offer_the_models_that_can_be_used(page: Page) -> None:
+    page.get_by_role("button", name="Settings").click()
+    page.locator("#form-model input").focus()
+    offered = page.locator("#model-choices option")
+    expect(offered.first).to_have_attribute("label", "wan2.2_ti2v_5B_fp16: Wan 2.2 TI2V 5B")
+    expect(page.locator("#form-model input")).to_have_attribute("list", "model-choices")
+
+
 def test_a_folder_is_added_by_its_path(page: Page, tmp_path: Path) -> None:
     save_tiny_video(tmp_path / "my video")
     field = page.get_by_label("A model of the hub, or a path")

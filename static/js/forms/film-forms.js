@@ -5,6 +5,7 @@ import { h } from "../common/dom.js";
 import { start } from "../common/project.js";
 import { page, subscribe } from "../common/state.js";
 import { unknownWords } from "../common/unknown-words.js";
+import { offerModels } from "./model-choices.js";
 
 const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not every model has
 
@@ -93,6 +94,7 @@ function showDefaults(defaults) {
 
 /** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
 export function mount(send) {
+  offerModels();
   let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
   subscribe("project", () => {
     if (!page.project) return;
