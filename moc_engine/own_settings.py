@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from moc_engine.config import SamplerConfig, Scheduler
+from moc_engine.config import MemoryConfig, SamplerConfig, Scheduler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class OwnSettings:
     """
 
     sampler: SamplerConfig
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     scheduler: Scheduler | None = None
     shift: float | None = None
     negative_prompt: str = ""

@@ -46,6 +46,7 @@ DOORS = PURE | {
     "moc_engine.sources.model_files",
     "moc_engine.sources.parts",
     "moc_engine.step_caches",
+    "moc_engine.render_need",
     "moc_engine.stored_file",
     "moc_engine.trace.drift",
     "moc_engine.trace.record",

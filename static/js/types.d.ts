@@ -104,6 +104,7 @@ type ProjectState = {
   redo: string | null;
   due: number;
   due_seconds: number;
+  time_known: boolean;
 };
 
 type LibraryModel = {
@@ -156,6 +157,18 @@ type Job = {
 };
 
 type Queue = { paused: boolean; jobs: Job[] };
+
+/** Bytes that the longest shot needs, and those that there are. */
+type RenderNeed = {
+  profile: string;
+  device: number;
+  device_total: number;
+  host: number;
+  host_total: number;
+  remembered: number;
+  per_step: number;
+  fits: boolean;
+};
 
 type PlannedRender = { index: number; reasons: string[]; seconds: number };
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from studio.api.error_answers import ERRORS
 from studio.api.request_models import ProjectId, RenderRequest, RerollRequest
 from studio.domain.planner import Scope
+from studio.service.needs import RenderNeedState
 from studio.service.rendering import PlannedRender
 from studio.service.studio import Service
 
@@ -21,6 +22,11 @@ def rendering_routes(service: Service) -> APIRouter:
     def plan(project: ProjectId, body: RenderRequest) -> tuple[PlannedRender, ...]:
         """The shots that a render would queue, why, and the expected seconds."""
         return rendering.plan(project, _scope(body))
+
+    @router.get("/need", summary="Predict the memory of a render")
+    def need(project: ProjectId) -> RenderNeedState | None:
+        """What the film's longest shot will need of this machine; null where it is not predicted."""
+        return service.needs.of(project)
 
     @router.post("/render", status_code=202, summary="Render shots")
     def render(project: ProjectId, body: RenderRequest) -> list[int]:

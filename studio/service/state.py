@@ -129,7 +129,8 @@ class JobState:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`.
+    """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`, if
+    `time_known`: of a model that rendered none of its takes it is not.
 
     `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
     `defaults` are the model's own values of settings, by name, as they would be entered.
@@ -158,6 +159,7 @@ class ProjectState:
     redo: str | None
     due: int
     due_seconds: float
+    time_known: bool
 
 
 def project_state(
@@ -237,6 +239,7 @@ def project_state(
         undo=stored.undo,
         redo=stored.redo,
         due=len(due),
+        time_known=project.settings.model is None or _was_used(takes, model.rendering),
         due_seconds=sum(expected(rates, status) for status in due),
     )
 
@@ -252,6 +255,10 @@ _NEEDED: Final[Mapping[str, Ability]] = {
     "guide_strength": "guide",
 }
 """What a model must be able to do for a setting to have an effect."""
+
+
+def _was_used(takes: Mapping[str, StoredTake], model: RenderingModel) -> bool:
+    return any(take.inputs.model == model.identity for take in takes.values())
 
 
 def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:

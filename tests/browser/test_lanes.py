@@ -31,8 +31,8 @@ def test_drafts_and_finals_are_switched_and_shown_side_by_side(browser: Browser,
         expect(page.locator("dialog.compare h4")).to_have_text(["Draft", "Final"])
         page.get_by_role("button", name="Close").click()
 
-        page.get_by_role("button", name="Drafts").click()
+        switch.get_by_role("button", name="Drafts").click()
         until(page, lambda: story.state()["lane"] == "draft")
-        expect(page.get_by_role("button", name="Drafts")).to_have_attribute("aria-pressed", "true")
+        expect(switch.get_by_role("button", name="Drafts")).to_have_attribute("aria-pressed", "true")
         page.keyboard.press("Control+z")
         until(page, lambda: story.state()["lane"] == "final")

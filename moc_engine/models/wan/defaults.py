@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from moc_engine.abilities import Ability
-from moc_engine.config import SamplerConfig, Scheduler
+from moc_engine.config import MemoryConfig, SamplerConfig, Scheduler
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.parts import PipelineParts
 
@@ -45,6 +45,9 @@ SCHEDULERS: Final[Mapping[str, Scheduler]] = {
     "DPMSolverMultistepScheduler": "dpm++",
 }
 """What the engine calls the schedulers that pipelines ship."""
+
+MEMORY: Final = MemoryConfig(policy="change", keyframes=8, storage="int8")
+"""What is remembered of earlier shots, so that a film of 12 fits a card of 24 GB and 64 GB of memory."""
 
 NEGATIVE_PROMPT: Final = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，"
@@ -77,6 +80,7 @@ def own_settings(model: PipelineParts) -> OwnSettings:
     large = int(transformer.get("num_layers", 40)) > LAYERS_OF_1_3B
     shift = scheduler.get("flow_shift", scheduler.get("shift"))
     return OwnSettings(
+        memory=MEMORY,
         sampler=sampler_of(model.index),
         scheduler=SCHEDULERS.get(str(scheduler.get("_class_name"))),
         shift=None if shift is None else float(shift),

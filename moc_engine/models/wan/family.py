@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
-from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.machine import cache_folder
 from moc_engine.models.base import CaptionStates, FrameCondition
 from moc_engine.models.caption_limit import LeftOut
@@ -26,6 +26,7 @@ from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.models.wan.defaults import (
     FRAME_RATES,
+    MEMORY,
     NEGATIVE_PROMPT,
     TRAINED_FRAMES,
     abilities_of,
@@ -50,7 +51,7 @@ class WanFamily:
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
-    memory = MemoryConfig(policy="change", keyframes=8, storage="int8")
+    memory = MEMORY
     negative_prompt = NEGATIVE_PROMPT
 
     def __init__(self, index: Mapping[str, Any], parts: Mapping[str, Any]) -> None:

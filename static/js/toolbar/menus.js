@@ -1,6 +1,6 @@
 // The items of the toolbar's menus; loaded when one is opened.
 
-import { post } from "../common/api.js";
+import { get, post } from "../common/api.js";
 import { renderShots } from "../common/commands.js";
 import { h } from "../common/dom.js";
 import { counted, duration, size } from "../common/format.js";
@@ -120,23 +120,49 @@ function projectNote(project) {
 }
 
 export async function planItems() {
-  const { id } = openProjectState();
+  const { id, time_known } = openProjectState();
   const [due, all] = /** @type {PlannedRender[][]} */ (
     await Promise.all(["due", "all"].map((scope) => post(`/projects/${id}/plan`, { scope })))
   );
   const time = (/** @type {PlannedRender[]} */ planned) =>
-    `~${duration(planned.reduce((sum, { seconds }) => sum + seconds, 0))}`;
+    time_known ? `~${duration(planned.reduce((sum, { seconds }) => sum + seconds, 0))}` : "";
   const lines = due.map(({ index, reasons, seconds }) =>
-    h("li", {}, h("strong", {}, `Shot ${index + 1}`), ` ${reasons.join("; ")} · ~${duration(seconds)}`),
+    h(
+      "li",
+      {},
+      h("strong", {}, `Shot ${index + 1}`),
+      ` ${reasons.join("; ")}${time_known ? ` · ~${duration(seconds)}` : ""}`,
+    ),
   );
+  const need = await get(`/projects/${id}/need`).catch(() => null);
   const renderDue = () => renderShots({ scope: "due" }, id);
   const renderAll = () => renderShots({ scope: "all" }, id);
   return [
     menuLine(due.length ? "Shots to render, in this order:" : "Every shot is up to date."),
     h("ol", { class: "plan" }, lines),
+    ...(need ? needWords(need).map(menuLine) : []),
+    ...(time_known ? [] : [menuLine("How long it takes is told once this model has rendered a shot.")]),
     ...(due.length ? [menuItem(`Render ${counted(due.length, "shot")}`, renderDue, time(due))] : []),
-    menuItem("Render every shot again", renderAll, `${counted(all.length, "shot")} · ${time(all)}`),
+    menuItem(
+      "Render every shot again",
+      renderAll,
+      [counted(all.length, "shot"), time(all)].filter(Boolean).join(" · "),
+    ),
   ];
+}
+
+/** What the longest shot needs of this machine. @param {RenderNeed} need */
+function needWords(need) {
+  const gpu = need.device_total
+    ? `${size(need.device)} of ${size(need.device_total)} on the GPU (profile ${need.profile}) and `
+    : "";
+  const words = [`Needs ${gpu}${size(need.host)} of ${size(need.host_total)} of memory.`];
+  if (!need.fits) words.push("That is more than there is: lower the size, or the memory of earlier shots.");
+  if (need.remembered) {
+    const moved = need.per_step ? `; each step moves ${size(need.per_step)} to the GPU` : "";
+    words.push(`Earlier shots take ${size(need.remembered)} of it${moved}.`);
+  }
+  return words;
 }
 
 export function exportItems() {

@@ -110,7 +110,8 @@ function updateRenderButton(element) {
   const label = part(element, "span");
   if (due) {
     const what = page.project?.has_lanes ? page.project.lane : "shot";
-    label.textContent = `Render ${counted(due, what)} · ~${duration((seconds * due) / all)}`;
+    const time = page.project?.time_known ? ` · ~${duration((seconds * due) / all)}` : "";
+    label.textContent = `Render ${counted(due, what)}${time}`;
     element.title = "Render new and outdated shots (Shift+R)";
   } else if (all) {
     label.textContent = page.queue.paused ? "Queue paused" : "Rendering…";

@@ -20,6 +20,7 @@ SCHEMAS = {
         "LoraSampler",
         "SetFirstFrame",
         "SetGuideStrength",
+        "RenderNeedState",
         "SuggestedCaption",
         "SetLane",
         "SetLoras",

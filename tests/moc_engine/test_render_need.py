@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moc_engine.config import MemoryChoice
+from moc_engine.profiles import GIB
+from moc_engine.render_need import RenderNeed, render_need
+from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
+
+ASKED: dict[str, Any] = {
+    "size": (128, 64),
+    "seconds": 2.0,
+    "context": (2.0, 2.0),
+    "memory": MemoryChoice(),
+    "guided": True,
+    "gpu": None,
+    "main": 64 * GIB,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    wan_t2v_folder(folder)
+    return str(folder)
+
+
+def need(model: str, **changed: Any) -> RenderNeed:
+    found = render_need(model, **{**ASKED, **changed})
+    assert found is not None
+    return found
+
+
+def test_without_a_gpu_everything_is_in_main_memory(model: str) -> None:
+    found = need(model)
+    assert (found.device, found.profile, found.per_step) == (0, "shared", 0)
+    assert found.host > found.remembered > 0
+
+
+def test_a_gpu_decides_the_profile_and_holds_memories_first(model: str) -> None:
+    found = need(model, gpu=24 * GIB)
+    assert found.profile == "24gb"
+    assert found.device > found.remembered > 0
+    assert need(model, gpu=8 * GIB).profile == "8gb"
+
+
+def test_what_is_remembered_follows_the_settings(model: str) -> None:
+    everything = need(model, memory=MemoryChoice(policy="all", storage="full")).remembered
+    assert need(model, context=()).remembered == 0
+    assert 0 < need(model, memory=MemoryChoice(policy="first-last", storage="full")).remembered < everything
+    assert need(model).remembered < everything  # keyframes in 8 bits are the model's own
+    assert need(model, context=(2.0,)).remembered < need(model).remembered
+
+
+def test_two_experts_remember_twice(model: str, tmp_path: Path) -> None:
+    wan_a14b_folder(tmp_path)
+    assert need(str(tmp_path)).remembered == 2 * need(model).remembered
+    assert asdict(need(str(tmp_path)))["host"] > need(model).host
+
+
+def test_nothing_is_said_of_models_whose_size_is_not_known(tmp_path: Path) -> None:
+    assert render_need(None, **ASKED) is None
+    assert render_need(str(tmp_path), **ASKED) is None
