@@ -15,7 +15,7 @@ from torch import Tensor
 
 from moc_engine.evaluation.benchmark import check
 from moc_engine.evaluation.benchmark.cases import Case, growth_base
-from moc_engine.evaluation.benchmark.contestants import CAPTURED, Attend, Attended, Contestant, NotPossible
+from moc_engine.evaluation.benchmark.contestant import Contestant, NotPossible, Result, Run
 from moc_engine.evaluation.benchmark.figures import (
     Pairs,
     count_pairs,
@@ -24,6 +24,7 @@ from moc_engine.evaluation.benchmark.figures import (
     ratios,
     spread,
 )
+from moc_engine.evaluation.benchmark.ours import CAPTURED
 from moc_engine.evaluation.benchmark.results import Entry
 from moc_engine.evaluation.benchmark.story import Story, build_story
 from moc_engine.evaluation.benchmark.timing import ROUNDS, clock_of, extra_mebibytes, side_by_side
@@ -137,7 +138,7 @@ def timed_work(contestant: Contestant, story: Story) -> Callable[[], object]:
         return partial(_gradients, work, leaves, story.grad)
     work = contestant.prepare(story)
 
-    def forward() -> Attended:
+    def forward() -> Result:
         with torch.no_grad():
             return work()
 
@@ -151,16 +152,16 @@ def _check(contestant: Contestant, story: Story, entry: Entry) -> Pairs:
     for scale in contestant.scales:
         scaled = story if scale == 1.0 else story.scaled(scale)
         with torch.no_grad():
-            attended = contestant.prepare(scaled)()
-            pairs, entry.note = _pairs(attended, story), attended.note
+            result = contestant.prepare(scaled)()
+            pairs, entry.note = _pairs(result, story), result.note
             if contestant.chooses:
-                assert attended.chosen_HLK is not None
-                entry.errors[f"choice {scale}"] = check.choice_error(scaled, attended.chosen_HLK, sample)
+                assert result.chosen_HLK is not None
+                entry.errors[f"choice {scale}"] = check.choice_error(scaled, result.chosen_HLK, sample)
                 if not entry.errors[f"choice {scale}"] <= LARGEST_CHOICE_ERROR:
                     raise _Wrong(f"does not choose the best chunks at inputs of scale {scale}")
-            mask = check.attended_chunks(story, attended.chosen_HLK, own_shot=attended.own_shot)
+            mask = check.attended_chunks(story, result.chosen_HLK, own_shot=result.own_shot)
             right = check.reference_output(contestant.reference(scaled), mask, sample)
-            error = check.relative_error(attended.out[0][:, sample.to(right.device)], right)
+            error = check.relative_error(result.out[0][:, sample.to(right.device)], right)
         _note(entry, f"{scale}", error, check.tolerance(story.q.dtype, story.q.device, scale))
     if story.case.part == "backward":
         if not contestant.gradients:
@@ -172,11 +173,11 @@ def _check(contestant: Contestant, story: Story, entry: Entry) -> Pairs:
 
 def _check_gradients(contestant: Contestant, story: Story, scale: float, entry: Entry) -> None:
     leaves, work = _with_gradients(contestant, story)
-    attended = work()
-    grads = torch.autograd.grad(attended.out, leaves, story.grad)
+    result = work()
+    grads = torch.autograd.grad(result.out, leaves, story.grad)
     found = grads if contestant.joined else _joined(*grads)
     heads = min(check.GRADIENT_HEADS, story.case.heads)
-    mask = check.attended_chunks(story, attended.chosen_HLK, own_shot=attended.own_shot)
+    mask = check.attended_chunks(story, result.chosen_HLK, own_shot=result.own_shot)
     right = check.reference_gradients(story, mask, heads)
     allowed = check.tolerance(story.q.dtype, story.q.device, scale, gradients=True)
     for name, one, other in zip("qkv", found, right, strict=True):
@@ -195,7 +196,7 @@ def _note(entry: Entry, what: str, error: float, allowed: float) -> None:
         raise _Wrong(f"relative error {error:.1e} at {what}, where {allowed:.0e} is allowed")
 
 
-def _with_gradients(contestant: Contestant, story: Story) -> tuple[list[Tensor], Attend]:
+def _with_gradients(contestant: Contestant, story: Story) -> tuple[list[Tensor], Run]:
     """The leaves that get gradients, and the contestant's work on them."""
     names = ("q", "own_k", "own_v", "history_k", "history_v")
     if contestant.joined:
@@ -205,14 +206,14 @@ def _with_gradients(contestant: Contestant, story: Story) -> tuple[list[Tensor],
     return list(leaves.values()), contestant.prepare(replace(story, **leaves))
 
 
-def _gradients(work: Attend, leaves: list[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
+def _gradients(work: Run, leaves: list[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(work().out, leaves, grad)
 
 
-def _pairs(attended: Attended, story: Story) -> Pairs:
+def _pairs(result: Result, story: Story) -> Pairs:
     case = story.case
-    if attended.chosen_HLK is None:
+    if result.chosen_HLK is None:
         dense = case.heads * case.queries * case.context
         return Pairs(dense=dense, attended=dense)
-    always = case.queries if attended.own_shot else 0
-    return count_pairs(attended.chosen_HLK, story.layout.offsets, keys=case.context, always=always)
+    always = case.queries if result.own_shot else 0
+    return count_pairs(result.chosen_HLK, story.layout.offsets, keys=case.context, always=always)

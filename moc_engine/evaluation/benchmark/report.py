@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from moc_engine.evaluation.benchmark.contestants import CAPTURED
 from moc_engine.evaluation.benchmark.figures import crossover, pairs_in_words
+from moc_engine.evaluation.benchmark.ours import CAPTURED
 
 Document = Mapping[str, Any]
 Case = Mapping[str, Any]

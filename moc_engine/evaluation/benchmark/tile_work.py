@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from moc_engine.evaluation.benchmark.cases import attention_cases
-from moc_engine.evaluation.benchmark.contestants import choose
+from moc_engine.evaluation.benchmark.routed import choose
 from moc_engine.evaluation.benchmark.story import build_story
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.selection import mask_of

@@ -15,7 +15,8 @@ import torch
 
 from moc_engine.evaluation.benchmark.attention import timed_work
 from moc_engine.evaluation.benchmark.cases import attention_cases
-from moc_engine.evaluation.benchmark.contestants import NotPossible, contestants
+from moc_engine.evaluation.benchmark.contestant import NotPossible
+from moc_engine.evaluation.benchmark.contestants import contestants
 from moc_engine.evaluation.benchmark.story import build_story
 
 PROCESSES: Final = 8

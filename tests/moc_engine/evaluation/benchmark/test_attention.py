@@ -12,15 +12,10 @@ from torch import Tensor
 
 from moc_engine.evaluation.benchmark.attention import measure_case, sentence
 from moc_engine.evaluation.benchmark.cases import Case
-from moc_engine.evaluation.benchmark.contestants import (
-    Attend,
-    Attended,
-    Contestant,
-    NotPossible,
-    contestants,
-    ours,
-)
+from moc_engine.evaluation.benchmark.contestant import Contestant, NotPossible, Result, Run
+from moc_engine.evaluation.benchmark.contestants import contestants
 from moc_engine.evaluation.benchmark.figures import spread
+from moc_engine.evaluation.benchmark.ours import ours
 from moc_engine.evaluation.benchmark.results import Entry
 from moc_engine.evaluation.benchmark.story import Story
 from moc_engine.ops.backend import Mass
@@ -39,17 +34,17 @@ def _measured(case: Case, *others: Contestant) -> dict[str, Entry]:
     return {entry.name: entry for entry in found["entries"]}
 
 
-def _altered(alter: Callable[[Story, Attended], Attended]) -> Contestant:
+def _altered(alter: Callable[[Story, Result], Result]) -> Contestant:
     """The grouped backend with an altered result."""
 
-    def prepare(story: Story) -> Attend:
+    def prepare(story: Story) -> Run:
         work = ours(GROUPED).prepare(story)
         return lambda: alter(story, work())
 
     return Contestant(name="altered", kind="ours", prepare=prepare, chooses=True)
 
 
-WRONG: dict[str, Callable[[Story, Attended], Attended]] = {
+WRONG: dict[str, Callable[[Story, Result], Result]] = {
     "a scale": lambda story, got: replace(got, out=got.out * 1.001),
     "one head": lambda story, got: replace(got, out=got.out.flip(1)),
     "nan": lambda story, got: replace(got, out=got.out * torch.nan),
@@ -66,7 +61,7 @@ def _turned(chosen: Tensor | None) -> Tensor:
 
 
 @pytest.mark.parametrize("alter", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_backend_gets_no_figure(alter: Callable[[Story, Attended], Attended]) -> None:
+def test_a_wrong_backend_gets_no_figure(alter: Callable[[Story, Result], Result]) -> None:
     entries = _measured(CASE, _altered(alter))
     wrong = entries["altered"]
     assert wrong.wrong is not None
@@ -91,7 +86,7 @@ def test_a_backend_with_wrong_gradients_gets_no_figure() -> None:
 
 
 def test_who_cannot_take_part_says_why() -> None:
-    def prepare(story: Story) -> Attend:
+    def prepare(story: Story) -> Run:
         raise NotPossible("needs a package")
 
     entry = _measured(CASE, Contestant(name="absent", kind="sparse", prepare=prepare))["absent"]
@@ -100,7 +95,7 @@ def test_who_cannot_take_part_says_why() -> None:
 
 
 def test_the_fault_of_one_loses_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    def prepare(story: Story) -> Attend:
+    def prepare(story: Story) -> Run:
         raise AssertionError("a fault")
 
     entries = _measured(CASE, Contestant(name="faulty", kind="ours", prepare=prepare))

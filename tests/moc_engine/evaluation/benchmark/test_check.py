@@ -6,7 +6,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.evaluation.benchmark import check
 from moc_engine.evaluation.benchmark.cases import Case
-from moc_engine.evaluation.benchmark.contestants import choose
+from moc_engine.evaluation.benchmark.routed import choose
 from moc_engine.evaluation.benchmark.story import Story, build_story
 
 CASE = Case(name="x", part="backward", shots=4, chunks=2, chunk=5, heads=2, width=8, top_k=2, dtype="float32")

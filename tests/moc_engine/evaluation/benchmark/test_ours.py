@@ -8,7 +8,8 @@ import torch
 
 from moc_engine.evaluation.benchmark.attention import measure_case
 from moc_engine.evaluation.benchmark.cases import Case
-from moc_engine.evaluation.benchmark.contestants import Contestant, triton_variants
+from moc_engine.evaluation.benchmark.contestant import Contestant
+from moc_engine.evaluation.benchmark.ours import triton_variants
 from moc_engine.evaluation.benchmark.program import Program
 from moc_engine.evaluation.benchmark.results import load
 from tests.fakes.kernels import DEVICE, kernel_tests, needs_cuda
