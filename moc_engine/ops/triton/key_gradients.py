@@ -20,7 +20,7 @@ from torch import Tensor
 
 from moc_engine.ops.layout import Ints
 from moc_engine.ops.triton.blocks import add_product, load_rows, product, store_rows
-from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch, padded_head, precision
+from moc_engine.ops.triton.launches import INTERPRETED, capability_of, launch
 from moc_engine.ops.triton.routed import LOG2_E, scores_by_pieces
 from moc_engine.ops.triton.routed_gradients import Routed
 from moc_engine.ops.triton.segments import Segment
@@ -209,43 +209,18 @@ def key_gradients(
         for wanted in (dk_RTD, dv_RTD)
     )
     dkdv_kernel[(programs, splits)](
-        routed.q,
-        routed.grad,
-        segment.k_RTD,
-        segment.v_RTD,
-        routed.lse,
-        routed.delta,
-        pairs.offsets,
-        pairs.ids,
-        pairs.edges,
-        order,
-        shares[0],
-        shares[1],
-        segment.k_RTD.stride(0) // D,
-        segment.v_RTD.stride(0) // D,
-        dk_tokens,
-        dv_tokens,
-        rows * tokens,
-        routed.heads,
-        share,
-        pairs.chunks,
-        segment.first,
-        count,
-        segment.start,
-        blocks,
-        routed.scale,
-        SLOTS=routed.indices_RLK.shape[2],
-        HEAD=D,
-        WIDTH=padded_head(D),
-        QUERIES=tile.rows,
-        KEYS=tile.keys,
+        **routed.arguments(segment, tile),
+        ORDER=order,
+        DK=shares[0],
+        DV=shares[1],
+        dk_tokens=dk_tokens,
+        dv_tokens=dv_tokens,
+        split_tokens=rows * tokens,
+        blocks=blocks,
         SPLITS=splits,
         ADD=add and splits == 1,
         WANT_K=dk_RTD is not None,
         WANT_V=dv_RTD is not None,
-        PIECE=tile.piece_of(D),
-        PRECISION=precision(routed.q.dtype),
-        **tile.options,
     )
     if splits > 1:
         for wanted, parts in zip((dk_RTD, dv_RTD), shares, strict=True):

@@ -7,22 +7,20 @@ Shapes: R rows (batch × heads), L queries, K slots of a query, D head width.
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from moc_engine.ops.triton.blocks import add_product, load_all_rows, load_rows, product, store_rows
-from moc_engine.ops.triton.launches import capability_of, launch, padded_head, precision
+from moc_engine.ops.triton.launches import capability_of, launch, padded_head
 from moc_engine.ops.triton.routed import (
     LOG2_E,
     find_group,
     history_row_of,
     scores_by_pieces,
-    tile_ends_kernel,
 )
 from moc_engine.ops.triton.routed_gradients import Routed
-from moc_engine.ops.triton.segments import GROUPS_AT_ONCE, Segment
+from moc_engine.ops.triton.segments import Segment, tile_ends
 
 
 @triton.jit
@@ -211,57 +209,19 @@ def add_query_gradients(
     tile = launch("dq", D, routed.q.dtype, capability_of(device))
     adding = launch("delta", D, routed.q.dtype, capability_of(device))
     count = segment.last - segment.first
+    arguments = routed.arguments(segment, tile)
     parts = routed.q.new_empty(min(rows_at_once, R) * L * K, D)
     for first_row in range(0, R, rows_at_once):
         rows = slice(first_row, min(first_row + rows_at_once, R))
         row_count = rows.stop - rows.start
-        groups = row_count * count
-        ends = torch.empty(groups, dtype=torch.int32, device=device)
-        tile_ends_kernel[(1,)](
-            pairs.edges,
-            ends,
-            R,
-            first_row,
-            row_count,
-            pairs.chunks,
-            segment.first,
-            count,
-            PAIRS_A_TILE=tile.rows,
-            BLOCK=GROUPS_AT_ONCE,
-        )
-        most_tiles = row_count * L * K // tile.rows + min(row_count * L * K, groups)
+        most_tiles = row_count * L * K // tile.rows + min(row_count * L * K, row_count * count)
         dq_kernel[(most_tiles,)](
-            routed.q,
-            routed.grad,
-            segment.k_RTD,
-            segment.v_RTD,
-            routed.lse,
-            routed.delta,
-            pairs.offsets,
-            pairs.ids,
-            pairs.edges,
-            ends,
-            parts,
-            segment.k_RTD.stride(0) // D,
-            segment.v_RTD.stride(0) // D,
-            first_row,
-            row_count,
-            first_row * L * K,
-            routed.heads,
-            R // len(segment.k_RTD),
-            pairs.chunks,
-            segment.first,
-            count,
-            segment.start,
-            routed.scale,
-            SLOTS=K,
-            HEAD=D,
-            WIDTH=padded_head(D),
-            QUERIES=tile.rows,
-            KEYS=tile.keys,
-            PIECE=tile.piece_of(D),
-            PRECISION=precision(routed.q.dtype),
-            **tile.options,
+            **arguments,
+            ENDS=tile_ends(pairs, segment, tile, rows=R, first_row=first_row, row_count=row_count),
+            PARTS=parts,
+            first_row=first_row,
+            row_count=row_count,
+            first_pair=first_row * L * K,
         )
         add_parts_kernel[(triton.cdiv(row_count * L, adding.rows),)](
             base_RLD[rows],

@@ -13,6 +13,7 @@ Shapes: R rows (batch × heads), L queries, K slots of a query, D head width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
@@ -20,8 +21,8 @@ import triton.language as tl
 from torch import Tensor
 
 from moc_engine.ops.triton.blocks import load_rows
-from moc_engine.ops.triton.launches import capability_of, launch, padded_head
-from moc_engine.ops.triton.segments import Pairs
+from moc_engine.ops.triton.launches import Tile, capability_of, launch, padded_head
+from moc_engine.ops.triton.segments import Pairs, Segment, pair_arguments
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -50,6 +51,17 @@ class Routed:
     pairs: Pairs
     scale: float
     heads: int
+
+    def arguments(self, segment: Segment, tile: Tile) -> dict[str, Any]:
+        """What the kernels of both gradients through a segment are given, by name."""
+        rows, _, slots = self.indices_RLK.shape
+        return pair_arguments(self.q, segment, self.pairs, tile, rows=rows, heads=self.heads) | {
+            "GRAD": self.grad,
+            "LSE": self.lse,
+            "DELTA": self.delta,
+            "scale": self.scale,
+            "SLOTS": slots,
+        }
 
 
 def output_dot_gradient(out_RLD: Tensor, grad_RLD: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def attend_segment(running: Running, q_BHLD: Tensor, segment: Segment, pairs: Pa
     """
     tile = _tile(q_BHLD, segment)
     R, L, K = running.slot_lse_RLK.shape
-    ends = _tile_ends(pairs, segment, tile, rows=R, first_row=0, row_count=R, slots=K)
+    ends = tile_ends(pairs, segment, tile, rows=R, first_row=0, row_count=R, slots=K)
     arguments = _arguments(running, q_BHLD, segment, pairs, tile, ends, running.out_BHLD)
     for slot in range(K):
         _launch(arguments, tile, slot=slot, first_row=0, row_count=R, pairs=R * L, scale=scale)
@@ -123,7 +123,7 @@ def attend_stored(
     parts = q_BHLD.new_empty(min(R, rows_at_once), L, K, D)
     for first_row in range(0, R, rows_at_once):
         row_count = min(rows_at_once, R - first_row)
-        ends = _tile_ends(pairs, segment, tile, rows=R, first_row=first_row, row_count=row_count, slots=1)
+        ends = tile_ends(pairs, segment, tile, rows=R, first_row=first_row, row_count=row_count, slots=1)
         arguments = _arguments(running, q_BHLD, segment, pairs, tile, ends, parts)
         _launch(
             arguments,
@@ -150,9 +150,13 @@ def uses_tma(tile: Tile, head: int) -> bool:
     return tile.tma and has_tma() and head == padded_head(head)
 
 
-def _tile_ends(
-    pairs: Pairs, segment: Segment, tile: Tile, *, rows: int, first_row: int, row_count: int, slots: int
+def tile_ends(
+    pairs: Pairs, segment: Segment, tile: Tile, *, rows: int, first_row: int, row_count: int, slots: int = 1
 ) -> Tensor:
+    """The number of tiles up to and with each group (slots, row_count · chunks of the segment), in int32.
+
+    A group is a chunk of one of `row_count` rows, of all `rows`, from `first_row` on.
+    """
     count = segment.last - segment.first
     ends = torch.empty(slots, row_count * count, dtype=torch.int32, device=pairs.edges.device)
     tile_ends_kernel[(slots,)](
@@ -170,6 +174,40 @@ def _tile_ends(
     return ends
 
 
+def pair_arguments(
+    q: Tensor, segment: Segment, pairs: Pairs, tile: Tile, *, rows: int, heads: int
+) -> dict[str, Any]:
+    """The arguments by name of every kernel over the pairs of a segment's chunks, forward and backward.
+
+    `q` are the queries (…, D) of `rows` rows of `heads` heads each.
+    """
+    k, v = segment.k_RTD, segment.v_RTD
+    D = q.shape[-1]
+    return dict(
+        Q=q,
+        K=k,
+        V=v,
+        OFFSETS=pairs.offsets,
+        PAIRS=pairs.ids,
+        EDGES=pairs.edges,
+        k_tokens=k.stride(0) // D,
+        v_tokens=v.stride(0) // D,
+        heads=heads,
+        share=rows // len(k),
+        chunks=pairs.chunks,
+        first=segment.first,
+        count=segment.last - segment.first,
+        first_token=segment.start,
+        HEAD=D,
+        WIDTH=padded_head(D),
+        QUERIES=tile.rows,
+        KEYS=tile.keys,
+        PIECE=tile.piece_of(D),
+        PRECISION=precision(q.dtype),
+        **tile.options,
+    )
+
+
 def _arguments(
     running: Running,
     q_BHLD: Tensor,
@@ -179,50 +217,28 @@ def _arguments(
     ends: Tensor,
     out: Tensor,
 ) -> dict[str, Any]:
-    """What all launches over a segment have in common."""
+    """What all launches of the routed pass over a segment have in common."""
     H, D = q_BHLD.shape[1], q_BHLD.shape[-1]
     R, L, K = running.slot_lse_RLK.shape
-    k, v = segment.k_RTD, segment.v_RTD
-    tma = uses_tma(tile, D)
+    rotary, tma = segment.rotary, uses_tma(tile, D)
     out_strides = running.out_BHLD.stride()[:3]
-    return dict(
-        Q=q_BHLD,
-        K=k,
-        V=v,
-        K_TMA=descriptor(k, tile.keys) if tma else None,
-        V_TMA=descriptor(v, tile.keys) if tma else None,
-        COS=None if segment.rotary is None else segment.rotary.cos,
-        SIN=None if segment.rotary is None else segment.rotary.sin,
-        OFFSETS=pairs.offsets,
-        PAIRS=pairs.ids,
-        EDGES=pairs.edges,
+    return pair_arguments(q_BHLD, segment, pairs, tile, rows=R, heads=H) | dict(
+        K_TMA=descriptor(segment.k_RTD, tile.keys) if tma else None,
+        V_TMA=descriptor(segment.v_RTD, tile.keys) if tma else None,
+        COS=None if rotary is None else rotary.cos,
+        SIN=None if rotary is None else rotary.sin,
         ENDS=ends,
         OUT=out,
         LSE=running.lse_RL,
         SLOT_LSE=running.slot_lse_RLK,
         **dict(zip(("q_batch", "q_head", "q_token"), q_BHLD.stride()[:3], strict=True)),
         **dict(zip(("out_batch", "out_head", "out_token"), out_strides, strict=True)),
-        k_tokens=k.stride(0) // D,
-        v_tokens=v.stride(0) // D,
-        heads=H,
         queries=L,
         slots=K,
         rows=R,
-        share=R // len(k),
-        chunks=pairs.chunks,
-        first=segment.first,
-        count=segment.last - segment.first,
-        first_token=segment.start,
         IN_PLACE=pairs.by_slot,
-        ROTATED=segment.rotary is None,
+        ROTATED=rotary is None,
         TMA=tma,
-        HEAD=D,
-        WIDTH=padded_head(D),
-        QUERIES=tile.rows,
-        KEYS=tile.keys,
-        PIECE=tile.piece_of(D),
-        PRECISION=precision(q_BHLD.dtype),
-        **tile.options,
     )
 
 
