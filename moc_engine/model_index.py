@@ -17,9 +17,10 @@ def read_model_index(source: str | Path) -> dict[str, Any] | None:
     """The model_index.json of a pipeline folder, which names its `_class_name` and parts; None for a hub id.
 
     Raises `ModelMismatch` for a file or a folder that is not a pipeline's, and `ModelNotFound` for a path to
-    nothing.
+    nothing, or one that cannot be looked at.
     """
     path = Path(source)
+    check_path(path)
     if path.is_file():
         raise ModelMismatch(f"{path} is a file and not the folder of a model")
     if not path.is_dir():
@@ -29,6 +30,17 @@ def read_model_index(source: str | Path) -> dict[str, Any] | None:
             raise ModelNotFound(f"there is no folder {source}, and it is no name of a model on the hub")
         return None
     return parse_model_index(source, path / "model_index.json")
+
+
+def check_path(path: Path) -> None:
+    """Raises `ModelNotFound` for a path that the system refuses: too long, or in a folder that is closed."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no path has such characters"
+        raise ModelNotFound(f"the model {path} cannot be read: {why}") from error
 
 
 def parse_model_index(source: str | Path, file: Path) -> dict[str, Any]:

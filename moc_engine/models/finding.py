@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
-from moc_engine.model_index import EMBEDDED, parse_model_index, read_model_index
+from moc_engine.model_index import EMBEDDED, check_path, parse_model_index, read_model_index
 from moc_engine.models.registry import families_of_single_files
 from moc_engine.sources.entries import find_entry
 from moc_engine.sources.hub_id import parse_hub_id
@@ -28,6 +28,7 @@ def find_model(source: str | Path, from_hub: Callable[[str], Path] | None = None
     """
     entry = find_entry(source) if isinstance(source, str) else None
     path = entry or Path(source)
+    check_path(path)
     if path.is_file():
         model = read_entry(path) if path.suffix == ENTRY_SUFFIX else ModelFiles(transformer=path)
         if isinstance(model, ModelFiles):

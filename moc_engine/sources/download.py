@@ -45,6 +45,8 @@ SPARE: Final = 2**30
 _VARIANT: Final = re.compile(r"\.(fp16|bf16|fp8|int8|non_ema)(?=[.-])")
 """What tells copies of the same weights apart, in another precision."""
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
 SILENCE: Final = 20.0
 """Seconds without a byte after which a connection is opened again."""
 
@@ -112,7 +114,7 @@ def remote_model(model: HubId) -> RemoteModel:
         info = HfApi().model_info(model.repo, revision=model.revision, files_metadata=True, timeout=TIMEOUT)
     assert info.sha is not None
     card = info.card_data
-    files = tuple(
+    listed = (
         RemoteFile(
             name=file.rfilename,
             size=file.size or 0,
@@ -120,12 +122,27 @@ def remote_model(model: HubId) -> RemoteModel:
         )
         for file in info.siblings or ()
     )
+    files = tuple(filter(is_plain, listed))
+    if _DIGEST.fullmatch(info.sha) is None:
+        raise HubUnreachable(f"the hub names no commit of {model}")
     if INDEX not in {file.name for file in files}:
         raise ModelMismatch(
             f"{model} is on the hub, but has no {INDEX}: it is no pipeline; download its files and add them "
             "by moc-studio models add NAME --transformer FILE"
         )
     return RemoteModel(id=model.at(info.sha), files=files, licence=None if card is None else card.license)
+
+
+def is_plain(file: RemoteFile) -> bool:
+    """Whether a file's name stays within the folder that it is put into, and its digest is one: others are
+    never written.
+    """
+    parts = file.name.split("/")
+    return (
+        not {"", ".", ".."} & {*parts}
+        and not re.search(r"[\\:\x00-\x1f]", file.name)
+        and (_DIGEST.fullmatch(file.digest) is not None)
+    )
 
 
 def download(

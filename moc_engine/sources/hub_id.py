@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _ID: Final = re.compile(r"([\w-][\w.-]*(?:/[\w-][\w.-]*)?)(?:@(\w[\w./-]*))?")
+_LONGEST_REPO: Final = 96
+"""Characters of a repository's name, the limit of the hub."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
@@ -33,4 +35,6 @@ class HubId:
 def parse_hub_id(text: str) -> HubId | None:
     """The repository and revision of a name; None for what cannot be one."""
     found = _ID.fullmatch(text)
-    return None if found is None else HubId(found[1], found[2])
+    if found is None or len(found[1]) > _LONGEST_REPO or ".." in text:
+        return None
+    return HubId(found[1], found[2])

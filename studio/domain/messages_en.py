@@ -107,6 +107,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "memory-policy-unreadable": "must be the name of a memory policy, such as all or first-last",
     "model-changed": "the project's model was changed meanwhile; render again",
     "model-exists": "there is a model {name} already; remove it first, or choose another name",
+    "model-files-unclear": "a model is added from its folder, or from the file of its transformer and others",
     "model-name-invalid": "the name of a model has letters, digits, '.', '_' and '-', got '{name}'",
     "model-not-found": "there is no model {name}; moc-studio models list shows what there is",
     "model-not-on-hub": "'{model}' is no name of a model on the hub, such as owner/name",

@@ -10,6 +10,7 @@ from typing import Any
 
 from moc_engine.errors import EngineError, ModelNotFound
 from moc_engine.machine import gpu_memory, main_memory
+from moc_engine.model_index import check_path
 from moc_engine.model_library import (
     LibraryLora,
     LibraryModel,
@@ -134,8 +135,13 @@ class ModelLibrary:
             raise WrongUse(message("model-name-invalid", name=name))
         if find_entry(name) is not None:
             raise Refused(message("model-exists", name=name))
-        paths = {part: Path(path).expanduser().absolute() for part, path in files.items()}
+        if ("transformer" not in files and files.keys() != {"folder"}) or {
+            "folder",
+            "transformer",
+        } <= files.keys():
+            raise WrongUse(message("model-files-unclear"))
         with _in_words():
+            paths = {part: _absolute(path) for part, path in files.items()}
             if paths.keys() == {"folder"}:
                 model_parts(str(paths["folder"]))
                 write_entry(entry_file(name), paths["folder"])
@@ -189,6 +195,16 @@ def _partly_there(model: str) -> str | None:
         str(here) for here, _ in cached_models() if named is not None and model in (str(here), here.repo)
     ]
     return found[0] if found else None
+
+
+def _absolute(path: str) -> Path:
+    """A path of this machine, "~" being the person's folder."""
+    try:
+        found = Path(path).expanduser().absolute()
+    except RuntimeError as error:  # "~name" of nobody
+        raise ModelNotFound(f"there is no folder {path}") from error
+    check_path(found)
+    return found
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moc_engine.sources.download import RemoteFile, wanted_files
+from moc_engine.sources.download import RemoteFile, is_plain, wanted_files
 from tests.fakes.hub import COMMIT, REPO, Hub, files_of, hub_environment, running_hub
 from tests.fakes.models import save_tiny_video
 
@@ -144,6 +144,34 @@ def test_what_the_hub_refuses_is_told(
     with running_hub(Hub(files)) as hub:
         said = run(hub, tmp_path, model)
     assert (said["error"], str(said["said"])[: len(words)]) == (error, words)
+
+
+def test_names_of_files_that_lead_out_of_the_folder_are_left_out(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    index = {**json.loads(files["model_index.json"]), "../../../../stolen": ["diffusers", "X"]}
+    hostile = {**files, "model_index.json": json.dumps(index).encode(), "../../../../stolen/a.json": b"{}"}
+    with running_hub(Hub(hostile)) as hub:
+        run(hub, tmp_path)
+    assert not list(tmp_path.rglob("stolen"))
+    assert not [path for path, _ in hub.asked if "stolen" in path]
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "plain"),
+    [
+        ("vae/config.json", "a" * 40, True),
+        ("vae/a.safetensors", "a" * 64, True),
+        ("../config.json", "a" * 40, False),
+        ("/etc/config.json", "a" * 40, False),
+        ("vae/../../config.json", "a" * 40, False),
+        ("vae\\..\\config.json", "a" * 40, False),
+        ("C:config.json", "a" * 40, False),
+        ("vae/config.json", "../../x", False),
+    ],
+)
+def test_only_plain_names_are_written(name: str, digest: str, plain: bool) -> None:
+    assert is_plain(RemoteFile(name=name, size=1, digest=digest)) is plain
 
 
 def test_a_repository_of_single_files_is_told_how_to_be_used(tmp_path: Path) -> None:

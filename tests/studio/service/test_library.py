@@ -104,6 +104,11 @@ def test_a_file_that_is_cut_off_is_found_by_a_check(home: Path) -> None:
         ("fox", {"folder": "nowhere"}, "there is no folder"),
         ("fox", {"transformer": "nowhere.safetensors"}, "there is no file"),
         ("fox", {"transformer": "ComfyUI/models/vae/wan2.2_vae.safetensors"}, "is no transformer, but the"),
+        ("fox", {}, "from its folder, or from the file"),
+        ("fox", {"vae": "nowhere.safetensors"}, "from its folder, or from the file"),
+        ("fox", {"folder": ".", "transformer": "nowhere.safetensors"}, "from its folder, or from the file"),
+        ("fox", {"folder": "x" * 300}, "cannot be read"),
+        ("fox", {"transformer": "nul\0byte.safetensors"}, "cannot be read"),
     ],
 )
 def test_what_cannot_be_added_is_told(home: Path, name: str, files: dict[str, str], words: str) -> None:
@@ -111,6 +116,11 @@ def test_what_cannot_be_added_is_told(home: Path, name: str, files: dict[str, st
     with pytest.raises((Refused, WrongUse), match=words):
         library().add(name, given)
     assert not (home / "entries").exists()
+
+
+def test_a_folder_of_nobody_is_told(home: Path) -> None:
+    with pytest.raises(Refused, match="there is no folder ~nobody-here/model"):
+        library().add("fox", {"folder": "~nobody-here/model"})
 
 
 def test_a_model_that_lacks_parts_is_listed_with_the_reason(home: Path) -> None:
