@@ -128,6 +128,7 @@ class RenderRequest:
     step_cache: StepCache | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
     filmstrip: FilmstripFormat | None = None  # written as a JPEG file beside the clip
+    previews: int = 4  # pictures of the shot that are reported while it is denoised; 0 where nobody sees them
 
 
 @dataclass(frozen=True, kw_only=True)

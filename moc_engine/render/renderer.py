@@ -64,9 +64,6 @@ from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 from moc_engine.trace.trace_file import write_trace
 
-PREVIEWS: Final = 4
-"""Number of previews per render."""
-
 _FILES: Final = ("clip.mp4", "latents.safetensors", "trace.moc", "filmstrip.jpg")
 
 SMALL_MODEL: Final = 20_000_000
@@ -365,7 +362,7 @@ class ShotRenderer:
                     with self._pace.measured("denoise"):
                         done = next(steps)
                     preview = None
-                    if done.step * PREVIEWS // done.steps > step * PREVIEWS // done.steps:
+                    if done.step * request.previews // done.steps > step * request.previews // done.steps:
                         picture = family.picture(done.estimate[0], seconds=request.seconds, size=request.size)
                         preview = png(picture)
                     yield self._step(prepared, "denoise", done.step, done.steps, preview)

@@ -1,8 +1,6 @@
 """Runs the command line: `python -m studio.cli`."""
 
-import sys
-
-from studio.cli.main import main
+from studio.cli.main import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

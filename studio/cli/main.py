@@ -7,6 +7,8 @@ run, so that help, word lists and bad storyboards answer at once.
 from __future__ import annotations
 
 import argparse
+import atexit
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +50,27 @@ def main(argv: Sequence[str] | None = None, *, make_renderer: MakeRenderer | Non
         _drop_stdout()
         return _failed(f"{error.filename or 'output'}: {error.strerror}", 1)
     return code
+
+
+def run() -> NoReturn:
+    """Runs the command of this process, and ends the process with its exit code.
+
+    Where the engine was loaded, Python's own end would take two seconds to free all objects one by one. It is
+    left out, after threads have ended and whatever is to be tidied at the end (`atexit`, `weakref.finalize`).
+    """
+    codes: list[int] = []
+    atexit.register(_end_without_freeing, codes)  # the first that is registered is called last
+    codes.append(main())
+    sys.exit(codes[0])
+
+
+def _end_without_freeing(codes: Sequence[int]) -> None:
+    if codes and "torch" in sys.modules:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(codes[0])
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator
+from dataclasses import replace
 from typing import Final
 
 from rich.console import Console
@@ -18,7 +19,10 @@ RUNS_MODEL: Final = ("memory", "denoise")
 
 
 class ReportingRenderer:
-    """Renders as another renderer does, and passes on the position of each shot and what it reports."""
+    """Renders as another renderer does, and passes on the position of each shot and what it reports.
+
+    No previews are made, as a command shows none.
+    """
 
     def __init__(self, inner: Renderer, report: Callable[[int, RenderEvent | None], None]) -> None:
         self._inner = inner
@@ -28,7 +32,7 @@ class ReportingRenderer:
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]:
         self._report(request.shot, None)
-        rendering = self._inner.render(request, cancel)
+        rendering = self._inner.render(replace(request, previews=0), cancel)
         while True:
             try:
                 event = next(rendering)

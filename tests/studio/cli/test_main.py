@@ -139,3 +139,29 @@ def test_the_doctor_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> No
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("✓ Python") for line in lines)
     assert code == int(any(line.startswith("✗") for line in lines))
+
+
+@pytest.mark.parametrize(("loaded", "frees"), [("unused", True), ("torch", False)])
+def test_with_the_engine_loaded_the_process_ends_without_freeing_objects_but_tidies(
+    loaded: str, frees: bool
+) -> None:
+    code = (
+        "import atexit, sys, threading, time, types, weakref\n"
+        "from studio.cli import main\n"
+        "class Freed:\n"
+        "    def __del__(self): print('freed')\n"
+        f"sys.modules[{loaded!r}] = types.ModuleType({loaded!r})\n"
+        "def command():\n"
+        "    global kept, thread\n"
+        "    kept = Freed()\n"
+        "    weakref.finalize(kept, print, 'tidied')\n"
+        "    atexit.register(print, 'ended')\n"
+        "    thread = threading.Thread(target=lambda: (time.sleep(0.2), print('worked')))\n"
+        "    thread.start()\n"
+        "    return 3\n"
+        "main.main = command\n"
+        "main.run()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert ended.stdout.split() == ["worked", "ended", "tidied", *(["freed"] if frees else [])]
