@@ -151,6 +151,14 @@ def test_a_filmstrip_is_made_where_it_is_asked_for(renderer: ShotRenderer, tmp_p
     assert np.abs(strip.astype(int) - shown).mean() < 8  # both are compressed
 
 
+@pytest.mark.parametrize(("previews", "steps_with_one"), [(0, []), (1, [STEPS]), (2, [STEPS // 2, STEPS])])
+def test_a_request_says_how_many_previews_it_needs(
+    renderer: ShotRenderer, tmp_path: Path, previews: int, steps_with_one: list[int]
+) -> None:
+    _, events = finish(renderer, replace(request(tmp_path / "new"), previews=previews))
+    assert [e.step for e in steps_of(events, "denoise") if e.preview] == steps_with_one
+
+
 def test_events_tell_each_stage_and_step(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path, 2)
     _, events = finish(renderer, request(tmp_path / "new", context))

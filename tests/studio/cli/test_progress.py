@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
 from rich.console import Console
 
-from moc_engine.contract import StageEvent, StepEvent
-from studio.cli.progress import RenderProgress, in_words
+from moc_engine.contract import RenderEvent, RenderRequest, StageEvent, StepEvent
+from studio.cli.progress import RenderProgress, ReportingRenderer, in_words
 from studio.jobs.estimate import Rates
+from tests.fakes.renderer import FakeRenderer
 
 
 def told(*, compiles: bool) -> str:
@@ -31,3 +33,23 @@ def test_that_the_model_is_compiled_is_told_once() -> None:
 def test_times_are_told_in_minutes_and_seconds() -> None:
     assert in_words(75.2) == "1 min 15 s"
     assert in_words(4.0) == "4 s"
+
+
+def test_what_a_renderer_reports_is_passed_on_and_no_previews_are_made(tmp_path: Path) -> None:
+    told: list[tuple[int, RenderEvent | None]] = []
+    inner = FakeRenderer()
+    renderer = ReportingRenderer(inner, lambda shot, event: told.append((shot, event)))
+    request = RenderRequest(
+        shot=2,
+        caption="Mira waves",
+        global_caption="",
+        cast=("Mira",),
+        seconds=0.5,
+        fps=4.0,
+        size=(96, 54),
+        seed=0,
+        output=tmp_path,
+    )
+    events = list(renderer.render(request))
+    assert told == [(2, None), *((2, event) for event in events)]
+    assert [asked.previews for asked in inner.requests] == [0]
