@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from moc_engine.collection import collection_suspended
 from studio.cli import root
 from studio.domain.errors import BadStoryboard, WrongUse, errors_within
+from studio.domain.project import LANES
 from studio.worker.renderers import RendererOptions
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def add_to(subparsers: Any) -> None:
     file.add_argument("--model", metavar="DIR|HUB_ID", help="another model than the embedded one")
     project = parser.add_argument_group("for a project")
     project.add_argument("--project", metavar="ID|TITLE", help="the project to render")
+    project.add_argument(
+        "--lane",
+        choices=LANES,
+        help="render drafts, with the project's draft model, or finals, with the film's model "
+        "(default: those that the project works on)",
+    )
     root.add_to(project)
     RendererOptions.add_to(parser)
     parser.set_defaults(run=run)
@@ -92,6 +99,8 @@ def _check_options(args: argparse.Namespace) -> None:
             raise WrongUse("--resume is for files; of a project, only outdated shots are rendered anyway")
         if given:
             raise WrongUse(f"--{given[0].replace('_', '-')} is for files; a project has its own settings")
+    elif args.lane is not None:
+        raise WrongUse("--lane is for projects; a file's shots are rendered with the film's model")
     elif root.is_given(args):
         raise WrongUse("--root is for projects; a file is rendered into --out")
 

@@ -20,18 +20,21 @@ def render_project(args: argparse.Namespace) -> int:
         board = service.projects.storyboard(project)
         chosen = parse_shots(args.shots, board)
         scope = "due" if chosen is None else [board.shots[index].id for index in sorted(chosen)]
-        planned = service.rendering.plan(project, scope)
+        planned = service.rendering.plan(project, scope, lane=args.lane)
         if args.dry_run or not planned:
             if args.json:
                 print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
             else:
                 for shot in planned:
                     print(f"{shot.index + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
-                print(f"{len(planned)} of {len(board.shots)} shots to render", file=sys.stderr)
+                drafts = " as drafts" if args.lane == "draft" else ""
+                print(f"{len(planned)} of {len(board.shots)} shots to render{drafts}", file=sys.stderr)
             return 0
-        jobs = service.rendering.render(project, scope)
+        jobs = service.rendering.render(project, scope, lane=args.lane)
         done = work_off(service, jobs, args.make_renderer)
-        takes = {shot.id: shot.take for shot in service.projects.state(project).shots}
+        state = service.projects.state(project)
+        worked_in = args.lane in (None, state.lane)
+        takes = {shot.id: shot.take if worked_in else shot.other_take for shot in state.shots}
     if args.json:
         print(json.dumps([asdict(job) for job in done], indent=2, ensure_ascii=False))
     else:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.cli import root
+from studio.domain.project import LANES
 
 if TYPE_CHECKING:
+    from studio.domain.project import Lane
     from studio.inspect.words import LinkWithPairs
     from studio.service.studio import Service
     from studio.store.artifacts import Artifacts
@@ -32,6 +34,11 @@ def add_to(subparsers: Any) -> None:
     )
     parser.add_argument("film", metavar="DIR|PROJECT", help="a folder filled by 'render FILE', or a project")
     root.add_to(parser)
+    parser.add_argument(
+        "--lane",
+        choices=LANES,
+        help="of a project: its drafts, or its finals (default: those that the project works on)",
+    )
     parser.add_argument("--shot", type=int, metavar="N", help="only this shot, counted from 1")
     parser.add_argument("--format", choices=FORMATS, help="default: words")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
@@ -112,6 +119,8 @@ def _format(args: argparse.Namespace) -> str:
         raise WrongUse(f"--out is for files; {kind} go to stdout: choose a --format such as csv or html")
     if root.is_given(args) and Path(args.film).is_dir():
         raise WrongUse(f"--root is for projects, and {args.film} is a folder")
+    if args.lane is not None and Path(args.film).is_dir():
+        raise WrongUse(f"--lane is for projects, and {args.film} is a folder")
     return kind
 
 
@@ -124,7 +133,7 @@ def _opened(args: argparse.Namespace) -> Iterator[Film]:
     folder = Path(args.film)
     if not folder.is_dir():
         with root.opened(args) as service:
-            yield _film(service, root.find(service, args.film))
+            yield _film(service, root.find(service, args.film), args.lane)
         return
     if not film_studio.holds_film(folder):
         raise DamagedFolder(f"{folder} holds no film: moc-studio render FILE --out {folder} makes one")
@@ -134,9 +143,9 @@ def _opened(args: argparse.Namespace) -> Iterator[Film]:
         yield _film(studio.service, studio.project)
 
 
-def _film(service: Service, project: str) -> Film:
+def _film(service: Service, project: str, lane: Lane | None = None) -> Film:
     return Film(
-        takes=service.routing.shown(project),
+        takes=service.routing.shown(project, lane),
         artifacts=service.artifacts,
         captions=service.routing.captions(project),
         renamed=service.routing.renamed(project),

@@ -85,9 +85,7 @@ class SetLane:
     op: Literal["lane"] = "lane"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        if not project.has_lanes and self.lane != project.lane:
-            raise Refused(message("lanes-same"))
-        return project.in_lane(self.lane)
+        return project.switched_to(self.lane)
 
     def words(self, project: Project) -> str:
         return f"work on {self.lane}s"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from studio.domain.errors import Refused
+from studio.domain.messages import message
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Shot, Storyboard
 
@@ -59,6 +61,12 @@ class Project:
     def in_lane(self, lane: Lane) -> Project:
         """The project with this lane worked in."""
         return replace(self, lane=lane)
+
+    def switched_to(self, lane: Lane) -> Project:
+        """As `in_lane`. Raises `Refused` for drafts where these have the model of finals."""
+        if lane == "draft" and not self.has_lanes:
+            raise Refused(message("lanes-same"))
+        return self.in_lane(lane)
 
     def index_of(self, shot: str) -> int | None:
         """The index of the shot with this id; None if it is gone."""

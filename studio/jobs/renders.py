@@ -86,16 +86,8 @@ class Weights:
 
 def weights_of(session: Session, claim: RenderClaim) -> Weights:
     """What the job's project renders with."""
-    project = _in_lane_of(projects.project_of(session, claim.project), claim)
+    project = projects.project_of(session, claim.project).switched_to(claim.order.lane)
     return Weights(model=project.settings.model, loras=lora_files(project.board))
-
-
-def _in_lane_of(project: Project, claim: RenderClaim) -> Project:
-    """The project in the lane of the order; Raises `Refused` where it has no drafts any more."""
-    found = project.in_lane(claim.order.lane)
-    if found.lane != claim.order.lane:
-        raise Refused(message("lanes-same"))
-    return found
 
 
 def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) -> FrozenRequest:
@@ -105,7 +97,7 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
     """
     projects.refuse_trashed(session, claim.project)
     stored = projects.load(session, claim.project)
-    project = _in_lane_of(with_inferred_cast(stored.project), claim)
+    project = with_inferred_cast(stored.project).switched_to(claim.order.lane)
     known = takes.takes_of(session, claim.project)
     index = project.index_of(claim.order.shot)
     if index is None:

@@ -72,18 +72,27 @@ class Rendering:
         self._database = database
         self._models = models
 
-    def plan(self, project: str, scope: Scope | Collection[str] = "due") -> tuple[PlannedRender, ...]:
-        """The shots that `render` would queue, of a scope or by id.
+    def plan(
+        self, project: str, scope: Scope | Collection[str] = "due", *, lane: Lane | None = None
+    ) -> tuple[PlannedRender, ...]:
+        """The shots that `render` would queue, of a scope or by id, in a lane: None is the one worked in.
 
-        Skipped shots, those without a caption and locked ones that have a take are never among them.
+        Skipped shots, those without a caption and locked ones that have a take are never among them. Raises
+        `Refused` for drafts of a project that has none.
         """
-        return self._plan(project, scope)
+        return self._plan(project, scope, lane)
 
     def _plan(
-        self, project: str, scope: Scope | Collection[str], *, check_cast: bool = False
+        self,
+        project: str,
+        scope: Scope | Collection[str],
+        lane: Lane | None = None,
+        *,
+        check_cast: bool = False,
     ) -> tuple[PlannedRender, ...]:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        found = found.switched_to(lane or found.lane)
         rates = measured_with(known.values(), self._models.of(found).rendering.identity)
         planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
         if check_cast:
@@ -152,7 +161,12 @@ class Rendering:
         return measured_with(known.values(), model.identity)
 
     def render(
-        self, project: str, scope: Scope | Collection[str] = "due", *, again: bool = False
+        self,
+        project: str,
+        scope: Scope | Collection[str] = "due",
+        *,
+        lane: Lane | None = None,
+        again: bool = False,
     ) -> list[int]:
         """Queues what `plan` lists; returns the jobs' ids. Raises `Refused` if there is nothing to render.
 
@@ -166,7 +180,7 @@ class Rendering:
                 again=again,
                 lane=item.lane,
             )
-            for item in self._plan(project, scope, check_cast=True)
+            for item in self._plan(project, scope, lane, check_cast=True)
         ]
         with self._database.write() as session:
             if not orders:

@@ -9,6 +9,7 @@ import numpy as np
 from studio.domain.errors import NotThere
 from studio.domain.file_names import slug
 from studio.domain.messages import message
+from studio.domain.project import Lane
 from studio.inspect.difference import difference
 from studio.inspect.figures import (
     Figure,
@@ -77,9 +78,12 @@ class Routing:
         full = [row.index for row in rows if row.take and self._traces.is_full(known.takes[row.take])]
         return StoryRouting(rows=rows, full=tuple(full), figure=story_figure(rows))
 
-    def shown(self, project: str) -> dict[int, StoredTake]:
-        """The takes that the film shows, by index of the shot."""
-        return self._traces.project(project).shown()
+    def shown(self, project: str, lane: Lane | None = None) -> dict[int, StoredTake]:
+        """The chosen takes of a lane, by index of the shot: of the one worked in where None.
+
+        Raises `Refused` for drafts of a project that has none.
+        """
+        return self._traces.project(project).shown(lane)
 
     def renamed(self, project: str) -> dict[str, str]:
         """The ids of takes by the ids they had with earlier versions, by which traces may name them."""

@@ -15,7 +15,7 @@ from moc_engine.trace.trace_file import read_trace
 from studio.domain.errors import NotThere, WrongUse
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take, first_indices
-from studio.domain.project import Project
+from studio.domain.project import Lane, Project
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
@@ -35,12 +35,16 @@ class RenderedProject:
         """Ids of today by the ids that takes had with earlier versions: traces may name them so."""
         return {former: take.id for take in self.takes.values() for former in take.former_ids}
 
-    def shown(self) -> dict[int, StoredTake]:
-        """The takes that the film shows, by index of the shot."""
+    def shown(self, lane: Lane | None = None) -> dict[int, StoredTake]:
+        """The chosen takes of a lane, by index of the shot: of the one worked in where None.
+
+        Raises `Refused` for drafts of a project that has none.
+        """
+        project = self.project.switched_to(lane or self.project.lane)
         return {
             index: self.takes[take.id]
-            for index, shot in enumerate(self.project.board.shots)
-            if not shot.skip and (take := chosen_take(self.project, self.takes, shot.id)) is not None
+            for index, shot in enumerate(project.board.shots)
+            if not shot.skip and (take := chosen_take(project, self.takes, shot.id)) is not None
         }
 
 

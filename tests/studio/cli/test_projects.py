@@ -15,6 +15,7 @@ from studio.cli.main import main
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from tests.fakes.renderer import FakeRenderer, write_clip
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 
 STORY = """\
 title: A test
@@ -129,6 +130,9 @@ def test_a_failed_shot_is_told(run: Run, project: str) -> None:
         (("render", "--project", "Nothing"), "there is no project 'Nothing'"),
         (("render", "--project", "A test", "--steps", "3"), "--steps is for files"),
         (("render", "--project", "A test", "--shots", "9"), "shots 1–2"),
+        (("render", "--project", "A test", "--lane", "draft"), "drafts and finals have the same model"),
+        (("render", "x.yaml", "--lane", "draft"), "--lane is for projects"),
+        (("routing", "A test", "--lane", "draft"), "drafts and finals have the same model"),
         (("export", "A test", "film.avi"), "must end in"),
         (("export", "A test", "film.mp4"), "shots 1, 2 have no take yet"),
         (("import", "nothing.yaml"), "there is no file"),
@@ -193,3 +197,19 @@ def test_the_routing_of_a_project_is_told(run: Run, project: str) -> None:
     assert " 50% went to shot 1: Mira waves on the beach\n" in told
     (shot,) = json.loads(run("routing", project, "--shot", "2", "--json")[1])["shots"]
     assert [(link["shot"], round(link["share"], 2)) for link in shot["links"]] == [(1, 0.5)]
+
+
+def test_a_lane_is_rendered_that_the_project_does_not_work_on(run: Run, tmp_path: Path) -> None:
+    story = tmp_path / "lanes.yaml"
+    story.write_text(f"{STORY}settings: {{model: {UNKNOWN_MODEL}}}\n")
+    project = run("import", str(story))[1].strip()
+    asked = ("render", "--project", project, "--shots", "1")
+    assert "1 of 2 shots to render as drafts" in run(*asked, "--lane", "draft", "--dry-run")[2]
+    code, out, _ = run(*asked, "--lane", "draft")
+    number, state, take = out.strip().split("\t")
+    assert (code, number, state, bool(take)) == (0, "1", "done", True)
+    told = json.loads(run("routing", project, "--lane", "draft", "--json")[1])
+    assert [shot["take"] for shot in told["shots"]] == [take]
+    assert "no shot is rendered yet" in run("routing", project, "--lane", "final")[2]
+    planned = json.loads(run(*asked, "--lane", "final", "--dry-run", "--json")[1])
+    assert [(shot["index"], shot["lane"]) for shot in planned] == [(0, "final")]
