@@ -31,6 +31,7 @@ from moc_engine.contract import (
 from moc_engine.errors import EngineError, OutOfMemory
 from moc_engine.files import atomic_files
 from moc_engine.machine import memory_bytes
+from moc_engine.memory.budget import memory_shares
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.estimate import PAGE_BYTES
 from moc_engine.memory.history import History
@@ -39,7 +40,7 @@ from moc_engine.memory.history_buffer import HistoryBuffer
 from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.loading import load_parts
-from moc_engine.ops.workspace import LIMIT, Workspace
+from moc_engine.ops.workspace import Workspace
 from moc_engine.profiles import Profile, next_lower
 from moc_engine.render.captured_velocity import capture_cuda_graph
 from moc_engine.render.decode import decode_clip, jpeg, png
@@ -75,11 +76,12 @@ class ShotRenderer:
 
     The model is loaded by the first request, as the stage "load" of that render, part by part by `load`.
     Memories of finished takes are kept between requests within `memory_budget` bytes (a quarter of the
-    device's memory where None), on a GPU beyond that in main memory within `host_memory_budget` (half of it
-    where None); beyond that they are written to the folder `spill`, or computed again from their takes where
-    it is None. A context of at most `copied_bytes` (None: `HistoryBuffer`'s limit on the CPU, elsewhere what
-    `page_bytes` hold for all entries of a batch) is copied side by side; a larger one is brought in through
-    buffers of `page_bytes` in each step. `recorder` records the routing.
+    device's memory where None; on a CPU it holds the buffers too that renders compute in), on a GPU beyond
+    that in main memory within `host_memory_budget` (half of it where None); beyond that they are written to
+    the folder `spill`, or computed again from their takes where it is None. A context of at most
+    `copied_bytes` (None: `HistoryBuffer`'s limit on the CPU, elsewhere what `page_bytes` hold for all entries
+    of a batch) is copied side by side; a larger one is brought in through buffers of `page_bytes` in each
+    step. `recorder` records the routing.
 
     With `compiled`, the blocks of the transformer are compiled around the attention, which takes minutes in
     the first render; with `cuda_graphs`, the steps of a render are captured and replayed. Where this is not
@@ -125,14 +127,19 @@ class ShotRenderer:
         self._recorder = recorder
         self._loaded: tuple[Backbone, ContextMemory] | None = None
         self._names: ChunkNames = {}
-        self._workspace = Workspace(_limit(LIMIT, memory_budget))
-        self._buffer = HistoryBuffer(_limit(HISTORY_LIMIT, memory_budget))
+        self._workspace = Workspace(0)
+        self._buffer = HistoryBuffer(0)
         self._pace = Pace()
 
     @property
     def memory_bytes(self) -> int:
         """The bytes of the memories that are held, files not counted."""
         return 0 if self._loaded is None else self._loaded[1].bytes
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The bytes that are kept to compute in, which count in the memory budget."""
+        return self._workspace.bytes + self._buffer.bytes
 
     def render(
         self, request: RenderRequest, cancel: CancelToken | None = None
@@ -246,7 +253,11 @@ class ShotRenderer:
                 backbone = backbone.with_compiled_blocks()
             budget = self._memory_budget(backbone)
             host = psutil.virtual_memory().total // 2 if self._host_budget is None else self._host_budget
-            memory = ContextMemory(budget=budget, host_budget=host, spill=self._spill, device=backbone.device)
+            shares = memory_shares(budget, backbone.device)
+            self._workspace, self._buffer = Workspace(shares.workspace), HistoryBuffer(shares.history)
+            memory = ContextMemory(
+                budget=shares.memories, host_budget=host, spill=self._spill, device=backbone.device
+            )
             self._loaded = backbone, memory
         return self._loaded
 
@@ -406,11 +417,6 @@ class ShotRenderer:
         return StepEvent(
             stage=stage, step=step, steps=steps, seconds_left=self._pace.left(ahead), preview=preview
         )
-
-
-def _limit(most: int, budget: int | None) -> int:
-    """The bytes that are kept to compute in: not more than the memories of takes may have."""
-    return most if budget is None else min(most, budget)
 
 
 @contextmanager

@@ -241,6 +241,14 @@ def test_takes_of_one_render_do_not_push_each_other_out(renderer: ShotRenderer, 
         finish(renderer, request(tmp_path / "new", takes))
 
 
+@pytest.mark.parametrize("budget", [0, 20_000, 200_000, 1 << 26])
+def test_memories_and_buffers_keep_to_the_budget_together(model: Path, tmp_path: Path, budget: int) -> None:
+    renderer = ShotRenderer(model, device="cpu", memory_budget=budget)
+    rendered_story(renderer, tmp_path / "story", 4)
+    assert renderer.memory_bytes + renderer.buffer_bytes <= budget
+    assert (renderer.buffer_bytes > 0) == (budget > 100_000)
+
+
 def test_a_render_leaves_nothing_but_memories(renderer: ShotRenderer, tmp_path: Path) -> None:
     rendered_story(renderer, tmp_path / "story", 4)
     gc.collect()
