@@ -15,12 +15,13 @@ from typing import Literal
 
 from studio.domain.errors import BadStoryboard, Refused, StoryField, errors_within
 from studio.domain.finished_take import FinishedTake
+from studio.domain.first_frame import PREVIOUS
 from studio.domain.frame_rate import typed_rate
 from studio.domain.messages import message
 from studio.domain.planner import wanted_seed
 from studio.domain.project import LANES, Lane, Project
 from studio.domain.settings import Lora, Settings
-from studio.domain.storyboard import SECONDS, CastMember, Shot, target
+from studio.domain.storyboard import SECONDS, CastMember, Shot, first_frame_source, target
 
 Takes = Mapping[str, FinishedTake]
 
@@ -59,7 +60,8 @@ class SetFilm:
 class SetSettings:
     """Replaces the settings.
 
-    Where the film's model becomes another one than that of drafts, its takes so far are the drafts.
+    Where the film's model becomes another one than that of drafts, its takes so far are the drafts; where
+    instead another model is chosen for drafts, they stay the finals.
     """
 
     settings: Settings
@@ -67,7 +69,8 @@ class SetSettings:
 
     def apply(self, project: Project, takes: Takes) -> Project:
         changed = replace(project, board=replace(project.board, settings=self.settings))
-        if changed.has_lanes and not project.has_lanes:
+        gains_lanes = changed.has_lanes and not project.has_lanes
+        if gains_lanes and self.settings.model != project.board.settings.model:
             return replace(changed, chosen={}, drafts={**project.drafts, **project.chosen})
         if project.has_lanes and not changed.has_lanes:
             return replace(changed, chosen={**project.drafts, **project.chosen}, drafts={})
@@ -251,6 +254,10 @@ class Split:
             raise Refused(message("split-too-short", shot=index + 1, least=least))
         take = takes.get(project.current.get(self.shot, ""))
         first = replace(whole, seconds=round(self.at, 6))
+        source = first_frame_source(project.board, index)
+        frame = None if whole.first_frame == PREVIOUS else whole.first_frame
+        if source is not None and source.index is not None:
+            frame = f"shot:{project.board.shots[source.index].id}"
         second = _shot(
             index + 1,
             lambda: replace(
@@ -259,10 +266,15 @@ class Split:
                 trim=round(whole.trim + self.at, 6),
                 seconds=round(whole.seconds - self.at, 6),
                 seed=wanted_seed(project.board, index, take),
+                first_frame=frame,
             ),
         )
         shots = project.board.shots
-        made = project.with_shots((*shots[:index], first, second, *shots[index + 1 :]))
+        later = (  # what began where the whole ended begins where its second half ends
+            replace(shot, first_frame=f"shot:{self.id}") if shot.first_frame == f"shot:{whole.id}" else shot
+            for shot in shots[index + 1 :]
+        )
+        made = project.with_shots((*shots[:index], first, second, *later))
         for lane in LANES:
             made = made.in_lane(lane).choosing(self.id, project.in_lane(lane).current.get(self.shot))
         return made.in_lane(project.lane)

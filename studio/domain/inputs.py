@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
@@ -25,6 +26,8 @@ from studio.domain.settings import (
 from studio.domain.storyboard import Steered, Storyboard, steering
 
 T = TypeVar("T")
+
+_TAKE_FRAME: Final = re.compile(r"take:([^@]+)@([0-9]{1,9})")
 
 INPUTS_VERSION: Final = 2
 """The version of `TakeInputs` records. A new field with a default does not change it; a field that changes
@@ -148,9 +151,8 @@ class TakeFrame:
 
 def take_frame(first_frame: str | None) -> TakeFrame | None:
     """The frame that "take:ID@FRAME" names; None for any other first frame."""
-    kind, _, name = (first_frame or "").partition(":")
-    take, _, frame = name.rpartition("@")
-    return TakeFrame(take=take, frame=int(frame)) if kind == "take" else None
+    found = _TAKE_FRAME.fullmatch(first_frame or "")
+    return None if found is None else TakeFrame(take=found[1], frame=int(found[2]))
 
 
 def check_record(record: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from studio.domain.errors import BadRecipe, BadStoryboard
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.inputs import TakeInputs
 from studio.domain.messages import message
-from studio.domain.project import Project
+from studio.domain.project import LANES, Lane, Project
 from studio.domain.settings import Settings
 from studio.domain.storyboard import (
     MAX_SHOTS,
@@ -49,7 +49,10 @@ _SPECIAL: Final = (_CAPTION, "context", "cast")
 
 @dataclass(frozen=True, kw_only=True)
 class UsedTake:
-    """A take of a film: the shot it stands for, what it was rendered from, and which frames of it show."""
+    """A take of a film: the shot it stands for, what it was rendered from, and which frames of it show.
+
+    `lane` says whether it is a draft: of a shot that had no final.
+    """
 
     shot: str
     take: str
@@ -57,6 +60,7 @@ class UsedTake:
     first: int
     frames: int
     backend: str
+    lane: Lane = "final"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,10 @@ class Recipe:
             if take is not None and take.inputs.seed != shot_seed(self.board, index):
                 shots[index] = replace(shot, seed=take.inputs.seed)
         board = replace(self.board, shots=tuple(shots))
-        return Project(board=board, chosen={shot: take.take for shot, take in used.items()})
+        lanes = {
+            lane: {shot: take.take for shot, take in used.items() if take.lane == lane} for lane in LANES
+        }
+        return Project(board=board, chosen=lanes["final"], drafts=lanes["draft"])
 
 
 def recipe_of(project: Project, clips: Sequence[Clip[StoredTake]]) -> dict[str, Any]:
@@ -88,7 +95,15 @@ def recipe_of(project: Project, clips: Sequence[Clip[StoredTake]]) -> dict[str, 
     board = project.board
     composed = dict(zip((shot.id for shot in board.shots), compose_captions(board), strict=True))
     indices = {clip.take.id: index for index, clip in reversed(list(enumerate(clips)))}
-    records = [_record(clip, composed[clip.shot.id], indices) for clip in clips]
+    records = [
+        _record(
+            clip,
+            composed[clip.shot.id],
+            indices,
+            is_draft=project.drafts.get(clip.shot.id) == clip.take.id != project.chosen.get(clip.shot.id),
+        )
+        for clip in clips
+    ]
     common = _common(records)
     return {
         "recipe": VERSION,
@@ -132,7 +147,9 @@ def without_shots(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**recipe, "storyboard": board, "common": common, "takes": [], "shots": []}
 
 
-def _record(clip: Clip[StoredTake], composed: str, indices: Mapping[str, int]) -> dict[str, Any]:
+def _record(
+    clip: Clip[StoredTake], composed: str, indices: Mapping[str, int], *, is_draft: bool
+) -> dict[str, Any]:
     """A take as it is written, in full but for what the storyboard tells."""
     inputs = clip.take.inputs
     record = {name: value for name, value in inputs_to_json(inputs).items() if name not in _SPECIAL}
@@ -142,6 +159,7 @@ def _record(clip: Clip[StoredTake], composed: str, indices: Mapping[str, int]) -
         "take": clip.take.id,
         "show": [clip.first, clip.frames],
         "backend": clip.take.backend,
+        **({"lane": "draft"} if is_draft else {}),
         **record,
         "cast": list(inputs.cast),
         **({} if inputs.caption == composed else {_CAPTION: inputs.caption}),
@@ -187,6 +205,7 @@ def _used_takes(data: Mapping[str, Any], board: Storyboard) -> Iterator[UsedTake
         full = {**data["common"], **record}
         shot, (first, frames) = str(full.pop("shot")), full.pop("show")
         take, backend = str(full.pop("take")), str(full.pop("backend"))
+        lane: Lane = "draft" if full.pop("lane", "final") == "draft" else "final"
         context = chain.from_iterable(
             [part] if isinstance(part, str) else names[part[0] : part[1]] for part in full.pop("context", ())
         )
@@ -195,7 +214,13 @@ def _used_takes(data: Mapping[str, Any], board: Storyboard) -> Iterator[UsedTake
             raise ValueError(f"a context of more than {MAX_SHOTS} takes")
         inputs = inputs_from_json({_CAPTION: composed[shot], **full, "context": seen})
         yield UsedTake(
-            shot=shot, take=take, inputs=inputs, first=int(first), frames=int(frames), backend=backend
+            shot=shot,
+            take=take,
+            inputs=inputs,
+            first=int(first),
+            frames=int(frames),
+            backend=backend,
+            lane=lane,
         )
 
 

@@ -130,13 +130,15 @@ class ProjectFiles:
         except DamagedClip as error:
             raise BadRecipe(message("film-unreadable")) from error
         with self._database.write() as session:
-            known = {take: takes.find_take(session, take) for take in project.chosen.values()}
-            chosen = {shot: take for shot, take in project.chosen.items() if known[take] is not None}
-            name = projects.create(session, replace(project, chosen=chosen), self._clock())
-            for shot, take_id in chosen.items():
-                take = known[take_id]
-                if take is not None:
-                    takes.keep(session, name, take)
+            shown = (*project.chosen.items(), *project.drafts.items())
+            known = {take: found for _, take in shown if (found := takes.find_take(session, take))}
+            chosen, drafts = (
+                {shot: take for shot, take in lane.items() if take in known}
+                for lane in (project.chosen, project.drafts)
+            )
+            name = projects.create(session, replace(project, chosen=chosen, drafts=drafts), self._clock())
+            for shot, take_id in (*chosen.items(), *drafts.items()):
+                takes.keep(session, name, known[take_id])
                 projects.add_to_strip(session, name, shot, take_id, self._clock())
         return name
 
@@ -178,6 +180,8 @@ def _from_record(
                 f"{getattr(take, kind)}{file_type.suffix}" in files for kind, file_type in TAKE_FILES.items()
             ):
                 raise BadBundle(message("bundle-file-missing"))
+        if not all(f"{digest}{PICTURE}" in files for digest in record.get("pictures", ())):
+            raise BadBundle(message("bundle-file-missing"))
     except (
         ValidationError,
         BadStoryboard,
@@ -188,8 +192,6 @@ def _from_record(
         ArithmeticError,
     ) as error:
         raise BadBundle(message("bundle-record-invalid")) from error
-    if not all(f"{digest}{PICTURE}" in files for digest in record.get("pictures", ())):
-        raise BadBundle(message("bundle-file-missing"))
     names = {take.id for take in known}
     if not {take for _, take, _ in strips} <= names:
         raise BadBundle(message("bundle-take-missing"))

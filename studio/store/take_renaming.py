@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import EngineError
 from moc_engine.model_index import EMBEDDED
-from studio.domain.inputs import INPUTS_VERSION
+from studio.domain.inputs import INPUTS_VERSION, take_frame
 from studio.store.documents import inputs_from_json
 from studio.store.legacy_identity import legacy_digest
 from studio.store.model_identity import ModelIdentities, family
@@ -94,6 +95,11 @@ def renamed_inputs(inputs: Mapping[str, Any], ids: Mapping[str, str], rename_mod
         "boosts": {_target(name, ids): boost for name, boost in inputs.get("boosts", {}).items()},
         "version": INPUTS_VERSION,
     }
+    frame = take_frame(inputs.get("first_frame"))
+    if frame is not None:
+        record["first_frame"] = str(replace(frame, take=ids.get(frame.take, frame.take)))
+    if "guide" in inputs:
+        record["guide"] = ids.get(inputs["guide"], inputs["guide"])
     return inputs_from_json(record).record()
 
 
@@ -165,7 +171,9 @@ def renamed_change(change: Mapping[str, Any], ids: Mapping[str, str]) -> Record:
 def _takes_in(inputs: Mapping[str, Any]) -> set[str]:
     """The ids of all takes in a record of inputs."""
     names = (*inputs.get("context", ()), *inputs.get("pins", ()), *inputs.get("bans", ()))
-    return {name.partition("/")[0] for name in (*names, *inputs.get("boosts", {}))}
+    takes = {name.partition("/")[0] for name in (*names, *inputs.get("boosts", {}))}
+    frame = take_frame(inputs.get("first_frame"))
+    return takes | {name for name in (inputs.get("guide"), frame and frame.take) if name}
 
 
 def _target(name: str, ids: Mapping[str, str]) -> str:

@@ -123,4 +123,14 @@ def test_records_of_a_later_version_are_refused() -> None:
 def test_the_frame_of_a_take_is_read_from_its_text() -> None:
     frame = TakeFrame(take="71ce", frame=47)
     assert take_frame(str(frame)) == frame
-    assert [take_frame(other) for other in (None, "picture:ab", "shot:a@1")] == [None, None, None]
+    others = (
+        None,
+        "picture:ab",
+        "shot:a@1",
+        "take:71ce",
+        "take:71ce@",
+        "take:71ce@x",
+        "take:@1",
+        "take:a@-1",
+    )
+    assert not any(map(take_frame, others))

@@ -63,6 +63,15 @@ def test_takes_of_the_embedded_model_become_drafts_and_guide_the_finals() -> Non
     assert (dict(back.chosen), back.drafts) == (dict(now.drafts), {})
 
 
+def test_takes_stay_finals_where_another_model_is_chosen_for_drafts() -> None:
+    done, takes = rendered(project(*STORY))
+    now = SetSettings(settings=Settings(draft_model="maker/fast")).apply(done, takes)
+    assert now.has_lanes
+    assert (now.chosen, now.drafts) == (done.chosen, {})
+    assert {status.state for status in shot_statuses(now, takes, MODEL)} == {"fresh"}
+    assert SetSettings(settings=Settings()).apply(now, takes).chosen == done.chosen
+
+
 def test_drafts_have_the_settings_of_their_model_and_no_guide() -> None:
     now, takes = drafted()
     drafts = now.in_lane("draft")

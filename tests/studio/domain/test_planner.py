@@ -33,7 +33,7 @@ from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
 from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.settings import FullBelow, Lora, Settings
+from studio.domain.settings import FullBelow, Looks, Lora, Settings
 from studio.domain.storyboard import CastMember
 from studio.service.reason_words import in_words
 from tests.fakes.edits import EDITS, STORY, ids
@@ -166,9 +166,9 @@ def test_reasons_in_words(edit: Edit, reason: str) -> None:
     assert reason in words(found["c"])
 
 
-def chained() -> tuple[Project, dict[str, FinishedTake]]:
+def chained(looks: Looks = "first") -> tuple[Project, dict[str, FinishedTake]]:
     """Shot 3 starts with the last frame of shot 2, shot 4 with that of shot 1; all rendered."""
-    start = project(*STORY, settings=Settings(rerender_threshold=1.0))
+    start = project(*STORY, settings=Settings(rerender_threshold=1.0, looks=looks))
     for shot, frame in (("c", "previous"), ("d", "shot:a")):
         start = SetFirstFrame(shot=shot, first_frame=frame).apply(start, {})
     return rendered(start)
@@ -184,6 +184,17 @@ def test_a_first_frame_is_the_last_that_the_earlier_shot_shows() -> None:
     assert trimmed["c"].inputs.first_frame == f"take:{done.chosen['b']}@35"
     assert words(trimmed["c"]) == ("shot 2, whose last frame it starts with, ends earlier or later",)
     assert [shot for shot, status in trimmed.items() if status.due] == ["c"]
+
+
+@pytest.mark.parametrize("shot", ["a", "b", "c", "d"])
+def test_a_split_changes_no_first_frame(shot: str) -> None:
+    done, takes = chained("every")
+    split = Split(shot=shot, at=1.0, id="half").apply(done, takes)
+    found = statuses(split, takes)
+    assert {status.state for status in found.values()} == {"fresh"}
+    assert found["half"].inputs.first_frame == found[shot].inputs.first_frame
+    alone = SetFirstFrame(shot="a", first_frame="previous").apply(done, takes)
+    assert Split(shot="a", at=1.0, id="half").apply(alone, takes).board.shots[1].first_frame is None
 
 
 def test_a_new_take_makes_the_shot_due_that_starts_with_its_last_frame() -> None:

@@ -110,6 +110,15 @@ def test_what_is_read_gives_the_same_takes() -> None:
     assert all(take.inputs.take_id == take.take for take in recipe.takes)
 
 
+def test_drafts_are_drafts_again() -> None:
+    done, takes = rendered(project("Mira waves", "Otto runs"))
+    settings = Settings(model="maker/video")
+    drafted = SetSettings(settings=settings).apply(done, takes).choosing("b", done.chosen["a"])
+    made = read_recipe(json.loads(json.dumps(recipe_of(drafted, stored(drafted, takes))))).project
+    assert (made.chosen, made.drafts) == ({"b": done.chosen["a"]}, {"a": done.chosen["a"]})
+    assert made.lane == "final"
+
+
 def test_a_take_with_another_seed_gives_its_shot_that_seed() -> None:
     done, takes = rendered(project("Mira waves", "Otto runs"))
     clips = stored(done, takes)

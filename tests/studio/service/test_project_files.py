@@ -10,9 +10,11 @@ from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.service.state import ProjectState, ShotState
 from studio.service.studio import Service
 from studio.store.database import Database
+from studio.store.documents import to_document
 from studio.store.upgrade import open_database
 from tests.fakes.artifact_paths import path_of
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.projects import project
 from tests.fakes.remote_artifacts import RemoteArtifacts
 
 
@@ -87,6 +89,14 @@ def test_a_bundle_makes_the_same_project_elsewhere(studio: Studio, tmp_path: Pat
     assert other.service.projects.state(again).shots == studio.service.projects.state(project).shots
     assert other.service.files.export(again, BUNDLE).read_bytes() == bundle.read_bytes()
     database.close()
+
+
+@pytest.mark.parametrize("pictures", [7, None, ["0" * 64], [{}]])
+def test_a_bundle_without_its_pictures_is_refused(studio: Studio, pictures: object) -> None:
+    record = {"project": to_document(project("Mira waves")), "takes": [], "strips": [], "pictures": pictures}
+    with pytest.raises(BadBundle):
+        studio.service.files.import_record(record, {})
+    assert not studio.service.projects.all()
 
 
 def test_a_damaged_bundle_leaves_nothing(studio: Studio, tmp_path: Path) -> None:
