@@ -1,4 +1,4 @@
-"""A loaded model: a Wan-type transformer, its scheduler, and the family that knows its latents.
+"""A loaded model: a transformer by its adapter, its scheduler, and the family that knows its latents.
 
 A model of two experts has one transformer for high noise levels and another for low ones (Wan 2.2 A14B).
 
@@ -22,7 +22,7 @@ from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.schedulers import chosen_scheduler
 from moc_engine.models.solver import Schedule, even_levels, schedule_of
-from moc_engine.models.wan_transformer import attending, rotary_angles
+from moc_engine.models.transformer_adapter import TransformerAdapter
 from moc_engine.profiles import SHARED, Profile
 
 ExpertName = Literal["", "high", "low"]
@@ -42,7 +42,7 @@ class Backbone:
     """
 
     name: str
-    transformer: Any
+    adapter: TransformerAdapter
     scheduler: Any
     family: Family
     device: torch.device
@@ -55,6 +55,11 @@ class Backbone:
     loras: LoraAdapters | None = None
     profile: Profile = SHARED
     profile_note: str = ""
+
+    @property
+    def transformer(self) -> Any:
+        """The transformer itself, of diffusers."""
+        return self.adapter.transformer
 
     @property
     def experts(self) -> tuple[Backbone, ...]:
@@ -78,7 +83,7 @@ class Backbone:
     def with_compiled_blocks(self) -> Backbone:
         """The same model, whose transformers' blocks are compiled when they first run."""
         low_noise = None if self.low_noise is None else self.low_noise.with_compiled_blocks()
-        return replace(self, compiled=CompiledBlocks(self.transformer), low_noise=low_noise)
+        return replace(self, compiled=CompiledBlocks(self.adapter.blocks), low_noise=low_noise)
 
     def schedule(self, sampler: SamplerConfig, start: int = 0) -> Schedule:
         """The steps of a render from step `start` on; `EngineError` for a scheduler of another kind."""
@@ -98,22 +103,15 @@ class Backbone:
         name = str(self.dtype).removeprefix("torch.")
         return name if self.profile.weights == "full" else f"{name}, weights {self.profile.weights}"
 
-    def caption_key_bytes(self, captions: CaptionStates) -> int:
-        """The bytes of the captions' keys and values in all layers."""
-        config = self.transformer.config
-        width = config.num_attention_heads * config.attention_head_dim
-        states = captions.states_BSE.shape[:2].numel()
-        return int(2 * config.num_layers * states * width * self.dtype.itemsize)
-
     def grid(self, latent_shape: Sequence[int], chunking: Chunking) -> TokenGrid:
         """The tokens of a shot with latents (C, F, H, W)."""
-        sides = zip(latent_shape[1:], self.transformer.config.patch_size, strict=True)
+        sides = zip(latent_shape[1:], self.adapter.patch, strict=True)
         frames, height, width = (side // patch for side, patch in sides)
         return TokenGrid(frames=frames, height=height, width=width, chunking=chunking)
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary cosines and sines of token positions (3, …) in time, height and width."""
-        return rotary_angles(self.transformer, *positions)
+        return self.adapter.angles(positions)
 
     def condition_of(self, latents_CFHW: Tensor) -> FrameCondition | None:
         """The condition of a finished take that is read again: None unless the model always needs one."""
@@ -131,7 +129,7 @@ class Backbone:
         condition: FrameCondition | None = None,
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
-        with attending(self.transformer, attention, captions):
+        with self.adapter.attending(attention, captions):
             return self._run(latents_BCFHW, timesteps_B, captions, condition)
 
     def velocity(
@@ -146,7 +144,7 @@ class Backbone:
         if self.compiled is None:
             predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions, condition)
         else:
-            with self.compiled.used(), attending(self.transformer, attention, captions, compiled=True):
+            with self.compiled.used(), self.adapter.attending(attention, captions, compiled=True):
                 predicted = self._run(latents_BCFHW, timesteps_B, captions, condition)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
         return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
@@ -160,25 +158,4 @@ class Backbone:
     ) -> Tensor:
         given = condition or FrameCondition()
         inputs = self.family.model_input(given.over(latents_BCFHW))
-        rows = len(inputs)
-        if given.channels_BCFHW is not None:
-            channels = given.channels_BCFHW.to(inputs.dtype).expand(rows, -1, -1, -1, -1)
-            inputs = torch.cat((inputs, channels), dim=1)
-        image: dict[str, Tensor] = {}
-        if given.states_BIE is not None:
-            states = given.states_BIE.to(self.dtype).expand(rows, -1, -1)
-            image = {"encoder_hidden_states_image": states}
-        timesteps = timesteps_B
-        if given.first_BCFHW is not None:
-            timesteps = self._clean_at_first(timesteps_B, latents_BCFHW.shape[1:], given.first_BCFHW.shape[2])
-        predicted: Tensor = self.transformer(
-            inputs.to(self.dtype), timesteps, captions.states_BSE.to(self.dtype), return_dict=False, **image
-        )[0]
-        return predicted.to(latents_BCFHW.dtype)
-
-    def _clean_at_first(self, timesteps_B: Tensor, shape: Sequence[int], frames: int) -> Tensor:
-        """A timestep for each token (B, L): 0 for those of the first latent frames."""
-        grid = self.grid(shape, "frame")
-        clean = frames // self.transformer.config.patch_size[0] * grid.slots
-        noisy = timesteps_B[:, None].float().expand(-1, grid.tokens - clean)
-        return torch.cat((noisy.new_zeros(len(timesteps_B), clean), noisy), dim=1)
+        return self.adapter.run(inputs, timesteps_B, captions, given).to(latents_BCFHW.dtype)

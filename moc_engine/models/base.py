@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 class CaptionStates:
     """The text encoder's states of captions, (B, S, E), and a mask of those that count (None: all).
 
+    `pooled_BE` are vectors of whole captions, by a second text encoder, for models that have one.
     `kept` holds, if anything, keys and values (B, H, S, D) of the states, by the attention module that
     projects them: they are the same at every step of a render.
     """
 
     states_BSE: Tensor
     mask_BS: Tensor | None = None
+    pooled_BE: Tensor | None = None
     kept: dict[Any, tuple[Tensor, Tensor]] | None = None
 
     def first(self, rows: int) -> CaptionStates:
@@ -45,7 +47,8 @@ class CaptionStates:
         if rows == len(self.states_BSE):
             return self
         mask = None if self.mask_BS is None else self.mask_BS[:rows]
-        return replace(self, states_BSE=self.states_BSE[:rows], mask_BS=mask)
+        pooled = None if self.pooled_BE is None else self.pooled_BE[:rows]
+        return replace(self, states_BSE=self.states_BSE[:rows], mask_BS=mask, pooled_BE=pooled)
 
     def with_kept_keys(self) -> CaptionStates:
         """The same captions, whose keys and values are kept from now on: for use without gradients."""
@@ -53,7 +56,12 @@ class CaptionStates:
 
 
 def stacked(conditional: CaptionStates, unconditional: CaptionStates) -> CaptionStates:
-    """Two batches of caption states as one; the shorter is padded with states that do not count."""
+    """Two batches of caption states as one; the shorter is padded with states that do not count.
+
+    Pooled vectors are not stacked: models that have them run one caption after the other.
+    """
+    assert conditional.pooled_BE is None
+    assert unconditional.pooled_BE is None
     both = (conditional, unconditional)
     longest = max(captions.states_BSE.shape[1] for captions in both)
     missing = [longest - captions.states_BSE.shape[1] for captions in both]
@@ -100,6 +108,28 @@ class AttentionPass(Protocol):
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         """A layer's output (B, H, L, D) from projections in the model's token order, not rotated."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CaptionTokens:
+    """Projections (B, H, S, D) of caption tokens within a sequence; they have no rotary embedding."""
+
+    q_BHSD: Tensor
+    k_BHSD: Tensor
+    v_BHSD: Tensor
+
+
+@runtime_checkable
+class JointAttentionPass(AttentionPass, Protocol):
+    """One that also attends for models whose sequence holds a shot's captions behind its video tokens."""
+
+    def attend_jointly(
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+    ) -> tuple[Tensor, Tensor]:
+        """As `attend`, with the shot's captions among its own keys; also the output of the captions.
+
+        Captions attend to the shot and to themselves alone (B, H, S, D). Every token of theirs counts.
+        """
 
 
 class Family(Protocol):

@@ -1,4 +1,4 @@
-"""Compiles the blocks of a Wan transformer with torch.compile, but for the attention within them.
+"""Compiles the blocks of a transformer with torch.compile, but for the attention within them.
 
 Norms, modulations, projections and the feed-forward network become a few graphs, which all blocks share. The
 attention is left out: it has kernels of its own, and keeps what it attends to in Python objects.
@@ -6,25 +6,35 @@ attention is left out: it has kernels of its own, and keeps what it attends to i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import torch
 
 from moc_engine.errors import EngineError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@lru_cache
+def left_out_of_graphs(function: Function) -> Function:
+    """The function as one that graphs of torch.compile stop before and go on after."""
+    left_out: Function = torch.compiler.disable(function)
+    return left_out
+
 
 class CompiledBlocks:
-    """The blocks of a transformer, compiled when they first run within `used`; else they run as they are.
+    """The `blocks` of a transformer, compiled when they first run within `used`; else they run as they are.
 
     `backend` is one of torch.compile; the default needs a compiler: a C++ one on a CPU, Triton on a GPU.
     """
 
-    def __init__(self, transformer: Any, backend: str | Callable[..., Any] = "inductor") -> None:
-        self._blocks = list(transformer.blocks)
-        self._forward = torch.compile(type(self._blocks[0]).forward, backend=backend)
+    def __init__(self, blocks: Sequence[Any], backend: str | Callable[..., Any] = "inductor") -> None:
+        self._blocks = list(blocks)
+        kinds = {type(block) for block in self._blocks}
+        self._forward = {kind: torch.compile(kind.forward, backend=backend) for kind in kinds}
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -33,7 +43,7 @@ class CompiledBlocks:
 
         try:
             for block in self._blocks:
-                block.forward = partial(self._forward, block)
+                block.forward = partial(self._forward[type(block)], block)
             yield
         except TorchDynamoException as error:
             if "InvalidCxxCompiler" in str(error):

@@ -100,7 +100,12 @@ class Fitting:
         """Puts an autoencoder where the profile has it."""
         if self.profile.tile is not None:
             side, stride = self.profile.tile, self.profile.tile * 3 // 4
-            module.enable_tiling(side, side, stride, stride)
+            module.enable_tiling(
+                tile_sample_min_height=side,
+                tile_sample_min_width=side,
+                tile_sample_stride_height=stride,
+                tile_sample_stride_width=stride,
+            )
         if self.profile.autoencoder == "stays":
             return module.to(self.device).eval()
         entries = [getattr(module, entry) for entry in AUTOENCODER_ENTRIES]

@@ -35,6 +35,7 @@ ENTRY_POINTS: Final = "moc_studio.families"
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "AnimaticPipeline": "moc_engine.models.animatic",
+    "HunyuanVideoPipeline": "moc_engine.models.hunyuan",
     "WanDMDPipeline": "moc_engine.models.wan",
     "WanImageToVideoPipeline": "moc_engine.models.wan",
     "WanPipeline": "moc_engine.models.wan",

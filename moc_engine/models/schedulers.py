@@ -1,10 +1,12 @@
-"""The schedulers that a person may choose: Euler, UniPC and DPM-Solver++ of the flow, from diffusers."""
+"""Schedulers from diffusers: a model's own, and those that a person may choose."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from moc_engine.config import SamplerConfig, Scheduler
+from moc_engine.errors import ModelMismatch
+from moc_engine.sources.parts import PipelineParts
 
 CLASSES: Final[dict[Scheduler, str]] = {
     "euler": "FlowMatchEulerDiscreteScheduler",
@@ -37,3 +39,13 @@ def chosen_scheduler(own: Any, sampler: SamplerConfig) -> Any:
         return kind.from_config(own.config, **named)
     trained = {"num_train_timesteps": own.config.num_train_timesteps}
     return kind(**trained, **named, **({} if euler else FLOW))
+
+
+def scheduler_class(model: PipelineParts) -> Any:
+    """The class of the scheduler that a pipeline names. Raises `ModelMismatch` where diffusers has none."""
+    import diffusers
+
+    kind = getattr(diffusers, str(model.class_of("scheduler")), None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ModelMismatch(f"{model.source}: there is no scheduler {model.class_of('scheduler')}")
+    return kind

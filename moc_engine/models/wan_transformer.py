@@ -5,23 +5,21 @@ Shapes: B batch, H heads, L video tokens, S text states, I image states, D head 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.models.base import AttentionPass, CaptionStates
+from moc_engine.models.compiled_blocks import left_out_of_graphs
+from moc_engine.ops.rotary import axis_angles
 
 ROTARY_BASE: Final = 10000.0
 
 NATIVE: Final = "native"
 """The attention backend of diffusers that is torch's own."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def project_qkv(
@@ -74,24 +72,10 @@ def rotary_angles(
     time, height and width as `WanRotaryPosEmbed` does, whose own table begins at 0 and ends.
     """
     config: Any = model if isinstance(model, Mapping) else model.config
-    if positions_t.device.type == "mps":  # has no float64
-        on_cpu = (positions.cpu() for positions in (positions_t, positions_h, positions_w))
-        cos, sin = rotary_angles(config, *on_cpu)
-        return cos.to(positions_t.device), sin.to(positions_t.device)
     width = int(config["attention_head_dim"])
     across = 2 * (width // 6)
-    shape = torch.broadcast_shapes(positions_t.shape, positions_h.shape, positions_w.shape)
     widths = (width - 2 * across, across, across)
-    angles = [
-        positions.double().expand(shape)[..., None] * _frequencies(dim, positions.device)
-        for positions, dim in zip((positions_t, positions_h, positions_w), widths, strict=True)
-    ]
-    angle = torch.cat(angles, dim=-1)
-    return angle.cos().float(), angle.sin().float()
-
-
-def _frequencies(dim: int, device: torch.device) -> Tensor:
-    return 1.0 / (ROTARY_BASE ** (torch.arange(0, dim, 2, dtype=torch.float64, device=device) / dim))
+    return axis_angles((positions_t, positions_h, positions_w), widths, ROTARY_BASE)
 
 
 @contextmanager
@@ -123,7 +107,7 @@ class SelfAttention:
     def __init__(self, attention: AttentionPass, layer: int, *, compiled: bool = False) -> None:
         self._pass = attention
         self._layer = layer
-        self._attend = _left_out(_attend) if compiled else _attend
+        self._attend = left_out_of_graphs(_attend) if compiled else _attend
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
         q, k, v = project_qkv(attn, hidden_states)
@@ -145,7 +129,7 @@ class CaptionAttention:
         self._backend = backend
         self._states = captions.states_BSE.shape[1]
         self._kept = captions.kept
-        self._keys = _left_out(_caption_keys) if compiled else _caption_keys
+        self._keys = left_out_of_graphs(_caption_keys) if compiled else _caption_keys
         self._mask = None if captions.mask_BS is None else captions.mask_BS[:, None, None]
 
     def __call__(
@@ -194,13 +178,6 @@ def _caption_keys(processor: CaptionAttention, attn: Any, text_BSE: Tensor) -> t
         kept[attn] = project_kv(attn, text_BSE)
     k, v = kept[attn]
     return k[: len(text_BSE)], v[: len(text_BSE)]
-
-
-@lru_cache
-def _left_out(function: Function) -> Function:
-    """The function as one that graphs of torch.compile stop before and go on after."""
-    left_out: Function = torch.compiler.disable(function)
-    return left_out
 
 
 def _project_image(attn: Any, image_BIE: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+def axis_angles(positions: Sequence[Tensor], widths: Sequence[int], base: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (..., D / 2) in float32 of tokens at any positions (...) on several axes.
+
+    Each axis turns as many numbers of a head as its entry of `widths`, by frequencies of the `base`. Worked
+    out in float64, on the CPU where the device has none.
+    """
+    device = positions[0].device
+    if device.type == "mps":  # has no float64
+        cos, sin = axis_angles([axis.to("cpu") for axis in positions], widths, base)
+        return cos.to(device), sin.to(device)
+    angles = [
+        axis.double()[..., None]
+        * (1.0 / base ** (torch.arange(0, dim, 2, dtype=torch.float64, device=device) / dim))
+        for axis, dim in zip(torch.broadcast_tensors(*positions), widths, strict=True)
+    ]
+    angle = torch.cat(angles, dim=-1)
+    return angle.cos().float(), angle.sin().float()
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

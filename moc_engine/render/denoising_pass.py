@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.errors import EngineError
@@ -22,6 +23,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.history import History
 from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.memory.pages import Traffic
+from moc_engine.models.base import CaptionTokens
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
@@ -130,8 +132,9 @@ class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
     Where attention is full, all chunks that the shot may choose are attended to as pins are. All entries of a
-    batch (at most `rows`) attend to the same history. The first entry is recorded by `recorder`, if there is
-    one. Raises `ValueError` where the steering names a shot that is not in the history.
+    batch (at most `rows`) attend to the same history. Captions within the sequence are own keys: the whole
+    shot attends to them, and they are recorded with it. The first entry is recorded by `recorder`, if there
+    is one. Raises `ValueError` where the steering names a shot that is not in the history.
 
     A history side by side is copied, ready for all entries of the batch, where it has at most `page_bytes`;
     through so many bytes a paged one is brought in.
@@ -207,16 +210,36 @@ class DenoisingPass:
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
+        return self._attend(layer, q, rotated_q, rotated_k, v)
+
+    def attend_jointly(
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+    ) -> tuple[Tensor, Tensor]:
+        q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
+        rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
+        own_k, own_v = torch.cat((rotated_k, captions.k_BHSD), dim=2), torch.cat((v, captions.v_BHSD), dim=2)
+        of_captions = scaled_dot_product_attention(captions.q_BHSD, own_k, own_v)
+        return self._attend(layer, q, rotated_q, own_k, own_v), of_captions
+
+    def _attend(
+        self, layer: int, q_BHLD: Tensor, rotated_BHLD: Tensor, own_k_BHSD: Tensor, own_v_BHSD: Tensor
+    ) -> Tensor:
+        """The output of queries, given before and after rotary embedding, for own keys and the history."""
         backend = self.chosen.backend
         if self._history is None:
             assert backend.over_history is not None
-            nothing = v[:, :, :0]
-            indices = q.new_empty(*q.shape[:3], 0, dtype=torch.int64)
-            out, mass = backend.over_history(rotated_q, rotated_k, v, nothing, nothing, NO_CHUNKS, indices)
+            nothing = own_v_BHSD[:, :, :0]
+            indices = q_BHLD.new_empty(*q_BHLD.shape[:3], 0, dtype=torch.int64)
+            out, mass = backend.over_history(
+                rotated_BHLD, own_k_BHSD, own_v_BHSD, nothing, nothing, NO_CHUNKS, indices
+            )
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
-        indices = self._choose(self._history, layer, q if self._routing.pooling == "before" else rotated_q)
-        out, mass = self._history.attend(backend, layer, rotated_q, rotated_k, v, indices, self._pins)
+        routing_q = q_BHLD if self._routing.pooling == "before" else rotated_BHLD
+        indices = self._choose(self._history, layer, routing_q)
+        out, mass = self._history.attend(
+            backend, layer, rotated_BHLD, own_k_BHSD, own_v_BHSD, indices, self._pins
+        )
         self._record(layer, mass, indices[0])
         return self._grid.to_model(out, dim=2)
 

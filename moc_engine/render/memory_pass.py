@@ -18,7 +18,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.scaling import quantise, scale_groups
 from moc_engine.memory.take_memory import Kept, Scales, TakeMemory
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import CaptionStates
+from moc_engine.models.base import CaptionStates, CaptionTokens
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import chunk_means
@@ -52,7 +52,7 @@ def compute_memory(
         backbone.angles,
         pooling,
         backbone.device,
-        layers=int(backbone.transformer.config.num_layers),
+        layers=backbone.adapter.layers,
         kept=kept,
         storage=storage,
         memory_device=device,
@@ -105,13 +105,28 @@ class MemoryPass:
         self._kept: TakeMemory | None = None
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+        q, k, v = self._kept_layer(layer, q_BHLD, k_BHLD, v_BHLD)
+        return self._grid.to_model(scaled_dot_product_attention(q, k, v), dim=2)
+
+    def attend_jointly(
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+    ) -> tuple[Tensor, Tensor]:
+        q, k, v = self._kept_layer(layer, q_BHLD, k_BHLD, v_BHLD)
+        q, k, v = (
+            torch.cat(both, dim=2)
+            for both in ((q, captions.q_BHSD), (k, captions.k_BHSD), (v, captions.v_BHSD))
+        )
+        out, of_captions = scaled_dot_product_attention(q, k, v).tensor_split([q_BHLD.shape[2]], dim=2)
+        return self._grid.to_model(out, dim=2), of_captions
+
+    def _kept_layer(self, layer: int, *qkv_BHLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keeps what is remembered of a layer; its rotated queries and keys, and values, by chunks."""
         assert layer == self._read < self._layers, "one pass reads one take"
         self._read += 1
-        q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
+        q, k, v = (self._grid.to_chunks(x, dim=2) for x in qkv_BHLD)
         rotated = apply_rotary(k, self._cos, self._sin)
         self._keep(layer, k, v, k if self._pooling == "before" else rotated)
-        out = scaled_dot_product_attention(apply_rotary(q, self._cos, self._sin), rotated, v)
-        return self._grid.to_model(out, dim=2)
+        return apply_rotary(q, self._cos, self._sin), rotated, v
 
     def memory(self) -> TakeMemory:
         """The memory, once the transformer has run."""

@@ -63,7 +63,7 @@ def default_feature_source(backbone: Backbone) -> FeatureSource:
     Values carry appearance, keys what tokens are matched by. `moc-studio eval identity` measures this for
     animatic models; its figures are in `evaluation/RESULTS.md`. Other families have not been measured.
     """
-    layers = int(backbone.transformer.config.num_layers)
+    layers = backbone.adapter.layers
     return FeatureSource(layer=min(layers - 1, int(DEPTH * layers)), noise=NOISE, kind=KIND)
 
 

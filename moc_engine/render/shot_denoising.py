@@ -155,7 +155,8 @@ def shot_denoising(
     """Prepares the denoising of a shot, and records the conditional entry.
 
     `histories` are those of the experts that have steps. With `two_passes`, guidance runs the captions and
-    what it guides away from one after the other: the same velocity, in less memory. With `capture`, steps are
+    what it guides away from one after the other: the same velocity, in less memory; some models are always
+    run so. With `capture`, steps are
     captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile;
     two experts do not. A paged history is brought in through buffers of about `page_bytes`.
     Blocks are skipped as the `step_cache` says, which must be in use.
@@ -173,9 +174,9 @@ def shot_denoising(
     if guides:
         negative = family.negative_prompt if request.negative_prompt is None else request.negative_prompt
         without = family.captions("", negative, request.cast)
-        if not two_passes:
+        if backbone.adapter.batches_captions and not two_passes:
             captions, without = stacked(captions, without), None
-    if backbone.caption_key_bytes(captions) <= CAPTION_KEYS:
+    if backbone.adapter.caption_key_bytes(captions) <= CAPTION_KEYS:
         captions = captions.with_kept_keys()
         without = None if without is None else without.with_kept_keys()
     experts = backbone.experts_of(schedule)

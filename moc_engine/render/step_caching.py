@@ -113,7 +113,7 @@ def measured_ratios(prepared: PreparedRender, model: Backbone) -> dict[Backbone,
 
     def velocity(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
         expert = model.at(level)
-        layers = expert.transformer.config.num_layers
+        layers = expert.adapter.layers
         attention = MemoryPass(grid, expert.angles, "after", expert.device, layers=layers)
         with _measured_change(expert.transformer, changes.setdefault(expert, [])):
             return expert.velocity(latents, timestep, attention, captions, condition)

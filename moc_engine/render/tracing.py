@@ -13,7 +13,6 @@ from torch import Tensor
 from moc_engine.config import PartSteering
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ComparesLooks, LimitsCaptions, LocatesSlots
-from moc_engine.models.wan_transformer import dense_backend
 from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
@@ -40,7 +39,7 @@ def trace_recorder(
     captions.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
-    request, config = prepared.request, backbone.transformer.config
+    request = prepared.request
     lengths = np.diff(prepared.grid.extent.offsets).tolist()
     spans = _latent_spans(prepared.grid.chunk_frames(), backbone)
     context = [ContextChunk(kind="own", name="own shot", shot=request.shot, frames=(0, prepared.shape[1]))]
@@ -58,7 +57,7 @@ def trace_recorder(
             "tokens": attention.context.tokens,
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
-            "caption_backend": dense_backend(backbone.transformer.blocks[0].attn2.processor),
+            "caption_backend": backbone.adapter.caption_backend,
             "step_cache": request.step_cache,
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
             "captions_left_out": _left_out(prepared, backbone),
@@ -71,8 +70,8 @@ def trace_recorder(
             for nth, (span, tokens) in enumerate(zip(spans, lengths, strict=True))
         ],
         context=context,
-        layers=config.num_layers,
-        heads=config.num_attention_heads,
+        layers=backbone.adapter.layers,
+        heads=backbone.adapter.heads,
         may_skip=request.step_cache is not None,
         steps=len(prepared.schedule),
         device=backbone.device,
@@ -160,5 +159,5 @@ def _parts_to_json(parts: PartSteering) -> dict[str, object]:
 
 def _latent_spans(chunk_frames: list[tuple[int, int]], backbone: Backbone) -> list[tuple[int, int]]:
     """The latent frames first:stop of each chunk, from its token frames."""
-    patch = backbone.transformer.config.patch_size[0]
+    patch = backbone.adapter.patch[0]
     return [(first * patch, stop * patch) for first, stop in chunk_frames]

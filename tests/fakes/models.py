@@ -14,6 +14,7 @@ from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.progress_bars import no_progress_bars
+from moc_engine.models.wan_adapter import WanAdapter
 
 TINY = ModelConfig(
     layers=2, heads=2, head_width=16, feed_forward=2, text_layers=1, text_width=32, text_heads=2
@@ -49,7 +50,7 @@ def tiny_backbone() -> Backbone:
     pipeline = tiny_animatic()
     return Backbone(
         name="tiny",
-        transformer=pipeline.transformer.eval(),
+        adapter=WanAdapter(pipeline.transformer.eval()),
         scheduler=pipeline.scheduler,
         family=AnimaticFamily(pipeline),
         device=torch.device("cpu"),

@@ -16,6 +16,7 @@ from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.history import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import PreparedRender, PreparedTake
 from moc_engine.render.shot_denoising import Histories
@@ -52,7 +53,7 @@ def bare_video(device: torch.device, scheduler: Any = None, **config: Any) -> Ba
     family: Any = BareVideo(device)
     return Backbone(
         name="tiny",
-        transformer=tiny_transformer(**config).to(device),
+        adapter=WanAdapter(tiny_transformer(**config).to(device)),
         scheduler=scheduler or FlowMatchEulerDiscreteScheduler(shift=3.0),
         own_levels=scheduler is not None,
         family=family,
@@ -64,7 +65,7 @@ def two_experts(device: torch.device, boundary: float, scheduler: Any = None) ->
     """A tiny model with a transformer of its own for noise levels below `boundary`."""
     high = replace(bare_video(device, scheduler), expert="high", boundary=boundary)
     other = tiny_transformer(seed=1).to(device)
-    return replace(high, low_noise=replace(high, transformer=other, expert="low"))
+    return replace(high, low_noise=replace(high, adapter=WanAdapter(other), expert="low"))
 
 
 def prepared_render(

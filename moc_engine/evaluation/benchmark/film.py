@@ -30,6 +30,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.history import History
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import AttentionPass, CaptionStates
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import Angles, compute_memory
@@ -299,7 +300,7 @@ def random_backbone(size: FilmSize, device: torch.device) -> Backbone:
     family: Any = RandomFamily()
     return Backbone(
         name=size.name,
-        transformer=_in_dtype(transformer, getattr(torch, size.dtype)).eval(),
+        adapter=WanAdapter(_in_dtype(transformer, getattr(torch, size.dtype)).eval()),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         family=family,
         device=device,

@@ -10,6 +10,7 @@ from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.model import load_pipeline_parts
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.registry import LoadedParts
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.sources.parts import PipelineParts
 
 
@@ -21,7 +22,7 @@ def load_parts(model: PipelineParts, device: torch.device) -> Generator[LoadedPa
     pipeline = (yield from load_pipeline_parts(model)).to(device)
     return Backbone(
         name=model.name,
-        transformer=pipeline.transformer.eval(),
+        adapter=WanAdapter(pipeline.transformer.eval()),
         scheduler=pipeline.scheduler,
         family=AnimaticFamily(pipeline),
         device=device,

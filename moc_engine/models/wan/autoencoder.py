@@ -5,18 +5,16 @@ Shapes: C channels, F latent frames, H and W latent sides, N frames, Y and X sid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
 from torch import Tensor
 
 from moc_engine.clip import Frame
+from moc_engine.models.latent_space import decoder_digest
 from moc_engine.models.wan.decoding import decoded_pieces, normalised
 
 
@@ -58,19 +56,10 @@ class WanAutoencoder:
 
 
 def latent_space(vae: Any) -> str:
-    """Names the latents of an autoencoder: by its channels and scale, and a digest of what decodes them.
-
-    Weights are rounded to bfloat16 before, so that the same ones in another precision have the same name.
-    """
+    """Names the latents of an autoencoder: by its channels and scale, and a digest of what decodes them."""
     config = vae.config
-    digest = sha256(json.dumps([config.latents_mean, config.latents_std]).encode())
-    for part in (vae.post_quant_conv, vae.decoder):
-        for name, weight in sorted(part.state_dict().items()):
-            rounded = weight.detach().to("cpu", torch.bfloat16).contiguous()
-            digest.update(f"{name} {tuple(weight.shape)}".encode())
-            digest.update(rounded.flatten().view(torch.uint8).numpy().data)
-    scale = f"{config.z_dim}c{config.scale_factor_temporal}t{config.scale_factor_spatial}s"
-    return f"wan-{scale}-{digest.hexdigest()[:16]}"
+    digest = decoder_digest((vae.post_quant_conv, vae.decoder), config.latents_mean, config.latents_std)
+    return f"wan-{config.z_dim}c{config.scale_factor_temporal}t{config.scale_factor_spatial}s-{digest}"
 
 
 def cropped(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -80,9 +69,3 @@ def cropped(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     down = min(height, round(width * size[1] / size[0]))
     left, top = (width - across) // 2, (height - down) // 2
     return picture.crop((left, top, left + across, top + down))
-
-
-def as_frame(pixels_3YX: Tensor) -> Frame:
-    """Pixels within -1 and 1 as a frame."""
-    levels = ((pixels_3YX.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())

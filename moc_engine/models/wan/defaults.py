@@ -14,12 +14,12 @@ Scheduler and flow shift are those of a model's own scheduler_config.json.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from moc_engine.abilities import Ability
-from moc_engine.config import MemoryConfig, SamplerConfig, Scheduler
+from moc_engine.config import MemoryConfig, SamplerConfig
+from moc_engine.models.part_configs import SCHEDULER_NAMES, part_config
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.parts import PipelineParts
 
@@ -38,13 +38,6 @@ TRAINED_FRAMES: Final = {16: 21, 48: 31}
 
 LAYERS_OF_1_3B: Final = 30
 """The smallest model renders 832 × 480, larger ones of as many latent channels 1280 × 720."""
-
-SCHEDULERS: Final[Mapping[str, Scheduler]] = {
-    "FlowMatchEulerDiscreteScheduler": "euler",
-    "UniPCMultistepScheduler": "unipc",
-    "DPMSolverMultistepScheduler": "dpm++",
-}
-"""What the engine calls the schedulers that pipelines ship."""
 
 MEMORY: Final = MemoryConfig(policy="change", keyframes=8, storage="int8")
 """What is remembered of earlier shots, so that a film of 12 fits a card of 24 GB and 64 GB of memory."""
@@ -74,15 +67,17 @@ def sampler_of(index: Mapping[str, Any]) -> SamplerConfig:
 
 def own_settings(model: PipelineParts) -> OwnSettings:
     """The settings of a pipeline, with what its parts' configs add."""
-    scheduler = {} if model.pipeline_class == DISTILLED_PIPELINE else _config(model, "scheduler")
-    channels = int(_config(model, "vae").get("z_dim", 16))
-    transformer = _config(model, "transformer" if has_part(model.index, "transformer") else "transformer_2")
+    scheduler = {} if model.pipeline_class == DISTILLED_PIPELINE else part_config(model, "scheduler")
+    channels = int(part_config(model, "vae").get("z_dim", 16))
+    transformer = part_config(
+        model, "transformer" if has_part(model.index, "transformer") else "transformer_2"
+    )
     large = int(transformer.get("num_layers", 40)) > LAYERS_OF_1_3B
     shift = scheduler.get("flow_shift", scheduler.get("shift"))
     return OwnSettings(
         memory=MEMORY,
         sampler=sampler_of(model.index),
-        scheduler=SCHEDULERS.get(str(scheduler.get("_class_name"))),
+        scheduler=SCHEDULER_NAMES.get(str(scheduler.get("_class_name"))),
         shift=None if shift is None else float(shift),
         negative_prompt=NEGATIVE_PROMPT if "negative_prompt" in abilities_of(model.index) else "",
         fps=FRAME_RATES.get(channels, 16.0),
@@ -90,14 +85,6 @@ def own_settings(model: PipelineParts) -> OwnSettings:
         frame_step=4,
         size=(1280, 704) if channels == 48 else (1280, 720) if large else (832, 480),
     )
-
-
-def _config(model: PipelineParts, part: str) -> Mapping[str, Any]:
-    """The config of a part: that of a scheduler has a name of its own."""
-    folder = model.part(part).config_folder
-    file = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
-    config = json.loads(file.read_bytes())
-    return config if isinstance(config, dict) else {}
 
 
 def boundary_of(index: Mapping[str, Any]) -> float | None:

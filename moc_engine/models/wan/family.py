@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-import cv2
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,7 +19,8 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.machine import cache_folder
 from moc_engine.models.base import CaptionStates, FrameCondition
 from moc_engine.models.caption_limit import LeftOut
-from moc_engine.models.wan.autoencoder import WanAutoencoder, as_frame, cropped
+from moc_engine.models.pixels import as_frame, resized
+from moc_engine.models.wan.autoencoder import WanAutoencoder, cropped
 from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.models.wan.defaults import (
@@ -164,7 +163,7 @@ class WanFamily:
                 first += piece_3NYX.shape[1]
                 piece_3NYX = next(pieces)
             frame = as_frame(piece_3NYX[:, wanted - first])
-            yield frame if frame.shape[1::-1] == size else _resized(frame, size)
+            yield frame if frame.shape[1::-1] == size else resized(frame, size)
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
         if self._colours is None:
@@ -172,10 +171,4 @@ class WanFamily:
         small = as_frame(self._colours.picture(latents_CFHW[:, latents_CFHW.shape[1] // 2]))
         over = min(self._autoencoder.over_space, PREVIEW_SIDE / max(small.shape[:2]))
         height, width = (max(1, round(side * over)) for side in small.shape[:2])
-        return _resized(small, (width, height))
-
-
-def _resized(frame: Frame, size: tuple[int, int]) -> Frame:
-    shrinking = frame.shape[1] > size[0]
-    method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(frame, size, interpolation=method), dtype=np.uint8)
+        return resized(small, (width, height))

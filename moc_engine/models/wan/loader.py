@@ -7,7 +7,6 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
 
-import diffusers
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import (
@@ -26,11 +25,13 @@ from moc_engine.models.fitting import Fitting
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings, reading
 from moc_engine.models.registry import LoadedParts
+from moc_engine.models.schedulers import scheduler_class
 from moc_engine.models.wan.autoencoder import latent_space
 from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTEPS, boundary_of
 from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
 from moc_engine.models.wan.lora_keys import read_lora
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
@@ -105,7 +106,7 @@ def _assembled(
     first = next(iter(there.values()))
     backbone = Backbone(
         name=model.name,
-        transformer=first,
+        adapter=WanAdapter(first),
         scheduler=_scheduler(model, parts["vae"].config.z_dim),
         family=WanFamily(model.index, parts),
         device=device,
@@ -116,7 +117,7 @@ def _assembled(
     )
     if len(there) == 1:
         return backbone
-    low_noise = replace(backbone, transformer=there["low"], expert="low")
+    low_noise = replace(backbone, adapter=WanAdapter(there["low"]), expert="low")
     return replace(backbone, expert="high", low_noise=low_noise)
 
 
@@ -157,11 +158,3 @@ def _scheduler(model: PipelineParts, channels: int) -> Any:
     if model.pipeline_class == DISTILLED_PIPELINE:
         return DistilledScheduler(DISTILLED_TIMESTEPS, SHIFTS.get(channels, 8.0))
     return load_settings(scheduler_class(model), model, "scheduler")
-
-
-def scheduler_class(model: PipelineParts) -> Any:
-    """The class of the scheduler that a pipeline names. Raises `ModelMismatch` where diffusers has none."""
-    kind = getattr(diffusers, str(model.class_of("scheduler")), None)
-    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
-        raise ModelMismatch(f"{model.source}: there is no scheduler {model.class_of('scheduler')}")
-    return kind

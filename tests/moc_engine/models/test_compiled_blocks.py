@@ -69,7 +69,7 @@ def velocities(backbone: Backbone, runs: int) -> tuple[list[Tensor], list[int]]:
 
 
 def compiled(backbone: Backbone, backend: Callable[..., Any]) -> Backbone:
-    return replace(backbone, compiled=CompiledBlocks(backbone.transformer, backend))
+    return replace(backbone, compiled=CompiledBlocks(backbone.adapter.blocks, backend))
 
 
 def test_compiled_blocks_compute_the_same_in_few_graphs() -> None:

@@ -14,6 +14,7 @@ from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, FrameCondition
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
 from tests.fakes.models import tiny_animatic
@@ -37,7 +38,7 @@ def animatic() -> tuple[Backbone, tuple[int, int, int, int]]:
     pipeline.smoother.to(META)
     backbone = Backbone(
         name="tiny",
-        transformer=pipeline.transformer.to(META),
+        adapter=WanAdapter(pipeline.transformer.to(META)),
         scheduler=pipeline.scheduler,
         family=family,
         device=META,
