@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from moc_engine.models.hunyuan.defaults import ABILITIES, own_settings
+from moc_engine.models.hunyuan.published_settings import ABILITIES, own_settings
 from moc_engine.models.registry import FamilyEntry, LoadedParts
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts

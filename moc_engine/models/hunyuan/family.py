@@ -15,9 +15,9 @@ from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.caption_limit import LeftOut
-from moc_engine.models.hunyuan import defaults
-from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
-from moc_engine.models.hunyuan.texts import CaptionEncoder
+from moc_engine.models.hunyuan import published_settings
+from moc_engine.models.hunyuan.prompts import CaptionEncoder
+from moc_engine.models.hunyuan.video_decoder import HunyuanAutoencoder
 from moc_engine.models.pixels import as_frame, resized
 
 PREVIEW_SIDE: Final = 32
@@ -31,11 +31,11 @@ class HunyuanFamily:
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
-    memory = defaults.MEMORY
-    sampler: SamplerConfig = defaults.SAMPLER
+    memory = published_settings.MEMORY
+    sampler: SamplerConfig = published_settings.SAMPLER
     negative_prompt = ""
-    abilities = defaults.ABILITIES
-    trained_frames = defaults.TRAINED_FRAMES
+    abilities = published_settings.ABILITIES
+    trained_frames = published_settings.TRAINED_FRAMES
 
     def __init__(self, parts: Mapping[str, Any], patch: tuple[int, int, int]) -> None:
         self._patch = patch
@@ -46,7 +46,7 @@ class HunyuanFamily:
 
     def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
         codec, over_time = self._autoencoder, self._patch[0]
-        frames = 1 + round(max(0.0, seconds * defaults.RATE - 1) / codec.over_time)
+        frames = 1 + round(max(0.0, seconds * published_settings.RATE - 1) / codec.over_time)
         width, height = (
             max(1, round(side / codec.over_space / patch)) * patch
             for side, patch in zip(size, (self._patch[2], self._patch[1]), strict=True)
@@ -68,7 +68,10 @@ class HunyuanFamily:
     def moments(self, latent_frames: int) -> Sequence[float]:
         """The first latent stands for one frame, each further one for as many as are compressed into it."""
         joined = self._autoencoder.over_time
-        return [max(0.0, joined * nth - (joined - 1) / 2) / defaults.RATE for nth in range(latent_frames)]
+        return [
+            max(0.0, joined * nth - (joined - 1) / 2) / published_settings.RATE
+            for nth in range(latent_frames)
+        ]
 
     def frames(
         self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
@@ -76,7 +79,7 @@ class HunyuanFamily:
         pixels_3NYX = self._autoencoder.decoded(latents_CFHW)
         last = pixels_3NYX.shape[1] - 1
         for nth in range(max(1, round(seconds * fps))):
-            frame = as_frame(pixels_3NYX[:, min(last, int((nth + 0.5) / fps * defaults.RATE))])
+            frame = as_frame(pixels_3NYX[:, min(last, int((nth + 0.5) / fps * published_settings.RATE))])
             yield frame if frame.shape[1::-1] == size else resized(frame, size)
 
     def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:

@@ -14,10 +14,10 @@ from moc_engine.machine import cache_folder
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.fitting import Fitting
-from moc_engine.models.hunyuan.autoencoder import latent_space
 from moc_engine.models.hunyuan.family import HunyuanFamily
-from moc_engine.models.hunyuan.texts import SKIPPED_LAYERS, TEMPLATE, TEMPLATE_TOKENS, StatesBeforeLast
+from moc_engine.models.hunyuan.prompts import SKIPPED_LAYERS, TEMPLATE, TEMPLATE_TOKENS, StatesBeforeLast
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
+from moc_engine.models.hunyuan.video_decoder import latent_space
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.schedulers import scheduler_class

@@ -20,7 +20,7 @@ from moc_engine.model_library import describe
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionTokens, LimitsCaptions
 from moc_engine.models.compiled_blocks import CompiledBlocks
-from moc_engine.models.hunyuan.texts import fitted
+from moc_engine.models.hunyuan.prompts import fitted
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.schedulers import flow_shift
