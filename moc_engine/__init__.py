@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from moc_engine.import_notes import leave_out_import_notes
+
 if TYPE_CHECKING:
     from moc_engine.config import RoutingConfig, SamplerConfig, Steering
     from moc_engine.memory.context import ContextMemory
@@ -47,6 +49,9 @@ __all__ = [
     "route",
     "write_trace",
 ]
+
+
+leave_out_import_notes()
 
 
 def __getattr__(name: str) -> Any:

@@ -17,5 +17,5 @@ def model_defaults(model: str | None) -> OwnSettings | None:
         found = find_here(EMBEDDED if model is None else model)
         own_settings = family_entry(found.pipeline_class).own_settings
         return None if own_settings is None else own_settings(found)
-    except (EngineError, OSError, ValueError):
+    except (EngineError, OSError, TypeError, ValueError):
         return None

@@ -56,12 +56,17 @@ class Residency:
         _register(module, self, _Visitor(name=name, bring=lambda: None, release=lambda: None))
 
     def admit(self, visitor: _Visitor) -> None:
-        """Brings one part, once the one before it has left."""
+        """Brings one part, once the one before it has left; none is there where that fails."""
         if self._present is visitor:
             return
         if self._present is not None:
-            self._present.release()
-        visitor.bring()
+            leaving, self._present = self._present, None
+            leaving.release()
+        try:
+            visitor.bring()
+        except BaseException:
+            visitor.release()  # what had come already would keep the room that the next one needs
+            raise
         self._present = visitor
 
 

@@ -266,7 +266,7 @@ class ShotRenderer:
     ) -> Generator[RenderEvent, None, Histories]:
         """The history of the context takes for each expert that has steps."""
         experts = backbone.experts_of(prepared.schedule)
-        keys = [take.memory_of(expert.expert) for expert in experts for take in prepared.context]
+        keys = {take.memory_of(expert.expert) for expert in backbone.experts for take in prepared.context}
         memory.forget_absent(keys)
         ids = {take.source.id for take in prepared.context}
         for known in memory.takes:
@@ -310,6 +310,7 @@ class ShotRenderer:
             self._buffer if len(prepared.experts) == 1 else None,  # one history at a time fits in
             timing=timing_of(prepared, expert.family),
             most_bytes=self._most_copied(prepared, expert),
+            beside=[take.memory_of(name) for name in prepared.experts for take in prepared.context],
         )
         while True:
             stop_if_cancelled(cancel)

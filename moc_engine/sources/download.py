@@ -271,7 +271,8 @@ class _Cache:
             if urlparse(found.location).netloc != urlparse(url).netloc:
                 headers.pop("authorization", None)  # not for the servers of others
             digest = _Transfer(found.location, headers, part, file.size, report, cancel).run()
-            if len(file.digest) == 64 and digest != file.digest:
+            wrong = len(file.digest) == 64 and digest != file.digest
+            if wrong or part.stat().st_size != file.size:
                 part.unlink()
                 raise HubUnreachable(
                     f"the file {file.name} of {self._model.repo} arrived damaged; download it again"
@@ -322,14 +323,22 @@ class _Transfer:
         """The SHA-256 of the whole file. Raises `RenderCancelled`, and the errors of the network."""
         failures = 0
         while self._done < self._size:
+            self._stop_if_cancelled()
             before = self._done
+            ended: Exception = HubUnreachable(
+                f"the hub gives no more than {self._done:,} of the {self._size:,} bytes of a file; "
+                "what was received stays: try again"
+            )
             try:
                 self._continue()
-            except httpx2.TransportError:
-                failures = 0 if self._done > before else failures + 1
-                if failures == ATTEMPTS:
-                    raise
-                time.sleep(failures)
+            except httpx2.TransportError as error:
+                ended = error
+            if self._done >= self._size:
+                break
+            failures = 0 if self._done > before else failures + 1
+            if failures == ATTEMPTS:
+                raise ended
+            time.sleep(failures)
         return self._hash.hexdigest()
 
     def _continue(self) -> None:
@@ -345,11 +354,14 @@ class _Transfer:
                 self._hash, self._done = hashlib.sha256(), 0
             with self._part.open("ab" if goes_on else "wb") as stream:
                 for block in response.iter_bytes():
-                    if self._cancel is not None and self._cancel.is_set():
-                        raise RenderCancelled("the download was cancelled")
+                    self._stop_if_cancelled()
                     stream.write(block)
                     self._received(block)
                     self._report(self._done)
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise RenderCancelled("the download was cancelled")
 
     def _received(self, block: bytes) -> None:
         self._hash.update(block)

@@ -43,7 +43,7 @@ def missing_parts(folder: Path) -> tuple[str, ...]:
     """The parts of a pipeline folder that are not there, or not all of whose weights are."""
     try:
         index = json.loads((folder / INDEX).read_bytes())
-        parts = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
+        parts = [name for name, value in index.items() if isinstance(value, list) and value and value[0]]
     except (AttributeError, OSError, ValueError):
         return (INDEX,)
     return tuple(name for name in parts if not _is_whole(folder / name))

@@ -73,6 +73,9 @@ def parts_of_folder(folder: Path, index: Mapping[str, Any], *, source: str, name
     parts = {
         part: PartSource(path=folder / part)
         for part, value in index.items()
-        if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value)
+        if part.isidentifier()  # a name such as "../.." would lead out of the folder
+        and isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(word, str) for word in value)
     }
     return PipelineParts(source=source, name=name, index=index, parts=parts, folder=folder)

@@ -119,7 +119,15 @@ def _read_header(path: Path) -> WeightsHeader:
         raise ModelNotFound(f"there is no file {path}") from error
     except OSError as error:
         raise ModelNotFound(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, struct.error, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        struct.error,
+        RecursionError,
+    ) as error:
         raise ModelNotFound(f"{path} is damaged: its header cannot be read") from error
 
 

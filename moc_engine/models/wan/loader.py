@@ -148,7 +148,8 @@ def _check_pictures(model: PipelineParts) -> None:
             continue
         with reading(model, name) as part:
             config = json.loads((part.config_folder / "config.json").read_bytes())
-        if config.get("pos_embed_seq_len") is not None:
+            pictures = config.get("pos_embed_seq_len")
+        if pictures is not None:
             raise ModelMismatch(
                 f"{model.source} needs a first and a last picture of each shot; the engine gives it the first"
             )

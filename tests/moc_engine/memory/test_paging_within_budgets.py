@@ -99,6 +99,20 @@ def test_takes_of_other_contexts_make_room(tmp_path: Path) -> None:
     assert all(isinstance(take.k_NHTD, Tensor) for take in history.takes)
 
 
+def test_histories_that_are_used_together_share_the_budget(tmp_path: Path) -> None:
+    memory = ContextMemory(budget=int(2.5 * TAKE), spill=tmp_path)
+    first = story(2, memory)
+    for take in "xy":
+        memory.add(take, EXTENT, lambda: read(7))
+    gathering = memory.gather("xy", most_bytes=0, beside=["0", "1"])
+    assert [next(gathering) for _ in range(2)] == ["x", "y"]
+    with pytest.raises(StopIteration) as end:
+        next(gathering)
+    assert all(isinstance(take.k_NHTD, Tensor) for take in first.takes)
+    assert not any(isinstance(take.k_NHTD, Tensor) for take in end.value.value.takes)
+    assert memory.recall("0").k_NHTD is first.takes[0].k_NHTD  # still held: not a copy beside the memory's
+
+
 def test_without_a_folder_a_context_is_held_whatever_the_budget() -> None:
     memory = ContextMemory(budget=0)
     history = story(3, memory)

@@ -37,6 +37,39 @@ def test_one_part_visits_at_a_time() -> None:
     assert residency.present == "second"
 
 
+def test_a_part_that_does_not_fit_leaves_nothing_behind() -> None:
+    """The part before it has left by then, and comes again when it is run."""
+    moved: list[str] = []
+
+    class Part(nn.Linear):
+        full = False
+
+        def _apply(self, fn: Callable[..., torch.Tensor], recurse: bool = True) -> nn.Module:
+            moved.append("large" if self is large else "small")
+            if self.full:
+                self.full = False
+                raise torch.OutOfMemoryError("no room")
+            module: nn.Module = super()._apply(fn, recurse)
+            return module
+
+    residency = Residency(CPU)
+    small, large = Part(2, 2), Part(2, 2)
+    residency.add("small", small)
+    residency.add("large", large)
+    small(torch.ones(1, 2))
+    moved.clear()
+    large.full = True
+
+    with pytest.raises(torch.OutOfMemoryError):
+        large(torch.ones(1, 2))
+
+    assert moved == ["small", "large", "large"]  # leaves, does not come whole, leaves
+    assert residency.present is None
+    small(torch.ones(1, 2))
+    assert moved[3:] == ["small"]
+    assert residency.present == "small"
+
+
 def test_any_entry_brings_the_whole_part() -> None:
     part = nn.ModuleDict({"encoder": nn.Linear(2, 2), "decoder": nn.Linear(2, 2)})
     residency = Residency(CPU)

@@ -121,6 +121,15 @@ def test_a_file_that_arrives_damaged_is_not_kept(files: dict[str, bytes], tmp_pa
         assert run(hub, tmp_path)["id"] == f"{REPO}@{COMMIT}"
 
 
+def test_a_hub_that_gives_no_more_is_not_asked_forever(files: dict[str, bytes], tmp_path: Path) -> None:
+    with running_hub(Hub(files, ends_after={"vae/config.json": 5})) as hub:
+        said = run(hub, tmp_path)
+    assert said["error"] == "HubUnreachable"
+    assert "the hub gives no more than 5 of the" in str(said["said"])
+    given = [path for path, _ in hub.asked if path.endswith("vae/config.json")]
+    assert 5 <= len(given) <= 7
+
+
 def test_without_room_nothing_is_received(files: dict[str, bytes], tmp_path: Path) -> None:
     with running_hub(Hub(files)) as hub:
         said = run(hub, tmp_path, free=2**30)

@@ -85,6 +85,8 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
         b"",
         b"x" * 100,
         struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 2) + b"17",
+        struct.pack("<Q", 56) + b'{"a":{"dtype":"F32","shape":[1e999],"data_offsets":[0,4]}}',
         struct.pack("<Q", 8) + b'{"a": 1}',
         struct.pack("<Q", 1 << 40) + b"{}",
         struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,400]}}    ' + bytes(400),
@@ -94,6 +96,13 @@ def test_damaged_headers_are_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
     with pytest.raises(ModelNotFound, match=r"x\.safetensors is (damaged|cut off)"):
         read_header(tmp_path / "x.safetensors")
+
+
+def test_a_gguf_file_that_is_aligned_to_nothing_is_damaged(tmp_path: Path) -> None:
+    field = struct.pack("<Q", 17) + b"general.alignment" + struct.pack("<II", 4, 0)
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + field)
+    with pytest.raises(ModelNotFound, match=r"x\.gguf is damaged"):
+        read_header(tmp_path / "x.gguf")
 
 
 def test_other_files_and_missing_ones_are_told(tmp_path: Path) -> None:
