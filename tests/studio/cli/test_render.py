@@ -14,7 +14,7 @@ import av
 import pytest
 
 from moc_engine.contract import Renderer
-from moc_engine.errors import ModelNotFound, OutOfMemory
+from moc_engine.errors import OutOfMemory
 from studio.cli.main import main
 from studio.exchange.mp4 import recipe_in
 from tests.fakes.renderer import FakeRenderer
@@ -55,10 +55,6 @@ def run(tmp_path: Path, story: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return code, told.out, told.err
 
     return _run
-
-
-def no_renderer(model: str | None) -> Renderer:
-    raise ModelNotFound(f"there is no model at {model}")
 
 
 def test_prints_the_films_path_and_nothing_else(run: Run, tmp_path: Path) -> None:
@@ -279,10 +275,16 @@ def test_a_failure_in_mid_render_is_one_clear_line(
     assert not list((tmp_path / "film").glob("*.mp4"))
 
 
-def test_a_model_that_is_not_there(story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_there(
+    story: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     arguments = ["render", str(story), "--out", str(tmp_path / "film"), "--model", "nowhere"]
-    assert main(arguments, make_renderer=no_renderer) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "moc-studio: there is no model at nowhere"
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "moc-studio: there is no folder nowhere, and the hub cannot be reached (HF_HUB_OFFLINE is set); "
+        "a hub model nowhere is not in its cache"
+    )
     assert not (tmp_path / "film").exists()
 
 
