@@ -122,6 +122,16 @@ type LibraryModel = {
 };
 
 type ModelState = { model: LibraryModel; fits: string | null };
+type LibraryLora = {
+  name: string;
+  file: string;
+  size: number;
+  rank: number;
+  layout: string;
+  expert: string | null;
+  preset: string | null;
+  problem: string | null;
+};
 type Machine = { main: number; device: number | null };
 type KnownModel = { id: string; title: string; licence: string; steps: number; note: string };
 type LibraryState = { machine: Machine; models: ModelState[]; offered: KnownModel[] };

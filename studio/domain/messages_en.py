@@ -102,6 +102,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "lanes-same": "drafts and finals have the same model: choose another one in the settings",
     "line-invalid": "line {line}: {problem}",
     "looks-unknown": "must be 'first' or 'every', got '{value}'",
+    "lora-for-one-expert": "{name} is for one of two transformers ({expert} noise), and this model has one",
     "lora-twice": "the same LoRA is there twice",
     "media-missing": "the {kind} of this take is missing from the studio's folder",
     "memory-policy-unreadable": "must be the name of a memory policy, such as all or first-last",

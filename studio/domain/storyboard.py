@@ -229,10 +229,14 @@ def target(name: str) -> tuple[str, str | None]:
     return other, part or None
 
 
+def all_loras(board: Storyboard) -> tuple[Lora, ...]:
+    """The LoRAs of the film, and those that its shots have besides."""
+    return (*board.settings.loras, *(lora for shot in board.shots for lora in shot.loras))
+
+
 def lora_files(board: Storyboard) -> tuple[str, ...]:
     """The files of all LoRAs that the film or a shot of it has."""
-    loras = (*board.settings.loras, *(lora for shot in board.shots for lora in shot.loras))
-    return tuple(dict.fromkeys(lora.file for lora in loras))
+    return tuple(dict.fromkeys(lora.file for lora in all_loras(board)))
 
 
 @dataclass(frozen=True, kw_only=True)

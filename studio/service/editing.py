@@ -40,14 +40,17 @@ class Editing:
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
         """Applies an edit that was made looking at revision `base`; returns the project afterwards.
 
-        Raises `StaleRevision` if the project was changed since then; nothing is changed in that case.
+        Raises `StaleRevision` if the project was changed since then, and `Refused` for a LoRA that the model
+        has no place for; nothing is changed in that case.
         """
-        return self._changed(
-            project,
-            lambda session, known: projects.apply(
-                session, project, self._models.pinned(edit), known, base=base, now=self._clock()
-            ),
-        )
+
+        def apply(session: Session, known: dict[str, StoredTake]) -> None:
+            before = projects.project_of(session, project)
+            pinned = self._models.pinned(edit)
+            projects.apply(session, project, pinned, known, base=base, now=self._clock())
+            self._models.check_loras(before, projects.project_of(session, project))
+
+        return self._changed(project, apply)
 
     def replace_storyboard(self, project: str, board: Storyboard) -> frozenset[str]:
         """Replaces the storyboard; its shots keep the takes of the shots they match.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,8 +13,10 @@ from moc_engine.model_library import hub_commit, model_parts
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.hub_id import parse_hub_id
 from studio.domain.edits import Edit, SetSettings
+from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
+from studio.domain.messages import message
 from studio.domain.planner import (
     ShotStatus,
     after_rendering,
@@ -21,7 +24,7 @@ from studio.domain.planner import (
     with_existing_takes,
 )
 from studio.domain.project import Project
-from studio.domain.storyboard import lora_files
+from studio.domain.storyboard import all_loras, lora_files
 from studio.jobs.order import AnalysisOrder
 from studio.store.inferred_cast import with_inferred_cast
 from studio.store.lora_identity import LoraIdentities
@@ -74,6 +77,17 @@ class Models:
         settings = edit.settings
         model, draft_model = _pinned(settings.model), _pinned(settings.draft_model)
         return SetSettings(settings=replace(settings, model=model, draft_model=draft_model))
+
+    def check_loras(self, before: Project, after: Project) -> None:
+        """Raises `Refused` for a LoRA that is added for one transformer of two, where the model has one."""
+        abilities = model_abilities(after.board.settings.model)
+        if abilities is None or "two_experts" in abilities:
+            return
+        there = set(all_loras(before.board))
+        for lora in all_loras(after.board):
+            if lora.expert != "both" and lora not in there:
+                name = re.split(r"[\\/]", lora.file)[-1]
+                raise Refused(message("lora-for-one-expert", name=name, expert=lora.expert))
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""

@@ -10,12 +10,15 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Story, opened
+from tests.browser.conftest import Story, opened, until
 from tests.fakes.hub import COMMIT, REPO, Hub, files_of, hub_environment, running_hub
+from tests.fakes.loras import save_lora
 from tests.fakes.models import save_tiny_video
 from tests.fakes.studio import Studio
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 from tests.fakes.weights_files import published_transformer, published_vae, umt5_shapes, write_sparse
 
 
@@ -35,6 +38,10 @@ def studio(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studi
     write_sparse(models / "vae" / "wan2.2_vae.safetensors", published_vae("wan2.2"))
     write_sparse(models / "text_encoders" / "umt5_xxl_fp16.safetensors", umt5_shapes())
     write_sparse(models / "unet" / "wan2.1_t2v_1.3B.safetensors", published_transformer("t2v-1.3b"))
+    (models / "loras").mkdir()
+    key = "diffusion_model.blocks.0.self_attn.q"
+    ink = {f"{key}.lora_A.weight": torch.zeros(3, 24), f"{key}.lora_B.weight": torch.zeros(24, 3)}
+    save_lora(models / "loras" / "ink_high_noise.safetensors", ink)
     environment = hub_environment(home, hub.url, MOC_STUDIO_MODELS=str(home / "entries"))
     with patch.dict(os.environ, environment):  # of the studio's processes
         running = Studio(home / "studio")
@@ -94,6 +101,21 @@ def test_the_settings_offer_the_models_that_can_be_used(page: Page) -> None:
     offered = page.locator("#model-choices option")
     expect(offered.first).to_have_attribute("label", "wan2.2_ti2v_5B_fp16: Wan 2.2 TI2V 5B")
     expect(page.locator("#form-model input")).to_have_attribute("list", "model-choices")
+
+
+def test_loras_on_this_machine_are_offered_with_what_they_are(page: Page, studio: Studio) -> None:
+    story = Story(studio, project=page.url.rpartition("#")[2])
+    story.edit({"op": "settings", "settings": {"model": UNKNOWN_MODEL}})
+    page.locator(".timeline .clip").first.click()
+    page.get_by_role("tab", name="Shot").click()
+    page.locator(".model-fields summary").click()
+    field = page.locator(".model-fields").get_by_label("Add a LoRA")
+    field.focus()
+    offered = page.locator("#lora-choices option")
+    expect(offered).to_have_attribute("label", "ink_high_noise: rank 3 · high noise")
+    field.fill(str(offered.get_attribute("value")))
+    field.press("Enter")
+    until(page, lambda: [lora["expert"] for lora in story.shots[0]["loras"]] == ["high"])
 
 
 def test_a_folder_is_added_by_its_path(page: Page, tmp_path: Path) -> None:

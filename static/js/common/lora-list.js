@@ -1,7 +1,9 @@
 // A list of LoRAs with their weights: of the film, or of a shot.
 
+import { get } from "./api.js";
 import { sendEdit } from "./commands.js";
 import { button, h } from "./dom.js";
+import { notifyError } from "./state.js";
 
 /** @type {[value: string, label: string][]} */
 const EXPERTS = [
@@ -10,8 +12,14 @@ const EXPERTS = [
   ["low", "low noise"],
 ];
 
+const EXPERT_WORDS = new Map(EXPERTS);
+
+/** @type {LibraryLora[]} */
+let library = []; // the files on this machine
+
 /**
- * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into.
+ * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into; those
+ * that are for one of two have it in any case, and say that there is one.
  * @param {Lora[]} loras
  * @param {(loras: Lora[]) => Edit} edit
  * @param {boolean} experts
@@ -31,7 +39,7 @@ export function loraList(loras, edit, experts) {
       "div",
       { class: "lora-row" },
       h("span", { class: "lora-name", title: lora.file }, shortName(lora.file)),
-      experts &&
+      (experts || lora.expert !== "both") &&
         select(`Transformer of ${shortName(lora.file)}`, EXPERTS, lora.expert, (expert) =>
           changed(index, { expert }),
         ),
@@ -41,7 +49,16 @@ export function loraList(loras, edit, experts) {
         icon: "close",
       }),
     );
-  return h("div", { class: "lora-list" }, loras.map(row), adding(loras, send), error);
+  const misplaced = !experts && loras.some((lora) => lora.expert !== "both");
+  return h(
+    "div",
+    { class: "lora-list" },
+    loras.map(row),
+    misplaced &&
+      h("span", { class: "why-off" }, "This model has one transformer: choose “both”, or remove it."),
+    adding(loras, send),
+    error,
+  );
 }
 
 /** Lists are drawn again once their fields are left. @param {HTMLInputElement} input */
@@ -95,11 +112,32 @@ function adding(loras, send) {
     placeholder: "Add a LoRA: file, or name on the hub",
     "aria-label": "Add a LoRA",
   });
+  input.setAttribute("list", "lora-choices");
+  input.addEventListener("focus", () => offerLoras().catch(notifyError));
   const add = () => {
     const file = input.value.trim();
-    if (file) send([...loras, { file, weight: 1, expert: "both" }]);
+    const expert = library.find((lora) => lora.file === file)?.expert ?? "both";
+    if (file) send([...loras, { file, weight: 1, expert }]);
   };
   input.addEventListener("change", add);
   leaveOnEnter(input);
   return input;
+}
+
+/** Offers the LoRA files on this machine in all fields for them, which take any other name as well. */
+async function offerLoras() {
+  const found = document.getElementById("lora-choices");
+  const choices = found ?? h("datalist", { id: "lora-choices" });
+  if (!found) document.body.append(choices);
+  library = /** @type {LibraryLora[]} */ (await get("/loras"));
+  const usable = library.filter(({ problem }) => problem === null);
+  choices.replaceChildren(
+    ...usable.map((lora) => h("option", { value: lora.file, label: `${lora.name}: ${loraWords(lora)}` })),
+  );
+}
+
+/** @param {LibraryLora} lora */
+function loraWords({ rank, expert, preset }) {
+  const words = [`rank ${rank}`, expert && EXPERT_WORDS.get(expert), preset];
+  return words.filter(Boolean).join(" · ");
 }

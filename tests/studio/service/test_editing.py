@@ -1,16 +1,18 @@
 """Edits, undo and redo, and the takes they choose."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import Choose, SetCaption, SetCast, SetSettings
-from studio.domain.errors import BadStoryboard, StaleRevision
-from studio.domain.settings import Settings
+from studio.domain.edits import Choose, SetCaption, SetCast, SetLoras, SetSettings
+from studio.domain.errors import BadStoryboard, Refused, StaleRevision
+from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
 
 
 @pytest.fixture
@@ -120,3 +122,25 @@ def test_unknown_words_are_found_in_a_text(studio: Studio) -> None:
     settings = Settings(model="Wan-AI/Wan2.2-TI2V-5B-Diffusers")
     studio.service.editing.edit(project, SetSettings(settings=settings), base=0)
     assert studio.service.editing.unknown_words(project, "meadwo") == ()
+
+
+def test_a_lora_for_one_of_two_transformers_is_refused_where_there_is_one(
+    studio: Studio, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    wan_t2v_folder(one)
+    wan_a14b_folder(two)
+    lora = Lora(file="/loras/ink_high_noise.safetensors", expert="high")
+    edit = studio.service.editing.edit
+    project = studio.service.projects.create(replace(BOARD, settings=Settings(model=str(one))))
+    for refused in (
+        SetLoras(shot="a", loras=(lora,)),
+        SetSettings(settings=Settings(model=str(one), loras=(lora,))),
+    ):
+        with pytest.raises(Refused, match=r"^ink_high_noise.* one of two transformers \(high"):
+            edit(project, refused, base=0)
+    assert shot(studio.service.projects.state(project), "a").loras == ()
+    edit(project, SetSettings(settings=Settings(model=str(two))), base=0)
+    assert shot(edit(project, SetLoras(shot="a", loras=(lora,)), base=1), "a").loras == (lora,)
+    back = edit(project, SetSettings(settings=Settings(model=str(one))), base=2)  # what was there stays
+    assert shot(back, "a").loras == (lora,)
