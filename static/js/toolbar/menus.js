@@ -8,6 +8,7 @@ import { menuItem, menuItemForGood, menuLine } from "../common/menu.js";
 import { listProjects, openProject, openResult, refresh } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
 import { FILE_TYPES, importFile } from "./import.js";
+import { needWords } from "./need.js";
 
 /** @param {() => void} close */
 export async function projectItems(close) {
@@ -149,20 +150,6 @@ export async function planItems() {
       [counted(all.length, "shot"), time(all)].filter(Boolean).join(" · "),
     ),
   ];
-}
-
-/** What the longest shot needs of this machine. @param {RenderNeed} need */
-function needWords(need) {
-  const gpu = need.device_total
-    ? `${size(need.device)} of ${size(need.device_total)} on the GPU (profile ${need.profile}) and `
-    : "";
-  const words = [`Needs ${gpu}${size(need.host)} of ${size(need.host_total)} of memory.`];
-  if (!need.fits) words.push("That is more than there is: lower the size, or the memory of earlier shots.");
-  if (need.remembered) {
-    const moved = need.per_step ? `; each step moves ${size(need.per_step)} to the GPU` : "";
-    words.push(`Earlier shots take ${size(need.remembered)} of it${moved}.`);
-  }
-  return words;
 }
 
 export function exportItems() {

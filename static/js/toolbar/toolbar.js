@@ -6,6 +6,7 @@ import { counted, duration } from "../common/format.js";
 import { menu } from "../common/menu.js";
 import { start } from "../common/project.js";
 import { activeJob, page, shots, subscribe } from "../common/state.js";
+import { renderNeed } from "./need.js";
 import { notices } from "./notices.js";
 
 const menus = () => import("./menus.js");
@@ -27,6 +28,7 @@ export function mount(element) {
   queue.addEventListener("click", () => document.getElementById("queue-tab-button")?.click());
   const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
   const lanes = laneSwitch();
+  const need = renderNeed();
   const bar = h(
     "div",
     { class: "bar" },
@@ -36,6 +38,7 @@ export function mount(element) {
     redoButton,
     h("span", { class: "grow" }),
     lanes.element,
+    need.element,
     h("span", { class: "split-button" }, main, plan),
     queue,
     exports,
@@ -48,6 +51,7 @@ export function mount(element) {
     part(project, "summary span").textContent = title;
     document.title = `${title} · MoC Studio`;
     lanes.update(page.project);
+    need.update(page.project);
     updateHistoryButton(undoButton, "Undo", undoable);
     updateHistoryButton(redoButton, "Redo", redoable);
   });
