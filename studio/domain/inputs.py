@@ -186,8 +186,14 @@ def _as_json(value: Any) -> Any:
 
 
 def loras_of(board: Storyboard, index: int, model: RenderingModel, settings: Settings) -> tuple[Lora, ...]:
-    """The LoRAs that shot `index` is rendered with, in the order of `TakeInputs.loras`."""
-    return together(settings.loras, board.shots[index].loras) if model.can("loras") else ()
+    """The LoRAs that shot `index` is rendered with, in the order of `TakeInputs.loras`.
+
+    Those of shots are made for the film's model: drafts of another one leave them out.
+    """
+    if not model.can("loras"):
+        return ()
+    own = board.shots[index].loras if settings.model == board.settings.model else ()
+    return together(settings.loras, own)
 
 
 def inputs_of(

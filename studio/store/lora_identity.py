@@ -21,8 +21,12 @@ class LoraIdentities:
         self._digests = FileDigests(cache)
 
     def known(self, files: Iterable[str]) -> dict[str, str]:
-        """The identity of each LoRA; large ones that were not read yet stand for themselves."""
-        return {name: self._known(name) for name in files}
+        """The identity of each LoRA; where much was not read yet, that stands for itself."""
+        names = tuple(dict.fromkeys(files))
+        unread = self._unread(names)
+        if sum(path.stat().st_size for path in unread) <= READ_AT_ONCE:
+            unread = []
+        return {name: name if Path(name) in unread else self._known(name) for name in names}
 
     def compute(
         self, files: Iterable[str], cancel: CancelToken | None = None
@@ -32,7 +36,7 @@ class LoraIdentities:
         Raises `RenderCancelled`.
         """
         names = tuple(files)
-        unread = [path for path in map(Path, names) if path.is_file() and self._digests.get(path) is None]
+        unread = self._unread(names)
         total = sum(path.stat().st_size for path in unread)
         digests: dict[str, str] = {}
         done = 0
@@ -47,21 +51,30 @@ class LoraIdentities:
                     digests[str(path)] = stop.value[:16]
                     break
                 yield Hashing(done=done, total=total)
-        if total > READ_AT_ONCE:
+        if unread:  # `known` of another process may find too much unread
             self._digests.save()
         return {name: digests.get(str(Path(name))) or self._known(name) for name in names}
+
+    def _unread(self, names: Iterable[str]) -> list[Path]:
+        """The files among the names that were not read yet."""
+        found = []
+        for path in dict.fromkeys(map(Path, names)):
+            try:
+                if path.is_file() and self._digests.get(path) is None:
+                    found.append(path)
+            except OSError:  # too long for a path, or in a closed folder
+                continue
+        return found
 
     def _known(self, name: str) -> str:
         path = Path(name)
         try:
             if not path.is_file():
                 return name
-            digest = self._digests.get(path)
-            if digest is None and path.stat().st_size <= READ_AT_ONCE:
-                digest = _read(self._digests.compute(path))
+            digest = self._digests.get(path) or _read(self._digests.compute(path))
         except OSError:
             return name
-        return name if digest is None else digest[:16]
+        return digest[:16]
 
 
 def _read(blocks: Generator[int, None, str]) -> str:

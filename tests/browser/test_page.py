@@ -63,6 +63,17 @@ def test_nothing_overflows_at_any_size(browser: Browser, running: Studio, theme:
         expect(page.locator(".clip")).to_have_count(40)
 
 
+def test_panels_lie_below_each_other_where_columns_do_not_fit(browser: Browser, story: Story) -> None:
+    with opened(browser, story.url, viewport={"width": 420, "height": 760}) as page:
+        for place in ("#bar", "#centre", "#left", "#right", "#timeline"):
+            page.locator(place).scroll_into_view_if_needed()
+            box = page.locator(place).bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 421
+        assert page.evaluate("document.body.scrollWidth") <= 420
+
+
 def test_nothing_moves_while_a_film_renders(page: Page, story: Story) -> None:
     places = """() => ["#bar", "#left", "#centre", "#right", "#timeline", ".stage", ".clip", ".caption"]
         .map((name) => { const b = document.querySelector(name).getBoundingClientRect();

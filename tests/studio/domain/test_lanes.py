@@ -14,6 +14,7 @@ from studio.domain.edits import (
     Edit,
     SetGuideStrength,
     SetLane,
+    SetLoras,
     SetSettings,
     Split,
 )
@@ -23,7 +24,7 @@ from studio.domain.inputs import RenderingModel
 from studio.domain.planner import shot_statuses, take_in_film
 from studio.domain.project import Project
 from studio.domain.replacement import ReplaceStoryboard
-from studio.domain.settings import Settings
+from studio.domain.settings import Lora, Settings
 from studio.service.reason_words import in_words
 from tests.fakes.edits import STORY
 from tests.fakes.projects import MODEL, project, rendered, take_of
@@ -78,6 +79,14 @@ def test_drafts_have_the_settings_of_their_model_and_no_guide() -> None:
     assert {status.state for status in shot_statuses(drafts, takes, MODEL)} == {"fresh"}
     assert all(status.inputs.guide is None for status in shot_statuses(drafts, takes, MODEL))
     assert drafts.settings == Settings()
+
+
+def test_loras_of_shots_are_left_out_of_drafts() -> None:
+    now, takes = drafted()
+    now = SetLoras(shot="a", loras=(Lora(file="ink"),)).apply(now, takes)
+    assert [used.identity for used in shot_statuses(now, takes, FINAL)[0].inputs.loras] == ["ink"]
+    draft = shot_statuses(now.in_lane("draft"), takes, MODEL)[0]
+    assert (draft.inputs.loras, draft.state) == ((), "fresh")
 
 
 def test_context_comes_from_the_same_lane() -> None:
