@@ -78,8 +78,13 @@ class Need:
 
 
 def wan_size(configs: Mapping[str, Config]) -> ModelSize:
-    """The size of a Wan model, from the config.json of each part by its name in model_index.json."""
+    """The size of a Wan model, from the config.json of each part by its name in model_index.json.
+
+    Raises `KeyError` for what a Wan model has and this one has not.
+    """
     transformers = [configs[name] for name in ("transformer", "transformer_2") if name in configs]
+    if not transformers:
+        raise KeyError("transformer")
     first, autoencoder = transformers[0], configs["vae"]
     residual = bool(autoencoder.get("is_residual"))
     width = autoencoder.get("decoder_base_dim") or autoencoder.get("base_dim", 96)

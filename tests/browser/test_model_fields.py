@@ -83,3 +83,14 @@ def test_what_the_embedded_model_cannot_use_is_hidden_with_the_reason(page: Page
     expect(page.locator("#form-loras")).to_contain_text("The embedded model takes no LoRAs.")
     expect(page.locator("#form-scheduler")).to_be_hidden()
     expect(page.locator(".model-fields")).to_have_count(0)
+
+
+def test_loras_are_removed_one_after_the_other(browser: Browser, able: Story) -> None:
+    loras = [{"file": f"maker/{name}.safetensors", "weight": 1.0, "expert": "both"} for name in "abc"]
+    able.edit({"op": "settings", "settings": {"model": UNKNOWN_MODEL, "loras": loras}})
+    with opened(browser, able.url) as page:
+        page.evaluate(FOLDED)
+        for left in (2, 1, 0):
+            page.locator("#form-loras").get_by_role("button", name="Remove").first.click()
+            expect(page.locator("#form-loras").get_by_role("button", name="Remove")).to_have_count(left)
+        until(page, lambda: able.state()["settings"]["loras"] == [])

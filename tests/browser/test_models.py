@@ -134,8 +134,7 @@ def test_a_folder_is_added_by_its_path(page: Page, tmp_path: Path) -> None:
 
 def test_models_keep_within_their_panel_on_a_narrow_screen(browser: Browser, studio: Studio) -> None:
     with opened(browser, Story(studio).url, viewport={"width": 420, "height": 900}) as page:
-        page.get_by_label("More tabs").click()
-        page.get_by_role("button", name="Models", exact=True).click()
+        page.get_by_role("tab", name="Models").click()
         expect(page.locator("#models .model").first).to_be_visible()
         wide = "[...document.querySelectorAll('#models .model')].some(e => e.scrollWidth > e.clientWidth + 1)"
         assert not page.evaluate(wide)

@@ -9,6 +9,7 @@ import pytest
 from moc_engine.config import MemoryChoice
 from moc_engine.profiles import GIB
 from moc_engine.render_need import RenderNeed, render_need
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
 
 ASKED: dict[str, Any] = {
@@ -65,3 +66,4 @@ def test_two_experts_remember_twice(model: str, tmp_path: Path) -> None:
 def test_nothing_is_said_of_models_whose_size_is_not_known(tmp_path: Path) -> None:
     assert render_need(None, **ASKED) is None
     assert render_need(str(tmp_path), **ASKED) is None
+    assert render_need(UNKNOWN_MODEL, **ASKED) is None

@@ -13,7 +13,8 @@ export function mount(element) {
     if (!page.project) return;
     const { id, settings, lacks, lora_samplers } = page.project;
     const key = JSON.stringify([id, settings, lacks, lora_samplers]);
-    if (key === drawn || element.contains(document.activeElement)) return;
+    const focused = document.activeElement;
+    if (key === drawn || (element.contains(focused) && !(focused instanceof HTMLButtonElement))) return;
     drawn = key;
     const samplers = lora_samplers.map((sampler) => useSampler(settings, lacks, sampler));
     fill(element, h("h4", {}, "LoRAs"), parts(settings, lacks), samplers, missing(lacks));

@@ -4,16 +4,27 @@ import { renderShots, renderVariations, sendEdit } from "../common/commands.js";
 import { button, fill, h, icon } from "../common/dom.js";
 import { percent } from "../common/format.js";
 import { start } from "../common/project.js";
-import { chosenTake, page, selectedShot, shotById, shotIndex, shots, subscribe } from "../common/state.js";
+import {
+  chosenTake,
+  openProjectState,
+  page,
+  selectedShot,
+  shotById,
+  shotIndex,
+  shots,
+  subscribe,
+} from "../common/state.js";
 import { isSteered, KINDS, STEERINGS, steeredParts, toggledSteering } from "../common/steering.js";
 import { unknownWords } from "../common/unknown-words.js";
 import { editCaption } from "../timeline/captions.js";
 import { statusOf, statusWords } from "../timeline/status.js";
-import { modelFields } from "./model-fields.js";
 import { numberField } from "./number-field.js";
 
 const VARIATIONS = [2, 3, 4, 6, 8];
 let variations = 4;
+
+/** @type {typeof import("./model-fields.js") | undefined} */
+let fieldsOfModels; // loaded when a model can use them
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -85,6 +96,21 @@ function shotParts(shot) {
     editButtons(shot),
     contextSection(shot),
   ];
+}
+
+/** @param {Shot} shot */
+function modelFields(shot) {
+  const { lacks, has_lanes } = openProjectState();
+  const lacked = ["first_frame", "negative_prompt", "loras"].every((name) => lacks[name]);
+  const isSet = shot.first_frame !== null || shot.negative_prompt !== null || shot.loras.length > 0;
+  if (lacked && !isSet && !has_lanes) return false;
+  if (fieldsOfModels) return fieldsOfModels.modelFields(shot);
+  const place = h("div");
+  import("./model-fields.js").then((module) => {
+    fieldsOfModels = module;
+    place.replaceWith(module.modelFields(shot) || "");
+  });
+  return place;
 }
 
 /** @param {Shot} shot */

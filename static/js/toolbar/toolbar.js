@@ -25,7 +25,7 @@ export function mount(element) {
   });
   const plan = menu("What to render", { icon: "dots" }, async () => (await menus()).planItems());
   const queue = h("button", { type: "button", class: "button queue-chip", title: "Show the queue" }, "Queue");
-  queue.addEventListener("click", () => document.getElementById("queue-tab-button")?.click());
+  queue.addEventListener("click", () => showTab("queue-tab", "Queue"));
   const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
   const lanes = laneSwitch();
   const need = renderNeed();
@@ -146,4 +146,18 @@ function queueWords(queue) {
   }
   if (waiting) return `${waiting} waiting`;
   return failedJobs(queue).length ? `${failedJobs(queue).length} failed` : "Queue";
+}
+
+/**
+ * Opens a tab of the side panel. Where there is no room for its button, it is in the menu of further tabs.
+ * @param {string} id
+ * @param {string} name
+ */
+function showTab(id, name) {
+  const further = /** @type {NodeListOf<HTMLElement>} */ (
+    document.querySelectorAll(".overflow-dropdown button")
+  );
+  const tab =
+    document.getElementById(`${id}-button`) ?? [...further].find((item) => item.textContent === name);
+  tab?.click();
 }
