@@ -194,7 +194,7 @@ def test_a_dropped_file_that_holds_no_project_is_refused(page: Page, name: str, 
 
 
 def test_the_queue_opens_where_its_tab_is_in_the_menu_of_further_tabs(page: Page) -> None:
-    page.add_style_tag(content="#right { width: 220px !important; max-width: 220px; min-width: 0 !important; }")
+    page.add_style_tag(content="#right { width: 220px !important; min-width: 0 !important; }")
     page.set_viewport_size({"width": 1000, "height": 700})
     expect(page.locator("#queue-tab-button")).to_have_count(0)
     page.locator(".queue-chip").click()
