@@ -19,6 +19,7 @@ MODULES: Final = (
     "moc_engine.memory",
     "moc_engine.models",
     "!moc_engine.models.animatic",
+    "!moc_engine.models.hunyuan",
     "!moc_engine.models.wan",
     "moc_engine.ops",
     "moc_engine.render",

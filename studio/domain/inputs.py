@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
@@ -38,12 +38,8 @@ Ability = str
 """Something that not every model can do, by the engine's name (`moc_engine.abilities`)."""
 
 
-class UsedLora(NamedTuple):
-    """A LoRA by its identity, such as the digest of its file."""
-
-    identity: str
-    weight: float
-    expert: Expert
+UsedLora = tuple[str, float, Expert]
+"""A LoRA: its identity, such as the digest of its file, its weight, and the expert that it is for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +255,7 @@ def inputs_of(
         shift=if_able("scheduler", settings.shift),
         guidance_2=if_able("two_experts", settings.guidance_2),
         loras=tuple(
-            UsedLora(model.loras.get(lora.file, lora.file), float(lora.weight), lora.expert)
+            (model.loras.get(lora.file, lora.file), float(lora.weight), lora.expert)
             for lora in loras_of(board, index, model, settings)
         ),
         first_frame=if_able("first_frame", first_frame),

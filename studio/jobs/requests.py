@@ -81,8 +81,8 @@ def request_for(
         ),
         negative_prompt=inputs.negative_prompt,
         loras=tuple(
-            Lora(source=file, weight=lora.weight, expert=lora.expert)
-            for file, lora in zip(loras, inputs.loras, strict=True)
+            Lora(source=file, weight=weight, expert=expert)
+            for file, (_, weight, expert) in zip(loras, inputs.loras, strict=True)
         ),
         first_frame=first_frame,
         guide=_guide(guide, inputs.guide_strength),

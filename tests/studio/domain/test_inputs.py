@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from studio.domain.inputs import INPUTS_VERSION, TakeFrame, TakeInputs, UsedLora, check_record, take_frame
+from studio.domain.inputs import INPUTS_VERSION, TakeFrame, TakeInputs, check_record, take_frame
 from studio.store.documents import inputs_from_json, inputs_to_json
 
 INPUTS = TakeInputs(
@@ -51,7 +51,7 @@ CHANGES: dict[str, Any] = {
     "scheduler": "unipc",
     "shift": 3.0,
     "guidance_2": 3.0,
-    "loras": (UsedLora("0123456789abcdef", 0.5, "high"),),
+    "loras": (("0123456789abcdef", 0.5, "high"),),
     "first_frame": "take:71ce0517ab1fc07b@47",
     "step_cache": "mag",
     "memory_policy": "first-last",

@@ -84,7 +84,7 @@ def test_drafts_have_the_settings_of_their_model_and_no_guide() -> None:
 def test_loras_of_shots_are_left_out_of_drafts() -> None:
     now, takes = drafted()
     now = SetLoras(shot="a", loras=(Lora(file="ink"),)).apply(now, takes)
-    assert [used.identity for used in shot_statuses(now, takes, FINAL)[0].inputs.loras] == ["ink"]
+    assert [identity for identity, _, _ in shot_statuses(now, takes, FINAL)[0].inputs.loras] == ["ink"]
     draft = shot_statuses(now.in_lane("draft"), takes, MODEL)[0]
     assert (draft.inputs.loras, draft.state) == ((), "fresh")
 
