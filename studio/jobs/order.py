@@ -42,12 +42,12 @@ class RenderOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnalysisOrder:
-    """Read the files of a model for its identity: takes made with other weights are outdated."""
+class _ModelOrder:
+    """An order about a model, which is no shot's; one for each model is enough in the queue."""
 
-    kind: ClassVar[Kind] = "analysis"
+    kind: ClassVar[Kind]
     model: str
-    reason: str = "the model's files have not been read yet"
+    reason: str = ""
     seconds: float = 0.0
 
     @property
@@ -60,21 +60,18 @@ class AnalysisOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DownloadOrder:
+class AnalysisOrder(_ModelOrder):
+    """Read the files of a model for its identity: takes made with other weights are outdated."""
+
+    kind: ClassVar[Kind] = "analysis"
+    reason: str = "the model's files have not been read yet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadOrder(_ModelOrder):
     """Download a model of the hub; projects that name it without a revision are pinned to what was there."""
 
     kind: ClassVar[Kind] = "download"
-    model: str
-    reason: str = ""
-    seconds: float = 0.0
-
-    @property
-    def shot(self) -> None:
-        return None
-
-    @property
-    def wish(self) -> tuple[object, ...]:
-        return self.kind, self.model
 
 
 @dataclass(frozen=True, kw_only=True)
