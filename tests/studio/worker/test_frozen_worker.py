@@ -55,10 +55,11 @@ class Queue:
             return session.scalars(select(JobRow).where(JobRow.id == self.job)).one()
 
     def freeze(self, process: int) -> None:
-        """Stops a process while it has nothing of the database in hand."""
+        """Stops a child process while it has nothing of the database in hand."""
         with closing(sqlite3.connect(self.root / FILE, timeout=60)) as alone:
             alone.execute("BEGIN EXCLUSIVE")
             os.kill(process, signal.SIGSTOP)
+            os.waitid(os.P_PID, process, os.WSTOPPED)  # a signal reaches the last of its threads later
             alone.rollback()
 
     def step(self) -> int | None:
