@@ -13,10 +13,19 @@ from moc_engine.contract import RenderRequest
 from moc_engine.errors import EngineError
 
 Ability = Literal[
-    "scheduler", "negative_prompt", "two_experts", "loras", "first_frame", "guide", "step_cache"
+    "scheduler",
+    "negative_prompt",
+    "two_experts",
+    "loras",
+    "first_frame",
+    "guide",
+    "control",
+    "references",
+    "step_cache",
 ]
 """`scheduler`: a choice of solver and flow shift. `two_experts`: a second transformer for low noise, with a
-guidance and LoRAs of its own. `guide`: video-to-video from a clip."""
+guidance and LoRAs of its own. `guide`: video-to-video from a clip. `control`: a clip that the picture follows
+throughout. `references`: pictures of whom a shot shows."""
 
 ABILITIES: Final[tuple[Ability, ...]] = get_args(Ability)
 
@@ -27,6 +36,8 @@ LACKS: Final[dict[Ability, str]] = {
     "loras": "takes no LoRAs",
     "first_frame": "takes no first frame",
     "guide": "takes no clip as a guide",
+    "control": "takes no clip as control",
+    "references": "takes no reference pictures",
     "step_cache": "has no step cache",
 }
 """What is said of a model without the ability, behind its name."""
@@ -42,6 +53,8 @@ def asked_abilities(request: RenderRequest) -> tuple[Ability, ...]:
         "loras": bool(request.loras),
         "first_frame": request.first_frame is not None,
         "guide": request.guide is not None,
+        "control": request.control is not None,
+        "references": bool(request.references),
         "step_cache": request.step_cache is not None,
     }
     return tuple(ability for ability, needed in asked.items() if needed)

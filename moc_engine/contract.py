@@ -26,6 +26,7 @@ StepCache = Literal["first-block", "mag", "taylor"]
 """How steps reuse what an earlier one computed: first-block cache, MagCache, or TaylorSeer."""
 
 LARGEST_LORA_WEIGHT: Final = 10.0
+LARGEST_CONTROL_SCALE: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,20 @@ class Guide:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """A clip that the shot's picture follows throughout: `scale` says how closely, 1 as the model was trained."""
+
+    clip: StoredFile
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and 0.0 < self.scale <= LARGEST_CONTROL_SCALE):
+            raise ValueError(
+                f"scale: must be above 0 and at most {LARGEST_CONTROL_SCALE:g}, got {self.scale}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenderRequest:
     """One shot to render: everything that decides its pixels.
 
@@ -101,9 +116,10 @@ class RenderRequest:
     lists the names in order: a name's index is its cast token. `fps` is a fraction, or a number that
     `frame_rate.exact_rate` reads. `size` is (width, height) in pixels. `steering` speaks of whole shots,
     `parts` of single chunks by name. `negative_prompt` is the model's own where None; `first_frame` is a
-    picture that the shot starts with. What a model cannot do (`abilities`) is an `EngineError`. `output` is
-    the folder that receives clip, latents and trace. It is a path because it is scratch of the machine that
-    renders; files stored elsewhere are `StoredFile`s.
+    picture that the shot starts with. `references` are pictures of whom the shot shows, in the order of the
+    cast. What a model cannot do (`abilities`) is an `EngineError`. `output` is the folder that receives clip,
+    latents and trace. It is a path because it is scratch of the machine that renders; files stored elsewhere
+    are `StoredFile`s.
     """
 
     shot: int
@@ -125,6 +141,8 @@ class RenderRequest:
     loras: tuple[Lora, ...] = ()
     first_frame: StoredFile | None = None
     guide: Guide | None = None
+    control: Control | None = None
+    references: tuple[StoredFile, ...] = ()
     step_cache: StepCache | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)  # written into the clip's comment
     filmstrip: FilmstripFormat | None = None  # written as a JPEG file beside the clip

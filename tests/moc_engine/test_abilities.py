@@ -7,7 +7,7 @@ import pytest
 
 from moc_engine.abilities import ABILITIES, LACKS, Ability, asked_abilities, check_abilities
 from moc_engine.config import SamplerChoice
-from moc_engine.contract import Guide, Lora, RenderRequest
+from moc_engine.contract import Control, Guide, Lora, RenderRequest
 from moc_engine.errors import EngineError
 from moc_engine.stored_file import LocalFile
 
@@ -19,6 +19,8 @@ ASKED: dict[Ability, dict[str, Any]] = {
     "loras": {"loras": (Lora(source="look.safetensors"),)},
     "first_frame": {"first_frame": PICTURE},
     "guide": {"guide": Guide(clip=PICTURE, strength=0.5)},
+    "control": {"control": Control(clip=PICTURE)},
+    "references": {"references": (PICTURE,)},
     "step_cache": {"step_cache": "mag"},
 }
 
