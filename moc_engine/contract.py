@@ -96,7 +96,7 @@ class Guide:
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """A clip that the shot's picture follows throughout: `scale` says how closely, 1 as the model was trained."""
+    """A clip that the shot's frames follow throughout: `scale` says how closely, 1 as in training."""
 
     clip: StoredFile
     scale: float = 1.0
