@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -80,6 +81,11 @@ class SpilledMemory:
             return self.file.stat().st_size == self.size
         except OSError:
             return False
+
+    @property
+    def full_bytes(self) -> int:
+        """The bytes of the keys and values when they are attended to."""
+        return 2 * math.prod(self.k_NHTD.shape) * self.dtype.itemsize
 
     def load(self, device: torch.device) -> TakeMemory:
         """All of it. Raises `OSError` or `SafetensorError` for a file that is gone or damaged."""
