@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from moc_engine.models.animatic.grammar import normalise
 from moc_engine.names import find_mentions, longest_mentions, mentioned
-from studio.domain.edits import SetCaption, SetCast
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.shot_inputs import SetCaption
 from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard, compose_captions
 from studio.exchange.yaml_reader import parse_storyboard

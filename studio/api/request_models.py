@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import BaseModel, Field
 
-from studio.domain.edits import Edit
+from studio.domain.edits.edit import Edit
 
 JobId = Annotated[int, Path(ge=0, lt=2**63, description="The number of a job.")]
 ProjectId = Annotated[str, Path(description="The id of a project.")]

@@ -39,3 +39,7 @@ class FinishedTake:
     def dependence(self, take: str) -> float:
         """How much this take depends on a context take, 0–1: an estimate from its attention."""
         return self.strongest[take][1] if take in self.strongest else self.share(take)
+
+
+Takes = Mapping[str, FinishedTake]
+"""Finished takes by id."""

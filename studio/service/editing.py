@@ -7,10 +7,10 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from studio.domain.edits import Edit
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.replacement import ReplaceStoryboard
 from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
-from studio.domain.replacement import ReplaceStoryboard
 from studio.domain.storyboard import Storyboard
 from studio.jobs import queue
 from studio.service.models import Models

@@ -12,7 +12,8 @@ from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import hub_commit, model_parts
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.hub_id import parse_hub_id
-from studio.domain.edits import Edit, SetSettings
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetSettings
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel

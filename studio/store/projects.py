@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from studio.domain.edits import Edit
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.replacement import ReplaceStoryboard
 from studio.domain.errors import NotThere, Refused, StaleRevision
 from studio.domain.finished_take import FinishedTake
 from studio.domain.history import Change, difference
 from studio.domain.messages import message
 from studio.domain.project import Lane, Project, ProjectSummary
-from studio.domain.replacement import ReplaceStoryboard
 from studio.store.documents import from_document, to_document
 from studio.store.tables import EditRow, ProjectRow, StripRow, TakeRow
 from studio.store.usage import usage_by_project

@@ -9,7 +9,9 @@ from typing import Any, Final
 import gradio as gr
 
 from moc_engine.config import policy_names
-from studio.domain.edits import Edit, SetCast, SetFilm, SetSettings
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
 from studio.domain.frame_rate import parse_rate, rate_in_words
 from studio.domain.messages import message

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from moc_engine.model_library import is_missing_hub_model
 from moc_engine.sources.hub_id import HubId, parse_hub_id
-from studio.domain.edits import SetSettings
+from studio.domain.edits.film import SetSettings
 from studio.domain.errors import Refused
 from studio.domain.messages import message
 from studio.jobs import claims

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from studio.domain.edits import SetCaption
+from studio.domain.edits.shot_inputs import SetCaption
 from studio.jobs import claims
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts

@@ -1,4 +1,4 @@
-"""Random edits of the projects of `tests.fakes.projects`, many of which will be refused."""
+"""Edits of the projects of `tests.fakes.projects`: random ones too, many of which will be refused."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from studio.domain.edits import (
-    AddShot,
-    Delete,
-    Duplicate,
-    Lock,
-    Move,
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetFilm, SetSettings
+from studio.domain.edits.shot_inputs import (
     SetCaption,
-    SetCast,
-    SetFilm,
     SetFirstFrame,
     SetLoras,
     SetNegativePrompt,
     SetSeed,
-    SetSettings,
-    Skip,
-    Split,
     Steer,
-    Trim,
 )
+from studio.domain.edits.timeline import AddShot, Delete, Duplicate, Lock, Move, Skip, Split, Trim
+from studio.domain.project import Project
 from studio.domain.settings import Lora, Settings
-from studio.domain.storyboard import CastMember
+from studio.domain.storyboard import CastMember, Shot
+from tests.fakes.projects import project
 
 STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto dance", "Otto sleeps")
 
@@ -34,6 +29,20 @@ ids = st.sampled_from(("a", "b", "c", "d", "n0", "n1", "n2"))
 some = st.lists(ids, min_size=1, max_size=3, unique=True).map(tuple)
 captions = st.sampled_from((*STORY, "Ada waves", ""))
 looks = st.sampled_from((None, "red", "green"))
+
+
+def made(edit: Edit, start: Project | None = None) -> Project:
+    return edit.apply(start or project(*STORY), {})
+
+
+def order(now: Project) -> str:
+    return " ".join(shot.id for shot in now.board.shots)
+
+
+def shot_of(now: Project, name: str) -> Shot:
+    place = now.index_of(name)
+    assert place is not None
+    return now.board.shots[place]
 
 
 def _steer(shot: str, pin: str, ban: str) -> Steer:

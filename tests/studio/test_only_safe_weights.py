@@ -20,7 +20,7 @@ from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.trace_file import read_trace
 from moc_engine.training import checkpoint, recipes
 from studio.cli.main import main
-from studio.domain.edits import SetSettings
+from studio.domain.edits.film import SetSettings
 from studio.domain.errors import BadBundle
 from studio.domain.file_types import BUNDLE
 from studio.domain.settings import Settings

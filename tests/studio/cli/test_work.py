@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from studio.cli.work import work_off
-from studio.domain.edits import Delete
+from studio.domain.edits.timeline import Delete
 from studio.domain.errors import Interrupted
 from studio.jobs import claims
 from studio.service.state import JobState

@@ -8,7 +8,8 @@ from fractions import Fraction
 import pytest
 
 from studio.domain.cut import cut_of
-from studio.domain.edits import SetFilm, Skip, Split, Trim
+from studio.domain.edits.film import SetFilm
+from studio.domain.edits.timeline import Skip, Split, Trim
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.project import Project

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from studio.domain.edits import SetFilm
+from studio.domain.edits.film import SetFilm
 from studio.domain.errors import BadStoryboard
 from studio.domain.frame_rate import exact_rate, exact_rate_in_words, parse_rate, rate_in_words, rate_to_json
 from studio.domain.storyboard import Storyboard

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.domain.edits import SetCaption, SetFilm
+from studio.domain.edits.film import SetFilm
+from studio.domain.edits.shot_inputs import SetCaption
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.history import Change, Document, difference
 from studio.domain.project import Project

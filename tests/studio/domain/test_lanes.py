@@ -7,23 +7,17 @@ from dataclasses import replace
 import pytest
 
 from studio.domain.cut import cut_of
-from studio.domain.edits import (
-    Delete,
-    Discard,
-    Duplicate,
-    Edit,
-    SetGuideStrength,
-    SetLane,
-    SetLoras,
-    SetSettings,
-    Split,
-)
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetLane, SetSettings
+from studio.domain.edits.replacement import ReplaceStoryboard
+from studio.domain.edits.shot_inputs import SetGuideStrength, SetLoras
+from studio.domain.edits.take_choice import Discard
+from studio.domain.edits.timeline import Delete, Duplicate, Split
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
 from studio.domain.planner import shot_statuses, take_in_film
 from studio.domain.project import Project
-from studio.domain.replacement import ReplaceStoryboard
 from studio.domain.settings import Lora, Settings
 from studio.service.reason_words import in_words
 from tests.fakes.edits import STORY

@@ -7,27 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.domain.edits import (
-    AddShot,
-    Choose,
-    Delete,
-    Discard,
-    Edit,
-    Lock,
-    Move,
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetFilm, SetSettings
+from studio.domain.edits.shot_inputs import (
     SetCaption,
-    SetCast,
-    SetFilm,
     SetFirstFrame,
     SetLoras,
     SetNegativePrompt,
     SetSeed,
-    SetSettings,
-    Skip,
-    Split,
     Steer,
-    Trim,
 )
+from studio.domain.edits.take_choice import Choose, Discard
+from studio.domain.edits.timeline import AddShot, Delete, Lock, Move, Skip, Split, Trim
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from studio.domain.cut import cut_of
-from studio.domain.edits import Skip, Split, Trim
+from studio.domain.edits.timeline import Skip, Split, Trim
 from studio.domain.project import Project
 from studio.exchange.exports import write_export
 from studio.exchange.mp4 import recipe_in

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from moc_engine.stored_file import LocalFile
 from studio.domain.cut import Clip, cut_of
-from studio.domain.edits import SetSettings, Skip, Split, Steer
+from studio.domain.edits.film import SetSettings
+from studio.domain.edits.shot_inputs import Steer
+from studio.domain.edits.timeline import Skip, Split
 from studio.domain.errors import BadRecipe
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel, inputs_of

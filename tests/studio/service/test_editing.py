@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import Choose, SetCaption, SetCast, SetLoras, SetSettings
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.film import SetSettings
+from studio.domain.edits.shot_inputs import SetCaption, SetLoras
+from studio.domain.edits.take_choice import Choose
 from studio.domain.errors import BadStoryboard, Refused, StaleRevision
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import CastMember, Shot, Storyboard

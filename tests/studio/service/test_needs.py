@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import SetLane, Skip, Trim
+from studio.domain.edits.film import SetLane
+from studio.domain.edits.timeline import Skip, Trim
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
 from studio.store.database import Database

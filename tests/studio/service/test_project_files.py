@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import AddShot
+from studio.domain.edits.timeline import AddShot
 from studio.domain.errors import BadBundle, NotThere, Refused
 from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.service.state import ProjectState, ShotState

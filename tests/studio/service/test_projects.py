@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import SetCaption, Skip
+from studio.domain.edits.shot_inputs import SetCaption
+from studio.domain.edits.timeline import Skip
 from studio.domain.errors import BadStoryboard, NotThere, Refused
 from studio.domain.storyboard import Storyboard
 from studio.exchange.yaml_reader import parse_storyboard

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moc_engine.errors import OutOfMemory
-from studio.domain.edits import Lock, Skip
+from studio.domain.edits.timeline import Lock, Skip
 from studio.domain.errors import NotThere
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import Choose, Lock, SetCaption, SetSeed, SetSettings
+from studio.domain.edits.film import SetSettings
+from studio.domain.edits.shot_inputs import SetCaption, SetSeed
+from studio.domain.edits.take_choice import Choose
+from studio.domain.edits.timeline import Lock
 from studio.domain.errors import Refused
 from studio.domain.settings import Settings
 from studio.domain.storyboard import CastMember, Shot, Storyboard

@@ -15,7 +15,8 @@ import pytest
 
 from moc_engine.trace.record import EMPTY
 from moc_engine.trace.trace_file import write_trace
-from studio.domain.edits import Skip, Steer
+from studio.domain.edits.shot_inputs import Steer
+from studio.domain.edits.timeline import Skip
 from studio.domain.errors import NotThere, WrongUse
 from studio.inspect.sources import NOBODY
 from studio.service.studio import Service

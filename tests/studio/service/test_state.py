@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import AddShot, Delete, Discard, Move, SetCast, SetFilm, SetSettings, Skip, Steer
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.film import SetFilm, SetSettings
+from studio.domain.edits.shot_inputs import Steer
+from studio.domain.edits.take_choice import Discard
+from studio.domain.edits.timeline import AddShot, Delete, Move, Skip
 from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.domain.settings import Settings

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from studio.domain.edits import Discard, SetCaption
+from studio.domain.edits.shot_inputs import SetCaption
+from studio.domain.edits.take_choice import Discard
 from studio.domain.errors import Refused
 from studio.jobs import claims
 from studio.service.storage import ABANDONED, DISCARDED, EXPORT, IN_BIN, NO_TAKE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from studio.domain.edits import SetFilm
+from studio.domain.edits.film import SetFilm
 from studio.domain.errors import OutputFailed
 from studio.store import projects
 from studio.store.database import BUSY_SECONDS, Database, journal_mode

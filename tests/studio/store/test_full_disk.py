@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import SetCaption
+from studio.domain.edits.shot_inputs import SetCaption
 from studio.domain.errors import OutputFailed
 from studio.domain.file_types import BUNDLE
 from studio.store.tables import ArtifactRow

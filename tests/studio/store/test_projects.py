@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from studio.domain.edits import AddShot, Choose, Delete, Discard, SetCaption, SetFilm
+from studio.domain.edits.film import SetFilm
+from studio.domain.edits.shot_inputs import SetCaption
+from studio.domain.edits.take_choice import Choose, Discard
+from studio.domain.edits.timeline import AddShot, Delete
 from studio.domain.errors import BadStoryboard, NotThere, Refused, StaleRevision
 from studio.domain.project import Project
 from studio.store import projects

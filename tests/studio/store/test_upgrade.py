@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from studio.domain.edits import SetFilm
+from studio.domain.edits.film import SetFilm
 from studio.domain.errors import ForeignDatabase, OutputFailed
 from studio.jobs import queue
 from studio.jobs.order import RenderOrder

@@ -16,7 +16,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from dataclasses import replace
-from studio.domain.edits import SetSettings
+from studio.domain.edits.film import SetSettings
 from studio.domain.storyboard import Shot, Storyboard
 from studio.domain.settings import Settings
 from studio.jobs import queue

@@ -12,7 +12,8 @@ import pytest
 
 from moc_engine.config import MemoryChoice, SamplerChoice
 from moc_engine.contract import Lora as RequestedLora
-from studio.domain.edits import SetFirstFrame, Skip, Trim
+from studio.domain.edits.shot_inputs import SetFirstFrame
+from studio.domain.edits.timeline import Skip, Trim
 from studio.domain.errors import BadPicture, BadStoryboard, NotThere
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import Storyboard

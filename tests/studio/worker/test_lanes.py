@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.domain.edits import SetLane, SetSettings
+from studio.domain.edits.film import SetLane, SetSettings
 from studio.domain.errors import Refused
 from studio.domain.settings import Settings
 from studio.service.state import ProjectState

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from moc_engine.errors import RenderCancelled
-from studio.domain.edits import SetSettings
+from studio.domain.edits.film import SetSettings
 from studio.domain.settings import Settings
 from studio.jobs import claims, queue
 from studio.store import takes

@@ -15,7 +15,8 @@ from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderR
 from moc_engine.model_abilities import model_abilities
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
-from studio.domain.edits import SetFirstFrame, SetLane, SetSettings
+from studio.domain.edits.film import SetLane, SetSettings
+from studio.domain.edits.shot_inputs import SetFirstFrame
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import Storyboard
 from studio.service.studio import Service

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from moc_engine.errors import OutOfMemory
-from studio.domain.edits import SetCaption, Skip
+from studio.domain.edits.shot_inputs import SetCaption
+from studio.domain.edits.timeline import Skip
 from studio.domain.inputs import RenderingModel
 from studio.domain.planner import shot_statuses
 from studio.jobs import claims, queue

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
-from studio.domain.finished_take import FinishedTake
+from studio.domain.finished_take import Takes
 from studio.domain.planner import chosen_take
 from studio.domain.project import LANES, Lane, Project
 from studio.domain.storyboard import Shot, Storyboard
-
-Takes = Mapping[str, FinishedTake]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from studio.domain.edits.replacement import ReplaceStoryboard
 from studio.domain.planner import shot_statuses, shots_to_render, with_existing_takes
 from studio.domain.project import Project
-from studio.domain.replacement import ReplaceStoryboard
 from studio.domain.storyboard import Shot, Storyboard
 from tests.fakes.projects import MODEL, rendered
 

@@ -1,0 +1,42 @@
+"""Every edit that a person makes."""
+
+from __future__ import annotations
+
+from studio.domain.edits.cast import SetCast
+from studio.domain.edits.film import SetFilm, SetLane, SetSettings
+from studio.domain.edits.shot_inputs import (
+    SetCaption,
+    SetFirstFrame,
+    SetGuideStrength,
+    SetLoras,
+    SetNegativePrompt,
+    SetSeed,
+    Steer,
+)
+from studio.domain.edits.take_choice import Choose, Discard, Restore
+from studio.domain.edits.timeline import AddShot, Delete, Duplicate, Lock, Move, Skip, Split, Trim
+
+Edit = (
+    SetFilm
+    | SetSettings
+    | SetLane
+    | SetGuideStrength
+    | SetCast
+    | AddShot
+    | SetCaption
+    | SetSeed
+    | SetNegativePrompt
+    | SetLoras
+    | SetFirstFrame
+    | Trim
+    | Split
+    | Duplicate
+    | Delete
+    | Move
+    | Lock
+    | Skip
+    | Steer
+    | Choose
+    | Discard
+    | Restore
+)
