@@ -56,7 +56,10 @@ def _cached(model: str) -> Path:
     named = parse_hub_id(model)
     folder = None if named is None else cached_folder(named)
     if folder is None:
-        raise ModelNotFound(f"the model {model} is not on this machine; moc-studio models add downloads it")
+        raise ModelNotFound(
+            f"the model {model} is not on this machine, or not whole; moc-studio models add {model} "
+            "downloads it"
+        )
     return folder
 
 

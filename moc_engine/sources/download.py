@@ -30,7 +30,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from huggingface_hub.utils._fixes import WeakFileLock
 
 from moc_engine.errors import DiskFull, HubUnreachable, ModelMismatch, ModelNotFound, RenderCancelled
-from moc_engine.sources.hub import INDEX, TIMEOUT, cached_folder, hub_errors_in_words, why_unreachable
+from moc_engine.sources.hub import INDEX, TIMEOUT, cached_folder, check_reachable, hub_errors_in_words
 from moc_engine.sources.hub_id import HubId, parse_hub_id
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ def remote_model(model: HubId) -> RemoteModel:
     Raises `HubUnreachable`, `ModelNotFound` for one that is not there or may not be read, `ModelMismatch` for
     one that is no pipeline.
     """
-    problem = why_unreachable()
-    if problem is not None:
-        raise HubUnreachable(
-            f"there is no folder {model}, and the hub cannot be reached ({problem}); "
-            f"a hub model {model} is not in its cache"
-        )
+    check_reachable(f"the model {model}", f"moc-studio models add {model}" if "/" in model.repo else "")
     with _network_errors_in_words(model), hub_errors_in_words(model):
         info = HfApi().model_info(model.repo, revision=model.revision, files_metadata=True, timeout=TIMEOUT)
     assert info.sha is not None

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -67,17 +68,51 @@ def is_offline() -> bool:
     return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "yes")
 
 
-def why_unreachable() -> str | None:
-    """Why the hub is not asked or does not answer; None where it does, whatever it says."""
+def check_reachable(what: str, command: str = "") -> None:
+    """Raises `HubUnreachable` where the hub must not be asked for `what`, or does not answer in time.
+
+    `what` names something that is not on this machine, `command` what downloads it.
+    """
     if is_offline():
-        return "HF_HUB_OFFLINE is set"
-    try:
-        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT):
-            return None
-    except HTTPError:
-        return None
-    except (URLError, OSError) as error:
-        return str(getattr(error, "reason", error))
+        once = f"; run {command} once without that" if command else ""
+        raise HubUnreachable(
+            f"{what} is not on this machine, and the hub is not asked for it (--offline or "
+            f"HF_HUB_OFFLINE){once}"
+        )
+    problem = _why_unreachable()
+    if problem is not None:
+        raise HubUnreachable(
+            f"{what} is not on this machine, and the hub cannot be reached ({problem}): check the network "
+            "and try again"
+        )
+
+
+def _why_unreachable() -> str | None:
+    """Why the hub does not answer; None where it does, whatever it says.
+
+    Asked in a thread: looking up its address has no time limit of its own.
+    """
+    problems: list[str | None] = [f"no answer within {TIMEOUT:g} s"]
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT):
+                problems.append(None)
+        except HTTPError:
+            problems.append(None)
+        except (URLError, OSError, ValueError) as error:  # ValueError: HF_ENDPOINT is no address
+            problems.append(_in_words(error))
+
+    asking = Thread(target=ask, name="hub", daemon=True)
+    asking.start()
+    asking.join(TIMEOUT)
+    return problems[-1]
+
+
+def _in_words(error: Exception) -> str:
+    """ "Name or service not known" instead of "[Errno -2] Name or service not known"."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 @contextmanager
@@ -126,9 +161,7 @@ def lora_on_hub(model: str, file: str) -> Path:
     found = try_to_load_from_cache(model, file)
     if isinstance(found, str):
         return Path(found)
-    problem = why_unreachable()
-    if problem is not None:
-        raise HubUnreachable(f"the LoRA {model}/{file} is not in the hub's cache ({problem})")
+    check_reachable(f"the LoRA {model}/{file}")
     try:
         return Path(hf_hub_download(model, file, etag_timeout=TIMEOUT))
     except GatedRepoError as error:

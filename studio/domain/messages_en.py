@@ -133,7 +133,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "not-whole": "must be a whole number, got '{text}'",
     "note-caption-too-long": "the caption is too long: its last {tokens} tokens will not be read",
     "note-style-too-long": "captions are too long: the last {tokens} tokens of the style will not be read",
-    "nothing-due": "no shot needs rendering: all are up to date",
+    "nothing-due": "no shot is outdated: all are up to date",
     "nothing-renderable": "nothing can be rendered: what is left is locked, skipped or without a caption",
     "nothing-to-export": "there is nothing to export yet",
     "nothing-to-redo": "there is nothing to redo",

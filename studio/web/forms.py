@@ -122,7 +122,8 @@ class Forms:
                 "negative_prompt",
                 gr.Textbox(
                     label="Negative prompt",
-                    info=f"What the pictures must not show. {own}",
+                    info="What the pictures must not show. Empty: the model's default. Wan's is the Chinese "
+                    "text that its authors render with: overexposed, static, deformed, and so on",
                     lines=2,
                     elem_id="form-negative_prompt",
                 ),
@@ -145,7 +146,8 @@ class Forms:
                     1,
                     step=0.05,
                     label="Re-render threshold",
-                    info="A shot is due when at least this share of what it depends on has changed",
+                    info="A shot is outdated when at least this share of what it depends on has changed; "
+                    "slightly outdated below that",
                 ),
                 float,
             )

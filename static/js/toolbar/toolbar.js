@@ -125,7 +125,7 @@ function updateRenderButton(element) {
     const rendered = shots().length > unwritten;
     label.textContent = rendered ? "Up to date" : "Nothing to render";
     element.title = rendered
-      ? "No shot needs rendering"
+      ? "No shot is new or outdated"
       : unwritten
         ? "Write a caption first"
         : "Add a shot first";

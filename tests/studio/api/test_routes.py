@@ -279,7 +279,7 @@ def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio
     assert [job["state"] for job in client.get("/queue").json()["jobs"]] == ["done"] * 3
     nothing = client.post(f"/projects/{project}/render", json={})
     assert nothing.status_code == 400
-    assert "no shot needs rendering" in nothing.json()["message"]
+    assert "no shot is outdated" in nothing.json()["message"]
     rolled = client.post(f"/projects/{project}/shots/c/reroll", json={"count": 2})
     assert rolled.status_code == 202
     assert len(rolled.json()) == 2

@@ -54,7 +54,7 @@ def test_a_folder_gets_a_name_with_which_films_render(home: Path, capsys: pytest
         (["add", "KlingTeam/ShotStream"], "ShotStream cannot be used: it is published as pickles"),
         (["remove", "nothing"], "there is no model nothing"),
         (["check", "/nowhere"], "there is no folder /nowhere"),
-        (["add", "some/model", "--offline"], "HF_HUB_OFFLINE is set"),
+        (["add", "some/model", "--offline"], "the hub is not asked for it (--offline or HF_HUB_OFFLINE)"),
     ],
 )
 def test_what_cannot_be_done_is_told(

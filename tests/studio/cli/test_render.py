@@ -282,8 +282,8 @@ def test_a_model_that_is_not_there(
     arguments = ["render", str(story), "--out", str(tmp_path / "film"), "--model", "nowhere"]
     assert main(arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "moc-studio: there is no folder nowhere, and the hub cannot be reached (HF_HUB_OFFLINE is set); "
-        "a hub model nowhere is not in its cache"
+        "moc-studio: the model nowhere is not on this machine, and the hub is not asked for it (--offline or "
+        "HF_HUB_OFFLINE)"
     )
     assert not (tmp_path / "film").exists()
 

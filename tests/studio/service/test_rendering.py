@@ -39,7 +39,7 @@ def test_due_shots_are_planned_and_rendered(studio: Studio) -> None:
     assert studio.service.rendering.render(project) == []  # they wait already
     studio.work()
     assert studio.service.rendering.plan(project) == ()
-    with pytest.raises(Refused, match="no shot needs rendering"):
+    with pytest.raises(Refused, match="no shot is outdated"):
         studio.service.rendering.render(project)
     studio.service.editing.edit(project, SetCaption(shot="b", caption="Otto sits"), base=0)
     assert [item.shot for item in studio.service.rendering.plan(project)] == ["b", "c"]
