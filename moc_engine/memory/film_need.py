@@ -15,13 +15,26 @@ from moc_engine.profiles import Profile
 class FilmNeed:
     """Bytes at the peak of the shot that needs most: of the device, of main memory, and of files.
 
-    `context` is the part of them that earlier shots take, and what each step moves of it.
+    `context` is the part of them that earlier shots take, and what each step moves of it. Where the model
+    runs on the CPU, device and main memory are one, and all is in `host`.
     """
 
     device: int
     host: int
     disk: int
     context: MemoryEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextBudget:
+    """Bytes of the device and of main memory that the memories of earlier shots may take.
+
+    Each is what `ShotRenderer` takes of its own accord where None: a quarter of the device's memory, and half
+    of main memory besides.
+    """
+
+    device: int | None = None
+    host: int | None = None
 
 
 def film_need(
@@ -32,14 +45,14 @@ def film_need(
     *,
     device_memory: int,
     host_memory: int,
+    budget: ContextBudget | None = None,
     on_cpu: bool = False,
     guided: bool = True,
     chunking: Chunking = "frame",
 ) -> FilmNeed:
     """What the last of some shots needs with all before it as context; it is the most of all.
 
-    `configs` are those of `wan_size`, `latent_shapes` (C, F, H, W) those of the shots in order. Memories take
-    a quarter of the device's memory and half of main memory, as `ShotRenderer` gives them. Raises
+    `configs` are those of `wan_size`, `latent_shapes` (C, F, H, W) those of the shots in order. Raises
     `ValueError` without shots.
     """
     if not latent_shapes:
@@ -51,20 +64,24 @@ def film_need(
     model = MemoryModel.of_config(
         first, (last[2], last[3]), itemsize=itemsize, experts=size.transformers, chunking=chunking
     )
+    asked = budget or ContextBudget()
+    on_device = (host_memory if on_cpu else device_memory) // 4 if asked.device is None else asked.device
+    in_main = host_memory // 2 if asked.host is None else asked.host
     context = estimated_memory(
         model,
         [shape[1] // size.patch[0] for shape in earlier],
         memory,
-        device_budget=device_memory // 4,
-        host_budget=host_memory // 4 if on_cpu else host_memory // 2,
+        device_budget=on_device,
+        host_budget=on_device if on_cpu else in_main,
         on_cpu=on_cpu,
         rows=2 if guided and not profile.two_passes else 1,
     )
     need = predicted_need(size, profile, last, guided=guided, full_bytes=itemsize)
     stages = {**need.stages, "denoise": need.stages["denoise"] + context.buffers}
+    peak, host = max(stages.values()), need.host + context.host
     return FilmNeed(
-        device=max(stages.values()) + (context.host if on_cpu else context.device),
-        host=need.host + context.host,
+        device=0 if on_cpu else peak + context.device,
+        host=peak + host if on_cpu else host,
         disk=context.disk,
         context=context,
     )

@@ -168,16 +168,21 @@ type Job = {
 
 type Queue = { paused: boolean; jobs: Job[] };
 
-/** Bytes that the longest shot needs, and those that there are. */
+type ProfileNeed = { profile: string; does: string; device: number; host: number; fits: boolean };
+
+/** Bytes that the longest shot needs, and those that there are; and those that it needs under each profile. */
 type RenderNeed = {
   profile: string;
+  by_itself: boolean;
   device: number;
   device_total: number;
   host: number;
   host_total: number;
+  disk: number;
   remembered: number;
   per_step: number;
   fits: boolean;
+  profiles: ProfileNeed[];
 };
 
 type PlannedRender = { index: number; reasons: string[]; seconds: number };

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from studio.domain.errors import WrongUse
 
@@ -46,9 +46,14 @@ class _Root(argparse.Action):
         namespace.root_is_given = True
 
 
+_MEMORY: Final = ("profile", "context_memory", "context_host_memory")
+"""Options of commands that render, by which needs are predicted."""
+
+
 @contextmanager
 def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
     """Opens the studio in `--root`. Raises `WrongUse` if there is none, unless it may be `new`."""
+    from studio.service.needs import RenderingMemory
     from studio.service.studio import Service
     from studio.store.upgrade import FILE, open_database
 
@@ -59,7 +64,8 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
         )
     database = open_database(args.root)
     try:
-        yield Service(args.root, database)
+        options = {name: vars(args)[name] for name in _MEMORY if name in args}
+        yield Service(args.root, database, rendering=RenderingMemory(**options))
     finally:
         database.close()
 

@@ -13,7 +13,7 @@ from studio.service.film_folders import FilmFolders
 from studio.service.library import ModelLibrary
 from studio.service.look_words import LookWords
 from studio.service.models import Models
-from studio.service.needs import Needs
+from studio.service.needs import Needs, RenderingMemory
 from studio.service.pictures import Pictures
 from studio.service.project_files import ProjectFiles
 from studio.service.project_states import ProjectStates
@@ -41,6 +41,7 @@ class Service:
         database: Database,
         clock: Callable[[], float] = time.time,
         artifacts: Artifacts | None = None,
+        rendering: RenderingMemory | None = None,
     ) -> None:
         identities = ModelIdentities(root / MODEL_CACHE)
         models = Models(identities, LoraIdentities(root / MODEL_CACHE))
@@ -52,7 +53,7 @@ class Service:
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
         self.library = ModelLibrary(database)
-        self.needs = Needs(database, self.library)
+        self.needs = Needs(database, self.library, rendering or RenderingMemory())
         self.files = ProjectFiles(root, database, self.artifacts, identities, clock)
         self.look_words = LookWords(database, self.artifacts)
         self.pictures = Pictures(root, database, self.artifacts, clock)

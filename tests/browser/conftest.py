@@ -95,6 +95,12 @@ class Story:
             found: dict[str, Any] = json.load(answer)
         return found
 
+    def need(self) -> dict[str, Any]:
+        """What its render needs of this machine, as the API tells it."""
+        with urllib.request.urlopen(f"{self.studio.url}/api/projects/{self.id}/need") as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
     @property
     def shots(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.state()["shots"]

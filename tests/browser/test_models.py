@@ -61,7 +61,7 @@ def test_models_say_what_they_are_and_what_they_need(page: Page) -> None:
     wan = page.locator("#models .model", has_text="wan2.2_ti2v_5B_fp16")
     expect(wan).to_contain_text("Wan 2.2 TI2V 5B · ")
     expect(wan).to_contain_text("5.0 B parameters · F16 · in ComfyUI’s folders")
-    expect(wan.locator(".model-fit")).to_contain_text("GiB of GPU memory")
+    expect(wan.locator(".model-fit")).to_contain_text("GB of GPU memory")
     lacking = page.locator("#models .model", has_text="wan2.1_t2v_1.3B")
     expect(lacking.locator(".field-error")).to_contain_text("needs the Wan 2.1 VAE")
     expect(lacking.get_by_role("button", name="Use in this project")).to_be_disabled()
@@ -93,6 +93,24 @@ def test_a_model_is_looked_up_downloaded_used_and_deleted(page: Page, studio: St
     model.get_by_role("button", name="Delete files").click()
     model.get_by_role("button", name="Click again to do it").click()
     expect(model).to_have_count(0)
+
+
+def test_the_need_of_a_render_is_told_by_profile(page: Page, studio: Studio) -> None:
+    story = Story(studio, project=page.url.rpartition("#")[2])
+    need = page.locator(".render-need")
+    expect(need).to_be_hidden()
+    wan = page.locator("#models .model", has_text="wan2.2_ti2v_5B_fp16")
+    wan.get_by_role("button", name="Use in this project").click()
+    expect(need).to_be_visible()
+    expect(need.locator("summary")).to_contain_text("needs ")
+    need.locator("summary").click()
+    told = story.need()
+    expect(need.locator(".profile")).to_have_count(len(told["profiles"]))
+    expect(need.locator(".profile.is-chosen")).to_contain_text("chosen by auto")
+    expect(need.locator(".profile.is-chosen strong")).to_contain_text(told["profile"])
+    expect(need.locator(".profile").last).to_contain_text("one block at a time")
+    fits = [profile["fits"] for profile in told["profiles"]]
+    assert [word.strip() == "fits" for word in need.locator(".profile-fit").all_inner_texts()] == fits
 
 
 def test_the_settings_offer_the_models_that_can_be_used(page: Page) -> None:

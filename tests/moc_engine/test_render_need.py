@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from moc_engine.config import MemoryChoice
-from moc_engine.profiles import GIB
-from moc_engine.render_need import RenderNeed, render_need
+from moc_engine.profiles import GIB, PROFILES, SHARED
+from moc_engine.render_need import RenderNeed, RenderNeeds, render_needs
 from tests.fakes.unknown_model import UNKNOWN_MODEL
 from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
 
@@ -30,23 +30,48 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def need(model: str, **changed: Any) -> RenderNeed:
-    found = render_need(model, **{**ASKED, **changed})
+def needs(model: str, **changed: Any) -> RenderNeeds:
+    found = render_needs(model, **{**ASKED, **changed})
     assert found is not None
     return found
 
 
+def need(model: str, **changed: Any) -> RenderNeed:
+    return needs(model, **changed).chosen
+
+
 def test_without_a_gpu_everything_is_in_main_memory(model: str) -> None:
     found = need(model)
-    assert (found.device, found.profile, found.per_step) == (0, "shared", 0)
+    assert (found.device, found.profile, found.per_step) == (0, SHARED, 0)
     assert found.host > found.remembered > 0
 
 
 def test_a_gpu_decides_the_profile_and_holds_memories_first(model: str) -> None:
     found = need(model, gpu=24 * GIB)
-    assert found.profile == "24gb"
+    assert found.profile.name == "24gb"
     assert found.device > found.remembered > 0
-    assert need(model, gpu=8 * GIB).profile == "8gb"
+    assert need(model, gpu=8 * GIB).profile.name == "8gb"
+
+
+def test_each_profile_has_its_need(model: str) -> None:
+    found = needs(model, gpu=24 * GIB)
+    assert tuple(one.profile for one in found.profiles) == PROFILES
+    assert found.chosen in found.profiles
+    assert found.profiles[0].host < found.profiles[2].host  # parts that do not stay lie in main memory
+
+
+def test_a_profile_that_is_asked_for_is_the_chosen_one(model: str) -> None:
+    assert need(model, gpu=24 * GIB, profile="8gb").profile.name == "8gb"
+    found = needs(model, gpu=24 * GIB, profile="24gb+full")
+    assert (found.chosen.profile.name, found.profiles[0]) == ("24gb+full", found.chosen)
+    assert found.profiles[1:] == needs(model, gpu=24 * GIB).profiles
+
+
+def test_without_a_gpu_the_needs_of_one_are_told_besides(model: str) -> None:
+    found = needs(model)
+    assert found.profiles[0] == found.chosen
+    assert all(one.device > 0 for one in found.profiles[1:])
+    assert tuple(one.profile for one in found.profiles) == (SHARED, *PROFILES)
 
 
 def test_what_is_remembered_follows_the_settings(model: str) -> None:
@@ -64,6 +89,6 @@ def test_two_experts_remember_twice(model: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_said_of_models_whose_size_is_not_known(tmp_path: Path) -> None:
-    assert render_need(None, **ASKED) is None
-    assert render_need(str(tmp_path), **ASKED) is None
-    assert render_need(UNKNOWN_MODEL, **ASKED) is None
+    assert render_needs(None, **ASKED) is None
+    assert render_needs(str(tmp_path), **ASKED) is None
+    assert render_needs(UNKNOWN_MODEL, **ASKED) is None

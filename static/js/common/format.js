@@ -41,3 +41,6 @@ export function size(bytes) {
   }
   return `${number && number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
 }
+
+/** Memory as its makers count it, in powers of 2. @param {number} bytes */
+export const memorySize = (bytes) => size((bytes / 2 ** 30) * 1e9);

@@ -3,7 +3,7 @@
 import { get, post } from "../common/api.js";
 import { sendEdit, sendToQueue } from "../common/commands.js";
 import { button, fill, h } from "../common/dom.js";
-import { size } from "../common/format.js";
+import { memorySize, size } from "../common/format.js";
 import { start } from "../common/project.js";
 import { notify, notifyError, page, subscribe } from "../common/state.js";
 
@@ -203,10 +203,10 @@ function fitWords({ model, fits }, machine) {
   const least = model.needs.at(-1);
   if (!least) return model.origin === "embedded" ? "Fits every machine" : "What it needs is not known";
   if (fits) return `Fits this machine with the profile ${fits}`;
-  const needed = `${(least.device / 2 ** 30).toFixed(1)} GiB of GPU memory`;
+  const needed = `${memorySize(least.device)} of GPU memory`;
   if (machine.device === null)
     return `Needs a GPU with ${needed}; this machine has none and renders it very slowly`;
-  return `Needs ${needed} at least; this machine has ${(machine.device / 2 ** 30).toFixed(0)} GiB`;
+  return `Needs ${needed} at least; this machine has ${memorySize(machine.device)}`;
 }
 
 /**

@@ -1,6 +1,6 @@
 // The items of the toolbar's menus; loaded when one is opened.
 
-import { get, post } from "../common/api.js";
+import { post } from "../common/api.js";
 import { renderShots } from "../common/commands.js";
 import { h } from "../common/dom.js";
 import { counted, duration, size } from "../common/format.js";
@@ -8,7 +8,6 @@ import { menuItem, menuItemForGood, menuLine } from "../common/menu.js";
 import { listProjects, openProject, openResult, refresh } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
 import { FILE_TYPES, importFile } from "./import.js";
-import { needWords } from "./need.js";
 
 /** @param {() => void} close */
 export async function projectItems(close) {
@@ -135,13 +134,11 @@ export async function planItems() {
       ` ${reasons.join("; ")}${time_known ? ` · ~${duration(seconds)}` : ""}`,
     ),
   );
-  const need = await get(`/projects/${id}/need`).catch(() => null);
   const renderDue = () => renderShots({ scope: "due" }, id);
   const renderAll = () => renderShots({ scope: "all" }, id);
   return [
     menuLine(due.length ? "Shots to render, in this order:" : "Every shot is up to date."),
     h("ol", { class: "plan" }, lines),
-    ...(need ? needWords(need).map(menuLine) : []),
     ...(time_known ? [] : [menuLine("How long it takes is told once this model has rendered a shot.")]),
     ...(due.length ? [menuItem(`Render ${counted(due.length, "shot")}`, renderDue, time(due))] : []),
     menuItem(

@@ -135,6 +135,9 @@ function updateRenderButton(element) {
 /** @param {Queue} queue */
 const failedJobs = ({ jobs }) => jobs.filter((job) => job.state === "failed" || job.state === "parked");
 
+/** @type {Record<string, string>} */
+const WORK = { render: "Rendering", download: "Downloading", analysis: "Reading a model" };
+
 /** @param {Queue} queue */
 function queueWords(queue) {
   const waiting = queue.jobs.filter((job) => job.state === "queued").length;
@@ -142,7 +145,7 @@ function queueWords(queue) {
   if (queue.paused) return `Paused · ${waiting} waiting`;
   if (running) {
     const done = running.steps ? ` ${Math.round((100 * running.step) / running.steps)}%` : "";
-    return `Rendering${done}${waiting ? ` · ${waiting} waiting` : ""}`;
+    return `${WORK[running.kind] ?? "Working"}${done}${waiting ? ` · ${waiting} waiting` : ""}`;
   }
   if (waiting) return `${waiting} waiting`;
   return failedJobs(queue).length ? `${failedJobs(queue).length} failed` : "Queue";

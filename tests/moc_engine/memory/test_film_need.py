@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from moc_engine.config import MemoryConfig
-from moc_engine.memory.film_need import FilmNeed, film_need
+from moc_engine.memory.film_need import ContextBudget, FilmNeed, film_need
 from moc_engine.model_memory import predicted_need, wan_size
 from moc_engine.profiles import GIB, PROFILES, SHARED
 from tests.moc_engine.test_model_memory import UMT5_XXL, WAN_1_3B
@@ -54,8 +54,25 @@ def test_on_a_cpu_all_is_in_main_memory() -> None:
     found = film_need(
         CONFIGS, SHARED, [SHOT] * 3, KEY_FRAMES, device_memory=0, host_memory=64 * GIB, on_cpu=True
     )
-    assert found.context.device == 0
-    assert found.device > found.context.host > 0
+    assert (found.device, found.context.device) == (0, 0)
+    assert found.host > found.context.host > 0
+
+
+def test_memories_keep_within_the_budget_that_is_asked_for() -> None:
+    asked = ContextBudget(device=GIB, host=2 * GIB)
+    found = film_need(
+        CONFIGS,
+        CARD_OF_24_GB,
+        [SHOT] * 12,
+        KEY_FRAMES,
+        device_memory=24 * GIB,
+        host_memory=64 * GIB,
+        budget=asked,
+    )
+    assert found.context.device < GIB
+    assert found.context.host < 2 * GIB
+    assert found.disk > 0
+    assert found.context.total == need(12, KEY_FRAMES).context.total
 
 
 def test_a_film_without_shots_is_refused() -> None:

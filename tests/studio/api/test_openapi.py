@@ -20,6 +20,7 @@ SCHEMAS = {
         "LoraSampler",
         "SetFirstFrame",
         "SetGuideStrength",
+        "ProfileNeedState",
         "RenderNeedState",
         "SuggestedCaption",
         "SetLane",

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from moc_engine.profiles import GIB, PROFILES
 from studio.domain.edits.film import SetLane
 from studio.domain.edits.timeline import Skip, Trim
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
+from studio.service.library import MachineMemory, ModelLibrary
+from studio.service.needs import Needs, RenderingMemory
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.wan_folders import wan_t2v_folder
@@ -48,6 +51,38 @@ def test_the_longest_shot_and_those_it_remembers_decide_the_need(studio: Studio,
     assert alone is not None
     assert alone.remembered == 0
     assert alone.host < need.host
+
+
+def test_each_profile_says_what_it_does_and_whether_this_machine_has_what_it_needs(
+    studio: Studio, wan: Storyboard
+) -> None:
+    project = studio.service.projects.create(wan)
+    card = MachineMemory(main=64 * GIB, device=24 * GIB)
+    needs = Needs(studio.database, ModelLibrary(machine=card), RenderingMemory())
+    found = needs.of(project)
+    assert found is not None
+    assert (found.profile, found.by_itself, found.device_total) == ("24gb", True, 24 * GIB)
+    assert [one.profile for one in found.profiles] == [profile.name for profile in PROFILES]
+    chosen = found.profiles[2]
+    assert (chosen.device, chosen.host, chosen.fits) == (found.device, found.host, found.fits)
+    assert "frames are decoded in tiles" in chosen.does
+    tiny = Needs(
+        studio.database, ModelLibrary(machine=replace(card, device=GIB // 4)), RenderingMemory(profile="80gb")
+    ).of(project)
+    assert tiny is not None
+    assert (tiny.profile, tiny.by_itself, tiny.fits) == ("80gb", False, False)
+    assert not any(one.fits for one in tiny.profiles)
+
+
+def test_memory_for_earlier_shots_that_the_worker_was_told_is_reckoned_with(
+    studio: Studio, wan: Storyboard
+) -> None:
+    project = studio.service.projects.create(wan)
+    library = ModelLibrary(machine=MachineMemory(main=64 * GIB, device=24 * GIB))
+    told = RenderingMemory(context_memory=0.0, context_host_memory=0.0)
+    need = Needs(studio.database, library, told).of(project)
+    assert need is not None
+    assert need.disk == need.remembered > 0
 
 
 def test_the_need_is_that_of_the_lane(studio: Studio, wan: Storyboard) -> None:
