@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Final
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -15,57 +12,19 @@ from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.single_file import load_from_file
 from moc_engine.models.tokenizer_file import tokenizer_of_file
+from moc_engine.sources.part_files import AGAIN, check_part_files, weight_files
 from moc_engine.sources.parts import PartSource, PipelineParts
-
-_PICKLED: Final = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
 
 @contextmanager
 def reading(model: PipelineParts, name: str) -> Iterator[PartSource]:
-    """Where a part lies; errors of loading a missing, damaged or unsafe part become `ModelNotFound`."""
+    """Where a part lies; errors of loading a missing or damaged part become `ModelNotFound`."""
     part = model.part(name)
-    piece = next(_pickled_pieces(part.path), None)
-    if piece is not None:
-        raise ModelNotFound(_only_safetensors(model, f"{name}/{piece}"))
     try:
         with no_progress_bars():
             yield part
-    except UnpicklingError as error:
-        raise ModelNotFound(_only_safetensors(model, "a file of it")) from error
     except (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
-        unsafe = next(_pickles(part.path), None)
-        if unsafe is not None:
-            raise ModelNotFound(_only_safetensors(model, f"{name}/{unsafe}")) from error
-        raise ModelNotFound(f"the model at {model.source} cannot be read: {error}") from error
-
-
-def _only_safetensors(model: PipelineParts, file: str) -> str:
-    return f"the model at {model.source} cannot be read: only safetensors are, and {file} is not one"
-
-
-def _pickles(path: Path) -> Iterator[str]:
-    """Files of a part that may hold code, whatever they are called."""
-    files: Iterable[Path] = sorted(path.glob("*")) if path.is_dir() else [path]
-    for file in files:
-        if file.suffix in _PICKLED or (file.suffix == ".safetensors" and _is_pickle(file)):
-            yield file.name
-
-
-def _is_pickle(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
-
-
-def _pickled_pieces(path: Path) -> Iterator[str]:
-    """Files other than safetensors that an index of weights names: libraries read whatever it names."""
-    for listed in sorted(path.glob("*.index.json")):
-        try:
-            names = json.loads(listed.read_bytes())["weight_map"].values()
-        except (AttributeError, KeyError, OSError, TypeError, ValueError):
-            continue  # loading it reports the error
-        for name in names:
-            if Path(str(name)).suffix != ".safetensors":
-                yield str(name)
+        raise ModelNotFound(f"the {_words(name)} at {part.path} cannot be read: {error}; {AGAIN}") from error
 
 
 def load_part(
@@ -78,8 +37,10 @@ def load_part(
     """
     named = model.class_of(name)
     if named != kind.__name__:
-        words = name.replace("_", " ")
-        raise ModelMismatch(f"{model.source}: its {words} is a {named}; the engine reads a {kind.__name__}")
+        raise ModelMismatch(
+            f"{model.source}: its {_words(name)} is a {named}; the engine reads a {kind.__name__}"
+        )
+    check_part_files(model, name)
     with reading(model, name) as part:
         if part.path.is_file():
             return load_from_file(kind, part, **options)
@@ -90,11 +51,32 @@ def load_part(
             ignore_mismatched_sizes=True,  # reported below
             **options,
         )
-    wrong = ["missing_keys", "mismatched_keys", *([] if extra_weights else ["unexpected_keys"])]
-    if any(report[keys] for keys in wrong):
-        words = name.replace("_", " ")
-        raise ModelMismatch(f"{model.source}: the {words}'s weights are not those its config.json describes")
+    problem = _difference(report, extra_weights=extra_weights)
+    if problem is not None:
+        files = ", ".join(f"{name}/{file.name}" for file in weight_files(part.path))
+        raise ModelMismatch(
+            f"{model.source}: the {_words(name)}'s weights are not those its config.json describes: "
+            f"{problem} in {files}; take config.json and weights from the same model"
+        )
     return loaded
+
+
+def _difference(report: Mapping[str, Any], *, extra_weights: bool) -> str | None:
+    """How weights differ from those that their configuration describes, by the first that does."""
+    missing, extra = (sorted(report[keys]) for keys in ("missing_keys", "unexpected_keys"))
+    shapes = sorted(
+        (str(name), tuple(there), tuple(wanted)) for name, there, wanted in report["mismatched_keys"]
+    )
+    if shapes:
+        name, there, wanted = shapes[0]
+        return f"{name} has the shape {there} and not {wanted}"
+    if missing:
+        return f"{missing[0]} is missing"
+    return f"{extra[0]} is too much" if extra and not extra_weights else None
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def load_settings(kind: Any, model: PipelineParts, name: str) -> Any:

@@ -64,7 +64,8 @@ class PipelineParts:
         found = self.parts.get(name)
         if found is None or not found.path.exists():
             words = name.replace("_", " ")
-            raise ModelNotFound(f"the model at {self.source} cannot be read: its {words} is missing")
+            where = "" if found is None else f": there is no {found.path}; download or copy the model again"
+            raise ModelNotFound(f"the model at {self.source} cannot be read: its {words} is missing{where}")
         return found
 
 

@@ -107,8 +107,7 @@ def _read_header(path: Path) -> WeightsHeader:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            start = stream.read(8)
-            if start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+            if _begins_as_pickle(stream.read(9)):
                 raise ModelNotFound(
                     f"{path} is a pickle under a false name, may hold code and is never read; "
                     "only safetensors and GGUF are"
@@ -128,7 +127,22 @@ def _read_header(path: Path) -> WeightsHeader:
         struct.error,
         RecursionError,
     ) as error:
-        raise ModelNotFound(f"{path} is damaged: its header cannot be read") from error
+        raise ModelNotFound(
+            f"{path} is damaged: its header cannot be read; download or copy it again"
+        ) from error
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file may hold code, whatever it is called. Raises `OSError` where it cannot be read."""
+    with path.open("rb") as stream:
+        return _begins_as_pickle(stream.read(9))
+
+
+def _begins_as_pickle(start: bytes) -> bool:
+    """Of a file's first 9 bytes. The length of a safetensors header may begin as a pickle does."""
+    if start[4:] == b"\0\0\0\0{":
+        return False
+    return start[:2] in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 
 
 def _safetensors(path: Path, stream: BinaryIO, size: int) -> WeightsHeader:

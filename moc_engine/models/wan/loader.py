@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
@@ -23,7 +22,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.fitting import Fitting
 from moc_engine.models.lora import LoraAdapters
-from moc_engine.models.part_loading import load_part, load_settings, reading
+from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.schedulers import scheduler_class
 from moc_engine.models.wan.autoencoder import latent_space
@@ -33,6 +32,7 @@ from moc_engine.models.wan.family import WanFamily
 from moc_engine.models.wan.lora_keys import read_lora
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.profiles import Profile
+from moc_engine.sources.part_files import read_json
 from moc_engine.sources.parts import PipelineParts
 
 WEIGHTS: Final[dict[str, Any]] = {
@@ -146,10 +146,8 @@ def _check_pictures(model: PipelineParts) -> None:
     for name in ("transformer", "transformer_2"):
         if model.class_of(name) is None:
             continue
-        with reading(model, name) as part:
-            config = json.loads((part.config_folder / "config.json").read_bytes())
-            pictures = config.get("pos_embed_seq_len")
-        if pictures is not None:
+        config = read_json(model.part(name).config_folder / "config.json")
+        if config.get("pos_embed_seq_len") is not None:
             raise ModelMismatch(
                 f"{model.source} needs a first and a last picture of each shot; the engine gives it the first"
             )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.sources.weights_header import TensorInfo, read_header
@@ -77,6 +77,15 @@ def test_pickles_are_never_read(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
         with pytest.raises(ModelNotFound, match=r"may hold code.* is never read"):
             read_header(tmp_path / name)
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580, 0x4B50])
+def test_a_header_whose_length_begins_as_a_pickle_does_is_read(tmp_path: Path, length: int) -> None:
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(struct.pack("<Q", length) + header + bytes(4))
+    assert load_file(file)["a"].shape == (1,)
+    assert read_header(file).shape("a") == (1,)
 
 
 @pytest.mark.parametrize(
