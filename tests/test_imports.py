@@ -35,6 +35,7 @@ DOORS = PURE | {
     "moc_engine.model_index",
     "moc_engine.model_library",
     "moc_engine.own_settings",
+    "moc_engine.picture_header",
     "moc_engine.model_memory",
     "moc_engine.processes",
     "moc_engine.profiles",

@@ -48,28 +48,29 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Where takes stand in time before a shot that begins at 0.
+    """Where takes stand in time before a shot that begins at 0, with `between` frames of its own before it.
 
-    continue    one after the other, the last one ending where the shot begins
-    clamp       the same, but no chunk begins more than `trained` latent frames before the shot
-    restart     each ends where the shot begins, as if it alone had come before
+    continue    one after the other, the last one ending where those begin
+    clamp       the same, but no chunk begins more than `trained` latent frames before them
+    restart     each ends where those begin, as if it alone had come before
     """
 
     positions: Positions = "continue"
     trained: int = 0
+    between: int = 0
 
     def starts(self, extents: Sequence[Extent]) -> list[int]:
         """The time at which each take begins, in frames of tokens; not clamped yet."""
         frames = [extent.frames for extent in extents]
         if self.positions == "restart":
-            return [-length for length in frames]
-        return [-sum(frames[nth:]) for nth in range(len(frames))]
+            return [-self.between - length for length in frames]
+        return [-self.between - sum(frames[nth:]) for nth in range(len(frames))]
 
     def moved(self, start_C: Ints, first_C: Ints) -> Ints:
         """By how much each chunk is moved whose take begins at `start_C` and which begins `first_C` later."""
         if self.positions != "clamp":
             return start_C
-        return np.maximum(start_C, -self.trained - first_C)
+        return np.maximum(start_C, -self.between - self.trained - first_C)
 
 
 def history_layout(extents: Sequence[Extent], shots: Sequence[int]) -> ChunkLayout:

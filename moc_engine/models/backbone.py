@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moc_engine.config import Chunking, SamplerConfig
 from moc_engine.memory.grid import TokenGrid
-from moc_engine.models.base import AttentionPass, CaptionStates, Family, FrameCondition, TakesFirstFrame
+from moc_engine.models.base import AttentionPass, CaptionStates, Family, ShotCondition, TakesPictures
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.schedulers import chosen_scheduler
@@ -113,12 +113,11 @@ class Backbone:
         """Rotary cosines and sines of token positions (3, …) in time, height and width."""
         return self.adapter.angles(positions)
 
-    def condition_of(self, latents_CFHW: Tensor) -> FrameCondition | None:
+    def condition_of(self, latents_CFHW: Tensor) -> ShotCondition | None:
         """The condition of a finished take that is read again: None unless the model always needs one."""
         family = self.family
-        if isinstance(family, TakesFirstFrame) and family.needs_first_frame:
-            return family.own_first_frame(latents_CFHW).to(self.device)
-        return None
+        own = family.own_condition(latents_CFHW) if isinstance(family, TakesPictures) else None
+        return None if own is None else own.to(self.device)
 
     def predict(
         self,
@@ -126,11 +125,12 @@ class Backbone:
         timesteps_B: Tensor,
         attention: AttentionPass,
         captions: CaptionStates,
-        condition: FrameCondition | None = None,
+        condition: ShotCondition | None = None,
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
-        with self.adapter.attending(attention, captions):
-            return self._run(latents_BCFHW, timesteps_B, captions, condition)
+        given = condition or ShotCondition()
+        with self.adapter.attending(attention, captions, given):
+            return self._run(latents_BCFHW, timesteps_B, captions, given)
 
     def velocity(
         self,
@@ -138,14 +138,16 @@ class Backbone:
         timesteps_B: Tensor,
         attention: AttentionPass,
         captions: CaptionStates,
-        condition: FrameCondition | None = None,
+        condition: ShotCondition | None = None,
     ) -> Tensor:
         """The flow ε - x0 at noisy latents."""
         if self.compiled is None:
             predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions, condition)
         else:
-            with self.compiled.used(), self.adapter.attending(attention, captions, compiled=True):
-                predicted = self._run(latents_BCFHW, timesteps_B, captions, condition)
+            given = condition or ShotCondition()
+            attending = self.adapter.attending(attention, captions, given, compiled=True)
+            with self.compiled.used(), attending:
+                predicted = self._run(latents_BCFHW, timesteps_B, captions, given)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
         return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
 
@@ -154,8 +156,7 @@ class Backbone:
         latents_BCFHW: Tensor,
         timesteps_B: Tensor,
         captions: CaptionStates,
-        condition: FrameCondition | None,
+        condition: ShotCondition,
     ) -> Tensor:
-        given = condition or FrameCondition()
-        inputs = self.family.model_input(given.over(latents_BCFHW))
-        return self.adapter.run(inputs, timesteps_B, captions, given).to(latents_BCFHW.dtype)
+        inputs = self.family.model_input(condition.over(latents_BCFHW))
+        return self.adapter.run(inputs, timesteps_B, captions, condition).to(latents_BCFHW.dtype)

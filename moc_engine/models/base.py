@@ -80,20 +80,34 @@ def _mask(captions: CaptionStates) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FrameCondition:
-    """What a transformer is given of a shot's first frame, a batch of one.
+class ShotCondition:
+    """What a transformer is given of a shot beside its noise and its captions, a batch of one.
 
     `channels_BCFHW` stand beside the latents in its input; `states_BIE` are those of an image encoder;
     `first_BCFHW` are clean latents of the first latent frames, which take the place of the noisy ones.
+    `control_BCFHW` is what layers of their own make hints of, which are added to the blocks' outputs times
+    `control_scale`. `references_BCFHW` are clean latents of pictures, one latent frame each: so many further
+    frames stand before the shot's in its sequence, and in the control, are denoised with it and dropped.
     """
 
     channels_BCFHW: Tensor | None = None
     states_BIE: Tensor | None = None
     first_BCFHW: Tensor | None = None
+    control_BCFHW: Tensor | None = None
+    control_scale: float = 1.0
+    references_BCFHW: Tensor | None = None
 
-    def to(self, device: torch.device) -> FrameCondition:
+    @property
+    def references(self) -> int:
+        """The latent frames that stand before the shot's."""
+        return 0 if self.references_BCFHW is None else self.references_BCFHW.shape[2]
+
+    def to(self, device: torch.device) -> ShotCondition:
         """The same condition on a device."""
-        return FrameCondition(**{name: None if x is None else x.to(device) for name, x in vars(self).items()})
+        tensors: dict[str, Any] = {
+            name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)
+        }
+        return replace(self, **tensors)
 
     def over(self, latents_BCFHW: Tensor) -> Tensor:
         """The latents with the clean first ones in their place."""
@@ -111,8 +125,11 @@ class AttentionPass(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CaptionTokens:
-    """Projections (B, H, S, D) of caption tokens within a sequence; they have no rotary embedding."""
+class ExtraTokens:
+    """Projections (B, H, S, D) of a sequence's tokens that are none of the shot's frames.
+
+    Captions have no rotary embedding; reference pictures come rotated to their own time.
+    """
 
     q_BHSD: Tensor
     k_BHSD: Tensor
@@ -121,14 +138,14 @@ class CaptionTokens:
 
 @runtime_checkable
 class JointAttentionPass(AttentionPass, Protocol):
-    """One that also attends for models whose sequence holds a shot's captions behind its video tokens."""
+    """One that also attends for models whose sequence holds more than the shot's frames."""
 
     def attend_jointly(
-        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, extra: ExtraTokens
     ) -> tuple[Tensor, Tensor]:
-        """As `attend`, with the shot's captions among its own keys; also the output of the captions.
+        """As `attend`, with the extra tokens among the shot's own keys; also the output of those.
 
-        Captions attend to the shot and to themselves alone (B, H, S, D). Every token of theirs counts.
+        They attend to the shot and to themselves alone (B, H, S, D). Every one of them counts.
         """
 
 
@@ -203,17 +220,31 @@ class ComparesLooks(Protocol):
         """The looks of a finished shot's slots."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShotPictures:
+    """The pictures that a shot is made from, as far as there are any.
+
+    `first` is its first frame; `control` a clip that its frames follow, as many as the model makes, with the
+    scale of what is made of them; `references` show whom the shot shows.
+    """
+
+    first: Frame | None = None
+    control: Sequence[Frame] | None = None
+    control_scale: float = 1.0
+    references: Sequence[Frame] = ()
+
+
 @runtime_checkable
-class TakesFirstFrame(Protocol):
-    """A family whose shots may start from a picture; or must, where `needs_first_frame`."""
+class TakesPictures(Protocol):
+    """A family whose shots may be made from pictures, and must from a first frame if `needs_first_frame`."""
 
     needs_first_frame: bool
 
-    def first_frame(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
-        """The condition of a shot with latents of this shape (C, F, H, W) that starts from the picture."""
+    def condition(self, pictures: ShotPictures, shape: Sequence[int]) -> ShotCondition | None:
+        """The condition of a shot with latents of this shape (C, F, H, W); None where it needs none."""
 
-    def own_first_frame(self, latents_CFHW: Tensor) -> FrameCondition:
-        """The condition of a finished shot that starts from its own first frame."""
+    def own_condition(self, latents_CFHW: Tensor) -> ShotCondition | None:
+        """The condition of a finished shot that is read again, which depends on its latents alone."""
 
 
 @runtime_checkable

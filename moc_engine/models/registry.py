@@ -39,6 +39,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "WanDMDPipeline": "moc_engine.models.wan",
     "WanImageToVideoPipeline": "moc_engine.models.wan",
     "WanPipeline": "moc_engine.models.wan",
+    "WanVACEPipeline": "moc_engine.models.wan",
 }
 """Pipeline class -> the package that defines `FAMILY`, a `FamilyEntry`."""
 

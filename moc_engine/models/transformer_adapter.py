@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from moc_engine.models.base import AttentionPass, CaptionStates, FrameCondition
+from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
 
 
 class TransformerAdapter(Protocol):
@@ -35,7 +35,7 @@ class TransformerAdapter(Protocol):
 
     @property
     def blocks(self) -> Sequence[Any]:
-        """The block of each layer."""
+        """The blocks, which can be compiled one by one."""
 
     @property
     def batches_captions(self) -> bool:
@@ -52,15 +52,23 @@ class TransformerAdapter(Protocol):
         """Rotary cosines and sines (…, D / 2) of token positions (3, …) in time, height and width."""
 
     def attending(
-        self, attention: AttentionPass, captions: CaptionStates, *, compiled: bool = False
+        self,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: ShotCondition,
+        *,
+        compiled: bool = False,
     ) -> AbstractContextManager[None]:
-        """Within the context the transformer attends by `attention`, and to `captions` alone."""
+        """Within the context the transformer attends by `attention`, and to `captions` alone.
+
+        Its runs must be given this condition.
+        """
 
     def run(
         self,
         inputs_BCFHW: Tensor,
         timesteps_B: Tensor,
         captions: CaptionStates,
-        condition: FrameCondition,
+        condition: ShotCondition,
     ) -> Tensor:
         """The transformer's output, within `attending`. The clean latents of the condition are in place."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moc_engine.models.base import AttentionPass, CaptionStates, FrameCondition
+from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
 from moc_engine.models.wan_transformer import attending, dense_backend, rotary_angles
 
 
@@ -51,7 +51,12 @@ class WanAdapter:
         return rotary_angles(self.transformer, *positions)
 
     def attending(
-        self, attention: AttentionPass, captions: CaptionStates, *, compiled: bool = False
+        self,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: ShotCondition,
+        *,
+        compiled: bool = False,
     ) -> AbstractContextManager[None]:
         return attending(self.transformer, attention, captions, compiled=compiled)
 
@@ -60,7 +65,7 @@ class WanAdapter:
         inputs_BCFHW: Tensor,
         timesteps_B: Tensor,
         captions: CaptionStates,
-        condition: FrameCondition,
+        condition: ShotCondition,
     ) -> Tensor:
         inputs, dtype = inputs_BCFHW, self.transformer.dtype
         if condition.channels_BCFHW is not None:

@@ -5,7 +5,7 @@ Shapes: B batch, H heads, L video tokens, S text states, I image states, D head 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -80,25 +80,34 @@ def rotary_angles(
 
 @contextmanager
 def attending(
-    transformer: nn.Module, attention: AttentionPass, captions: CaptionStates, *, compiled: bool = False
+    transformer: nn.Module,
+    attention: AttentionPass,
+    captions: CaptionStates,
+    *,
+    compiled: bool = False,
+    beside: Sequence[nn.Module] = (),
 ) -> Iterator[None]:
     """Within the block the transformer attends by `attention`, and to `captions` alone.
 
-    Its own processors come back afterwards; nothing else about it changes. With `compiled`, graphs of
+    Its own processors come back afterwards; nothing else about it changes. Blocks `beside` those of the
+    transformer attend to the captions too, and among themselves as they are. With `compiled`, graphs of
     torch.compile leave the pass out.
     """
     module: Any = transformer
-    own = [(block, block.attn1.processor, block.attn2.processor) for block in module.blocks]
+    layers: list[tuple[Any, Any]] = [(block.attn1, block.attn1.processor) for block in module.blocks]
+    told: list[tuple[Any, Any]] = [
+        (block.attn2, block.attn2.processor) for block in (*module.blocks, *beside)
+    ]
     try:
-        for layer, block in enumerate(module.blocks):
-            block.attn1.set_processor(SelfAttention(attention, layer, compiled=compiled))
-            name = dense_backend(block.attn2.processor)
-            block.attn2.set_processor(CaptionAttention(captions, compiled=compiled, backend=name))
+        for layer, (attn, _) in enumerate(layers):
+            attn.set_processor(SelfAttention(attention, layer, compiled=compiled))
+        for attn, processor in told:
+            name = dense_backend(processor)
+            attn.set_processor(CaptionAttention(captions, compiled=compiled, backend=name))
         yield
     finally:
-        for block, self_attention, caption_attention in own:
-            block.attn1.set_processor(self_attention)
-            block.attn2.set_processor(caption_attention)
+        for attn, processor in (*layers, *told):
+            attn.set_processor(processor)
 
 
 class SelfAttention:

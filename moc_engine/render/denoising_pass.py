@@ -23,7 +23,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.history import History
 from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.memory.pages import Traffic
-from moc_engine.models.base import CaptionTokens
+from moc_engine.models.base import ExtraTokens
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
@@ -132,7 +132,7 @@ class DenoisingPass:
     """Attention of the shot being denoised: to its own tokens in full, and to routed chunks of the history.
 
     Where attention is full, all chunks that the shot may choose are attended to as pins are. All entries of a
-    batch (at most `rows`) attend to the same history. Captions within the sequence are own keys: the whole
+    batch (at most `rows`) attend to the same history. Extra tokens of the sequence are own keys: the whole
     shot attends to them, and they are recorded with it. The first entry is recorded by `recorder`, if there
     is one. Raises `ValueError` where the steering names a shot that is not in the history.
 
@@ -213,13 +213,13 @@ class DenoisingPass:
         return self._attend(layer, q, rotated_q, rotated_k, v)
 
     def attend_jointly(
-        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, extra: ExtraTokens
     ) -> tuple[Tensor, Tensor]:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
-        own_k, own_v = torch.cat((rotated_k, captions.k_BHSD), dim=2), torch.cat((v, captions.v_BHSD), dim=2)
-        of_captions = scaled_dot_product_attention(captions.q_BHSD, own_k, own_v)
-        return self._attend(layer, q, rotated_q, own_k, own_v), of_captions
+        own_k, own_v = torch.cat((rotated_k, extra.k_BHSD), dim=2), torch.cat((v, extra.v_BHSD), dim=2)
+        of_extra = scaled_dot_product_attention(extra.q_BHSD, own_k, own_v)
+        return self._attend(layer, q, rotated_q, own_k, own_v), of_extra
 
     def _attend(
         self, layer: int, q_BHLD: Tensor, rotated_BHLD: Tensor, own_k_BHSD: Tensor, own_v_BHSD: Tensor

@@ -18,7 +18,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.scaling import quantise, scale_groups
 from moc_engine.memory.take_memory import Kept, Scales, TakeMemory
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import CaptionStates, CaptionTokens
+from moc_engine.models.base import CaptionStates, ExtraTokens
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import chunk_means
@@ -109,15 +109,14 @@ class MemoryPass:
         return self._grid.to_model(scaled_dot_product_attention(q, k, v), dim=2)
 
     def attend_jointly(
-        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+        self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, extra: ExtraTokens
     ) -> tuple[Tensor, Tensor]:
         q, k, v = self._kept_layer(layer, q_BHLD, k_BHLD, v_BHLD)
         q, k, v = (
-            torch.cat(both, dim=2)
-            for both in ((q, captions.q_BHSD), (k, captions.k_BHSD), (v, captions.v_BHSD))
+            torch.cat(both, dim=2) for both in ((q, extra.q_BHSD), (k, extra.k_BHSD), (v, extra.v_BHSD))
         )
-        out, of_captions = scaled_dot_product_attention(q, k, v).tensor_split([q_BHLD.shape[2]], dim=2)
-        return self._grid.to_model(out, dim=2), of_captions
+        out, of_extra = scaled_dot_product_attention(q, k, v).tensor_split([q_BHLD.shape[2]], dim=2)
+        return self._grid.to_model(out, dim=2), of_extra
 
     def _kept_layer(self, layer: int, *qkv_BHLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Keeps what is remembered of a layer; its rotated queries and keys, and values, by chunks."""

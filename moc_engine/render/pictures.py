@@ -1,4 +1,4 @@
-"""Reads pictures and clips that a shot starts from."""
+"""Reads the pictures and clips that a shot is made from."""
 
 from __future__ import annotations
 
@@ -6,32 +6,44 @@ from typing import Final
 
 import av
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from moc_engine.clip import Frame
 from moc_engine.errors import EngineError
+from moc_engine.picture_header import picture_size
 from moc_engine.stored_file import StoredFile
 
-LARGEST_PICTURE: Final = 100_000_000
+LARGEST_PICTURE: Final = 80_000_000
 """Pixels of the largest picture that is read."""
 
 
-def read_picture(file: StoredFile) -> Frame:
-    """A picture, turned as its camera says, in RGB. Raises `EngineError` where it cannot be read."""
+def read_picture(file: StoredFile, what: str) -> Frame:
+    """A picture, turned as its camera says, in RGB; `what` it is in words.
+
+    Raises `EngineError` where it cannot be read, and before it is decoded where it has too many pixels.
+    """
     try:
-        with file.open() as stream, Image.open(stream) as picture:
-            if picture.width * picture.height > LARGEST_PICTURE:
-                raise EngineError(f"first frame: {picture.width} × {picture.height} pixels are too many")
-            turned = ImageOps.exif_transpose(picture)
-            return np.asarray((picture if turned is None else turned).convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise EngineError(f"the first frame cannot be read: {error}") from error
+        with file.open() as stream:
+            size = picture_size(stream)
+            if size is None:
+                raise EngineError(f"the {what} cannot be read: it is no PNG, JPEG or WebP")
+            if size[0] * size[1] > LARGEST_PICTURE:
+                raise EngineError(
+                    f"the {what} has {size[0]} × {size[1]} pixels: pictures of up to "
+                    f"{LARGEST_PICTURE // 1_000_000} megapixels are read"
+                )
+            with Image.open(stream) as picture:
+                turned = ImageOps.exif_transpose(picture)
+                return np.asarray((picture if turned is None else turned).convert("RGB"), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise EngineError(f"the {what} cannot be read: {error}") from error
 
 
-def read_clip(file: StoredFile, count: int, rate: float) -> list[Frame]:
+def read_clip(file: StoredFile, count: int, rate: float, what: str) -> list[Frame]:
     """`count` frames of a clip at `rate` a second, in RGB: those shown in the middle of each.
 
-    The last one is repeated where the clip is shorter. Raises `EngineError` where it cannot be read.
+    The last one is repeated where the clip is shorter. Raises `EngineError` where it cannot be read, which
+    tells `what` it is.
     """
     found: list[Frame] = []
     shown: av.VideoFrame | None = None
@@ -44,9 +56,9 @@ def read_clip(file: StoredFile, count: int, rate: float) -> list[Frame]:
                 if len(found) == count:
                     break
     except (OSError, IndexError, av.FFmpegError) as error:
-        raise EngineError(f"the clip to start from cannot be read: {error}") from error
+        raise EngineError(f"the {what} cannot be read: {error}") from error
     if shown is None:
-        raise EngineError("the clip to start from has no frames")
+        raise EngineError(f"the {what} has no frames")
     return found + [_rgb(shown)] * (count - len(found))
 
 

@@ -27,13 +27,21 @@ from moc_engine.memory.policies import FinishedTake, kept_tokens
 from moc_engine.memory.take_memory import Extent, Kept, TakeMemory
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.backbone import Backbone, ExpertName
-from moc_engine.models.base import EncodesFrames, Family, KnowsTrainedLength, NamesSlots, TakesFirstFrame
+from moc_engine.models.base import (
+    EncodesFrames,
+    Family,
+    KnowsTrainedLength,
+    NamesSlots,
+    ShotPictures,
+    TakesPictures,
+)
 from moc_engine.models.lora import UsedLora
 from moc_engine.models.solver import Schedule
 from moc_engine.render.latents_file import read_latents
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.pictures import read_clip, read_picture
 from moc_engine.render.portraits import portraits
+from moc_engine.stored_file import StoredFile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +85,7 @@ class PreparedRender:
     """A request with the model's settings filled in; the latents will have `shape` (C, F, H, W).
 
     `experts` are those that denoise at any step of the `schedule`. `guide` are the frames that the shot
-    starts from, as many as the model makes.
+    starts from, as many as the model makes; `pictures` are those it is made from.
     """
 
     request: RenderRequest
@@ -90,8 +98,8 @@ class PreparedRender:
     context: tuple[PreparedTake, ...]
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     loras: tuple[UsedLora, ...] = ()
-    first_frame: Frame | None = None
-    guide: tuple[Frame, ...] | None = None
+    pictures: ShotPictures = field(default_factory=ShotPictures)
+    guide: Sequence[Frame] | None = None
 
     @property
     def fps(self) -> Fraction:
@@ -145,7 +153,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         ),
         memory=memory,
         loras=loras,
-        first_frame=_first_frame(request, backbone, model),
+        pictures=_pictures(request, backbone, model, shape),
         guide=_guide(request, backbone, shape),
     )
 
@@ -155,21 +163,28 @@ def first_step(guide: Guide | None, steps: int) -> int:
     return 0 if guide is None else steps - max(1, min(int(steps * guide.strength), steps))
 
 
-def _first_frame(request: RenderRequest, backbone: Backbone, model: str) -> Frame | None:
-    family = backbone.family
-    if request.first_frame is not None:
-        return read_picture(request.first_frame)
-    if isinstance(family, TakesFirstFrame) and family.needs_first_frame:
+def _pictures(request: RenderRequest, backbone: Backbone, model: str, shape: Sequence[int]) -> ShotPictures:
+    family, control = backbone.family, request.control
+    if isinstance(family, TakesPictures) and family.needs_first_frame and request.first_frame is None:
         raise EngineError(f"the {model} starts every shot from a picture: give this one a first frame")
-    return None
+    return ShotPictures(
+        first=None if request.first_frame is None else read_picture(request.first_frame, "first frame"),
+        control=None if control is None else _frames(control.clip, "clip to follow", family, shape),
+        control_scale=1.0 if control is None else control.scale,
+        references=[read_picture(file, "reference picture") for file in request.references],
+    )
 
 
-def _guide(request: RenderRequest, backbone: Backbone, shape: Sequence[int]) -> tuple[Frame, ...] | None:
+def _guide(request: RenderRequest, backbone: Backbone, shape: Sequence[int]) -> list[Frame] | None:
     if request.guide is None:
         return None
-    assert isinstance(backbone.family, EncodesFrames), "its abilities say so"
-    count, rate = backbone.family.frames_needed(shape)
-    return tuple(read_clip(request.guide.clip, count, rate))
+    return _frames(request.guide.clip, "clip to start from", backbone.family, shape)
+
+
+def _frames(clip: StoredFile, what: str, family: Family, shape: Sequence[int]) -> list[Frame]:
+    """As many frames of a clip as latents of this shape stand for."""
+    assert isinstance(family, EncodesFrames), "its abilities say so"
+    return read_clip(clip, *family.frames_needed(shape), what)
 
 
 def _read_take(
@@ -277,12 +292,13 @@ def take_memory(
 
 
 def timing_of(prepared: PreparedRender, family: Family) -> Timing:
-    """Where the context takes stand in time.
+    """Where the context takes stand in time: before the shot, and before its reference pictures.
 
     The length that a model was trained on is that of the shot itself where the family does not tell.
     """
     trained = family.trained_frames if isinstance(family, KnowsTrainedLength) else prepared.grid.frames
-    return Timing(positions=prepared.memory.positions, trained=trained)
+    pictures = len(prepared.pictures.references)
+    return Timing(positions=prepared.memory.positions, trained=trained, between=pictures)
 
 
 def steering_of(prepared: PreparedRender) -> Steering:

@@ -20,8 +20,8 @@ from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import (
     CaptionStates,
     EncodesFrames,
-    FrameCondition,
-    TakesFirstFrame,
+    ShotCondition,
+    TakesPictures,
     stacked,
 )
 from moc_engine.models.solver import Schedule
@@ -49,7 +49,9 @@ class ShotDenoising:
 
     With captions `without` the shot's own, the two are run one after the other, in less memory. `attention`
     holds a pass for each expert that has steps in the `schedule`; all write into one trace. `guide` are the
-    latents (1, C, F, H, W) that the shot starts from, noisy as its first step asks.
+    latents (1, C, F, H, W) that the shot starts from, noisy as its first step asks. Latent frames of
+    reference pictures are denoised with the shot's, before which they stand, in `guide` too; `steps` yields
+    nothing of them.
     """
 
     prepared: PreparedRender
@@ -58,7 +60,7 @@ class ShotDenoising:
     schedule: Schedule
     attention: Mapping[ExpertName, DenoisingPass]
     without: CaptionStates | None = None
-    condition: FrameCondition | None = None
+    condition: ShotCondition | None = None
     guide: Tensor | None = None
     capture: Capture | None = None
     step_cache: ActiveStepCache = field(default_factory=NoStepCache)
@@ -79,7 +81,9 @@ class ShotDenoising:
     def steps(self, cancel: CancelToken | None = None) -> Iterator[Denoised]:
         """Denoises from the noise of the request's seed; as `denoise`."""
         device = self.backbone.device
-        noises = draw_noises((1, *self.prepared.shape), self.prepared.request.seed)
+        channels, frames, height, width = self.prepared.shape
+        before = 0 if self.condition is None else self.condition.references
+        noises = draw_noises((1, channels, before + frames, height, width), self.prepared.request.seed)
         latents, *added = (next(noises).to(device) for _ in range(1 + self.schedule.noises))
         if self.guide is not None:
             latents = torch.lerp(self.guide, latents, self.schedule.steps[0].sigma)
@@ -90,7 +94,7 @@ class ShotDenoising:
             done = next(steps)
             if flight is not None:
                 flight.step_given()
-            yield done if self.condition is None else replace(done, latents=self.condition.over(done.latents))
+            yield done if self.condition is None else _of_the_shot(done, self.condition)
 
     def finished_trace(self) -> RoutingTrace:
         """What was recorded in the steps, once they are done."""
@@ -197,6 +201,7 @@ def shot_denoising(
         )
         for expert in experts
     }
+    condition = _condition(prepared, backbone)
     recording = trace_recorder(prepared, backbone, next(iter(attention.values())), recorder)
     for of_expert in attention.values():
         of_expert.recorder = recording
@@ -205,8 +210,8 @@ def shot_denoising(
         backbone=backbone,
         captions=captions,
         without=without,
-        condition=_condition(prepared, backbone),
-        guide=_guide(prepared, backbone),
+        condition=condition,
+        guide=_guide(prepared, backbone, condition),
         schedule=schedule,
         attention=attention,
         capture=capture,
@@ -214,17 +219,32 @@ def shot_denoising(
     )
 
 
-def _condition(prepared: PreparedRender, backbone: Backbone) -> FrameCondition | None:
+def _of_the_shot(done: Denoised, condition: ShotCondition) -> Denoised:
+    """A step without the frames of reference pictures, its first frame as the condition has it."""
+    before = condition.references
+    return replace(
+        done,
+        latents=condition.over(done.latents[:, :, before:]),
+        before=done.before[:, :, before:],
+        velocity=done.velocity[:, :, before:],
+    )
+
+
+def _condition(prepared: PreparedRender, backbone: Backbone) -> ShotCondition | None:
     family = backbone.family
-    if prepared.first_frame is None:
+    if not isinstance(family, TakesPictures):
         return None
-    assert isinstance(family, TakesFirstFrame), "its abilities say so"
-    return family.first_frame(prepared.first_frame, prepared.shape).to(backbone.device)
+    condition = family.condition(prepared.pictures, prepared.shape)
+    return None if condition is None else condition.to(backbone.device)
 
 
-def _guide(prepared: PreparedRender, backbone: Backbone) -> Tensor | None:
+def _guide(prepared: PreparedRender, backbone: Backbone, condition: ShotCondition | None) -> Tensor | None:
+    """The latents that the shot starts from, after those of its reference pictures."""
     family = backbone.family
     if prepared.guide is None:
         return None
     assert isinstance(family, EncodesFrames), "its abilities say so"
-    return family.encoded(prepared.guide, prepared.shape)[None].to(backbone.device)
+    latents = family.encoded(prepared.guide, prepared.shape)[None].to(backbone.device)
+    if condition is None or condition.references_BCFHW is None:
+        return latents
+    return torch.cat((condition.references_BCFHW, latents), dim=2)

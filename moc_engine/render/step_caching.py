@@ -19,7 +19,7 @@ from torch import Tensor
 
 from moc_engine.contract import StepCache
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import FrameCondition, TakesFirstFrame
+from moc_engine.models.base import ShotCondition, ShotPictures, TakesPictures
 from moc_engine.render.denoise import denoise, draw_noises
 from moc_engine.render.memory_pass import MemoryPass
 from moc_engine.render.prepare import PreparedRender
@@ -125,13 +125,13 @@ def measured_ratios(prepared: PreparedRender, model: Backbone) -> dict[Backbone,
     return {expert: _ratios(sizes) for expert, sizes in changes.items()}
 
 
-def _flat_condition(model: Backbone, shape: Sequence[int]) -> FrameCondition | None:
+def _flat_condition(model: Backbone, shape: Sequence[int]) -> ShotCondition | None:
     family = model.family
-    if not (isinstance(family, TakesFirstFrame) and family.needs_first_frame):
+    if not (isinstance(family, TakesPictures) and family.needs_first_frame):
         return None
     width, height = SMALL_SHOT[1]
     picture = torch.full((height, width, 3), FLAT, dtype=torch.uint8).numpy()
-    return family.first_frame(picture, shape)
+    return family.condition(ShotPictures(first=picture), shape)
 
 
 @contextmanager

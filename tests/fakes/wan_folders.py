@@ -17,6 +17,8 @@ from diffusers import (
     WanImageToVideoPipeline,
     WanPipeline,
     WanTransformer3DModel,
+    WanVACEPipeline,
+    WanVACETransformer3DModel,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
@@ -117,6 +119,27 @@ def wan22_i2v_folder(folder: Path) -> None:
     _save(pipeline, folder)
 
 
+def wan_vace_folder(folder: Path, **config: Any) -> None:
+    """As Wan-AI/Wan2.1-VACE-1.3B-diffusers: a hint for every other layer, from 96 channels of control."""
+    pipeline = WanVACEPipeline(
+        **_texts(), vae=_vae_2_1(), scheduler=unipc(3.0), transformer=_vace_denoiser(**config)
+    )
+    _save(pipeline, folder)
+
+
+def wan_vace_a14b_folder(folder: Path) -> None:
+    """As VACE models made from Wan 2.2 T2V A14B: two experts."""
+    pipeline = WanVACEPipeline(
+        **_texts(),
+        vae=_vae_2_1(),
+        scheduler=unipc(3.0),
+        transformer=_vace_denoiser(seed=1),
+        transformer_2=_vace_denoiser(seed=2),
+        boundary_ratio=0.875,
+    )
+    _save(pipeline, folder)
+
+
 def unipc(flow_shift: float, **config: Any) -> UniPCMultistepScheduler:
     """As the checkpoints of Wan ship it."""
     published = {
@@ -157,7 +180,22 @@ def _texts() -> dict[str, Any]:
 
 def _denoiser(seed: int = 0, **config: Any) -> WanTransformer3DModel:
     torch.manual_seed(seed)
-    small = {
+    model: WanTransformer3DModel = WanTransformer3DModel(**{**_small(), **config}).eval()
+    return model
+
+
+def _vace_denoiser(seed: int = 0, **config: Any) -> WanVACETransformer3DModel:
+    torch.manual_seed(seed)
+    control = {"num_layers": 3, "vace_layers": [0, 2], "vace_in_channels": 96}
+    model: WanVACETransformer3DModel = WanVACETransformer3DModel(**{**_small(), **control, **config}).eval()
+    with torch.no_grad():
+        model.vace_patch_embedding.weight *= 30  # latents of random autoencoders hardly differ
+    return model
+
+
+def _small() -> dict[str, Any]:
+    """The config of a transformer with the published keys."""
+    return {
         "patch_size": (1, 2, 2),
         "num_attention_heads": 2,
         "attention_head_dim": 12,
@@ -175,8 +213,6 @@ def _denoiser(seed: int = 0, **config: Any) -> WanTransformer3DModel:
         "rope_max_seq_len": 1024,
         "pos_embed_seq_len": None,
     }
-    model: WanTransformer3DModel = WanTransformer3DModel(**{**small, **config}).eval()
-    return model
 
 
 def _vae_2_1() -> AutoencoderKLWan:

@@ -18,9 +18,9 @@ from torch import Tensor
 from moc_engine.models.base import (
     AttentionPass,
     CaptionStates,
-    CaptionTokens,
-    FrameCondition,
+    ExtraTokens,
     JointAttentionPass,
+    ShotCondition,
 )
 from moc_engine.models.compiled_blocks import left_out_of_graphs
 from moc_engine.ops.rotary import axis_angles
@@ -68,7 +68,12 @@ class HunyuanAdapter:
 
     @contextmanager
     def attending(
-        self, attention: AttentionPass, captions: CaptionStates, *, compiled: bool = False
+        self,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: ShotCondition,
+        *,
+        compiled: bool = False,
     ) -> Iterator[None]:
         assert isinstance(attention, JointAttentionPass), "the pass attends to captions as well"
         layers = [block.attn for block in self.blocks]
@@ -86,7 +91,7 @@ class HunyuanAdapter:
         inputs_BCFHW: Tensor,
         timesteps_B: Tensor,
         captions: CaptionStates,
-        condition: FrameCondition,
+        condition: ShotCondition,
     ) -> Tensor:
         assert captions.mask_BS is None, "every state counts"
         assert captions.pooled_BE is not None
@@ -137,7 +142,7 @@ class JointAttention:
 
 
 def _attend(
-    processor: JointAttention, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: CaptionTokens
+    processor: JointAttention, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, captions: ExtraTokens
 ) -> tuple[Tensor, Tensor]:
     return processor._pass.attend_jointly(processor._layer, q_BHLD, k_BHLD, v_BHLD, captions)
 
@@ -148,14 +153,14 @@ def project_video(attn: Any, hidden_BLE: Tensor) -> tuple[Tensor, Tensor, Tensor
     return attn.norm_q(q), attn.norm_k(k), v
 
 
-def project_captions(attn: Any, states_BSE: Tensor) -> CaptionTokens:
+def project_captions(attn: Any, states_BSE: Tensor) -> ExtraTokens:
     """The same of caption tokens: in single-stream blocks by the weights of video tokens."""
     if attn.add_q_proj is None:
         q, k, v = project_video(attn, states_BSE)
-        return CaptionTokens(q_BHSD=q, k_BHSD=k, v_BHSD=v)
+        return ExtraTokens(q_BHSD=q, k_BHSD=k, v_BHSD=v)
     layers = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
     q, k, v = (_heads(layer(states_BSE), attn.heads) for layer in layers)
-    return CaptionTokens(q_BHSD=attn.norm_added_q(q), k_BHSD=attn.norm_added_k(k), v_BHSD=v)
+    return ExtraTokens(q_BHSD=attn.norm_added_q(q), k_BHSD=attn.norm_added_k(k), v_BHSD=v)
 
 
 def _heads(x_BLE: Tensor, heads: int) -> Tensor:

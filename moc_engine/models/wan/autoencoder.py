@@ -43,6 +43,12 @@ class WanAutoencoder:
         prepared: Tensor = self._processor.preprocess_video(pictures, height=size[1], width=size[0])
         return prepared
 
+    def prepared_picture(self, picture: Image.Image) -> Tensor:
+        """A picture (1, 3, Y, X) within -1 and 1, resized to sides that latents stand for."""
+        width, height = (max(1, side // self.over_space) * self.over_space for side in picture.size)
+        prepared: Tensor = self._processor.preprocess(picture, height=height, width=width)
+        return prepared
+
     @torch.no_grad()
     def encoded(self, video_13NYX: Tensor) -> Tensor:
         """The latents (1, C, F, H, W), in float32 on the autoencoder's device."""

@@ -7,6 +7,8 @@
 | Wan 2.2 TI2V 5B | 50 | 5 | github.com/Wan-Video/Wan2.2, `wan/configs` |
 | Wan 2.2 T2V A14B | 40 | 4, and 3 for low noise | the same |
 | Wan 2.2 I2V A14B | 40 | 3.5 | the same |
+| Wan 2.1 VACE (`WanVACEPipeline`) | 50 | 5 | github.com/Wan-Video/Wan2.1, `generate.py` |
+| Wan 2.2 VACE-Fun A14B | 50 | 5 | github.com/aigc-apps/VideoX-Fun, `examples/wan2.2_vace_fun` |
 | FastWan (`WanDMDPipeline`) | 3 | none | github.com/hao-ai-lab/FastVideo |
 
 Scheduler and flow shift are those of a model's own scheduler_config.json.
@@ -25,7 +27,7 @@ from moc_engine.sources.parts import PipelineParts
 
 PICTURE_PIPELINE: Final = "WanImageToVideoPipeline"
 DISTILLED_PIPELINE: Final = "WanDMDPipeline"
-PIPELINES: Final = ("WanPipeline", PICTURE_PIPELINE, DISTILLED_PIPELINE)
+CONTROL_PIPELINE: Final = "WanVACEPipeline"
 
 DISTILLED_TIMESTEPS: Final = (1000, 757, 522)
 """At which FastWan was distilled to predict the result (FastVideo's `dmd_denoising_steps`)."""
@@ -59,6 +61,8 @@ def sampler_of(index: Mapping[str, Any]) -> SamplerConfig:
     picture = index.get("_class_name") == PICTURE_PIPELINE
     if index.get("_class_name") == DISTILLED_PIPELINE:
         return SamplerConfig(steps=len(DISTILLED_TIMESTEPS), guidance=1.0)
+    if index.get("_class_name") == CONTROL_PIPELINE:
+        return SamplerConfig(steps=50, guidance=5.0)
     if boundary_of(index) is not None:
         guidance, low = (3.5, 3.5) if picture else (4.0, 3.0)
         return SamplerConfig(steps=40, guidance=guidance, guidance_2=low)
@@ -105,11 +109,17 @@ def needs_first_frame(index: Mapping[str, Any]) -> bool:
 
 
 def abilities_of(index: Mapping[str, Any]) -> frozenset[Ability]:
-    """What a pipeline can do."""
-    found: set[Ability] = {"loras", "step_cache"}
-    if index.get("_class_name") != DISTILLED_PIPELINE:
+    """What a pipeline can do.
+
+    Step caches of diffusers replay what blocks add to their input. Between the blocks of a VACE model its
+    hints are added too, which would count twice: it has none.
+    """
+    kind = index.get("_class_name")
+    found: set[Ability] = {"loras"}
+    found |= {"control", "references", "first_frame"} if kind == CONTROL_PIPELINE else {"step_cache"}
+    if kind != DISTILLED_PIPELINE:
         found |= {"scheduler", "negative_prompt", "guide"}
-    if index.get("_class_name") == PICTURE_PIPELINE or index.get("expand_timesteps"):
+    if kind == PICTURE_PIPELINE or index.get("expand_timesteps"):
         found.add("first_frame")
     if has_part(index, "transformer_2"):
         found.add("two_experts")

@@ -1,29 +1,27 @@
 """The family of Wan video models: captions through UMT5, latents through their variational autoencoder.
 
-Shapes: B batch, C channels, F latent frames, H and W latent sides, I image states, E width of states.
+Shapes: B batch, C channels, F latent frames, H and W latent sides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from typing import Any, Final
 
-import torch
-from PIL import Image
 from torch import Tensor
 
 from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.machine import cache_folder
-from moc_engine.models.base import CaptionStates, FrameCondition
+from moc_engine.models.base import CaptionStates, ShotCondition, ShotPictures
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.pixels import as_frame, resized
-from moc_engine.models.wan.autoencoder import WanAutoencoder, cropped
+from moc_engine.models.wan.autoencoder import WanAutoencoder
 from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.models.wan.defaults import (
+    CONTROL_PIPELINE,
     FRAME_RATES,
     MEMORY,
     NEGATIVE_PROMPT,
@@ -32,8 +30,10 @@ from moc_engine.models.wan.defaults import (
     needs_first_frame,
     sampler_of,
 )
+from moc_engine.models.wan.first_frames import FirstFrames
 from moc_engine.models.wan.preview import LatentColours, latent_colours
 from moc_engine.models.wan.texts import CaptionEncoder
+from moc_engine.models.wan.vace_control import VaceControl
 from moc_engine.names import longest_mentions
 
 PREVIEW_SIDE: Final = 256
@@ -44,9 +44,8 @@ class WanFamily:
     """The family of a Wan pipeline, told apart by its model_index.json.
 
     Its frames are resampled to the size and rate asked for. A clip is decoded one latent frame
-    after the other; previews are not decoded. A first frame is given to a picture-to-video model
-    as channels beside the latents, and through its image encoder where it has one (`image_dim`); to one with
-    a timestep for each token (`expand_timesteps`) as the first latent frame.
+    after the other; previews are not decoded. Pictures are given to a transformer as its pipeline does
+    (`FirstFrames`, `VaceControl`).
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
@@ -59,13 +58,20 @@ class WanFamily:
         self.needs_first_frame = needs_first_frame(index)
         self._texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
         self._autoencoder = WanAutoencoder(parts["vae"])
-        self._image_encoder = parts.get("image_encoder")
-        self._image_processor = parts.get("image_processor")
         transformer = parts.get("transformer") or parts["transformer_2"]
         self._patch = tuple(transformer.config.patch_size)
-        self._image_states = transformer.config.image_dim is not None
+        self._conditions: FirstFrames | VaceControl = (
+            VaceControl(self._autoencoder)
+            if index.get("_class_name") == CONTROL_PIPELINE
+            else FirstFrames(
+                self._autoencoder,
+                needed=self.needs_first_frame,
+                image_states=transformer.config.image_dim is not None,
+                image_encoder=parts.get("image_encoder"),
+                image_processor=parts.get("image_processor"),
+            )
+        )
         self._colours: LatentColours | None = None
-        self._condition: tuple[tuple[object, ...], FrameCondition] | None = None
         self._rate = FRAME_RATES.get(self._autoencoder.channels, 16.0)
         self.trained_frames = TRAINED_FRAMES.get(self._autoencoder.channels, 21)
 
@@ -103,41 +109,11 @@ class WanFamily:
     def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
         return predicted_BCFHW
 
-    def first_frame(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
-        """As `TakesFirstFrame`. The last condition is kept: experts and portraits ask for it one by one."""
-        asked = (sha256(picture.tobytes()).hexdigest(), picture.shape, tuple(shape))
-        if self._condition is None or self._condition[0] != asked:
-            self._condition = asked, self._encoded_picture(picture, shape)
-        return self._condition[1]
+    def condition(self, pictures: ShotPictures, shape: Sequence[int]) -> ShotCondition | None:
+        return self._conditions.condition(pictures, shape)
 
-    def _encoded_picture(self, picture: Frame, shape: Sequence[int]) -> FrameCondition:
-        codec = self._autoencoder
-        size = codec.pixels(shape)
-        image_13NYX = codec.prepared([picture], size)
-        if not self.needs_first_frame:
-            return FrameCondition(first_BCFHW=codec.encoded(image_13NYX))
-        blank = image_13NYX.new_zeros(1, 3, codec.frames_of(shape[1]) - 1, size[1], size[0])
-        latents_1CFHW = codec.encoded(torch.cat((image_13NYX, blank), dim=2))
-        given = latents_1CFHW.new_zeros(1, codec.over_time, *shape[1:])
-        given[:, :, 0] = 1.0
-        return FrameCondition(
-            channels_BCFHW=torch.cat((given, latents_1CFHW), dim=1),
-            states_BIE=self._states_of(picture, size) if self._image_states else None,
-        )
-
-    def own_first_frame(self, latents_CFHW: Tensor) -> FrameCondition:
-        pixels_3NYX = self._autoencoder.decoded(latents_CFHW[:, :1])
-        return self.first_frame(as_frame(pixels_3NYX[:, 0]), latents_CFHW.shape)
-
-    @torch.no_grad()
-    def _states_of(self, picture: Frame, size: tuple[int, int]) -> Tensor:
-        """The image encoder's states (1, I, E) before its last layer."""
-        assert self._image_encoder is not None
-        assert self._image_processor is not None
-        image = cropped(Image.fromarray(picture), size)
-        read = self._image_processor(images=image, return_tensors="pt").to(self._image_encoder.device)
-        states: Tensor = self._image_encoder(**read, output_hidden_states=True).hidden_states[-2]
-        return states
+    def own_condition(self, latents_CFHW: Tensor) -> ShotCondition | None:
+        return self._conditions.own_condition(latents_CFHW)
 
     def frames_needed(self, shape: Sequence[int]) -> tuple[int, float]:
         return self._autoencoder.frames_of(shape[1]), self._rate

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
 from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
@@ -25,8 +25,14 @@ from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.schedulers import scheduler_class
+from moc_engine.models.vace_adapter import VaceAdapter
 from moc_engine.models.wan.autoencoder import latent_space
-from moc_engine.models.wan.defaults import DISTILLED_PIPELINE, DISTILLED_TIMESTEPS, boundary_of
+from moc_engine.models.wan.defaults import (
+    CONTROL_PIPELINE,
+    DISTILLED_PIPELINE,
+    DISTILLED_TIMESTEPS,
+    boundary_of,
+)
 from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
 from moc_engine.models.wan.lora_keys import read_lora
@@ -43,6 +49,8 @@ WEIGHTS: Final[dict[str, Any]] = {
     "transformer_2": WanTransformer3DModel,
 }
 """The parts with weights, in the order in which they are loaded."""
+
+TRANSFORMERS: Final = ("transformer", "transformer_2")
 
 OPTIONAL: Final = ("image_encoder", "transformer", "transformer_2")
 """Parts that a pipeline may ship without."""
@@ -66,6 +74,8 @@ def load_parts(
     _check_pictures(model)
     fitting = Fitting(profile, device)
     kinds = {name: kind for name, kind in WEIGHTS.items() if name not in OPTIONAL or model.class_of(name)}
+    if model.pipeline_class == CONTROL_PIPELINE:
+        kinds |= {name: WanVACETransformer3DModel for name in TRANSFORMERS if name in kinds}
     parts: dict[str, Any] = {}
     for done, (name, kind) in enumerate(kinds.items()):
         other = ALSO_READ.get(name)
@@ -90,7 +100,7 @@ def _fitted(fitting: Fitting, model: PipelineParts, name: str, kind: Any) -> Any
         identity = part_identity(model.part(name), fitting.dtype)
         folder = cache_folder() / "captions"
         return fitting.text_encoder(load, identity=identity, folder=folder, loaded=load())
-    if kind is WanTransformer3DModel:
+    if name in TRANSFORMERS:
         quantised = model.part(name).path.suffix == ".gguf"
         options = fitting.transformer_options(quantised=quantised)
         return fitting.transformer(load(**options), name, quantised=quantised)
@@ -106,7 +116,7 @@ def _assembled(
     first = next(iter(there.values()))
     backbone = Backbone(
         name=model.name,
-        adapter=WanAdapter(first),
+        adapter=_adapter(first),
         scheduler=_scheduler(model, parts["vae"].config.z_dim),
         family=WanFamily(model.index, parts),
         device=device,
@@ -117,8 +127,13 @@ def _assembled(
     )
     if len(there) == 1:
         return backbone
-    low_noise = replace(backbone, adapter=WanAdapter(there["low"]), expert="low")
+    low_noise = replace(backbone, adapter=_adapter(there["low"]), expert="low")
     return replace(backbone, expert="high", low_noise=low_noise)
+
+
+def _adapter(transformer: Any) -> WanAdapter:
+    vace = isinstance(transformer, WanVACETransformer3DModel)
+    return VaceAdapter(transformer) if vace else WanAdapter(transformer)
 
 
 def _checked_boundary(model: PipelineParts) -> float | None:

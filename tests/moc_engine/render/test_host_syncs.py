@@ -13,7 +13,7 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import CaptionStates, FrameCondition
+from moc_engine.models.base import CaptionStates, ShotCondition
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
@@ -85,13 +85,13 @@ def test_no_solver_and_no_change_of_experts_makes_the_host_wait(scheduler: Any) 
 @pytest.mark.parametrize(
     "condition",
     [
-        FrameCondition(first_BCFHW=torch.empty(1, 4, 1, 8, 6, device=META)),
-        FrameCondition(channels_BCFHW=torch.empty(1, 5, 2, 8, 6, device=META)),
+        ShotCondition(first_BCFHW=torch.empty(1, 4, 1, 8, 6, device=META)),
+        ShotCondition(channels_BCFHW=torch.empty(1, 5, 2, 8, 6, device=META)),
     ],
     ids=["first latent frame", "channels"],
 )
 @pytest.mark.parametrize("two_passes", [False, True])
-def test_no_step_from_a_picture_makes_the_host_wait(condition: FrameCondition, two_passes: bool) -> None:
+def test_no_step_from_a_picture_makes_the_host_wait(condition: ShotCondition, two_passes: bool) -> None:
     more = 0 if condition.channels_BCFHW is None else condition.channels_BCFHW.shape[1]
     backbone = bare_video(META, in_channels=4 + more)
     sampler = SamplerConfig(steps=3, guidance=3.0)

@@ -18,7 +18,7 @@ from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import describe
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import CaptionTokens, LimitsCaptions
+from moc_engine.models.base import ExtraTokens, LimitsCaptions
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.hunyuan.prompts import fitted
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
@@ -163,10 +163,10 @@ def test_compiled_blocks_of_both_kinds_compute_the_same(backbone: Backbone) -> N
             raise AssertionError
 
         def attend_jointly(
-            self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, captions: CaptionTokens
+            self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: ExtraTokens
         ) -> tuple[torch.Tensor, torch.Tensor]:
             self.layers.append(layer)
-            told = scaled_dot_product_attention(captions.q_BHSD, captions.k_BHSD, captions.v_BHSD)
+            told = scaled_dot_product_attention(extra.q_BHSD, extra.k_BHSD, extra.v_BHSD)
             return scaled_dot_product_attention(q, k, v), told
 
     latents = torch.randn(1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -296,7 +296,7 @@ def test_a_guide_is_what_the_video_to_video_pipeline_makes(
     assert len(prepared.schedule) == int(STEPS * strength)
     ours = rendered(backbone, request)
     pipeline = loaded(WanVideoToVideoPipeline, folder)
-    video = [Image.fromarray(frame) for frame in read_clip(clip, 9, 16.0)]
+    video = [Image.fromarray(frame) for frame in read_clip(clip, 9, 16.0, "clip")]
     (theirs,) = pipeline(
         video=video,
         prompt=request.caption,

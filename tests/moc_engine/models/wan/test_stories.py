@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from moc_engine.config import RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, Guide, RenderRequest, RenderResult, finish
-from moc_engine.models.base import TakesFirstFrame
+from moc_engine.models.base import ShotPictures, TakesPictures
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
@@ -104,12 +104,14 @@ def test_a_second_shot_reads_the_first_and_may_start_from_its_last_frame(
 def test_a_picture_is_encoded_once_for_all_that_read_it(tmp_path: Path) -> None:
     wan22_i2v_folder(tmp_path)
     family = load_backbone(tmp_path, "cpu").family
-    assert isinstance(family, TakesFirstFrame)
+    assert isinstance(family, TakesPictures)
     pictures = [np.full((32, 64, 3), level, np.uint8) for level in (10, 200)]
-    first = family.first_frame(pictures[0], (16, 2, 4, 8))
-    assert family.first_frame(pictures[0].copy(), (16, 2, 4, 8)) is first
+    first = family.condition(ShotPictures(first=pictures[0]), (16, 2, 4, 8))
+    assert first is not None
+    assert family.condition(ShotPictures(first=pictures[0].copy()), (16, 2, 4, 8)) is first
     for picture, shape in ((pictures[1], (16, 2, 4, 8)), (pictures[0], (16, 3, 4, 8))):
-        other = family.first_frame(picture, shape)
+        other = family.condition(ShotPictures(first=picture), shape)
+        assert other is not None
         assert other.channels_BCFHW is not None
         assert first.channels_BCFHW is not None
         assert other.channels_BCFHW.shape == (1, 20, *shape[1:])
