@@ -17,13 +17,15 @@ from moc_engine.config import SamplerChoice
 from moc_engine.errors import EngineError
 
 Layout = Literal["diffusers", "comfyui", "kohya"]
-"""How keys are named: as diffusers and PEFT do, as ComfyUI does (`diffusion_model.…`), or as kohya's trainers
-(`lora_unet_…`)."""
+"""How keys are named: as diffusers and PEFT do, as ComfyUI and original releases do (`diffusion_model.…`), or
+as kohya's trainers (`lora_unet_…`)."""
 
 _PREFIXES: Final[Mapping[str, Layout]] = {
     "transformer.": "diffusers",
     "diffusion_model.": "comfyui",
     "lora_unet_": "kohya",
+    "double_blocks.": "comfyui",
+    "single_blocks.": "comfyui",
 }
 
 _FACTORS: Final = (".lora_A", ".lora_down", ".lora.down")

@@ -34,7 +34,7 @@ def factors(transformer: Any, *, rank: int = 3, seed: int = 0) -> dict[str, tupl
             torch.randn(layer.out_features, rank, generator=generator) * 0.3,
         )
         for name, layer in transformer.named_modules()
-        if name.startswith("blocks.") and type(layer) is torch.nn.Linear and ".lora_" not in name
+        if "blocks." in name and type(layer) is torch.nn.Linear and ".lora_" not in name
     }
 
 

@@ -14,10 +14,12 @@ from moc_engine.machine import cache_folder
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.fitting import Fitting
+from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
 from moc_engine.models.hunyuan.family import HunyuanFamily
+from moc_engine.models.hunyuan.lora_keys import read_lora
 from moc_engine.models.hunyuan.prompts import SKIPPED_LAYERS, TEMPLATE, TEMPLATE_TOKENS, StatesBeforeLast
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
-from moc_engine.models.hunyuan.video_decoder import latent_space
+from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.schedulers import scheduler_class
@@ -60,7 +62,8 @@ def load_parts(
         scheduler=load_settings(scheduler_class(model), model, "scheduler"),
         family=HunyuanFamily(parts, adapter.patch),
         device=device,
-        latent_space=latent_space(parts["vae"]),
+        latent_space=HunyuanAutoencoder(parts["vae"]).latent_space,
+        loras=LoraAdapters({"high": parts["transformer"]}, read_lora, fitting.dtype),
         profile=profile,
     )
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from moc_engine.clip import Frame
 from moc_engine.models.base import ShotCondition, ShotPictures
-from moc_engine.models.pixels import as_frame
-from moc_engine.models.wan.autoencoder import WanAutoencoder, cropped
+from moc_engine.models.pixels import as_frame, cropped
+from moc_engine.models.wan.autoencoder import WanAutoencoder
 
 
 class FirstFrames:

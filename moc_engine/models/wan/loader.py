@@ -26,7 +26,7 @@ from moc_engine.models.part_loading import load_part, load_settings
 from moc_engine.models.registry import LoadedParts
 from moc_engine.models.schedulers import scheduler_class
 from moc_engine.models.vace_adapter import VaceAdapter
-from moc_engine.models.wan.autoencoder import latent_space
+from moc_engine.models.wan.autoencoder import WanAutoencoder
 from moc_engine.models.wan.defaults import (
     CONTROL_PIPELINE,
     DISTILLED_PIPELINE,
@@ -122,7 +122,7 @@ def _assembled(
         device=device,
         boundary=boundary or 0.0,
         own_levels=True,
-        latent_space=latent_space(parts["vae"]),
+        latent_space=WanAutoencoder(parts["vae"]).latent_space,
         loras=LoraAdapters(there, read_lora, first.dtype),
     )
     if len(there) == 1:

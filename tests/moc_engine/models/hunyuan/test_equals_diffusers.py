@@ -10,16 +10,22 @@ import numpy as np
 import pytest
 import torch
 from diffusers import HunyuanVideoPipeline
+from diffusers.pipelines.wan.pipeline_wan_video2video import retrieve_latents
+from diffusers.video_processor import VideoProcessor
+from PIL import Image
 from torch import Tensor
 
+from moc_engine.clip import ClipWriter
 from moc_engine.config import RoutingChoice, SamplerChoice
-from moc_engine.contract import RenderRequest
+from moc_engine.contract import Guide, RenderRequest
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.render.denoise import draw_noise
+from moc_engine.render.pictures import read_clip
 from moc_engine.render.prepare import prepare
 from moc_engine.render.shot_denoising import shot_denoising
+from moc_engine.stored_file import LocalFile
 from tests.fakes.hunyuan_folder import hunyuan_folder
 
 SIZE = (64, 32)
@@ -116,3 +122,48 @@ def test_other_captions_render_other_latents(folder: Path, tmp_path: Path) -> No
         rendered(backbone, request_of(tmp_path, caption=text)) for text in ("a fox", "dawn runs static")
     )
     assert not torch.allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("strength", [0.4, 0.8])
+def test_a_guide_is_denoised_from_its_strength_on(
+    strength: float, folder: Path, pipeline: Any, tmp_path: Path
+) -> None:
+    """diffusers has no video-to-video for HunyuanVideo: its pipeline's parts, put together as for Wan."""
+    backbone = load_backbone(folder, "cpu")
+    clip = LocalFile(_clip(tmp_path / "guide.mp4"))
+    sampler = SamplerChoice(steps=5)
+    request = request_of(tmp_path, guide=Guide(clip=clip, strength=strength), sampler=sampler)
+    ours = rendered(backbone, request)
+
+    pictures = [Image.fromarray(frame) for frame in read_clip(clip, 9, 24.0)]
+    video = VideoProcessor(vae_scale_factor=8).preprocess_video(pictures, height=SIZE[1], width=SIZE[0])
+    scheduler = pipeline.scheduler
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.0, 6)[:-1])
+    timesteps = scheduler.timesteps[5 - int(5 * strength) :]
+    scheduler.set_begin_index(5 - int(5 * strength))
+    states, pooled, mask = pipeline.encode_prompt(request.caption)
+    with torch.no_grad():
+        clean = retrieve_latents(pipeline.vae.encode(video), sample_mode="argmax")
+        clean = clean * pipeline.vae.config.scaling_factor
+        latents = scheduler.scale_noise(clean, timesteps[:1], draw_noise(ours.shape, request.seed))
+        for timestep in timesteps:
+            flow = pipeline.transformer(
+                latents,
+                timestep[None],
+                states,
+                mask,
+                pooled,
+                guidance=torch.tensor([6000.0]),
+                return_dict=False,
+            )[0]
+            latents = scheduler.step(flow, timestep, latents, return_dict=False)[0]
+    torch.testing.assert_close(ours, latents, atol=2e-5, rtol=2e-5)
+
+
+def _clip(path: Path) -> Path:
+    with ClipWriter(path, SIZE, 24) as writer:
+        for nth in range(9):
+            pixels = np.random.default_rng(nth).integers(0, 255, (4, 8, 3), dtype=np.uint8)
+            writer.write(np.asarray(Image.fromarray(pixels).resize(SIZE)))
+    return path

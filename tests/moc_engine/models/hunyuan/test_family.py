@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from moc_engine.config import RoutingChoice
-from moc_engine.contract import Guide, Lora, RenderRequest
+from moc_engine.contract import RenderRequest
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
 from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
@@ -21,6 +21,7 @@ from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ExtraTokens, LimitsCaptions
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.hunyuan.prompts import fitted
+from moc_engine.models.hunyuan.published_settings import ABILITIES
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.schedulers import flow_shift
@@ -50,14 +51,14 @@ def test_its_settings_are_its_authors(folder: Path, backbone: Backbone) -> None:
     assert flow_shift(backbone.scheduler) == 7.0
     assert own.seconds is not None
     assert backbone.family.latent_shape(own.seconds, (1280, 720)) == (16, 33, 90, 160)
-    assert backbone.family.abilities == model_abilities(str(folder)) == {"scheduler", "negative_prompt"}
+    assert backbone.family.abilities == model_abilities(str(folder)) == ABILITIES
     assert describe(str(folder)).title == "HunyuanVideo"
     assert backbone.latent_space.startswith("hunyuan-16c4t8s-")
 
 
 def test_a_preview_is_a_small_picture(backbone: Backbone) -> None:
     latents = torch.randn(16, 3, 8, 80, generator=torch.Generator().manual_seed(0))
-    assert backbone.family.picture(latents, seconds=1.0, size=(640, 64)).shape == (24, 256, 3)
+    assert backbone.family.picture(latents, seconds=1.0, size=(640, 64)).shape == (26, 256, 3)
 
 
 def test_the_shots_own_words_stay_where_captions_are_too_long(backbone: Backbone) -> None:
@@ -84,9 +85,7 @@ def test_the_end_of_the_style_gives_way(room: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "lacks"),
     [
-        ({"loras": (Lora(source="ink.safetensors"),)}, "takes no LoRAs"),
         ({"first_frame": LocalFile(Path("a.png"))}, "takes no first frame"),
-        ({"guide": Guide(clip=LocalFile(Path("a.mp4")), strength=0.5)}, "takes no clip as a guide"),
         ({"step_cache": "mag"}, "has no step cache"),
     ],
 )
