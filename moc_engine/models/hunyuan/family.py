@@ -15,7 +15,7 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.hunyuan import published_settings
-from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
+from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
 from moc_engine.models.hunyuan.prompts import CaptionEncoder
 from moc_engine.models.latent_colours import LatentPreview
 

@@ -14,9 +14,9 @@ from moc_engine.machine import cache_folder
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.fitting import Fitting
-from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
 from moc_engine.models.hunyuan.family import HunyuanFamily
-from moc_engine.models.hunyuan.lora_keys import read_lora
+from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
+from moc_engine.models.hunyuan.lora_layers import read_lora
 from moc_engine.models.hunyuan.prompts import SKIPPED_LAYERS, TEMPLATE, TEMPLATE_TOKENS, StatesBeforeLast
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.lora import LoraAdapters

@@ -10,7 +10,7 @@ from diffusers import WanPipeline
 
 from moc_engine.lora_files import read_lora_file
 from moc_engine.models.lora import LoraWeights
-from moc_engine.models.lora_keys import (
+from moc_engine.models.lora_checks import (
     checked_weights,
     converted_by_diffusers,
     layer_of,

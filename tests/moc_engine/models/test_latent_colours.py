@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
+from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
 from moc_engine.models.latent_colours import (
     fit_colours,
     latent_colours,

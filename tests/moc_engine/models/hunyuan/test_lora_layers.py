@@ -13,7 +13,7 @@ from torch import Tensor
 
 from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
-from moc_engine.models.hunyuan.lora_keys import read_lora
+from moc_engine.models.hunyuan.lora_layers import read_lora
 from moc_engine.models.lora import LoraAdapters
 from tests.fakes.hunyuan_folder import POOLED_WIDTH, TEXT_WIDTH, hunyuan_transformer
 from tests.fakes.loras import diffusers_keys, factors, save_lora

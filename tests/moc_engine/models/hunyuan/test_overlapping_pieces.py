@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from moc_engine.models.hunyuan.autoencoder import HunyuanAutoencoder
-from moc_engine.models.hunyuan.decoding import decoded_pieces
+from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
+from moc_engine.models.hunyuan.overlapping_pieces import decoded_pieces
 from tests.fakes.allocations import PeakBytes
 from tests.fakes.hunyuan_folder import hunyuan_autoencoder
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from moc_engine.lora_files import read_lora_file
-from moc_engine.models.hunyuan.tensor_names import SWAPPED, modules_of, without_prefix
+from moc_engine.models.hunyuan.original_names import SWAPPED, modules_of, without_prefix
 from moc_engine.models.lora import LoraWeights
-from moc_engine.models.lora_keys import (
+from moc_engine.models.lora_checks import (
     PREFIX,
     checked_weights,
     converted_by_diffusers,

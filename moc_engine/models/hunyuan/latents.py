@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moc_engine.models.hunyuan.decoding import decoded_pieces
+from moc_engine.models.hunyuan.overlapping_pieces import decoded_pieces
 from moc_engine.models.hunyuan.published_settings import RATE
 from moc_engine.models.latent_space import decoder_digest
 from moc_engine.models.video_autoencoder import VideoAutoencoder
