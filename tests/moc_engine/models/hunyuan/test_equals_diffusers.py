@@ -136,7 +136,7 @@ def test_a_guide_is_denoised_from_its_strength_on(
     request = request_of(tmp_path, guide=Guide(clip=clip, strength=strength), sampler=sampler)
     ours = rendered(backbone, request)
 
-    pictures = [Image.fromarray(frame) for frame in read_clip(clip, 9, 24.0)]
+    pictures = [Image.fromarray(frame) for frame in read_clip(clip, 9, 24.0, "clip")]
     video = VideoProcessor(vae_scale_factor=8).preprocess_video(pictures, height=SIZE[1], width=SIZE[0])
     scheduler = pipeline.scheduler
     scheduler.set_timesteps(sigmas=np.linspace(1.0, 0.0, 6)[:-1])
