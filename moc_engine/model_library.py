@@ -69,7 +69,10 @@ class LibraryModel:
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryLora:
-    """A LoRA file: its rank, how its keys are named, the expert it is for, the sampler preset it needs."""
+    """A LoRA file: its rank, how its keys are named, the expert it is for, the sampler preset it needs.
+
+    `file` is what a project names to use it: a path, or a name of the hub with its commit.
+    """
 
     name: str
     file: str
@@ -145,7 +148,7 @@ def models_here(comfyui: Iterable[Path] | None = None) -> tuple[LibraryModel, ..
 
 
 def _of_hub() -> Iterator[LibraryModel]:
-    from moc_engine.sources.hub import cached_models  # the hub's client takes a while to import
+    from moc_engine.sources.hub_cache import cached_models  # the hub's client takes a while to import
 
     for model, folder in cached_models():
         yield _described(str(model), model.repo, "hub", str(folder))
@@ -299,22 +302,26 @@ def _config(folder: Path) -> dict[str, Any]:
 def loras_here(
     folders: Iterable[Path] = (), comfyui: Iterable[Path] | None = None
 ) -> tuple[LibraryLora, ...]:
-    """The LoRA files of these folders and of ComfyUI's."""
+    """The LoRA files of these folders, of ComfyUI's, and those of the hub's cache."""
+    from moc_engine.sources.hub_cache import cached_files  # the hub's client takes a while to import
+
     files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
     for models in known_folders() if comfyui is None else comfyui:
         files += files_of(models, "lora")
-    return tuple(_lora(file) for file in dict.fromkeys(files))
+    here = [_lora(file, str(file)) for file in dict.fromkeys(files)]
+    of_hub = (_lora(path, str(name)) for name, path in cached_files())
+    return (*here, *(lora for lora in of_hub if lora.problem is None))  # there are other files beside
 
 
-def _lora(file: Path) -> LibraryLora:
+def _lora(file: Path, called: str) -> LibraryLora:
     size = file.stat().st_size
     try:
         read = read_lora_file(file)
     except EngineError as error:
-        return LibraryLora(name=file.stem, file=str(file), size=size, problem=str(error))
+        return LibraryLora(name=file.stem, file=called, size=size, problem=str(error))
     return LibraryLora(
         name=file.stem,
-        file=str(file),
+        file=called,
         size=size,
         rank=read.rank,
         layout=read.layout,

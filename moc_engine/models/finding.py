@@ -51,7 +51,7 @@ def find_here(source: str | Path) -> PipelineParts:
 
 
 def _cached(model: str) -> Path:
-    from moc_engine.sources.hub import cached_folder  # the hub's client takes a while to import
+    from moc_engine.sources.hub_cache import cached_folder  # the hub's client takes a while to import
 
     named = parse_hub_id(model)
     folder = None if named is None else cached_folder(named)

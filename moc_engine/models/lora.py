@@ -18,7 +18,7 @@ import torch
 from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import lora_digest
-from moc_engine.sources.hub import lora_on_hub
+from moc_engine.sources.lora_source import known_digest, lora_path
 
 KEPT: Final = 6
 """Adapters that stay beside the layers of a model; the least recently used ones are dropped."""
@@ -155,22 +155,8 @@ class LoraAdapters:
             raise EngineError(f"the LoRA {file} cannot be read: {error.strerror}") from error
         key = str(file), stat.st_size, stat.st_mtime_ns
         if key not in self._digests:
-            self._digests[key] = lora_digest(file)
+            self._digests[key] = known_digest(file) or lora_digest(file)
         return self._digests[key]
-
-
-def lora_path(source: str) -> Path:
-    """The file of a LoRA: a path, or `owner/repository/file.safetensors` of the hub, downloaded if need be.
-
-    Raises `EngineError` where there is none.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    parts = source.split("/", 2)
-    if path.is_absolute() or len(parts) < 3 or "\\" in source or parts[0] in (".", "..", "~"):
-        raise EngineError(f"there is no LoRA file {source}")
-    return lora_on_hub(f"{parts[0]}/{parts[1]}", parts[2])
 
 
 def _name(digest: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from moc_engine.models.base import ComparesLooks, LimitsCaptions, LocatesSlots
 from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
+from moc_engine.sources.lora_source import lora_name
 from moc_engine.trace.record import ContextChunk, Portraits, QueryChunk, RoutingTrace
 from moc_engine.trace.recorder import TraceRecorder
 
@@ -62,7 +62,7 @@ def trace_recorder(
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},
             "captions_left_out": _left_out(prepared, backbone),
             "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
-            "loras": [{**asdict(lora), "source": Path(lora.source).name} for lora in prepared.loras],
+            "loras": [{**asdict(lora), "source": lora_name(lora.source)} for lora in prepared.loras],
         },
         steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
         query=[

@@ -1,4 +1,4 @@
-"""Names of models on the hub: "owner/name", or "owner/name@revision" for one state of it. No torch."""
+"""Names on the hub: models "owner/name", files "owner/name/file.safetensors", with "@revision". No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_ID: Final = re.compile(r"([\w-][\w.-]*(?:/[\w-][\w.-]*)?)(?:@(\w[\w./-]*))?")
+_REPO: Final = r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?"
+_REVISION: Final = r"(?:@(\w[\w./-]*))?"
+_ID: Final = re.compile(rf"({_REPO}){_REVISION}")
+_FILE: Final = re.compile(rf"([\w-][\w.-]*/[\w-][\w.-]*)/([^@\\:\x00-\x1f]+\.safetensors){_REVISION}")
 _LONGEST_REPO: Final = 96
 """Characters of a repository's name, the limit of the hub."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -32,9 +35,40 @@ class HubId:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
+@dataclass(frozen=True)
+class HubFile:
+    """One file of weights of a repository, such as a LoRA; the revision is that of the repository."""
+
+    repository: HubId
+    name: str
+
+    def at(self, commit: str) -> HubFile:
+        """The same file at a commit."""
+        return HubFile(self.repository.at(commit), self.name)
+
+    def __str__(self) -> str:
+        revision = self.repository.revision
+        return f"{self.repository.repo}/{self.name}" + ("" if revision is None else f"@{revision}")
+
+
 def parse_hub_id(text: str) -> HubId | None:
-    """The repository and revision of a name; None for what cannot be one."""
+    """The repository and revision of a model's name; None for what cannot be one."""
     found = _ID.fullmatch(text)
     if found is None or len(found[1]) > _LONGEST_REPO or ".." in text:
         return None
     return HubId(found[1], found[2])
+
+
+def parse_hub_file(text: str) -> HubFile | None:
+    """The repository, file and revision of "owner/name/file.safetensors@revision"; None for other names."""
+    found = _FILE.fullmatch(text)
+    if found is None or len(found[1]) > _LONGEST_REPO or ".." in text:
+        return None
+    if {"", "."} & {*found[2].split("/")}:
+        return None
+    return HubFile(HubId(found[1], found[3]), found[2])
+
+
+def parse_hub_name(text: str) -> HubId | HubFile | None:
+    """A model or a file of the hub; None for what names neither."""
+    return parse_hub_file(text) or parse_hub_id(text)

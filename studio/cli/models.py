@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from studio.cli.projects import size_in_words
 from studio.domain.errors import WrongUse
-from studio.domain.messages import message
 
 if TYPE_CHECKING:
     from studio.service.library import MachineMemory, ModelLibrary, ModelState
@@ -116,12 +115,8 @@ def _download(model: str) -> str:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from moc_engine.sources.download import DownloadProgress, download
-    from moc_engine.sources.hub_id import parse_hub_id
 
-    named = parse_hub_id(model)
-    if named is None:
-        raise WrongUse(message("model-not-on-hub", model=model))
-    _library().refuse_unreadable(named.repo)
+    named = _library().hub_name(model)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(model)

@@ -69,7 +69,7 @@ class AnalysisOrder(_ModelOrder):
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadOrder(_ModelOrder):
-    """Download a model of the hub; projects that name it without a revision are pinned to what was there."""
+    """Download a model or LoRA of the hub; projects that name it without a commit get its commit."""
 
     kind: ClassVar[Kind] = "download"
 

@@ -14,6 +14,7 @@ from studio.domain.project import Project
 from studio.domain.storyboard import Storyboard
 from studio.jobs import queue
 from studio.service.models import Models
+from studio.service.pinned_names import pinned_board, pinned_edit
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState, UnknownSpan, unknown_spans
 from studio.store import projects, takes
@@ -46,8 +47,7 @@ class Editing:
 
         def apply(session: Session, known: dict[str, StoredTake]) -> None:
             before = projects.project_of(session, project)
-            pinned = self._models.pinned(edit)
-            projects.apply(session, project, pinned, known, base=base, now=self._clock())
+            projects.apply(session, project, pinned_edit(edit), known, base=base, now=self._clock())
             self._models.check_loras(before, projects.project_of(session, project))
 
         return self._changed(project, apply)
@@ -59,7 +59,7 @@ class Editing:
         """
         with self._database.write() as session:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
-            edit, now = ReplaceStoryboard(board=board), self._clock()
+            edit, now = ReplaceStoryboard(board=pinned_board(board)), self._clock()
             projects.apply(session, project, edit, known, base=stored.revision, now=now)
             replaced = projects.project_of(session, project)
             chosen = self._models.with_existing_takes(replaced, known)

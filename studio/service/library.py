@@ -23,7 +23,7 @@ from moc_engine.model_library import (
 )
 from moc_engine.sources.catalogue import KnownModel, known_model, known_models
 from moc_engine.sources.entries import NAME, entry_file, find_entry
-from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.sources.hub_id import HubFile, HubId, parse_hub_id, parse_hub_name
 from moc_engine.sources.model_files import ModelFiles, write_entry
 from studio.domain.errors import NotThere, Refused, WrongUse
 from studio.domain.messages import message
@@ -62,12 +62,18 @@ class LibraryState:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteState:
-    """A model of the hub before its download: its commit, bytes and licence, and the disk's free bytes."""
+    """A model or LoRA of the hub before its download: its name with the commit, and its licence.
+
+    `size` are its bytes, `missing` those not received yet, `free` those of the disk; `fits` is whether there
+    is room for what is missing.
+    """
 
     model: str
-    size: int
     licence: str | None
+    size: int
+    missing: int
     free: int
+    fits: bool
 
 
 class ModelLibrary:
@@ -103,25 +109,24 @@ class ModelLibrary:
             return self._state(describe(model))
 
     def look_up(self, model: str) -> RemoteState:
-        """What the hub says of a model."""
-        named = parse_hub_id(model)
-        if named is None:
-            raise WrongUse(message("model-not-on-hub", model=model))
-        self.refuse_unreadable(named.repo)
-        from moc_engine.sources.download import free_bytes_of_cache, remote_model
+        """What the hub says of a model or LoRA."""
+        named = self.hub_name(model)
+        from moc_engine.sources.download import plan_download
 
         with _in_words():
-            remote = remote_model(named)
+            plan = plan_download(named)
         return RemoteState(
-            model=str(remote.id), size=remote.size, licence=remote.licence, free=free_bytes_of_cache()
+            model=str(plan.id),
+            licence=plan.licence,
+            size=plan.size,
+            missing=plan.missing,
+            free=plan.free,
+            fits=plan.fits,
         )
 
     def download(self, model: str) -> int:
-        """Queues the download of a hub model; returns the job."""
-        named = parse_hub_id(model)
-        if named is None:
-            raise WrongUse(message("model-not-on-hub", model=model))
-        self.refuse_unreadable(named.repo)
+        """Queues the download of a model or LoRA of the hub; returns the job."""
+        named = self.hub_name(model)
         assert self._database is not None, "a studio with a queue"
         order = DownloadOrder(model=str(named), reason=str(named))
         with self._database.write() as session:
@@ -166,15 +171,23 @@ class ModelLibrary:
             commit = None
         if commit is None:
             raise NotThere(message("model-not-found", name=model))
-        from moc_engine.sources.hub import remove_cached
+        from moc_engine.sources.hub_cache import remove_cached
 
         return remove_cached(commit)
 
-    def refuse_unreadable(self, repo: str) -> None:
-        """Raises `Refused` for a model of the hub that is known to be published as pickles."""
-        known = known_model(repo)
+    def hub_name(self, name: str) -> HubId | HubFile:
+        """The model or file of the hub that a name means.
+
+        Raises `WrongUse` where it is no such name, `Refused` for a model that is known to be published as
+        pickles.
+        """
+        named = parse_hub_name(name)
+        if named is None:
+            raise WrongUse(message("model-not-on-hub", model=name))
+        known = known_model(named.repo) if isinstance(named, HubId) else None
         if known is not None and known.unreadable is not None:
             raise Refused(message("model-unreadable", model=known.title, why=known.unreadable))
+        return named
 
     def _state(self, model: LibraryModel) -> ModelState:
         fits = None
@@ -188,7 +201,7 @@ class ModelLibrary:
 
 def _partly_there(model: str) -> str | None:
     """The name with commit of a hub model of which some files are in the cache."""
-    from moc_engine.sources.hub import cached_models
+    from moc_engine.sources.hub_cache import cached_models
 
     named = parse_hub_id(model)
     found = [

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from moc_engine.errors import EngineError
 from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
-from moc_engine.model_library import hub_commit, model_parts
 from moc_engine.own_settings import OwnSettings
-from moc_engine.sources.hub_id import parse_hub_id
-from studio.domain.edits.edit import Edit
-from studio.domain.edits.film import SetSettings
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
@@ -71,14 +67,6 @@ class Models:
             rendering=rendering, known_words_only=known_words_only, own_settings=model_defaults(name)
         )
 
-    def pinned(self, edit: Edit) -> Edit:
-        """The edit, where it names a hub model without a commit with the commit that is on this machine."""
-        if not isinstance(edit, SetSettings):
-            return edit
-        settings = edit.settings
-        model, draft_model = _pinned(settings.model), _pinned(settings.draft_model)
-        return SetSettings(settings=replace(settings, model=model, draft_model=draft_model))
-
     def check_loras(self, before: Project, after: Project) -> None:
         """Raises `Refused` for a LoRA that is added for one transformer of two, where the model has one."""
         abilities = model_abilities(after.board.settings.model)
@@ -117,13 +105,3 @@ class Models:
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
         return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).current
-
-
-def _pinned(model: str | None) -> str | None:
-    """A hub model's name with the commit that is on this machine; any other name as it is."""
-    if model is None or parse_hub_id(model) is None:
-        return model
-    try:
-        return hub_commit(model_parts(model)) or model
-    except EngineError:
-        return model

@@ -12,6 +12,7 @@ from studio.exchange.yaml_reader import parse_storyboard
 from studio.exchange.yaml_writer import write_storyboard
 from studio.jobs import queue
 from studio.service.models import Models
+from studio.service.pinned_names import pinned_board
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState
 from studio.store import picture_rows, projects, takes
@@ -47,7 +48,7 @@ class Projects:
     def create(self, board: Storyboard) -> str:
         """Makes a project of a storyboard; returns its id."""
         with self._database.write() as session:
-            return projects.create(session, Project(board=board), self._clock())
+            return projects.create(session, Project(board=pinned_board(board)), self._clock())
 
     def import_yaml(self, text: str, name: str = "storyboard.yaml") -> str:
         """Makes a project of a YAML storyboard; returns its id. Raises `BadStoryboard`, naming the line."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moc_engine.contract import CancelToken
 from moc_engine.errors import RenderCancelled
+from moc_engine.sources.lora_source import known_digest, local_file
 from studio.store.file_digests import FileDigests
 from studio.store.model_identity import READ_AT_ONCE, Hashing
 
@@ -14,7 +15,7 @@ from studio.store.model_identity import READ_AT_ONCE, Hashing
 class LoraIdentities:
     """Identities of LoRAs, with the digests of their files cached in `cache`, or in memory if None.
 
-    What is no file of this machine, such as a name on the hub, stands for itself.
+    What is no file of this machine, such as a name on the hub that was not downloaded, stands for itself.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -24,9 +25,9 @@ class LoraIdentities:
         """The identity of each LoRA; where much was not read yet, that stands for itself."""
         names = tuple(dict.fromkeys(files))
         unread = self._unread(names)
-        if sum(path.stat().st_size for path in unread) <= READ_AT_ONCE:
-            unread = []
-        return {name: name if Path(name) in unread else self._known(name) for name in names}
+        if sum(path.stat().st_size for path in unread.values()) <= READ_AT_ONCE:
+            unread = {}
+        return {name: name if name in unread else self._known(name) for name in names}
 
     def compute(
         self, files: Iterable[str], cancel: CancelToken | None = None
@@ -37,10 +38,11 @@ class LoraIdentities:
         """
         names = tuple(files)
         unread = self._unread(names)
-        total = sum(path.stat().st_size for path in unread)
-        digests: dict[str, str] = {}
+        paths = tuple(dict.fromkeys(unread.values()))
+        total = sum(path.stat().st_size for path in paths)
+        digests: dict[Path, str] = {}
         done = 0
-        for path in unread:
+        for path in paths:
             reading = self._digests.compute(path)
             while True:
                 if cancel is not None and cancel.is_set():
@@ -48,30 +50,32 @@ class LoraIdentities:
                 try:
                     done += next(reading)
                 except StopIteration as stop:
-                    digests[str(path)] = stop.value[:16]
+                    digests[path] = stop.value[:16]
                     break
                 yield Hashing(done=done, total=total)
         if unread:  # `known` of another process may find too much unread
             self._digests.save()
-        return {name: digests.get(str(Path(name))) or self._known(name) for name in names}
+        read = {name: digests[path] for name, path in unread.items()}
+        return {name: read.get(name) or self._known(name) for name in names}
 
-    def _unread(self, names: Iterable[str]) -> list[Path]:
-        """The files among the names that were not read yet."""
-        found = []
-        for path in dict.fromkeys(map(Path, names)):
+    def _unread(self, names: Iterable[str]) -> dict[str, Path]:
+        """The files that were not read yet, by the names that mean them."""
+        found = {}
+        for name in names:
+            path = local_file(name)
             try:
-                if path.is_file() and self._digests.get(path) is None:
-                    found.append(path)
-            except OSError:  # too long for a path, or in a closed folder
+                if path is not None and known_digest(path) is None and self._digests.get(path) is None:
+                    found[name] = path
+            except OSError:  # in a closed folder
                 continue
         return found
 
     def _known(self, name: str) -> str:
-        path = Path(name)
+        path = local_file(name)
+        if path is None:
+            return name
         try:
-            if not path.is_file():
-                return name
-            digest = self._digests.get(path) or _read(self._digests.compute(path))
+            digest = known_digest(path) or self._digests.get(path) or _read(self._digests.compute(path))
         except OSError:
             return name
         return digest[:16]

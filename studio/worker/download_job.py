@@ -1,23 +1,20 @@
-"""Downloads models of the hub, and pins projects to what was downloaded."""
+"""Downloads models and LoRAs of the hub, and pins projects to what was downloaded."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy.orm import Session
-
 from moc_engine.model_library import is_missing_hub_model
-from moc_engine.sources.hub_id import HubId, parse_hub_id
-from studio.domain.edits.film import SetSettings
+from moc_engine.sources.hub_id import HubFile, HubId, parse_hub_id, parse_hub_name
+from moc_engine.sources.lora_source import missing_hub_file
 from studio.domain.errors import Refused
 from studio.domain.messages import message
 from studio.jobs import claims
 from studio.jobs.job import Progress
 from studio.jobs.order import DownloadOrder
-from studio.store import projects, takes
-from studio.store.clock import database_time
 from studio.store.database import Database
+from studio.store.pinning import pin
 from studio.worker.running_job import RunningJob
 
 MEGABYTE: Final = 10**6
@@ -30,26 +27,31 @@ class DownloadJobs:
         self._database = database
 
     def carry_out(self, job: RunningJob, order: DownloadOrder) -> None:
-        """Downloads a model; the result is its name with the commit. Raises as `fetch`, and `Refused`."""
-        named = parse_hub_id(order.model)
+        """Downloads a model or LoRA; the result is its name with the commit.
+
+        Raises as `fetch`, and `Refused`.
+        """
+        named = parse_hub_name(order.model)
         if named is None:
             raise Refused(message("model-not-on-hub", model=order.model))
         pinned = self._download(named, job)
         with self._database.write() as session:
             claims.finish(session, job.claim, pinned)
 
-    def fetch(self, model: str | None, job: RunningJob) -> bool:
-        """Downloads a model if it is one of the hub that is not on this machine; returns whether it did.
+    def fetch(self, model: str | None, loras: Iterable[str], job: RunningJob) -> bool:
+        """Downloads what of a model and these LoRAs is on the hub and not here; returns whether it did.
 
         Raises `ModelNotFound`, `ModelMismatch`, `DiskFull` and `RenderCancelled`.
         """
-        named = None if model is None or not is_missing_hub_model(model) else parse_hub_id(model)
-        if named is None:
-            return False
-        self._download(named, job)
-        return True
+        missing: list[HubId | HubFile | None] = [missing_hub_file(lora) for lora in loras]
+        if model is not None and is_missing_hub_model(model):
+            missing.insert(0, parse_hub_id(model))
+        named = [name for name in missing if name is not None]
+        for name in named:
+            self._download(name, job)
+        return bool(named)
 
-    def _download(self, named: HubId, job: RunningJob) -> str:
+    def _download(self, named: HubId | HubFile, job: RunningJob) -> str:
         from moc_engine.sources.download import DownloadProgress, download  # they take a while to import
 
         def report(progress: DownloadProgress) -> None:
@@ -58,19 +60,7 @@ class DownloadJobs:
 
         job.report(Progress(stage="download"))
         pinned = str(download(named, report, job.token).id)
-        with self._database.write() as session:
-            pin_projects(session, str(named), pinned)
+        if pinned != str(named):
+            with self._database.write() as session:
+                pin(session, str(named), pinned)
         return pinned
-
-
-def pin_projects(session: Session, model: str, pinned: str) -> None:
-    """Sets the model of the projects that name it so to its name with a commit."""
-    for listed in projects.listed(session):
-        stored = projects.load(session, listed.id)
-        settings = stored.project.board.settings
-        if model != pinned and model in (settings.model, settings.draft_model):
-            known, now = takes.takes_of(session, listed.id), database_time(session)
-            new = {name: pinned if name == model else name for name in (settings.model, settings.draft_model)}
-            settings = replace(settings, model=new[settings.model], draft_model=new[settings.draft_model])
-            edit = SetSettings(settings=settings)
-            projects.apply(session, listed.id, edit, known, base=stored.revision, now=now)

@@ -1,7 +1,7 @@
 """Renders one claimed shot.
 
-download the model if need be ─► freeze the request ─► load the model ─► render ─► files among the artifacts
-─► commit the take
+download the model and LoRAs if need be ─► freeze the request ─► load the model ─► render
+─► files among the artifacts ─► commit the take
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RenderJobs:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
         with self._database.read() as session:
             weights = renders.weights_of(session, claim)
-        if self._downloads.fetch(weights.model, job):
+        if self._downloads.fetch(weights.model, weights.loras, job):
             with self._database.read() as session:
                 weights = renders.weights_of(session, claim)
         model = self._analyses.rendering_model(weights.model, weights.loras, job)  # may take long

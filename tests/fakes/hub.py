@@ -53,7 +53,7 @@ class Hub:
             {
                 "rfilename": name,
                 "size": len(content),
-                "blobId": hashlib.sha1(content).hexdigest(),
+                "blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(),
                 **({"lfs": _lfs(content)} if name.endswith(".safetensors") else {}),
             }
             for name, content in self.files.items()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moc_engine.sources.hub import missing_parts
 from moc_engine.sources.parts import parts_of_folder
 
 
@@ -17,8 +16,3 @@ def test_parts_lie_within_the_folder_of_their_model(tmp_path: Path) -> None:
     }
     found = parts_of_folder(tmp_path, index, source="film", name="film")
     assert {name: part.path for name, part in found.parts.items()} == {"vae": tmp_path / "vae"}
-
-
-def test_an_index_with_an_empty_entry_names_what_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text('{"vae": ["diffusers", "AutoencoderKLWan"], "other": []}')
-    assert missing_parts(tmp_path) == ("vae",)
