@@ -31,6 +31,7 @@ type Shot = {
   first_frame: string | null;
   first_frame_at: number | null;
   guide_strength: number | null;
+  control_scale: number | null;
   pins: string[];
   bans: string[];
   boosts: Record<string, number>;
@@ -79,7 +80,14 @@ type Settings = {
   positions: string | null;
   draft_model: string | null;
   guide_strength: number | null;
+  control_scale: number | null;
 };
+
+/** `guide_strength` 1 is no use at all; null for both is the film's, or none. */
+type DraftUse = { guide_strength: number | null; control_scale: number | null };
+
+/** `picture` is "picture:DIGEST", or "file:PATH" of one that was not read. */
+type CastMember = { name: string; look: string | null; picture: string | null; unknown: UnknownSpan[] };
 
 type ProjectState = {
   id: string;
@@ -98,7 +106,7 @@ type ProjectState = {
   lane: Lane;
   has_lanes: boolean;
   defaults: Record<string, string>;
-  cast: { name: string; look: string | null; unknown: UnknownSpan[] }[];
+  cast: CastMember[];
   shots: Shot[];
   undo: string | null;
   redo: string | null;

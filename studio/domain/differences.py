@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from moc_engine.names import mentioned
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import TakeInputs, take_frame
+from studio.domain.inputs import TakeInputs, reference, take_frame
 from studio.domain.project import Project
 from studio.domain.reasons import (
     AddedContext,
@@ -15,9 +16,10 @@ from studio.domain.reasons import (
     OwnReason,
     OwnReasonCode,
     Reason,
+    ReferenceReason,
     ReorderedContext,
 )
-from studio.domain.storyboard import Storyboard, first_frame_source, target
+from studio.domain.storyboard import Storyboard, first_frame_source, references, target
 
 
 def own_reasons(
@@ -56,9 +58,28 @@ def own_reasons(
         "step_cache": then.step_cache != now.step_cache,
         "memory": bool(then.context and now.context) and _remembered(then) != _remembered(now),
         "guide": (then.guide, then.guide_strength) != (now.guide, now.guide_strength),
+        "control": (then.control, then.control_scale) != (now.control, now.control_scale),
         "positions": bool(then.context and now.context) and then.positions != now.positions,
     }
     yield from (OwnReason(code=code) for code, differ in differs.items() if differ)
+
+
+def reference_reasons(board: Storyboard, index: int, take: FinishedTake, now: TakeInputs) -> Iterator[Reason]:
+    """What differs in the pictures of whom a take shows.
+
+    That another caption names others, or that another model takes none, is no reason of its own.
+    """
+    then = take.inputs.references
+    if take.caption != board.shots[index].caption or then == now.references or take.inputs.model != now.model:
+        return
+    shown = {name: reference(picture) for name, picture in references(board, index).items()}
+    changed = [name for name, picture in shown.items() if picture in now.references and picture not in then]
+    lost = len(set(then) - set(now.references)) - len(changed)
+    if lost > 0:
+        named = mentioned(take.caption, board.names)
+        without = [m.name for nth, m in enumerate(board.cast) if nth in named and m.name not in shown]
+        changed = sorted({*changed, *without}, key=board.names.index)
+    yield ReferenceReason(members=tuple(changed))
 
 
 def _remembered(inputs: TakeInputs) -> tuple[object, ...]:

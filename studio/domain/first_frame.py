@@ -1,7 +1,6 @@
 """What a shot starts with: the last frame of an earlier shot, or a picture.
 
-As text: "previous", "shot:ID", "picture:DIGEST" of a picture that the studio keeps, or "file:PATH" of one
-that it does not have yet, as a storyboard file names it.
+As text: "previous", "shot:ID", or a picture by its name (`picture_name.py`).
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ from typing import Final, Literal
 
 from studio.domain.errors import BadStoryboard
 from studio.domain.messages import message
+from studio.domain.picture_name import picture_name
 
 PREVIOUS: Final = "previous"
 
-_FORM: Final = re.compile(
-    r"previous|shot:[\w-]{1,64}|picture:[0-9a-f]{64}|file:[^\x00-\x1f]{1,1000}", re.ASCII
-)
+_FORM: Final = re.compile(r"previous|shot:[\w-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class FirstFrame:
 
 def first_frame(text: str) -> FirstFrame:
     """Reads the text of a first frame. Raises `BadStoryboard`."""
-    if not _FORM.fullmatch(text.encode("ascii", "replace").decode()):
+    if picture_name(text) is None and not _FORM.fullmatch(text):
         raise BadStoryboard(message("first-frame-unreadable", text=text), ("first_frame",))
     kind, _, name = text.partition(":")
     return FirstFrame(kind=kind, name=name)  # type: ignore[arg-type]

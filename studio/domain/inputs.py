@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
+from studio.domain.picture_name import picture_name
 from studio.domain.settings import (
     Expert,
     FullBelow,
@@ -23,7 +24,7 @@ from studio.domain.settings import (
     Storage,
     together,
 )
-from studio.domain.storyboard import Steered, Storyboard, steering
+from studio.domain.storyboard import Steered, Storyboard, references, steering
 
 T = TypeVar("T")
 
@@ -51,6 +52,14 @@ class Guide:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """A draft that a final follows throughout, and how closely, above 0 to 2."""
+
+    take: str
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenderingModel:
     """The model that would render, by its identity, which covers its weights.
 
@@ -75,8 +84,10 @@ class TakeInputs:
     move; "TAKE/Mira" steers a part of one. `cast` lists the names in order; only the indices of those that
     the captions name decide anything. None leaves a choice to the model; `model` is the identity of the
     model, which covers its weights. `first_frame` is "take:ID@FRAME" or "picture:DIGEST"; a source that is
-    not there yet is named as the storyboard has it, and cannot be rendered. The program's version, the
-    attention backend, the device and the dtype are recorded beside a take and are not part of its inputs.
+    not there yet is named as the storyboard has it, and cannot be rendered. `references` are the digests of
+    pictures of cast members, in the order of the cast. `guide` and `control` name takes. The program's
+    version, the attention backend, the device and the dtype are recorded beside a take and are not part of
+    its inputs.
 
     Fields are added with a default that stands for what was rendered before there was the field: a field
     that has its default is not recorded and not part of the take's id, so that earlier takes keep theirs.
@@ -111,6 +122,9 @@ class TakeInputs:
     positions: Positions | None = None
     guide: str | None = None
     guide_strength: float | None = None
+    references: tuple[str, ...] = ()
+    control: str | None = None
+    control_scale: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", exact_rate(self.fps))
@@ -192,6 +206,19 @@ def loras_of(board: Storyboard, index: int, model: RenderingModel, settings: Set
     return together(settings.loras, own)
 
 
+def references_of(board: Storyboard, model: RenderingModel, index: int) -> tuple[str, ...]:
+    """The pictures of whom shot `index` shows, as `TakeInputs.references` has them."""
+    if not model.can("references"):
+        return ()
+    return tuple(map(reference, references(board, index).values()))
+
+
+def reference(picture: str) -> str:
+    """The digest of a picture; the whole text where the studio does not have it yet."""
+    named = picture_name(picture)
+    return named.name if named is not None and named.kind == "picture" else picture
+
+
 def inputs_of(
     board: Storyboard,
     model: RenderingModel,
@@ -202,10 +229,10 @@ def inputs_of(
     context: Sequence[tuple[int, str]],
     seed: int,
     first_frame: str | None = None,
-    guide: Guide | None = None,
+    draft: Guide | Control | None = None,
 ) -> TakeInputs:
     """The inputs of shot `index`. `caption` is its composed one; `context` is (index of the shot, take id).
-    `settings` are those of its lane, the film's where None.
+    `settings` are those of its lane, the film's where None; `draft` is the one that it is made from.
 
     Several shots may show one take. It is banned if any of them is, even if another is pinned. Without
     context there is nothing to route and to remember, so that what is about it is left at its default, as is
@@ -227,8 +254,8 @@ def inputs_of(
     pins = dict.fromkeys(names(steered.pins).values())
     boosts = names(steered.boosts)
     settings = settings or board.settings
-    if not model.can("guide"):
-        guide = None
+    guide = draft if isinstance(draft, Guide) and model.can("guide") else None
+    control = draft if isinstance(draft, Control) and model.can("control") else None
 
     def if_able(ability: Ability, value: T | None) -> T | None:
         return value if model.can(ability) else None
@@ -266,6 +293,9 @@ def inputs_of(
         positions=with_context(settings.positions),
         guide=None if guide is None else guide.take,
         guide_strength=None if guide is None else guide.strength,
+        control=None if control is None else control.take,
+        control_scale=None if control is None else control.scale,
+        references=references_of(board, model, index),
         context=tuple(dict.fromkeys(take for _, take in context)),
         pins=tuple(take for take in pins if take not in bans),
         bans=bans,

@@ -12,11 +12,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from studio.domain.differences import coming_reasons, context_reasons, first_frame_reasons, own_reasons
+from studio.domain.differences import (
+    coming_reasons,
+    context_reasons,
+    first_frame_reasons,
+    own_reasons,
+    reference_reasons,
+)
 from studio.domain.finished_take import FinishedTake
-from studio.domain.inputs import Guide, RenderingModel, TakeFrame, TakeInputs, inputs_of
+from studio.domain.inputs import Control, Guide, RenderingModel, TakeFrame, TakeInputs, inputs_of
 from studio.domain.project import Project
 from studio.domain.reasons import OwnReason, Reason
+from studio.domain.settings import Settings
 from studio.domain.shown_frames import shown_frames
 from studio.domain.storyboard import Shot, Storyboard, compose_captions, first_frame_source, shot_seed
 
@@ -166,7 +173,7 @@ def _status(
         context=[(index, name) for index, _, name in context],
         seed=wanted_seed(board, index, take),
         first_frame=_first_frame(project, takes, index),
-        guide=_guide(project, takes, index),
+        draft=_draft(project, takes, index),
     )
     named_context = each_once(context)
     threshold = project.settings.rerender_threshold - ROUNDED
@@ -178,6 +185,7 @@ def _status(
         others = tuple(pair for pair in named_context if pair[1] != take.id)  # both halves of a split
         changed = [
             *own_reasons(board, index, take, inputs, named_context),
+            *reference_reasons(board, index, take, inputs),
             *context_reasons(project, index, take, others),
         ]
         coming = list(coming_reasons(project, take, dict(named_context), replaced))
@@ -202,15 +210,21 @@ def _status(
     )
 
 
-def _guide(project: Project, takes: Mapping[str, FinishedTake], index: int) -> Guide | None:
-    """The draft that guides the final of a shot."""
+def _draft(project: Project, takes: Mapping[str, FinishedTake], index: int) -> Guide | Control | None:
+    """The draft of a shot, where its final starts from it or follows it."""
     shot = project.board.shots[index]
-    film = project.board.settings.guide_strength
-    strength = film if shot.guide_strength is None else shot.guide_strength
-    if project.lane == "draft" or not project.has_lanes or strength is None or strength >= 1:
+    if project.lane == "draft" or not project.has_lanes:
         return None
     draft = chosen_take(project.in_lane("draft"), takes, shot.id)
-    return None if draft is None else Guide(take=draft.id, strength=float(strength))
+    if draft is None:
+        return None
+    own = shot.guide_strength is not None or shot.control_scale is not None
+    use: Shot | Settings = shot if own else project.board.settings
+    if use.control_scale is not None:
+        return Control(take=draft.id, scale=float(use.control_scale))
+    if use.guide_strength is not None and use.guide_strength < 1:
+        return Guide(take=draft.id, strength=float(use.guide_strength))
+    return None
 
 
 def _first_frame(project: Project, takes: Mapping[str, FinishedTake], index: int) -> str | None:

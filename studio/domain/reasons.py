@@ -31,6 +31,7 @@ OwnReasonCode = Literal[
     "memory",
     "positions",
     "guide",
+    "control",
 ]
 """The shot has no caption or take, or what its take was rendered from differs from what it asks for now."""
 
@@ -102,4 +103,16 @@ class FirstFrameReason:
     influence: float = 1.0
 
 
-Reason = OwnReason | FirstFrameReason | ContextReason | AddedContext | ReorderedContext
+@dataclass(frozen=True, kw_only=True)
+class ReferenceReason:
+    """The pictures of these cast members are others now; without any, their order is."""
+
+    members: tuple[str, ...]
+    code: Literal["references"] = "references"
+
+    @property
+    def influence(self) -> float:
+        return 1.0
+
+
+Reason = OwnReason | ReferenceReason | FirstFrameReason | ContextReason | AddedContext | ReorderedContext

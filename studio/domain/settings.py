@@ -22,6 +22,7 @@ StepCache = Literal["first-block", "mag", "taylor"]
 
 MAX_LORAS: Final = 16
 LARGEST_LORA_WEIGHT: Final = 10
+LARGEST_CONTROL_SCALE: Final = 2
 
 _POLICY = re.compile(r"[\w-]{1,40}", re.ASCII)
 
@@ -47,10 +48,16 @@ def together(film: Iterable[Lora], shot: Iterable[Lora]) -> tuple[Lora, ...]:
     return tuple(lora for lora in merged.values() if lora.weight)
 
 
-def check_guide_strength(strength: float | None) -> None:
-    """Raises `BadStoryboard` for a strength of a guide that is out of range."""
+def check_draft_use(strength: float | None, scale: float | None) -> None:
+    """Raises `BadStoryboard` where the strength of a guide or the scale of control is out of range, or both
+    are given.
+    """
     if strength is not None:
         check_number(strength, "guide_strength", 0.01, 1)
+    if scale is not None:
+        check_number(scale, "control_scale", 0.01, LARGEST_CONTROL_SCALE)
+        if strength is not None:
+            raise BadStoryboard(message("guide-and-control"), ("control_scale",))
 
 
 def check_loras(loras: tuple[Lora, ...]) -> None:
@@ -73,8 +80,9 @@ class Settings:
     An empty `negative_prompt` is none, and not the model's own. `guidance_2` is the guidance of the
     transformer for low noise. `memory_policy` says which chunks of finished takes are remembered, `keyframes`
     of each take where it picks frames; `memory_storage` how; `positions` which positions in time remembered
-    tokens have. Drafts are rendered with `draft_model`; the draft of a shot guides its final at
-    `guide_strength`, by which it is changed: 1 is no guide.
+    tokens have. Drafts are rendered with `draft_model`. The final of a shot starts from its
+    draft with `guide_strength`, by which it is changed: 1 is no guide. Or it follows the draft throughout, as
+    closely as `control_scale` says.
     """
 
     model: str | None = None
@@ -96,6 +104,7 @@ class Settings:
     positions: Positions | None = None
     draft_model: str | None = None
     guide_strength: float | None = None
+    control_scale: float | None = None
 
     def __post_init__(self) -> None:
         compose(self, "negative_prompt")
@@ -116,7 +125,7 @@ class Settings:
             check_text(self.model, "model", most=500)
         if self.draft_model is not None:
             check_text(self.draft_model, "draft_model", most=500)
-        check_guide_strength(self.guide_strength)
+        check_draft_use(self.guide_strength, self.control_scale)
         if self.negative_prompt:
             check_text(self.negative_prompt, "negative_prompt", most=2000)
         if self.scheduler is not None:

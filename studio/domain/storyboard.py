@@ -19,7 +19,8 @@ from studio.domain.errors import BadStoryboard, errors_within
 from studio.domain.first_frame import first_frame
 from studio.domain.frame_rate import exact_rate
 from studio.domain.messages import message
-from studio.domain.settings import Lora, Settings, check_guide_strength, check_loras
+from studio.domain.picture_name import check_picture
+from studio.domain.settings import Lora, Settings, check_draft_use, check_loras
 
 MAX_SHOTS: Final = 500
 MAX_CAST: Final = 64
@@ -36,10 +37,14 @@ _MAX_TEXT = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class CastMember:
-    """A character by name. Where `look` is left out, the first appearance decides it."""
+    """A character by name. Where `look` is left out, the first appearance decides it.
+
+    A `picture` (`picture_name.py`) shows models that take references whom they are to draw.
+    """
 
     name: str
     look: str | None = None
+    picture: str | None = None
 
     def __post_init__(self) -> None:
         compose(self, "name", "look")
@@ -50,6 +55,8 @@ class CastMember:
             raise BadStoryboard(message("name-possessive", name=self.name, ending=self.name[-2:]), ("name",))
         if self.look is not None:
             check_text(self.look, "look", most=500)
+        if self.picture is not None:
+            check_picture(self.picture, "picture")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +67,7 @@ class Shot:
     as "ID/Mira". The shot shows `seconds` of its take, from `trim` on. A shot without a seed of its own
     draws one from the film's seed and its id. A `negative_prompt` replaces that of the film; `loras` join
     those of the film. It starts with a `first_frame` if it has one (`first_frame.py`). A `guide_strength`
-    replaces that of the film.
+    or `control_scale` replaces both of the film.
     """
 
     id: str
@@ -77,6 +84,7 @@ class Shot:
     loras: tuple[Lora, ...] = ()
     first_frame: str | None = None
     guide_strength: float | None = None
+    control_scale: float | None = None
 
     def __post_init__(self) -> None:
         compose(self, "caption", "negative_prompt")
@@ -98,7 +106,7 @@ class Shot:
         check_loras(self.loras)
         if self.first_frame is not None:
             first_frame(self.first_frame)
-        check_guide_strength(self.guide_strength)
+        check_draft_use(self.guide_strength, self.control_scale)
         both = [name for name in self.pins if name in self.bans]
         if both:
             raise BadStoryboard(message("pinned-and-banned"), ("bans", self.bans.index(both[0])))
@@ -262,6 +270,18 @@ def first_frame_source(board: Storyboard, index: int) -> FirstFrameSource | None
     if chosen.kind == "previous":
         return FirstFrameSource(index=earlier[-1] if earlier else None)
     return FirstFrameSource(index=next((at for at in earlier if board.shots[at].id == chosen.name), None))
+
+
+def references(board: Storyboard, index: int) -> dict[str, str]:
+    """The pictures of the cast members that the caption of the shot at `index` names, by their names, in the
+    order of the cast.
+    """
+    named = mentioned(board.shots[index].caption, board.names)
+    return {
+        member.name: member.picture
+        for nth, member in enumerate(board.cast)
+        if nth in named and member.picture is not None
+    }
 
 
 def shot_seed(board: Storyboard, index: int) -> int:

@@ -21,6 +21,7 @@ from studio.domain.file_types import PICTURES
 from studio.domain.first_frame import PREVIOUS, FirstFrame
 from studio.domain.frame_rate import exact_rate, parse_rate
 from studio.domain.messages import Message, message
+from studio.domain.picture_name import PictureName
 from studio.domain.settings import (
     Expert,
     FullBelow,
@@ -171,6 +172,7 @@ class _Reader:
                 positions=cast(Positions | None, entries.get("positions", _text, None)),
                 draft_model=entries.get("draft_model", _text, None),
                 guide_strength=entries.get("guide_strength", _number, None),
+                control_scale=entries.get("control_scale", _number, None),
             )
 
     def _member(self, node: Node, index: int) -> CastMember:
@@ -180,7 +182,11 @@ class _Reader:
                 return CastMember(name=_text(node))
             entries = self._entries(node, ("cast", index), _CAST_KEYS)
             entries.require("name")
-            return CastMember(name=entries.get("name", _text, ""), look=entries.get("look", _text, None))
+            return CastMember(
+                name=entries.get("name", _text, ""),
+                look=entries.get("look", _text, None),
+                picture=entries.get("picture", self._picture, None),
+            )
 
     def _shot(self, node: Node, index: int) -> Shot:
         with errors_within("shots", index):
@@ -207,6 +213,7 @@ class _Reader:
                 loras=self._loras(entries, ("shots", index)),
                 first_frame=entries.get("first_frame", lambda node: self._first_frame(node, earlier), None),
                 guide_strength=entries.get("guide_strength", _number, None),
+                control_scale=entries.get("control_scale", _number, None),
             )
 
     def _loras(self, entries: _Entries, field: StoryField) -> tuple[Lora, ...]:
@@ -230,13 +237,27 @@ class _Reader:
     def _first_frame(self, node: Node, earlier: Sequence[str]) -> str:
         """The last frame of a shot by number or of the one before, or a picture, relative to the file."""
         text = _text(node)
-        if text == PREVIOUS or text.startswith("picture:"):
+        if text == PREVIOUS:
             return text
         if _WHOLE.fullmatch(text):
             return str(FirstFrame(kind="shot", name=_earlier_shot(node, earlier)))
-        if Path(text).suffix.lower() not in PICTURES:
+        named = self._named_picture(text)
+        if named is None:
             raise BadStoryboard(message("first-frame-unreadable", text=shown(text)))
-        return str(FirstFrame(kind="file", name=str(self._folder / text)))
+        return named
+
+    def _picture(self, node: Node) -> str:
+        named = self._named_picture(text := _text(node))
+        if named is None:
+            raise BadStoryboard(message("picture-name-unreadable", text=shown(text)))
+        return named
+
+    def _named_picture(self, text: str) -> str | None:
+        """A picture that the studio keeps, or the path of one, relative to the file; None for other texts."""
+        if text.startswith("picture:"):
+            return text
+        is_picture = Path(text).suffix.lower() in PICTURES
+        return str(PictureName(kind="file", name=str(self._folder / text))) if is_picture else None
 
     def _entries(self, node: Node, field: StoryField, known: tuple[str, ...]) -> _Entries:
         self._lines[field] = node.line

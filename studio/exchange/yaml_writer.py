@@ -11,9 +11,12 @@ import yaml
 
 from studio.domain.first_frame import first_frame
 from studio.domain.frame_rate import parse_rate, rate_in_words
+from studio.domain.picture_name import picture_name
 from studio.domain.settings import Lora, Settings
-from studio.domain.storyboard import Shot, Storyboard, target
+from studio.domain.storyboard import CastMember, Shot, Storyboard, target
 
+_SHOT_KEYS: Final = ("trim", "seed", "skip", "lock", "negative_prompt", "guide_strength", "control_scale")
+"""Keys of a shot that are written as they are."""
 _SETTINGS_KEYS: Final = tuple(f.name for f in fields(Settings) if f.name != "loras")
 
 
@@ -38,7 +41,7 @@ def write_storyboard(board: Storyboard) -> str:
         **size,
         **film,
         **({"settings": settings} if settings else {}),
-        "cast": [{"name": m.name, **({"look": m.look} if m.look else {})} for m in board.cast],
+        "cast": [_written_member(member) for member in board.cast],
         "shots": [_written(shot, number, numbers) for number, shot in enumerate(board.shots, start=1)],
     }
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
@@ -56,10 +59,19 @@ def _written(shot: Shot, number: int, numbers: Mapping[str, int]) -> dict[str, o
     return {
         "caption": shot.caption,
         "seconds": shot.seconds,
-        **_differing(shot, plain, ("trim", "seed", "skip", "lock", "negative_prompt", "guide_strength")),
+        **_differing(shot, plain, _SHOT_KEYS),
         **_written_loras(shot.loras),
         **_written_first_frame(shot.first_frame, earlier),
         **{word: shots for word, shots in steering.items() if shots},
+    }
+
+
+def _written_member(member: CastMember) -> dict[str, object]:
+    named = None if member.picture is None else picture_name(member.picture)
+    return {
+        "name": member.name,
+        **({"look": member.look} if member.look else {}),
+        **({} if named is None else {"picture": named.name if named.kind == "file" else str(named)}),
     }
 
 

@@ -20,11 +20,11 @@ from moc_engine.trace.trace_file import read_trace
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.file_types import PICTURE
-from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, take_frame
+from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, reference, take_frame
 from studio.domain.messages import message
 from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.storyboard import lora_files, shot_seed
+from studio.domain.storyboard import Storyboard, lora_files, references, shot_seed
 from studio.jobs import claims
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
@@ -60,7 +60,8 @@ class FrozenRequest:
     """What a job renders: its inputs, and the takes of its context as (index, shot id, take).
 
     `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
-    already, if any. `loras` are the files of those in the inputs, `guide` the digest of the guiding clip.
+    already, if any. `loras` are the files of those in the inputs; `guide`, `control` and `references` are the
+    digests of clips and pictures.
     """
 
     inputs: TakeInputs
@@ -74,6 +75,8 @@ class FrozenRequest:
     loras: tuple[str, ...]
     first_frame: FirstFrame | None
     guide: str | None
+    control: str | None
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,8 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
             first_frame=chosen.inputs.first_frame,
             guide=chosen.inputs.guide,
             guide_strength=chosen.inputs.guide_strength,
+            control=chosen.inputs.control,
+            control_scale=chosen.inputs.control_scale,
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)
@@ -142,17 +147,30 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
         model=project.settings.model,
         loras=tuple(lora.file for lora in loras_of(project.board, index, model, project.settings)),
         first_frame=frame,
-        guide=_guide(index, inputs, known),
+        guide=_draft(index, inputs.guide, known),
+        control=_draft(index, inputs.control, known),
+        references=_references(session, claim.project, project.board, index, inputs),
     )
 
 
-def _guide(index: int, inputs: TakeInputs, known: Mapping[str, StoredTake]) -> str | None:
-    """The digest of the clip that guides a shot. Raises `Refused` where it is not there."""
-    if inputs.guide is None:
+def _draft(index: int, take: str | None, known: Mapping[str, StoredTake]) -> str | None:
+    """The digest of the clip of a draft that a shot is made from. Raises `Refused` where it is gone."""
+    if take is None:
         return None
-    if inputs.guide not in known:
+    if take not in known:
         raise Refused(message("guide-gone", shot=index + 1))
-    return known[inputs.guide].clip
+    return known[take].clip
+
+
+def _references(
+    session: Session, owner: str, board: Storyboard, index: int, inputs: TakeInputs
+) -> tuple[str, ...]:
+    """The pictures of whom a shot shows. Raises `Refused` for one that is not there."""
+    whose = {reference(picture): name for name, picture in references(board, index).items()}
+    for picture in inputs.references:
+        if not picture_rows.is_kept(session, owner, picture):
+            raise Refused(message("reference-gone", name=whose[picture]))
+    return inputs.references
 
 
 def _first_frame(
@@ -194,6 +212,8 @@ def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) ->
         loras=frozen.loras,
         first_frame=_first_frame_file(frozen.first_frame, artifacts, output),
         guide=None if frozen.guide is None else artifacts.file(frozen.guide, ".mp4"),
+        control=None if frozen.control is None else artifacts.file(frozen.control, ".mp4"),
+        references=tuple(artifacts.file(picture, PICTURE) for picture in frozen.references),
         output=output,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from moc_engine.config import MemoryChoice, PartSteering, RoutingChoice, SamplerChoice, Steering
-from moc_engine.contract import ContextTake, Guide, Lora, RenderRequest
+from moc_engine.contract import ContextTake, Control, Guide, Lora, RenderRequest
 from moc_engine.stored_file import StoredFile
 from studio import __version__
 from studio.domain.finished_take import FinishedTake
@@ -38,10 +38,13 @@ def request_for(
     loras: Sequence[str] = (),
     first_frame: StoredFile | None = None,
     guide: StoredFile | None = None,
+    control: StoredFile | None = None,
+    references: tuple[StoredFile, ...] = (),
 ) -> RenderRequest:
     """The request for the shot at `index`, which must be later than all of its context.
 
-    `loras` are the files of the LoRAs, `first_frame` the picture and `guide` the clip that the inputs name.
+    The rest are the files that the inputs name: `loras`, the pictures `first_frame` and `references`, and the
+    clips `guide` and `control`.
     """
     index_of = {take.id: take.shot for take in context}
     return RenderRequest(
@@ -86,6 +89,8 @@ def request_for(
         ),
         first_frame=first_frame,
         guide=_guide(guide, inputs.guide_strength),
+        control=_control(control, inputs.control_scale),
+        references=references,
         step_cache=inputs.step_cache,
         recipe={"program": f"moc-studio {__version__}", "take": inputs.take_id, **inputs_to_json(inputs)},
         filmstrip=FILMSTRIP,
@@ -94,6 +99,10 @@ def request_for(
 
 def _guide(clip: StoredFile | None, strength: float | None) -> Guide | None:
     return None if clip is None or strength is None else Guide(clip=clip, strength=strength)
+
+
+def _control(clip: StoredFile | None, scale: float | None) -> Control | None:
+    return None if clip is None or scale is None else Control(clip=clip, scale=scale)
 
 
 def _parts(names: Iterable[str], index_of: Mapping[str, int]) -> dict[str, tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""The pictures of projects, with which shots may start."""
+"""The pictures of projects: first frames of shots, and pictures of the cast."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from moc_engine.files import scratch_folder
 from moc_engine.stored_file import StoredFile
-from studio.domain.errors import BadPicture, BadStoryboard, NotThere
+from studio.domain.errors import BadPicture, BadStoryboard, NotThere, errors_within
 from studio.domain.file_types import PICTURE
-from studio.domain.first_frame import FirstFrame, first_frame
 from studio.domain.messages import message
-from studio.domain.storyboard import Shot, Storyboard
+from studio.domain.picture_name import PictureName, picture_name
+from studio.domain.storyboard import Storyboard
 from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.clip_file import png
@@ -34,7 +34,7 @@ class Pictures:
         self._clock = clock
 
     def add(self, project: str, file: Path) -> str:
-        """Keeps a picture for the shots of a project; returns its digest. Raises `BadPicture`, `NotThere`."""
+        """Keeps a picture for a project; returns its digest. Raises `BadPicture`, `NotThere`."""
         with self._database.read() as session:
             projects.refuse_trashed(session, project)
         with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
@@ -57,22 +57,28 @@ class Pictures:
     def with_files_read(self, board: Storyboard, project: str | None) -> Storyboard:
         """The storyboard with the picture files that it names kept for a project, or only read where None.
 
-        Raises `BadStoryboard` for a shot whose picture cannot be read.
+        Raises `BadStoryboard` for a shot or a cast member whose picture cannot be read.
         """
-        return replace(
-            board, shots=tuple(self._with_file_read(shot, at, project) for at, shot in enumerate(board.shots))
-        )
+        shots, cast = [], []
+        for index, shot in enumerate(board.shots):
+            with errors_within("shots", index, "first_frame"):
+                shots.append(replace(shot, first_frame=self._read(shot.first_frame, project)))
+        for index, member in enumerate(board.cast):
+            with errors_within("cast", index, "picture"):
+                cast.append(replace(member, picture=self._read(member.picture, project)))
+        return replace(board, shots=tuple(shots), cast=tuple(cast))
 
-    def _with_file_read(self, shot: Shot, index: int, project: str | None) -> Shot:
-        chosen = None if shot.first_frame is None else first_frame(shot.first_frame)
-        if chosen is None or chosen.kind != "file":
-            return shot
-        file = Path(chosen.name)
+    def _read(self, text: str | None, project: str | None) -> str | None:
+        """The name of a picture whose file was read; any other text as it is."""
+        named = None if text is None else picture_name(text)
+        if named is None or named.kind != "file":
+            return text
+        file = Path(named.name)
         try:
             if project is None:
                 digest = hashlib.sha256(png(read_picture(file))).hexdigest()
             else:
                 digest = self.add(project, file)
         except BadPicture as error:
-            raise BadStoryboard(error.message, ("shots", index, "first_frame")) from error
-        return replace(shot, first_frame=str(FirstFrame(kind="picture", name=digest)))
+            raise BadStoryboard(error.message) from error
+        return str(PictureName(kind="picture", name=digest))

@@ -13,6 +13,7 @@ from studio.domain.reasons import (
     OwnReason,
     OwnReasonCode,
     Reason,
+    ReferenceReason,
     ReorderedContext,
 )
 
@@ -42,6 +43,7 @@ _OWN: Final[Mapping[OwnReasonCode, Message]] = {
     "memory": message("reason-memory"),
     "positions": message("reason-positions"),
     "guide": message("reason-guide"),
+    "control": message("reason-control"),
 }
 
 _LEAST: Final = 0.005
@@ -57,6 +59,8 @@ def reason_message(reason: Reason) -> Message:
     match reason:
         case OwnReason(code=code):
             return _OWN[code]
+        case ReferenceReason(members=members):
+            return _about_references(members)
         case FirstFrameReason():
             return _about_first_frame(reason)
         case ContextReason():
@@ -67,6 +71,15 @@ def reason_message(reason: Reason) -> Message:
             return message("reason-reordered")
         case _:
             assert_never(reason)
+
+
+def _about_references(members: tuple[str, ...]) -> Message:
+    if not members:
+        return message("reason-references-order")
+    *some, last = members
+    if not some:
+        return message("reason-references", name=last)
+    return message("reason-references-of-some", names=", ".join(some), last=last)
 
 
 def _about_first_frame(reason: FirstFrameReason) -> Message:

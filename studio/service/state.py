@@ -76,6 +76,7 @@ class ShotState:
     first_frame: str | None
     first_frame_at: int | None
     guide_strength: float | None
+    control_scale: float | None
     pins: tuple[str, ...]
     bans: tuple[str, ...]
     boosts: Mapping[str, float]
@@ -93,10 +94,14 @@ class ShotState:
 
 @dataclass(frozen=True, kw_only=True)
 class CastState:
-    """A cast member, and the words of the look that the model does not know."""
+    """A cast member, and the words of the look that the model does not know.
+
+    `picture` is a text as `studio.domain.picture_name` has it.
+    """
 
     name: str
     look: str | None
+    picture: str | None
     unknown: tuple[UnknownSpan, ...]
 
 
@@ -197,6 +202,7 @@ def project_state(
                 loras=shot.loras,
                 first_frame=shot.first_frame,
                 guide_strength=shot.guide_strength,
+                control_scale=shot.control_scale,
                 first_frame_at=None if source is None else source.index,
                 pins=shot.pins,
                 bans=shot.bans,
@@ -232,7 +238,9 @@ def project_state(
         has_lanes=project.has_lanes,
         defaults={} if model.own_settings is None else _defaults(model.own_settings),
         cast=tuple(
-            CastState(name=m.name, look=m.look, unknown=unknown.get(("cast", i, "look"), ()))
+            CastState(
+                name=m.name, look=m.look, picture=m.picture, unknown=unknown.get(("cast", i, "look"), ())
+            )
             for i, m in enumerate(board.cast)
         ),
         shots=tuple(shots),
@@ -253,6 +261,8 @@ _NEEDED: Final[Mapping[str, Ability]] = {
     "step_cache": "step_cache",
     "first_frame": "first_frame",
     "guide_strength": "guide",
+    "control_scale": "control",
+    "references": "references",
 }
 """What a model must be able to do for a setting to have an effect."""
 

@@ -98,8 +98,9 @@ def renamed_inputs(inputs: Mapping[str, Any], ids: Mapping[str, str], rename_mod
     frame = take_frame(inputs.get("first_frame"))
     if frame is not None:
         record["first_frame"] = str(replace(frame, take=ids.get(frame.take, frame.take)))
-    if "guide" in inputs:
-        record["guide"] = ids.get(inputs["guide"], inputs["guide"])
+    for draft in ("guide", "control"):
+        if draft in inputs:
+            record[draft] = ids.get(inputs[draft], inputs[draft])
     return inputs_from_json(record).record()
 
 
@@ -173,7 +174,9 @@ def _takes_in(inputs: Mapping[str, Any]) -> set[str]:
     names = (*inputs.get("context", ()), *inputs.get("pins", ()), *inputs.get("bans", ()))
     takes = {name.partition("/")[0] for name in (*names, *inputs.get("boosts", {}))}
     frame = take_frame(inputs.get("first_frame"))
-    return takes | {name for name in (inputs.get("guide"), frame and frame.take) if name}
+    return takes | {
+        name for name in (inputs.get("guide"), inputs.get("control"), frame and frame.take) if name
+    }
 
 
 def _target(name: str, ids: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ _MODULES: Final = "/studio-assets/js"
 def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
     """An element that the function `mount` of an ES module fills. The module calls /api itself.
 
-    A module that is `hidden` behind a tab is loaded when the tab is first shown.
+    A module that is `hidden`, behind a tab or below what is seen, is loaded when it is first shown.
     """
     target = 'element.querySelector(".studio-panel")'
     load = f'import("{_MODULES}/{module}.js").then((m) => m.mount({target}))'

@@ -9,7 +9,7 @@ from typing import Any, Final
 import gradio as gr
 
 from moc_engine.config import policy_names
-from studio.domain.edits.cast import SetCast
+from studio.domain.edits.cast import SetCast, with_pictures_of
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
 from studio.domain.errors import BadStoryboard, StaleRevision, StudioError
@@ -103,7 +103,8 @@ class Forms:
                 max_lines=10,
                 elem_id="form-cast",
             )
-            self._field("cast", cast, lambda board, text: SetCast(cast=_cast(str(text or ""))))
+            self._field("cast", cast, _cast_edit)
+            panel("forms/cast-pictures", elem_id="cast-pictures", hidden=True)
 
         own = "Empty: the model's default"
         with gr.Accordion("Settings", open=False, elem_classes="form"):
@@ -258,16 +259,7 @@ class Forms:
                 ),
                 _text,
             )
-            self._setting(
-                "guide_strength",
-                gr.Textbox(
-                    label="Drafts guide finals at strength",
-                    placeholder="1: not guided",
-                    info="Finals start from the drafts: 0.6 keeps layout and motion, 0.3 nearly all",
-                    elem_id="form-guide_strength",
-                ),
-                _number("guide_strength"),
-            )
+            panel("forms/film-guide", elem_id="form-guide")
 
     def _choice(self, name: str, label: str, choices: Sequence[tuple[str, str]], info: str) -> None:
         """A setting with few values, or none of them for the model's own."""
@@ -356,7 +348,6 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "memory_storage": settings.memory_storage or "",
         "positions": settings.positions or "",
         "draft_model": settings.draft_model or "",
-        "guide_strength": _shown(settings.guide_strength),
     }
 
 
@@ -378,6 +369,11 @@ def _cast(text: str) -> tuple[CastMember, ...]:
                 message("line-invalid", line=number, problem=error.message), error.field
             ) from error
     return tuple(members)
+
+
+def _cast_edit(board: Storyboard, text: Any) -> Edit:
+    """The cast that was typed, with the pictures that its members have."""
+    return SetCast(cast=with_pictures_of(board.cast, _cast(str(text or ""))))
 
 
 def _text(value: Any) -> str:

@@ -57,6 +57,32 @@ def test_a_shot_gets_a_first_frame_a_negative_prompt_and_loras(browser: Browser,
         until(page, lambda: able.shots[0]["first_frame"] is None)
 
 
+def test_a_shot_has_no_negative_prompt_instead_of_the_films(browser: Browser, able: Story) -> None:
+    with opened(browser, able.url) as page:
+        choose(page, 0)
+        none = page.locator(".model-fields").get_by_label("No negative prompt")
+        none.check()
+        until(page, lambda: able.shots[0]["negative_prompt"] == "")
+        expect(page.locator(".model-fields textarea")).to_be_disabled()
+        none.uncheck()
+        until(page, lambda: able.shots[0]["negative_prompt"] is None)
+
+
+def test_finals_are_made_from_their_drafts_in_a_chosen_way(browser: Browser, able: Story) -> None:
+    with opened(browser, able.url) as page:
+        page.evaluate(FOLDED)
+        film = page.locator("#form-guide")
+        film.get_by_label("Use of drafts in finals").select_option("control")
+        until(page, lambda: able.state()["settings"]["control_scale"] == 1)
+        film.get_by_label("Scale").fill("0.8")
+        film.get_by_label("Scale").blur()
+        until(page, lambda: able.state()["settings"]["control_scale"] == 0.8)
+        choose(page, 0)
+        page.locator(".model-fields").get_by_label("Use of its draft").select_option("guide")
+        until(page, lambda: able.shots[0]["guide_strength"] == 0.6)
+        assert able.shots[0]["control_scale"] is None
+
+
 def test_options_of_the_film_are_saved(browser: Browser, able: Story) -> None:
     with opened(browser, able.url) as page:
         page.evaluate(FOLDED)

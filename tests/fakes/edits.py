@@ -6,12 +6,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from studio.domain.edits.cast import SetCast
+from studio.domain.edits.cast import SetCast, SetCastPicture
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
 from studio.domain.edits.shot_inputs import (
     SetCaption,
     SetFirstFrame,
+    SetGuide,
     SetLoras,
     SetNegativePrompt,
     SetSeed,
@@ -28,6 +29,7 @@ STORY = ("Mira waves in the meadow", "Otto runs in the forest", "Mira and Otto d
 ids = st.sampled_from(("a", "b", "c", "d", "n0", "n1", "n2"))
 some = st.lists(ids, min_size=1, max_size=3, unique=True).map(tuple)
 captions = st.sampled_from((*STORY, "Ada waves", ""))
+pictures = st.sampled_from((None, *(f"picture:{digit * 64}" for digit in "01")))
 looks = st.sampled_from((None, "red", "green"))
 
 
@@ -62,6 +64,8 @@ EDITS: st.SearchStrategy[Any] = st.one_of(
         looks,
         st.sampled_from(("Mira", "Ada")),
     ),
+    st.builds(SetCastPicture, name=st.sampled_from(("Mira", "Otto")), picture=pictures),
+    st.builds(SetGuide, shot=ids, control_scale=st.sampled_from((None, 0.5))),
     st.builds(AddShot, caption=captions, at=st.integers(0, 6), id=ids),
     st.builds(SetCaption, shot=ids, caption=captions),
     st.builds(SetSeed, shot=ids, seed=st.sampled_from((None, 1, 2))),

@@ -46,7 +46,6 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     memory_storage: settings.memory_storage ?? "",
     positions: settings.positions ?? "",
     draft_model: settings.draft_model ?? "",
-    guide_strength: numberText(settings.guide_strength),
   };
 }
 

@@ -1,12 +1,13 @@
 // The fields of a shot that only some models can use: first frame, negative prompt and LoRAs.
 
-import { get, post, takeFile } from "../common/api.js";
+import { get, takeFile } from "../common/api.js";
 import { sendEdit } from "../common/commands.js";
 import { button, h } from "../common/dom.js";
+import { draftUse } from "../common/draft-use.js";
 import { loraList } from "../common/lora-list.js";
+import { choosePicture, PICTURE_TYPES, pictureUrl } from "../common/pictures.js";
 import { chosenTake, notifyError, openProjectState, page, shotIndex, shots } from "../common/state.js";
 import { editCaption } from "../timeline/captions.js";
-import { numberField } from "./number-field.js";
 
 const PICTURE = "picture";
 
@@ -21,22 +22,24 @@ const opened = new Set(); // projects in which the fields are unfolded
 export function modelFields(shot) {
   const project = openProjectState();
   const { lacks } = project;
+  const guided = project.has_lanes && project.lane === "final";
   const fields = [
     (!lacks.first_frame || shot.first_frame) && firstFrame(shot, lacks.first_frame),
     (!lacks.negative_prompt || shot.negative_prompt !== null) && negativePrompt(shot, lacks.negative_prompt),
     (!lacks.loras || shot.loras.length > 0) && loras(shot, lacks),
-    project.has_lanes && project.lane === "final" && guide(shot, lacks.guide_strength),
+    guided && guide(shot, lacks),
   ];
   if (!fields.some(Boolean)) return false;
   const isSet =
     shot.first_frame !== null ||
     shot.negative_prompt !== null ||
     shot.loras.length > 0 ||
-    shot.guide_strength !== null;
+    shot.guide_strength !== null ||
+    shot.control_scale !== null;
   const details = h(
     "details",
     { class: "model-fields", open: isSet || opened.has(project.id) },
-    h("summary", {}, "First frame, negative prompt, LoRAs, guide"),
+    h("summary", {}, ["First frame, negative prompt, LoRAs", guided && ", draft"]),
     fields,
   );
   details.addEventListener("toggle", () => {
@@ -88,7 +91,7 @@ function firstFrame(shot, lack) {
     { "aria-label": "Starts with", disabled: Boolean(lack) && !shot.first_frame },
     choices.map(([name, words]) => h("option", { value: name, selected: name === value }, words)),
   );
-  const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", hidden: true });
+  const file = h("input", { type: "file", accept: PICTURE_TYPES, hidden: true });
   select.addEventListener("change", () => {
     if (select.value !== PICTURE) setFirstFrame(shot.id, select.value || null);
     else file.click();
@@ -96,7 +99,7 @@ function firstFrame(shot, lack) {
   file.addEventListener("cancel", () => {
     select.value = value;
   });
-  file.addEventListener("change", () => file.files?.[0] && addPicture(shot.id, file.files[0]));
+  choosePicture(file, (first_frame) => setFirstFrame(shot.id, first_frame));
   const dormant = shot.first_frame !== null && !isPicture && shot.first_frame_at === null;
   return group(
     "Starts with",
@@ -114,13 +117,8 @@ function firstFrame(shot, lack) {
 /** The frame or picture that a shot starts with, if it is there. @param {Shot} shot */
 function picture(shot) {
   const project = openProjectState().id;
-  const digest = shot.first_frame?.match(/^picture:(.*)/)?.[1];
-  if (digest)
-    return h("img", {
-      class: "first-frame",
-      alt: "First frame",
-      src: `/api/projects/${project}/pictures/${digest}`,
-    });
+  const src = pictureUrl(project, shot.first_frame);
+  if (src) return h("img", { class: "first-frame", alt: "First frame", src });
   const source = shot.first_frame_at === null ? null : shots()[shot.first_frame_at];
   const take = source && chosenTake(source);
   if (!source || !take) return false;
@@ -140,36 +138,26 @@ function picture(shot) {
 const setFirstFrame = (shot, first_frame) => sendEdit({ op: "first_frame", shot, first_frame });
 
 /**
- * @param {string} shot
- * @param {File} file
- */
-async function addPicture(shot, file) {
-  const project = openProjectState().id;
-  try {
-    const { digest } = await post(`/projects/${project}/pictures`, file);
-    if (page.project?.id === project) await setFirstFrame(shot, `picture:${digest}`);
-  } catch (error) {
-    notifyError(error);
-  }
-}
-
-/**
+ * Empty it is the film's; the box below says that there is none instead.
  * @param {Shot} shot
  * @param {string | undefined} lack
  */
 function negativePrompt(shot, lack) {
   const film = openProjectState().settings.negative_prompt;
+  const none = shot.negative_prompt === "";
   const input = h("textarea", {
     rows: 2,
     value: shot.negative_prompt ?? "",
-    placeholder: film ? `the film's: ${film}` : "the film's",
+    placeholder: none ? "none" : film ? `the film's: ${film}` : "the film's",
     "aria-label": "Negative prompt",
-    disabled: Boolean(lack) && shot.negative_prompt === null,
+    disabled: none || (Boolean(lack) && shot.negative_prompt === null),
   });
-  input.addEventListener("change", () =>
-    sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt: input.value.trim() || null }),
-  );
-  return group("Negative prompt", lack, input);
+  const set = (/** @type {string | null} */ negative_prompt) =>
+    sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt });
+  input.addEventListener("change", () => set(input.value.trim() || null));
+  const box = h("input", { type: "checkbox", checked: none, disabled: Boolean(lack) && !none });
+  box.addEventListener("change", () => set(box.checked ? "" : null));
+  return group("Negative prompt", lack, input, h("label", { class: "check" }, box, "No negative prompt"));
 }
 
 /** @param {string} shot */
@@ -184,32 +172,19 @@ async function suggestLooks(shot) {
 }
 
 /**
- * How much the final changes the draft that it starts from.
+ * How the final is made from its draft.
  * @param {Shot} shot
- * @param {string | undefined} lack
+ * @param {Record<string, string>} lacks
  */
-function guide(shot, lack) {
-  const film = openProjectState().settings.guide_strength;
-  const strength = shot.guide_strength ?? film ?? 1;
-  const words =
-    strength >= 1
-      ? "Not guided. 0.6 keeps the draft's layout and motion."
-      : shot.other_take
-        ? `${Math.round(100 * strength)}% of the draft is made anew.`
-        : "No effect: this shot has no draft.";
+function guide(shot, lacks) {
+  const { settings } = openProjectState();
   return h(
     "div",
-    {},
-    numberField(
-      "Guided by its draft at strength",
-      "",
-      shot.guide_strength,
-      (guide_strength) => ({ op: "guide_strength", shot: shot.id, guide_strength }),
-      film === null ? "1: not guided" : `the film's: ${film}`,
-    ),
-    h("span", { class: "why-off" }, lack ?? words),
+    { class: "field" },
+    draftUse(shot, (use) => ({ op: "guide", shot: shot.id, ...use }), lacks, settings),
+    !shot.other_take && h("span", { class: "why-off" }, "No effect: this shot has no draft."),
     shot.other_take &&
-      openProjectState().settings.draft_model === null &&
+      settings.draft_model === null &&
       button("Add the draft's looks to the caption", () => suggestLooks(shot.id), {
         title: "Opens the caption with the shape, colour and place that the draft shows, to be edited",
       }),

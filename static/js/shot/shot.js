@@ -3,6 +3,7 @@
 import { renderShots, renderVariations, sendEdit } from "../common/commands.js";
 import { button, fill, h, icon } from "../common/dom.js";
 import { percent } from "../common/format.js";
+import { numberField } from "../common/number-field.js";
 import { start } from "../common/project.js";
 import {
   chosenTake,
@@ -18,7 +19,6 @@ import { isSteered, KINDS, STEERINGS, steeredParts, toggledSteering } from "../c
 import { unknownWords } from "../common/unknown-words.js";
 import { editCaption } from "../timeline/captions.js";
 import { statusOf, statusWords } from "../timeline/status.js";
-import { numberField } from "./number-field.js";
 
 const VARIATIONS = [2, 3, 4, 6, 8];
 let variations = 4;
@@ -43,12 +43,13 @@ export function mount(element) {
       page.project?.settings.loras,
       page.project?.settings.negative_prompt,
       page.project?.settings.guide_strength,
+      page.project?.settings.control_scale,
       page.project?.lane,
       shots().map((other) => [other.take, other.trim, other.seconds, other.skip]),
       shot && statusOf(shot),
     ]);
     const focused = panel.contains(document.activeElement) ? document.activeElement : null;
-    const typing = focused instanceof HTMLInputElement || focused instanceof HTMLTextAreaElement;
+    const typing = focused?.matches("textarea, input:not([type=checkbox])");
     if (key === drawn || typing) return; // a field is drawn once it is left
     drawn = key;
     const controls = () => [...panel.querySelectorAll("button, input, select, textarea, summary")];

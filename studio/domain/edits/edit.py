@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from studio.domain.edits.cast import SetCast
+from studio.domain.edits.cast import SetCast, SetCastPicture
 from studio.domain.edits.film import SetFilm, SetLane, SetSettings
 from studio.domain.edits.shot_inputs import (
     SetCaption,
     SetFirstFrame,
-    SetGuideStrength,
+    SetGuide,
     SetLoras,
     SetNegativePrompt,
     SetSeed,
@@ -20,8 +20,9 @@ Edit = (
     SetFilm
     | SetSettings
     | SetLane
-    | SetGuideStrength
+    | SetGuide
     | SetCast
+    | SetCastPicture
     | AddShot
     | SetCaption
     | SetSeed

@@ -94,15 +94,20 @@ class SetFirstFrame:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetGuideStrength:
-    """Sets how much the final of a shot changes the draft that guides it; None for the film's strength."""
+class SetGuide:
+    """Sets how the final of a shot is made from its draft: it starts from it with `guide_strength`, 1 for not
+    at all, or follows it with `control_scale`; as the film says where both are None.
+    """
 
     shot: str
-    guide_strength: float | None
-    op: Literal["guide_strength"] = "guide_strength"
+    guide_strength: float | None = None
+    control_scale: float | None = None
+    op: Literal["guide"] = "guide"
 
     def apply(self, project: Project, takes: Takes) -> Project:
-        return with_shot_changed(project, self.shot, guide_strength=self.guide_strength)
+        return with_shot_changed(
+            project, self.shot, guide_strength=self.guide_strength, control_scale=self.control_scale
+        )
 
     def words(self, project: Project) -> str:
         return f"change the guide of {shots_in_words(project, (self.shot,))}"

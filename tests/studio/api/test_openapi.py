@@ -19,8 +19,8 @@ SCHEMAS = {
         "Lora",
         "LoraSampler",
         "SetFirstFrame",
-        "SetGuideStrength",
         "ProfileNeedState",
+        "SetGuide",
         "RenderNeedState",
         "SuggestedCaption",
         "SetLane",
@@ -36,6 +36,7 @@ SCHEMAS = {
         "Restore",
         "SetCaption",
         "SetCast",
+        "SetCastPicture",
     ),
     *("SetFilm", "SetSeed", "SetSettings", "Skip", "Split", "Steer", "Trim"),
     *(

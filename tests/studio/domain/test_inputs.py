@@ -60,6 +60,9 @@ CHANGES: dict[str, Any] = {
     "positions": "clamp",
     "guide": "71ce0517ab1fc07b",
     "guide_strength": 0.6,
+    "references": ("0" * 64,),
+    "control": "71ce0517ab1fc07b",
+    "control_scale": 0.8,
 }
 
 

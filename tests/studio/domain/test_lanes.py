@@ -10,7 +10,7 @@ from studio.domain.cut import cut_of
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetLane, SetSettings
 from studio.domain.edits.replacement import ReplaceStoryboard
-from studio.domain.edits.shot_inputs import SetGuideStrength, SetLoras
+from studio.domain.edits.shot_inputs import SetGuide, SetLoras
 from studio.domain.edits.take_choice import Discard
 from studio.domain.edits.timeline import Delete, Duplicate, Split
 from studio.domain.errors import BadStoryboard, Refused
@@ -104,14 +104,33 @@ def test_a_final_is_outdated_by_another_draft_or_strength() -> None:
     now, takes = with_final(*drafted(), "a")
     told = ("the draft that guides it, or its strength, changed",)
     for edit in (
-        SetGuideStrength(shot="a", guide_strength=0.3),
-        SetGuideStrength(shot="a", guide_strength=1.0),
+        SetGuide(shot="a", guide_strength=0.3),
+        SetGuide(shot="a", guide_strength=1.0),
         Discard(take=now.drafts["a"]),
     ):
         first = shot_statuses(edit.apply(now, takes), takes, FINAL)[0]
         assert tuple(map(in_words, first.reasons)) == told
     unable = replace(FINAL, abilities=frozenset())
     assert shot_statuses(now, takes, unable)[1].inputs.guide is None
+
+
+def test_a_draft_controls_a_final_instead_of_guiding_it() -> None:
+    now, takes = with_final(*drafted(), "a")
+    controlled = SetGuide(shot="a", control_scale=0.8).apply(now, takes)
+    first, second, *_ = shot_statuses(controlled, takes, FINAL)
+    inputs = first.inputs
+    assert (inputs.control, inputs.control_scale, inputs.guide) == (now.drafts["a"], 0.8, None)
+    assert (second.inputs.control, second.inputs.guide) == (None, now.drafts["b"])
+    assert tuple(map(in_words, first.reasons)) == (
+        "the draft that guides it, or its strength, changed",
+        "the draft that controls it, or its scale, changed",
+    )
+    film = SetSettings(settings=replace(REAL, guide_strength=None, control_scale=1.0)).apply(now, takes)
+    assert shot_statuses(film, takes, FINAL)[1].inputs.control == now.drafts["b"]
+    alone = SetGuide(shot="b", guide_strength=1.0).apply(film, takes)
+    assert shot_statuses(alone, takes, FINAL)[1].inputs.control is None
+    unable = replace(FINAL, abilities=frozenset({"guide"}))
+    assert shot_statuses(film, takes, unable)[1].inputs.control is None
 
 
 def test_the_lane_is_switched_by_an_edit_where_models_differ() -> None:
@@ -123,7 +142,7 @@ def test_the_lane_is_switched_by_an_edit_where_models_differ() -> None:
         SetLane(lane="draft").apply(project(*STORY), {})
     assert Project(board=project(*STORY).board, lane="draft").lane == "final"
     with pytest.raises(BadStoryboard, match="must lie within"):
-        SetGuideStrength(shot="a", guide_strength=0.0).apply(now, takes)
+        SetGuide(shot="a", guide_strength=0.0).apply(now, takes)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ settings:
   draft_model: maker/fast
   guide_strength: 0.7
   loras: [ink.safetensors, {file: fast.safetensors, weight: 0.8, expert: high}]
+cast: [{name: Mira, picture: pictures/mira.jpg}, Otto]
 shots:
   - caption: one
     first_frame: pictures/start.png
@@ -163,7 +164,7 @@ shots:
     guide_strength: 1
     negative_prompt: blurred, dark
     loras: [{file: ink.safetensors, weight: 0}]
-  - {caption: three, first_frame: 1}
+  - {caption: three, first_frame: 1, control_scale: 0.8}
 """
 
 
@@ -187,7 +188,8 @@ def test_what_goes_with_a_real_model_is_read_and_written(tmp_path: Path) -> None
     assert one.first_frame == f"file:{tmp_path / 'pictures/start.png'}"
     assert (two.first_frame, three.first_frame) == ("previous", f"shot:{one.id}")
     assert (two.negative_prompt, two.loras) == ("blurred, dark", (Lora(file="ink.safetensors", weight=0.0),))
-    assert two.guide_strength == 1
+    assert (two.guide_strength, two.control_scale, three.control_scale) == (1, None, 0.8)
+    assert [member.picture for member in board.cast] == [f"file:{tmp_path / 'pictures/mira.jpg'}", None]
     again = _written(tmp_path, write_storyboard(board))
     assert read_storyboard(again) == board
 
@@ -282,6 +284,8 @@ MISTAKES = [
     ("settings: {loras: ink}\nshots: [{caption: a}]", 1, "loras: must be a list"),
     ("settings: {loras: [ink, ink]}\nshots: [{caption: a}]", 1, "the same LoRA is there twice"),
     (SHOT + "first_frame: 1", 3, "first_frame: a shot cannot name itself"),
+    (SHOT + "guide_strength: 0.5\n    control_scale: 1", 4, "or is controlled by it, not both"),
+    ("cast: [{name: A, picture: a.gif}]\nshots: [{caption: a}]", 1, "must be the path of a picture"),
     (SHOT + "first_frame: start.tiff", 3, "must be previous, the number of an earlier shot, or a picture"),
     ("settings: {looks: never}\nshots: [{caption: a}]", 1, "must be 'first' or 'every'"),
     ("settings: {guidence: 3}\nshots: [{caption: a}]", 1, "did you mean 'guidance'?"),

@@ -21,6 +21,7 @@ from studio.exchange.yaml_reader import read_storyboard
 from studio.store.clip_file import picture_at
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.pictures import write_picture
 from tests.fakes.renderer import FakeRenderer
 from tests.fakes.unknown_model import UNKNOWN_MODEL
 
@@ -56,12 +57,6 @@ def watched(studio: Studio) -> dict[int, np.ndarray | None]:
 def board(*first_frames: str | None, settings: Settings = MODEL) -> Storyboard:
     shots = [replace(s, first_frame=f) for s, f in zip(BOARD.shots, first_frames, strict=True)]
     return replace(BOARD, settings=settings, shots=tuple(shots))
-
-
-def picture(file: Path) -> Path:
-    shown = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    cv2.imwrite(str(file), shown)
-    return file
 
 
 def test_a_shot_starts_with_the_last_frame_that_the_one_before_shows(studio: Studio) -> None:
@@ -106,7 +101,7 @@ def test_a_skipped_source_has_no_effect(studio: Studio) -> None:
 
 def test_a_shot_starts_with_a_picture(studio: Studio, tmp_path: Path) -> None:
     project = studio.service.projects.create(board(None, None, None))
-    file = picture(tmp_path / "start.png")
+    file = write_picture(tmp_path / "start.png")
     digest = studio.service.pictures.add(project, file)
     with studio.service.pictures.file(project, digest).open() as stream:
         assert hashlib.sha256(stream.read()).hexdigest() == digest
@@ -131,7 +126,7 @@ def test_a_shot_starts_with_a_picture(studio: Studio, tmp_path: Path) -> None:
 
 def test_a_picture_that_another_project_has_is_not_there(studio: Studio, tmp_path: Path) -> None:
     other = studio.service.projects.create(BOARD)
-    digest = studio.service.pictures.add(other, picture(tmp_path / "start.png"))
+    digest = studio.service.pictures.add(other, write_picture(tmp_path / "start.png"))
     project = studio.service.projects.create(board(f"picture:{digest}", None, None))
     studio.service.rendering.render(project, ("a",))
     studio.work()
@@ -146,7 +141,7 @@ def test_pictures_of_a_storyboard_file_are_kept(studio: Studio, tmp_path: Path) 
     with pytest.raises(BadStoryboard, match=r"there is no picture start\.png") as refused:
         studio.service.pictures.with_files_read(named, None)
     assert refused.value.field == ("shots", 0, "first_frame")
-    picture(tmp_path / "start.png")
+    write_picture(tmp_path / "start.png")
     project = studio.service.projects.create(named)
     read = studio.service.pictures.with_files_read(named, project)
     assert read == studio.service.pictures.with_files_read(named, None)

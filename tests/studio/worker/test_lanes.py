@@ -59,6 +59,26 @@ def test_drafts_guide_finals_that_the_film_then_shows(studio: Studio) -> None:
     assert studio.service.editing.undo(project, again.revision).lane == "final"
 
 
+def test_drafts_control_finals(studio: Studio) -> None:
+    project = studio.rendered()
+    revision = studio.service.projects.state(project).revision
+    settings = Settings(model=UNKNOWN_MODEL, control_scale=0.8)
+    before = studio.service.editing.edit(project, SetSettings(settings=settings), revision)
+    studio.service.rendering.render(project, ("a",))
+    studio.work()
+    request = studio.renderer.requests[-1]
+    assert request.guide is None
+    assert request.control is not None
+    assert request.control.scale == 0.8
+    draft = studio.service.files.media(project, str(before.shots[0].other_take), "clip")
+    with request.control.clip.open() as clip, draft.open() as drafted:
+        assert clip.read() == drafted.read()
+    assert studio.service.projects.state(project).shots[0].state == "fresh"
+    studio.service.rendering.reroll(project, "a", seed=99)
+    studio.work()
+    assert studio.renderer.requests[-1].control is not None
+
+
 def test_a_render_ends_in_the_lane_it_was_ordered_for(studio: Studio) -> None:
     project, before = drafted(studio)
     studio.service.rendering.render(project, ("a",))

@@ -8,14 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.domain.edits.cast import SetCast
+from studio.domain.edits.cast import SetCast, SetCastPicture
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
-from studio.domain.edits.shot_inputs import (
-    SetCaption,
-    SetSeed,
-    Steer,
-)
+from studio.domain.edits.shot_inputs import SetCaption, SetGuide, SetSeed, Steer
 from studio.domain.edits.take_choice import Choose, Discard, Restore
 from studio.domain.edits.timeline import AddShot, Delete, Duplicate, Lock, Move, Skip, Split, Trim
 from studio.domain.errors import BadStoryboard, Refused, StoryField
@@ -33,6 +29,8 @@ from tests.fakes.projects import project, rendered
         (SetFilm(), "change the film"),
         (SetSettings(settings=Settings()), "change the settings"),
         (SetCast(cast=()), "change the cast"),
+        (SetCastPicture(name="Mira", picture=None), "change Mira's picture"),
+        (SetGuide(shot="b", control_scale=1.0), "change the guide of shot 2"),
         (AddShot(), "add a shot"),
         (SetCaption(shot="b", caption="x"), "change the caption of shot 2"),
         (SetSeed(shot="a", seed=1), "change the seed of shot 1"),
@@ -122,6 +120,9 @@ NAN, INFINITE = float("nan"), float("inf")
         (Steer(shot="d", pins=("a/\x00",)), ("shots", 3, "pins")),
         (Steer(shot="d", boosts={"": 1.0}), ("shots", 3, "boosts")),
         (Steer(shot="d", boosts={"a": NAN}), ("shots", 3, "boosts", "a")),
+        (SetGuide(shot="c", guide_strength=0.5, control_scale=1.0), ("shots", 2, "control_scale")),
+        (SetGuide(shot="c", control_scale=2.1), ("shots", 2, "control_scale")),
+        (SetCastPicture(name="Otto", picture="otto.png"), ("cast", 1, "picture")),
         (SetCast(cast=(CastMember(name="Ada"), CastMember(name="ada"))), ("cast", 1, "name")),
     ],
 )

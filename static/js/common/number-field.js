@@ -1,7 +1,7 @@
 // A field for a number that is sent as an edit once it is left.
 
-import { sendEdit } from "../common/commands.js";
-import { h } from "../common/dom.js";
+import { sendEdit } from "./commands.js";
+import { h } from "./dom.js";
 
 /**
  * An error is shown below the field, which keeps what was typed. Left empty it sends null, if there is a

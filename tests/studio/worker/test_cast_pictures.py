@@ -1,0 +1,74 @@
+"""Pictures of the cast, from the storyboard to the request of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studio.domain.edits.cast import SetCastPicture
+from studio.domain.errors import BadStoryboard
+from studio.domain.settings import Settings
+from studio.exchange.yaml_reader import read_storyboard
+from studio.store.database import Database
+from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.pictures import write_picture
+from tests.fakes.unknown_model import UNKNOWN_MODEL
+
+
+@pytest.fixture
+def studio(tmp_path: Path, database: Database) -> Studio:
+    return Studio(tmp_path, database)
+
+
+def test_shots_refer_to_the_pictures_of_those_they_show(studio: Studio, tmp_path: Path) -> None:
+    project = studio.service.projects.create(replace(BOARD, settings=Settings(model=UNKNOWN_MODEL)))
+    digest = studio.service.pictures.add(project, write_picture(tmp_path / "otto.png"))
+    edit = SetCastPicture(name="Otto", picture=f"picture:{digest}")
+    state = studio.service.editing.edit(project, edit, 0)
+    assert [member.picture for member in state.cast] == [None, f"picture:{digest}"]
+    studio.service.rendering.render(project)
+    studio.work()
+    first, second, third = studio.renderer.requests
+    assert first.references == ()
+    for request in (second, third):
+        (picture,) = request.references
+        with picture.open() as sent, studio.service.pictures.file(project, digest).open() as kept:
+            assert sent.read() == kept.read()
+        assert request.recipe["references"] == [digest]
+    after = studio.service.projects.state(project)
+    assert [shot.state for shot in after.shots] == ["fresh"] * 3
+
+    copy = studio.service.projects.duplicate(project)
+    moved = studio.service.files.import_bundle(studio.service.files.export(project, "project.mocz"))
+    for other in (copy, moved):
+        assert studio.service.projects.state(other).cast == after.cast
+        assert [shot.state for shot in studio.service.projects.state(other).shots] == ["fresh"] * 3
+    undone = studio.service.editing.undo(project, after.revision)
+    assert [member.picture for member in undone.cast] == [None, None]
+    assert undone.shots[1].reasons[0] == "Otto's picture changed"
+
+
+def test_a_picture_that_is_not_there_is_refused_in_words(studio: Studio) -> None:
+    cast = (replace(BOARD.cast[0], picture="file:mira.png"), BOARD.cast[1])
+    board = replace(BOARD, settings=Settings(model=UNKNOWN_MODEL), cast=cast)
+    project = studio.service.projects.create(board)
+    studio.service.rendering.render(project, ("a",))
+    studio.work()
+    (job,) = studio.service.queue.state().jobs
+    assert job.error == "the picture of Mira is not there any more: choose it again"
+
+
+def test_pictures_of_the_cast_in_a_storyboard_file_are_kept(studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "story.yaml"
+    file.write_text("cast: [{name: Mira, picture: mira.png}]\nshots: [{caption: Mira waves}]\n")
+    named = read_storyboard(file)
+    with pytest.raises(BadStoryboard, match=r"there is no picture mira\.png") as refused:
+        studio.service.pictures.with_files_read(named, None)
+    assert refused.value.field == ("cast", 0, "picture")
+    write_picture(tmp_path / "mira.png")
+    project = studio.service.projects.create(named)
+    read = studio.service.pictures.with_files_read(named, project)
+    digest = str(read.cast[0].picture).removeprefix("picture:")
+    assert studio.service.pictures.file(project, digest)
