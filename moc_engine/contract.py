@@ -151,7 +151,7 @@ class RenderRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class StageEvent:
-    """A stage begins."""
+    """A stage begins. With two experts, memory and denoising come once for each where there is a context."""
 
     stage: Stage
 

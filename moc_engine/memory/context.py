@@ -140,14 +140,13 @@ class ContextMemory:
         buffer: HistoryBuffer | None = None,
         timing: Timing | None = None,
         most_bytes: int | None = None,
-        beside: Collection[str] = (),
     ) -> Generator[str, None, History | PagedHistory | None]:
         """As `history`, one take at a time: yields the name of each take once it is there.
 
         With a `buffer` the history lies in it, until the next one is gathered there; takes that stand where
         they stood in the one before are left as they are. It is used where memories are kept on the CPU.
-        Where keys and values have more than `most_bytes` in full (None: no limit), they are not copied. Takes
-        of other histories that are used at the same time, `beside` this one, do not make room for it.
+        Where keys and values have more than `most_bytes` in full (None: no limit), they are not copied. Other
+        takes make room for it, so that one history is used at a time.
         """
         names = tuple(self._takes if takes is None else takes)
         placed = self._arranged(names, range(len(names)) if shots is None else shots)
@@ -157,7 +156,7 @@ class ContextMemory:
         timing = timing or Timing()
         if most_bytes is None or self._full_bytes(placed[0], layout.tokens) <= most_bytes:
             return (yield from self._side_by_side(placed, layout, timing, buffer))
-        return (yield from self._in_pages(placed, layout, timing, beside))
+        return (yield from self._in_pages(placed, layout, timing))
 
     def _side_by_side(
         self,
@@ -188,9 +187,8 @@ class ContextMemory:
         placed: Sequence[_PlacedTake],
         layout: ChunkLayout,
         timing: Timing,
-        beside: Collection[str],
     ) -> Generator[str, None, PagedHistory]:
-        wanted = {one.take for one in placed} | set(beside)
+        wanted = {one.take for one in placed}
         memories = []
         for one in placed:
             memories.append(self._tiers.stored(one.take, wanted))

@@ -121,9 +121,11 @@ class MemoryTiers:
         if memory is None:
             memory = entry.compute()
         device = self._room_for(memory.bytes, wanted)
-        if device is None and self._spill is not None:
-            entry.spilled = self._spilled(take, memory)
-            return entry.spilled
+        if device is None:
+            if self._spill is not None:
+                entry.spilled = self._spilled(take, memory)
+                return entry.spilled
+            self._give_up_others(wanted)
         entry.memory = memory.to(device or CPU, page_locked=self.device.type == "cuda")
         return entry.memory
 
@@ -140,6 +142,12 @@ class MemoryTiers:
                     self._give_up(take, entry, tier)
             return device
         return None
+
+    def _give_up_others(self, wanted: Collection[str]) -> None:
+        """Gives up what is not wanted in main memory, where what is wanted does not fit the budget."""
+        for take, entry in self._held(len(self._tiers) - 1):
+            if take not in wanted:
+                self._give_up(take, entry, len(self._tiers) - 1)
 
     def _make_room(self) -> None:
         """Moves, spills or drops the least recently used memories until the budgets hold."""

@@ -35,7 +35,7 @@ EVENT_EVERY: Final = 1.0
 
 
 class ModelLoading:
-    """Loads one model; `events` reports the progress and returns the model.
+    """Loads one model by a profile; `events` reports the progress and returns the model.
 
     A loading that is cancelled ends within `LOOK_EVERY` seconds for its caller. Its thread ends with the part
     that it is loading, which cannot be interrupted, and lets go of what it had loaded.
@@ -47,22 +47,22 @@ class ModelLoading:
         source: str | Path | None,
         device: str | None,
         *,
-        profile: str = "auto",
         event_every: float = EVENT_EVERY,
     ) -> None:
         self._event_every = event_every
         self._load = load
         self._source = source
         self._device = device
-        self._profile = profile
         self._thread: Thread | None = None
 
-    def events(self, cancel: CancelToken | None) -> Generator[StepEvent, None, Backbone]:
-        """Starts to load, once a loading cancelled before has ended. Raises `RenderCancelled`."""
+    def events(
+        self, cancel: CancelToken | None, profile: str = "auto"
+    ) -> Generator[StepEvent, None, Backbone]:
+        """Starts to load, once a loading before has ended. Raises `RenderCancelled`."""
         progress: SimpleQueue[LoadedParts | Backbone | BaseException] = SimpleQueue()
         stop = Event()
         self._thread = Thread(
-            target=self._run, args=(self._thread, progress, stop), name="load model", daemon=True
+            target=self._run, args=(self._thread, profile, progress, stop), name="load model", daemon=True
         )
         self._thread.start()
         try:
@@ -73,13 +73,14 @@ class ModelLoading:
     def _run(
         self,
         before: Thread | None,
+        profile: str,
         progress: SimpleQueue[LoadedParts | Backbone | BaseException],
         stop: Event,
     ) -> None:
         if before is not None:
             before.join()
         try:
-            loading = self._load(self._source, self._device, profile=self._profile)
+            loading = self._load(self._source, self._device, profile=profile)
             while not stop.is_set():
                 try:
                     with collection_suspended():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from moc_engine.contract import Stage
+from moc_engine.contract import Stage, StepEvent
 
 _KEPT: Final = 0.7
 """The weight of the earlier rate against a new measurement."""
@@ -34,6 +34,21 @@ class Pace:
     def left(self, units: Mapping[Stage, float]) -> float:
         """Estimated seconds for these units of each stage; a stage never measured counts as 0."""
         return sum(self._rates.get(stage, _GUESSES.get(stage, 0.0)) * n for stage, n in units.items())
+
+
+class WorkLeft:
+    """The work of one render that is not done yet, by stage, in the units of `Pace`."""
+
+    def __init__(self, pace: Pace, units: Mapping[Stage, float]) -> None:
+        self._pace = pace
+        self._units = dict(units)
+        self._left = dict(units)
+
+    def step(self, stage: Stage, step: int, steps: int, preview: bytes | None = None) -> StepEvent:
+        """The event of a stage of which `step` of `steps` are done."""
+        self._left[stage] = self._units[stage] * (1 - step / steps)
+        left = self._pace.left(self._left)
+        return StepEvent(stage=stage, step=step, steps=steps, seconds_left=left, preview=preview)
 
 
 class StageClock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ from moc_engine.errors import EngineError
 from moc_engine.memory.estimate import PAGE_BYTES
 from moc_engine.memory.history import History
 from moc_engine.memory.paged_history import PagedHistory
+from moc_engine.memory.pages import Traffic
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import (
     CaptionStates,
@@ -39,35 +41,62 @@ from moc_engine.trace.recorder import TraceRecorder
 CAPTION_KEYS: Final = 1 << 28
 """Bytes up to which the keys and values of the captions in all layers are kept from step to step."""
 
-Histories = Mapping[ExpertName, History | PagedHistory | None]
-"""The history of a render by the expert whose keys and values it holds."""
+HistoryOf = Callable[[ExpertName], History | PagedHistory | None]
+"""Gives the history that an expert reads, when its first step begins."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class ShotDenoising:
     """The denoising of one shot; its `captions` are conditional, and unconditional where guided.
 
-    With captions `without` the shot's own, the two are run one after the other, in less memory. `attention`
-    holds a pass for each expert that has steps in the `schedule`; all write into one trace. `guide` are the
-    latents (1, C, F, H, W) that the shot starts from, noisy as its first step asks. Latent frames of
-    reference pictures are denoised with the shot's, before which they stand, in `guide` too; `steps` yields
-    nothing of them.
+    With captions `without` the shot's own, the two are run one after the other, in less memory. `guide` are
+    the latents (1, C, F, H, W) that the shot starts from, noisy as its first step asks. One expert is in use
+    at a time: `attending` makes its pass of the history that it reads. All write into one trace, by the
+    recorder that `recording` makes. Latent frames of reference pictures are denoised with the shot's, before
+    which they stand, in `guide` too; `steps` yields nothing of them.
     """
 
     prepared: PreparedRender
     backbone: Backbone
     captions: CaptionStates
     schedule: Schedule
-    attention: Mapping[ExpertName, DenoisingPass]
+    attending: Callable[[Backbone], DenoisingPass]
+    recording: Callable[[DenoisingPass], TraceRecorder]
     without: CaptionStates | None = None
     condition: ShotCondition | None = None
     guide: Tensor | None = None
     capture: Capture | None = None
     step_cache: ActiveStepCache = field(default_factory=NoStepCache)
+    _turn: _Turn | None = field(default=None, init=False)
+    _recorder: TraceRecorder | None = field(default=None, init=False)
+    _traffic: list[Traffic] = field(default_factory=list, init=False)
+
+    def begin(self, step: int) -> Backbone:
+        """The expert of a step, in use from now on: the one before it lets go of its history."""
+        expert = self.backbone.at(self.schedule.steps[step].level)
+        if self._turn is None or self._turn.expert is not expert:
+            self.close()
+            attention = self.attending(expert)
+            self._recorder = self._recorder or self.recording(attention)
+            attention.recorder = self._recorder
+            velocity = partial(self.velocity, expert)
+            captured = velocity if self.capture is None else CapturedVelocity(velocity, self.capture)
+            guides = guided(captured, self.prepared.sampler, self.backbone.boundary)
+            self._turn = _Turn(expert=expert, attention=attention, guided=guides, used=ExitStack())
+            self._turn.used.callback(attention.close)
+            self._turn.used.enter_context(self.step_cache.enabled(expert))
+        self._turn.attention.begin(step)
+        return expert
+
+    @property
+    def attention(self) -> DenoisingPass:
+        """The attention of the expert in use."""
+        assert self._turn is not None, "a step has begun"
+        return self._turn.attention
 
     def velocity(self, expert: Backbone, latents: Tensor, timesteps: Tensor) -> Tensor:
-        """The velocity (B, …) of latents (B, …) at timesteps (B,), by one expert."""
-        attention = self.attention[expert.expert]
+        """The velocity (B, …) of latents (B, …) at timesteps (B,), by the expert in use."""
+        attention = self.attention
         if self.without is None or len(latents) == 1:
             captions = self.captions.first(len(latents))
             with self.step_cache.entry(expert, "cond" if len(latents) == 1 else "both"):
@@ -87,10 +116,10 @@ class ShotDenoising:
         latents, *added = (next(noises).to(device) for _ in range(1 + self.schedule.noises))
         if self.guide is not None:
             latents = torch.lerp(self.guide, latents, self.schedule.steps[0].sigma)
-        steps = denoise(self._guided(), latents, self.schedule, cancel, added)
+        steps = denoise(self._predict, latents, self.schedule, cancel, added)
         flight = StepsInFlight(cuda_event) if device.type == "cuda" else None
-        for nth, step in enumerate(self.schedule.steps):
-            self.attention[self.backbone.at(step.level).expert].begin(nth)
+        for nth in range(len(self.schedule)):
+            self.begin(nth)
             done = next(steps)
             if flight is not None:
                 flight.step_given()
@@ -98,15 +127,25 @@ class ShotDenoising:
 
     def finished_trace(self) -> RoutingTrace:
         """What was recorded in the steps, once they are done."""
-        recorder = next(iter(self.attention.values())).recorder
-        assert recorder is not None
-        trace = recorder.finish()
+        assert self._recorder is not None, "a step has begun"
+        trace = self._recorder.finish()
         return replace(trace, routing={**trace.routing, **self._memory_told()})
 
     def close(self) -> None:
-        """Gives the memory back through which paged histories are brought in."""
-        for attention in self.attention.values():
-            attention.close()
+        """Lets go of what the expert in use attends to: its history, with buffers, and keys of captions."""
+        if self._turn is None:
+            return
+        for captions in (self.captions, self.without):
+            if captions is not None and captions.kept is not None:
+                captions.kept.clear()
+        if self._turn.attention.traffic is not None:
+            self._traffic.append(self._turn.attention.traffic)
+        self._turn.used.close()
+        self._turn = None
+
+    def _predict(self, latents: Tensor, timestep: Tensor, level: float) -> Tensor:
+        assert self._turn is not None, "a step has begun"
+        return self._turn.guided(latents, timestep, level)
 
     def _memory_told(self) -> dict[str, object]:
         """For the trace: the memory's settings where they are not the plain ones, and what a step moved."""
@@ -116,26 +155,24 @@ class ShotDenoising:
             told |= asdict(memory)
             told["remembered_tokens"] = sum(take.extent.tokens for take in context)
             told["context_tokens"] = sum(take.grid.tokens for take in context)
-        traffic = [one.traffic for one in self.attention.values() if one.traffic is not None]
+        traffic = list(self._traffic)
+        if self._turn is not None and self._turn.attention.traffic is not None:
+            traffic.append(self._turn.attention.traffic)
         if traffic:
             steps = len(self.schedule)
             told["bytes_copied_per_step"] = sum(one.copied for one in traffic) // steps
             told["bytes_read_per_step"] = sum(one.read for one in traffic) // steps
         return {"memory": told} if told else {}
 
-    def _guided(self) -> StepVelocity:
-        """The guided velocity, by the expert of each step's noise level."""
-        sampler, boundary = self.prepared.sampler, self.backbone.boundary
-        by_expert = {}
-        for expert in self.backbone.experts:
-            velocity = partial(self.velocity, expert)
-            captured = velocity if self.capture is None else CapturedVelocity(velocity, self.capture)
-            by_expert[expert.expert] = guided(captured, sampler, boundary)
 
-        def predict(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
-            return by_expert[self.backbone.at(level).expert](latents, timestep, level)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Turn:
+    """An expert in use: its attention, its guided velocity, and what ends with its use."""
 
-        return predict
+    expert: Backbone
+    attention: DenoisingPass
+    guided: StepVelocity
+    used: ExitStack
 
 
 def is_guided(prepared: PreparedRender, backbone: Backbone) -> bool:
@@ -144,10 +181,20 @@ def is_guided(prepared: PreparedRender, backbone: Backbone) -> bool:
     return any(prepared.sampler.guidance_at(step.level, backbone.boundary) != 1.0 for step in steps)
 
 
+def _guidance_ends(prepared: PreparedRender, backbone: Backbone) -> bool:
+    """Whether an expert has guided steps and others."""
+    sampler, steps = prepared.sampler, prepared.schedule.steps
+    kinds = {
+        (backbone.at(step.level).expert, sampler.guidance_at(step.level, backbone.boundary) != 1.0)
+        for step in steps
+    }
+    return len(kinds) > len({expert for expert, _ in kinds})
+
+
 def shot_denoising(
     prepared: PreparedRender,
     backbone: Backbone,
-    histories: Histories,
+    history_of: HistoryOf,
     recorder: type[TraceRecorder] = TraceRecorder,
     capture: Capture | None = None,
     workspace: Workspace | None = None,
@@ -158,53 +205,52 @@ def shot_denoising(
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, and records the conditional entry.
 
-    `histories` are those of the experts that have steps. With `two_passes`, guidance runs the captions and
-    what it guides away from one after the other: the same velocity, in less memory; some models are always
-    run so. With `capture`, steps are
-    captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile;
-    two experts do not. A paged history is brought in through buffers of about `page_bytes`.
-    Blocks are skipped as the `step_cache` says, which must be in use.
+    `history_of` gives the history of each expert when its first step begins, which is let go of when another
+    expert's does. With `two_passes`, guidance runs the captions and what it guides away from one after the
+    other: the same velocity, in less memory; some models are always run so. With `capture`, steps are
+    captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile.
+    A paged history is brought in through buffers of about `page_bytes`. Blocks are skipped as the
+    `step_cache` says; where guidance ends before an expert's last step, it runs in two passes then, of which
+    the conditional one goes on with its cache.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
-    schedule = prepared.schedule
     guides = is_guided(prepared, backbone)
-    if capture is not None and any(isinstance(past, PagedHistory) for past in histories.values()):
-        raise EngineError(
-            "CUDA graphs (--cuda-graphs) need a context that fits the device beside the model; render without"
-            " them, or remember less"
-        )
     without: CaptionStates | None = None
     if guides:
         negative = family.negative_prompt if request.negative_prompt is None else request.negative_prompt
         without = family.captions("", negative, request.cast)
-        if backbone.adapter.batches_captions and not two_passes:
+        kept_apart = request.step_cache is not None and _guidance_ends(prepared, backbone)
+        if backbone.adapter.batches_captions and not (two_passes or kept_apart):
             captions, without = stacked(captions, without), None
     if backbone.adapter.caption_key_bytes(captions) <= CAPTION_KEYS:
         captions = captions.with_kept_keys()
         without = None if without is None else without.with_kept_keys()
-    experts = backbone.experts_of(schedule)
-    attention = {
-        expert.expert: DenoisingPass(
+    rows = len(captions.states_BSE)
+
+    def attending(expert: Backbone) -> DenoisingPass:
+        history = history_of(expert.expert)
+        if capture is not None and isinstance(history, PagedHistory):
+            raise EngineError(
+                "CUDA graphs (--cuda-graphs) need a context that fits the device beside the model; render "
+                "without them, or remember less"
+            )
+        return DenoisingPass(
             AttentionContext(
                 shot=request.shot,
                 grid=prepared.grid,
-                history=histories[expert.expert],
+                history=history,
                 routing=prepared.routing,
                 steering=steering_of(prepared),
             ),
             expert.angles,
             expert.device,
-            rows=len(captions.states_BSE),
+            rows=rows,
             page_bytes=page_bytes,
-            workspace=workspace if len(experts) == 1 else None,
+            workspace=workspace,
         )
-        for expert in experts
-    }
+
     condition = _condition(prepared, backbone)
-    recording = trace_recorder(prepared, backbone, next(iter(attention.values())), recorder)
-    for of_expert in attention.values():
-        of_expert.recorder = recording
     return ShotDenoising(
         prepared=prepared,
         backbone=backbone,
@@ -212,8 +258,9 @@ def shot_denoising(
         without=without,
         condition=condition,
         guide=_guide(prepared, backbone, condition),
-        schedule=schedule,
-        attention=attention,
+        schedule=prepared.schedule,
+        attending=attending,
+        recording=lambda attention: trace_recorder(prepared, backbone, attention, recorder),
         capture=capture,
         step_cache=step_cache or NoStepCache(),
     )

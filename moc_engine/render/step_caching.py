@@ -6,8 +6,8 @@ layers a step skipped is recorded (`TraceRecorder`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -17,8 +17,8 @@ import torch
 from diffusers import FirstBlockCacheConfig, MagCacheConfig, TaylorSeerCacheConfig
 from torch import Tensor
 
-from moc_engine.contract import StepCache
-from moc_engine.models.backbone import Backbone
+from moc_engine.contract import CancelToken, StepCache
+from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import ShotCondition, ShotPictures, TakesPictures
 from moc_engine.render.denoise import denoise, draw_noises
 from moc_engine.render.memory_pass import MemoryPass
@@ -32,7 +32,17 @@ FLAT: Final = 127
 
 
 class ActiveStepCache:
-    """The cache of one render's steps, with a state for each pass of a step, told apart by `entry`."""
+    """The cache of one render's steps: `configs` of each expert's transformer, in diffusers' form.
+
+    It has a state for each pass of a step, told apart by `entry`.
+    """
+
+    def __init__(self, configs: Mapping[ExpertName, Any]) -> None:
+        self._configs = configs
+
+    def enabled(self, expert: Backbone) -> AbstractContextManager[None]:
+        """Within it the transformer of an expert skips blocks; afterwards it is as before."""
+        return _enabled(expert.transformer, self._configs[expert.expert])
 
     def entry(self, expert: Backbone, name: str) -> AbstractContextManager[None]:
         """Within it the transformer of an expert runs one pass of a step, such as "cond" or "uncond"."""
@@ -43,8 +53,23 @@ class ActiveStepCache:
 class NoStepCache(ActiveStepCache):
     """All blocks run."""
 
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def enabled(self, expert: Backbone) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def entry(self, expert: Backbone, name: str) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+@contextmanager
+def _enabled(transformer: Any, config: Any) -> Iterator[None]:
+    transformer.enable_cache(config)
+    try:
+        yield
+    finally:
+        transformer.disable_cache()
 
 
 @dataclass(eq=False)
@@ -53,24 +78,29 @@ class StepCaches:
 
     _ratios: WeakKeyDictionary[Any, dict[object, list[float]]] = field(default_factory=WeakKeyDictionary)
 
-    @contextmanager
-    def used(self, prepared: PreparedRender, backbone: Backbone) -> Iterator[ActiveStepCache]:
-        """Within it the experts of a render skip blocks as its request asks; afterwards all is as before."""
+    def of(
+        self, prepared: PreparedRender, backbone: Backbone, cancel: CancelToken | None = None
+    ) -> ActiveStepCache:
+        """The cache that a render asks for. What it must measure of the model is measured now, once.
+
+        Raises `RenderCancelled` between the steps of a measurement once `cancel` is set.
+        """
         method = prepared.request.step_cache
         if method is None:
-            yield NoStepCache()
-            return
-        configs = [
-            (expert.transformer, self._config(method, expert, prepared, backbone))
-            for expert in backbone.experts_of(prepared.schedule)
-        ]
-        with ExitStack() as enabled:
-            for transformer, config in configs:
-                transformer.enable_cache(config)
-                enabled.callback(transformer.disable_cache)
-            yield ActiveStepCache()
+            return NoStepCache()
+        experts = backbone.experts_of(prepared.schedule)
+        return ActiveStepCache(
+            {one.expert: self._config(method, one, prepared, backbone, cancel) for one in experts}
+        )
 
-    def _config(self, method: StepCache, expert: Backbone, prepared: PreparedRender, model: Backbone) -> Any:
+    def _config(
+        self,
+        method: StepCache,
+        expert: Backbone,
+        prepared: PreparedRender,
+        model: Backbone,
+        cancel: CancelToken | None,
+    ) -> Any:
         match method:
             case "first-block":
                 return FirstBlockCacheConfig(threshold=0.05)
@@ -79,7 +109,7 @@ class StepCaches:
                     cache_interval=5, disable_cache_before_step=3, max_order=1, use_lite_mode=True
                 )
             case "mag":
-                ratios = self._magnitudes(expert, prepared, model)
+                ratios = self._magnitudes(expert, prepared, model, cancel)
                 return MagCacheConfig(
                     threshold=0.06,
                     max_skip_steps=3,
@@ -88,22 +118,27 @@ class StepCaches:
                     mag_ratios=ratios,
                 )
 
-    def _magnitudes(self, expert: Backbone, prepared: PreparedRender, model: Backbone) -> list[float]:
+    def _magnitudes(
+        self, expert: Backbone, prepared: PreparedRender, model: Backbone, cancel: CancelToken | None
+    ) -> list[float]:
         """How much the blocks change their input at each of an expert's steps, over the step before."""
         levels = tuple(step.level for step in prepared.schedule.steps)
         key = levels, tuple(lora.identity for lora in prepared.loras)
         known = self._ratios.setdefault(expert.transformer, {})
         if key not in known:
-            for other, ratios in measured_ratios(prepared, model).items():
+            for other, ratios in measured_ratios(prepared, model, cancel).items():
                 self._ratios.setdefault(other.transformer, {})[key] = ratios
         return known[key]
 
 
 @torch.no_grad()
-def measured_ratios(prepared: PreparedRender, model: Backbone) -> dict[Backbone, list[float]]:
+def measured_ratios(
+    prepared: PreparedRender, model: Backbone, cancel: CancelToken | None = None
+) -> dict[Backbone, list[float]]:
     """The mean ratio of the sizes of the blocks' changes, step by step, in a small clip of one seed.
 
-    It depends on the model and the schedule alone, so that equal requests render the same.
+    It depends on the model and the schedule alone, so that equal requests render the same. Raises
+    `RenderCancelled` before the next step once `cancel` is set.
     """
     shape = model.family.latent_shape(*SMALL_SHOT)
     grid = model.grid(shape, "frame")
@@ -120,7 +155,7 @@ def measured_ratios(prepared: PreparedRender, model: Backbone) -> dict[Backbone,
 
     noises = draw_noises((1, *shape), 0)
     latents, *added = (next(noises).to(model.device) for _ in range(1 + prepared.schedule.noises))
-    for _ in denoise(velocity, latents, prepared.schedule, None, added):
+    for _ in denoise(velocity, latents, prepared.schedule, cancel, added):
         pass
     return {expert: _ratios(sizes) for expert, sizes in changes.items()}
 

@@ -66,6 +66,7 @@ class RenderProgress:
         self._total = sum(self._work.values())
         self._rates = rates
         self._done = 0.0
+        self._reached = 0.0
         self._began = time.monotonic()
         self._rendered: set[int] = set()
         columns = (
@@ -83,6 +84,11 @@ class RenderProgress:
     def rendered(self) -> frozenset[int]:
         return frozenset(self._rendered)
 
+    @property
+    def shown(self) -> float:
+        """The expected seconds of work that are shown as done."""
+        return float(self._bar.tasks[self._task].completed)
+
     def __enter__(self) -> RenderProgress:
         self._bar.start()
         return self
@@ -95,9 +101,11 @@ class RenderProgress:
         self._rendered.add(index)
         self._tell_compiling(event)
         if event is None or index not in self._inputs:
+            self._reached = 0.0
             self._show(self._done, f"shot {index + 1}: begins")
         else:
-            done = self._rates.done(self._inputs[index], event)
+            # a stage may come once more, such as the memory of a second expert
+            self._reached = done = max(self._reached, self._rates.done(self._inputs[index], event))
             words = "compiling the model" if self._compiling else event.stage
             self._show(self._done + done, f"shot {index + 1}: {words}")
 

@@ -19,7 +19,7 @@ from moc_engine.models.base import CaptionStates
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.prepare import PreparedRender, PreparedTake
-from moc_engine.render.shot_denoising import Histories
+from moc_engine.render.shot_denoising import HistoryOf
 from moc_engine.stored_file import LocalFile
 from tests.fakes.models import tiny_transformer
 
@@ -119,9 +119,10 @@ def prepared_render(
     )
 
 
-def histories_of(backbone: Backbone, render: PreparedRender) -> Histories:
-    """The history that each expert reads."""
-    return {expert.expert: history_of(expert, render) for expert in backbone.experts_of(render.schedule)}
+def histories_of(backbone: Backbone, render: PreparedRender) -> HistoryOf:
+    """The history that each expert reads, gathered before any step."""
+    experts = backbone.experts_of(render.schedule)
+    return {expert.expert: history_of(expert, render) for expert in experts}.__getitem__
 
 
 def history_of(backbone: Backbone, render: PreparedRender) -> History | None:

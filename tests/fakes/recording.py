@@ -86,8 +86,9 @@ def recorded(backbone: Backbone, request: RenderRequest) -> tuple[RoutingTrace, 
         except StopIteration as stop:
             history = stop.value
             break
-    denoising = shot_denoising(prepared, backbone, {"": history})
-    attention = denoising.attention[""]
+    denoising = shot_denoising(prepared, backbone, {"": history}.get)
+    denoising.begin(0)
+    attention = denoising.attention
     inner = attention.recorder
     assert inner is not None
     chunks = 1 + sum(take.grid.extent.chunks for take in prepared.context)

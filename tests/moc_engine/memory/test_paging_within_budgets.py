@@ -99,18 +99,28 @@ def test_takes_of_other_contexts_make_room(tmp_path: Path) -> None:
     assert all(isinstance(take.k_NHTD, Tensor) for take in history.takes)
 
 
-def test_histories_that_are_used_together_share_the_budget(tmp_path: Path) -> None:
+def test_another_history_takes_the_room_of_the_one_before(tmp_path: Path) -> None:
     memory = ContextMemory(budget=int(2.5 * TAKE), spill=tmp_path)
-    first = story(2, memory)
+    story(2, memory)
     for take in "xy":
         memory.add(take, EXTENT, lambda: read(7))
-    gathering = memory.gather("xy", most_bytes=0, beside=["0", "1"])
+    gathering = memory.gather("xy", most_bytes=0)
     assert [next(gathering) for _ in range(2)] == ["x", "y"]
     with pytest.raises(StopIteration) as end:
         next(gathering)
-    assert all(isinstance(take.k_NHTD, Tensor) for take in first.takes)
-    assert not any(isinstance(take.k_NHTD, Tensor) for take in end.value.value.takes)
-    assert memory.recall("0").k_NHTD is first.takes[0].k_NHTD  # still held: not a copy beside the memory's
+    assert all(isinstance(take.k_NHTD, Tensor) for take in end.value.value.takes)
+    assert memory.bytes <= 2.5 * TAKE
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_another_history_takes_the_place_of_one_beyond_the_budget() -> None:
+    memory = ContextMemory(budget=0)
+    story(3, memory)
+    for take in "xy":
+        memory.add(take, EXTENT, lambda: read(7))
+    for _ in memory.gather("xy", most_bytes=0):
+        pass
+    assert 2 * TAKE <= memory.bytes < 3 * TAKE
 
 
 def test_without_a_folder_a_context_is_held_whatever_the_budget() -> None:

@@ -96,7 +96,7 @@ def test_no_step_from_a_picture_makes_the_host_wait(condition: ShotCondition, tw
     backbone = bare_video(META, in_channels=4 + more)
     sampler = SamplerConfig(steps=3, guidance=3.0)
     render = prepared_render(backbone, VIDEO, 0, RoutingConfig(backend="grouped"), sampler)
-    denoising = shot_denoising(render, backbone, {"": None}, two_passes=two_passes)
+    denoising = shot_denoising(render, backbone, {"": None}.get, two_passes=two_passes)
     steps = replace(denoising, condition=condition).steps()
     next(steps)
     with no_host_syncs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from rich.console import Console
 
 from moc_engine.contract import RenderEvent, RenderRequest, StageEvent, StepEvent
 from studio.cli.progress import RenderProgress, ReportingRenderer, in_words
+from studio.domain.inputs import TakeInputs
 from studio.jobs.estimate import Rates
+from studio.service.rendering import PlannedShot
 from tests.fakes.renderer import FakeRenderer
 
 
@@ -28,6 +31,39 @@ def told(*, compiles: bool) -> str:
 def test_that_the_model_is_compiled_is_told_once() -> None:
     assert told(compiles=True) == "compiling the model; the first step may take minutes\n"
     assert told(compiles=False) == ""
+
+
+def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> None:
+    inputs = TakeInputs(
+        model="m",
+        caption="",
+        global_caption="",
+        cast=(),
+        seconds=2.0,
+        fps=Fraction(10),
+        size=(100, 100),
+        seed=1,
+    )
+    planned = PlannedShot(
+        shot="a",
+        index=0,
+        action="render",
+        state="missing",
+        locked=False,
+        reasons=(),
+        seconds=2.0,
+        take=None,
+        inputs=inputs,
+        context=(),
+    )
+    progress = RenderProgress([planned], Rates(denoise=1.0, draw=1.0), console=Console(file=StringIO()))
+    half = StepEvent(stage="denoise", step=1, steps=2, seconds_left=None)
+    events: list[RenderEvent | None] = [None, half, StageEvent(stage="memory"), StageEvent(stage="denoise")]
+    seen = []
+    for event in events:
+        progress.report(0, event)
+        seen.append(progress.shown)
+    assert seen == [0.0, 1.0, 1.0, 1.0]
 
 
 def test_times_are_told_in_minutes_and_seconds() -> None:

@@ -17,7 +17,7 @@ def test_a_step_is_told_apart_by_what_it_computes(backend: str) -> None:
     routing = RoutingConfig(backend=backend, top_k=2)
     render = prepared_render(backbone, VIDEO, 2, routing, SamplerConfig(steps=1, guidance=1.0))
     denoising = shot_denoising(render, backbone, histories_of(backbone, render))
-    denoising.attention[""].begin(0)
+    denoising.begin(0)
 
     def step() -> None:
         with torch.no_grad():

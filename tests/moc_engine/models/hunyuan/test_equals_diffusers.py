@@ -67,7 +67,7 @@ def request_of(output: Path, **changes: Any) -> RenderRequest:
 def rendered(backbone: Backbone, request: RenderRequest) -> Tensor:
     """The latents (1, C, F, H, W) of a shot alone."""
     prepared = prepare(request, backbone)
-    *_, done = shot_denoising(prepared, backbone, dict.fromkeys(prepared.experts)).steps()
+    *_, done = shot_denoising(prepared, backbone, dict.fromkeys(prepared.experts).get).steps()
     return done.latents
 
 

@@ -53,7 +53,7 @@ def test_noise_levels_are_those_of_the_nearest_trained_timesteps() -> None:
 
 def test_a_render_is_three_predictions_made_noisy_again(backbone: Backbone, request_: RenderRequest) -> None:
     prepared = prepare(request_, backbone)
-    *_, done = shot_denoising(prepared, backbone, {"": None}).steps()
+    *_, done = shot_denoising(prepared, backbone, {"": None}.get).steps()
     noise, *fresh = islice(draw_noises((1, *prepared.shape), 3), 3)
     captions = backbone.family.captions("", "a fox runs", ()).states_BSE
     latents, model = noise, backbone.transformer
