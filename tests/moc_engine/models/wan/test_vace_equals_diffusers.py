@@ -102,7 +102,7 @@ def rendered(backbone: Backbone, request: RenderRequest, *, two_passes: bool = F
     """The latents (1, C, F, H, W) of a shot alone."""
     prepared = prepare(request, backbone)
     histories = dict.fromkeys(prepared.experts)
-    *_, done = shot_denoising(prepared, backbone, histories, two_passes=two_passes).steps()
+    *_, done = shot_denoising(prepared, backbone, histories.get, two_passes=two_passes).steps()
     assert done.latents.shape == done.estimate.shape == (1, *prepared.shape)
     return done.latents
 
