@@ -5,16 +5,16 @@ Read from the header of a safetensors file alone, so that files of hundreds of m
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from moc_engine.config import SamplerChoice
 from moc_engine.errors import EngineError
+from moc_engine.sources.weights_header import PICKLES, WeightsHeader, read_header
 
 Layout = Literal["diffusers", "comfyui", "kohya"]
 """How keys are named: as diffusers and PEFT do, as ComfyUI and original releases do (`diffusion_model.…`), or
@@ -32,9 +32,6 @@ _FACTORS: Final = (".lora_A", ".lora_down", ".lora.down")
 
 _OTHER_METHODS: Final = {"lokr_": "a LoKr", "hada_": "a LoHa", "dora_scale": "a DoRA", "oft_": "an OFT"}
 """Parts of keys of related methods, which are not LoRA."""
-
-MOST_HEADER_BYTES: Final = 1 << 27
-"""Headers that say they are larger are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +95,17 @@ def read_lora_file(path: Path) -> LoraFile:
     Raises `EngineError` for what is missing, no safetensors file, damaged, or no LoRA.
     """
     header = _header(path)
-    metadata = header.pop("__metadata__", {})
-    layout = _layout(path, header)
+    layout = _layout(path, header.tensors)
     ranks = [
-        int(min(spec["shape"]))
-        for key, spec in header.items()
-        if any(factor in key for factor in _FACTORS) and spec.get("shape")
+        min(tensor.shape)
+        for key, tensor in header.tensors.items()
+        if any(factor in key for factor in _FACTORS) and tensor.shape
     ]
     if not ranks:
-        raise EngineError(f"{path.name} is no LoRA: none of its {len(header)} tensors is a low-rank factor")
-    titles = [str(metadata[title]) for title in _TITLES if title in metadata]
+        raise EngineError(
+            f"{path} is no LoRA: none of its {len(header.tensors)} tensors is a low-rank factor"
+        )
+    titles = [str(header.metadata[title]) for title in _TITLES if title in header.metadata]
     return LoraFile(
         path=path,
         layout=layout,
@@ -149,36 +147,28 @@ def _words(text: str) -> str:
     return re.sub(r"[_.]+", " ", text.lower())
 
 
-def _layout(path: Path, header: Mapping[str, Any]) -> Layout:
+def _layout(path: Path, keys: Collection[str]) -> Layout:
     for part, method in _OTHER_METHODS.items():
-        if any(part in key for key in header):
-            raise EngineError(f"{path.name} is {method}, not a LoRA, and cannot be loaded")
+        if any(part in key for key in keys):
+            raise EngineError(f"{path} is {method}, not a LoRA, and cannot be loaded")
     for prefix, layout in _PREFIXES.items():
-        if any(key.startswith(prefix) for key in header):
+        if any(key.startswith(prefix) for key in keys):
             return layout
-    first = next(iter(header), "none")
+    first = next(iter(keys), "none")
     raise EngineError(
-        f"{path.name} is no LoRA that can be loaded: its keys begin with none of "
+        f"{path} is no LoRA that can be loaded: its keys begin with none of "
         f"{', '.join(_PREFIXES)}; the first is {first}"
     )
 
 
-def _header(path: Path) -> dict[str, Any]:
-    if path.suffix != ".safetensors":
-        raise EngineError(f"{path.name} cannot be loaded: LoRAs are read from .safetensors files alone")
+def _header(path: Path) -> WeightsHeader:
+    if not path.exists():
+        raise EngineError(f"there is no LoRA file {path}")
+    if path.suffix.lower() in PICKLES:
+        raise EngineError(f"the LoRA {path} may hold code (a pickle) and is never read; only safetensors are")
+    if path.suffix.lower() != ".safetensors":
+        raise EngineError(f"{path} cannot be loaded: LoRAs are read from .safetensors files alone")
     try:
-        with path.open("rb") as stream:
-            size = int.from_bytes(stream.read(8), "little")
-            if not 0 < size <= MOST_HEADER_BYTES:
-                raise ValueError("its header has no size")
-            header = json.loads(stream.read(size))
-        end = max(
-            (spec["data_offsets"][1] for key, spec in header.items() if key != "__metadata__"), default=0
-        )
-    except OSError as error:
-        raise EngineError(f"the LoRA {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise EngineError(f"{path.name} is damaged, or is no safetensors file") from error
-    if path.stat().st_size < 8 + size + end:
-        raise EngineError(f"{path.name} is truncated: its download did not finish")
-    return dict(header)
+        return read_header(path)
+    except EngineError as error:
+        raise EngineError(f"the LoRA {error}") from error

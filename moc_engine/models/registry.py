@@ -106,6 +106,16 @@ class SingleFiles(Protocol):
         """The model of these files. Raises `ModelNotFound` for parts that are missing, `ModelMismatch`."""
 
 
+class Loras(Protocol):
+    """What a family tells of a LoRA file from its header, before a model is loaded."""
+
+    def check(self, model: PipelineParts, file: Path) -> None:
+        """Raises `EngineError` for a file that cannot be added to the model."""
+
+    def made_for(self, file: Path) -> tuple[str, ...]:
+        """What the models are called that a LoRA fits, such as "Wan 2.1 T2V 14B"."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyEntry:
     """What the registry knows of a family; importing it must not import torch.
@@ -113,15 +123,16 @@ class FamilyEntry:
     `load` takes the parts of a model, the device, and the profile that says how to fit it in; it yields
     before each part and at the end, and returns the model. `abilities` tells from the model_index.json what a
     model can do, before it is loaded. `vocabulary` is given by families of a closed vocabulary,
-    `single_files` by those whose models come as files as well, `own_settings` by those that bring settings
-    with them, `left_out` by those that read captions up to a length: what of the global caption and of a
-    shot's own is left out, None where that cannot be told.
+    `single_files` by those whose models come as files as well, `loras` by those that take LoRAs,
+    `own_settings` by those that bring settings with them, `left_out` by those that read captions up to a
+    length: what of the global caption and of a shot's own is left out, None where that cannot be told.
     """
 
     load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
     vocabulary: Callable[[], Vocabulary] | None = None
     single_files: Callable[[], SingleFiles] | None = None
+    loras: Callable[[], Loras] | None = None
     own_settings: Callable[[PipelineParts], OwnSettings] | None = None
     left_out: Callable[[PipelineParts, str, str], LeftOut | None] | None = None
 

@@ -152,7 +152,7 @@ def _safetensors(path: Path, stream: BinaryIO, size: int) -> WeightsHeader:
     if size < 8 + length:
         raise _cut_off(path, size, 8 + length)
     header = json.loads(stream.read(length))
-    metadata = header.pop("__metadata__", {})
+    metadata = dict(header.pop("__metadata__", None) or {})
     tensors = {
         name: TensorInfo(dtype=str(entry["dtype"]), shape=tuple(map(int, entry["shape"])))
         for name, entry in header.items()

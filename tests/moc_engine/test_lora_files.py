@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from moc_engine.errors import EngineError
-from moc_engine.lora_files import SAMPLER_PRESETS, lora_digest, preset_named, read_lora_file
+from moc_engine.lora_files import (
+    SAMPLER_PRESETS,
+    lora_digest,
+    preset_named,
+    read_lora_file,
+)
 
 
 def save(path: Path, shapes: dict[str, list[int]], metadata: dict[str, str] | None = None) -> Path:
@@ -19,6 +24,9 @@ def save(path: Path, shapes: dict[str, list[int]], metadata: dict[str, str] | No
     return path
 
 
+ONE = {
+    "lora_unet_blocks_0_ffn_0.lora_down.weight": {"dtype": "F32", "shape": [4, 8], "data_offsets": [0, 128]}
+}
 COMFYUI = {
     "diffusion_model.blocks.0.self_attn.q.lora_A.weight": [4, 8],
     "diffusion_model.blocks.0.self_attn.q.lora_B.weight": [8, 4],
@@ -88,20 +96,33 @@ def test_what_is_no_lora_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match="there is no LoRA file"):
         read_lora_file(tmp_path / "missing.safetensors")
     pickled = tmp_path / "old.pt"
     pickled.write_bytes(b"PK")
-    with pytest.raises(EngineError, match="files alone"):
+    with pytest.raises(EngineError, match="may hold code"):
         read_lora_file(pickled)
+    other = tmp_path / "look.gguf"
+    other.write_bytes(b"GGUF")
+    with pytest.raises(EngineError, match="files alone"):
+        read_lora_file(other)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"\x80\x04 a pickle")
-    with pytest.raises(EngineError, match="damaged"):
+    with pytest.raises(EngineError, match="may hold code"):
         read_lora_file(damaged)
     cut = save(tmp_path / "cut.safetensors", COMFYUI)
     cut.write_bytes(cut.read_bytes()[:-1])
-    with pytest.raises(EngineError, match="truncated"):
+    with pytest.raises(
+        EngineError, match=r"the LoRA .*cut\.safetensors is cut off: [\d,]+ of [\d,]+ bytes are there"
+    ):
         read_lora_file(cut)
+
+
+def test_metadata_of_null_are_none(tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": None, **ONE}).encode()
+    file = tmp_path / "look.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(128))
+    assert read_lora_file(file).rank == 4
 
 
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:

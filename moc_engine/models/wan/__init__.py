@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from moc_engine.models.caption_limit import LeftOut
-from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
+from moc_engine.models.registry import FamilyEntry, LoadedParts, Loras, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of
 from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
@@ -32,6 +32,12 @@ def _single_files() -> SingleFiles:
     return WanFiles()
 
 
+def _loras() -> Loras:
+    from moc_engine.models.wan.lora_fit import WanLoras
+
+    return WanLoras()
+
+
 def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOut | None:
     from moc_engine.models.wan.caption_room import left_out
 
@@ -48,6 +54,7 @@ FAMILY = FamilyEntry(
     load=_load,
     abilities=abilities_of,
     single_files=_single_files,
+    loras=_loras,
     own_settings=_own_settings,
     left_out=_left_out,
 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from diffusers import WanPipeline
 
-from moc_engine.lora_files import read_lora_file
 from moc_engine.models.lora import LoraWeights
 from moc_engine.models.lora_checks import (
     checked_weights,
@@ -17,9 +16,7 @@ from moc_engine.models.lora_checks import (
     linear_layers,
     tensor_names,
 )
-
-_IMAGE_LAYERS: Final = ("add_k_proj", "add_v_proj", "image_embedder")
-"""Layers that only image-to-video models have."""
+from moc_engine.models.wan.lora_fit import check_lora, is_of_images
 
 
 def read_lora(file: Path, transformer: Any) -> LoraWeights:
@@ -27,17 +24,13 @@ def read_lora(file: Path, transformer: Any) -> LoraWeights:
 
     Raises `EngineError` for a file that is no LoRA, or was made for a model of other layers.
     """
-    read_lora_file(file)
-    state, metadata = converted_by_diffusers(file, WanPipeline)
     layers = linear_layers(transformer)
-    left_out = [key for key in state if layer_of(key) not in layers and _is_of_images(key)]
+    check_lora(file, {name: (layer.out_features, layer.in_features) for name, layer in layers.items()})
+    state, metadata = converted_by_diffusers(file, WanPipeline)
+    left_out = [key for key in state if layer_of(key) not in layers and is_of_images(key)]
     fitting = {key: value for key, value in state.items() if key not in left_out}
     told = (*_told_images(left_out), *_told_differences(tensor_names(file)))
     return checked_weights(file, fitting, metadata, layers, told)
-
-
-def _is_of_images(key: str) -> bool:
-    return any(layer in key for layer in _IMAGE_LAYERS)
 
 
 def _told_images(left_out: Iterable[str]) -> list[str]:

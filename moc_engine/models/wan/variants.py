@@ -181,7 +181,8 @@ def _transformer_variant(header: WeightsHeader, names: Mapping[str, str]) -> str
     found = [
         variant.name
         for variant in VARIANTS.values()
-        if variant.name not in _TWO_EXPERTS.values() and _has_shapes_of(tensors, _config(variant.transformer))
+        if variant.name not in _TWO_EXPERTS.values()
+        and _has_shapes_of(tensors, transformer_config(variant.transformer))
     ]
     if not found:
         width, channels = tensors["patch_embedding.weight"][:2]
@@ -194,7 +195,8 @@ def _transformer_variant(header: WeightsHeader, names: Mapping[str, str]) -> str
 
 
 @cache
-def _config(transformer: str) -> Mapping[str, Any]:
+def transformer_config(transformer: str) -> Mapping[str, Any]:
+    """The published config.json of a transformer, by the name of its folder."""
     content: dict[str, Any] = json.loads((CONFIGS / "transformer" / transformer / "config.json").read_bytes())
     return content
 
