@@ -24,13 +24,12 @@ from moc_engine.sources.comfyui import files_of, known_folders
 from moc_engine.sources.entries import entries, find_entry
 from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.model_files import ModelFiles
+from moc_engine.sources.part_files import check_part_files, weight_files
 from moc_engine.sources.parts import PipelineParts
 from moc_engine.sources.weights_header import read_header
 
 Origin = Literal["embedded", "hub", "added", "comfyui"]
 """Where a model comes from: with the engine, the hub's cache, a person's own entry, a ComfyUI folder."""
-
-_WEIGHTS: Final = (".safetensors", ".gguf")
 
 _SHOT: Final = (4.0, 480, 832)
 """Seconds, height and width of the shot for which needs are told."""
@@ -181,15 +180,23 @@ def _of_comfyui(models: Path) -> Iterator[LibraryModel]:
 
 
 def describe(model: str | None) -> LibraryModel:
-    """One model, after a look at the header of each of its files of weights.
+    """One model, after a look at the header of each of its files of weights, which a render looks at too.
 
     Raises `ModelNotFound` and `ModelMismatch`.
     """
     parts = model_parts(model)
     for name in parts.parts:
-        for file in _weights(parts.part(name).path):
-            read_header(file)
+        if not _has_weights(parts, name):
+            parts.part(name)
+        elif (part := check_part_files(parts, name)).path.is_file():
+            read_header(part.path)
     return _of_parts(parts, model, parts.name, _origin(model, parts), _location(parts))
+
+
+def _has_weights(model: PipelineParts, name: str) -> bool:
+    """Whether a part is more than settings, as schedulers and tokenizers are."""
+    words = ("Tokenizer", "Processor", "Scheduler")
+    return not any(word in (model.class_of(name) or "") for word in words)
 
 
 def _origin(model: str | None, parts: PipelineParts) -> Origin:
@@ -244,9 +251,7 @@ def _of_parts(
 
 
 def _weights(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return [file for file in sorted(path.glob("*")) if file.suffix in _WEIGHTS]
+    return [path] if path.is_file() else weight_files(path)
 
 
 def _title(parts: PipelineParts) -> str:

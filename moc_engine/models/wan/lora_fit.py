@@ -18,6 +18,7 @@ from moc_engine.errors import EngineError
 from moc_engine.lora_files import read_lora_file
 from moc_engine.models.wan.tensor_names import transformer_name
 from moc_engine.models.wan.variants import VARIANTS, transformer_config
+from moc_engine.sources.part_files import weight_files
 from moc_engine.sources.parts import PipelineParts
 from moc_engine.sources.weights_header import read_header
 
@@ -123,7 +124,7 @@ def layers_of(model: PipelineParts) -> dict[str, tuple[int, int]]:
     Raises `ModelNotFound` and `ModelMismatch` for files that cannot be read.
     """
     part = model.part("transformer" if "transformer" in model.parts else "transformer_2")
-    files = [part.path] if part.path.is_file() else sorted(part.path.glob("*.safetensors"))
+    files = [part.path] if part.path.is_file() else weight_files(part.path)
     tensors = {
         part.names(name): tensor for file in files for name, tensor in read_header(file).tensors.items()
     }
