@@ -18,6 +18,9 @@ Config = Mapping[str, Any]
 AUTOENCODERS: Final = {16: 126_892_531, 48: 704_688_668}
 """Parameters of the published autoencoders by the channels of their latents: Wan 2.1's and Wan 2.2's (5B)."""
 
+WIDTHS_HELD_BY_CONTROL: Final = 1.0
+"""Numbers as wide as the model that VACE holds for each token beside one for each of its hints."""
+
 WIDTHS_HELD: Final = 19.0
 """Numbers as wide as the model that a block holds for each token at its peak, those of the feed-forward layer
 apart."""
@@ -43,14 +46,15 @@ CONTEXT: Final = GIB // 2
 class ModelSize:
     """Parameters of a model's parts. `blocks` are those in the linear layers of one transformer's blocks.
 
-    `width` and `feed_forward` are a transformer's, `decoder` the numbers that decoding holds for a
-    pixel.
+    `layers` are its blocks, of which `hints` are VACE's layers. `width` and `feed_forward` are a
+    transformer's, `decoder` the numbers that decoding holds for a pixel.
     """
 
     transformers: int
     transformer: int
     blocks: int
     layers: int
+    hints: int
     width: int
     feed_forward: int
     patch: tuple[int, int, int]
@@ -86,13 +90,16 @@ def wan_size(configs: Mapping[str, Config]) -> ModelSize:
     if not transformers:
         raise KeyError("transformer")
     first, autoencoder = transformers[0], configs["vae"]
+    hints = len(_vace_layers(first))
+    layers = first["num_layers"] + hints
     residual = bool(autoencoder.get("is_residual"))
     width = autoencoder.get("decoder_base_dim") or autoencoder.get("base_dim", 96)
     return ModelSize(
         transformers=len(transformers),
         transformer=transformer_parameters(first),
-        blocks=block_parameters(first) * first["num_layers"],
-        layers=first["num_layers"],
+        blocks=block_parameters(first) * layers + _hint_parameters(first),
+        layers=layers,
+        hints=hints,
         width=_width(first),
         feed_forward=first["ffn_dim"],
         patch=tuple(first["patch_size"]),
@@ -129,6 +136,8 @@ def predicted_need(
     }
     tokens = math.prod(side / patch for side, patch in zip(latent_shape[1:], size.patch, strict=True))
     held = WIDTHS_HELD * size.width + FEED_FORWARD_HELD * size.feed_forward
+    if size.hints:
+        held += (size.hints + WIDTHS_HELD_BY_CONTROL) * size.width
     working = {
         "captions": STREAMED if profile.text_encoder == "streamed" else 0,
         "denoise": int((2 if guided and not profile.two_passes else 1) * tokens * held * full_bytes)
@@ -156,7 +165,7 @@ def transformer_bytes(size: ModelSize, profile: Profile, full_bytes: int = 2) ->
 
 
 def transformer_parameters(config: Config) -> int:
-    """The parameters of a `WanTransformer3DModel`."""
+    """The parameters of a `WanTransformer3DModel` or a `WanVACETransformer3DModel`."""
     width, patch = _width(config), math.prod(config["patch_size"])
     embedding = config["in_channels"] * width * patch + width
     time = _linear(config["freq_dim"], width) + _linear(width, width) + _linear(width, 6 * width)
@@ -171,7 +180,10 @@ def transformer_parameters(config: Config) -> int:
     if config.get("added_kv_proj_dim") is not None:
         block += width
     head = _linear(width, config["out_channels"] * patch) + 2 * width
-    return int(embedding + time + text + image + config["num_layers"] * block + head)
+    layers = config["num_layers"] + len(_vace_layers(config))
+    if _vace_layers(config):
+        embedding += config["vace_in_channels"] * width * patch + width
+    return int(embedding + time + text + image + layers * block + _hint_parameters(config) + head)
 
 
 def block_parameters(config: Config) -> int:
@@ -179,6 +191,18 @@ def block_parameters(config: Config) -> int:
     width, added = _width(config), config.get("added_kv_proj_dim")
     attention = 8 * _linear(width, width) + (0 if added is None else 2 * _linear(added, width))
     return attention + _linear(width, config["ffn_dim"]) + _linear(config["ffn_dim"], width)
+
+
+def _vace_layers(config: Config) -> Sequence[int]:
+    """The blocks that VACE's layers give hints to; none where it is another model."""
+    layers: Sequence[int] = config.get("vace_layers") or ()
+    return layers
+
+
+def _hint_parameters(config: Config) -> int:
+    """The parameters of VACE's layers that blocks lack: a projection out of each, and into the first."""
+    layers, width = len(_vace_layers(config)), _width(config)
+    return (layers + 1) * _linear(width, width) if layers else 0
 
 
 def text_encoder_parameters(config: Config) -> int:

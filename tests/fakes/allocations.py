@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,10 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class PeakBytes(TorchDispatchMode):
-    """Within this context, `peak` is the greatest number of bytes that tensors made in it held at once."""
+    """Within this context, `peak` is the greatest number of bytes that tensors made in it held at once.
 
-    def __init__(self) -> None:
+    Tensors of `known` are not counted, nor are views of them.
+    """
+
+    def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()
+        self._known = {tensor.untyped_storage()._cdata for tensor in known}
         self.peak = 0
         self._now = 0
         self._alive: dict[int, int] = {}
@@ -30,7 +34,7 @@ class PeakBytes(TorchDispatchMode):
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
-        if key not in self._alive:
+        if key not in self._alive and key not in self._known:
             self._alive[key] = storage.nbytes()
             self._now += storage.nbytes()
             self.peak = max(self.peak, self._now)

@@ -122,7 +122,7 @@ def wan22_i2v_folder(folder: Path) -> None:
 def wan_vace_folder(folder: Path, **config: Any) -> None:
     """As Wan-AI/Wan2.1-VACE-1.3B-diffusers: a hint for every other layer, from 96 channels of control."""
     pipeline = WanVACEPipeline(
-        **_texts(), vae=_vae_2_1(), scheduler=unipc(3.0), transformer=_vace_denoiser(**config)
+        **_texts(), vae=_vae_2_1(), scheduler=unipc(3.0), transformer=vace_denoiser(**config)
     )
     _save(pipeline, folder)
 
@@ -133,8 +133,8 @@ def wan_vace_a14b_folder(folder: Path) -> None:
         **_texts(),
         vae=_vae_2_1(),
         scheduler=unipc(3.0),
-        transformer=_vace_denoiser(seed=1),
-        transformer_2=_vace_denoiser(seed=2),
+        transformer=vace_denoiser(seed=1),
+        transformer_2=vace_denoiser(seed=2),
         boundary_ratio=0.875,
     )
     _save(pipeline, folder)
@@ -184,7 +184,8 @@ def _denoiser(seed: int = 0, **config: Any) -> WanTransformer3DModel:
     return model
 
 
-def _vace_denoiser(seed: int = 0, **config: Any) -> WanVACETransformer3DModel:
+def vace_denoiser(seed: int = 0, **config: Any) -> WanVACETransformer3DModel:
+    """A VACE transformer of three layers, two of which are given hints."""
     torch.manual_seed(seed)
     control = {"num_layers": 3, "vace_layers": [0, 2], "vace_in_channels": 96}
     model: WanVACETransformer3DModel = WanVACETransformer3DModel(**{**_small(), **control, **config}).eval()

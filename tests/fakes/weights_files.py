@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,8 +21,10 @@ from moc_engine.models.wan.variants import CONFIGS
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def transformer_names(layers: int, *, image: bool = False, positions: bool = False) -> Iterator[str]:
-    """The tensors of a Wan transformer as the original release names them."""
+def transformer_names(
+    layers: int, *, image: bool = False, positions: bool = False, hints: int = 0
+) -> Iterator[str]:
+    """The tensors of a Wan transformer, or a VACE one with `hints`, as the original release names them."""
     both = ("weight", "bias")
     for module in ("patch_embedding", "text_embedding.0", "text_embedding.2", "time_embedding.0"):
         yield from (f"{module}.{end}" for end in both)
@@ -33,8 +35,12 @@ def transformer_names(layers: int, *, image: bool = False, positions: bool = Fal
         yield from (f"img_emb.proj.{n}.{end}" for n in (0, 1, 3, 4) for end in both)
     if positions:
         yield "img_emb.emb_pos"
-    for n in range(layers):
-        block = f"blocks.{n}"
+    if hints:
+        yield from (f"vace_patch_embedding.{end}" for end in both)
+        yield from (f"vace_blocks.0.before_proj.{end}" for end in both)
+    yield from (f"vace_blocks.{n}.after_proj.{end}" for n in range(hints) for end in both)
+    blocks = (*(f"blocks.{n}" for n in range(layers)), *(f"vace_blocks.{n}" for n in range(hints)))
+    for block in blocks:
         yield f"{block}.modulation"
         yield from (f"{block}.{module}.{end}" for module in ("norm3", "ffn.0", "ffn.2") for end in both)
         for attention in ("self_attn", "cross_attn"):
@@ -104,12 +110,14 @@ def empty_shapes(kind: Any, config: Path) -> Shapes:
 def published_transformer(config: str) -> Shapes:
     """The tensors of a published transformer in its original names."""
     folder = CONFIGS / "transformer" / config
-    shapes = empty_shapes(WanTransformer3DModel, folder)
     said = json.loads((folder / "config.json").read_text())
+    hints = len(said.get("vace_layers", ()))
+    shapes = empty_shapes(WanVACETransformer3DModel if hints else WanTransformer3DModel, folder)
     names = transformer_names(
         said["num_layers"],
         image=said["image_dim"] is not None,
         positions=said["pos_embed_seq_len"] is not None,
+        hints=hints,
     )
     return {name: shapes[transformer_name(name)] for name in names}
 
@@ -167,7 +175,9 @@ def original_names(folder: Path, part: str) -> dict[str, Tensor]:
     if part == "vae":
         return {name: weights[vae_name(name)] for name in vae_names("wan2.1") if vae_name(name) in weights}
     config = json.loads((folder / part / "config.json").read_text())
-    names = {name for name in transformer_names(config["num_layers"]) if transformer_name(name) in weights}
+    hints = len(config.get("vace_layers", ()))
+    all_names = transformer_names(config["num_layers"], hints=hints)
+    names = {name for name in all_names if transformer_name(name) in weights}
     return {name: weights[transformer_name(name)] for name in names}
 
 

@@ -22,6 +22,7 @@ from moc_engine.profiles import GIB, PROFILES, SHARED
 from tests.fakes.allocations import PeakBytes
 from tests.fakes.autoencoders import KINDS, tiny_autoencoder
 from tests.fakes.models import tiny_transformer
+from tests.fakes.wan_folders import vace_denoiser
 
 WAN_14B: dict[str, Any] = {
     "patch_size": [1, 2, 2],
@@ -64,6 +65,15 @@ def test_parameters_of_transformers_are_counted_exactly(config: dict[str, Any]) 
     assert transformer_parameters(transformer.config) == count(transformer)
 
 
+@pytest.mark.parametrize("config", [{}, {"num_layers": 4, "vace_layers": [0, 1, 3], "vace_in_channels": 24}])
+def test_parameters_of_control_transformers_are_counted_exactly(config: dict[str, Any]) -> None:
+    transformer = vace_denoiser(**config)
+    assert transformer_parameters(transformer.config) == count(transformer)
+    size = tiny_size(transformer, tiny_autoencoder("Wan 2.1"))
+    assert size.blocks == _blocks(transformer) + _linears(transformer.vace_blocks)
+    assert size.layers == len(transformer.blocks) + len(transformer.vace_blocks)
+
+
 def test_parameters_of_published_models_are_counted_exactly() -> None:
     with torch.device("meta"):
         transformer = WanTransformer3DModel(**{**WAN_14B, "patch_size": (1, 2, 2)})
@@ -89,9 +99,10 @@ def test_parameters_of_published_models_are_counted_exactly() -> None:
 
 
 @pytest.mark.parametrize("profile", [SHARED, PROFILES[2]], ids=lambda profile: profile.name)
-def test_bytes_of_weights_are_those_of_a_loaded_model(profile: Any) -> None:
-    transformer = tiny_transformer()
-    size = replace(wan_size(A14B), transformer=count(transformer), blocks=_blocks(transformer))
+@pytest.mark.parametrize("make", [tiny_transformer, vace_denoiser])
+def test_bytes_of_weights_are_those_of_a_loaded_model(make: Any, profile: Any) -> None:
+    transformer = make()
+    size = tiny_size(transformer, tiny_autoencoder("Wan 2.1"))
 
     Fitting(profile, torch.device("cpu")).transformer(transformer)
 
@@ -100,7 +111,11 @@ def test_bytes_of_weights_are_those_of_a_loaded_model(profile: Any) -> None:
 
 
 def _blocks(transformer: Any) -> int:
-    return sum(count(layer) for layer in transformer.blocks.modules() if isinstance(layer, torch.nn.Linear))
+    return _linears(transformer.blocks)
+
+
+def _linears(module: torch.nn.Module) -> int:
+    return sum(count(layer) for layer in module.modules() if isinstance(layer, torch.nn.Linear))
 
 
 def tiny_size(transformer: Any, vae: Any) -> ModelSize:
@@ -121,6 +136,28 @@ def test_what_denoising_holds_is_predicted_within_a_fifth() -> None:
         transformer(latents, torch.tensor([500.0]), captions, return_dict=False)
 
     assert need.stages["denoise"] - weights == pytest.approx(held.peak, rel=0.2)
+
+
+@pytest.mark.parametrize("hints", [1, 4])
+def test_what_hints_hold_is_predicted_within_a_fifth(hints: int) -> None:
+    shape = 4, 4, 24, 24
+    small: dict[str, Any] = {"in_channels": 4, "out_channels": 4, "attention_head_dim": 48, "num_layers": 4}
+    small["ffn_dim"] = 400
+    control: dict[str, Any] = {"vace_in_channels": 12, "vace_layers": list(range(hints))}
+    plain, with_hints = tiny_transformer(**small), vace_denoiser(**small, **control)
+    peaks, predicted = [], []
+    for transformer in (plain, with_hints):
+        given: dict[str, Any] = {"encoder_hidden_states": torch.zeros(1, 5, 16)}
+        if transformer is with_hints:
+            given["control_hidden_states"] = torch.zeros(1, 12, *shape[1:])
+        with torch.no_grad(), PeakBytes(transformer.parameters()) as held:
+            transformer(torch.zeros(1, *shape), torch.tensor([500.0]), return_dict=False, **given)
+        peaks.append(held.peak)
+        vae = tiny_autoencoder("Wan 2.1")
+        need = predicted_need(tiny_size(transformer, vae), PROFILES[0], shape, guided=False, full_bytes=4)
+        predicted.append(need.stages["denoise"] - 4 * count(transformer))
+
+    assert predicted[1] - predicted[0] == pytest.approx(peaks[1] - peaks[0], rel=0.2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

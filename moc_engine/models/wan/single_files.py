@@ -85,13 +85,14 @@ class WanFiles:
                 )
             parts["image_encoder"] = PartSource(path=files.image_encoder)
             parts["image_processor"] = PartSource(path=_image_processor(files.image_encoder))
-        return _pipeline(variant.pipeline, parts, variant.index, source=source, name=name)
+        return _pipeline(variant, parts, source=source, name=name)
 
 
-def _pipeline(
-    pipeline: str, parts: Mapping[str, PartSource], values: Mapping[str, Any], *, source: str, name: str
-) -> PipelineParts:
-    index = {"_class_name": pipeline, **{part: [*_CLASSES[part]] for part in parts}, **values}
+def _pipeline(variant: Variant, parts: Mapping[str, PartSource], *, source: str, name: str) -> PipelineParts:
+    index: dict[str, Any] = {"_class_name": variant.pipeline, **variant.index}
+    for part in parts:
+        library, kind = _CLASSES[part]
+        index[part] = [library, variant.transformer_class if part.startswith("transformer") else kind]
     return PipelineParts(source=source, name=name, index=index, parts=parts)
 
 
@@ -234,7 +235,8 @@ def title_of(model: PipelineParts) -> str | None:
     experts = 2 if model.class_of("transformer_2") else 1
     for variant in VARIANTS.values():
         published = json.loads((CONFIGS / "transformer" / variant.transformer / "config.json").read_bytes())
-        if variant.experts == experts and all(
+        like = (variant.transformer_class, variant.experts) == (model.class_of("transformer"), experts)
+        if like and all(
             config.get(key, value) == value for key, value in published.items() if not key.startswith("_")
         ):
             return variant.title

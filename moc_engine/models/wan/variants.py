@@ -2,7 +2,8 @@
 
 Files keep the names of the original release or those of diffusers. What differs from every published model
 is refused: a configuration is never guessed. The two experts of Wan 2.2 T2V A14B have the shapes of Wan 2.1
-T2V 14B; their files are told by "high noise" or "low noise" in their names.
+T2V 14B, and those of VACE-Fun the shapes of Wan 2.1 VACE 14B; their files are told by "high noise" or "low
+noise" in their names.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Variant:
     """A published model: folders of configurations, and what its model_index.json says besides.
 
     `shift` is the flow shift that its makers sample with. `index` are values of its pipeline.
+    `transformer_class` is diffusers' class of its transformers.
     """
 
     name: str
@@ -39,6 +41,10 @@ class Variant:
     pipeline: str = "WanPipeline"
     experts: int = 1
     index: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def transformer_class(self) -> str:
+        return "WanVACETransformer3DModel" if self.pipeline == "WanVACEPipeline" else "WanTransformer3DModel"
 
 
 VARIANTS: Final[Mapping[str, Variant]] = {
@@ -69,6 +75,32 @@ VARIANTS: Final[Mapping[str, Variant]] = {
             vae="wan2.1",
             shift=16.0,
             pipeline="WanImageToVideoPipeline",
+        ),
+        Variant(
+            name="wan2.1-vace-1.3b",
+            title="Wan 2.1 VACE 1.3B",
+            transformer="vace-1.3b",
+            vae="wan2.1",
+            shift=16.0,
+            pipeline="WanVACEPipeline",
+        ),
+        Variant(
+            name="wan2.1-vace-14b",
+            title="Wan 2.1 VACE 14B",
+            transformer="vace-14b",
+            vae="wan2.1",
+            shift=16.0,
+            pipeline="WanVACEPipeline",
+        ),
+        Variant(
+            name="wan2.2-vace-fun-a14b",
+            title="Wan 2.2 VACE-Fun A14B",
+            transformer="vace-14b",
+            vae="wan2.1",
+            shift=12.0,
+            pipeline="WanVACEPipeline",
+            experts=2,
+            index={"boundary_ratio": 0.875},
         ),
         Variant(
             name="wan2.2-ti2v-5b",
@@ -103,7 +135,10 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 VAES: Final = {"wan2.1": "Wan 2.1 VAE", "wan2.2": "Wan 2.2 VAE"}
 TEXT_ENCODER: Final = "umt5-xxl"
 
-_TWO_EXPERTS: Final = {"wan2.1-t2v-14b": "wan2.2-t2v-a14b"}
+_TWO_EXPERTS: Final = {
+    "wan2.1-t2v-14b": "wan2.2-t2v-a14b",
+    "wan2.1-vace-14b": "wan2.2-vace-fun-a14b",
+}
 """Variants of one expert and of two whose transformers have the same shapes."""
 
 _NOISE: Final = re.compile(r"(?<![A-Za-z])(?:(high|low)_noise|(HIGH|LOW))(?![A-Za-z])")
@@ -162,7 +197,15 @@ def _is_transformer(names: Mapping[str, str]) -> bool:
 
 
 _PARTS: Final = frozenset(
-    {"patch_embedding", "condition_embedder", "blocks", "proj_out", "scale_shift_table"}
+    {
+        "patch_embedding",
+        "vace_patch_embedding",
+        "condition_embedder",
+        "blocks",
+        "vace_blocks",
+        "proj_out",
+        "scale_shift_table",
+    }
 )
 """What the transformers that the engine drives consist of, in the names of diffusers."""
 
@@ -186,8 +229,9 @@ def _transformer_variant(header: WeightsHeader, names: Mapping[str, str]) -> str
     ]
     if not found:
         width, channels = tensors["patch_embedding.weight"][:2]
+        layers = _blocks(tensors, "blocks")
         raise ModelMismatch(
-            f"{header.path} is a Wan transformer like none that was published ({_layers(tensors)} layers of "
+            f"{header.path} is a Wan transformer like none that was published ({layers} layers of "
             f"width {width}, {channels} channels in); name a folder with its config.json files by --config"
         )
     (name,) = found
@@ -206,7 +250,9 @@ def _has_shapes_of(tensors: Mapping[str, tuple[int, ...]], config: Mapping[str, 
     image = "condition_embedder.image_embedder."
     return (
         tensors.get("patch_embedding.weight") == (width, config["in_channels"], *config["patch_size"])
-        and _layers(tensors) == config["num_layers"]
+        and _blocks(tensors, "blocks") == config["num_layers"]
+        and _blocks(tensors, "vace_blocks") == len(config.get("vace_layers", ()))
+        and tensors.get("vace_patch_embedding.weight", (width, None))[1] == config.get("vace_in_channels")
         and tensors.get("blocks.0.ffn.net.0.proj.weight") == (config["ffn_dim"], width)
         and tensors.get("proj_out.weight", (0,))[0] == config["out_channels"] * 4
         and tensors.get("condition_embedder.text_embedder.linear_1.weight") == (width, config["text_dim"])
@@ -215,8 +261,9 @@ def _has_shapes_of(tensors: Mapping[str, tuple[int, ...]], config: Mapping[str, 
     )
 
 
-def _layers(tensors: Mapping[str, object]) -> int:
-    return len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
+def _blocks(tensors: Mapping[str, object], kind: str) -> int:
+    """The number of blocks, or of VACE's layers."""
+    return len({name.split(".")[1] for name in tensors if name.startswith(f"{kind}.")})
 
 
 def _vae(header: WeightsHeader, names: Mapping[str, str]) -> str | None:

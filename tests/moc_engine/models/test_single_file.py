@@ -21,6 +21,7 @@ from moc_engine.models.single_file import load_from_file
 from moc_engine.models.wan.tensor_names import text_encoder_name, transformer_name, vae_name
 from moc_engine.sources.parts import PartSource
 from tests.fakes.models import save_tiny_video, tiny_transformer
+from tests.fakes.wan_folders import vace_denoiser
 from tests.fakes.weights_files import original_names, save_weights
 
 PARTS: Mapping[str, tuple[Any, Any]] = {
@@ -133,12 +134,16 @@ def test_a_file_that_is_cut_off_is_told(video: Path, tmp_path: Path) -> None:
         load_from_file(AutoencoderKLWan, source(file, video, "vae"))
 
 
+def is_quantised(name: str, tensor: Tensor) -> bool:
+    return "blocks." in name and name.endswith(".weight") and tensor.dim() == 2
+
+
 def write_gguf(file: Path, weights: Mapping[str, Tensor]) -> Path:
     """Linear layers in 8 bits (Q8_0), the rest in float32, as quantised transformers are published."""
     writer = GGUFWriter(file, "wan")
     for name, tensor in weights.items():
         values = tensor.float().numpy()
-        if name.startswith("blocks.") and name.endswith(".weight") and tensor.dim() == 2:
+        if is_quantised(name, tensor):
             packed = quantize(values, GGMLQuantizationType.Q8_0)
             writer.add_tensor(name, packed, raw_dtype=GGMLQuantizationType.Q8_0)
         else:
@@ -150,26 +155,29 @@ def write_gguf(file: Path, weights: Mapping[str, Tensor]) -> Path:
     return file
 
 
-def test_a_gguf_transformer_computes_with_its_quantised_weights(tmp_path: Path) -> None:
-    transformer = tiny_transformer(attention_head_dim=16, text_dim=32)
+@pytest.mark.parametrize("make", [tiny_transformer, vace_denoiser])
+def test_a_gguf_transformer_computes_with_its_quantised_weights(make: Any, tmp_path: Path) -> None:
+    transformer = make(attention_head_dim=16, text_dim=32, in_channels=4, out_channels=4)
+    kind = type(transformer)
     transformer.save_pretrained(tmp_path / "transformer", safe_serialization=True)
     weights = original_names(tmp_path, "transformer")
     file = write_gguf(tmp_path / "wan-Q8_0.gguf", weights)
-    loaded = load_from_file(WanTransformer3DModel, source(file, tmp_path, "transformer"))
+    loaded = load_from_file(kind, source(file, tmp_path, "transformer"))
     for name, tensor in weights.items():
-        if name.startswith("blocks.") and name.endswith(".weight") and tensor.dim() == 2:
+        if is_quantised(name, tensor):
             packed = quantize(tensor.numpy(), GGMLQuantizationType.Q8_0)
             tensor.copy_(torch.from_numpy(dequantize(packed, GGMLQuantizationType.Q8_0)))
     expanded = save_weights(tmp_path / "x.safetensors", weights)
-    plain = load_from_file(WanTransformer3DModel, source(expanded, tmp_path, "transformer"))
+    plain = load_from_file(kind, source(expanded, tmp_path, "transformer"))
     given = (torch.randn(1, 4, 2, 4, 4), torch.tensor([500.0]), torch.randn(1, 5, 32))
+    control = {"control_hidden_states": torch.randn(1, 96, 2, 4, 4)} if make is vace_denoiser else {}
     with torch.no_grad():
-        got, wanted = loaded(*given, return_dict=False)[0], plain(*given, return_dict=False)[0]
+        got, wanted = (model(*given, **control, return_dict=False)[0] for model in (loaded, plain))
     assert got.isfinite().all()
     assert torch.allclose(got, wanted, atol=1e-3)  # diffusers expands weights in half precision
     assert loaded.hf_quantizer is not None
     config = tmp_path / "transformer" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "ffn_dim": 64}))
     with pytest.raises(ModelMismatch, match="has the shape"):
-        load_from_file(WanTransformer3DModel, source(file, tmp_path, "transformer"))
+        load_from_file(kind, source(file, tmp_path, "transformer"))
     assert np.isfinite(wanted.numpy()).all()

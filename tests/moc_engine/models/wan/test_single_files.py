@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import torch
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.finding import assemble, find_model, identify_file
 from moc_engine.models.loading import load_backbone
+from moc_engine.models.wan.single_files import title_of
 from moc_engine.sources.model_files import ModelFiles, write_entry
 from moc_engine.sources.parts import PipelineParts
 from tests.fakes.models import save_tiny_video
+from tests.fakes.wan_folders import wan_vace_folder
 from tests.fakes.weights_files import (
     original_names,
     published_transformer,
@@ -24,6 +27,7 @@ from tests.fakes.weights_files import (
 )
 
 TI2V = "diffusion_models/wan2.2_ti2v_5B_fp16.safetensors"
+VACE = "diffusion_models/wan2.1_vace_1.3B_fp16.safetensors"
 HIGH, LOW = (f"unet/wan2.2_t2v_{noise}_noise_14B_fp16.safetensors" for noise in ("high", "low"))
 
 
@@ -34,6 +38,10 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sparse(models / TI2V, published_transformer("ti2v-5b"))
     write_sparse(models / HIGH, published_transformer("t2v-14b"))
     write_sparse(models / LOW, published_transformer("t2v-14b"))
+    write_sparse(models / VACE, published_transformer("vace-1.3b"))
+    for noise in ("high", "low"):
+        file = models / "unet" / f"wan2.2_fun_vace_{noise}_noise_14B_bf16.safetensors"
+        write_sparse(file, published_transformer("vace-14b"))
     write_sparse(models / "unet" / "wan2.1_i2v_14B.safetensors", published_transformer("i2v-14b"))
     write_sparse(models / "vae" / "wan_2.1_vae.safetensors", published_vae("wan2.1"))
     write_sparse(models / "vae" / "wan2.2_vae.safetensors", published_vae("wan2.2"))
@@ -71,6 +79,19 @@ def test_two_experts_are_paired_whichever_is_named(comfyui: Path, name: str) -> 
     assert model.part("transformer_2").path == comfyui / LOW
     assert model.index["boundary_ratio"] == 0.875
     assert model.part("vae").path.name == "wan_2.1_vae.safetensors"
+
+
+def test_a_control_model_is_one_of_its_own_class(comfyui: Path) -> None:
+    model = find_model(comfyui / VACE)
+    assert model.pipeline_class == "WanVACEPipeline"
+    assert model.class_of("transformer") == "WanVACETransformer3DModel"
+    assert places(model)["scheduler"] == "unipc-shift-16"
+    assert title_of(model) == "Wan 2.1 VACE 1.3B"
+    experts = find_model(comfyui / "unet" / "wan2.2_fun_vace_low_noise_14B_bf16.safetensors")
+    assert experts.class_of("transformer_2") == "WanVACETransformer3DModel"
+    assert experts.part("transformer").path.name == "wan2.2_fun_vace_high_noise_14B_bf16.safetensors"
+    assert experts.index["boundary_ratio"] == 0.875
+    assert title_of(experts) == "Wan 2.2 VACE-Fun A14B"
 
 
 def test_a_transformer_alone_is_told_what_it_needs(comfyui: Path, tmp_path: Path) -> None:
@@ -136,9 +157,12 @@ def test_a_file_of_no_model_is_told(tmp_path: Path) -> None:
         find_model(tmp_path / "model.ckpt")
 
 
-def test_an_entry_of_single_files_renders_as_the_folder_they_came_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [save_tiny_video, wan_vace_folder])
+def test_an_entry_of_single_files_renders_as_the_folder_they_came_from(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
     folder = tmp_path / "video"
-    save_tiny_video(folder)
+    make(folder)
     files = {
         part: save_weights(tmp_path / f"{part}.safetensors", original_names(folder, part))
         for part in ("transformer", "text_encoder")
@@ -147,6 +171,7 @@ def test_an_entry_of_single_files_renders_as_the_folder_they_came_from(tmp_path:
     write_entry(entry, ModelFiles(**files, vae=folder / "vae", config=folder))
     one, other = load_backbone(folder, "cpu"), load_backbone(entry, "cpu")
     assert other.name == "fox"
+    assert type(one.adapter) is type(other.adapter)
     for name, tensor in one.transformer.state_dict().items():
         assert torch.equal(tensor, other.transformer.state_dict()[name])
     captions = [model.family.captions("a fox", "runs at dawn", ()).states_BSE for model in (one, other)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.wan.tensor_names import transformer_name, vae_name
@@ -25,9 +25,10 @@ def identified(file: Path) -> FilePart | None:
     return identify(read_header(file))
 
 
-@pytest.mark.parametrize("name", ["t2v-1.3b", "t2v-14b", "i2v-14b", "flf2v-14b", "i2v-a14b", "ti2v-5b"])
+@pytest.mark.parametrize("name", sorted(path.name for path in (CONFIGS / "transformer").iterdir()))
 def test_original_names_are_all_of_a_transformer(name: str) -> None:
-    own = empty_shapes(WanTransformer3DModel, CONFIGS / "transformer" / name)
+    kind = WanVACETransformer3DModel if name.startswith("vace") else WanTransformer3DModel
+    own = empty_shapes(kind, CONFIGS / "transformer" / name)
     original = published_transformer(name)
     assert {transformer_name(tensor) for tensor in original} == own.keys()
     assert len(original) == len(own)
@@ -48,6 +49,9 @@ FILES = {
     "wan2.1_t2v_14B_fp16": ("t2v-14b", "wan2.1-t2v-14b"),
     "wan2.1_i2v_480p_14B_fp16": ("i2v-14b", "wan2.1-i2v-14b"),
     "wan2.1_flf2v_720p_14B_fp16": ("flf2v-14b", "wan2.1-flf2v-14b"),
+    "wan2.1_vace_1.3B_fp16": ("vace-1.3b", "wan2.1-vace-1.3b"),
+    "wan2.1_vace_14B_fp16": ("vace-14b", "wan2.1-vace-14b"),
+    "wan2.2_fun_vace_low_noise_14B_bf16": ("vace-14b", "wan2.2-vace-fun-a14b"),
     "wan2.2_ti2v_5B_fp16": ("ti2v-5b", "wan2.2-ti2v-5b"),
     "wan2.2_t2v_high_noise_14B_fp16": ("t2v-14b", "wan2.2-t2v-a14b"),
     "Wan2.2-T2V-A14B-LowNoise-Q4_K_M": ("t2v-14b", "wan2.2-t2v-a14b"),
@@ -94,11 +98,18 @@ def test_a_transformer_like_no_published_one_is_refused(tmp_path: Path) -> None:
         identified(write_sparse(tmp_path / "pruned.safetensors", shapes))
 
 
-@pytest.mark.parametrize("part", ["vace_blocks.0.before_proj.weight", "face_adapter.fuser_blocks.0.q.weight"])
-def test_parts_that_are_not_driven_are_named(tmp_path: Path, part: str) -> None:
-    shapes = {**published_transformer("t2v-1.3b"), part: (1536, 1536)}
-    with pytest.raises(ModelMismatch, match=f"parts that the engine does not drive: {part.split('.')[0]}"):
-        identified(write_sparse(tmp_path / "vace.safetensors", shapes))
+def test_parts_that_are_not_driven_are_named(tmp_path: Path) -> None:
+    shapes = {**published_transformer("t2v-1.3b"), "face_adapter.fuser_blocks.0.q.weight": (1536, 1536)}
+    with pytest.raises(ModelMismatch, match="parts that the engine does not drive: face_adapter"):
+        identified(write_sparse(tmp_path / "animate.safetensors", shapes))
+
+
+def test_control_layers_must_be_those_of_a_published_model(tmp_path: Path) -> None:
+    whole = published_transformer("vace-14b")
+    for name in ("vace_blocks.7.", "vace_patch_embedding."):
+        shapes = {tensor: shape for tensor, shape in whole.items() if not tensor.startswith(name)}
+        with pytest.raises(ModelMismatch, match="like none that was published"):
+            identified(write_sparse(tmp_path / "vace.safetensors", shapes))
 
 
 def test_loras_and_files_of_others_are_none(tmp_path: Path) -> None:
