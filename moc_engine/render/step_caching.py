@@ -150,7 +150,7 @@ def measured_ratios(
         expert = model.at(level)
         layers = expert.adapter.layers
         attention = MemoryPass(grid, expert.angles, "after", expert.device, layers=layers)
-        with _measured_change(expert.transformer, changes.setdefault(expert, [])):
+        with _measured_change(expert.adapter.blocks, changes.setdefault(expert, [])):
             return expert.velocity(latents, timestep, attention, captions, condition)
 
     noises = draw_noises((1, *shape), 0)
@@ -170,15 +170,17 @@ def _flat_condition(model: Backbone, shape: Sequence[int]) -> ShotCondition | No
 
 
 @contextmanager
-def _measured_change(transformer: Any, sizes: list[Tensor]) -> Iterator[None]:
-    """Appends for each token how far the blocks move it in the run within."""
+def _measured_change(blocks: Sequence[Any], sizes: list[Tensor]) -> Iterator[None]:
+    """Appends for each video token how far the blocks move it in the run within."""
     given: list[Tensor] = []
-    blocks = transformer.blocks
+
+    def moved(module: Any, args: Any, out: Tensor | tuple[Tensor, ...]) -> None:
+        video = out if isinstance(out, Tensor) else out[0]  # captions come behind it
+        sizes.append((video - given.pop()).float().norm(dim=-1))
+
     hooks = [
         blocks[0].register_forward_pre_hook(lambda module, args: given.append(args[0])),
-        blocks[-1].register_forward_hook(
-            lambda module, args, out: sizes.append((out - given.pop()).float().norm(dim=-1))
-        ),
+        blocks[-1].register_forward_hook(moved),
     ]
     try:
         yield

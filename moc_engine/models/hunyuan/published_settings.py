@@ -14,7 +14,9 @@ from moc_engine.models.part_configs import SCHEDULER_NAMES, part_config
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.parts import PipelineParts
 
-ABILITIES: Final[frozenset[Ability]] = frozenset({"scheduler", "negative_prompt", "guide", "loras"})
+ABILITIES: Final[frozenset[Ability]] = frozenset(
+    {"scheduler", "negative_prompt", "guide", "loras", "step_cache"}
+)
 """A negative prompt counts where guidance by a second pass is asked for as well."""
 
 SAMPLER: Final = SamplerConfig(steps=50, guidance=1.0)

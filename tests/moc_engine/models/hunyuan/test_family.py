@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from moc_engine.config import RoutingChoice
-from moc_engine.contract import RenderRequest
+from moc_engine.config import RoutingChoice, SamplerChoice
+from moc_engine.contract import Control, RenderRequest
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
 from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
@@ -86,7 +86,9 @@ def test_the_end_of_the_style_gives_way(room: int, text: str) -> None:
     ("changes", "lacks"),
     [
         ({"first_frame": LocalFile(Path("a.png"))}, "takes no first frame"),
-        ({"step_cache": "mag"}, "has no step cache"),
+        ({"references": (LocalFile(Path("a.png")),)}, "takes no reference pictures"),
+        ({"control": Control(clip=LocalFile(Path("a.mp4")))}, "takes no clip as control"),
+        ({"sampler": SamplerChoice(guidance_2=2.0)}, "has no second transformer for low noise"),
     ],
 )
 def test_what_it_cannot_do_is_said(
