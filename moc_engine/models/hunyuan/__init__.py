@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.hunyuan.published_settings import ABILITIES, own_settings
 from moc_engine.models.registry import FamilyEntry, LoadedParts
 from moc_engine.profiles import Profile
@@ -24,4 +25,12 @@ def _load(
     return load_parts(model, device, profile)
 
 
-FAMILY = FamilyEntry(load=_load, abilities=lambda index: ABILITIES, own_settings=own_settings)
+def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOut | None:
+    from moc_engine.models.hunyuan.prompt_room import left_out
+
+    return left_out(model, global_caption, caption)
+
+
+FAMILY = FamilyEntry(
+    load=_load, abilities=lambda index: ABILITIES, own_settings=own_settings, left_out=_left_out
+)

@@ -17,7 +17,8 @@ from moc_engine.models.fitting import Fitting
 from moc_engine.models.hunyuan.family import HunyuanFamily
 from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
 from moc_engine.models.hunyuan.lora_layers import read_lora
-from moc_engine.models.hunyuan.prompts import SKIPPED_LAYERS, TEMPLATE, TEMPLATE_TOKENS, StatesBeforeLast
+from moc_engine.models.hunyuan.prompt_room import TEMPLATE, TEMPLATE_TOKENS
+from moc_engine.models.hunyuan.prompts import SKIPPED_LAYERS, StatesBeforeLast
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.part_loading import load_part, load_settings

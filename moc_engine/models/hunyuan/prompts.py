@@ -5,25 +5,18 @@ Shapes: S text states, E width of the states.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import torch
-from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
 from torch import Tensor, nn
 
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.caption_cache import Encoded
 from moc_engine.models.caption_limit import LeftOut
-
-TEXT_STATES: Final = 256
-"""Tokens that the language model reads of a caption, those that end the prompt among them."""
+from moc_engine.models.hunyuan.prompt_room import TEMPLATE_TOKENS, TEXT_STATES, PromptRoom, fitted
 
 CLIP_TOKENS: Final = 77
-
-TEMPLATE: Final[str] = DEFAULT_PROMPT_TEMPLATE["template"]
-TEMPLATE_TOKENS: Final[int] = DEFAULT_PROMPT_TEMPLATE["crop_start"]
-"""Tokens of the prompt before the caption, whose states are left out."""
+"""Tokens of which CLIP makes its vector; what it does not read, the language model does."""
 
 SKIPPED_LAYERS: Final = 2
 """The last layers of the language model, whose states are not used."""
@@ -52,15 +45,18 @@ class CaptionEncoder:
     def __init__(self, tokenizer: Any, text_encoder: Any, clip_tokenizer: Any, clip: Any) -> None:
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
+        self._room = PromptRoom(lambda text: len(tokenizer(text, truncation=False, verbose=False).input_ids))
         self._clip_tokenizer = clip_tokenizer
         self._clip = clip
 
     @torch.no_grad()
     def states(self, global_caption: str, caption: str) -> CaptionStates:
         """The states (1, S, E) of both captions, as many as there are tokens, and CLIP's vector (1, E)."""
-        prompt = TEMPLATE.format(fitted(global_caption, caption, self._fits))
         read = self._tokenizer(
-            prompt, truncation=True, max_length=TEMPLATE_TOKENS + TEXT_STATES, return_tensors="pt"
+            self._room.prompt(global_caption, caption),
+            truncation=True,
+            max_length=TEMPLATE_TOKENS + TEXT_STATES,
+            return_tensors="pt",
         )
         device = self._text_encoder.device
         found = self._text_encoder(read.input_ids.to(device), read.attention_mask.to(device))
@@ -71,33 +67,7 @@ class CaptionEncoder:
 
     def left_out(self, global_caption: str, caption: str) -> LeftOut:
         """How many tokens of the two captions the language model does not read."""
-        own = max(0, self._length(caption) - TEXT_STATES)
-        whole, read = joined(global_caption, caption), fitted(global_caption, caption, self._fits)
-        return LeftOut(style=self._length(whole) - self._length(read), own=own)
-
-    def _length(self, text: str) -> int:
-        ids = self._tokenizer(TEMPLATE.format(text), truncation=False, verbose=False).input_ids
-        return len(ids) - TEMPLATE_TOKENS
-
-    def _fits(self, text: str) -> bool:
-        return self._length(text) <= TEXT_STATES
+        return self._room.left_out(global_caption, caption)
 
     def _fits_clip(self, text: str) -> bool:
         return len(self._clip_tokenizer(text, truncation=False, verbose=False).input_ids) <= CLIP_TOKENS
-
-
-def joined(global_caption: str, caption: str) -> str:
-    """Both captions as one text, the global one first."""
-    return " ".join(text for text in (global_caption.strip(), caption.strip()) if text)
-
-
-def fitted(global_caption: str, caption: str, fits: Callable[[str], bool]) -> str:
-    """The longest text that fits, of the first words of the global caption and all of the shot's own."""
-    if fits(joined(global_caption, caption)):
-        return joined(global_caption, caption)
-    words = global_caption.split()
-    fewest, most = 0, len(words)
-    while most - fewest > 1:
-        middle = (fewest + most) // 2
-        fewest, most = (middle, most) if fits(joined(" ".join(words[:middle]), caption)) else (fewest, middle)
-    return joined(" ".join(words[:fewest]), caption)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import ftfy
-from tokenizers import Tokenizer
 
 from moc_engine.models.caption_limit import LeftOut
+from moc_engine.models.token_counting import counting_tokenizer
 from moc_engine.sources.parts import PipelineParts
 
 TEXT_STATES: Final = 512
@@ -37,20 +35,11 @@ def shared_room(style: int, own: int) -> tuple[int, int]:
 
 def left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOut | None:
     """What of two captions a model does not read; None where its tokenizer is not one file to count with."""
-    file = model.part("tokenizer").path / "tokenizer.json"
-    if not file.is_file():
+    tokenizer = counting_tokenizer(model)
+    if tokenizer is None:
         return None
     lengths = [
-        len(_tokenizer(file).encode(text).ids) if text else 0
-        for text in (cleaned(global_caption), cleaned(caption))
+        len(tokenizer.encode(text).ids) if text else 0 for text in (cleaned(global_caption), cleaned(caption))
     ]
     style, own = shared_room(*lengths)
     return LeftOut(style=lengths[0] - style, own=lengths[1] - own)
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(file: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

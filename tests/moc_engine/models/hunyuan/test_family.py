@@ -18,9 +18,8 @@ from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import describe
 from moc_engine.models.backbone import Backbone
-from moc_engine.models.base import ExtraTokens, LimitsCaptions
+from moc_engine.models.base import ExtraTokens
 from moc_engine.models.compiled_blocks import CompiledBlocks
-from moc_engine.models.hunyuan.prompts import fitted
 from moc_engine.models.hunyuan.published_settings import ABILITIES
 from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.loading import load_backbone
@@ -59,27 +58,6 @@ def test_its_settings_are_its_authors(folder: Path, backbone: Backbone) -> None:
 def test_a_preview_is_a_small_picture(backbone: Backbone) -> None:
     latents = torch.randn(16, 3, 8, 80, generator=torch.Generator().manual_seed(0))
     assert backbone.family.picture(latents, seconds=1.0, size=(640, 64)).shape == (26, 256, 3)
-
-
-def test_the_shots_own_words_stay_where_captions_are_too_long(backbone: Backbone) -> None:
-    family = backbone.family
-    assert isinstance(family, LimitsCaptions)
-    assert not family.left_out("dawn", "a fox runs")
-    left = family.left_out("dawn " * 300, "a fox runs")
-    assert (left.style, left.own) == (
-        49,
-        0,
-    )  # it reads 251 words, three own ones, and two tokens of the prompt
-    captions = family.captions("dawn " * 300, "a fox runs", ())
-    assert captions.states_BSE.shape == (1, 256, 16)
-    assert family.left_out("", "fox " * 300).own == 46
-
-
-@pytest.mark.parametrize(
-    ("room", "text"), [(9, "a b c d e"), (4, "a b d e"), (2, "d e"), (1, "d e")], ids=lambda value: str(value)
-)
-def test_the_end_of_the_style_gives_way(room: int, text: str) -> None:
-    assert fitted("a b c", "d e", lambda words: len(words.split()) <= room) == text
 
 
 @pytest.mark.parametrize(
