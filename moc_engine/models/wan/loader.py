@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -157,8 +157,12 @@ def _checked_boundary(model: PipelineParts) -> float | None:
 
 
 def _check_pictures(model: PipelineParts) -> None:
-    """Raises `ModelMismatch` for a model that needs a picture of the last frame too (FLF2V)."""
-    for name in ("transformer", "transformer_2"):
+    """Raises `ModelMismatch` for a model that cannot be given its pictures.
+
+    They are models that need one of the last frame too (FLF2V), and VACE models of another control than that
+    of their autoencoder, or whose tokens stand for several latent frames: one is a reference picture.
+    """
+    for name in TRANSFORMERS:
         if model.class_of(name) is None:
             continue
         config = read_json(model.part(name).config_folder / "config.json")
@@ -166,6 +170,20 @@ def _check_pictures(model: PipelineParts) -> None:
             raise ModelMismatch(
                 f"{model.source} needs a first and a last picture of each shot; the engine gives it the first"
             )
+        if model.pipeline_class == CONTROL_PIPELINE:
+            wanted = _control_channels(read_json(model.part("vae").config_folder / "config.json"))
+            channels, patch = config.get("vace_in_channels"), config.get("patch_size", (1, 2, 2))
+            if channels != wanted or patch[0] != 1:
+                raise ModelMismatch(
+                    f"{model.source}: its {name} reads {channels} channels of control and {patch[0]} latent "
+                    f"frames a token, where {wanted} and 1 go with its autoencoder"
+                )
+
+
+def _control_channels(autoencoder: Mapping[str, Any]) -> int:
+    """Of a control: latents of what stays and of what is made anew, and a mask for each pixel of a latent."""
+    pixels = int(autoencoder.get("scale_factor_spatial", 8))
+    return 2 * int(autoencoder.get("z_dim", 16)) + pixels**2
 
 
 def _scheduler(model: PipelineParts, channels: int) -> Any:

@@ -157,7 +157,7 @@ def _published_layers(transformer: str) -> Layers:
 
 
 def layers_of_config(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The linear layers of a `WanTransformer3DModel` with this config.json."""
+    """The linear layers of a `WanTransformer3DModel`, or of a VACE one, with this config.json."""
     width = config["num_attention_heads"] * config["attention_head_dim"]
     embedder = "condition_embedder"
     layers = {
@@ -171,14 +171,18 @@ def layers_of_config(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     if (image := config.get("image_dim")) is not None:
         layers[f"{embedder}.image_embedder.ff.net.0.proj"] = (image, image)
         layers[f"{embedder}.image_embedder.ff.net.2"] = (width, image)
+    hints = [f"vace_blocks.{nth}" for nth in range(len(config.get("vace_layers") or ()))]
+    if hints:
+        layers |= {f"{block}.proj_out": (width, width) for block in hints}
+        layers[f"{hints[0]}.proj_in"] = (width, width)
     added, ffn = config.get("added_kv_proj_dim"), config["ffn_dim"]
-    for block in range(config["num_layers"]):
+    for block in (*(f"blocks.{nth}" for nth in range(config["num_layers"])), *hints):
         for attention in ("attn1", "attn2"):
             for projection in ("to_q", "to_k", "to_v", "to_out.0"):
-                layers[f"blocks.{block}.{attention}.{projection}"] = (width, width)
+                layers[f"{block}.{attention}.{projection}"] = (width, width)
         if added is not None:
             for projection in ("add_k_proj", "add_v_proj"):
-                layers[f"blocks.{block}.attn2.{projection}"] = (width, added)
-        layers[f"blocks.{block}.ffn.net.0.proj"] = (ffn, width)
-        layers[f"blocks.{block}.ffn.net.2"] = (width, ffn)
+                layers[f"{block}.attn2.{projection}"] = (width, added)
+        layers[f"{block}.ffn.net.0.proj"] = (ffn, width)
+        layers[f"{block}.ffn.net.2"] = (width, ffn)
     return layers

@@ -58,6 +58,9 @@ def history(chunking: Any, timing: Timing, pooling: Any = "after") -> History:
         (Timing(positions="clamp", trained=3), [-3, -3, -3, -3, -2, -1]),
         (Timing(positions="clamp", trained=9), [-6, -5, -4, -3, -2, -1]),
         (Timing(positions="clamp", trained=0), [0, 0, 0, 0, 0, 0]),
+        (Timing(between=2), [-8, -7, -6, -5, -4, -3]),
+        (Timing(positions="restart", between=2), [-6, -5, -4, -3, -4, -3]),
+        (Timing(positions="clamp", trained=3, between=2), [-5, -5, -5, -5, -4, -3]),
     ],
 )
 def test_frames_stand_at_their_times(timing: Timing, times: list[int]) -> None:

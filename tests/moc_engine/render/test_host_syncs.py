@@ -14,11 +14,13 @@ from moc_engine.models.animatic.family import AnimaticFamily
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, ShotCondition
+from moc_engine.models.vace_adapter import VaceAdapter
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
 from tests.fakes.models import tiny_animatic
 from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render, two_experts
+from tests.fakes.wan_folders import vace_denoiser
 
 META = torch.device("meta")
 
@@ -99,6 +101,24 @@ def test_no_step_from_a_picture_makes_the_host_wait(condition: ShotCondition, tw
     denoising = shot_denoising(render, backbone, {"": None}.get, two_passes=two_passes)
     steps = replace(denoising, condition=condition).steps()
     next(steps)
+    with no_host_syncs():
+        assert [step.step for step in steps] == [2, 3]
+
+
+@pytest.mark.parametrize("two_passes", [False, True])
+def test_no_step_with_a_control_and_reference_pictures_makes_the_host_wait(two_passes: bool) -> None:
+    transformer = vace_denoiser(in_channels=4, out_channels=4, vace_in_channels=12).to(META)
+    backbone = replace(bare_video(META), adapter=VaceAdapter(transformer))
+    condition = ShotCondition(
+        control_BCFHW=torch.empty(1, 12, 4, 8, 6, device=META),
+        control_scale=0.5,
+        references_BCFHW=torch.empty(1, 4, 2, 8, 6, device=META),
+    )
+    sampler = SamplerConfig(steps=3, guidance=3.0)
+    render = prepared_render(backbone, VIDEO, 0, RoutingConfig(backend="grouped"), sampler)
+    denoising = shot_denoising(render, backbone, lambda expert: None, two_passes=two_passes)
+    steps = replace(denoising, condition=condition).steps()
+    assert next(steps).latents.shape == (1, *VIDEO)
     with no_host_syncs():
         assert [step.step for step in steps] == [2, 3]
 

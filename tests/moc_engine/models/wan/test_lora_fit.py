@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import init_empty_weights
-from diffusers import WanTransformer3DModel
+from diffusers import WanTransformer3DModel, WanVACETransformer3DModel
 from torch import Tensor
 
 from moc_engine.errors import EngineError
@@ -19,6 +19,7 @@ from moc_engine.models.wan.variants import VARIANTS, transformer_config
 from moc_engine.sources.parts import PartSource, PipelineParts
 from tests.fakes.loras import comfyui_keys, diffusers_keys, factors, kohya_keys, save_lora
 from tests.fakes.models import save_tiny_video, tiny_transformer
+from tests.fakes.wan_folders import vace_denoiser
 from tests.fakes.weights_files import write_sparse
 
 Keys = Callable[[Mapping[str, tuple[Tensor, Tensor]]], dict[str, Tensor]]
@@ -49,7 +50,8 @@ def problem(model: str | None, lora: str) -> str | None:
 @pytest.mark.parametrize("name", sorted({variant.transformer for variant in VARIANTS.values()}))
 def test_the_layers_of_published_models_are_those_of_the_class(name: str) -> None:
     with init_empty_weights():
-        model = WanTransformer3DModel.from_config(dict(transformer_config(name)))
+        kind = WanVACETransformer3DModel if name.startswith("vace") else WanTransformer3DModel
+        model = kind.from_config(dict(transformer_config(name)))
     real = {
         layer: (module.out_features, module.in_features)
         for layer, module in model.named_modules()
@@ -58,11 +60,14 @@ def test_the_layers_of_published_models_are_those_of_the_class(name: str) -> Non
     assert layers_of_config(transformer_config(name)) == real
 
 
-def test_the_layers_of_a_model_are_read_from_its_headers(folder: Path) -> None:
+@pytest.mark.parametrize("make", [tiny_transformer, vace_denoiser])
+def test_the_layers_of_a_model_are_read_from_its_headers(make: Callable[[], Any], tmp_path: Path) -> None:
+    folder, transformer = tmp_path, make()
+    transformer.save_pretrained(folder / "transformer")
     index = {"_class_name": "WanPipeline", "transformer": ["diffusers", "WanTransformer3DModel"]}
     parts = {"transformer": PartSource(path=folder / "transformer")}
     model = PipelineParts(source="x", name="x", index=index, parts=parts, folder=folder)
-    assert layers_of(model) == layers_of_config(dict(tiny_transformer().config))
+    assert layers_of(model) == layers_of_config(dict(transformer.config))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -110,9 +115,18 @@ def published(*names: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("transformer", "titles"),
     [
-        ("t2v-1.3b", published("wan2.1-t2v-1.3b")),
+        ("t2v-1.3b", published("wan2.1-t2v-1.3b", "wan2.1-vace-1.3b")),
         ("ti2v-5b", published("wan2.2-ti2v-5b")),
-        ("t2v-14b", published("wan2.1-t2v-14b", "wan2.2-t2v-a14b", "wan2.2-i2v-a14b")),
+        (
+            "t2v-14b",
+            published(
+                "wan2.1-t2v-14b",
+                "wan2.1-vace-14b",
+                "wan2.2-vace-fun-a14b",
+                "wan2.2-t2v-a14b",
+                "wan2.2-i2v-a14b",
+            ),
+        ),
         ("i2v-14b", published("wan2.1-i2v-14b", "wan2.1-flf2v-14b")),
     ],
 )
