@@ -23,9 +23,15 @@ from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import Control, Guide, RenderingModel, TakeFrame, TakeInputs, inputs_of
 from studio.domain.project import Project
 from studio.domain.reasons import OwnReason, Reason
-from studio.domain.settings import Settings
 from studio.domain.shown_frames import shown_frames
-from studio.domain.storyboard import Shot, Storyboard, compose_captions, first_frame_source, shot_seed
+from studio.domain.storyboard import (
+    Shot,
+    Storyboard,
+    compose_captions,
+    draft_use,
+    first_frame_source,
+    shot_seed,
+)
 
 ROUNDED: Final = 1e-3
 """How much lower than the exact value a share may be: traces store rounded shares."""
@@ -211,20 +217,16 @@ def _status(
 
 
 def _draft(project: Project, takes: Mapping[str, FinishedTake], index: int) -> Guide | Control | None:
-    """The draft of a shot, where its final starts from it or follows it."""
-    shot = project.board.shots[index]
-    if project.lane == "draft" or not project.has_lanes:
+    """The draft of a shot, where its final is made from it."""
+    use = draft_use(project.board, index)
+    if use is None or project.lane == "draft" or not project.has_lanes:
         return None
-    draft = chosen_take(project.in_lane("draft"), takes, shot.id)
+    draft = chosen_take(project.in_lane("draft"), takes, project.board.shots[index].id)
     if draft is None:
         return None
-    own = shot.guide_strength is not None or shot.control_scale is not None
-    use: Shot | Settings = shot if own else project.board.settings
-    if use.control_scale is not None:
-        return Control(take=draft.id, scale=float(use.control_scale))
-    if use.guide_strength is not None and use.guide_strength < 1:
-        return Guide(take=draft.id, strength=float(use.guide_strength))
-    return None
+    if use.scale is not None:
+        return Control(take=draft.id, scale=use.scale)
+    return None if use.strength is None else Guide(take=draft.id, strength=use.strength)
 
 
 def _first_frame(project: Project, takes: Mapping[str, FinishedTake], index: int) -> str | None:

@@ -284,6 +284,26 @@ def references(board: Storyboard, index: int) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class DraftUse:
+    """How a final is made from its draft: it starts from it at a `strength`, or follows it at a `scale`."""
+
+    strength: float | None = None
+    scale: float | None = None
+
+
+def draft_use(board: Storyboard, index: int) -> DraftUse | None:
+    """How the final of the shot at `index` is made from its draft; None where it is not."""
+    shot = board.shots[index]
+    own = shot.guide_strength is not None or shot.control_scale is not None
+    chosen: Shot | Settings = shot if own else board.settings
+    if chosen.control_scale is not None:
+        return DraftUse(scale=float(chosen.control_scale))
+    if chosen.guide_strength is not None and chosen.guide_strength < 1:
+        return DraftUse(strength=float(chosen.guide_strength))
+    return None
+
+
 def shot_seed(board: Storyboard, index: int) -> int:
     """The shot's own seed, or one drawn from the film's seed and the shot's id."""
     shot = board.shots[index]

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
 from studio.domain.messages import Message, message
+from studio.jobs.dependencies import Dependencies
 from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
-from studio.jobs.order import KINDS, Kind, UnknownOrder
+from studio.jobs.order import KINDS, Kind, RenderOrder, UnknownOrder
 from studio.jobs.queue import is_paused
 from studio.jobs.rows import order_of, release, set_problem
 from studio.store.clock import database_time
@@ -31,8 +32,8 @@ def claim(
     """The first waiting job of these kinds, which is the worker's then; None where the queue is paused too.
 
     A shot is rendered with the takes of those before it as context. So of a project one render runs at a
-    time, besides those that keep the context of an earlier take. Jobs of projects in the bin are passed over.
-    Jobs that this version cannot read fail.
+    time, besides those that keep the context of an earlier take. One that needs another waits for it,
+    wherever that stands. Jobs of projects in the bin are passed over. Jobs that this version cannot read fail.
     """
     reclaim(session)
     if is_paused(session):
@@ -51,12 +52,14 @@ def claim(
         ),
         or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
     )
-    now = database_time(session)
+    now, dependencies = database_time(session), Dependencies(session)
     for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id)):
         order = order_of(row)
         if isinstance(order, UnknownOrder):
             row.state, row.finished = "failed", now
             set_problem(row, message("job-kind-unknown", kind=row.kind))
+            continue
+        if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
             continue
         row.state = "running"
         row.worker = worker
