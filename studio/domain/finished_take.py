@@ -15,7 +15,8 @@ class FinishedTake:
     `caption` is the shot's own at the time, `context` (shot id, take id) of the takes it could attend to.
     By id of these takes, `links` are the shares of its attention that went to each, and `strongest` the part
     of the picture that drew most from each, with its share in what the part drew from all.
-    `rolled_from` is the seed that the shot asked for, if the take was rendered with another one.
+    `rolled_from` is the seed that the shot asked for, if the take was rendered with another one. `lora_files`
+    are the files of the LoRAs in the inputs, as they were named; takes of earlier versions have none.
     """
 
     id: str
@@ -26,6 +27,7 @@ class FinishedTake:
     links: Mapping[str, float] = field(default_factory=dict)
     strongest: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     rolled_from: int | None = None
+    lora_files: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:

@@ -33,7 +33,8 @@ def claim(
 
     A shot is rendered with the takes of those before it as context. So of a project one render runs at a
     time, besides those that keep the context of an earlier take. One that needs another waits for it,
-    wherever that stands. Jobs of projects in the bin are passed over. Jobs that this version cannot read fail.
+    wherever that stands. Jobs of projects in the bin are passed over, and those that this version cannot read
+    fail.
     """
     reclaim(session)
     if is_paused(session):

@@ -258,6 +258,7 @@ def collect_take(
         links={link.take: link.share for link in trace.links() if link.take is not None},
         strongest=trace.strongest(),
         rolled_from=frozen.rolled_from,
+        lora_files=frozen.loras,
         backend=result.backend,
         program=f"moc-studio {__version__}",
         device=result.device,

@@ -47,7 +47,8 @@ class Editing:
 
         def apply(session: Session, known: dict[str, StoredTake]) -> None:
             before = projects.project_of(session, project)
-            projects.apply(session, project, pinned_edit(edit), known, base=base, now=self._clock())
+            whole = self._models.with_abilities(pinned_edit(edit), before, known)
+            projects.apply(session, project, whole, known, base=base, now=self._clock())
             self._models.check_loras(before, projects.project_of(session, project))
 
         return self._changed(project, apply)

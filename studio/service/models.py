@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from moc_engine.abilities import ABILITIES
 from moc_engine.errors import EngineError
 from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
 from moc_engine.own_settings import OwnSettings
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.restore import Restore
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
@@ -77,6 +80,17 @@ class Models:
             if lora.expert != "both" and lora not in there:
                 name = re.split(r"[\\/]", lora.file)[-1]
                 raise Refused(message("lora-for-one-expert", name=name, expert=lora.expert))
+
+    def with_abilities(self, edit: Edit, project: Project, takes: Mapping[str, StoredTake]) -> Edit:
+        """The edit; one that restores a take's settings with what the take's model cannot do.
+
+        Of a take of another model than the project's that is not known.
+        """
+        if not isinstance(edit, Restore) or edit.take not in takes:
+            return edit
+        model = self.of(project).rendering
+        is_its = takes[edit.take].inputs.model == model.identity
+        return replace(edit, lacks=tuple(a for a in ABILITIES if not (is_its and model.can(a))))
 
     def unread(self, project: Project) -> tuple[AnalysisOrder, ...]:
         """The order to read the project's model, where it is too large to be read here and was not yet."""

@@ -89,6 +89,7 @@ class TakeRow(Table):
     program: Mapped[str | None]
     device: Mapped[str | None]
     dtype: Mapped[str | None]
+    lora_files: Mapped[list[Any]] = mapped_column(server_default="[]")
     timings: Mapped[Json]
     clip: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)
     latents: Mapped[str] = mapped_column(ForeignKey("artifact.digest"), index=True)

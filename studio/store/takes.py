@@ -157,6 +157,7 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
         row.clip, row.latents, row.trace, row.thumbnail = take.clip, take.latents, take.trace, take.thumbnail
         row.backend, row.timings, row.frames = take.backend, dict(take.timings), take.frames
         row.program, row.device, row.dtype = take.program, take.device, take.dtype
+        row.lora_files = list(take.lora_files)
         session.flush()
         return
     session.add(
@@ -177,6 +178,7 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
             device=take.device,
             dtype=take.dtype,
             former_ids=list(take.former_ids),
+            lora_files=list(take.lora_files),
             timings=dict(take.timings),
             clip=take.clip,
             latents=take.latents,
@@ -202,6 +204,7 @@ def _take(row: TakeRow) -> StoredTake:
         device=row.device,
         dtype=row.dtype,
         former_ids=tuple(row.former_ids),
+        lora_files=tuple(row.lora_files),
         timings=row.timings,
         strongest={name: (part, share) for name, (part, share) in row.strongest.items()},
         own_share=row.own_share,

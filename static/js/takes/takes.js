@@ -107,7 +107,9 @@ function updateTake(element, shot, take) {
     take.chosen
       ? h("span", { class: "chip" }, icon("check"), "in the film")
       : button("Use this take", choose, { title: "Show this take in the film" }),
-    button("Restore settings", restore, { title: "Give the shot the caption, length and seed of this take" }),
+    button("Restore settings", restore, {
+      title: "Give the shot the caption, length, seed and other settings that this take was rendered with",
+    }),
     button("Delete take", () => sendEdit({ op: "discard", take: take.id }), { text: false, icon: "remove" }),
   );
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio.domain.edits.cast import SetCast, SetCastPicture
 from studio.domain.edits.film import SetFilm, SetLane, SetSettings
+from studio.domain.edits.restore import Restore
 from studio.domain.edits.shot_inputs import (
     SetCaption,
     SetFirstFrame,
@@ -13,7 +14,7 @@ from studio.domain.edits.shot_inputs import (
     SetSeed,
     Steer,
 )
-from studio.domain.edits.take_choice import Choose, Discard, Restore
+from studio.domain.edits.take_choice import Choose, Discard
 from studio.domain.edits.timeline import AddShot, Delete, Duplicate, Lock, Move, Skip, Split, Trim
 
 Edit = (

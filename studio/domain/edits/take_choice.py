@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from studio.domain.edits.shots_by_id import index_of, shots_in_words, with_shot_changed
+from studio.domain.edits.shots_by_id import index_of, shots_in_words
 from studio.domain.errors import Refused
 from studio.domain.finished_take import Takes
 from studio.domain.messages import message
@@ -48,27 +48,3 @@ class Discard:
 
     def words(self, project: Project) -> str:
         return "delete a take"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restore:
-    """Chooses a take for a shot and restores the caption, length and seed it was rendered with."""
-
-    shot: str
-    take: str
-    op: Literal["restore"] = "restore"
-
-    def apply(self, project: Project, takes: Takes) -> Project:
-        chosen = Choose(shot=self.shot, take=self.take).apply(project, takes)
-        take = takes[self.take]
-        return with_shot_changed(
-            chosen,
-            self.shot,
-            caption=take.caption,
-            trim=0.0,
-            seconds=take.inputs.seconds,
-            seed=take.inputs.seed,
-        )
-
-    def words(self, project: Project) -> str:
-        return f"restore the settings of a take of {shots_in_words(project, (self.shot,))}"

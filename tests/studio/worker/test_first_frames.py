@@ -12,6 +12,8 @@ import pytest
 
 from moc_engine.config import MemoryChoice, SamplerChoice
 from moc_engine.contract import Lora as RequestedLora
+from studio.domain.edits.film import SetSettings
+from studio.domain.edits.restore import Restore
 from studio.domain.edits.shot_inputs import SetFirstFrame
 from studio.domain.edits.timeline import Skip, Trim
 from studio.domain.errors import BadPicture, BadStoryboard, NotThere
@@ -195,6 +197,13 @@ def test_settings_reach_the_engine_and_loras_their_take_by_digest(studio: Studio
     digest = hashlib.sha256(b"weights").hexdigest()[:16]
     assert second.recipe["loras"] == [[digest, 0.5, "both"], ["maker/fast/high.safetensors", 1.0, "high"]]
     assert [shot.state for shot in studio.service.projects.state(project).shots] == ["fresh"] * 3
+    state = studio.service.projects.state(project)
+    without = studio.service.editing.edit(project, SetSettings(settings=MODEL), state.revision)
+    restored = Restore(shot="b", take=str(state.shots[1].take))
+    shot = studio.service.editing.edit(project, restored, without.revision).shots[1]
+    assert (shot.negative_prompt, shot.loras) == ("blurred", settings.loras)
+    back = studio.service.editing.undo(project, without.revision + 1)
+    studio.service.editing.undo(project, back.revision)
     ink.write_bytes(b"other weights")
     changed = Studio(tmp_path, studio.database).service.projects.state(project)
     assert [shot.reasons[0] for shot in changed.shots] == ["LoRAs changed"] * 3

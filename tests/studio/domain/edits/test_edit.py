@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from studio.domain.edits.cast import SetCast, SetCastPicture
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
+from studio.domain.edits.restore import Restore
 from studio.domain.edits.shot_inputs import SetCaption, SetGuide, SetSeed, Steer
-from studio.domain.edits.take_choice import Choose, Discard, Restore
+from studio.domain.edits.take_choice import Choose, Discard
 from studio.domain.edits.timeline import AddShot, Delete, Duplicate, Lock, Move, Skip, Split, Trim
 from studio.domain.errors import BadStoryboard, Refused, StoryField
 from studio.domain.settings import Settings
