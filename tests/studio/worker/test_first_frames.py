@@ -170,6 +170,8 @@ def test_what_is_no_picture_is_refused(studio: Studio, tmp_path: Path, content: 
 def test_settings_reach_the_engine_and_loras_their_take_by_digest(studio: Studio, tmp_path: Path) -> None:
     ink = tmp_path / "ink.safetensors"
     ink.write_bytes(b"weights")
+    high = tmp_path / "high.safetensors"
+    high.write_bytes(b"more weights")
     settings = replace(
         MODEL,
         negative_prompt="blurred",
@@ -182,7 +184,7 @@ def test_settings_reach_the_engine_and_loras_their_take_by_digest(studio: Studio
         keyframes=4,
         memory_storage="int8",
         positions="clamp",
-        loras=(Lora(file=str(ink), weight=0.5), Lora(file="maker/fast/high.safetensors", expert="high")),
+        loras=(Lora(file=str(ink), weight=0.5), Lora(file=str(high), expert="high")),
     )
     project = studio.rendered(board(None, None, None, settings=settings))
     first, second, _ = studio.renderer.requests
@@ -192,10 +194,10 @@ def test_settings_reach_the_engine_and_loras_their_take_by_digest(studio: Studio
     assert (second.negative_prompt, second.step_cache) == ("blurred", "mag")
     assert second.loras == (
         RequestedLora(source=str(ink), weight=0.5),
-        RequestedLora(source="maker/fast/high.safetensors", expert="high"),
+        RequestedLora(source=str(high), expert="high"),
     )
-    digest = hashlib.sha256(b"weights").hexdigest()[:16]
-    assert second.recipe["loras"] == [[digest, 0.5, "both"], ["maker/fast/high.safetensors", 1.0, "high"]]
+    digest, other = (hashlib.sha256(data).hexdigest()[:16] for data in (b"weights", b"more weights"))
+    assert second.recipe["loras"] == [[digest, 0.5, "both"], [other, 1.0, "high"]]
     assert [shot.state for shot in studio.service.projects.state(project).shots] == ["fresh"] * 3
     state = studio.service.projects.state(project)
     without = studio.service.editing.edit(project, SetSettings(settings=MODEL), state.revision)
