@@ -59,8 +59,8 @@ def add_to(subparsers: Any) -> None:
     collect = subparsers.add_parser(
         "gc",
         help="free the disk of files that nothing needs",
-        description="Removes files that no take uses, exports, and what killed processes left, and prints "
-        "each with its size and why. Files of the last hour are kept.",
+        description="Removes files that no take uses, pictures that nothing names, exports, and what killed "
+        "processes left, and prints each with its size and why. Files of the last hour are kept.",
     )
     root.add_to(collect)
     collect.add_argument("--dry-run", action="store_true", help="only print what would be removed")

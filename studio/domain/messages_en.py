@@ -67,6 +67,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "file-not-found": "that file is not there any more",
     "file-of-discarded-takes": "only discarded takes use it",
     "file-of-exports": "an export, which can be made again",
+    "file-of-no-shot": "a picture that no shot, cast member, take or undo step names",
     "file-of-no-take": "no take uses it",
     "file-of-projects-in-bin": "only projects in the bin use it",
     "file-too-large": "{path} cannot be written: a file would be larger than is allowed here",

@@ -24,8 +24,10 @@ import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from moc_engine.clip import LONGEST_SIDE
 from moc_engine.errors import TraceError
 from moc_engine.files import atomic_file
+from moc_engine.picture_header import picture_size
 from moc_engine.stored_file import StoredFile
 from moc_engine.trace.trace_file import read_trace
 from studio.domain.errors import BadBundle, DamagedClip
@@ -161,8 +163,7 @@ def _check_media(file: Path) -> None:
             case ".moc":
                 read_trace(file)
             case ".jpg" | ".png":
-                if cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) is None:
-                    raise ValueError("no picture")
+                _check_picture(file)
     except (
         DamagedClip,
         SafetensorError,
@@ -173,6 +174,16 @@ def _check_media(file: Path) -> None:
         OSError,
     ) as e:
         raise BadBundle(message("bundle-file-unreadable", kind=file.suffix[1:])) from e
+
+
+def _check_picture(file: Path) -> None:
+    """Raises `ValueError` for a file that is no picture, or too large a one to be decoded."""
+    with file.open("rb") as stream:
+        size = picture_size(stream)
+    if size is None or size[0] * size[1] > LONGEST_SIDE**2:
+        raise ValueError("no picture of a size that is read")
+    if cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_COLOR) is None:
+        raise ValueError("no picture")
 
 
 def _check_latents(file: Path) -> None:

@@ -15,7 +15,7 @@ from moc_engine.files import abandoned, listed, remove_abandoned
 from studio.domain.errors import Refused
 from studio.domain.messages import Message, message
 from studio.jobs import queue
-from studio.store import projects, takes, usage
+from studio.store import picture_rows, projects, takes, usage
 from studio.store.artifacts import YOUNG, Artifacts
 from studio.store.database import Database
 from studio.store.os_errors import os_errors_as_studio_errors
@@ -67,7 +67,7 @@ class Storage:
     def collect(self) -> tuple[Unused, ...]:
         """Removes the files that nothing needs; returns them."""
         with self._database.write() as session:
-            takes.forget_artifacts(session)
+            _forget(session)
         return self._remove()
 
     def empty_bin(self) -> FreedSpace:
@@ -76,7 +76,7 @@ class Storage:
             binned = [project.id for project in projects.listed(session) if project.trashed is not None]
             for project in binned:
                 projects.remove(session, project)
-            takes.forget_artifacts(session)
+            _forget(session)
         return self._freed(len(binned))
 
     def delete_discarded(self, project: str | None = None) -> FreedSpace:
@@ -91,7 +91,7 @@ class Storage:
             if any(job.state == "running" for job in jobs):
                 raise Refused(message("takes-in-use"))
             deleted = usage.delete_discarded(session, project)
-            takes.forget_artifacts(session)
+            _forget(session)
         return self._freed(deleted)
 
     def _freed(self, deleted: int) -> FreedSpace:
@@ -135,10 +135,16 @@ class Storage:
         return [self._root, self._root / "scratch", self._root / "backups", *self._exports()]
 
 
+def _forget(session: Session) -> None:
+    """Drops the rows of pictures that nothing names, and of files that nothing has."""
+    picture_rows.forget_unnamed(session)
+    takes.forget_artifacts(session)
+
+
 def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, Message]:
     """The takes that are to be deleted, and what to say of their files."""
     discarded = usage.discarded_takes(session) if with_discarded else []
-    binned = usage.takes_in_bin(session) if with_bin else []
+    binned = usage.files_in_bin(session) if with_bin else []
     return {**dict.fromkeys(discarded, DISCARDED), **dict.fromkeys(binned, IN_BIN)}
 
 

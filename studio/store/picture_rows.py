@@ -1,14 +1,23 @@
-"""The pictures of projects, with which shots may start: PNG files among the artifacts.
+"""The pictures of projects, first frames of shots and of the cast: PNG files among the artifacts.
 
 Functions are part of the caller's transaction.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from studio.store.tables import PictureRow
+from studio.store.artifacts import YOUNG
+from studio.store.clock import database_time
+from studio.store.tables import EditRow, PictureRow, ProjectRow, TakeRow
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def keep(session: Session, project: str, digest: str, now: float) -> None:
@@ -32,3 +41,38 @@ def pictures_of(session: Session, project: str) -> list[str]:
 def digests(session: Session) -> set[str]:
     """The digests of the pictures of all projects."""
     return set(session.scalars(select(PictureRow.digest).distinct()))
+
+
+def unnamed(session: Session, without: Collection[tuple[str, str]] = ()) -> set[tuple[str, str]]:
+    """The pictures, by project and digest, that nothing of their project names: no shot, cast member, undo
+    step or take.
+
+    Those that were added within `artifacts.YOUNG` are not among them: they may still be named. Takes in
+    `without`, by project and id, do not count.
+    """
+    old = select(PictureRow).where(PictureRow.added < database_time(session) - YOUNG)
+    found: dict[str, set[str]] = {}
+    for row in session.scalars(old):
+        found.setdefault(row.project, set()).add(row.digest)
+    for project, digests in found.items():
+        for document in _documents(session, project, without):
+            digests.difference_update(_DIGEST.findall(json.dumps(document)))
+    return {(project, digest) for project, digests in found.items() for digest in digests}
+
+
+def forget_unnamed(session: Session) -> None:
+    """Drops the pictures that nothing names."""
+    for name in unnamed(session):
+        session.delete(session.get_one(PictureRow, name))
+    session.flush()
+
+
+def _documents(session: Session, project: str, without: Collection[tuple[str, str]]) -> Iterator[Any]:
+    """All that may name pictures: the project, its undo steps, the inputs of its takes."""
+    yield session.get_one(ProjectRow, project).document
+    edits = select(EditRow.before, EditRow.after).where(EditRow.project == project)
+    for before, after in session.execute(edits):
+        yield before
+        yield after
+    takes = select(TakeRow.id, TakeRow.inputs).where(TakeRow.project == project)
+    yield from (inputs for take, inputs in session.execute(takes) if (project, take) not in without)

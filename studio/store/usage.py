@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from studio.domain.messages import Message
+from studio.domain.messages import Message, message
+from studio.store import picture_rows
 from studio.store.tables import ArtifactRow, PictureRow, ProjectRow, TakeRow
+
+UNNAMED: Final = message("file-of-no-shot")
+"""Why a picture of a project is not needed."""
 
 TakeName = tuple[str, str]
 """A take by its project and its id."""
@@ -65,11 +70,11 @@ def discarded_takes(session: Session) -> list[TakeName]:
     return found
 
 
-def takes_in_bin(session: Session) -> list[TakeName]:
-    """The takes of projects that are in the bin."""
+def files_in_bin(session: Session) -> list[TakeName]:
+    """The takes of projects that are in the bin, and "" for the pictures of each."""
     binned = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
     rows = session.execute(select(TakeRow.project, TakeRow.id).where(TakeRow.project.in_(binned)))
-    return [(project, take) for project, take in rows]
+    return [*((project, take) for project, take in rows), *((name, "") for name in session.scalars(binned))]
 
 
 def delete_discarded(session: Session, project: str | None = None) -> int:
@@ -93,12 +98,17 @@ def delete_discarded(session: Session, project: str | None = None) -> int:
 def digests_in_use(
     session: Session, without: Mapping[TakeName, Message]
 ) -> tuple[frozenset[str], dict[str, Message]]:
-    """The digests that takes have, and those that only takes in `without` have, with the value there."""
+    """The digests that takes and projects have, and those that only takes in `without` have, with the value
+    there. Pictures that nothing names are among the latter.
+    """
+    unnamed = picture_rows.unnamed(session, without)
     used: set[str] = set()
     freed: dict[str, Message] = {}
     for take, digest in used_files(session):
         if take in without:
             freed[digest] = without[take]
+        elif not take[1] and (take[0], digest) in unnamed:
+            freed[digest] = UNNAMED
         else:
             used.add(digest)
     return frozenset(used), {digest: reason for digest, reason in freed.items() if digest not in used}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,18 @@ def _damaged(entries: dict[str, bytes]) -> None:
 
 PNG = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
 
+
+def _large_picture(side: int = 9000) -> bytes:
+    """A black PNG of few bytes, of one bit a pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + side // 8) * side))
+    return PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
 CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "no record": lambda entries: entries.__delitem__("project.json"),
     "another version": _record('{"version": 2}'),
@@ -152,6 +166,7 @@ CHANGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "deep": _record("[" * 100_000),
     "another content than its name": _damaged,
     "a clip that is text": _media(".mp4", b"<script>alert(1)</script>"),
+    "a picture too large to be decoded": _media(".png", _large_picture()),
     "a picture that is text": _media(".jpg", b"<svg onload=alert(1)>"),
     "a trace that is text": _media(".moc", b"PK but no trace"),
     "latents that are a pickle": _media(".safetensors", b"\x80\x04cos\nsystem\n"),

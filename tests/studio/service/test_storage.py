@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from studio.domain.edits.shot_inputs import SetCaption
+from studio.domain.edits.cast import SetCastPicture
+from studio.domain.edits.shot_inputs import SetCaption, SetFirstFrame
 from studio.domain.edits.take_choice import Discard
-from studio.domain.errors import Refused
+from studio.domain.errors import NotThere, Refused
+from studio.domain.settings import Settings
 from studio.jobs import claims
 from studio.service.storage import ABANDONED, DISCARDED, EXPORT, IN_BIN, NO_TAKE
 from studio.store.database import Database
 from studio.store.tables import ArtifactRow
+from studio.store.usage import UNNAMED
 from tests.fakes.artifact_paths import path_of
-from tests.fakes.inline_studio import Studio
+from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.pictures import write_picture
+from tests.fakes.unknown_model import UNKNOWN_MODEL
 
 
 @pytest.fixture
@@ -46,6 +52,49 @@ def discarded(studio: Studio, project: str) -> str:
     state = studio.service.projects.state(project)
     studio.service.editing.edit(project, Discard(take=old), base=state.revision)
     return old
+
+
+def test_pictures_are_freed_once_nothing_names_them(
+    studio: Studio, database: Database, tmp_path: Path
+) -> None:
+    pictures, storage = studio.service.pictures, studio.service.storage
+    project = studio.service.projects.create(BOARD)
+    named, of_cast, unnamed = (
+        pictures.add(project, write_picture(tmp_path / f"{side}.png", (side, side))) for side in (32, 48, 64)
+    )
+    studio.service.editing.edit(project, SetFirstFrame(shot="a", first_frame=f"picture:{named}"), 0)
+    studio.service.editing.edit(project, SetCastPicture(name="Mira", picture=f"picture:{of_cast}"), 1)
+    studio.service.editing.edit(project, SetFirstFrame(shot="a", first_frame=None), 2)
+    assert storage.unused() == ()
+    age(studio)
+    (listed,) = storage.unused()
+    assert (Path(listed.location).stem, listed.reason) == (unnamed, UNNAMED)
+    assert [file.key for file in storage.collect()] == [listed.key]
+    with pytest.raises(NotThere):
+        pictures.file(project, unnamed)
+    assert pictures.file(project, named)
+    assert pictures.file(project, of_cast)
+    assert studio.service.editing.undo(project, 3).shots[0].first_frame == f"picture:{named}"
+
+    studio.service.projects.trash(project)
+    assert {Path(file.location).stem for file in storage.unused(with_bin=True)} == {named, of_cast}
+    assert storage.empty_bin().deleted == 1
+    assert studio.artifacts() == []
+
+
+def test_a_picture_that_a_take_was_rendered_with_stays(studio: Studio, tmp_path: Path) -> None:
+    board = replace(BOARD, settings=Settings(model=UNKNOWN_MODEL))
+    project = studio.service.projects.create(board)
+    digest = studio.service.pictures.add(project, write_picture(tmp_path / "start.png"))
+    first = replace(board.shots[0], first_frame=f"picture:{digest}")
+    studio.service.editing.replace_storyboard(project, replace(board, shots=(first, *board.shots[1:])))
+    studio.service.rendering.render(project, ("a",))
+    studio.work()
+    copy = studio.service.projects.duplicate(project)
+    studio.service.editing.edit(copy, SetFirstFrame(shot="a", first_frame=None), 0)
+    age(studio)
+    studio.service.storage.collect()
+    assert studio.service.pictures.file(copy, digest)
 
 
 def test_projects_tell_what_they_occupy_and_what_is_theirs_alone(studio: Studio) -> None:
