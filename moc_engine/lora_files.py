@@ -23,14 +23,23 @@ as kohya's trainers (`lora_unet_…`)."""
 _PREFIXES: Final[Mapping[str, Layout]] = {
     "transformer.": "diffusers",
     "diffusion_model.": "comfyui",
+    "model.diffusion_model.": "comfyui",
     "lora_unet_": "kohya",
+    "base_model.model.": "diffusers",
+    "blocks.": "comfyui",
     "double_blocks.": "comfyui",
     "single_blocks.": "comfyui",
 }
 
 _FACTORS: Final = (".lora_A", ".lora_down", ".lora.down")
 
-_OTHER_METHODS: Final = {"lokr_": "a LoKr", "hada_": "a LoHa", "dora_scale": "a DoRA", "oft_": "an OFT"}
+_OTHER_METHODS: Final = {
+    "lokr_": "a LoKr",
+    "hada_": "a LoHa",
+    "dora_scale": "a DoRA",
+    "lora_magnitude_vector": "a DoRA",
+    "oft_": "an OFT",
+}
 """Parts of keys of related methods, which are not LoRA."""
 
 

@@ -90,7 +90,7 @@ def _with_all_biases(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
         for key, up in state.items()
         if key.endswith(".lora_B.weight")
     }
-    return {**biases, **state} if any(key in state for key in biases) else dict(state)
+    return {**state, **biases, **state} if any(key in state for key in biases) else dict(state)
 
 
 def linear_layers(transformer: Any) -> dict[str, Any]:

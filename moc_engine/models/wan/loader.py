@@ -35,7 +35,7 @@ from moc_engine.models.wan.defaults import (
 )
 from moc_engine.models.wan.distilled import SHIFTS, DistilledScheduler
 from moc_engine.models.wan.family import WanFamily
-from moc_engine.models.wan.lora_keys import read_lora
+from moc_engine.models.wan.lora_reading import read_lora
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.profiles import Profile
 from moc_engine.sources.part_files import read_json

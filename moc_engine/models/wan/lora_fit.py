@@ -1,12 +1,10 @@
 """Whether a LoRA fits a Wan transformer, told by the names and shapes in the file's header. No torch.
 
-A LoRA has two factors for each layer: (rank, inputs) and (outputs, rank). Its keys name the layers as
-diffusers does, as ComfyUI does, or as kohya's trainers do.
+A LoRA has two factors for each layer: (rank, inputs) and (outputs, rank).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +14,7 @@ from typing import Any, Final
 
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import read_lora_file
-from moc_engine.models.wan.tensor_names import transformer_name
+from moc_engine.models.wan.lora_keys import lora_key
 from moc_engine.models.wan.variants import VARIANTS, transformer_config
 from moc_engine.sources.part_files import weight_files
 from moc_engine.sources.parts import PipelineParts
@@ -27,9 +25,6 @@ Layers = Mapping[str, tuple[int, int]]
 
 IMAGE_LAYERS: Final = ("add_k_proj", "add_v_proj", "image_embedder")
 """Parts of the names of layers that only picture-to-video models have."""
-
-_FACTOR: Final = re.compile(r"(?P<layer>.+)\.lora[_.](?:(?P<down>A|down)|B|up)(?:\.default)?\.weight")
-_KOHYA: Final = re.compile(r"lora_unet_blocks_(\d+)_(?:(self_attn|cross_attn)_(\w+)|ffn_(\w+))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,26 +86,16 @@ def _another_model(file: Path, difference: str) -> EngineError:
 def factors_of(shapes: Mapping[str, Sequence[int]]) -> dict[str, Factors]:
     """The factors by layer in tensors of these names and shapes, whatever trainer named them."""
     found: dict[str, Factors] = {}
-    for key, shape in shapes.items():
-        factor = _FACTOR.fullmatch(key)
-        if factor is None or len(shape) < 2:
+    for name, shape in shapes.items():
+        key = lora_key(name)
+        if key is None or key.factor not in ("down", "up") or len(shape) < 2:
             continue
-        layer = _layer(factor["layer"])
-        before = found.get(layer, Factors())
-        if factor["down"]:
-            found[layer] = Factors(outputs=before.outputs, inputs=shape[1])
+        before = found.get(key.layer, Factors())
+        if key.factor == "down":
+            found[key.layer] = Factors(outputs=before.outputs, inputs=shape[1])
         else:
-            found[layer] = Factors(outputs=shape[0], inputs=before.inputs)
+            found[key.layer] = Factors(outputs=shape[0], inputs=before.inputs)
     return found
-
-
-def _layer(name: str) -> str:
-    """A layer in diffusers' names."""
-    kohya = _KOHYA.fullmatch(name)
-    if kohya is not None:
-        block, attention, projection, ffn = kohya.groups()
-        name = f"blocks.{block}.{attention}.{projection}" if attention else f"blocks.{block}.ffn.{ffn}"
-    return transformer_name(f"{name.removeprefix('transformer.')}.").removesuffix(".")
 
 
 def is_of_images(layer: str) -> bool:

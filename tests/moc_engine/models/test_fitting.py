@@ -15,7 +15,7 @@ from moc_engine.contract import Lora
 from moc_engine.models.fitting import FP8, Fitting
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.wan.decoding import decoded_pieces
-from moc_engine.models.wan.lora_keys import read_lora
+from moc_engine.models.wan.lora_reading import read_lora
 from moc_engine.profiles import PROFILES, SHARED, Profile
 from tests.fakes.autoencoders import tiny_autoencoder
 from tests.fakes.loras import diffusers_keys, factors, save_lora

@@ -12,7 +12,7 @@ from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
 from moc_engine.models import lora as adapters
 from moc_engine.models.lora import LoraAdapters
-from moc_engine.models.wan.lora_keys import read_lora
+from moc_engine.models.wan.lora_reading import read_lora
 from tests.fakes.loras import comfyui_keys, diffusers_keys, factors, kohya_keys, save_lora
 from tests.fakes.models import tiny_transformer
 
