@@ -20,6 +20,7 @@ from moc_engine.model_defaults import model_defaults
 from moc_engine.model_index import EMBEDDED
 from moc_engine.model_memory import wan_size
 from moc_engine.models.finding import find_here
+from moc_engine.models.registry import family_entry
 from moc_engine.profiles import GIB, PROFILES, Profile, profile_named
 
 _SMALLEST_GPU: Final = 8
@@ -64,16 +65,19 @@ def render_needs(
     guided: bool,
     gpu: int | None,
     main: int,
+    references: int = 0,
     profile: str = "auto",
     budget: ContextBudget | None = None,
 ) -> RenderNeeds | None:
     """The needs of a shot of so many `seconds` after context takes of these lengths, on a machine with so
-    many bytes of GPU and `main` memory. None for a model that is not here, or whose size is not predicted.
+    many bytes of GPU and `main` memory. `references` are its reference pictures, which count where the model
+    takes any. None for a model that is not here, or whose size is not predicted.
     """
     try:
-        parts = find_here(EMBEDDED if model is None else model).parts
-        configs = {name: found for name, part in parts.items() if (found := _config(part.config_folder))}
+        here = find_here(EMBEDDED if model is None else model)
+        configs = {name: found for name, part in here.parts.items() if (found := _config(part.config_folder))}
         pixels = wan_size(configs).pixels
+        abilities = family_entry(here.pipeline_class).abilities(here.index)
     except (EngineError, OSError, KeyError, TypeError, ValueError):
         return None
     own = model_defaults(model)
@@ -91,6 +95,7 @@ def render_needs(
             budget=budget,
             on_cpu=gpu is None,
             guided=guided,
+            references=references if "references" in abilities else 0,
         )
         return RenderNeed(
             profile=named,
@@ -101,10 +106,10 @@ def render_needs(
             per_step=need.context.copied_per_step,
         )
 
-    here = profile_named(profile, "cpu" if gpu is None else "cuda", gpu or 0)
-    listed = PROFILES if here in PROFILES else (here, *PROFILES)
-    needs = {one: under(one, gpu if one == here else gpu or _gpu_for(one)) for one in listed}
-    return RenderNeeds(chosen=needs[here], profiles=tuple(needs.values()))
+    chosen = profile_named(profile, "cpu" if gpu is None else "cuda", gpu or 0)
+    listed = PROFILES if chosen in PROFILES else (chosen, *PROFILES)
+    needs = {one: under(one, gpu if one == chosen else gpu or _gpu_for(one)) for one in listed}
+    return RenderNeeds(chosen=needs[chosen], profiles=tuple(needs.values()))
 
 
 def _gpu_for(profile: Profile) -> int:

@@ -48,12 +48,13 @@ def film_need(
     budget: ContextBudget | None = None,
     on_cpu: bool = False,
     guided: bool = True,
+    references: int = 0,
     chunking: Chunking = "frame",
 ) -> FilmNeed:
     """What the last of some shots needs with all before it as context; it is the most of all.
 
-    `configs` are those of `wan_size`, `latent_shapes` (C, F, H, W) those of the shots in order. Raises
-    `ValueError` without shots.
+    `configs` are those of `wan_size`, `latent_shapes` (C, F, H, W) those of the shots in order. The last one
+    has so many reference pictures (`references`), a latent frame each. Raises `ValueError` without shots.
     """
     if not latent_shapes:
         raise ValueError("latent_shapes: there are no shots")
@@ -76,7 +77,9 @@ def film_need(
         on_cpu=on_cpu,
         rows=2 if guided and not profile.two_passes else 1,
     )
-    need = predicted_need(size, profile, last, guided=guided, full_bytes=itemsize)
+    channels, frames, *sides = last
+    denoised = (channels, frames + references, *sides)
+    need = predicted_need(size, profile, denoised, guided=guided, full_bytes=itemsize)
     stages = {**need.stages, "denoise": need.stages["denoise"] + context.buffers}
     peak, host = max(stages.values()), need.host + context.host
     return FilmNeed(

@@ -9,6 +9,7 @@ from moc_engine.memory.film_need import ContextBudget
 from moc_engine.profiles import GIB
 from moc_engine.render_need import RenderNeed, render_needs
 from studio.domain.planner import chosen_take
+from studio.domain.storyboard import references
 from studio.service.library import MachineMemory, ModelLibrary
 from studio.store import projects, takes
 from studio.store.database import Database
@@ -68,14 +69,16 @@ class Needs:
         self._rendering = rendering
 
     def of(self, project: str) -> RenderNeedState | None:
-        """The need of the film's longest shot. None where it has no shots, or for models that are not here or
-        whose size is not predicted, such as the embedded one: it fits every machine.
+        """The need of the film's longest shot, with the most reference pictures of a shot. None where it
+        has no shots, or for models that are not here or whose size is not predicted, such as the embedded
+        one: it fits every machine.
         """
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
-        lengths = []
-        for shot in found.board.shots:
+        lengths, pictures = [], 0
+        for nth, shot in enumerate(found.board.shots):
             if not shot.skip:
+                pictures = max(pictures, len(references(found.board, nth)))
                 take = chosen_take(found, known, shot.id)
                 lengths.append(shot.trim + shot.seconds if take is None else take.inputs.seconds)
         if not lengths:
@@ -94,6 +97,7 @@ class Needs:
                 positions=settings.positions,
             ),
             guided=settings.guidance != 1,
+            references=pictures,
             gpu=machine.device,
             main=machine.main,
             profile=asked.profile,

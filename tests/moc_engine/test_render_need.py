@@ -10,7 +10,7 @@ from moc_engine.config import MemoryChoice
 from moc_engine.profiles import GIB, PROFILES, SHARED
 from moc_engine.render_need import RenderNeed, RenderNeeds, render_needs
 from tests.fakes.unknown_model import UNKNOWN_MODEL
-from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
+from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder, wan_vace_folder
 
 ASKED: dict[str, Any] = {
     "size": (128, 64),
@@ -44,6 +44,14 @@ def test_without_a_gpu_everything_is_in_main_memory(model: str) -> None:
     found = need(model)
     assert (found.device, found.profile, found.per_step) == (0, SHARED, 0)
     assert found.host > found.remembered > 0
+
+
+def test_reference_pictures_are_denoised_where_the_model_takes_any(model: str, tmp_path: Path) -> None:
+    wan_vace_folder(tmp_path)
+    large = {"seconds": 600.0, "context": ()}  # so that denoising needs more than decoding
+    alone, beside = (need(str(tmp_path), references=pictures, **large) for pictures in (0, 3))
+    assert beside.host > alone.host
+    assert need(model, references=3, **large) == need(model, **large)
 
 
 def test_a_gpu_decides_the_profile_and_holds_memories_first(model: str) -> None:

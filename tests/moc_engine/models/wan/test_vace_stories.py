@@ -117,6 +117,7 @@ def test_a_trace_shows_the_frames_of_the_shot_alone(
     assert trace.portraits is not None
     assert trace.portraits.names == ("fox",)
     assert {link.source for link in trace.links()} == {0}
+    assert trace.routing["reference_pictures"] == 2
 
 
 def test_a_memory_is_that_of_the_take_whatever_pictures_are_used(
