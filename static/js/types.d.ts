@@ -10,6 +10,7 @@ type Take = {
   seconds: number;
   size: [number, number];
   caption: string;
+  model: string;
   created: number;
   spent: number;
   context: [index: number | null, share: number][];
@@ -143,7 +144,14 @@ type LibraryLora = {
 type Machine = { main: number; device: number | null };
 type KnownModel = { id: string; title: string; licence: string; steps: number; note: string };
 type LibraryState = { machine: Machine; models: ModelState[]; offered: KnownModel[] };
-type RemoteModel = { model: string; size: number; licence: string | null; free: number };
+type RemoteModel = {
+  model: string;
+  licence: string | null;
+  size: number;
+  missing: number;
+  free: number;
+  fits: boolean;
+};
 
 type ListedProject = {
   id: string;
@@ -162,8 +170,10 @@ type Job = {
   title: string;
   shot: string | null;
   lane: Lane | null;
+  model: string | null;
   index: number | null;
   state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
+  superseded: boolean;
   reason: string;
   seconds: number;
   stage: string | null;

@@ -16,8 +16,8 @@ from studio.domain.file_names import slug
 from studio.domain.planner import Scope
 from studio.domain.storyboard import Storyboard
 from studio.exchange.mp4 import recipe_in
+from studio.service.job_state import JobState
 from studio.service.rendering import PlannedShot
-from studio.service.state import JobState
 from studio.service.studio import Service
 from studio.service.unknown_words import find_unknown_words
 from studio.store.model_identity import ANIMATIC, family

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from studio.service.state import JobState
+    from studio.service.job_state import JobState
     from studio.service.studio import Service
     from studio.worker.renderers import MakeRenderer
 
@@ -138,7 +138,7 @@ class _Followed:
 
 
 def _unseen(number: int) -> JobState:
-    from studio.service.state import JobState
+    from studio.service.job_state import JobState
 
     return JobState(
         id=number,
@@ -147,8 +147,10 @@ def _unseen(number: int) -> JobState:
         title="",
         shot=None,
         lane=None,
+        model=None,
         index=None,
         state="cleared",
+        superseded=False,
         reason="",
         seconds=0.0,
         stage=None,

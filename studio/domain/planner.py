@@ -21,7 +21,7 @@ from studio.domain.differences import (
 )
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import Control, Guide, RenderingModel, TakeFrame, TakeInputs, inputs_of
-from studio.domain.project import Project
+from studio.domain.project import LANES, Project
 from studio.domain.reasons import OwnReason, Reason
 from studio.domain.shown_frames import shown_frames
 from studio.domain.storyboard import (
@@ -260,11 +260,14 @@ def take_in_film(project: Project, takes: Mapping[str, FinishedTake], shot: str)
 
 
 def first_indices(project: Project, takes: Mapping[str, FinishedTake]) -> dict[str, int]:
-    """The index of the first shot that shows each take of the film, by the take's id."""
+    """The index of the first shot that shows each take, by the take's id: of the lane that is worked in, and
+    of the other one.
+    """
     indices: dict[str, int] = {}
-    for index, shot in enumerate(project.board.shots):
-        if not shot.skip and (take := chosen_take(project, takes, shot.id)) is not None:
-            indices.setdefault(take.id, index)
+    for lane in (project, *(project.in_lane(other) for other in LANES if other != project.lane)):
+        for index, shot in enumerate(project.board.shots):
+            if not shot.skip and (take := chosen_take(lane, takes, shot.id)) is not None:
+                indices.setdefault(take.id, index)
     return indices
 
 

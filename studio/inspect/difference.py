@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ Floats = NDArray[np.float64]
 class Difference:
     """What the right take drew more (above 0) or less than the left.
 
-    `table` (Q, S) by parts of the shot, `query`, and by sources that either of them saw; `shots` sums it up
-    per earlier shot, the largest change first.
+    `table` (Q, S) by parts of the shot, `query`, and by sources that either of them saw; by whole shots where
+    the parts of one take are places and those of the other are frames. `shots` sums it up per earlier shot,
+    the largest change first.
     """
 
     query: tuple[str, ...]
@@ -32,19 +34,23 @@ def difference(left: RoutingTrace, right: RoutingTrace, indices: Mapping[str, in
     """Parts and sources are matched by name, sources by where their take stands too; those of one name in
     order.
     """
+    alike = (left.grid is None) == (right.grid is None)
+    seen = [(_by_part if alike else _whole)(trace, indices) for trace in (left, right)]
     tables = []
     sources: dict[tuple[Hashable, int], Source] = {}
     parts: dict[tuple[Hashable, int], str] = {}
-    for trace in (left, right):
-        own = sources_of(trace, indices)
-        columns = _numbered([_key(source) for source in own])
-        rows = _numbered([chunk.name for chunk in trace.query])
-        for column, source in zip(columns, own, strict=True):
+    for take in seen:
+        columns = _numbered([_key(source) for source in take.sources])
+        rows = _numbered(take.query)
+        for column, source in zip(columns, take.sources, strict=True):
             sources.setdefault(column, source)
-        parts |= {row: chunk.name for row, chunk in zip(rows, trace.query, strict=True)}
-        shares = by_source(trace.by_query(), own)
+        parts |= dict(zip(rows, take.query, strict=True))
         tables.append(
-            {(row, column): shares[q, s] for q, row in enumerate(rows) for s, column in enumerate(columns)}
+            {
+                (row, column): take.shares[q, s]
+                for q, row in enumerate(rows)
+                for s, column in enumerate(columns)
+            }
         )
     sources = dict(sorted(sources.items(), key=lambda item: _order(item[1])))
     before, after = (
@@ -56,6 +62,38 @@ def difference(left: RoutingTrace, right: RoutingTrace, indices: Mapping[str, in
         table=after - before,
         shots=_by_shot(left, right, indices),
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen:
+    """The attention of a take, `shares` (Q, S), by its parts and their sources."""
+
+    query: tuple[str, ...]
+    sources: tuple[Source, ...]
+    shares: Floats
+
+
+def _by_part(trace: RoutingTrace, indices: Mapping[str, int]) -> _Seen:
+    sources = sources_of(trace, indices)
+    query = tuple(chunk.name for chunk in trace.query)
+    return _Seen(query=query, sources=sources, shares=by_source(trace.by_query(), sources))
+
+
+def _whole(trace: RoutingTrace, indices: Mapping[str, int]) -> _Seen:
+    """That of the shot as a whole, to whole shots."""
+    merged: dict[Hashable, Source] = {}
+    for source in sources_of(trace, indices):
+        key = source.kind, source.take
+        columns = (*(merged[key].columns if key in merged else ()), *source.columns)
+        merged[key] = replace(source, name=_NAMES[source.kind], frames=None, columns=columns)
+    tokens = np.array([chunk.tokens for chunk in trace.query])
+    by_shot = (trace.by_query() * (tokens / tokens.sum())[:, None]).sum(axis=0, keepdims=True)
+    sources = tuple(merged.values())
+    return _Seen(query=("the whole shot",), sources=sources, shares=by_source(by_shot, sources))
+
+
+_NAMES: Final = {"own": "this shot", "history": "everything", "caption": "captions"}
+"""What whole shots and their captions are called."""
 
 
 def _key(source: Source) -> Hashable:

@@ -112,23 +112,32 @@ def backend_in_words(trace: RoutingTrace) -> tuple[str, ...]:
     return (f"Computed by the backend {trace.backend}, {reasons[why]}.",) if why in reasons else ()
 
 
-REMEMBERED: Final = {
+def remembered_in_words(policy: str, keyframes: int) -> str:
+    """What a memory policy remembers."""
+    return _REMEMBERED.get(policy, f"what the policy {policy} keeps").format(keyframes=keyframes)
+
+
+_REMEMBERED: Final = {
     "all": "everything",
     "first-last": "the first and last frame of each shot",
-    "spread": "{keyframes} frames of each shot, evenly spread",
-    "change": "{keyframes} frames of each shot, those that change most",
+    "spread": "{keyframes} latent frames of each shot, evenly spread",
+    "change": "{keyframes} latent frames of each shot, those that change most",
     "cast": "what shows the cast",
 }
-"""What memory policies remember, in words."""
+"""What memory policies remember of earlier shots."""
 
 
 def _memory(trace: RoutingTrace) -> Iterator[str]:
     """Sentences on what was remembered, where that was not all, or in 8 bits; and on what each step moved."""
     memory = trace.routing.get("memory", {})
     if memory.get("policy", "all") != "all" and memory.get("context_tokens"):
-        what = REMEMBERED.get(memory["policy"], f"what the policy {memory['policy']} keeps")
         share = memory["remembered_tokens"] / memory["context_tokens"]
-        yield f"Remembered was {what.format_map(memory)}: {share:.0%} of all tokens that came before."
+        most = {"first-last": 2}.get(memory["policy"], memory.get("keyframes"))
+        if share == 1 and memory["policy"] in ("first-last", "spread", "change"):
+            yield f"Everything was remembered: no earlier shot has more than {most} latent frames."
+        else:
+            what = remembered_in_words(memory["policy"], memory.get("keyframes", 0))
+            yield f"Remembered was {what}: {share:.0%} of all tokens that came before."
     if memory.get("storage") == "int8":
         yield "Memories were kept in 8 bits."
     copied, read = memory.get("bytes_copied_per_step", 0), memory.get("bytes_read_per_step", 0)
@@ -201,8 +210,9 @@ def _portrayed(trace: RoutingTrace, portraits: Portraits, indices: Mapping[str, 
         drew = trace.by_take(shares)
         total, best = sum(drew.values()), max(drew, key=lambda take: drew[take])
         if total >= FAINT:
+            who = f"{name[:1].upper()}{name[1:]}"
             yield (
-                f"{name} drew most from {shot_name(indices.get(best))}: {drew[best] / total:.0%} of what it "
+                f"{who} drew most from {shot_name(indices.get(best))}: {drew[best] / total:.0%} of what it "
                 "took from earlier shots."
             )
 

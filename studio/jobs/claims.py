@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
 from studio.domain.messages import Message, message
+from studio.jobs.dependants import stop_dependants
 from studio.jobs.dependencies import Dependencies
 from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
 from studio.jobs.order import KINDS, Kind, RenderOrder, UnknownOrder
@@ -168,6 +169,7 @@ def _lose(session: Session, row: JobRow, now: float) -> int:
     if row.state != "queued":
         row.finished = now
         set_problem(row, LOST if row.state == "parked" else None)
+        stop_dependants(session, row)
     return row.id
 
 
@@ -178,6 +180,7 @@ def _hand_back(session: Session, row: JobRow, now: float) -> int:
         row.state = "queued"
         row.attempts -= 1
     release(session, row)
+    stop_dependants(session, row)
     return row.id
 
 
@@ -188,6 +191,7 @@ def _end(
     row.state, row.result, row.finished = state, result, database_time(session)
     set_problem(row, problem)
     release(session, row)
+    stop_dependants(session, row)
 
 
 def _claimed(session: Session, claim: Claim) -> JobRow:

@@ -38,7 +38,9 @@ class Dependencies:
         if project is None or order.keep_context:
             return False
         coming = self._coming_in(project) - {(order.shot, order.lane)}
-        return bool(coming) and any(needed in coming for needed in self._needed(project, order))
+        return bool(coming) and any(
+            needed in coming for needed in needed_renders(self._project(project), order)
+        )
 
     def _coming_in(self, project: str) -> frozenset[Render]:
         if project not in self._coming:
@@ -53,15 +55,19 @@ class Dependencies:
             self._coming[project] = frozenset((order.shot, order.lane) for order in orders)
         return self._coming[project]
 
-    def _needed(self, name: str, order: RenderOrder) -> Iterator[Render]:
+    def _project(self, name: str) -> Project:
         if name not in self._projects:
             self._projects[name] = projects.project_of(self._session, name)
-        project = self._projects[name]
-        index = project.index_of(order.shot)
-        if index is None:
-            return
-        source = first_frame_source(project.board, index)
-        if source is not None and source.index is not None:
-            yield project.board.shots[source.index].id, order.lane
-        if order.lane == "final" and project.has_lanes and draft_use(project.board, index) is not None:
-            yield order.shot, "draft"
+        return self._projects[name]
+
+
+def needed_renders(project: Project, order: RenderOrder) -> Iterator[Render]:
+    """The renders whose takes are a part of what an order renders: a first frame's, and its draft's."""
+    index = project.index_of(order.shot)
+    if index is None:
+        return
+    source = first_frame_source(project.board, index)
+    if source is not None and source.index is not None:
+        yield project.board.shots[source.index].id, order.lane
+    if order.lane == "final" and project.has_lanes and draft_use(project.board, index) is not None:
+        yield order.shot, "draft"

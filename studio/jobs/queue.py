@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.errors import Refused
 from studio.domain.messages import message
+from studio.jobs.dependants import stop_dependants, stopped_with
 from studio.jobs.job import FINISHED, RETRIED, Job
 from studio.jobs.order import KnownOrder, order_to_json
 from studio.jobs.rows import job_of, job_row, order_of
@@ -79,22 +80,27 @@ def cancel(session: Session, job: int) -> None:
     if row.state == "queued":
         row.state = "cancelled"
         row.finished = database_time(session)
+        stop_dependants(session, row)
     elif row.state == "running":
         row.cancelled = True
 
 
 def retry(session: Session, job: int) -> None:
-    """Queues a job that failed, was cancelled or parked again, at the end. Raises `Refused`, `NotThere`."""
+    """Queues a job that failed, was cancelled or parked again, at the end, and the renders that were stopped
+    with it. Raises `Refused`, `NotThere`.
+    """
     row = job_row(session, job)
     if row.state not in RETRIED:
         raise Refused(message("job-not-ended"))
     if row.project is not None:
         projects.refuse_trashed(session, row.project)
-    row.state = "queued"
-    row.position = _last_position(session) + 1.0
-    row.attempts = 0
-    row.cancelled = False
-    row.problem = row.error = row.finished = row.progress = None
+    last = _last_position(session)
+    for position, again in enumerate((row, *stopped_with(session, row)), start=1):
+        again.state = "queued"
+        again.position = last + position
+        again.attempts = 0
+        again.cancelled = False
+        again.problem = again.error = again.finished = again.progress = None
 
 
 def move(session: Session, job: int, before: int | None) -> None:

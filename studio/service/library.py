@@ -21,6 +21,7 @@ from moc_engine.model_library import (
     model_parts,
     models_here,
 )
+from moc_engine.profiles import profile_named
 from moc_engine.sources.catalogue import KnownModel, known_model, known_models
 from moc_engine.sources.entries import NAME, entry_file, find_entry
 from moc_engine.sources.hub_id import HubFile, HubId, parse_hub_id, parse_hub_name
@@ -45,7 +46,9 @@ class MachineMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelState:
-    """A model on this machine, and the profile under which it renders here: None where it does not fit."""
+    """A model on this machine, and the profile under which it renders here: the one that `auto` chooses, or
+    the next that fits; None where none does.
+    """
 
     model: LibraryModel
     fits: str | None
@@ -190,13 +193,13 @@ class ModelLibrary:
         return named
 
     def _state(self, model: LibraryModel) -> ModelState:
-        fits = None
-        for need in model.needs:
-            device = self.machine.device
-            if device is not None and need.device <= device and need.host <= self.machine.main:
-                fits = need.profile
-                break
-        return ModelState(model=model, fits=fits)
+        device, main = self.machine.device, self.machine.main
+        if device is None:
+            return ModelState(model=model, fits=None)
+        auto = profile_named("auto", "cuda", device).name
+        by_wish = sorted(model.needs, key=lambda need: need.profile != auto)
+        fitting = (need.profile for need in by_wish if need.device <= device and need.host <= main)
+        return ModelState(model=model, fits=next(fitting, None))
 
 
 def _partly_there(model: str) -> str | None:

@@ -12,8 +12,9 @@ from studio.domain.messages import message
 from studio.domain.project import Project
 from studio.jobs import claims, queue
 from studio.jobs.job import Job
+from studio.service.job_state import JobState, job_state, job_states
 from studio.service.models import Models
-from studio.service.state import JobState, job_state, job_states, stamp_of
+from studio.service.state import stamp_of
 from studio.store import projects, takes
 from studio.store.database import Database
 

@@ -1,4 +1,4 @@
-"""The states of projects and jobs that views show: times in seconds, indices from 0."""
+"""The states of projects that views show: times in seconds, indices from 0."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 from moc_engine.abilities import LACKS, Ability
 from moc_engine.own_settings import OwnSettings
 from studio.domain.inputs import RenderingModel
+from studio.domain.model_names import model_name
 from studio.domain.planner import ShotStatus, chosen_take
 from studio.domain.project import Lane, Project
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
 from studio.jobs.estimate import Rates, measured_with
-from studio.jobs.job import FINISHED, Job
-from studio.jobs.order import RenderOrder
 from studio.service.lora_samplers import LoraSampler, lora_samplers
 from studio.service.models import Model
 from studio.service.reason_words import in_words
+from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STORAGES
 from studio.service.unknown_words import find_unknown_words
 from studio.store.inferred_cast import infer_cast
 from studio.store.projects import Stored
@@ -37,7 +37,9 @@ class UnknownSpan:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeState:
-    """A take in a shot's strip. `context` are (index of the shot that shows it now or None, share)."""
+    """A take in a shot's strip. `model` is what the model is called that made it; `context` are (index of the
+    shot that shows it now or None, share).
+    """
 
     id: str
     seed: int
@@ -46,6 +48,7 @@ class TakeState:
     fps: float
     size: tuple[int, int]
     caption: str
+    model: str
     created: float
     spent: float
     backend: str
@@ -106,33 +109,6 @@ class CastState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobState:
-    """A job in the queue, of its kind. `index` is the index of its shot in the project, None if it is gone.
-
-    Jobs of some kinds have no shot and `lane`, or no project: they have no `title` either.
-    """
-
-    id: int
-    kind: str
-    project: str | None
-    title: str
-    shot: str | None
-    lane: Lane | None
-    index: int | None
-    state: str
-    reason: str
-    seconds: float
-    stage: str | None
-    step: int
-    steps: int
-    seconds_left: float | None
-    picture: int
-    error: str | None
-    error_code: str | None
-    attempts: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProjectState:
     """A project as it was at `stamp`; `due` shots are to be rendered, in about `due_seconds`, if
     `time_known`: of a model that rendered none of its takes it is not.
@@ -178,8 +154,10 @@ def project_state(
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if model.known_words_only else {}
     rates = measured_with(takes.values(), model.rendering.identity)
-    indices = {take: project.index_of(shot) for shot, take in project.current.items()}
     other = project.in_lane("draft" if project.lane == "final" else "final")
+    indices = {
+        take: project.index_of(shot) for lane in (other, project) for shot, take in lane.current.items()
+    }
     due = [status for status in statuses if status.due]
     shots = []
     begins = 0.0
@@ -282,16 +260,21 @@ def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
 
 
 def _defaults(own: OwnSettings) -> dict[str, str]:
-    """A model's own values of settings; those it has none for are left out."""
-    sampler = own.sampler
+    """A model's own values of settings, as they are entered or chosen; those it has none for are left out."""
+    sampler, memory = own.sampler, own.memory
     values = {
         "steps": f"{sampler.steps}",
         "guidance": f"{sampler.guidance:g}",
         "guidance_2": "" if sampler.guidance_2 is None else f"{sampler.guidance_2:g}",
+        "scheduler": SCHEDULERS.get(own.scheduler or "", ""),
         "shift": "" if own.shift is None else f"{own.shift:g}",
         "negative_prompt": own.negative_prompt,
         "fps": "" if own.fps is None else f"{own.fps:g}",
         "size": "" if own.size is None else "{}x{}".format(*own.size),
+        "memory_policy": POLICIES.get(memory.policy, memory.policy),
+        "keyframes": f"{memory.keyframes}" if memory.policy in ("spread", "change") else "",
+        "memory_storage": STORAGES[memory.storage],
+        "positions": POSITIONS[memory.positions],
     }
     return {name: value for name, value in values.items() if value}
 
@@ -316,44 +299,6 @@ def expected(rates: Rates, status: ShotStatus) -> float:
     return rates.seconds(status.inputs)
 
 
-def job_states(jobs: Sequence[Job], projects: Mapping[str | None, Project]) -> tuple[JobState, ...]:
-    """The jobs that run or wait, and the last that ended; `projects` are those they belong to, by id."""
-    waiting = [job for job in jobs if job.state not in FINISHED]
-    ended = sorted((job for job in jobs if job.state in FINISHED), key=lambda job: -(job.finished or 0.0))
-    shown = [*sorted(waiting, key=lambda job: (job.state != "running", job.position)), *ended[:_ENDED]]
-    return tuple(job_state(job, projects.get(job.project)) for job in shown)
-
-
-_ENDED = 20
-"""Ended jobs that are shown."""
-
-
-def job_state(job: Job, project: Project | None) -> JobState:
-    """A job, of a project if any."""
-    shot = job.order.shot
-    progress = job.progress
-    return JobState(
-        id=job.id,
-        kind=job.order.kind,
-        project=job.project,
-        title="" if project is None else project.board.title,
-        shot=shot,
-        lane=job.order.lane if isinstance(job.order, RenderOrder) else None,
-        index=None if project is None or shot is None else project.index_of(shot),
-        state=job.state,
-        reason=job.order.reason,
-        seconds=job.order.seconds,
-        stage=None if progress is None else progress.stage,
-        step=0 if progress is None else progress.step,
-        steps=0 if progress is None else progress.steps,
-        seconds_left=None if progress is None else progress.seconds_left,
-        picture=job.picture,
-        error=job.error,
-        error_code=None if job.problem is None else job.problem.code,
-        attempts=job.attempts,
-    )
-
-
 def _strip(
     project: Project,
     takes: Mapping[str, StoredTake],
@@ -372,6 +317,7 @@ def _strip(
             fps=float(take.inputs.fps),
             size=take.inputs.size,
             caption=take.caption,
+            model=model_name(take.inputs.model),
             created=take.created,
             spent=sum(take.timings.values()),
             backend=take.backend,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import gradio as gr
@@ -17,6 +17,7 @@ from studio.domain.frame_rate import parse_rate, rate_in_words
 from studio.domain.messages import message
 from studio.domain.settings import Settings, parse_full_below
 from studio.domain.storyboard import CastMember, Storyboard, parse_size
+from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STEP_CACHES, STORAGES
 from studio.service.studio import Service
 from studio.web.component import panel
 
@@ -36,25 +37,6 @@ _FILL = """(link, ...shown) => {
 }"""
 """Shows the values that changed and drops the messages about their old ones. It runs on the page, so that no
 answer of the server can arrive after another project was opened; fields that did not change stay as typed."""
-
-_SCHEDULERS: Final = [
-    ("Euler", "euler"),
-    ("UniPC: good with few steps", "unipc"),
-    ("DPM++: good with few steps", "dpm++"),
-]
-_STEP_CACHES: Final = [("first block", "first-block"), ("MagCache", "mag"), ("TaylorSeer", "taylor")]
-_POLICIES: Final = {
-    "all": "everything",
-    "first-last": "first and last frame of each shot",
-    "spread": "frames of each shot, evenly spread",
-    "change": "frames of each shot that change most",
-    "cast": "where the cast is",
-}
-_POSITIONS: Final = [
-    ("one after another: true order, but times beyond what the model knows", "continue"),
-    ("clamped: what is further away than the model has seen moves up to there", "clamp"),
-    ("restarted: every earlier shot as if it came directly before this one", "restart"),
-]
 
 Link = dict[str, Any]
 """What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
@@ -178,7 +160,7 @@ class Forms:
     def _model_options(self, own: str) -> None:
         """Settings of real models, some of which a model may not have: the page says which."""
         with gr.Accordion("Model options", open=False, elem_classes="form"):
-            self._choice("scheduler", "Scheduler", _SCHEDULERS, "The solver that denoises")
+            self._choice("scheduler", "Scheduler", SCHEDULERS, "The solver that denoises")
             self._setting(
                 "shift",
                 gr.Textbox(
@@ -200,7 +182,7 @@ class Forms:
             self._choice(
                 "step_cache",
                 "Step cache",
-                _STEP_CACHES,
+                STEP_CACHES,
                 "Steps reuse what earlier ones computed: faster, less exact",
             )
             panel("forms/film-loras", elem_id="form-loras")
@@ -225,23 +207,27 @@ class Forms:
                 ),
                 lambda value: parse_full_below(str(value)),
             )
-            policies = [(_POLICIES.get(name, name), name) for name in policy_names()]
+            policies = {name: POLICIES.get(name, name) for name in policy_names()}
             self._choice("memory_policy", "Remembered of each shot", policies, "More needs more memory")
             self._setting(
                 "keyframes",
-                gr.Textbox(label="Frames per shot", info=f"How many, where frames are picked. {own}"),
+                gr.Textbox(
+                    label="Latent frames per shot",
+                    info=f"How many, where frames are picked; with Wan each is 4 frames of the film. {own}",
+                    elem_id="form-keyframes",
+                ),
                 _whole("frames per shot"),
             )
             self._choice(
                 "memory_storage",
                 "Stored in",
-                [("full precision", "full"), ("8 bits: half the memory, slightly less exact", "int8")],
+                STORAGES,
                 "How the remembered keys and values are kept",
             )
             self._choice(
                 "positions",
                 "Time of earlier shots",
-                _POSITIONS,
+                POSITIONS,
                 "Where earlier shots stand in time for a model trained on single shots",
             )
 
@@ -261,11 +247,10 @@ class Forms:
             )
             panel("forms/film-guide", elem_id="form-guide")
 
-    def _choice(self, name: str, label: str, choices: Sequence[tuple[str, str]], info: str) -> None:
-        """A setting with few values, or none of them for the model's own."""
-        dropdown = gr.Dropdown(
-            [("the model's default", ""), *choices], label=label, info=info, elem_id=f"form-{name}"
-        )
+    def _choice(self, name: str, label: str, words: Mapping[str, str], info: str) -> None:
+        """A setting with few values, given with what they are called, or none of them for the model's own."""
+        choices = [("the model's default", ""), *((said, value) for value, said in words.items())]
+        dropdown = gr.Dropdown(choices, label=label, info=info, elem_id=f"form-{name}")
         self._setting(name, dropdown, str)
 
     def _film(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import Browser, expect
 
@@ -28,7 +29,9 @@ def test_drafts_and_finals_are_switched_and_shown_side_by_side(browser: Browser,
         until(page, lambda: story.shots[0]["take"] is not None)
         expect(page.locator(".lane-mark")).to_be_hidden()
         beside.click()
-        expect(page.locator("dialog.compare h4")).to_have_text(["Draft", "Final"])
+        expect(page.locator("dialog.compare h4")).to_have_text(
+            [re.compile("^Draft · "), re.compile("^Final · ")]
+        )
         page.get_by_role("button", name="Close").click()
 
         switch.get_by_role("button", name="Drafts").click()

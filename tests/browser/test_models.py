@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Story, opened, until
 from tests.fakes.hub import COMMIT, REPO, Hub, files_of, hub_environment, running_hub
@@ -111,6 +111,45 @@ def test_the_need_of_a_render_is_told_by_profile(page: Page, studio: Studio) -> 
     expect(need.locator(".profile").last).to_contain_text("one block at a time")
     fits = [profile["fits"] for profile in told["profiles"]]
     assert [word.strip() == "fits" for word in need.locator(".profile-fit").all_inner_texts()] == fits
+
+
+def test_the_model_that_was_looked_up_last_is_shown(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/models/look-up", lambda route: route.continue_() if held else held.append(route))
+    field = page.get_by_label("A model of the hub, or a path")
+    for name in ("some/gated", REPO):
+        field.fill(name)
+        field.press("Enter")
+    found = page.locator("#models .model-found")
+    expect(found).to_contain_text(REPO)
+    said = {"model": "late/model", "licence": None, "size": 2_000, "missing": 9, "free": 5_000, "fits": True}
+    with page.expect_response("**/models/look-up"):
+        held[0].fulfill(json=said)
+    page.wait_for_timeout(50)
+    expect(found).to_contain_text(REPO)
+    page.unroute("**/models/look-up")
+
+
+def test_a_download_goes_on_where_the_rest_fits_the_disk(page: Page) -> None:
+    said = {
+        "model": "a/model",
+        "licence": None,
+        "size": 2_000_000,
+        "missing": 100_000,
+        "free": 500_000,
+        "fits": True,
+    }
+    page.route("**/models/look-up", lambda route: route.fulfill(json=said))
+    field = page.get_by_label("A model of the hub, or a path")
+    field.fill("a/model")
+    field.press("Enter")
+    found = page.locator("#models .model-found")
+    expect(found).to_contain_text("2.0 MB, of which 1.9 MB are here; 500 kB of the disk are free")
+    expect(found.get_by_role("button", name="Continue download")).to_be_enabled()
+    said |= {"missing": 2_000_000, "fits": False}
+    field.press("Enter")
+    expect(found.get_by_role("button", name="Download")).to_be_disabled()
+    expect(found.locator(".field-error")).to_contain_text("2.0 MB; 500 kB of the disk are free")
 
 
 def test_the_settings_offer_the_models_that_can_be_used(page: Page) -> None:

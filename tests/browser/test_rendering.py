@@ -147,14 +147,33 @@ def test_the_queue_is_paused_reordered_and_cancelled(page: Page, story: Story) -
     expect(jobs).to_have_count(3)
     jobs.nth(1).get_by_role("button", name="Move up").click()
     expect(jobs.first).to_contain_text("shot 2")
+    jobs.nth(0).get_by_role("button", name="Cancel").click()
+    cancelled = page.locator(".job.is-cancelled")
+    expect(cancelled.nth(1)).to_contain_text("it builds on shot 2, which was cancelled")
+    cancelled.nth(0).get_by_role("button", name="Try again").click()
+    expect(jobs).to_have_count(3)
     jobs.nth(2).get_by_role("button", name="Cancel").click()
     expect(page.locator(".job.is-cancelled")).to_contain_text("shot 3")
+    expect(page.locator(".job").first).to_contain_text("final · animatic")
     page.get_by_role("button", name="Resume queue").click()
     until(lambda: [shot["state"] for shot in story.shots][:2] != ["missing", "missing"])
     page.locator(".job.is-cancelled").get_by_role("button", name="Try again").click()
     until(lambda: all(shot["take"] for shot in story.shots))
     page.get_by_role("button", name="Clear finished").click()
     expect(page.locator(".job")).to_have_count(0)
+
+
+def test_a_preview_carries_the_caption_of_the_shot_that_renders(page: Page, story: Story) -> None:
+    story.edit({"op": "caption", "shot": story.shots[1]["id"], "caption": "Otto runs slowly in the forest"})
+    page.locator(".timeline .clip").nth(1).click()
+    page.keyboard.press("Home")
+    expect(page.locator(".player-message")).to_have_text("Shot 1 is not rendered yet.")
+    expect(page.locator(".player-caption")).to_have_text("")
+    page.locator(".shot-panel").get_by_role("button", name="Render", exact=True).click()
+    expect(page.locator("img.live")).to_be_visible()
+    expect(page.locator(".player-caption")).to_have_text("Otto runs slowly in the forest")
+    expect(page.locator("img.live")).to_be_hidden(timeout=60_000)
+    expect(page.locator(".player-caption")).to_have_text("")
 
 
 def test_a_reload_and_a_second_tab_show_the_render_that_runs(browser: Browser, tmp_path: Path) -> None:

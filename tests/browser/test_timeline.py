@@ -121,6 +121,22 @@ KEYS: list[tuple[str, tuple[str, ...], int, Callable[[list[dict[str, Any]]], boo
 ]
 
 
+def test_a_suggested_caption_is_shown_from_its_beginning(page: Page, story: Story) -> None:
+    suggested = "Mira waves in the meadow. " + "She is a red round creature with a top hat. " * 12
+    page.evaluate(
+        "async ([id, text]) => "
+        "(await import('/studio-assets/js/timeline/captions.js')).editCaption(id, text)",
+        [story.shots[0]["id"], suggested],
+    )
+    field = page.locator(".caption textarea")
+    expect(field).to_be_focused()
+    seen = field.evaluate(
+        "(e) => [e.scrollHeight > e.clientHeight, e.scrollTop, e.selectionStart, e.selectionEnd]"
+    )
+    assert seen == [True, 0, 0, 0]
+    page.keyboard.press("Escape")
+
+
 def test_every_gesture_by_keyboard(page: Page, story: Story) -> None:
     def pressed(what: str, commands: int, *keys: str) -> None:
         done = story.state()["revision"] + commands

@@ -15,8 +15,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 
+from studio.store.clip_file import png
 from tests.fakes.renderer import FakeRenderer
 
 STEP = "FAKE_STEP_SECONDS"
@@ -74,10 +76,13 @@ class Studio:
 
 
 class _Renderer(FakeRenderer):
-    """Takes half a second to a step where the caption says "slowly"; finds no memory where it says "huge"."""
+    """Takes half a second to a step where the caption says "slowly"; finds no memory where it says "huge".
+
+    Its previews are black.
+    """
 
     def __init__(self, pause: float) -> None:
-        super().__init__(self._befall)
+        super().__init__(self._befall, preview=png(np.zeros((9, 16, 3), np.uint8)))
         self._pause = pause
 
     def _befall(self, shot: int, step: int) -> None:

@@ -9,7 +9,9 @@ import { offerModels } from "./model-choices.js";
 
 const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not every model has
 
-const SETTINGS = ["steps", "guidance", "guidance_2", "shift", "negative_prompt"]; // that a model has itself
+// Settings that a model has itself: those that are typed, and those that are chosen from a list.
+const TYPED = ["steps", "guidance", "guidance_2", "shift", "negative_prompt", "keyframes"];
+const CHOSEN = ["scheduler", "memory_policy", "memory_storage", "positions"];
 
 /** @typedef {Record<string, unknown>} Film values of the fields, by name */
 
@@ -74,21 +76,35 @@ function switchOff(lacks) {
   if (!field || !input) return;
   input.disabled = Boolean(reason);
   field.classList.toggle("switched-off", Boolean(reason));
-  const shown = field.querySelector(".why-off");
-  if ((shown?.textContent ?? "") === reason) return;
-  shown?.remove();
-  if (reason) field.append(h("p", { class: "why-off" }, reason));
+  putBelow(field, "why-off", reason);
 }
 
 /**
- * Shows the model's own values in fields that are empty.
+ * Shows the model's own values: in fields that are empty, and below lists.
  * @param {Record<string, string>} defaults
  */
 function showDefaults(defaults) {
-  for (const name of SETTINGS) {
+  for (const name of TYPED) {
     const input = fieldOf(name)?.querySelector("textarea, input");
     if (input) input.setAttribute("placeholder", defaults[name] ?? "");
   }
+  for (const name of CHOSEN) {
+    const words = defaults[name] ? `The model's: ${defaults[name]}` : "";
+    putBelow(fieldOf(name), "own-default", words);
+  }
+}
+
+/**
+ * Puts a line below a field; none where it has no words.
+ * @param {HTMLElement | null} field
+ * @param {string} kind class of the line
+ * @param {string} words
+ */
+function putBelow(field, kind, words) {
+  const shown = field?.querySelector(`.${kind}`);
+  if (!field || (shown?.textContent ?? "") === words) return;
+  shown?.remove();
+  if (words) field.append(h("p", { class: kind }, words));
 }
 
 /** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */

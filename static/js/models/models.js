@@ -4,6 +4,7 @@ import { get, post } from "../common/api.js";
 import { sendEdit, sendToQueue } from "../common/commands.js";
 import { button, fill, h } from "../common/dom.js";
 import { memorySize, size } from "../common/format.js";
+import { latest } from "../common/latest.js";
 import { start } from "../common/project.js";
 import { notify, notifyError, page, subscribe } from "../common/state.js";
 
@@ -21,7 +22,7 @@ const ORIGINS = {
 export function mount(element) {
   const here = h("ul", { class: "models" });
   const offered = h("ul", { class: "models" });
-  const looked = h("div", { class: "model-found" });
+  const found = h("div", { class: "model-found" });
   const field = h("input", {
     type: "text",
     "aria-label": "A model of the hub, or a path",
@@ -30,46 +31,41 @@ export function mount(element) {
   const submit = h("button", { type: "submit", class: "button" }, "Look up");
   const add = h("form", { class: "model-add" }, field, submit);
 
-  async function load() {
-    const state = /** @type {LibraryState} */ (await get("/models"));
+  const showState = latest((/** @type {LibraryState} */ state) => {
     fill(
       here,
       state.models.map((model) => modelItem(model, state.machine, load)),
     );
     fill(
       offered,
-      state.offered.map((known) => offeredItem(known, (model) => lookUp(model))),
+      state.offered.map((known) => offeredItem(known, lookUp)),
     );
-  }
+  }, notifyError);
+  const load = () => showState(() => get("/models"));
+
+  const showFound = latest(
+    (/** @type {HTMLElement | null} */ item) => fill(found, item),
+    (error) => fill(found, h("p", { class: "field-error" }, /** @type {Error} */ (error).message)),
+  );
 
   /** @param {string} model */
-  async function lookUp(model) {
-    fill(looked, h("p", { class: "quiet" }, "Asking the hub…"));
-    looked.scrollIntoView({ block: "nearest" });
-    try {
-      const found = /** @type {RemoteModel} */ (await post("/models/look-up", { model }));
-      fill(
-        looked,
-        foundItem(found, () => fill(looked)),
-      );
-    } catch (error) {
-      fill(looked, h("p", { class: "field-error" }, error instanceof Error ? error.message : String(error)));
-    }
+  function lookUp(model) {
+    fill(found, h("p", { class: "quiet" }, "Asking the hub…"));
+    found.scrollIntoView({ block: "nearest" });
+    return showFound(async () => foundItem(await post("/models/look-up", { model }), () => fill(found)));
   }
 
-  add.addEventListener("submit", async (event) => {
+  add.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = field.value.trim();
     if (!text) return;
     if (HUB_NAME.test(text)) return lookUp(text);
-    try {
+    return showFound(async () => {
       await post("/models/add", { name: nameOf(text), files: filesOf(text) });
-      field.value = "";
-      fill(looked);
-      await load();
-    } catch (error) {
-      fill(looked, h("p", { class: "field-error" }, error instanceof Error ? error.message : String(error)));
-    }
+      if (field.value.trim() === text) field.value = "";
+      load();
+      return null;
+    });
   });
 
   fill(
@@ -81,15 +77,16 @@ export function mount(element) {
       here,
       h("h3", {}, "Add a model"),
       add,
-      looked,
+      found,
       h("h3", {}, "On offer"),
       offered,
     ),
   );
   let shown = "";
   subscribe("queue project", () => {
-    const now = JSON.stringify([page.project?.settings.model, downloads()]);
-    if (now !== shown) load().catch(notifyError);
+    const settings = page.project?.settings;
+    const now = JSON.stringify([settings?.model, settings?.draft_model, downloads()]);
+    if (now !== shown) load();
     shown = now;
   });
   start();
@@ -123,29 +120,14 @@ const filesOf = (path) =>
  */
 function modelItem(state, machine, load) {
   const { model } = state;
-  const used = page.project?.settings.model ?? null;
-  const isUsed = used === model.model;
+  const settings = page.project?.settings;
+  const isUsed = settings !== undefined && (settings.model ?? null) === model.model;
+  const isForDrafts = settings !== undefined && !isUsed && settings.draft_model === model.model;
   const use = () =>
     sendEdit(() => {
-      const settings = page.project?.settings;
-      return (
-        settings && /** @type {Edit} */ ({ op: "settings", settings: { ...settings, model: model.model } })
-      );
+      const now = page.project?.settings;
+      return now && { op: "settings", settings: { ...now, model: model.model } };
     });
-  const check = async () => {
-    try {
-      await post("/models/check", { model: model.model });
-      notify(`${model.name}: all files are there and whole.`);
-    } catch (error) {
-      notifyError(error);
-    }
-  };
-  const remove = button(model.origin === "hub" ? "Delete files" : "Remove", () => confirmed(remove, forget));
-  const forget = async () => {
-    const freed = /** @type {number} */ (await post("/models/remove", { model: model.model }));
-    notify(freed ? `${model.name} is deleted, ${size(freed)} freed.` : `${model.name} is off the list.`);
-    await load();
-  };
   return h(
     "li",
     { class: `model ${isUsed ? "is-used" : ""}` },
@@ -160,24 +142,54 @@ function modelItem(state, machine, load) {
       isUsed
         ? h("span", { class: "chip" }, "Used in this project")
         : button("Use in this project", use, { disabled: model.problem !== null }),
-      model.origin !== "embedded" && button("Check", check),
-      (model.origin === "hub" || model.origin === "added") && remove,
+      isForDrafts && h("span", { class: "chip" }, "Used for drafts"),
+      model.origin !== "embedded" && checkButton(model),
+      (model.origin === "hub" || model.origin === "added") && removeButton(model, load),
     ),
   );
 }
 
+/** @param {LibraryModel} model */
+function checkButton({ name, model }) {
+  const check = async () => {
+    element.disabled = true;
+    try {
+      await post("/models/check", { model });
+      notify(`${name}: all files are there and whole.`);
+    } catch (error) {
+      notifyError(error);
+    }
+    element.disabled = false;
+  };
+  const element = button("Check", check);
+  return element;
+}
+
 /**
- * Asks once more before what cannot be undone.
- * @param {HTMLButtonElement} element
- * @param {() => Promise<void>} act
+ * Asks once more before it acts, since nothing undoes it.
+ * @param {LibraryModel} model
+ * @param {() => Promise<void>} load
  */
-function confirmed(element, act) {
-  if (element.dataset.asked) {
-    act().catch(notifyError);
-    return;
-  }
-  element.dataset.asked = "yes";
-  element.textContent = "Click again to do it";
+function removeButton({ name, model, origin }, load) {
+  const label = origin === "hub" ? "Delete files" : "Remove";
+  let asked = false;
+  const ask = (/** @type {boolean} */ now) => {
+    asked = now;
+    element.textContent = now ? "Click again to do it" : label;
+  };
+  const remove = async () => {
+    if (!asked) return ask(true);
+    ask(false);
+    try {
+      const freed = /** @type {number} */ (await post("/models/remove", { model }));
+      notify(freed ? `${name} is deleted, ${size(freed)} freed.` : `${name} is off the list.`);
+      await load();
+    } catch (error) {
+      notifyError(error);
+    }
+  };
+  const element = button(label, remove, { onblur: () => ask(false) });
+  return element;
 }
 
 /** @param {LibraryModel} model */
@@ -228,27 +240,30 @@ const offeredItem = (known, lookUp) =>
   );
 
 /**
+ * What the hub has, and whether what is missing of it fits the disk.
  * @param {RemoteModel} found
  * @param {() => void} done
  */
-function foundItem(found, done) {
-  const room = found.free > found.size;
+function foundItem({ model, licence, size: whole, missing, free, fits }, done) {
   const download = async () => {
-    const job = await sendToQueue("/models/download", { model: found.model });
+    const job = await sendToQueue("/models/download", { model });
     if (job === null) return;
     notify("The download is in the queue, with its progress. It goes on when this page is closed.");
     done();
   };
+  const begun = missing < whole;
+  const here = begun ? `, of which ${size(whole - missing)} are here` : "";
+  const room = `${size(free)} of the disk are free`;
   return h(
     "div",
     { class: "model" },
-    h("strong", {}, found.model.split("@")[0]),
-    h("span", { class: "quiet" }, `Licence: ${found.licence ?? "not stated"}`),
+    h("strong", {}, model.split("@")[0]),
+    h("span", { class: "quiet" }, `Licence: ${licence ?? "not stated"}`),
+    h("span", { class: fits ? "" : "field-error" }, `${size(whole)}${here}; ${room}`),
     h(
-      "span",
-      { class: room ? "" : "field-error" },
-      `${size(found.size)} at most; ${size(found.free)} of the disk are free`,
+      "div",
+      { class: "row" },
+      button(begun ? "Continue download" : "Download", download, { class: "primary", disabled: !fits }),
     ),
-    h("div", { class: "row" }, button("Download", download, { class: "primary", disabled: !room })),
   );
 }

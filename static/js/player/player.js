@@ -215,14 +215,13 @@ function show() {
     if (page.playing && !page.selected.includes(shot.id)) select([shot.id]);
   }
   drawMessage(shot);
-  drawCaption(shot);
-  drawLane(shot);
   drawPreview();
 }
 
 /** Marks a draft that is shown in place of a final, and offers both side by side. @param {Shot | null} shot */
 function drawLane(shot) {
-  laneMark.hidden = !shot || page.project?.lane !== "final" || shot.take !== null || !shot.other_take;
+  laneMark.hidden =
+    previewed() !== null || !shot || page.project?.lane !== "final" || shot.take !== null || !shot.other_take;
   besideButton.hidden = !page.project?.has_lanes;
   besideButton.disabled = !(shot?.take && shot.other_take);
 }
@@ -275,21 +274,32 @@ function messageFor(shot) {
   return shot.caption ? `Shot ${number} is not rendered yet.` : `Shot ${number} has no caption yet.`;
 }
 
-/** The caption of the take that is seen: it is the one that is exported. @param {Shot | null} shot */
+/**
+ * The caption of the take that is seen: it is the one that is exported; over a preview that of the shot which
+ * renders.
+ * @param {Shot | null} shot
+ */
 function drawCaption(shot) {
-  const words = captionsShown ? (shownTake(shot)?.caption ?? "") : "";
+  const seen = previewed() ? selectedShot()?.caption : shownTake(shot)?.caption;
+  const words = captionsShown ? (seen ?? "") : "";
   if (caption.dataset.words === words) return;
   caption.dataset.words = words;
   fill(caption, words && h("span", {}, words));
 }
 
-/** While the selected shot renders and nothing plays, its preview is seen instead. */
-function drawPreview() {
+/** The job of the selected shot whose preview is seen instead of the film: while it renders and nothing plays. */
+function previewed() {
   const shot = selectedShot();
   const job = shot && activeJob(shot.id);
-  const shown = job?.state === "running" && job.picture > 0 && !page.playing;
-  preview.hidden = !shown;
-  if (!shown) return;
+  return job?.state === "running" && job.picture > 0 && !page.playing ? job : null;
+}
+
+function drawPreview() {
+  const job = previewed();
+  preview.hidden = job === null;
+  drawCaption(shotAt(page.playhead));
+  drawLane(shotAt(page.playhead));
+  if (!job) return;
   const url = `/api/jobs/${job.id}/preview?n=${job.picture}`;
   if (preview.getAttribute("src") !== url) preview.src = url;
   preview.title = job.seconds_left === null ? "" : `about ${duration(job.seconds_left)} left`;

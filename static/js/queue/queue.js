@@ -62,7 +62,7 @@ function updateJob(element, job) {
   const key = JSON.stringify([job, here, before?.id]);
   if (element.dataset.drawn === key) return;
   element.dataset.drawn = key;
-  element.className = `job is-${job.state}`;
+  element.className = `job is-${job.superseded ? "superseded" : job.state}`;
   const showShot = () => here && job.shot !== null && select([job.shot]);
   fill(
     element,
@@ -71,6 +71,7 @@ function updateJob(element, job) {
       { type: "button", class: "job-name", onclick: showShot, disabled: !here },
       jobName(job, here),
     ),
+    job.lane && h("span", { class: "quiet" }, [job.lane, job.model].filter(Boolean).join(" · ")),
     h("span", { class: "job-state" }, `${stateWords(job)}${progressWords(job)}`),
     h("span", { class: "quiet" }, job.error ?? (job.state === "done" ? "" : job.reason)),
     job.state === "running" && job.steps > 0 && h("progress", { max: job.steps, value: job.step }),
@@ -83,8 +84,8 @@ function updateJob(element, job) {
  * @param {boolean} here whether it belongs to the open project
  */
 function jobName(job, here) {
-  if (job.kind === "analysis") return "Read the model";
-  if (job.kind === "download") return "Download a model";
+  if (job.kind === "analysis") return `Read ${job.model}`;
+  if (job.kind === "download") return `Download ${job.model}`;
   if (job.kind !== "render") return `Unknown job (${job.kind})`;
   const shot = job.index === null ? "a deleted shot" : `shot ${job.index + 1}`;
   return here ? shot : `${job.title}: ${shot}`;
@@ -92,6 +93,7 @@ function jobName(job, here) {
 
 /** @param {Job} job */
 function stateWords(job) {
+  if (job.superseded && job.state !== "done") return `${STATES[job.state]} earlier`;
   return job.state === "running" && job.kind !== "render" ? "running" : STATES[job.state];
 }
 
@@ -119,5 +121,5 @@ function jobButtons(job, before) {
       button("Cancel", () => send("cancel"), { icon: "close" }),
     ];
   }
-  return job.state === "done" ? [] : [button("Try again", () => send("retry"))];
+  return job.state === "done" || job.superseded ? [] : [button("Try again", () => send("retry"))];
 }

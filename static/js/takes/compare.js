@@ -5,12 +5,14 @@ import { button, fill, h } from "../common/dom.js";
 import { drawFigure } from "../common/figures.js";
 import { percent } from "../common/format.js";
 import { openProjectState, shotIndex } from "../common/state.js";
+import { contextWords } from "./context-words.js";
 
 const LEAST_CHANGE = 0.005;
 const MOST_NAMED = 4;
 const IN_STEP = 0.04; // s
 
 /**
+ * With `names`, such as "Draft" and "Final", each side offers the takes of its own model alone.
  * @param {Shot} shot
  * @param {[left: string, right: string]} ids
  * @param {[left: string, right: string] | null} names above the videos
@@ -22,6 +24,7 @@ export function compareTakes(shot, ids, names = null) {
     h("video", { muted: true, loop: true, playsInline: true, onclick: () => toggle() }),
   );
   const [first, second] = videos;
+  const contexts = ids.map(() => h("p", { class: "quiet" }));
   const routing = h("div", { class: "routing-difference" });
   const position = h("input", {
     type: "range",
@@ -31,10 +34,13 @@ export function compareTakes(shot, ids, names = null) {
     value: 0,
     "aria-label": "Moment",
   });
+  const takeOf = (/** @type {string} */ id) =>
+    /** @type {Take} */ (shot.takes.find((take) => take.id === id));
   const show = (/** @type {number} */ index, /** @type {string} */ take) => {
     shown[index] = take;
     videos[index].src = takeFile(project, take, "clip");
-    showDifference(routing, project, shown);
+    contexts[index].textContent = contextWords(takeOf(take));
+    showDifference(routing, project, shown, names ? `The ${names[1].toLowerCase()}` : "The right take");
   };
   const play = () => {
     for (const video of videos) video.play().catch(() => {});
@@ -57,7 +63,8 @@ export function compareTakes(shot, ids, names = null) {
     for (const video of videos) video.currentTime = Number(position.value) * (video.duration || 0);
   });
   const chooser = (/** @type {number} */ index) => {
-    const takes = shot.takes.filter((take) => !take.discarded);
+    const { model } = takeOf(ids[index]);
+    const takes = shot.takes.filter((take) => !take.discarded && (!names || take.model === model));
     const label = (/** @type {Take} */ take) =>
       `Take ${shot.takes.indexOf(take) + 1} · seed ${take.seed}${take.chosen ? " · in the film" : ""}`;
     const select = h(
@@ -89,7 +96,16 @@ export function compareTakes(shot, ids, names = null) {
     h(
       "div",
       { class: "pair" },
-      videos.map((video, index) => h("div", {}, names && h("h4", {}, names[index]), video, chooser(index))),
+      videos.map((video, index) =>
+        h(
+          "div",
+          {},
+          names && h("h4", {}, `${names[index]} · ${takeOf(ids[index]).model}`),
+          video,
+          chooser(index),
+          contexts[index],
+        ),
+      ),
     ),
     h("div", { class: "row" }, button("Play or pause both", toggle, { icon: "play" }), position),
     routing,
@@ -106,8 +122,9 @@ export function compareTakes(shot, ids, names = null) {
  * @param {HTMLElement} element
  * @param {string} project
  * @param {string[]} takes
+ * @param {string} subject the right take in words
  */
-async function showDifference(element, project, [left, right]) {
+async function showDifference(element, project, [left, right], subject) {
   const key = `${left} ${right}`;
   if (element.dataset.key === key) return;
   element.dataset.key = key;
@@ -119,7 +136,7 @@ async function showDifference(element, project, [left, right]) {
     const plot = h("div", { class: "plot", role: "img", "aria-label": label });
     fill(
       element,
-      h("p", { class: "summary" }, h("strong", {}, "Routing. "), differenceWords(found.shots)),
+      h("p", { class: "summary" }, h("strong", {}, "Routing. "), differenceWords(found.shots, subject)),
       plot,
     );
     await drawFigure(plot, found.figure, { height: 220, name: "difference" });
@@ -129,13 +146,16 @@ async function showDifference(element, project, [left, right]) {
   }
 }
 
-/** @param {[name: string, change: number][]} shots */
-function differenceWords(shots) {
+/**
+ * @param {[name: string, change: number][]} shots
+ * @param {string} subject
+ */
+function differenceWords(shots, subject) {
   const changed = shots.filter(([, change]) => Math.abs(change) >= LEAST_CHANGE).slice(0, MOST_NAMED);
   if (!changed.length) return "Both takes attended to the same.";
   const words = changed.map(
     ([name, change]) =>
       `${percent(Math.abs(change))} ${change > 0 ? "more" : "less"} of its attention to ${name}`,
   );
-  return `The right take gave ${words.join(", ")}.`;
+  return `${subject} gave ${words.join(", ")}.`;
 }

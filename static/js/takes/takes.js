@@ -3,9 +3,10 @@
 import { takeFile } from "../common/api.js";
 import { sendEdit } from "../common/commands.js";
 import { button, fill, h, icon, part, updateList } from "../common/dom.js";
-import { duration, percent } from "../common/format.js";
+import { duration } from "../common/format.js";
 import { start } from "../common/project.js";
 import { openProjectState, selectedShot, subscribe } from "../common/state.js";
+import { contextWords } from "./context-words.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -56,22 +57,9 @@ function makeTake(take) {
   return h("div", { class: "take" }, clip, h("div", { class: "take-words" }), h("div", { class: "row" }));
 }
 
-/**
- * Takes that the film no longer shows are counted together.
- *
- * @param {Take} take
- */
-function sourcesInWords(take) {
-  const shown = take.context.filter(([index]) => index !== null);
-  const older = take.context.filter(([index]) => index === null);
-  const words = shown.map(([index, share]) => `shot ${Number(index) + 1} ${percent(share)}`);
-  if (!older.length) return words;
-  const total = older.reduce((sum, [, share]) => sum + share, 0);
-  return [
-    ...words,
-    `${older.length === 1 ? "an older take" : `${older.length} older takes`} ${percent(total)}`,
-  ];
-}
+/** What the chosen take is: the film shows a draft only where it has no final. @param {Shot} shot */
+const chosenWords = (shot) =>
+  openProjectState().lane === "draft" && shot.other_take ? "the draft" : "in the film";
 
 /**
  * @param {HTMLElement} element
@@ -81,31 +69,35 @@ function sourcesInWords(take) {
 function updateTake(element, shot, take) {
   const number = shot.takes.indexOf(take) + 1;
   element.classList.toggle("chosen", take.chosen);
-  const key = JSON.stringify([take, number, shot.id, shot.caption]);
+  const { lane } = openProjectState();
+  const key = JSON.stringify([take, number, shot.id, shot.caption, shot.other_take, lane]);
   if (element.dataset.drawn === key) return;
   element.dataset.drawn = key;
   const picture = takeFile(openProjectState().id, take.id, "thumbnail");
   element.style.setProperty("--picture", `url("${picture}")`);
-  const sources = sourcesInWords(take);
   const time = new Date(take.created * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   fill(
     part(element, ".take-words"),
     h("strong", {}, `Take ${number}`),
     h("span", {}, `seed ${take.seed} · ${take.seconds.toFixed(1)} s`),
     h("span", {}, `${time} · rendered in ${duration(take.spent)}`),
-    h(
-      "span",
-      { class: "quiet" },
-      sources.length ? `drew on ${sources.join(", ")}` : "drew on no earlier shot",
-    ),
+    h("span", {}, take.model),
+    h("span", { class: "quiet" }, contextWords(take)),
     take.caption !== shot.caption && h("span", { class: "quiet" }, `rendered for: ${take.caption}`),
   );
   const choose = () => sendEdit({ op: "choose", shot: shot.id, take: take.id });
   const restore = () => sendEdit({ op: "restore", shot: shot.id, take: take.id });
   fill(
     part(element, ".row"),
+    take.id === shot.other_take &&
+      h(
+        "span",
+        { class: "chip" },
+        icon("check"),
+        openProjectState().lane === "draft" ? "the final" : "the draft",
+      ),
     take.chosen
-      ? h("span", { class: "chip" }, icon("check"), "in the film")
+      ? h("span", { class: "chip" }, icon("check"), chosenWords(shot))
       : button("Use this take", choose, { title: "Show this take in the film" }),
     button("Restore settings", restore, {
       title: "Give the shot the caption, length, seed and other settings that this take was rendered with",

@@ -23,6 +23,9 @@ export async function editCaption(id = selectedShot()?.id, suggestion = "") {
   if (!(field instanceof HTMLTextAreaElement)) return;
   field.focus();
   field.select();
+  if (!suggestion) return;
+  field.setSelectionRange(0, 0); // a suggestion is read before it is changed
+  field.scrollTop = 0;
 }
 
 /** @param {import("./clips.js").Placed} placed */

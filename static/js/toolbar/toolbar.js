@@ -132,8 +132,8 @@ function updateRenderButton(element) {
   }
 }
 
-/** @param {Queue} queue */
-const failedJobs = ({ jobs }) => jobs.filter((job) => job.state === "failed" || job.state === "parked");
+/** The jobs that failed and were not tried again since. @param {Queue} queue */
+const failedJobs = ({ jobs }) => jobs.filter((job) => /failed|parked/.test(job.state) && !job.superseded);
 
 /** @type {Record<string, string>} */
 const WORK = { render: "Rendering", download: "Downloading", analysis: "Reading a model" };

@@ -15,7 +15,7 @@ from studio.cli.work import work_off
 from studio.domain.edits.timeline import Delete
 from studio.domain.errors import Interrupted
 from studio.jobs import claims
-from studio.service.state import JobState
+from studio.service.job_state import JobState
 from studio.store import projects
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio

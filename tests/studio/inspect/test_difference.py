@@ -57,6 +57,25 @@ def test_two_of_one_name_are_both_counted() -> None:
     assert found.table == pytest.approx(np.array([[-0.5, 0.25, 0.25]]), abs=1e-4)
 
 
+def test_takes_of_a_model_of_frames_and_one_of_places_are_compared_by_whole_shots() -> None:
+    frames = [QueryChunk(name=f"frame {n}", frames=(n - 1, n), tokens=4) for n in (1, 2)]
+    context = [OWN, seen("frame 1", 0), seen("frame 2", 0), seen("frame 1", 1)]
+    table = np.array([[[[[0.4, 0.2, 0.1, 0.3], [0.6, 0.1, 0.2, 0.1]]]]])
+    final = made(table, query=frames, context=context, grid=(2, 2))
+    draft = one("Mira", {"take-2": 0.5})
+    found = difference(draft, final, {"take-0": 0, "take-1": 1, "take-2": 0})  # takes 0 and 2 are of one shot
+    assert found.query == ("the whole shot",)
+    assert [source.label for source in found.sources] == [
+        "this shot",
+        "everything in shot 1",
+        "everything in shot 2",
+    ]
+    assert found.table == pytest.approx(np.array([[0.0, -0.2, 0.2]]), abs=1e-4)
+    assert dict(found.shots) == pytest.approx(
+        {"shot 1": -0.2, "shot 2": 0.2, "the shot itself": 0.0}, abs=1e-4
+    )
+
+
 @settings(max_examples=25)
 @given(traces())
 def test_a_take_differs_in_nothing_from_itself(trace: RoutingTrace) -> None:

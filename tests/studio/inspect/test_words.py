@@ -117,8 +117,20 @@ def test_the_backend_is_said_with_why_it_was_chosen(choice: str, words: str) -> 
         ({"policy": "all", "storage": "full", "context_tokens": 9, "remembered_tokens": 9}, ""),
         (
             {"policy": "change", "keyframes": 8, "context_tokens": 200, "remembered_tokens": 76},
-            " Remembered was 8 frames of each shot, those that change most: 38% of all tokens that came "
-            "before.",
+            " Remembered was 8 latent frames of each shot, those that change most: 38% of all tokens that "
+            "came before.",
+        ),
+        (
+            {"policy": "spread", "keyframes": 8, "context_tokens": 20, "remembered_tokens": 20},
+            " Everything was remembered: no earlier shot has more than 8 latent frames.",
+        ),
+        (
+            {"policy": "first-last", "keyframes": 8, "context_tokens": 20, "remembered_tokens": 20},
+            " Everything was remembered: no earlier shot has more than 2 latent frames.",
+        ),
+        (
+            {"policy": "cast", "context_tokens": 20, "remembered_tokens": 20},
+            " Remembered was what shows the cast: 100% of all tokens that came before.",
         ),
         (
             {"policy": "mine", "context_tokens": 4, "remembered_tokens": 2, "storage": "int8"},

@@ -1,11 +1,12 @@
 """The queue as views see it, with a worker that draws flat colours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moc_engine.errors import OutOfMemory
-from studio.domain.edits.timeline import Lock, Skip
+from studio.domain.edits.timeline import Delete, Lock, Skip
 from studio.domain.errors import NotThere
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
@@ -102,3 +103,58 @@ def test_shots_locked_or_skipped_while_they_wait_are_not_rendered(studio: Studio
         "the shot is skipped",
         "the shot is locked",
     ]
+
+
+def test_jobs_name_their_model_and_lane(studio: Studio) -> None:
+    settings = replace(BOARD.settings, model="/models/wan2.1.safetensors")
+    project = studio.service.projects.create(replace(BOARD, settings=settings))
+    studio.service.rendering.render(project, ("a",))
+    studio.service.rendering.render(project, ("a",), lane="draft")
+    studio.service.library.download("maker/video@1")
+    jobs = studio.service.queue.state().jobs
+    assert [(job.lane, job.model) for job in jobs] == [
+        ("final", "wan2.1"),
+        ("draft", "animatic"),
+        (None, "video"),
+    ]
+
+
+def test_a_job_that_ended_is_superseded_by_a_later_one_of_its_shot(
+    tmp_path: Path, database: Database
+) -> None:
+    wrong = [True]
+
+    def fail(shot: int, step: int) -> None:
+        if wrong[0]:
+            raise OutOfMemory("a smaller size needs less")
+
+    studio = Studio(tmp_path, database, FakeRenderer(fail))
+    service = studio.service
+    project = service.projects.create(BOARD)
+
+    def states() -> list[tuple[int, str, bool]]:
+        return [(job.id, job.state, job.superseded) for job in service.queue.state().jobs]
+
+    (first,) = service.rendering.render(project, ("a",))
+    studio.work()
+    assert states() == [(first, "failed", False)]
+    wrong[0] = False
+    (second,) = service.rendering.render(project, ("a",))
+    (other,) = service.rendering.render(project, ("b",))
+    assert states() == [(second, "queued", False), (other, "queued", False), (first, "failed", True)]
+    studio.work()
+    assert (first, "failed", True) in states()
+    service.editing.edit(project, Delete(shots=("b",)), base=0)
+    assert (other, "done", True) in states()
+
+
+def test_shots_after_a_cancelled_one_are_stopped_with_the_reason(studio: Studio) -> None:
+    project = studio.service.projects.create(BOARD)
+    a, b, c = studio.service.rendering.render(project)
+    studio.service.queue.cancel(b)
+    studio.work()
+    ended = {job.id: (job.state, job.error_code) for job in studio.service.queue.state().jobs}
+    assert ended == {a: ("done", None), b: ("cancelled", None), c: ("cancelled", "job-after-cancelled")}
+    studio.service.queue.retry(b)
+    studio.work()
+    assert {job.state for job in studio.service.queue.state().jobs} == {"done"}

@@ -1,4 +1,4 @@
-"""What views are shown: of a project on the timeline, and of the queue."""
+"""What views are shown of a project on the timeline."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +10,10 @@ from studio.domain.edits.film import SetFilm, SetSettings
 from studio.domain.edits.shot_inputs import Steer
 from studio.domain.edits.take_choice import Discard
 from studio.domain.edits.timeline import AddShot, Delete, Move, Skip
-from studio.domain.messages import message
-from studio.domain.project import Project
 from studio.domain.settings import Settings
 from studio.domain.storyboard import CastMember
 from studio.jobs.estimate import TYPICAL
-from studio.jobs.job import Job, Progress
-from studio.jobs.order import RenderOrder, UnknownOrder
-from studio.service.state import ProjectState, ShotState, UnknownSpan, job_states
+from studio.service.state import ProjectState, ShotState, UnknownSpan
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.wan_folders import wan_a14b_folder
@@ -119,73 +115,15 @@ def test_another_kind_of_model_reads_every_word(studio: Studio) -> None:
     assert not studio.service.editing.edit(project, SetSettings(settings=settings), base=0).style_unknown
 
 
-def job(number: int, state: str, **fields: object) -> Job:
-    given = {
-        "id": number,
-        "project": "p",
-        "order": RenderOrder(shot="b", reason="test", seconds=2.0),
-        "position": float(number),
-        "state": state,
-        "attempts": 1,
-        "progress": None,
-        "picture": 0,
-        "problem": None,
-        "result": None,
-        "created": 0.0,
-        "started": None,
-        "finished": None,
-    }
-    return Job(**{**given, **fields})  # type: ignore[arg-type]
-
-
-PROJECT = Project(board=BOARD)
-
-
-def test_what_ended_comes_first_then_what_runs_then_what_waits() -> None:
-    jobs = [
-        job(1, "queued"),
-        job(2, "running", position=9.0),
-        job(3, "done", finished=8.0),
-        job(4, "queued", position=0.5),
-        job(5, "failed", finished=7.0),
-    ]
-    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == [2, 4, 1, 3, 5]
-
-
-def test_only_the_last_that_ended_are_shown() -> None:
-    jobs = [job(number, "done", finished=float(number)) for number in range(50)]
-    assert [shown.id for shown in job_states(jobs, {"p": PROJECT})] == list(range(49, 29, -1))
-
-
-def test_a_job_is_shown_with_its_progress_and_place() -> None:
-    progress = Progress(stage="denoise", step=2, steps=4, seconds_left=1.5)
-    jobs = [job(1, "running", progress=progress, picture=3)]
-    (shown,) = job_states(jobs, {"p": PROJECT})
-    assert (shown.stage, shown.step, shown.steps, shown.seconds_left) == ("denoise", 2, 4, 1.5)
-    assert (shown.title, shown.shot, shown.index, shown.picture) == ("Test", "b", 1, 3)
-    gone = replace(jobs[0], order=RenderOrder(shot="gone", reason="test", seconds=2.0), progress=None)
-    (shown,) = job_states([gone], {"p": PROJECT})
-    assert (shown.index, shown.stage, shown.step, shown.seconds_left) == (None, None, 0, None)
-
-
-def test_a_job_without_a_project_is_shown_by_its_kind() -> None:
-    other = job(
-        1, "failed", project=None, order=UnknownOrder(kind="hologram"), problem=message("text", text="no")
-    )
-    (shown,) = job_states([other], {"p": PROJECT})
-    assert (shown.kind, shown.project, shown.title, shown.shot, shown.index, shown.error) == (
-        "hologram",
-        None,
-        "",
-        None,
-        None,
-        "no",
-    )
-
-
 def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None:
     embedded = studio.service.projects.create(BOARD)
-    assert studio.service.projects.state(embedded).defaults == {"steps": "16", "guidance": "2.5"}
+    assert studio.service.projects.state(embedded).defaults == {
+        "steps": "16",
+        "guidance": "2.5",
+        "memory_policy": "everything",
+        "memory_storage": "full precision",
+        "positions": "one after another: true order, but times beyond what the model knows",
+    }
     wan_a14b_folder(tmp_path / "wan")
     settings = Settings(model=str(tmp_path / "wan"))
     project = studio.service.projects.create(replace(BOARD, settings=settings))
@@ -198,4 +136,9 @@ def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None
         "shift": "3",
         "fps": "16",
         "size": "832x480",
+        "scheduler": "UniPC: good with few steps",
+        "memory_policy": "frames of each shot that change most",
+        "keyframes": "8",
+        "memory_storage": "8 bits: half the memory, slightly less exact",
+        "positions": "one after another: true order, but times beyond what the model knows",
     }

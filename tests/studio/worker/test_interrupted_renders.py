@@ -17,7 +17,7 @@ from moc_engine.models.animatic.model import save
 from moc_engine.render.renderer import ShotRenderer
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Shot, Storyboard
-from studio.service.state import JobState
+from studio.service.job_state import JobState
 from studio.service.studio import Service
 from studio.store.database import Database
 from tests.fakes.inline_studio import Studio
@@ -156,8 +156,9 @@ def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database
         return FakeRenderer()
 
     studio = Studio(tmp_path, database, make_renderer=load)
-    project = studio.service.projects.create(BOARD)
-    first, second = studio.service.rendering.render(project)
+    first, second = (
+        studio.service.rendering.render(studio.service.projects.create(BOARD), ("a",))[0] for _ in range(2)
+    )
     working = threading.Thread(target=studio.work)
     working.start()
     try:
@@ -201,7 +202,9 @@ def test_a_model_that_does_not_fit_is_told_and_tried_again(tmp_path: Path, datab
         return FakeRenderer()
 
     studio = Studio(tmp_path, database, make_renderer=load)
-    first, second = studio.service.rendering.render(studio.service.projects.create(BOARD))
+    first, second = (
+        studio.service.rendering.render(studio.service.projects.create(BOARD), ("a",))[0] for _ in range(2)
+    )
     studio.work()
     failed, done = studio.service.queue.jobs((first, second))
     assert (failed.state, done.state) == ("failed", "done")

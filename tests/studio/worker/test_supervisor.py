@@ -15,7 +15,7 @@ from studio.domain.errors import StudioError
 from studio.jobs import queue
 from studio.jobs.job import ATTEMPTS
 from studio.jobs.order import RenderOrder
-from studio.service.state import JobState
+from studio.service.job_state import JobState
 from studio.service.studio import Service
 from studio.store.database import Database
 from studio.worker.supervisor import Supervisor
@@ -182,7 +182,9 @@ def test_a_job_cancelled_while_native_code_loads_ends_and_the_next_one_begins(
 ) -> None:
     """Its worker cannot go on, and is replaced."""
     service = Service(tmp_path, database)
-    first, second = service.rendering.render(service.projects.create(BOARD), ("a", "b"))
+    first, second = (
+        service.rendering.render(service.projects.create(BOARD), (shot,))[0] for shot in ("a", "b")
+    )
     command = (sys.executable, "-c", BLOCKS, str(tmp_path), "in native code")
     with running(Supervisor(tmp_path, service.queue, command)):
         until((tmp_path / "loading").exists)

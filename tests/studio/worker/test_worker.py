@@ -186,14 +186,18 @@ def test_a_failure_is_told_and_the_queue_goes_on(
         if shot == 0:
             raise error
 
-    begun(database, order("a"), order("b"))
+    begun(database, order("a"), order("b"), order("c", keep_context=True))
     w = worker(database, tmp_path, FakeRenderer(fail))
     while w.work_once():
         pass
     with database.read() as session:
-        first, second = queue.jobs_of(session)
+        first, second, third = queue.jobs_of(session)
     assert (first.state, first.error) == ("failed", words)
-    assert second.state == "done"
+    assert (second.state, second.error) == (
+        "cancelled",
+        "it builds on shot 1, which failed; it is tried again with that one",
+    )
+    assert third.state == "done"
 
 
 def test_what_cannot_be_rendered_is_said(database: Database, tmp_path: Path) -> None:
