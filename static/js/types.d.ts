@@ -107,6 +107,7 @@ type ProjectState = {
   lane: Lane;
   has_lanes: boolean;
   defaults: Record<string, string>;
+  missing_pictures: Record<string, string>;
   cast: CastMember[];
   shots: Shot[];
   undo: string | null;

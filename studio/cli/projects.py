@@ -107,9 +107,9 @@ def run_import(args: argparse.Namespace) -> int:
         raise WrongUse(f"there is no file {args.file}")
     with root.opened(args, new=True) as service:
         if args.file.suffix.lower() == ".mocz":
-            print(service.files.import_bundle(args.file))
+            project = service.files.import_bundle(args.file)
         elif args.file.suffix.lower() in FILM_SUFFIXES:
-            print(service.files.import_film(args.file))
+            project = service.files.import_film(args.file)
         else:
             from studio.exchange.yaml_reader import read_storyboard
 
@@ -117,7 +117,9 @@ def run_import(args: argparse.Namespace) -> int:
             project = service.projects.create(board)
             if board != (read := service.pictures.with_files_read(board, project)):
                 service.editing.replace_storyboard(project, read)
-            print(project)
+        for missing in service.projects.state(project).missing_pictures.values():
+            print(missing, file=sys.stderr)
+        print(project)
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from moc_engine.names import mentioned
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import TakeInputs, reference, take_frame
+from studio.domain.named_pictures import references
 from studio.domain.project import Project
 from studio.domain.reasons import (
     AddedContext,
@@ -19,7 +20,7 @@ from studio.domain.reasons import (
     ReferenceReason,
     ReorderedContext,
 )
-from studio.domain.storyboard import Storyboard, first_frame_source, references, target
+from studio.domain.storyboard import Storyboard, first_frame_source, target
 
 
 def own_reasons(

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from moc_engine.names import mentioned
 from studio.domain.frame_rate import exact_rate, rate_to_json
+from studio.domain.named_pictures import references
 from studio.domain.picture_name import picture_name
 from studio.domain.settings import (
     Expert,
@@ -24,7 +25,7 @@ from studio.domain.settings import (
     Storage,
     together,
 )
-from studio.domain.storyboard import Steered, Storyboard, references, steering
+from studio.domain.storyboard import Steered, Storyboard, steering
 
 T = TypeVar("T")
 

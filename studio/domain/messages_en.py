@@ -73,6 +73,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "file-too-large": "{path} cannot be written: a file would be larger than is allowed here",
     "film-unreadable": "the film cannot be read as MP4",
     "first-frame-gone": "the take or picture that shot {shot} starts with is not there any more",
+    "first-frame-missing": "the picture that {shots} should start with is not there: choose it again",
     "first-frame-of-itself": "a shot cannot start with its own last frame",
     "first-frame-unread": "shot {shot} starts with the picture {file}, which was not read: choose it again",
     "first-frame-unreadable": "must be previous, the number of an earlier shot, or a picture, got '{text}'",

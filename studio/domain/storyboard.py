@@ -272,18 +272,6 @@ def first_frame_source(board: Storyboard, index: int) -> FirstFrameSource | None
     return FirstFrameSource(index=next((at for at in earlier if board.shots[at].id == chosen.name), None))
 
 
-def references(board: Storyboard, index: int) -> dict[str, str]:
-    """The pictures of the cast members that the caption of the shot at `index` names, by their names, in the
-    order of the cast.
-    """
-    named = mentioned(board.shots[index].caption, board.names)
-    return {
-        member.name: member.picture
-        for nth, member in enumerate(board.cast)
-        if nth in named and member.picture is not None
-    }
-
-
 @dataclass(frozen=True, kw_only=True)
 class DraftUse:
     """How a final is made from its draft: it starts from it at a `strength`, or follows it at a `scale`."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from moc_engine.files import write_text
 from moc_engine.stored_file import StoredFile
 from studio.domain.cut import Clip
+from studio.domain.file_types import PICTURE
+from studio.domain.named_pictures import picture_digests
 from studio.domain.project import Project
 from studio.exchange.contact_sheet import Panel, write_contact_sheet
 from studio.exchange.mp4 import Piece, join
@@ -29,7 +31,12 @@ def write_export(
                 Piece(clip=_file(clip, artifacts), first=clip.first, frames=clip.frames, name=_name(clip))
                 for clip in clips
             ]
-            join(pieces, target, title=title, recipe=recipe_of(project, clips))
+            pictures = [
+                artifacts.file(digest, PICTURE)
+                for digest in picture_digests(project.board)
+                if artifacts.size(digest, PICTURE) is not None
+            ]
+            join(pieces, target, title=title, recipe=recipe_of(project, clips), pictures=pictures)
         case "contact-sheet.png":
             panels = [
                 Panel(

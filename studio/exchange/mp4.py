@@ -1,7 +1,8 @@
 """Joins clips into one MP4, and keeps the film's recipe in it.
 
-The recipe stands in the comment tag, which survives most rewrapping, and whole in a box of its own. A
-recipe that is too long for the tag leaves its settings and the digest of the whole there.
+The recipe stands in the comment tag, which survives most rewrapping, and whole in a box of its own, behind
+boxes of pictures that the storyboard names. A recipe that is too long for the tag leaves its settings and the
+digest of the whole there.
 
 Whole clips of one encoding are copied packet by packet. Of trimmed ones the part that shows is encoded
 again; so is what another encoder, or another version of it, wrote.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,7 +31,8 @@ from moc_engine.stored_file import StoredFile
 from studio.domain.errors import BadRecipe, Refused
 from studio.domain.frame_rate import exact_rate_in_words
 from studio.domain.messages import message
-from studio.exchange.mp4_box import append_box, read_box
+from studio.domain.storyboard import MAX_SHOTS
+from studio.exchange.mp4_box import PICTURE, append_box, read_box, read_pictures
 from studio.exchange.recipe import without_shots
 from studio.store.clip_file import frame_count, frame_rate, open_clip
 
@@ -53,11 +55,19 @@ class JoinedFilm:
     encoded_again: tuple[str, ...] = ()
 
 
-def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str, object]) -> JoinedFilm:
-    """Writes pieces of clips one after the other into `film`.
+def join(
+    pieces: Sequence[Piece],
+    film: Path,
+    *,
+    title: str,
+    recipe: Mapping[str, object],
+    pictures: Sequence[StoredFile] = (),
+) -> JoinedFilm:
+    """Writes pieces of clips one after the other into `film`, and pictures that the recipe names.
 
-    The recipe gets the key `encoded_again` where pieces were. Raises `Refused` for pieces of different size
-    or frame rate, `DamagedClip` for what cannot be read.
+    Pictures beyond `MOST_PICTURE` and `MOST_PICTURES` bytes are left out. The recipe gets the key
+    `encoded_again` where pieces were. Raises `Refused` for pieces of different size or frame rate,
+    `DamagedClip` for what cannot be read.
     """
     with TemporaryDirectory() as folder, ExitStack() as opened:
         parts = [
@@ -68,7 +78,7 @@ def join(pieces: Sequence[Piece], film: Path, *, title: str, recipe: Mapping[str
         changed = _encode_alike(parts, Path(folder))
         names = tuple(pieces[number].name for number in changed)
         complete = {**recipe, **({"encoded_again": list(names)} if names else {})}
-        frames = _write([part.clip for part in parts], film, title=title, recipe=complete)
+        frames = _write([part.clip for part in parts], film, title=title, recipe=complete, pictures=pictures)
     return JoinedFilm(frames=frames, encoded_again=names)
 
 
@@ -86,6 +96,22 @@ def recipe_in(film: Path) -> dict[str, Any]:
         raise BadRecipe(message("recipe-cut"))
     return tag
 
+
+def attached_pictures(film: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """The pictures in a film that `wanted` names by digest, within the limits of `join`, as they came."""
+    found: dict[str, bytes] = {}
+    for content in islice(read_pictures(film), 2 * MAX_SHOTS):
+        digest = _digest(content)
+        size = sum(map(len, found.values())) + len(content)
+        if digest in wanted and len(content) <= MOST_PICTURE and size <= MOST_PICTURES:
+            found[digest] = content
+    return found
+
+
+MOST_PICTURE: Final = 8 * 2**20
+"""Bytes of one picture in a film."""
+MOST_PICTURES: Final = 32 * 2**20
+"""Bytes of all pictures in a film."""
 
 MOST_TAG: Final = 60_000
 """Bytes of a recipe in the comment tag; QuickTime files keep 65,535."""
@@ -197,12 +223,32 @@ def _check_same_format(pieces: Sequence[Piece], parts: Sequence[_Part]) -> None:
         raise Refused(message("formats-differ", formats=tuple(differing)))
 
 
-def _write(parts: Sequence[Path], film: Path, *, title: str, recipe: Mapping[str, object]) -> int:
+def _write(
+    parts: Sequence[Path],
+    film: Path,
+    *,
+    title: str,
+    recipe: Mapping[str, object],
+    pictures: Sequence[StoredFile],
+) -> int:
     whole = json.dumps(recipe, ensure_ascii=False, separators=(",", ":")).encode()
     with atomic_file(film) as part:
         frames = _write_video(parts, part, {"title": title, "comment": _tag(recipe, whole)})
+        for picture in _small(pictures):
+            append_box(part, picture, PICTURE)
         append_box(part, whole)
     return frames
+
+
+def _small(pictures: Sequence[StoredFile]) -> Iterator[bytes]:
+    """The contents of pictures, as far as they fit."""
+    room = MOST_PICTURES
+    for picture in pictures:
+        with picture.open() as stream:
+            content = stream.read(MOST_PICTURE + 1)
+        if len(content) <= min(MOST_PICTURE, room):
+            room -= len(content)
+            yield content
 
 
 def _write_video(parts: Sequence[Path], film: Path, tags: Mapping[str, str]) -> int:

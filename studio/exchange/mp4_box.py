@@ -1,4 +1,4 @@
-"""A JSON document as a box of its own in an MP4 file, of any length; players pass over it.
+"""Boxes of our own in an MP4 file, of any length, which players pass over: a recipe as JSON, and pictures.
 
 An MP4 file is a row of boxes: four bytes of length, four of type, then the content. The type `uuid` is for
 anybody's own use, told apart by 16 bytes.
@@ -6,13 +6,15 @@ anybody's own use, told apart by 16 bytes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import UUID
 
-OURS: Final = UUID("8f0c6f4e-5d0b-4c55-9a3e-6d6f632d7231").bytes
+RECIPE: Final = UUID("8f0c6f4e-5d0b-4c55-9a3e-6d6f632d7231").bytes
+PICTURE: Final = UUID("8f0c6f4e-5d0b-4c55-9a3e-6d6f632d7232").bytes
 MOST_BYTES: Final = 32 * 2**20
 MOST_BOXES: Final = 100_000
 """How many boxes of a file are looked at."""
@@ -20,24 +22,32 @@ MOST_BOXES: Final = 100_000
 _HEADER: Final = 8
 
 
-def append_box(film: Path, content: bytes) -> None:
+def append_box(film: Path, content: bytes, kind: bytes = RECIPE) -> None:
     """Adds a box of ours at the end of a file."""
     with film.open("ab") as file:
-        file.write((_HEADER + len(OURS) + len(content)).to_bytes(4, "big") + b"uuid" + OURS + content)
+        file.write((_HEADER + len(kind) + len(content)).to_bytes(4, "big") + b"uuid" + kind + content)
 
 
 def read_box(film: Path) -> bytes | None:
-    """The content of the last box of ours; None where there is none, or one that is cut off."""
-    found: bytes | None = None
+    """The recipe in the last box of one; None where there is none, or one that is cut off."""
+    return next(iter(deque(_contents(film, RECIPE), maxlen=1)), None)
+
+
+def read_pictures(film: Path) -> Iterator[bytes]:
+    """The contents of boxes of pictures, whatever they are; those that are cut off are left out."""
+    return (content for content in _contents(film, PICTURE) if content is not None)
+
+
+def _contents(film: Path, wanted: bytes) -> Iterator[bytes | None]:
+    """The content of each box of a kind, None for one that is cut off."""
     with film.open("rb") as file:
         for kind, start, length in islice(_boxes(file), MOST_BOXES):
-            if kind != b"uuid" or not len(OURS) <= length <= len(OURS) + MOST_BYTES:
+            if kind != b"uuid" or not len(wanted) <= length <= len(wanted) + MOST_BYTES:
                 continue
             file.seek(start)
-            if file.read(len(OURS)) == OURS:
-                content = file.read(length - len(OURS))
-                found = content if len(content) == length - len(OURS) else None
-    return found
+            if file.read(len(wanted)) == wanted:
+                content = file.read(length - len(wanted))
+                yield content if len(content) == length - len(wanted) else None
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

@@ -22,9 +22,10 @@ from studio.domain.errors import Refused
 from studio.domain.file_types import PICTURE
 from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, reference, take_frame
 from studio.domain.messages import message
+from studio.domain.named_pictures import references
 from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
-from studio.domain.storyboard import Storyboard, lora_files, references, shot_seed
+from studio.domain.storyboard import Storyboard, lora_files, shot_seed
 from studio.jobs import claims
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder

@@ -17,7 +17,7 @@ from studio.service.models import Models
 from studio.service.pinned_names import pinned_board, pinned_edit
 from studio.service.project_states import ProjectStates
 from studio.service.state import ProjectState, UnknownSpan, unknown_spans
-from studio.store import projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.database import Database
 from studio.store.inferred_cast import with_inferred_cast
 from studio.store.projects import Stored
@@ -102,10 +102,10 @@ class Editing:
             before, known = projects.project_of(session, project), takes.takes_of(session, project)
             change(session, known)
             stored, statuses = self._choose_earlier_takes(session, project, before, known)
-            strips = takes.strips_of(session, project)
+            strips, kept = takes.strips_of(session, project), picture_rows.pictures_of(session, project)
             if stored.project.settings.model != before.settings.model:
                 queue.enqueue(session, None, self._models.unread(stored.project))
-        return self._states.make(stored, known, strips, statuses)
+        return self._states.make(stored, known, strips, kept, statuses)
 
     def _choose_earlier_takes(
         self, session: Session, project: str, before: Project, known: dict[str, StoredTake]

@@ -8,8 +8,8 @@ from moc_engine.config import MemoryChoice
 from moc_engine.memory.film_need import ContextBudget
 from moc_engine.profiles import GIB
 from moc_engine.render_need import RenderNeed, render_needs
+from studio.domain.named_pictures import references
 from studio.domain.planner import chosen_take
-from studio.domain.storyboard import references
 from studio.service.library import MachineMemory, ModelLibrary
 from studio.store import projects, takes
 from studio.store.database import Database

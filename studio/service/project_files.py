@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,26 @@ from pydantic import ValidationError
 from moc_engine.files import scratch_folder
 from moc_engine.stored_file import StoredFile
 from studio.domain.cut import cut_of
-from studio.domain.errors import BadBundle, BadRecipe, BadStoryboard, DamagedClip, NotThere
+from studio.domain.errors import BadBundle, BadPicture, BadRecipe, BadStoryboard, DamagedClip, NotThere
 from studio.domain.file_names import slug
 from studio.domain.file_types import BUNDLE, EXPORT_FILES, PICTURE, TAKE_FILES
 from studio.domain.messages import message
+from studio.domain.named_pictures import picture_digests
 from studio.domain.project import Project
 from studio.exchange.bundle import read_bundle, write_bundle
 from studio.exchange.exports import write_export
-from studio.exchange.mp4 import recipe_in
+from studio.exchange.mp4 import attached_pictures, recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
 from studio.store import picture_rows, projects, takes
-from studio.store.artifacts import Artifacts
+from studio.store.artifacts import Artifact, Artifacts
 from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
 from studio.store.documents import from_document, to_document
 from studio.store.filmstrip import HEIGHT
 from studio.store.model_identity import ModelIdentities
 from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.picture_file import read_picture
 from studio.store.take_renaming import current_models, renamed_bundle
 from studio.store.takes import StoredTake
 from studio.store.upgrade import back_up
@@ -123,13 +126,16 @@ class ProjectFiles:
     def import_film(self, film: Path) -> str:
         """Makes a project of the recipe in a film; returns its id. Raises `BadRecipe`.
 
-        Takes of the film that this studio has, in any project, stand for their shots again.
+        Takes of the film that this studio has, in any project, stand for their shots again. Pictures that the
+        film carries, or that this studio has, are the project's.
         """
         try:
             project = read_recipe(recipe_in(film)).project
         except DamagedClip as error:
             raise BadRecipe(message("film-unreadable")) from error
+        pictures = self._pictures_in(film, project)
         with self._database.write() as session:
+            takes.keep_artifacts(session, pictures, self._clock())
             shown = (*project.chosen.items(), *project.drafts.items())
             known = {take: found for _, take in shown if (found := takes.find_take(session, take))}
             chosen, drafts = (
@@ -140,7 +146,21 @@ class ProjectFiles:
             for shot, take_id in (*chosen.items(), *drafts.items()):
                 takes.keep(session, name, known[take_id])
                 projects.add_to_strip(session, name, shot, take_id, self._clock())
+            picture_rows.keep_known(session, name, picture_digests(project.board), self._clock())
         return name
+
+    def _pictures_in(self, film: Path, project: Project) -> list[Artifact]:
+        """The pictures that a film carries for its project, kept. What cannot be read is left out."""
+        attached = attached_pictures(film, picture_digests(project.board))
+        kept: list[Artifact] = []
+        with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
+            for content in attached.values():
+                file = folder / f"picture{PICTURE}"
+                file.write_bytes(content)
+                with suppress(BadPicture):
+                    read_picture(file)
+                    kept.append(self._artifacts.put(file))
+        return kept
 
     def back_up(self) -> Path:
         """Copies the database into the folder of backups; returns the copy's path."""

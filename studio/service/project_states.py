@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from studio.domain.planner import ShotStatus
 from studio.service.models import Model, Models
 from studio.service.state import ProjectState, project_state, stamp_of
-from studio.store import projects, takes
+from studio.store import picture_rows, projects, takes
 from studio.store.database import Database
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
@@ -33,19 +33,20 @@ class ProjectStates:
             now = self._models.of(stored.project)
             if last and (model, last.stamp) == (now, stamp_of(stored, strips, now)):
                 return last
-            known = takes.takes_of(session, project)
-        return self.make(stored, known, strips, self._models.statuses(stored.project, known))
+            known, kept = takes.takes_of(session, project), picture_rows.pictures_of(session, project)
+        return self.make(stored, known, strips, kept, self._models.statuses(stored.project, known))
 
     def make(
         self,
         stored: Stored,
         known: Mapping[str, StoredTake],
         strips: Mapping[str, Sequence[str]],
+        kept: Collection[str],
         statuses: Sequence[ShotStatus],
     ) -> ProjectState:
-        """The state of a project that was just read or written."""
+        """The state of a project that was just read or written; `kept` are the digests of its pictures."""
         model = self._models.of(stored.project)
-        state = project_state(stored, known, strips, statuses, model)
+        state = project_state(stored, known, strips, kept, statuses, model)
         self._states.pop(stored.id, None)
         while len(self._states) >= MOST_STATES:
             self._states.pop(next(iter(self._states)), None)

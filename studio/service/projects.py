@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from studio.domain.named_pictures import picture_digests
 from studio.domain.planner import chosen_take, wanted_seed
 from studio.domain.project import Project, ProjectSummary
 from studio.domain.storyboard import Storyboard
@@ -51,8 +52,15 @@ class Projects:
             return projects.create(session, Project(board=pinned_board(board)), self._clock())
 
     def import_yaml(self, text: str, name: str = "storyboard.yaml") -> str:
-        """Makes a project of a YAML storyboard; returns its id. Raises `BadStoryboard`, naming the line."""
-        return self.create(parse_storyboard(text, name))
+        """Makes a project of a YAML storyboard; returns its id. Raises `BadStoryboard`, naming the line.
+
+        Pictures that it names by digest are the project's too where this studio has them.
+        """
+        board = parse_storyboard(text, name)
+        with self._database.write() as session:
+            project = projects.create(session, Project(board=board), self._clock())
+            picture_rows.keep_known(session, project, picture_digests(board), self._clock())
+        return project
 
     def export_yaml(self, project: str) -> str:
         """The storyboard as YAML, with the seeds of takes that were rendered with another seed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
 from studio.jobs.estimate import Rates, measured_with
 from studio.service.lora_samplers import LoraSampler, lora_samplers
+from studio.service.missing_pictures import missing_pictures
 from studio.service.models import Model
 from studio.service.reason_words import in_words
 from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STORAGES
@@ -115,6 +116,7 @@ class ProjectState:
 
     `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
     `defaults` are the model's own values of settings, by name, as they would be entered.
+    `missing_pictures` says of pictures that the storyboard names, by their names, that they are not there.
     `lora_samplers` are the samplers that the film's LoRAs need.
     """
 
@@ -136,6 +138,7 @@ class ProjectState:
     defaults: Mapping[str, str]
     cast: tuple[CastState, ...]
     shots: tuple[ShotState, ...]
+    missing_pictures: Mapping[str, str]
     undo: str | None
     redo: str | None
     due: int
@@ -147,10 +150,11 @@ def project_state(
     stored: Stored,
     takes: Mapping[str, StoredTake],
     strips: Mapping[str, Sequence[str]],
+    kept: Collection[str],
     statuses: Sequence[ShotStatus],
     model: Model,
 ) -> ProjectState:
-    """The state of a project that renders with this model."""
+    """The state of a project that renders with this model, and has the pictures `kept` by their digests."""
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if model.known_words_only else {}
     rates = measured_with(takes.values(), model.rendering.identity)
@@ -222,6 +226,7 @@ def project_state(
             for i, m in enumerate(board.cast)
         ),
         shots=tuple(shots),
+        missing_pictures=missing_pictures(project, kept),
         undo=stored.undo,
         redo=stored.redo,
         due=len(due),

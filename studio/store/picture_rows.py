@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from studio.store.artifacts import YOUNG
 from studio.store.clock import database_time
-from studio.store.tables import EditRow, PictureRow, ProjectRow, TakeRow
+from studio.store.tables import ArtifactRow, EditRow, PictureRow, ProjectRow, TakeRow
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -25,6 +25,13 @@ def keep(session: Session, project: str, digest: str, now: float) -> None:
     if session.get(PictureRow, (project, digest)) is None:
         session.add(PictureRow(project=project, digest=digest, added=now))
         session.flush()
+
+
+def keep_known(session: Session, project: str, digests: Iterable[str], now: float) -> None:
+    """Adds those of these pictures to a project whose artifacts are noted."""
+    for digest in digests:
+        if session.get(ArtifactRow, digest) is not None:
+            keep(session, project, digest, now)
 
 
 def is_kept(session: Session, project: str, digest: str) -> bool:

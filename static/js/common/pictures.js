@@ -6,13 +6,15 @@ import { notifyError, openProjectState, page } from "./state.js";
 export const PICTURE_TYPES = "image/png,image/jpeg,image/webp";
 
 /**
- * Where a picture is read, if the studio has it.
+ * Where a picture of the open project is read, if the studio has it.
  * @param {string} project
  * @param {string | null} picture "picture:DIGEST", or anything else
  */
 export function pictureUrl(project, picture) {
   const digest = picture?.match(/^picture:(.*)/)?.[1];
-  return digest ? `/api/projects/${project}/pictures/${digest}` : null;
+  return digest && !openProjectState().missing_pictures[picture ?? ""]
+    ? `/api/projects/${project}/pictures/${digest}`
+    : null;
 }
 
 /**

@@ -50,7 +50,7 @@ function row(project, { name, picture }) {
     ),
     file,
     h("span", { class: "cast-name" }, name),
-    picture && !src && h("span", { class: "why-off" }, "not read: choose it again"),
+    picture && !src && h("span", { class: "why-off" }, "not there: choose it again"),
     picture &&
       button(`Remove the picture of ${name}`, () => setPicture(name, null), { text: false, icon: "close" }),
   );

@@ -109,8 +109,9 @@ function firstFrame(shot, lack) {
     picture(shot),
     dormant &&
       h("span", { class: "why-off" }, "No effect: that shot is skipped, deleted, or no longer earlier."),
-    shot.first_frame?.startsWith("file:") &&
-      h("span", { class: "why-off" }, "The picture was not read: choose it again."),
+    shot.first_frame &&
+      openProjectState().missing_pictures[shot.first_frame] &&
+      h("span", { class: "why-off" }, "The picture is not there: choose it again."),
   );
 }
 

@@ -13,7 +13,12 @@ export async function importFile(file) {
     notify(`“${file.name}” cannot be imported. Choose a file of type ${FILE_TYPES.join(", ")}.`, "error");
     return;
   }
-  await openResult(() => upload(file, name)).catch(notifyError);
+  const imported = async () => {
+    const made = /** @type {ProjectState} */ (await upload(file, name));
+    for (const missing of Object.values(made.missing_pictures)) notify(`Imported, but ${missing}.`, "error");
+    return made;
+  };
+  await openResult(imported).catch(notifyError);
 }
 
 /**
