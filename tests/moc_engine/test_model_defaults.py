@@ -23,6 +23,8 @@ from tests.fakes.wan_folders import (
     wan_i2v_folder,
     wan_t2v_folder,
     wan_ti2v_folder,
+    wan_vace_a14b_folder,
+    wan_vace_folder,
 )
 
 Make = Callable[[Path], None]
@@ -37,6 +39,8 @@ Make = Callable[[Path], None]
         (wan_a14b_folder, SamplerConfig(steps=40, guidance=4.0, guidance_2=3.0), "unipc", 3.0),
         (wan_i2v_folder, SamplerConfig(steps=40, guidance=5.0), "unipc", 3.0),
         (wan22_i2v_folder, SamplerConfig(steps=40, guidance=3.5, guidance_2=3.5), "unipc", 3.0),
+        (wan_vace_folder, SamplerConfig(steps=50, guidance=5.0), "unipc", 3.0),
+        (wan_vace_a14b_folder, SamplerConfig(steps=50, guidance=5.0), "unipc", 3.0),
         (fastwan_folder, SamplerConfig(steps=3, guidance=1.0), None, None),
     ],
 )

@@ -26,9 +26,10 @@ from tests.fakes.wan_folders import (
     wan_a14b_folder,
     wan_i2v_folder,
     wan_ti2v_folder,
+    wan_vace_folder,
 )
 
-WITH_PICTURE = (wan_ti2v_folder, wan_i2v_folder, wan22_i2v_folder)
+WITH_PICTURE = (wan_ti2v_folder, wan_i2v_folder, wan22_i2v_folder, wan_vace_folder)
 
 
 def first_shot(output: Path) -> RenderRequest:
