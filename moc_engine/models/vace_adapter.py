@@ -3,9 +3,10 @@
     control ─► VACE layers ─► a hint for every few blocks, added to their output
 
 The blocks are those of Wan: their self-attention is the engine's, and reads the history of earlier shots. The
-VACE layers read the control of the shot that is denoised, and attend to that shot alone, as in the pipeline
-of diffusers; nothing of them is remembered. Tokens of reference pictures stand before the shot's, at negative
-times. They are extra tokens of its sequence: keys for all of the shot, and queries of that shot alone.
+VACE layers read the control of the shot that is denoised, and attend to that shot alone, by the attention of
+diffusers and as in its pipeline; nothing of them is remembered. Tokens of reference pictures stand before the
+shot's, at negative times. They are extra tokens of its sequence: keys for all of the shot, and queries of
+that shot alone.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from moc_engine.render.pictures import read_clip, read_picture
 from moc_engine.render.prepare import prepare
 from moc_engine.render.shot_denoising import shot_denoising
 from moc_engine.stored_file import LocalFile
-from tests.fakes.wan_folders import wan_vace_folder
+from tests.fakes.wan_folders import wan_vace_a14b_folder, wan_vace_folder
 
 SIZE = (64, 32)
 FRAMES = 9
@@ -32,12 +32,13 @@ STEPS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """What a shot is made from."""
+    """What a shot is made from, and by how many experts."""
 
     control: bool = False
     references: int = 0
     first: bool = False
     scale: float = 1.0
+    experts: int = 1
 
 
 CASES = {
@@ -48,14 +49,17 @@ CASES = {
     "a first frame": Case(first=True),
     "a first frame, a control and a reference": Case(first=True, control=True, references=1),
     "half the scale": Case(control=True, references=1, scale=0.5),
+    "a control and references, by two experts": Case(control=True, references=2, experts=2),
 }
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("models") / "vace"
-    wan_vace_folder(made)
-    return made
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Models by the number of their experts."""
+    made = tmp_path_factory.mktemp("models")
+    wan_vace_folder(made / "one")
+    wan_vace_a14b_folder(made / "two")
+    return {1: made / "one", 2: made / "two"}
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +172,16 @@ def called(pipeline: Any, request: RenderRequest, case: Case, **told: Any) -> tu
 @pytest.mark.parametrize("two_passes", [False, True], ids=["batch", "two passes"])
 @pytest.mark.parametrize("name", CASES)
 def test_latents_and_frames_equal_those_of_the_pipeline(
-    name: str, two_passes: bool, folder: Path, clip: LocalFile, pictures: list[LocalFile], tmp_path: Path
+    name: str,
+    two_passes: bool,
+    folders: dict[int, Path],
+    clip: LocalFile,
+    pictures: list[LocalFile],
+    tmp_path: Path,
 ) -> None:
     case = CASES[name]
-    backbone = load_backbone(folder, "cpu")
+    backbone = load_backbone(folders[case.experts], "cpu")
+    assert len(backbone.experts) == case.experts
     request = replace(
         request_of(tmp_path),
         control=Control(clip=clip, scale=case.scale) if case.control else None,
@@ -179,7 +189,7 @@ def test_latents_and_frames_equal_those_of_the_pipeline(
         first_frame=pictures[2] if case.first else None,
     )
     ours = rendered(backbone, request, two_passes=two_passes)
-    theirs, video = called(pipeline_of(folder), request, case)
+    theirs, video = called(pipeline_of(folders[case.experts]), request, case)
     assert theirs.shape[2] == case.references + 3
     torch.testing.assert_close(ours, theirs[:, :, case.references :], atol=2e-5, rtol=2e-5)
     frames = np.stack(list(backbone.family.frames(ours[0], seconds=request.seconds, fps=16.0, size=SIZE)))
