@@ -2,7 +2,7 @@
 
 Takes are rendered one after the other, remembered, and written to files, as always. The joint pass knows
 nothing of memories: it runs the clean tokens of earlier shots anew in each step, at time 0, each shot seeing
-itself and its own captions alone, but for the last one, which sees all.
+itself, its own captions and its own picture alone, but for the last one, which sees all shots.
 """
 
 from __future__ import annotations
@@ -11,21 +11,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from moc_engine.clip import Frame
 from moc_engine.config import MemoryChoice, RoutingChoice, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, finish
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import ShotCondition, ShotPictures
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.denoise import draw_noise
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.plain_story import PlainStory
-from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder, wan_ti2v_folder
+from tests.fakes.wan_folders import (
+    wan22_i2v_folder,
+    wan_a14b_folder,
+    wan_i2v_folder,
+    wan_t2v_folder,
+    wan_ti2v_folder,
+)
 
 CAPTIONS = ("a fox", "a fox runs", "a fox at dawn")
 STYLE = "dawn"
@@ -39,18 +49,22 @@ TOLERANCE: Final[dict[str | None, float]] = {"full": 2e-4, "int8": 2e-3}
 
 
 @pytest.mark.parametrize(
-    ("make", "memory", "pages"),
+    ("make", "memory", "pages", "pictures"),
     [
-        (wan_t2v_folder, FULL, False),
-        (wan_ti2v_folder, FULL, False),
-        (wan_a14b_folder, FULL, False),
-        (wan_a14b_folder, FULL, True),
-        (wan_a14b_folder, INT8, True),
-        (wan_t2v_folder, INT8, False),
+        (wan_t2v_folder, FULL, False, False),
+        (wan_ti2v_folder, FULL, False, False),
+        (wan_ti2v_folder, FULL, False, True),
+        (wan_a14b_folder, FULL, False, False),
+        (wan_a14b_folder, FULL, True, False),
+        (wan_a14b_folder, INT8, True, False),
+        (wan_t2v_folder, INT8, False, False),
+        (wan_i2v_folder, FULL, False, True),
+        (wan22_i2v_folder, FULL, False, True),
+        (wan22_i2v_folder, FULL, True, True),
     ],
 )
 def test_a_story_of_three_shots_equals_one_pass_over_all(
-    make: Callable[[Path], None], memory: MemoryChoice, pages: bool, tmp_path: Path
+    make: Callable[[Path], None], memory: MemoryChoice, pages: bool, pictures: bool, tmp_path: Path
 ) -> None:
     """Also where the memories lie in files and come in chunk by chunk, and within their error in 8 bits."""
     make(tmp_path / "model")
@@ -67,6 +81,8 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
     context: list[ContextTake] = []
     takes: list[Tensor] = []
     for shot, caption in enumerate(CAPTIONS):
+        picture = tmp_path / f"{shot}.png"
+        Image.fromarray(pixels(shot)).save(picture)
         request = RenderRequest(
             shot=shot,
             caption=caption,
@@ -82,6 +98,7 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
             sampler=SamplerChoice(steps=STEPS),
             negative_prompt=NEGATIVE,
             memory=memory,
+            first_frame=LocalFile(picture) if pictures else None,
         )
         result = finish(renderer, request)
         takes.append(load_file(result.latents)["latents"])
@@ -96,22 +113,33 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
                 seconds=request.seconds,
             )
         )
-    joint = Joint(backbone, takes[:2], rate).rendered(seed=2)
+    first = pixels(2) if pictures else None
+    joint = Joint(backbone, takes[:2], rate, first).rendered(seed=2)
     allowed = TOLERANCE[memory.storage]
     torch.testing.assert_close(takes[2], joint, atol=allowed, rtol=allowed)
-    alone = Joint(backbone, [], rate).rendered(seed=2)
+    alone = Joint(backbone, [], rate, first).rendered(seed=2)
     assert not torch.allclose(takes[2], alone, atol=1e-2)
     experts = read_trace(result.trace).routing["experts"]
     assert len(set(experts)) == len(backbone.experts)
     assert experts == sorted(experts)  # high noise first
 
 
-class Joint:
-    """Renders the last shot by passes over all."""
+def pixels(shot: int) -> Frame:
+    """The first frame of a shot."""
+    return np.random.default_rng(shot).integers(0, 255, (32, 64, 3), dtype=np.uint8)
 
-    def __init__(self, backbone: Backbone, earlier: list[Tensor], rate: float) -> None:
+
+class Joint:
+    """Renders the last shot by passes over all, from its `first` frame where there is one."""
+
+    def __init__(self, backbone: Backbone, earlier: list[Tensor], rate: float, first: Frame | None) -> None:
         self._backbone, self._earlier = backbone, earlier
         self._shape = backbone.family.latent_shape(5 / rate, (64, 32))
+        family: Any = backbone.family
+        own = None if first is None else family.condition(ShotPictures(first=first), self._shape)
+        self._own: ShotCondition = own or ShotCondition()
+        conditions = [*(family.own_condition(take) for take in earlier), self._own]
+        self._conditions: list[ShotCondition] = [one or ShotCondition() for one in conditions]
         tokens = backbone.grid(self._shape, "frame").tokens
         self._shot = torch.arange(len(earlier) + 1).repeat_interleave(tokens)
 
@@ -128,7 +156,12 @@ class Joint:
             guidance = sampler.guidance_at(level, self._backbone.boundary)
             flow = without + guidance * (with_caption - without)
             latents = scheduler.step(flow, timestep, latents).prev_sample
-        return latents[0]
+        return self._from_picture(latents)[0]
+
+    def _from_picture(self, latents: Tensor) -> Tensor:
+        """The latents with those of the first frame in their place, for models that are given it so."""
+        first = self._own.first_BCFHW
+        return latents if first is None else torch.cat((first, latents[:, :, 1:]), dim=2)
 
     def _velocity(self, expert: Backbone, latents: Tensor, timestep: Tensor, told: tuple[str, str]) -> Tensor:
         texts = [*((STYLE, caption) for caption in CAPTIONS[: len(self._earlier)]), told]
@@ -136,14 +169,30 @@ class Joint:
         text_shot = torch.arange(len(states)).repeat_interleave(states[0].shape[1])
         last = len(states) - 1
         own = self._shot[:, None] == self._shot
+        images = [one.states_BIE for one in self._conditions if one.states_BIE is not None]
+        image_shot = torch.arange(len(images)).repeat_interleave(images[0].shape[1]) if images else None
         plain = PlainStory(
-            shots=own | (self._shot == last)[:, None], captions=self._shot[:, None] == text_shot
+            shots=own | (self._shot == last)[:, None],
+            captions=self._shot[:, None] == text_shot,
+            images=None if image_shot is None else self._shot[:, None] == image_shot,
         )
         for block in expert.transformer.blocks:
             block.attn1.set_processor(plain)
             block.attn2.set_processor(plain)
-        story = torch.cat([*(take[None] for take in self._earlier), latents], dim=2)
-        time = torch.where(self._shot == last, float(timestep), 0.0)[None]
+        story = torch.cat([*(take[None] for take in self._earlier), self._from_picture(latents)], dim=2)
+        channels = [one.channels_BCFHW for one in self._conditions if one.channels_BCFHW is not None]
+        if channels:
+            story = torch.cat((story, torch.cat(channels, dim=2)), dim=1)
+        time = torch.where(self._shot == last, float(timestep), 0.0)
+        if self._own.first_BCFHW is not None:
+            at = len(self._shot) // len(states) * last
+            time[at : at + self._shape[2] * self._shape[3] // 4] = 0.0  # the tokens of its first frame
         with torch.no_grad():
-            out: Tensor = expert.transformer(story, time, torch.cat(states, dim=1), return_dict=False)[0]
+            out: Tensor = expert.transformer(
+                story,
+                time[None],
+                torch.cat(states, dim=1),
+                torch.cat(images, dim=1) if images else None,
+                return_dict=False,
+            )[0]
         return out[:, :, -latents.shape[2] :]
