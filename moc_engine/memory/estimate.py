@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from moc_engine.config import Chunking, MemoryConfig
+from moc_engine.memory.budget import memory_shares, most_copied
 from moc_engine.memory.policies import find_policy
 
 PAGE_BYTES: Final = 1 << 28
@@ -64,34 +65,44 @@ class MemoryModel:
         )
 
     def take_bytes(self, frames: int, memory: MemoryConfig) -> int:
-        """The bytes of the memory of a take of so many latent frames (of tokens), for all experts.
+        """The bytes of the memory of a take of so many latent frames (of tokens), for one expert.
 
         At most so many; exact where a policy keeps a fixed number of frames.
         """
-        kept = find_policy(memory.policy).most_frames(frames, memory.keyframes, self.chunking)
-        tokens = kept * self.frame_tokens
-        chunks, length = (kept, self.frame_tokens) if self.chunking == "frame" else (self.frame_tokens, kept)
+        tokens, chunks, length = self._kept(frames, memory)
         width = self.layers * self.heads * self.head_size
         itemsize = 1 if memory.storage == "int8" else self.itemsize
         groups = 0
         if memory.storage == "int8":
             groups = max(1, chunks // max(1, math.ceil(GROUP_TOKENS / length)))
-        numbers = 2 * tokens * width * itemsize + chunks * width * 4 + 2 * groups * width * 4
-        return self.experts * (numbers + tokens * POSITION_BYTES)
+        numbers = 2 * tokens * width * itemsize + 2 * groups * width * 4
+        return numbers + chunks * width * 4 + tokens * POSITION_BYTES
+
+    def beside_bytes(self, frames: int, memory: MemoryConfig) -> int:
+        """The bytes of what each render has beside keys and values of a take: its positions, and chunk means
+        as they are remembered and rotated.
+        """
+        tokens, chunks, _ = self._kept(frames, memory)
+        return 2 * chunks * self.layers * self.heads * self.head_size * 4 + tokens * POSITION_BYTES
 
     def layer_bytes(self, frames: int, memory: MemoryConfig, *, stored: bool) -> int:
         """The bytes of keys and values of one layer of a take; as they are kept, or attended to."""
-        kept = find_policy(memory.policy).most_frames(frames, memory.keyframes, self.chunking)
         itemsize = 1 if stored and memory.storage == "int8" else self.itemsize
-        return 2 * kept * self.frame_tokens * self.heads * self.head_size * itemsize
+        return 2 * self._kept(frames, memory)[0] * self.heads * self.head_size * itemsize
+
+    def _kept(self, frames: int, memory: MemoryConfig) -> tuple[int, int, int]:
+        """The tokens that are remembered of a take at most, their chunks, and the length of one."""
+        kept = find_policy(memory.policy).most_frames(frames, memory.keyframes, self.chunking)
+        chunks, length = (kept, self.frame_tokens) if self.chunking == "frame" else (self.frame_tokens, kept)
+        return kept * self.frame_tokens, chunks, length
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
     """The memories of a context in bytes: on the device, in main memory, in files, and in working buffers.
 
-    `copied_per_step` go from main memory to the device in each pass of the transformer, `read_per_step` from
-    files. Where the model runs on the CPU, device and main memory are one, and all is in `host`.
+    In each step `copied_per_step` go from main memory to the device, `read_per_step` from files. Where the
+    model runs on the CPU, device and main memory are one, and all is in `host`.
     """
 
     device: int
@@ -116,29 +127,47 @@ def estimated_memory(
     host_budget: int,
     on_cpu: bool = False,
     rows: int = 2,
+    passes: int = 1,
     page_bytes: int = PAGE_BYTES,
+    copied_bytes: int | None = None,
 ) -> MemoryEstimate:
     """What rendering a shot takes whose context takes have so many latent frames (of tokens).
 
-    `rows` are the entries of the batch, 2 with guidance. Takes fill the device's budget first, then that of
-    main memory, then files.
+    `rows` are the entries of the batch, 2 with guidance, and `passes` how often a step runs the transformer,
+    2 where guidance runs in two passes: each reads the history. Takes fill the device's budget first, then
+    that of main memory, then files: those of the expert that denoises before those of the other one, whose
+    history is not there meanwhile. On a CPU, `device_budget` is what holds memories and buffers. A context of
+    at most `copied_bytes` (None: `most_copied`) is copied side by side.
     """
     sizes = [model.take_bytes(frames, memory) for frames in context_frames]
     layers = [model.layer_bytes(frames, memory, stored=True) for frames in context_frames]
     whole = model.layers * sum(model.layer_bytes(n, memory, stored=False) for n in context_frames)
-    pages = whole * rows > page_bytes
+    if copied_bytes is None:
+        copied_bytes = most_copied(on_cpu=on_cpu, rows=rows, page_bytes=page_bytes)
+    copied = whole <= copied_bytes
     tiers = [0, 0, 0]
     moved = [0, 0, 0]
-    room = [0 if on_cpu else device_budget, host_budget, math.inf]
-    for size, layer in zip(sizes, layers, strict=True):
-        tier = next(nth for nth in range(3) if tiers[nth] + size <= room[nth])
+    main = memory_shares(device_budget, on_cpu=True).memories if on_cpu else host_budget
+    room = [0 if on_cpu else device_budget, main, math.inf]
+    for nth, (size, layer) in enumerate(list(zip(sizes, layers, strict=True)) * model.experts):
+        tier = next(tier for tier in range(3) if tiers[tier] + size <= room[tier])
         tiers[tier] += size
-        moved[tier] += layer * model.layers
+        if nth < len(sizes):
+            moved[tier] += layer * model.layers
+    beside = sum(model.beside_bytes(frames, memory) for frames in context_frames)
     return MemoryEstimate(
         device=tiers[0],
         host=tiers[1],
         disk=tiers[2],
-        buffers=min(page_bytes, whole * rows),
-        copied_per_step=0 if on_cpu or not pages else moved[1] + moved[2],
-        read_per_step=moved[2] if pages else 0,
+        buffers=beside + (_side_by_side(whole, rows, page_bytes) if copied else page_bytes),
+        copied_per_step=0 if on_cpu or copied else passes * (moved[1] + moved[2]),
+        read_per_step=0 if copied else passes * moved[2],
     )
+
+
+def _side_by_side(whole: int, rows: int, page_bytes: int) -> int:
+    """The bytes of a history side by side: as it is remembered, and rotated for the entries of a batch.
+
+    What is larger than pages is rotated as it is read.
+    """
+    return whole + (rows * whole if rows * whole <= page_bytes else 0)

@@ -73,9 +73,10 @@ def film_need(
         [shape[1] // size.patch[0] for shape in earlier],
         memory,
         device_budget=on_device,
-        host_budget=on_device if on_cpu else in_main,
+        host_budget=in_main,
         on_cpu=on_cpu,
         rows=2 if guided and not profile.two_passes else 1,
+        passes=2 if guided and profile.two_passes else 1,
     )
     channels, frames, *sides = last
     denoised = (channels, frames + references, *sides)

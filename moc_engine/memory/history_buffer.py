@@ -16,8 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-LIMIT: Final = 3 << 27
-"""Bytes that a buffer keeps at most."""
+from moc_engine.memory.budget import HISTORY_LIMIT
 
 GROWTH: Final = 1.5
 """How much more room than asked for is allocated where a kept buffer has become too small."""
@@ -46,7 +45,7 @@ class Place:
 class HistoryBuffer:
     """Keeps the tensors of a history for the next one, where they have at most `limit` bytes."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = HISTORY_LIMIT) -> None:
         self._limit = limit
         self._tensors: dict[str, Tensor] = {}
         self._held: set[tuple[int, Place]] = set()

@@ -9,9 +9,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-LIMIT: Final = 1 << 27
-"""Bytes that a workspace keeps at most."""
-
 GROWTH: Final = 1.5
 """How much more than asked for is allocated where a kept tensor has become too small."""
 
@@ -22,7 +19,7 @@ class Workspace:
     What does not fit in, and what is on another device than the CPU, is allocated anew.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: dict[str, Tensor] = {}
 

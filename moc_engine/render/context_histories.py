@@ -11,30 +11,37 @@ from functools import partial
 import torch
 
 from moc_engine.contract import CancelToken, StepEvent
+from moc_engine.memory.budget import most_copied
 from moc_engine.memory.history import History
-from moc_engine.memory.history_buffer import LIMIT as HISTORY_LIMIT
 from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.render.denoise import stop_if_cancelled
 from moc_engine.render.kept_model import LoadedModel
 from moc_engine.render.pace import Pace, WorkLeft
 from moc_engine.render.prepare import PreparedRender, PreparedTake, take_memory, timing_of
-from moc_engine.render.shot_denoising import is_guided
 
 
 class ContextHistories:
     """The histories of one render, of which one is there at a time.
 
-    Memories of takes that the render does not need are forgotten, or give way. `page_bytes` and
-    `copied_bytes` are those of `ShotRenderer`.
+    Memories of takes that the render does not need are forgotten, or give way. `rows` are the entries of the
+    batch; `page_bytes` and `copied_bytes` those of `ShotRenderer`.
     """
 
     def __init__(
-        self, prepared: PreparedRender, model: LoadedModel, *, page_bytes: int, copied_bytes: int | None
+        self,
+        prepared: PreparedRender,
+        model: LoadedModel,
+        *,
+        rows: int,
+        page_bytes: int,
+        copied_bytes: int | None,
     ) -> None:
         self._prepared = prepared
         self._model = model
-        self._page_bytes = page_bytes
+        if copied_bytes is None:
+            on_cpu = model.backbone.device.type == "cpu"
+            copied_bytes = most_copied(on_cpu=on_cpu, rows=rows, page_bytes=page_bytes)
         self._copied_bytes = copied_bytes
         self._gathered: dict[ExpertName, History | PagedHistory] = {}
         self._done = 0
@@ -71,7 +78,7 @@ class ContextHistories:
             [take.source.shot for take in prepared.context],
             self._model.buffer,
             timing=timing_of(prepared, expert.family),
-            most_bytes=self._most_copied(expert),
+            most_bytes=self._copied_bytes,
         )
         while True:
             stop_if_cancelled(cancel)
@@ -104,11 +111,3 @@ class ContextHistories:
         itemsize = 1 if self._prepared.memory.storage == "int8" else 2
         size = 2 * width * take.extent.tokens * itemsize
         return torch.device("cpu") if size > self._model.budget else None
-
-    def _most_copied(self, expert: Backbone) -> int:
-        """The bytes of keys and values up to which a context is copied side by side."""
-        if self._copied_bytes is not None:
-            return self._copied_bytes
-        if expert.device.type == "cpu":
-            return HISTORY_LIMIT
-        return self._page_bytes // (2 if is_guided(self._prepared, expert) else 1)

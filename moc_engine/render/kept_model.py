@@ -109,7 +109,7 @@ class KeptModel:
         budget, host = options.memory_budget, options.host_memory_budget
         if budget is None:
             budget = memory_bytes(str(device)) // 4
-        shares = memory_shares(budget, device)
+        shares = memory_shares(budget, on_cpu=device.type == "cpu")
         return LoadedModel(
             backbone=backbone,
             memory=ContextMemory(

@@ -41,7 +41,7 @@ from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock, WorkLeft
 from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare
-from moc_engine.render.shot_denoising import shot_denoising
+from moc_engine.render.shot_denoising import batch_rows, shot_denoising
 from moc_engine.render.step_caching import StepCaches
 from moc_engine.render.tracing import finished_trace
 from moc_engine.trace.record import RoutingTrace
@@ -222,8 +222,13 @@ class ShotRenderer:
         is let go of.
         """
         backbone, steps = model.backbone, prepared.schedule.steps
+        two_passes = self._two_passes or backbone.profile.two_passes
         histories = ContextHistories(
-            prepared, model, page_bytes=self._page_bytes, copied_bytes=self._copied_bytes
+            prepared,
+            model,
+            rows=batch_rows(prepared, backbone, two_passes=two_passes),
+            page_bytes=self._page_bytes,
+            copied_bytes=self._copied_bytes,
         )
 
         def gather(expert: Backbone) -> Generator[RenderEvent, None, None]:
@@ -240,7 +245,7 @@ class ShotRenderer:
             self._recorder,
             capture_cuda_graph if self._cuda_graphs else None,
             model.workspace,
-            two_passes=self._two_passes or backbone.profile.two_passes,
+            two_passes=two_passes,
             page_bytes=self._page_bytes,
             step_cache=self._step_caches.of(prepared, backbone, cancel),
         )

@@ -175,8 +175,15 @@ class _Turn:
     used: ExitStack
 
 
-def is_guided(prepared: PreparedRender, backbone: Backbone) -> bool:
-    """Whether any step is guided, for which a batch of two is computed."""
+def batch_rows(prepared: PreparedRender, backbone: Backbone, *, two_passes: bool) -> int:
+    """The entries of the batch of a render: 2 where guidance runs in one pass."""
+    apart = prepared.request.step_cache is not None and _guidance_ends(prepared, backbone)
+    in_one = backbone.adapter.batches_captions and not (two_passes or apart)
+    return 2 if in_one and _is_guided(prepared, backbone) else 1
+
+
+def _is_guided(prepared: PreparedRender, backbone: Backbone) -> bool:
+    """Whether any step is guided."""
     steps = prepared.schedule.steps
     return any(prepared.sampler.guidance_at(step.level, backbone.boundary) != 1.0 for step in steps)
 
@@ -215,18 +222,16 @@ def shot_denoising(
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
-    guides = is_guided(prepared, backbone)
     without: CaptionStates | None = None
-    if guides:
+    rows = batch_rows(prepared, backbone, two_passes=two_passes)
+    if _is_guided(prepared, backbone):
         negative = family.negative_prompt if request.negative_prompt is None else request.negative_prompt
         without = family.captions("", negative, request.cast)
-        kept_apart = request.step_cache is not None and _guidance_ends(prepared, backbone)
-        if backbone.adapter.batches_captions and not (two_passes or kept_apart):
+        if rows == 2:
             captions, without = stacked(captions, without), None
     if backbone.adapter.caption_key_bytes(captions) <= CAPTION_KEYS:
         captions = captions.with_kept_keys()
         without = None if without is None else without.with_kept_keys()
-    rows = len(captions.states_BSE)
 
     def attending(expert: Backbone) -> DenoisingPass:
         history = history_of(expert.expert)

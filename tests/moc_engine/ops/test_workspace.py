@@ -10,7 +10,7 @@ from moc_engine.ops.workspace import Workspace
 
 
 def test_memory_is_used_again_for_the_same_name() -> None:
-    workspace = Workspace()
+    workspace = Workspace(1 << 20)
     first = workspace.empty("keys", (3, 4), torch.float32)
     assert (first.shape, first.dtype, first.is_contiguous()) == ((3, 4), torch.float32, True)
     again = workspace.empty("keys", (2, 3), torch.float64)
@@ -20,7 +20,7 @@ def test_memory_is_used_again_for_the_same_name() -> None:
 
 
 def test_growing_leaves_room_for_more() -> None:
-    workspace = Workspace()
+    workspace = Workspace(1 << 20)
     workspace.empty("keys", (100,), torch.float32)
     grown = workspace.empty("keys", (1000,), torch.float32)
     assert workspace.empty("keys", (1400,), torch.float32).data_ptr() == grown.data_ptr()
@@ -38,7 +38,7 @@ def test_no_more_is_kept_than_the_limit() -> None:
 
 
 def test_other_devices_have_memory_of_their_own() -> None:
-    workspace = Workspace()
+    workspace = Workspace(1 << 20)
     assert workspace.empty("keys", (5,), torch.float16, "meta").device.type == "meta"
     assert workspace.bytes == 0
 

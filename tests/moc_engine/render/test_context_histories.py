@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from moc_engine.config import MemoryChoice, SamplerChoice
+from moc_engine.config import MemoryChoice, MemoryConfig, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, StageEvent, StepEvent
+from moc_engine.memory.estimate import PAGE_BYTES, MemoryModel, estimated_memory
 from moc_engine.render.latents_file import latents_file
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
@@ -133,3 +135,44 @@ def test_a_render_holds_no_more_of_a_longer_story(tmp_path: Path) -> None:
     small = FRAMES * (LAYERS * WIDTH * 4 + 8 * 24)  # the means and positions of a take
     assert held[12] <= held[2] + 10 * 3 * small
     assert 10 * 3 * small < 5 * TAKE  # what ten takes more would be in full is twice as much
+
+
+@pytest.mark.parametrize(
+    ("make", "paged", "budget"),
+    [
+        (wan_t2v_folder, False, 32 * TAKE),
+        (wan_t2v_folder, True, 32 * TAKE),
+        (wan_t2v_folder, True, 4 * TAKE),
+        (wan_a14b_folder, False, 32 * TAKE),
+        (wan_a14b_folder, True, 8 * TAKE),
+    ],
+)
+def test_a_render_holds_what_is_predicted(
+    make: Callable[..., None], paged: bool, budget: int, tmp_path: Path
+) -> None:
+    folder, takes = model(make, tmp_path / "model"), 8
+    held = {}
+    for count in (0, takes):
+        renderer = ShotRenderer(
+            folder,
+            device="cpu",
+            memory_budget=budget,
+            spill=tmp_path / "spill",
+            page_bytes=TAKE if paged else PAGE_BYTES,
+            copied_bytes=0 if paged else None,
+        )
+        held[count] = max(held_in_each_step(renderer, request(tmp_path, count)))
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    experts = 2 if (folder / "transformer_2").is_dir() else 1
+    memory = MemoryModel.of_config(config, LATENTS[2:], itemsize=4, experts=experts)
+    predicted = estimated_memory(
+        memory,
+        [FRAMES] * takes,
+        MemoryConfig(),
+        device_budget=budget,
+        host_budget=0,
+        on_cpu=True,
+        page_bytes=TAKE if paged else PAGE_BYTES,
+        copied_bytes=0 if paged else None,
+    )
+    assert held[takes] - held[0] == pytest.approx(predicted.host + predicted.buffers, rel=0.2)
