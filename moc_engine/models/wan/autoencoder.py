@@ -6,7 +6,7 @@ Shapes: C channels, F latent frames, H and W latent sides, N frames, Y and X sid
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 import torch
 from PIL import Image
@@ -16,6 +16,9 @@ from moc_engine.models.latent_space import decoder_digest
 from moc_engine.models.video_autoencoder import VideoAutoencoder
 from moc_engine.models.wan.decoding import decoded_pieces, normalised
 from moc_engine.models.wan.defaults import FRAME_RATES
+
+MOST_PIXELS: Final = 16_000_000
+"""Pixels up to which a reference picture is prepared as it is, and as diffusers does."""
 
 
 class WanAutoencoder(VideoAutoencoder):
@@ -39,7 +42,12 @@ class WanAutoencoder(VideoAutoencoder):
         return f"wan-{self.channels}c{self.over_time}t{self.over_space}s-{digest}"
 
     def prepared_picture(self, picture: Image.Image) -> Tensor:
-        """A picture (1, 3, Y, X) within -1 and 1, resized to sides that latents stand for."""
+        """A picture (1, 3, Y, X) within -1 and 1, resized to sides that latents stand for.
+
+        One of more than `MOST_PIXELS` is halved first: as numbers of 4 bytes it would take gigabytes.
+        """
+        while picture.width * picture.height > MOST_PIXELS:
+            picture = picture.reduce(2)
         width, height = (max(1, side // self.over_space) * self.over_space for side in picture.size)
         prepared: Tensor = self._processor.preprocess(picture, height=height, width=width)
         return prepared

@@ -111,8 +111,8 @@ def needs_first_frame(index: Mapping[str, Any]) -> bool:
 def abilities_of(index: Mapping[str, Any]) -> frozenset[Ability]:
     """What a pipeline can do.
 
-    Step caches of diffusers replay what blocks add to their input. Between the blocks of a VACE model its
-    hints are added too, which would count twice: it has none.
+    Step caches that replay what blocks add to their input would count the hints of a VACE model twice, which
+    are added between its blocks: it has none.
     """
     kind = index.get("_class_name")
     found: set[Ability] = {"loras"}

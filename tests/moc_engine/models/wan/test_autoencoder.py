@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from PIL import Image
 
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.wan.autoencoder import WanAutoencoder
@@ -51,3 +52,14 @@ def test_frames_come_in_the_size_of_the_latents(vae: AutoencoderKLWan) -> None:
     assert video.shape == (1, 3, 5, 32, 48)
     assert torch.equal(video, torch.ones_like(video))
     assert codec.encoded(video).shape == (1, *shape)
+
+
+def test_a_large_picture_is_halved_and_a_small_one_is_enlarged(vae: AutoencoderKLWan) -> None:
+    codec = WanAutoencoder(vae)
+    levels = np.arange(5000, dtype=np.uint16)[:, None] * np.ones((1, 4000, 1), np.uint16) // 20
+    large = Image.fromarray(np.repeat(levels, 3, axis=2).astype(np.uint8))
+    prepared = codec.prepared_picture(large)
+    assert prepared.shape == (1, 3, 2496, 2000)
+    assert torch.equal(prepared, codec.prepared_picture(large.reduce(2)))
+    assert prepared[0, 0, 0, 0] < -0.99 < 0.9 < prepared[0, 0, -1, 0]
+    assert codec.prepared_picture(Image.new("RGB", (3, 20))).shape == (1, 3, 16, 8)
