@@ -56,8 +56,8 @@ def test_frames_come_in_the_size_of_the_latents(vae: AutoencoderKLWan) -> None:
 
 def test_a_large_picture_is_halved_and_a_small_one_is_enlarged(vae: AutoencoderKLWan) -> None:
     codec = WanAutoencoder(vae)
-    levels = np.arange(5000, dtype=np.uint16)[:, None] * np.ones((1, 4000, 1), np.uint16) // 20
-    large = Image.fromarray(np.repeat(levels, 3, axis=2).astype(np.uint8))
+    levels = (np.arange(5000) // 20).astype(np.uint8)  # from the top to the bottom
+    large = Image.fromarray(np.broadcast_to(levels[:, None, None], (5000, 4000, 3)).copy())
     prepared = codec.prepared_picture(large)
     assert prepared.shape == (1, 3, 2496, 2000)
     assert torch.equal(prepared, codec.prepared_picture(large.reduce(2)))
