@@ -119,7 +119,7 @@ def read_lora_file(path: Path) -> LoraFile:
         path=path,
         layout=layout,
         rank=max(ranks),
-        expert=_expert(path.name),
+        expert=expert_named(path.name),
         preset=preset_named(path.name, *titles),
     )
 
@@ -144,7 +144,8 @@ def lora_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _expert(name: str) -> Literal["high", "low"] | None:
+def expert_named(name: str) -> Literal["high", "low"] | None:
+    """The one of two experts that the name of a LoRA file says it is for."""
     for expert in ("high", "low"):
         if re.search(rf"(?<![a-z]){expert}(?![a-z])", name.lower()):
             return expert

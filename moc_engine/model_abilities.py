@@ -16,3 +16,12 @@ def model_abilities(model: str | None) -> frozenset[Ability] | None:
         return family_entry(found.pipeline_class).abilities(found.index)
     except (EngineError, OSError):
         return None
+
+
+def needs_first_frame(model: str | None) -> bool:
+    """Whether each shot of a model must start from a picture; False where it is not on this machine."""
+    try:
+        found = find_here(EMBEDDED if model is None else model)
+        return family_entry(found.pipeline_class).needs_first_frame(found.index)
+    except (EngineError, OSError):
+        return False

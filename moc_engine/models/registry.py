@@ -122,14 +122,16 @@ class FamilyEntry:
 
     `load` takes the parts of a model, the device, and the profile that says how to fit it in; it yields
     before each part and at the end, and returns the model. `abilities` tells from the model_index.json what a
-    model can do, before it is loaded. `vocabulary` is given by families of a closed vocabulary,
-    `single_files` by those whose models come as files as well, `loras` by those that take LoRAs,
-    `own_settings` by those that bring settings with them, `left_out` by those that read captions up to a
-    length: what of the global caption and of a shot's own is left out, None where that cannot be told.
+    model can do, before it is loaded, and `needs_first_frame` whether each shot must start from a picture.
+    `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
+    files as well, `loras` by those that take LoRAs, `own_settings` by those that bring settings with them,
+    `left_out` by those that read captions up to a length: what of the global caption and of a shot's own is
+    left out, None where that cannot be told.
     """
 
     load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
     abilities: Callable[[Mapping[str, Any]], frozenset[Ability]] = lambda index: frozenset()
+    needs_first_frame: Callable[[Mapping[str, Any]], bool] = lambda index: False
     vocabulary: Callable[[], Vocabulary] | None = None
     single_files: Callable[[], SingleFiles] | None = None
     loras: Callable[[], Loras] | None = None

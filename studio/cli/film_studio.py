@@ -14,6 +14,7 @@ from studio.domain.errors import Refused
 from studio.domain.storyboard import Storyboard
 from studio.exchange.film_folder import STUDIO
 from studio.exchange.old_film_folder import is_old_film_folder
+from studio.service.needs import RenderingMemory
 from studio.service.studio import Service
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.upgrade import FILE, back_up, open_database
@@ -49,11 +50,12 @@ def holds_film(folder: Path) -> bool:
 
 
 @contextmanager
-def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
+def opened(folder: Path, *, change: bool, memory: RenderingMemory | None = None) -> Iterator[FilmStudio]:
     """The studio of a film's folder, a new one if there is none; it holds what version 0.1 rendered there.
 
     Without `change` the folder stays as it is: the studio is a copy that is thrown away. A new studio is
-    removed again if nothing was rendered. Raises `Refused` while another process renders into the folder.
+    removed again if nothing was rendered. `memory` is what renders may use, by which needs are predicted.
+    Raises `Refused` while another process renders into the folder.
     """
     root = folder / STUDIO
     new = not (root / FILE).is_file()
@@ -63,7 +65,7 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
             if not new:
                 with os_errors_as_studio_errors(scratch):
                     back_up(root / FILE, scratch).rename(scratch / FILE)
-            with _service(scratch, artifacts=scratch if new else root) as service:
+            with _service(scratch, scratch if new else root, memory) as service:
                 yield _film(service, folder, change=change)
             return
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -71,7 +73,7 @@ def opened(folder: Path, *, change: bool) -> Iterator[FilmStudio]:
             for left in (root / "scratch", folder, *(folder / "takes").glob("*")):
                 remove_abandoned(left)
             try:
-                with _service(root, artifacts=root) as service:
+                with _service(root, root, memory) as service:
                     yield _film(service, folder, change=change)
             finally:
                 if new and not any((root / "artifacts").glob("??/*")):
@@ -109,9 +111,9 @@ def _film(service: Service, folder: Path, *, change: bool) -> FilmStudio:
 
 
 @contextmanager
-def _service(database: Path, *, artifacts: Path) -> Iterator[Service]:
+def _service(database: Path, artifacts: Path, memory: RenderingMemory | None) -> Iterator[Service]:
     opened = open_database(database)
     try:
-        yield Service(artifacts, opened)
+        yield Service(artifacts, opened, rendering=memory)
     finally:
         opened.close()

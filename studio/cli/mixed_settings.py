@@ -9,11 +9,21 @@ from studio.domain.inputs import TakeInputs
 from studio.service.rendering import PlannedShot
 from studio.store.takes import StoredTake
 
-SETTINGS: Final = ("model", "steps", "guidance", "top_k", "full_below")
-"""Settings of a whole film. Shots of different sizes or frame rates are refused before they are rendered."""
+OF_CONTEXT: Final = ("full_below", "memory_policy", "keyframes", "memory_storage", "positions")
+"""Settings that shots without context leave at their defaults."""
 
-OPTIONS: Final = tuple(name for name in SETTINGS if name not in ("model", "guidance"))
-"""Those that `moc-studio render` takes. A model's identity is no name for one."""
+SETTINGS: Final = (
+    "model",
+    "steps",
+    "guidance",
+    "guidance_2",
+    "scheduler",
+    "shift",
+    "step_cache",
+    "top_k",
+    *OF_CONTEXT,
+)
+"""Settings of a whole film. Shots of different sizes or frame rates are refused before they are rendered."""
 
 DEFAULT: Final = "the model's default"
 
@@ -33,8 +43,12 @@ def mixed_settings(planned: Collection[PlannedShot], takes: Mapping[int, StoredT
 
 
 def _about(name: str, now: Sequence[TakeInputs], kept: Mapping[int, TakeInputs]) -> Iterator[str]:
-    wanted = {_value(inputs, name) for inputs in now}
-    others = {index: value for index, inputs in kept.items() if (value := _value(inputs, name)) not in wanted}
+    wanted = {_value(inputs, name) for inputs in now if _matters(inputs, name)}
+    others = {
+        index: value
+        for index, inputs in kept.items()
+        if _matters(inputs, name) and (value := _value(inputs, name)) not in wanted
+    }
     if not wanted or not others:
         return
     shots = f"shot{'s' if len(others) > 1 else ''} {', '.join(str(index + 1) for index in others)}"
@@ -44,9 +58,13 @@ def _about(name: str, now: Sequence[TakeInputs], kept: Mapping[int, TakeInputs])
     values = sorted(set(others.values()))
     told = f"the film mixes settings: {name.replace('_', '-')} is now {', '.join(sorted(wanted))}, and "
     told += f"{', '.join(values)} in the kept takes of {shots}"
-    if name in OPTIONS and len(values) == 1 and values != [DEFAULT]:
+    if len(values) == 1 and values != [DEFAULT]:
         told += f"; to match them, add --{name.replace('_', '-')} {values[0]}"
     yield told
+
+
+def _matters(inputs: TakeInputs, name: str) -> bool:
+    return name not in OF_CONTEXT or bool(inputs.context)
 
 
 def _value(inputs: TakeInputs, name: str) -> str:

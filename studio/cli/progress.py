@@ -46,6 +46,7 @@ class ReportingRenderer:
 class RenderProgress:
     """Shows how much of the planned shots is rendered; `rendered` are the positions of those begun.
 
+    `rates_known`: whether the rates were measured; otherwise no time is told before one shot is done.
     `compiles`: the model is compiled when it first runs, which is told, as its first step takes minutes.
     """
 
@@ -54,6 +55,7 @@ class RenderProgress:
         planned: Collection[PlannedShot],
         rates: Rates,
         *,
+        rates_known: bool = True,
         compiles: bool = False,
         console: Console | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class RenderProgress:
         self._work = {index: rates.seconds(inputs) for index, inputs in self._inputs.items()}
         self._total = sum(self._work.values())
         self._rates = rates
+        self._left_known = rates_known
         self._done = 0.0
         self._reached = 0.0
         self._began = time.monotonic()
@@ -124,11 +127,12 @@ class RenderProgress:
         if index not in self._rendered:
             return
         self._done += self._work.get(index, 0.0)
+        self._left_known = True
         more = f", {in_words(self._left(self._done))} left" if self._done < self._total else ""
         self._console.print(f"shot {index + 1} of {self._shots} done in {spent:.1f} s{more}", markup=False)
 
     def _show(self, done: float, text: str) -> None:
-        left = f"{in_words(self._left(done))} left"
+        left = f"{in_words(self._left(done))} left" if self._left_known else ""
         self._bar.update(self._task, completed=done, description=text, left=left)
 
     def _left(self, done: float) -> float:
@@ -136,6 +140,8 @@ class RenderProgress:
 
 
 def in_words(seconds: float) -> str:
-    """75.2 -> "1 min 15 s"."""
+    """75.2 -> "1 min 15 s", 7300 -> "2 h 2 min"."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from moc_engine.collection import collection_suspended
-from studio.cli import root
-from studio.domain.errors import BadStoryboard, WrongUse, errors_within
+from studio.cli import film_settings, root
+from studio.domain.errors import WrongUse
 from studio.domain.project import LANES
 from studio.worker.renderers import RendererOptions
-
-if TYPE_CHECKING:
-    from studio.domain.storyboard import Storyboard
-
-_FILE_OPTIONS: Final = ("out", "seed", "steps", "size", "fps", "top_k", "full_below", "model", "resume")
 
 
 def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "render",
+        usage="%(prog)s [options] FILE.yaml\n       %(prog)s [options] --project ID|TITLE",
         help="render a storyboard file, or a project",
         description="Renders the shots of a storyboard file and joins them into a film. The film, its "
         "subtitles, a contact sheet and each shot's take are written into DIR, a take as soon as it is "
@@ -35,7 +30,8 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="only print which shots would be rendered, and the expected time",
+        help="render nothing: print which shots would be rendered, the expected time, the memory needed, and "
+        "what would go wrong (exit code 1 if anything would)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     file = parser.add_argument_group("for a file")
@@ -43,20 +39,7 @@ def add_to(subparsers: Any) -> None:
     file.add_argument(
         "--resume", action="store_true", help="render only shots that are missing from DIR or outdated"
     )
-    file.add_argument("--seed", type=int, metavar="N", help="seed of the film, from which its shots' follow")
-    file.add_argument("--steps", type=int, metavar="N", help="denoising steps")
-    file.add_argument("--size", metavar="WxH", help="frame size in pixels")
-    file.add_argument("--fps", metavar="N", help="frames per second, such as 24, 23.976 or 30000/1001")
-    file.add_argument(
-        "--top-k", type=int, metavar="N", help="chunks of earlier shots that each token attends to"
-    )
-    file.add_argument(
-        "--full-below",
-        metavar="N|auto",
-        help="a shot that can attend to fewer than N tokens, its own included, attends to all of them; "
-        "0: never; auto: where that is faster",
-    )
-    file.add_argument("--model", metavar="DIR|HUB_ID", help="another model than the embedded one")
+    film_settings.add_to(parser)
     project = parser.add_argument_group("for a project")
     project.add_argument("--project", metavar="ID|TITLE", help="the project to render")
     project.add_argument(
@@ -80,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         return render_project(args)
     from studio.exchange.yaml_reader import read_storyboard
 
-    board = _with_options(read_storyboard(args.file), args)
+    board = film_settings.with_options(read_storyboard(args.file), args)
     only = parse_shots(args.shots, board)
     with collection_suspended():
         from studio.cli.render_file import render_file
@@ -93,8 +76,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if (args.file is None) == (args.project is None):
         raise WrongUse("render a FILE.yaml or, with --project, what is in a studio")
     if args.project is not None:
-        values = {name: getattr(args, name) for name in _FILE_OPTIONS}
-        given = [name for name, value in values.items() if value is not None and value is not False]
+        given = [name for name in ("out", "resume") if getattr(args, name)] + film_settings.given(args)
         if given == ["resume"]:
             raise WrongUse("--resume is for files; of a project, only outdated shots are rendered anyway")
         if given:
@@ -103,28 +85,3 @@ def _check_options(args: argparse.Namespace) -> None:
         raise WrongUse("--lane is for projects; a file's shots are rendered with the film's model")
     elif root.is_given(args):
         raise WrongUse("--root is for projects; a file is rendered into --out")
-
-
-def _with_options(board: Storyboard, args: argparse.Namespace) -> Storyboard:
-    """The storyboard with the settings of the command line in place of its own."""
-    from studio.domain.frame_rate import parse_rate
-    from studio.domain.settings import parse_full_below
-    from studio.domain.storyboard import parse_size
-
-    settings: dict[str, Any] = {"steps": args.steps, "top_k": args.top_k, "model": args.model}
-    film: dict[str, Any] = {"seed": args.seed}
-    try:
-        if args.full_below is not None:
-            with errors_within("full_below"):
-                settings["full_below"] = parse_full_below(args.full_below)
-        if args.size is not None:
-            with errors_within("size"):
-                film["size"] = parse_size(args.size)
-        if args.fps is not None:
-            with errors_within("fps"):
-                film["fps"] = parse_rate(args.fps)
-        board = replace(board, **{name: value for name, value in film.items() if value is not None})
-        chosen = {name: value for name, value in settings.items() if value is not None}
-        return replace(board, settings=replace(board.settings, **chosen))
-    except BadStoryboard as error:
-        raise WrongUse(f"--{str(error.field[-1]).replace('_', '-')}: {error}") from error

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from moc_engine.vocabulary import characters_per_shot
-from studio.cli import film_studio, render_output
+from studio.cli import film_studio, model_notes, render_output, root
 from studio.cli.progress import RenderProgress, ReportingRenderer
 from studio.cli.work import work_off
 from studio.domain.errors import Interrupted, StudioError
@@ -17,6 +17,7 @@ from studio.domain.planner import Scope
 from studio.domain.storyboard import Storyboard
 from studio.exchange.mp4 import recipe_in
 from studio.service.job_state import JobState
+from studio.service.render_checks import problems_of
 from studio.service.rendering import PlannedShot
 from studio.service.studio import Service
 from studio.service.unknown_words import find_unknown_words
@@ -25,20 +26,35 @@ from studio.store.model_identity import ANIMATIC, family
 
 def render_file(board: Storyboard, only: Collection[int] | None, args: argparse.Namespace) -> int:
     """Renders the shots that the options ask for and writes the film; --dry-run only prints the plan."""
-    model = board.settings.model
-    animatic = family(model) == ANIMATIC  # raises if there is no such model
+    name = board.settings.model
+    animatic = family(name) == ANIMATIC  # raises if there is no such model
     unknown = list(find_unknown_words(board)) if animatic else []
     folder = args.out or Path("runs") / slug(board.title)
-    with film_studio.opened(folder, change=not args.dry_run) as film:
+    memory = root.rendering_memory(args)
+    with film_studio.opened(folder, change=not args.dry_run, memory=memory) as film:
         service = film.service
-        service.rendering.read_model(model)
+        service.rendering.read_model(name)
         project, returned = film.put(board)
         scope = _scope(service, project, board, only, resume=args.resume)
         planned = service.rendering.outline(project, scope, again=not args.resume)
+        model = service.rendering.model(project)
+        problems = problems_of(board, planned, model, service.library)
         render_output.unknown_words(unknown, sys.stderr)
+        for line in (*model_notes.unused(board, model, of_file=True), *model_notes.samplers(board)):
+            print(line, file=sys.stderr)
         if args.dry_run:
-            render_output.plan(planned, unknown, sys.stdout, as_json=args.json)
-            return 0
+            render_output.plan(
+                planned,
+                unknown,
+                sys.stdout,
+                problems=problems,
+                need=service.needs.of(project),
+                time_known=service.rendering.time_is_known(project),
+                as_json=args.json,
+            )
+            return 1 if problems else 0
+        if problems:
+            raise StudioError("; ".join(map(model_notes.problem, problems)))
         render_output.notes(
             board,
             planned,
@@ -82,7 +98,10 @@ def _render(
     service.queue.remove_all()  # of a process that was killed
     service.queue.pause(False)
     progress = RenderProgress(
-        planned, service.rendering.rates(project), compiles=getattr(args, "compiled", False)
+        planned,
+        service.rendering.rates(project),
+        rates_known=service.rendering.time_is_known(project),
+        compiles=getattr(args, "compiled", False),
     )
 
     def finished(job: JobState) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from moc_engine.names import mentioned
+from studio.cli import model_notes
 from studio.cli.mixed_settings import mixed_settings
 from studio.cli.progress import in_words
 from studio.domain.frame_rate import rate_to_json
 from studio.domain.storyboard import Storyboard, steering
 from studio.service.film_folders import WrittenFilm
+from studio.service.needs import RenderNeedState
+from studio.service.render_checks import Problem
 from studio.service.rendering import PlannedShot
 from studio.service.unknown_words import UnknownWord
 from studio.store.takes import StoredTake
@@ -46,9 +49,19 @@ def _underlines(words: Sequence[UnknownWord]) -> str:
 
 
 def plan(
-    planned: Sequence[PlannedShot], unknown: Sequence[UnknownWord], out: TextIO, *, as_json: bool
+    planned: Sequence[PlannedShot],
+    unknown: Sequence[UnknownWord],
+    out: TextIO,
+    *,
+    problems: Sequence[Problem] = (),
+    need: RenderNeedState | None = None,
+    time_known: bool = True,
+    as_json: bool,
 ) -> None:
-    """Prints what would be rendered, and the expected time."""
+    """Prints what would be rendered, the expected time, the memory needed, and what would go wrong.
+
+    `need` is None where it is not predicted; `time_known` says whether the planned seconds mean something.
+    """
     seconds = sum(shot.seconds for shot in planned)
     if as_json:
         _write_json(
@@ -63,12 +76,17 @@ def plan(
                         "seconds": shot.inputs.seconds,
                         "seed": shot.inputs.seed,
                         "context": [index + 1 for index in shot.context],
-                        "estimated_seconds": round(shot.seconds, 2),
+                        "estimated_seconds": round(shot.seconds, 2) if time_known else None,
                     }
                     for shot in planned
                 ],
-                "estimated_seconds": round(seconds, 2),
+                "estimated_seconds": round(seconds, 2) if time_known else None,
                 "unknown_words": _as_data(unknown),
+                "problems": [
+                    {"text": str(found.text), "shots": [index + 1 for index in found.shots]}
+                    for found in problems
+                ],
+                "memory": None if need is None else asdict(need),
             },
             out,
         )
@@ -78,7 +96,14 @@ def plan(
         length = f"{shot.inputs.seconds:g} s"
         print(f"{shot.index + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
     count = sum(shot.action == "render" for shot in planned)
-    print(f"{count} of {len(planned)} shots to render, in about {in_words(seconds)}", file=out)
+    when = f", in about {in_words(seconds)}" if time_known else ""
+    print(f"{count} of {len(planned)} shots to render{when}", file=out)
+    if count and not time_known:
+        print(model_notes.NO_ESTIMATE, file=out)
+    for line in () if need is None else model_notes.need(need):
+        print(line, file=out)
+    for found in problems:
+        print(f"problem: {model_notes.problem(found)}", file=out)
 
 
 def notes(

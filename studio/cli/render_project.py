@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from studio.cli import root
+from studio.cli import model_notes, root
+from studio.cli.progress import in_words
 from studio.cli.shot_numbers import parse_shots
+
+if TYPE_CHECKING:
+    from studio.domain.project import Lane
+    from studio.domain.storyboard import Storyboard
+    from studio.service.rendering import PlannedRender
+    from studio.service.studio import Service
 
 
 def render_project(args: argparse.Namespace) -> int:
@@ -21,14 +30,14 @@ def render_project(args: argparse.Namespace) -> int:
         chosen = parse_shots(args.shots, board)
         scope = "due" if chosen is None else [board.shots[index].id for index in sorted(chosen)]
         planned = service.rendering.plan(project, scope, lane=args.lane)
+        if args.lane != "draft":
+            for line in model_notes.unused(board, service.rendering.model(project), of_file=False):
+                print(line, file=sys.stderr)
         if args.dry_run or not planned:
             if args.json:
                 print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
             else:
-                for shot in planned:
-                    print(f"{shot.index + 1:>4}  {'; '.join(shot.reasons)}  (~{shot.seconds:.0f} s)")
-                drafts = " as drafts" if args.lane == "draft" else ""
-                print(f"{len(planned)} of {len(board.shots)} shots to render{drafts}", file=sys.stderr)
+                _print_plan(service, project, planned, board, args.lane)
             return 0
         jobs = service.rendering.render(project, scope, lane=args.lane)
         done = work_off(service, jobs, args.make_renderer)
@@ -42,3 +51,20 @@ def render_project(args: argparse.Namespace) -> int:
             number = "" if job.index is None else job.index + 1
             print(f"{number}\t{job.state}\t{takes.get(job.shot or '') or ''}")
     return 0 if all(job.state == "done" for job in done) else 1
+
+
+def _print_plan(
+    service: Service, project: str, planned: Collection[PlannedRender], board: Storyboard, lane: Lane | None
+) -> None:
+    """Prints what would be rendered and why, the expected time, and the memory needed."""
+    known = service.rendering.time_is_known(project, lane)
+    for shot in planned:
+        seconds = f"  (~{in_words(shot.seconds)})" if known else ""
+        print(f"{shot.index + 1:>4}  {'; '.join(shot.reasons)}{seconds}")
+    drafts = " as drafts" if lane == "draft" else ""
+    print(f"{len(planned)} of {len(board.shots)} shots to render{drafts}", file=sys.stderr)
+    if planned and not known:
+        print(model_notes.NO_ESTIMATE, file=sys.stderr)
+    need = service.needs.of(project) if planned and lane != "draft" else None
+    for line in () if need is None else model_notes.need(need):
+        print(line, file=sys.stderr)

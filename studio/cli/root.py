@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from studio.domain.errors import WrongUse
 
 if TYPE_CHECKING:
+    from studio.service.needs import RenderingMemory
     from studio.service.studio import Service
 
 
@@ -50,10 +51,16 @@ _MEMORY: Final = ("profile", "context_memory", "context_host_memory")
 """Options of commands that render, by which needs are predicted."""
 
 
+def rendering_memory(args: argparse.Namespace) -> RenderingMemory:
+    """What a command's renders may use, by its options."""
+    from studio.service.needs import RenderingMemory
+
+    return RenderingMemory(**{name: vars(args)[name] for name in _MEMORY if name in args})
+
+
 @contextmanager
 def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
     """Opens the studio in `--root`. Raises `WrongUse` if there is none, unless it may be `new`."""
-    from studio.service.needs import RenderingMemory
     from studio.service.studio import Service
     from studio.store.upgrade import FILE, open_database
 
@@ -64,8 +71,7 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
         )
     database = open_database(args.root)
     try:
-        options = {name: vars(args)[name] for name in _MEMORY if name in args}
-        yield Service(args.root, database, rendering=RenderingMemory(**options))
+        yield Service(args.root, database, rendering=rendering_memory(args))
     finally:
         database.close()
 

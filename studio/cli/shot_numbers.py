@@ -1,8 +1,9 @@
-"""Shot numbers as people write them on the command line."""
+"""Shot numbers as people write and read them on the command line."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from studio.domain.errors import WrongUse
 from studio.domain.storyboard import Storyboard
@@ -27,3 +28,18 @@ def parse_shots(text: str | None, board: Storyboard) -> frozenset[int] | None:
     if skipped:
         raise WrongUse(f"--shots: shot {skipped[0] + 1} is skipped in the storyboard")
     return frozenset(chosen)
+
+
+def shots_in_words(indices: Sequence[int]) -> str:
+    """ "shot 2", "shots 2 and 3", "shots 1–4 and 7", from ascending indices."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    parts: list[str] = []
+    for run in runs:
+        parts += [f"{run[0] + 1}–{run[-1] + 1}"] if len(run) > 2 else [str(index + 1) for index in run]
+    words = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"shot {words}" if len(indices) == 1 else f"shots {words}"

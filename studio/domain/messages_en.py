@@ -74,6 +74,10 @@ ENGLISH: Final[Mapping[str, str]] = {
     "film-unreadable": "the film cannot be read as MP4",
     "first-frame-gone": "the take or picture that shot {shot} starts with is not there any more",
     "first-frame-missing": "the picture that {shots} should start with is not there: choose it again",
+    "first-frame-needed": "the model starts every shot from a picture: give it a first frame, which is a "
+    "picture or the last frame of an earlier shot",
+    "first-frame-needs-take": "it starts with the last frame of shot {other}, which has no take",
+    "first-frames-needed": "shot {shots}: {problem}",
     "first-frame-of-itself": "a shot cannot start with its own last frame",
     "first-frame-unread": "shot {shot} starts with the picture {file}, which was not read: choose it again",
     "first-frame-unreadable": "must be previous, the number of an earlier shot, or a picture, got '{text}'",

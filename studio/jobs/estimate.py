@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from moc_engine.contract import RenderEvent, Stage, StepEvent
@@ -23,13 +23,18 @@ class Timed(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Seconds of work: `denoise` per second of film, `draw` per million pixels to draw and encode."""
+    """Seconds of work: `denoise` per second of film, `draw` per million pixels to draw and encode.
+
+    With `usual_steps`, which those that set none take, `denoise` is per second, million pixels of a frame and
+    step: the time of a real model goes by its tokens. That of the embedded model goes by its objects.
+    """
 
     denoise: float
     draw: float
+    usual_steps: int | None = None
 
     def denoising(self, inputs: TakeInputs) -> float:
-        return self.denoise * inputs.seconds
+        return self.denoise * _denoised(inputs, self.usual_steps)
 
     def drawing(self, inputs: TakeInputs) -> float:
         width, height = inputs.size
@@ -57,22 +62,34 @@ class Rates:
 TYPICAL: Final = Rates(denoise=0.4, draw=0.06)
 """The rates of the embedded model on two slow cores."""
 
+GUESSED: Final = Rates(denoise=1.0, draw=0.1)
+"""Of a real model, for which they tell no time: nearly all of it is denoising."""
 
-def measured(takes: Collection[Timed]) -> Rates:
-    """The rates of finished takes, `TYPICAL` without any."""
-    film = sum(take.inputs.seconds for take in takes)
+
+def _denoised(inputs: TakeInputs, usual_steps: int | None) -> float:
+    """How much is denoised: seconds, or with `usual_steps` seconds × million pixels of a frame × steps."""
+    if usual_steps is None:
+        return inputs.seconds
+    width, height = inputs.size
+    return inputs.seconds * width * height / 1e6 * (inputs.steps or usual_steps)
+
+
+def measured(takes: Collection[Timed], usual_steps: int | None = None) -> Rates:
+    """The rates of finished takes; without any `TYPICAL`, or `GUESSED` for a real model."""
+    denoised = sum(_denoised(take.inputs, usual_steps) for take in takes)
     pixels = sum(take.frames * take.inputs.size[0] * take.inputs.size[1] for take in takes) / 1e6
-    if not film or not pixels:
-        return TYPICAL
+    if not denoised or not pixels:
+        return TYPICAL if usual_steps is None else replace(GUESSED, usual_steps=usual_steps)
     return Rates(
-        denoise=_spent(takes, "memory", "denoise") / film,
+        denoise=_spent(takes, "memory", "denoise") / denoised,
         draw=_spent(takes, "decode", "write") / pixels,
+        usual_steps=usual_steps,
     )
 
 
-def measured_with(takes: Collection[Timed], model: str) -> Rates:
-    """The rates of the takes of a model, by its identity."""
-    return measured([take for take in takes if take.inputs.model == model])
+def measured_with(takes: Collection[Timed], model: str, usual_steps: int | None = None) -> Rates:
+    """The rates of the takes of a model, by its identity; `usual_steps` are those of a real model."""
+    return measured([take for take in takes if take.inputs.model == model], usual_steps)
 
 
 def _spent(takes: Collection[Timed], *stages: Stage) -> float:

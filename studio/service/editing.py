@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.replacement import ReplaceStoryboard
+from studio.domain.edits.restore import Restore
 from studio.domain.planner import ShotStatus
 from studio.domain.project import Project
 from studio.domain.storyboard import Storyboard
@@ -41,15 +42,16 @@ class Editing:
     def edit(self, project: str, edit: Edit, base: int) -> ProjectState:
         """Applies an edit that was made looking at revision `base`; returns the project afterwards.
 
-        Raises `StaleRevision` if the project was changed since then, and `Refused` for a LoRA that the model
-        has no place for; nothing is changed in that case.
+        Raises `StaleRevision` if the project was changed since then, and `Refused` for a LoRA that cannot
+        be added to the model; nothing is changed in that case.
         """
 
         def apply(session: Session, known: dict[str, StoredTake]) -> None:
             before = projects.project_of(session, project)
             whole = self._models.with_abilities(pinned_edit(edit), before, known)
             projects.apply(session, project, whole, known, base=base, now=self._clock())
-            self._models.check_loras(before, projects.project_of(session, project))
+            if not isinstance(edit, Restore):  # a take's own settings come back, whatever became of files
+                self._models.check_loras(before, projects.project_of(session, project))
 
         return self._changed(project, apply)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from moc_engine.abilities import ABILITIES
 from moc_engine.errors import EngineError
+from moc_engine.lora_check import check_lora
 from moc_engine.model_abilities import model_abilities
 from moc_engine.model_defaults import model_defaults
 from moc_engine.own_settings import OwnSettings
@@ -16,7 +18,7 @@ from studio.domain.edits.restore import Restore
 from studio.domain.errors import Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
-from studio.domain.messages import message
+from studio.domain.messages import Message, message
 from studio.domain.planner import (
     ShotStatus,
     after_rendering,
@@ -24,12 +26,17 @@ from studio.domain.planner import (
     with_existing_takes,
 )
 from studio.domain.project import Project
+from studio.domain.settings import Lora
 from studio.domain.storyboard import all_loras, lora_files
+from studio.jobs.estimate import Rates, measured_with
 from studio.jobs.order import AnalysisOrder
 from studio.store.inferred_cast import with_inferred_cast
 from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import ANIMATIC, ModelIdentities, family
 from studio.store.takes import StoredTake
+
+_USUAL_STEPS: Final = 50
+"""For models that do not tell theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,13 @@ class Model:
     rendering: RenderingModel
     known_words_only: bool
     own_settings: OwnSettings | None = None
+
+    @property
+    def usual_steps(self) -> int | None:
+        """The denoising steps where none are set; None for the embedded model, whose time goes by length."""
+        if self.known_words_only:
+            return None
+        return _USUAL_STEPS if self.own_settings is None else self.own_settings.sampler.steps
 
 
 class Models:
@@ -71,15 +85,14 @@ class Models:
         )
 
     def check_loras(self, before: Project, after: Project) -> None:
-        """Raises `Refused` for a LoRA that is added for one transformer of two, where the model has one."""
-        abilities = model_abilities(after.board.settings.model)
-        if abilities is None or "two_experts" in abilities:
-            return
+        """Raises `Refused` for a LoRA that is added and that the model cannot be rendered with."""
+        name = after.board.settings.model
+        model = RenderingModel(identity=str(name), abilities=model_abilities(name))
         there = set(all_loras(before.board))
         for lora in all_loras(after.board):
-            if lora.expert != "both" and lora not in there:
-                name = re.split(r"[\\/]", lora.file)[-1]
-                raise Refused(message("lora-for-one-expert", name=name, expert=lora.expert))
+            problem = None if lora in there else lora_problem(lora, name, model)
+            if problem is not None:
+                raise Refused(problem)
 
     def with_abilities(self, edit: Edit, project: Project, takes: Mapping[str, StoredTake]) -> Edit:
         """The edit; one that restores a take's settings with what the take's model cannot do.
@@ -119,3 +132,25 @@ class Models:
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
         return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).current
+
+
+def lora_problem(lora: Lora, name: str | None, model: RenderingModel) -> Message | None:
+    """Why a LoRA cannot be added to the `model` of this name; None where nothing is known against it."""
+    if lora.expert != "both" and not model.can("two_experts"):
+        file = re.split(r"[\\/]", lora.file)[-1]
+        return message("lora-for-one-expert", name=file, expert=lora.expert)
+    try:
+        check_lora(name, lora.file)
+    except EngineError as error:
+        return message("text", text=str(error))
+    return None
+
+
+def rates_of(takes: Collection[StoredTake], model: Model) -> Rates:
+    """How fast a model rendered these takes; a guess where it rendered none of them."""
+    return measured_with(takes, model.rendering.identity, model.usual_steps)
+
+
+def time_is_known(takes: Collection[StoredTake], model: Model) -> bool:
+    """Whether times can be told: for the embedded model, and for one that rendered some of these takes."""
+    return model.usual_steps is None or any(take.inputs.model == model.rendering.identity for take in takes)

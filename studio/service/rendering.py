@@ -8,23 +8,26 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from moc_engine.caption_check import captions_left_out
+from moc_engine.model_abilities import needs_first_frame
 from moc_engine.vocabulary import largest_cast
 from studio.domain.checks import MAX_SEED
 from studio.domain.cut import cut_of, without_missing
 from studio.domain.errors import Refused
-from studio.domain.inputs import TakeInputs
+from studio.domain.inputs import RenderingModel, TakeInputs, loras_of
 from studio.domain.messages import Message, message
 from studio.domain.planner import Scope, ShotStatus, State, shot_statuses, shots_to_render
 from studio.domain.project import Lane, Project
+from studio.domain.settings import Lora
 from studio.domain.storyboard import Storyboard
 from studio.jobs import queue
-from studio.jobs.estimate import Rates, measured_with
+from studio.jobs.estimate import Rates
 from studio.jobs.order import RenderOrder
-from studio.service.models import Models
+from studio.service.models import Model, Models, lora_problem, rates_of, time_is_known
 from studio.service.reason_words import in_words
 from studio.service.state import expected
 from studio.store import projects, takes
 from studio.store.database import Database
+from studio.store.takes import StoredTake
 
 MOST_VARIATIONS: Final = 8
 """Takes with new seeds that may be asked for at once."""
@@ -88,20 +91,22 @@ class Rendering:
         scope: Scope | Collection[str],
         lane: Lane | None = None,
         *,
-        check_cast: bool = False,
+        check: bool = False,
     ) -> tuple[PlannedRender, ...]:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         found = found.switched_to(lane or found.lane)
-        rates = measured_with(known.values(), self._models.of(found).rendering.identity)
+        rates = rates_of(known.values(), self._models.of(found))
         planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
-        if check_cast:
+        if check:
             self._check_cast(found, planned)
+            _check_first_frames(found, planned)
+        notes = _Notes(found, self._models.of(found).rendering)
         return tuple(
             PlannedRender(
                 shot=status.shot,
                 index=status.index,
-                reasons=(*(_reasons_in_words(status, scope) or ("asked for",)), *_notes(found, status)),
+                reasons=(*(_reasons_in_words(status, scope) or ("asked for",)), *notes.of(status)),
                 seconds=expected(rates, status),
                 lane=found.lane,
             )
@@ -121,7 +126,8 @@ class Rendering:
         rendered, planned = self._models.after_rendering(found, known, asked)
         cut_of(without_missing(rendered, planned), planned)
         after = shot_statuses(rendered, planned, self._models.of(found).rendering)
-        rates = measured_with(known.values(), self._models.of(found).rendering.identity)
+        rates = rates_of(known.values(), self._models.of(found))
+        notes = _Notes(found, self._models.of(found).rendering)
         shots: list[PlannedShot] = []
         for old, new, shot in zip(before, after, found.board.shots, strict=True):
             made = shot.id in asked and (again or new.take not in known)
@@ -135,7 +141,7 @@ class Rendering:
                     action=action,
                     state=old.state,
                     locked=shot.lock,
-                    reasons=(*_reasons_in_words(old, scope), *_notes(found, old))
+                    reasons=(*_reasons_in_words(old, scope), *notes.of(old))
                     if made
                     else tuple(map(in_words, old.reasons)),
                     seconds=expected(rates, new) if made else 0.0,
@@ -154,11 +160,24 @@ class Rendering:
         self._models.read(model)
 
     def rates(self, project: str) -> Rates:
-        """How fast the project's takes were rendered."""
+        """How fast the project's takes were rendered; a guess unless `time_is_known`."""
+        known, model = self._rendered(project)
+        return rates_of(known, model)
+
+    def time_is_known(self, project: str, lane: Lane | None = None) -> bool:
+        """Whether expected times can be told: not before a lane's model rendered a take of the project."""
+        known, model = self._rendered(project, lane)
+        return time_is_known(known, model)
+
+    def model(self, project: str) -> RenderingModel:
+        """The model that the project renders with."""
+        return self._rendered(project)[1].rendering
+
+    def _rendered(self, project: str, lane: Lane | None = None) -> tuple[Collection[StoredTake], Model]:
+        """The project's takes, and its model in a lane: None is the one worked in."""
         with self._database.read() as session:
-            known = takes.takes_of(session, project)
-            model = self._models.of(projects.project_of(session, project)).rendering
-        return measured_with(known.values(), model.identity)
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        return known.values(), self._models.of(found.switched_to(lane or found.lane))
 
     def render(
         self,
@@ -180,7 +199,7 @@ class Rendering:
                 again=again,
                 lane=item.lane,
             )
-            for item in self._plan(project, scope, lane, check_cast=True)
+            for item in self._plan(project, scope, lane, check=True)
         ]
         with self._database.write() as session:
             if not orders:
@@ -196,7 +215,7 @@ class Rendering:
             raise Refused(message("too-many-takes", most=MOST_VARIATIONS, count=count))
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise Refused(message("seed-invalid", most=MAX_SEED, seed=seed))
-        planned = self._plan(project, (shot,), check_cast=True)
+        planned = self._plan(project, (shot,), check=True)
         if not planned:
             raise Refused(message("shot-not-renderable"))
         seeds = [seed] if seed is not None else [secrets.randbelow(2**31) for _ in range(count)]
@@ -234,14 +253,40 @@ def _reasons_in_words(status: ShotStatus, scope: Scope | Collection[str]) -> tup
     return tuple(map(in_words, status.reasons))
 
 
-def _notes(project: Project, status: ShotStatus) -> tuple[str, ...]:
-    """What of a shot's captions its model will not read, in words."""
-    inputs = status.inputs
-    left_out = captions_left_out(project.settings.model, inputs.global_caption, inputs.caption)
-    if left_out is None:
-        return ()
-    of_each = {"note-style-too-long": left_out.style, "note-caption-too-long": left_out.own}
-    return tuple(str(message(code, tokens=tokens)) for code, tokens in of_each.items() if tokens)
+def _check_first_frames(project: Project, statuses: Iterable[ShotStatus]) -> None:
+    """Raises `Refused` if shots start with nothing, and the model needs something."""
+    without = [status.index + 1 for status in statuses if status.inputs.first_frame is None]
+    if without and needs_first_frame(project.settings.model):
+        shots = ", ".join(map(str, without))
+        raise Refused(message("first-frames-needed", shots=shots, problem=message("first-frame-needed")))
+
+
+class _Notes:
+    """What is to be minded about shots before they are rendered, in words."""
+
+    def __init__(self, project: Project, model: RenderingModel) -> None:
+        self._project = project
+        self._model = model
+        self._of_loras: dict[Lora, tuple[str, ...]] = {}
+
+    def of(self, status: ShotStatus) -> tuple[str, ...]:
+        """What of the shot's captions its model will not read, and what is wrong with its LoRAs."""
+        project = self._project
+        loras = loras_of(project.board, status.index, self._model, project.settings)
+        return (*self._of_captions(status.inputs), *(note for lora in loras for note in self._of_lora(lora)))
+
+    def _of_captions(self, inputs: TakeInputs) -> tuple[str, ...]:
+        left_out = captions_left_out(self._project.settings.model, inputs.global_caption, inputs.caption)
+        if left_out is None:
+            return ()
+        of_each = {"note-style-too-long": left_out.style, "note-caption-too-long": left_out.own}
+        return tuple(str(message(code, tokens=tokens)) for code, tokens in of_each.items() if tokens)
+
+    def _of_lora(self, lora: Lora) -> tuple[str, ...]:
+        if lora not in self._of_loras:
+            problem = lora_problem(lora, self._project.settings.model, self._model)
+            self._of_loras[lora] = () if problem is None else (str(problem),)
+        return self._of_loras[lora]
 
 
 def _why_nothing(board: Storyboard, scope: Scope | Collection[str]) -> Message:

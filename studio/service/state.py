@@ -5,9 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-from moc_engine.abilities import LACKS, Ability
+from moc_engine.abilities import LACKS
 from moc_engine.own_settings import OwnSettings
 from studio.domain.inputs import RenderingModel
 from studio.domain.model_names import model_name
@@ -15,13 +14,14 @@ from studio.domain.planner import ShotStatus, chosen_take
 from studio.domain.project import Lane, Project
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
-from studio.jobs.estimate import Rates, measured_with
+from studio.jobs.estimate import Rates
 from studio.service.lora_samplers import LoraSampler, lora_samplers
 from studio.service.missing_pictures import missing_pictures
-from studio.service.models import Model
+from studio.service.models import Model, rates_of, time_is_known
 from studio.service.reason_words import in_words
 from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STORAGES
 from studio.service.unknown_words import find_unknown_words
+from studio.service.unused_settings import NEEDED
 from studio.store.inferred_cast import infer_cast
 from studio.store.projects import Stored
 from studio.store.takes import StoredTake
@@ -157,7 +157,7 @@ def project_state(
     """The state of a project that renders with this model, and has the pictures `kept` by their digests."""
     project, board = stored.project, stored.project.board
     unknown = _unknown(project) if model.known_words_only else {}
-    rates = measured_with(takes.values(), model.rendering.identity)
+    rates = rates_of(takes.values(), model)
     other = project.in_lane("draft" if project.lane == "final" else "final")
     indices = {
         take: project.index_of(shot) for lane in (other, project) for shot, take in lane.current.items()
@@ -230,28 +230,9 @@ def project_state(
         undo=stored.undo,
         redo=stored.redo,
         due=len(due),
-        time_known=project.settings.model is None or _was_used(takes, model.rendering),
+        time_known=time_is_known(takes.values(), model),
         due_seconds=sum(expected(rates, status) for status in due),
     )
-
-
-_NEEDED: Final[Mapping[str, Ability]] = {
-    "negative_prompt": "negative_prompt",
-    "scheduler": "scheduler",
-    "shift": "scheduler",
-    "guidance_2": "two_experts",
-    "loras": "loras",
-    "step_cache": "step_cache",
-    "first_frame": "first_frame",
-    "guide_strength": "guide",
-    "control_scale": "control",
-    "references": "references",
-}
-"""What a model must be able to do for a setting to have an effect."""
-
-
-def _was_used(takes: Mapping[str, StoredTake], model: RenderingModel) -> bool:
-    return any(take.inputs.model == model.identity for take in takes.values())
 
 
 def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
@@ -259,7 +240,7 @@ def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
     called = "The embedded model" if name is None else "This model"
     return {
         setting: f"{called} {LACKS[ability]}."
-        for setting, ability in _NEEDED.items()
+        for setting, ability in NEEDED.items()
         if not model.can(ability)
     }
 

@@ -60,16 +60,16 @@ class RendererOptions:
             help=f"what computes the attention: {', '.join(backend_names())}; auto, the default, is the "
             "fastest one measured; takes made with another one stay current",
         )
-        memory = parser.add_argument_group("memory")
+        memory = parser.add_argument_group("memory of this machine")
         memory.add_argument(
             "--profile",
             type=_profile,
             default="auto",
             metavar="NAME",
-            help="how the model is fitted to the device's memory: "
-            + "; ".join(f"{profile.name}: {profile}".replace("; ", ", ") for profile in PROFILES)
-            + "; auto, the default, goes by the memory of the GPU, and moves nothing where there is none; a "
-            "name may end in +full, +fp8 or +int8 for that form of weights (int8 needs the package torchao)",
+            help="how the model is fitted to the memory of the GPU: "
+            f"{', '.join(profile.name for profile in PROFILES)}, each smaller and slower than the last; "
+            "auto, the default, goes by the GPU; models check tells what each does and needs; a name may end "
+            "in +full, +fp8 or +int8 for that form of weights (int8 needs the package torchao)",
         )
         memory.add_argument(
             "--retry-lower",

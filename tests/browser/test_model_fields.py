@@ -92,10 +92,11 @@ def test_options_of_the_film_are_saved(browser: Browser, able: Story) -> None:
         page.locator("#form-scheduler input").click()
         page.get_by_role("option", name="UniPC").click()
         until(page, lambda: able.state()["settings"]["scheduler"] == "unipc")
-        page.locator("#form-loras").get_by_label("Add a LoRA").fill("ink.safetensors")
+        page.locator("#form-loras").get_by_label("Add a LoRA").fill("a/b/ink.safetensors")
         page.keyboard.press("Enter")
         until(
-            page, lambda: [lora["file"] for lora in able.state()["settings"]["loras"]] == ["ink.safetensors"]
+            page,
+            lambda: [lora["file"] for lora in able.state()["settings"]["loras"]] == ["a/b/ink.safetensors"],
         )
         assert able.state()["settings"]["shift"] == 5
 
@@ -112,7 +113,7 @@ def test_what_the_embedded_model_cannot_use_is_hidden_with_the_reason(page: Page
 
 
 def test_loras_are_removed_one_after_the_other(browser: Browser, able: Story) -> None:
-    loras = [{"file": f"maker/{name}.safetensors", "weight": 1.0, "expert": "both"} for name in "abc"]
+    loras = [{"file": f"maker/loras/{name}.safetensors", "weight": 1.0, "expert": "both"} for name in "abc"]
     able.edit({"op": "settings", "settings": {"model": UNKNOWN_MODEL, "loras": loras}})
     with opened(browser, able.url) as page:
         page.evaluate(FOLDED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Loras, SingleFiles
-from moc_engine.models.wan.defaults import abilities_of
+from moc_engine.models.wan.defaults import abilities_of, needs_first_frame
 from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
@@ -53,6 +53,7 @@ def _own_settings(model: PipelineParts) -> OwnSettings:
 FAMILY = FamilyEntry(
     load=_load,
     abilities=abilities_of,
+    needs_first_frame=needs_first_frame,
     single_files=_single_files,
     loras=_loras,
     own_settings=_own_settings,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from diffusers import WanTransformer3DModel
 
 from studio.domain.edits.cast import SetCast
 from studio.domain.edits.film import SetSettings
@@ -15,6 +16,7 @@ from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.state import ProjectState, ShotState
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.loras import diffusers_keys, factors, save_lora
 from tests.fakes.wan_folders import wan_a14b_folder, wan_t2v_folder
 
 
@@ -133,9 +135,18 @@ def test_a_lora_for_one_of_two_transformers_is_refused_where_there_is_one(
     one, two = tmp_path / "one", tmp_path / "two"
     wan_t2v_folder(one)
     wan_a14b_folder(two)
-    lora = Lora(file="/loras/ink_high_noise.safetensors", expert="high")
+    transformer = WanTransformer3DModel.from_pretrained(one / "transformer")
+    ink = save_lora(tmp_path / "ink_high_noise.safetensors", diffusers_keys(factors(transformer)))
+    lora = Lora(file=str(ink), expert="high")
     edit = studio.service.editing.edit
     project = studio.service.projects.create(replace(BOARD, settings=Settings(model=str(one))))
+    none = Lora(file=str(tmp_path / "none.safetensors"))
+    with pytest.raises(Refused, match=r"^there is no LoRA file"):
+        edit(project, SetLoras(shot="a", loras=(none,)), base=0)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(ink.read_bytes()[:-9])
+    with pytest.raises(Refused, match=r"^the LoRA .*cut\.safetensors is cut off: "):
+        edit(project, SetLoras(shot="a", loras=(Lora(file=str(cut)),)), base=0)
     for refused in (
         SetLoras(shot="a", loras=(lora,)),
         SetSettings(settings=Settings(model=str(one), loras=(lora,))),

@@ -1,0 +1,78 @@
+"""What keeps a render from succeeding, told before anything runs: nothing is loaded but headers of files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from moc_engine.model_abilities import needs_first_frame
+from moc_engine.model_library import is_missing_hub_model
+from studio.domain.errors import StudioError
+from studio.domain.inputs import RenderingModel, loras_of
+from studio.domain.messages import Message, message
+from studio.domain.settings import Lora
+from studio.domain.storyboard import Storyboard
+from studio.service.library import ModelLibrary
+from studio.service.models import lora_problem
+from studio.service.rendering import PlannedShot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What keeps shots from being rendered; `shots` are their indices, none where it is about the film."""
+
+    text: Message
+    shots: tuple[int, ...] = ()
+
+
+def problems_of(
+    board: Storyboard, planned: Collection[PlannedShot], model: RenderingModel, library: ModelLibrary
+) -> tuple[Problem, ...]:
+    """The problems of the planned shots that would be rendered with the storyboard's model."""
+    rendered = [shot for shot in planned if shot.action == "render"]
+    if not rendered:
+        return ()
+    found = [*_of_model(board.settings.model, library)]
+    if not found:
+        found += _of_first_frames(board, rendered)
+        found += _of_loras(board, rendered, model)
+    return tuple(found)
+
+
+def _of_model(name: str | None, library: ModelLibrary) -> Iterator[Problem]:
+    if name is None:
+        return
+    try:
+        if is_missing_hub_model(name):
+            library.look_up(name)  # the render downloads it
+        else:
+            library.check(name)
+    except StudioError as error:
+        yield Problem(text=error.message)
+
+
+def _of_first_frames(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:
+    without = []
+    for shot in planned:
+        kind, _, name = (shot.inputs.first_frame or "").partition(":")
+        if not kind:
+            without.append(shot.index)
+        elif kind == "shot":
+            other = next(at for at, earlier in enumerate(board.shots) if earlier.id == name)
+            yield Problem(
+                text=message("first-frame-needs-take", other=other + 1),
+                shots=(shot.index,),
+            )
+    if without and needs_first_frame(board.settings.model):
+        yield Problem(text=message("first-frame-needed"), shots=tuple(without))
+
+
+def _of_loras(board: Storyboard, planned: Iterable[PlannedShot], model: RenderingModel) -> Iterator[Problem]:
+    users: dict[Lora, list[int]] = {}
+    for shot in planned:
+        for lora in loras_of(board, shot.index, model, board.settings):
+            users.setdefault(lora, []).append(shot.index)
+    for lora, shots in users.items():
+        problem = lora_problem(lora, board.settings.model, model)
+        if problem is not None:
+            yield Problem(text=problem, shots=tuple(shots))
