@@ -26,6 +26,7 @@ DOORS = PURE | {
     "moc_engine.contract",
     "moc_engine.errors",
     "moc_engine.files",
+    "moc_engine.lora_check",
     "moc_engine.lora_files",
     "moc_engine.machine",
     "moc_engine.memory.estimate",
