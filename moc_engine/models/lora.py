@@ -18,6 +18,7 @@ import torch
 from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import lora_digest
+from moc_engine.models.memory_errors import is_out_of_memory
 from moc_engine.sources.lora_source import known_digest, lora_path
 
 KEPT: Final = 6
@@ -58,8 +59,9 @@ class UsedLora:
 
 
 class LoraAdapters:
-    """The LoRAs of one model, whose transformers are its `experts`: "high" alone, or "high" and "low".
+    """The LoRAs of one model, whose transformers are its `experts`: "high" and "low", or one of the two.
 
+    A model of one transformer has it as "high", or as "low" where it is the expert for low noise alone.
     `compute_dtype` is the one to add in; None takes that of each transformer.
     """
 
@@ -130,6 +132,8 @@ class LoraAdapters:
                     low_cpu_mem_usage=True,  # keeps the dtype of the file, which 8-bit layers would not
                 )
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             raise EngineError(f"the LoRA {file.name} does not fit the model: {error}") from error
         self._to_compute_dtype(transformer, _name(digest))
         _renew_group_offloading(transformer)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from moc_engine.errors import EngineError
 from moc_engine.models.lora import LoraWeights
+from moc_engine.models.memory_errors import is_out_of_memory
 
 PREFIX: Final = "transformer."
 
@@ -44,6 +45,8 @@ def reading_lora(file: Path) -> Iterator[None]:
     except (SafetensorError, OSError) as error:
         raise EngineError(f"the LoRA {file.name} is damaged: {error}") from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise EngineError(
             f"the LoRA {file.name} cannot be converted: it is not complete, or has keys that are not known "
             f"({error})"

@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.models.memory_errors import is_out_of_memory
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.single_file import load_from_file
 from moc_engine.models.tokenizer_file import tokenizer_of_file
@@ -18,12 +19,17 @@ from moc_engine.sources.parts import PartSource, PipelineParts
 
 @contextmanager
 def reading(model: PipelineParts, name: str) -> Iterator[PartSource]:
-    """Where a part lies; errors of loading a missing or damaged part become `ModelNotFound`."""
+    """Where a part lies; errors of loading a missing or damaged part become `ModelNotFound`.
+
+    Memory that runs out is neither, and is raised as it is.
+    """
     part = model.part(name)
     try:
         with no_progress_bars():
             yield part
     except (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelNotFound(f"the {_words(name)} at {part.path} cannot be read: {error}; {AGAIN}") from error
 
 

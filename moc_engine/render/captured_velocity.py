@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.errors import EngineError
+from moc_engine.models.memory_errors import is_out_of_memory
 from moc_engine.render.denoise import Velocity
 
 Replay = Callable[[], None]
@@ -62,6 +63,8 @@ class CapturedVelocity:
         try:
             out, replay = self._capture(lambda: self._velocity(latents, timesteps))
         except (RuntimeError, NotImplementedError) as error:
+            if is_out_of_memory(error):
+                raise
             cause = " ".join(str(error).strip().partition("\n")[0].split())
             raise EngineError(
                 f"a step cannot be captured as a CUDA graph, render without them: {cause}"

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import torch
-
 from moc_engine.contract import Stage
 from moc_engine.errors import OutOfMemory
+from moc_engine.models.memory_errors import is_out_of_memory
 from moc_engine.render.pace import StageClock
 
 _LOWER: Final[dict[Stage, str]] = {
@@ -27,14 +26,9 @@ def out_of_memory_explained(clock: StageClock) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         message = f"out of memory in stage “{clock.stage}”: {_LOWER[clock.stage]}"
     else:
         return
     raise OutOfMemory(message)  # outside the handler, so that the failed stage's tensors are freed
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """A CPU's allocator raises a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

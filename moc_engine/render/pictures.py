@@ -42,15 +42,18 @@ def read_picture(file: StoredFile, what: str) -> Frame:
 def read_clip(file: StoredFile, count: int, rate: float, what: str) -> list[Frame]:
     """`count` frames of a clip at `rate` a second, in RGB: those shown in the middle of each.
 
-    The last one is repeated where the clip is shorter. Raises `EngineError` where it cannot be read, which
-    tells `what` it is.
+    The last one is repeated where the clip is shorter. A frame without a timestamp follows the one before it
+    by the clip's frame rate. Raises `EngineError` where it cannot be read, which tells `what` it is.
     """
     found: list[Frame] = []
     shown: av.VideoFrame | None = None
     try:
         with file.local() as path, av.open(str(path)) as clip:
+            between = float(1 / (clip.streams.video[0].average_rate or rate))
+            time = -between
             for frame in clip.decode(video=0):
-                while shown is not None and len(found) < count and (len(found) + 0.5) / rate < frame.time:
+                time = time + between if frame.time is None else frame.time
+                while shown is not None and len(found) < count and (len(found) + 0.5) / rate < time:
                     found.append(_rgb(shown))
                 shown = frame
                 if len(found) == count:

@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from moc_engine.config import PartSteering
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import ComparesLooks, LimitsCaptions, LocatesSlots
+from moc_engine.models.memory_errors import is_out_of_memory
 from moc_engine.render.denoising_pass import DenoisingPass
 from moc_engine.render.portraits import VISIBLE, portraits
 from moc_engine.render.prepare import PreparedRender, chunk_names
@@ -129,8 +129,10 @@ def _portraits(
             caption=request.caption,
             cast=request.cast,
         )
-    except (MemoryError, torch.OutOfMemoryError):  # the take must not be lost for its portraits
-        return None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None  # the take must not be lost for its portraits
     if not found:
         return None
     weights = [prepared.grid.to_chunks(portrait.weights, dim=0).double().numpy() for portrait in found]

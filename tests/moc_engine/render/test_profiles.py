@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +13,11 @@ from safetensors.torch import load_file
 
 from moc_engine.config import SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, RenderResult, finish
-from moc_engine.errors import EngineError, OutOfMemory
+from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_parts
+from moc_engine.models.part_loading import reading
 from moc_engine.models.registry import LoadedParts
 from moc_engine.profiles import PROFILES, profile_named
 from moc_engine.render.renderer import ShotRenderer
@@ -125,6 +129,77 @@ def test_it_is_tried_once(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="denoise"):
         finish(renderer, request(tmp_path / "one"))
     assert load.loaded == ["48gb", "24gb"]
+
+
+class RunsOutWhileLoading:
+    """A loading that runs out of memory under the profiles named, once its first part is there."""
+
+    def __init__(self, *profiles: str) -> None:
+        self._profiles = profiles
+        self.asked: list[str] = []
+        self.part: weakref.ref[torch.Tensor] | None = None
+
+    def __call__(
+        self, source: str | Path | None, device: str | None, *, profile: str
+    ) -> Generator[LoadedParts, None, Backbone]:
+        assert self.part is None or self.part() is None, "what was loaded before is freed"
+        self.asked.append(profile)
+        if profile not in self._profiles:
+            return (yield from load_parts(source, device, profile=profile))
+        part = torch.empty(1000)
+        self.part = weakref.ref(part)
+        yield LoadedParts(done=1, parts=2, part="text_encoder")
+        raise torch.OutOfMemoryError(f"CUDA out of memory: {part.nbytes} bytes are there")
+
+
+def test_out_of_memory_while_loading_is_tried_again_with_the_next_lower_profile_if_agreed(
+    folder: Path, tmp_path: Path
+) -> None:
+    load = RunsOutWhileLoading("24gb")
+    renderer = ShotRenderer(folder, device="cpu", profile="24gb", retry_lower=True, load=load)
+
+    result = finish(renderer, request(tmp_path / "one"))
+
+    assert load.asked == ["24gb", "12gb"]
+    told = read_trace(result.trace).routing["profile"]
+    assert (told["name"], str(told["note"]).split(":")[0]) == ("12gb", "out of memory in stage “load”")
+    assert str(told["note"]).endswith("rendered again with the profile 12gb")
+
+
+def test_a_loading_that_runs_out_twice_is_told(folder: Path, tmp_path: Path) -> None:
+    load = RunsOutWhileLoading("24gb", "12gb")
+    renderer = ShotRenderer(folder, device="cpu", profile="24gb", retry_lower=True, load=load)
+    with pytest.raises(OutOfMemory, match="“load”: choose a smaller model"):
+        finish(renderer, request(tmp_path / "one"))
+    assert load.asked == ["24gb", "12gb"]
+    alone = ShotRenderer(folder, device="cpu", profile="24gb", load=RunsOutWhileLoading("24gb"))
+    with pytest.raises(OutOfMemory, match=r"“load”: .*, or render with the profile 12gb"):
+        finish(alone, request(tmp_path / "one"))
+
+
+def test_a_part_that_does_not_fit_the_memory_is_no_damaged_part(folder: Path) -> None:
+    model = find_model(folder)
+    with pytest.raises(torch.OutOfMemoryError), reading(model, "transformer"):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(ModelNotFound), reading(model, "transformer"):
+        raise RuntimeError("shapes differ")
+
+
+def test_a_model_is_let_go_of_before_it_is_loaded_with_a_lower_profile(folder: Path, tmp_path: Path) -> None:
+    models: list[weakref.ref[Any]] = []
+
+    class Load(RunsOut):
+        def __call__(
+            self, source: str | Path | None, device: str | None, *, profile: str
+        ) -> Generator[LoadedParts, None, Backbone]:
+            assert [model() for model in models] == [None] * len(models)
+            backbone = yield from super().__call__(source, device, profile=profile)
+            models.append(weakref.ref(backbone.transformer))
+            return backbone
+
+    renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=Load("48gb"))
+    finish(renderer, request(tmp_path / "one"))
+    assert len(models) == 2
 
 
 def test_without_agreement_the_lower_profile_is_named(folder: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from moc_engine.config import SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StepCache, finish
-from moc_engine.errors import EngineError
+from moc_engine.errors import EngineError, RenderCancelled
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
-from moc_engine.render.step_caching import measured_ratios
+from moc_engine.render.step_caching import StepCaches, measured_ratios
 from moc_engine.step_caches import STEP_CACHES
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
@@ -162,3 +162,55 @@ def test_two_experts_have_caches_of_their_own(tmp_path: Path) -> None:
     experts = trace.routing["experts"]
     assert {experts[step] for step in skipped} == {"high", "low"}
     assert not {0, experts.index("low")} & skipped  # each begins with a step of its own
+
+
+class SetAfter:
+    """A cancel token that is set once it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def is_set(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_measuring_a_model_ends_within_a_step_where_it_is_cancelled(folder: Path, tmp_path: Path) -> None:
+    backbone = load_backbone(folder, "cpu")
+    prepared, runs = prepare(request(tmp_path, "mag"), backbone), 0
+
+    def counted(*_: object) -> None:
+        nonlocal runs
+        runs += 1
+
+    hook = backbone.transformer.register_forward_pre_hook(counted)
+    with pytest.raises(RenderCancelled):
+        StepCaches().of(prepared, backbone, SetAfter(3))
+    hook.remove()
+    assert runs == 3
+    renderer = ShotRenderer(folder, device="cpu")
+    token = SetAfter(10)
+    with pytest.raises(RenderCancelled):
+        for event in renderer.render(request(tmp_path / "take", "mag"), token):
+            assert event.stage != "decode"
+    assert token.looks == -1  # it was not asked again
+    assert finish(renderer, request(tmp_path / "take", "mag")).frames == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_conditional_pass_keeps_its_cache_where_guidance_ends(
+    folder: Path, method: StepCache, tmp_path: Path
+) -> None:
+    """In one batch the pass that goes on would be another one, whose cache begins anew."""
+    ends = SamplerChoice(steps=STEPS, guidance=3.0, guidance_floor=0.6)
+    renderers = (ShotRenderer(folder, device="cpu", two_passes=passes) for passes in (False, True))
+    one, two = (
+        finish(renderer, replace(request(tmp_path / str(nth), method), sampler=ends))
+        for nth, renderer in enumerate(renderers)
+    )
+    assert torch.equal(latents(one), latents(two))
+    skipped = {step for step, _ in read_trace(one.trace).routing["skipped"]}
+    backbone = load_backbone(folder, "cpu")
+    schedule = prepare(replace(request(tmp_path, method), sampler=ends), backbone).schedule
+    first = next(nth for nth, step in enumerate(schedule.steps) if step.level < 0.6)
+    assert skipped & set(range(first, first + 3))
