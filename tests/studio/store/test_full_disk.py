@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,46 +15,17 @@ from studio.domain.file_types import BUNDLE
 from studio.store.tables import ArtifactRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
+from tests.fakes.small_disk import SIZE, SmallDisk, small_disk
 
 PAGE = 4096
 STEP = int(os.environ.get("SOAK_FULL_PAGES", "2")) * PAGE
 """How much more room there is each time."""
 
-SIZE = 16 * 2**20
-
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"nothing can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        yield place
-    finally:
-        # PyAV leaves a file open whose first bytes found no room
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-class Disk:
-    """A disk that is filled up but for some room."""
-
-    def __init__(self, place: Path) -> None:
-        self._filler = place / "filler"
-
-    def leave(self, room: int) -> None:
-        self.free()
-        with self._filler.open("wb", buffering=0) as filler:
-            with pytest.raises(OSError, match="No space left"):
-                while True:
-                    filler.write(bytes(2**18))
-            filler.truncate(max(0, filler.tell() - room))
-
-    def free(self) -> None:
-        self._filler.unlink(missing_ok=True)
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
 
 
 Work = Callable[[Studio, str], None]
@@ -95,26 +65,25 @@ def back_up(studio: Studio, project: str) -> None:
 
 
 @pytest.mark.parametrize("work", [edit, render, import_bundle, export_bundle, export_film, back_up])
-def test_a_full_disk_loses_nothing(disk: Path, tmp_path: Path, work: Work) -> None:
-    with closing(open_database(disk)) as database:
-        studio = Studio(disk, database)
+def test_a_full_disk_loses_nothing(disk: SmallDisk, tmp_path: Path, work: Work) -> None:
+    with closing(open_database(disk.place)) as database:
+        studio = Studio(disk.place, database)
         project = studio.rendered()
         shutil.copy(studio.service.files.export(project, BUNDLE), tmp_path / BUNDLE)
         room = refused = 0
-        filled = Disk(disk)
         while True:
-            filled.leave(room)
+            disk.leave(room)
             before = studio.service.projects.state(project)
             said = tried(work, studio, project)
             check(studio)
             if said is None:
                 break
-            assert f"the disk is full: free some space for {disk}" in said
+            assert f"the disk is full: free some space for {disk.place}" in said
             refused += 1
             assert studio.service.projects.state(project) == before  # read while there is no room
             room += STEP
             assert room < SIZE
-        filled.free()
+        disk.free()
         work(studio, project)
         studio.work()
         check(studio)

@@ -1,38 +1,30 @@
-"""Each kind of Wan model, tiny and with random weights, from a storyboard to a film by the worker."""
+"""Each family of video models, tiny and with random weights, from a storyboard to a film by the worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
-from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult, Stage, StageEvent
-from moc_engine.model_abilities import model_abilities
-from moc_engine.models.loading import load_backbone
+from moc_engine.profiles import PROFILES
 from moc_engine.render.renderer import ShotRenderer
 from studio.domain.edits.film import SetLane, SetSettings
-from studio.domain.edits.shot_inputs import SetFirstFrame
-from studio.domain.settings import Lora, Settings
-from studio.domain.storyboard import Storyboard
-from studio.service.studio import Service
+from studio.domain.edits.shot_inputs import SetLoras
+from studio.domain.settings import Settings
 from studio.store.database import Database
+from studio.worker.renderers import RendererOptions
+from studio.worker.worker import Worker
 from tests.fakes import wan_folders
+from tests.fakes.families import FAMILIES
+from tests.fakes.films import SIZE
 from tests.fakes.inline_studio import BOARD, Studio
-from tests.fakes.loras import diffusers_keys, factors, save_lora
+from tests.studio.worker.conftest import FilmOf
 
-
-def render_of(model: str | None) -> ShotRenderer:
-    return ShotRenderer(model, device="cpu")
-
-
-def board(settings: Settings) -> Storyboard:
-    shots = tuple(replace(shot, caption="a fox runs at dawn", seconds=0.5) for shot in BOARD.shots)
-    return replace(BOARD, settings=replace(settings, top_k=2, full_below=0), shots=shots, cast=())
+families = pytest.mark.parametrize("family", FAMILIES)
 
 
 def frames_in(film: Path) -> int:
@@ -40,64 +32,91 @@ def frames_in(film: Path) -> int:
         return sum(1 for _ in opened.decode(video=0))
 
 
-def picture(file: Path) -> Path:
-    cv2.imwrite(str(file), np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    return file
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        wan_folders.wan_t2v_folder,
-        wan_folders.wan_ti2v_folder,
-        wan_folders.wan_a14b_folder,
-        wan_folders.wan_i2v_folder,
-        wan_folders.wan22_i2v_folder,
-        wan_folders.fastwan_folder,
-    ],
-)
-def test_three_shots_of_each_kind_become_a_film(
-    make: Callable[[Path], None], database: Database, tmp_path: Path
-) -> None:
-    model = str(tmp_path / "model")
-    make(Path(model))
-    able = model_abilities(model) or frozenset()
-    distilled = make is wan_folders.fastwan_folder  # to fixed steps without guidance
-    settings = Settings(model=model) if distilled else Settings(model=model, steps=2, guidance=2.0)
-    lora = save_lora(tmp_path / "ink.safetensors", diffusers_keys(factors(load_backbone(model).transformer)))
-    settings = replace(settings, loras=(Lora(file=str(lora), weight=0.5),))
-    if "negative_prompt" in able:
-        settings = replace(settings, negative_prompt="blurred")
-    if "two_experts" in able:
-        settings = replace(settings, guidance_2=1.5)
-    studio = Studio(tmp_path, database, make_renderer=render_of)
-    project = studio.service.projects.create(board(settings))
-    if "first_frame" in able:
-        start = f"picture:{studio.service.pictures.add(project, picture(tmp_path / 'start.png'))}"
-        for shot, frame in (("a", start), ("b", "previous"), ("c", "shot:a")):
-            revision = studio.service.projects.state(project).revision
-            studio.service.editing.edit(project, SetFirstFrame(shot=shot, first_frame=frame), revision)
-    studio.service.rendering.render(project)
-    studio.work()
-
-    state = studio.service.projects.state(project)
-    assert [job.error for job in studio.service.queue.state().jobs] == [None] * 3
+@families
+def test_three_shots_become_a_film(family: str, finished_film: FilmOf) -> None:
+    film = finished_film(family)
+    state = film.state()
     assert [shot.state for shot in state.shots] == ["fresh"] * 3
-    assert state.lacks.keys().isdisjoint(able)
-    assert frames_in(studio.service.files.export(project, "film.mp4")) == 12
-    second, third = (str(shot.take) for shot in state.shots[1:])
-    attended = studio.service.attention.at_point(project, third, 0.25, 0.5, 0.5)
-    past = [source for source in attended.drawn if source.kind == "history"]
-    assert {source.take for source in past} <= {str(state.shots[0].take), second}
-    assert sum(source.share for source in past) > 0
-    heat = studio.service.attention.heat(project, third, 0.25, past[0].column)
-    assert np.array(heat).max() > 0
+    assert state.lacks.keys().isdisjoint(film.model.abilities)
+    assert frames_in(film.service.files.export(film.project, "film.mp4")) == 12
+    remembered = [film.take(0).id, film.take(1).id]
+    assert film.take(2).inputs.context == tuple(remembered)
+    assert film.take(2).links.keys() == set(remembered)
+
+
+@families
+def test_a_shot_shows_over_its_picture_what_it_remembers(family: str, finished_film: FilmOf) -> None:
+    film = finished_film(family)
+    attention, take = film.service.attention, film.take(2).id
+    trace = film.trace(2)
+    _, frames, height, width = film.latents(2).shape
+    grid = height // 2, width // 2  # patches of 2 × 2 latents are a token
+    assert grid[1] * SIZE[1] == grid[0] * SIZE[0]
+    assert (trace.grid, len(trace.moments)) == (grid, frames)
+    assert len(trace.token_map()) == frames * grid[0] * grid[1]
+    assert np.allclose(trace.token_map().sum(axis=1), 1.0)
+    for moment in trace.moments:
+        heats = [np.array(attention.heat(film.project, take, moment, c)) for c in range(len(trace.context))]
+        assert {heat.shape for heat in heats} == {grid}
+        assert np.allclose(sum(heats), 1.0)
+        attended = attention.at_point(film.project, take, moment, 0.9, 0.9)
+        assert attended.own + sum(source.share for source in attended.drawn) == pytest.approx(1.0)
+        past = [source for source in attended.drawn if source.kind == "history"]
+        assert {source.take for source in past} <= {film.take(0).id, film.take(1).id}
+        for source in past:
+            assert heats[source.column][-1, -1] == pytest.approx(source.share)
+    told = film.service.routing.story(film.project).rows[2]
+    shares = [told.own, told.captions, told.elsewhere, *told.shares]
+    assert sum(share for share in shares if share is not None) == pytest.approx(1.0, abs=1e-3)
+    assert min(share for share in told.shares[:2] if share is not None) > 0
+
+
+@families
+def test_a_lora_of_a_shot_changes_its_take_and_is_recorded(family: str, finished_film: FilmOf) -> None:
+    film = finished_film(family)
+    if film.model.lora is None:
+        assert "loras" in film.state().lacks
+        return
+    digest = hashlib.sha256(film.model.lora.read_bytes()).hexdigest()[:16]
+    styled, latents = film.take(1), film.latents(1)
+    assert [film.take(shot).inputs.loras for shot in range(3)] == [(), ((digest, 0.5, "both"),), ()]
+    (told,) = film.trace(1).routing["loras"]
+    assert (told["source"], told["weight"]) == (film.model.lora.name, 0.5)
+    film.edit(SetLoras(shot="b", loras=()))
+    try:
+        assert film.state().shots[1].reasons[0] == "LoRAs changed"
+        film.rendered("b")
+        assert film.take(1).inputs.loras == ()
+        assert not np.allclose(film.latents(1), latents, atol=1e-3)
+    finally:
+        film.service.editing.undo(film.project, film.state().revision)
+    assert film.take(1) == styled
+
+
+TOLERANCE = {"full": 1e-5, "fp8": 0.05}
+"""The largest error of latents, relative to their norm, by the form of the weights."""
+
+
+@families
+def test_a_shot_is_the_same_under_every_profile(family: str, finished_film: FilmOf) -> None:
+    film = finished_film(family)
+    latents = film.latents(1)
+    copy = film.copy()
+    for profile in PROFILES:
+        make = RendererOptions(profile=profile.name).make_renderer
+        worker = Worker(film.root, make, database=film.database, name=profile.name)
+        (job,) = film.service.rendering.render(copy.project, ("b",), again=True)
+        assert worker.work_once()
+        assert (profile.name, copy.job(job).error) == (profile.name, None)
+        assert copy.trace(1).routing["profile"]["name"] == profile.name
+        error = (copy.latents(1) - latents).norm() / latents.norm()
+        assert error <= TOLERANCE[profile.weights], profile.name
 
 
 def test_a_draft_of_the_embedded_model_guides_a_real_one(database: Database, tmp_path: Path) -> None:
     model = tmp_path / "model"
     wan_folders.wan_t2v_folder(model)
-    studio = Studio(tmp_path, database, make_renderer=render_of)
+    studio = Studio(tmp_path, database, make_renderer=lambda name: ShotRenderer(name, device="cpu"))
     story = replace(BOARD, shots=BOARD.shots[:1], settings=Settings(steps=2))
     project = studio.rendered(story)
     revision = studio.service.projects.state(project).revision
@@ -114,46 +133,3 @@ def test_a_draft_of_the_embedded_model_guides_a_real_one(database: Database, tmp
     drafts = studio.service.editing.edit(project, SetLane(lane="draft"), finals.revision)
     assert (drafts.shots[0].take, drafts.shots[0].state) == (finals.shots[0].other_take, "outdated")
     assert drafts.shots[0].reasons == ("steps changed",)
-
-
-@dataclass
-class Cancelling:
-    """Cancels the job that it renders when a stage begins."""
-
-    renderer: ShotRenderer
-    stage: Stage
-    service: Service | None = None
-
-    def render(
-        self, request: RenderRequest, cancel: CancelToken | None = None
-    ) -> Generator[RenderEvent, None, RenderResult]:
-        rendering = self.renderer.render(request, cancel)
-        while True:
-            try:
-                event = next(rendering)
-            except StopIteration as stop:
-                result: RenderResult = stop.value
-                return result
-            if event == StageEvent(stage=self.stage):
-                assert self.service is not None
-                self.service.queue.cancel(self.service.queue.state().jobs[0].id)
-            yield event
-
-
-@pytest.mark.parametrize("stage", ["load", "memory", "denoise", "decode"])
-def test_a_render_is_cancelled_in_any_stage_and_leaves_nothing(
-    stage: Stage, database: Database, tmp_path: Path
-) -> None:
-    model = tmp_path / "model"
-    wan_folders.wan_t2v_folder(model)
-    renderer = Cancelling(render_of(str(model)), stage)
-    studio = Studio(tmp_path, database, make_renderer=lambda name: renderer)
-    renderer.service = studio.service
-    project = studio.service.projects.create(board(Settings(model=str(model), steps=2)))
-    studio.service.rendering.render(project, ("a",))
-    studio.work()
-    (job,) = studio.service.queue.state().jobs
-    assert job.state == "cancelled"
-    assert studio.service.projects.state(project).shots[0].takes == ()
-    assert studio.artifacts() == []
-    assert not list((tmp_path / "scratch").iterdir())

@@ -1,0 +1,113 @@
+"""Files of a model that are wrong, and a disk that is full: a job ends in words, and the worker goes on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+import torch
+from safetensors.torch import load, save_file
+
+from studio.worker.renderers import RendererOptions
+from tests.fakes.films import Film, TinyModel
+from tests.fakes.small_disk import small_disk
+
+PARTS: Final = {
+    "wan-t2v": "transformer",
+    "wan-ti2v": "vae",
+    "wan-a14b": "transformer_2",
+    "wan-i2v": "image_encoder",
+    "wan-i2v-a14b": "transformer_2",
+    "fastwan": "text_encoder",
+    "hunyuan": "text_encoder_2",
+}
+"""The part of each family that is wrong."""
+
+
+def pickled(weights: Path) -> str:
+    tensors = load(weights.read_bytes())
+    weights.unlink()
+    torch.save(tensors, weights.with_suffix(".bin"))
+    file = f"{weights.parent.name}/{weights.stem}.bin"
+    return f"only safetensors are, and {file} is not one; take the model in safetensors"
+
+
+def cut_off(weights: Path) -> str:
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-100])
+    sizes = f"{len(content) - 100:,} of {len(content):,} bytes are there"
+    return f"{weights} is cut off: {sizes}; download or copy it again"
+
+
+def of_wrong_shape(weights: Path) -> str:
+    tensors = load(weights.read_bytes())
+    name = min(name for name, tensor in tensors.items() if tensor.ndim > 1)
+    right = tuple(tensors[name].shape)
+    save_file({**tensors, name: torch.zeros(3, 5)}, weights)
+    return (
+        f"weights are not those its config.json describes: {name} has the shape (3, 5) and not {right} in "
+        f"{weights.parent.name}/{weights.name}; take config.json and weights from the same model"
+    )
+
+
+def missing(weights: Path) -> str:
+    weights.unlink()
+    return f"{weights} is missing; download or copy the model again"
+
+
+def missing_part(weights: Path) -> str:
+    shutil.rmtree(weights.parent)
+    words = weights.parent.name.replace("_", " ")
+    return f"its {words} is missing: there is no {weights.parent}; download or copy the model again"
+
+
+@pytest.mark.parametrize("family", PARTS)
+def test_wrong_files_end_a_job_in_words(
+    family: str, tiny_models: Callable[[str], TinyModel], new_database: Path, tmp_path: Path
+) -> None:
+    tiny = tiny_models(family)
+    model = replace(tiny, folder=tmp_path / "model", lora=None)
+    shutil.copytree(tiny.folder, model.folder)
+    film = Film(model, tmp_path / "root", new_database)
+    part = model.folder / PARTS[family]
+    for befall in (pickled, cut_off, of_wrong_shape, missing, missing_part):
+        (weights,) = part.glob("*.safetensors")
+        words = befall(weights)
+        (job,) = film.order("a")
+        film.studio.work()
+        ended = film.job(job)
+        assert (befall.__name__, ended.state) == (befall.__name__, "failed")
+        assert ended.error is not None
+        assert ended.error.endswith(words)
+        assert str(model.folder) in ended.error
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(tiny.folder / part.name, part)
+    assert film.rendered("a").state().shots[0].state == "fresh"
+    film.database.close()
+
+
+def test_a_full_disk_ends_a_job_in_words(
+    tiny_models: Callable[[str], TinyModel], new_database: Path, tmp_path: Path
+) -> None:
+    """The one on which shots are made, and the one to which memories are written."""
+    memories, root = tmp_path / "memories", tmp_path / "root"
+    options = RendererOptions(context_memory=0.0, context_host_memory=0.0, context_files=str(memories))
+    film = Film(tiny_models("wan-t2v"), root, new_database, options.make_renderer)
+    with small_disk(root / "scratch") as scratch, small_disk(memories) as files:
+        for disk, shot, words in (
+            (scratch, "a", f"the disk is full: free some space for {scratch.place}, then try again"),
+            (files, "b", f"cannot be written into {memories}: .*No space left .*; remember less of each shot"),
+        ):
+            disk.leave(2**12)
+            (job,) = film.order(shot)
+            film.studio.work()
+            assert film.job(job).state == "failed"
+            assert re.search(words, str(film.job(job).error))
+            disk.free()
+            film.rendered(shot)
+    film.database.close()
