@@ -140,10 +140,13 @@ class LoraAdapters:
         return weights.left_out
 
     def _to_compute_dtype(self, transformer: Any, name: str) -> None:
-        dtype = self._compute_dtype or transformer.dtype
+        dtype, device = (
+            self._compute_dtype or transformer.dtype,
+            transformer.device,
+        )  # each looks at all layers
         for parameter_name, parameter in transformer.named_parameters():
             if f".{name}." in parameter_name:
-                parameter.data = parameter.data.to(transformer.device, dtype)
+                parameter.data = parameter.data.to(device, dtype)
                 parameter.requires_grad_(False)
 
     def _drop_unused(self, used: set[str]) -> None:

@@ -15,6 +15,8 @@ FAMILIES: Final[Mapping[str, Callable[[Path], None]]] = {
     "wan-a14b": wan_folders.wan_a14b_folder,
     "wan-i2v": wan_folders.wan_i2v_folder,
     "wan-i2v-a14b": wan_folders.wan22_i2v_folder,
+    "wan-vace": wan_folders.wan_vace_folder,
+    "wan-vace-a14b": wan_folders.wan_vace_a14b_folder,
     "fastwan": wan_folders.fastwan_folder,
     "hunyuan": hunyuan_folder,
 }

@@ -16,10 +16,11 @@ from moc_engine.model_abilities import model_abilities
 from moc_engine.models.loading import load_backbone
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.trace_file import read_trace
+from studio.domain.edits.cast import SetCastPicture
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.shot_inputs import SetFirstFrame
 from studio.domain.settings import Lora, Settings
-from studio.domain.storyboard import Storyboard
+from studio.domain.storyboard import CastMember, Storyboard
 from studio.service.state import JobState, ProjectState
 from studio.store import takes
 from studio.store.takes import StoredTake
@@ -57,7 +58,8 @@ class TinyModel:
             replace(shot, caption="a fox runs at dawn", seconds=0.5, loras=loras if shot.id == "b" else ())
             for shot in BOARD.shots
         )
-        return replace(BOARD, size=SIZE, settings=settings, shots=shots, cast=())
+        cast = (CastMember(name="fox"),) if "references" in self.abilities else ()
+        return replace(BOARD, size=SIZE, settings=settings, shots=shots, cast=cast)
 
 
 def tiny_model(family: str, folder: Path) -> TinyModel:
@@ -76,7 +78,8 @@ def tiny_model(family: str, folder: Path) -> TinyModel:
 class Film:
     """The three shots of a model in a studio in the new folder `root`, of which nothing is rendered at first.
 
-    Where the model can, the first shot starts from a picture and the others from a frame of the first.
+    Where the model can, the first shot starts from a picture and the others from a frame of the first, or
+    `picture` is a reference of all.
     """
 
     def __init__(
@@ -89,9 +92,11 @@ class Film:
         self.studio = Studio(root, self.database, make_renderer=make)
         self.service = self.studio.service
         self.project = self.service.projects.create(model.storyboard)
-        if "first_frame" in model.abilities:
-            picture = self.service.pictures.add(self.project, _picture(root / "start.png"))
-            for shot, frame in (("a", f"picture:{picture}"), ("b", "previous"), ("c", "shot:a")):
+        self.picture = self.service.pictures.add(self.project, _picture(root / "fox.png"))
+        if "references" in model.abilities:
+            self.edit(SetCastPicture(name="fox", picture=f"picture:{self.picture}"))
+        elif "first_frame" in model.abilities:
+            for shot, frame in (("a", f"picture:{self.picture}"), ("b", "previous"), ("c", "shot:a")):
                 self.edit(SetFirstFrame(shot=shot, first_frame=frame))
 
     def copy(self) -> Film:

@@ -36,8 +36,8 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(place: Path) -> Iterator[SmallDisk]:
-    """A disk in memory at a new folder; skips the test where nothing may be mounted."""
-    place.mkdir()
+    """A disk in memory at a folder that is empty or new; skips the test where nothing may be mounted."""
+    place.mkdir(exist_ok=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True, check=False
     )

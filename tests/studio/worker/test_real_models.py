@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from moc_engine.profiles import PROFILES
-from moc_engine.render.renderer import ShotRenderer
 from studio.domain.edits.film import SetLane, SetSettings
 from studio.domain.edits.shot_inputs import SetLoras
 from studio.domain.settings import Settings
+from studio.store import takes
 from studio.store.database import Database
 from studio.worker.renderers import RendererOptions
 from studio.worker.worker import Worker
-from tests.fakes import wan_folders
 from tests.fakes.families import FAMILIES
-from tests.fakes.films import SIZE
+from tests.fakes.films import SIZE, TinyModel
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.studio.worker.conftest import FilmOf
 
@@ -39,6 +40,10 @@ def test_three_shots_become_a_film(family: str, finished_film: FilmOf) -> None:
     assert [shot.state for shot in state.shots] == ["fresh"] * 3
     assert state.lacks.keys().isdisjoint(film.model.abilities)
     assert frames_in(film.service.files.export(film.project, "film.mp4")) == 12
+    pictures = [film.picture] * 3 if "references" in film.model.abilities else []
+    assert [picture for shot in range(3) for picture in film.take(shot).inputs.references] == pictures
+    started = [film.take(shot).inputs.first_frame is not None for shot in range(3)]
+    assert started == [not pictures and "first_frame" in film.model.abilities] * 3
     remembered = [film.take(0).id, film.take(1).id]
     assert film.take(2).inputs.context == tuple(remembered)
     assert film.take(2).links.keys() == set(remembered)
@@ -113,14 +118,26 @@ def test_a_shot_is_the_same_under_every_profile(family: str, finished_film: Film
         assert error <= TOLERANCE[profile.weights], profile.name
 
 
-def test_a_draft_of_the_embedded_model_guides_a_real_one(database: Database, tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    wan_folders.wan_t2v_folder(model)
-    studio = Studio(tmp_path, database, make_renderer=lambda name: ShotRenderer(name, device="cpu"))
+@pytest.mark.parametrize(
+    ("family", "use"),
+    [
+        ("wan-t2v", {"guide_strength": 0.5}),
+        ("hunyuan", {"guide_strength": 0.5}),
+        ("wan-vace", {"control_scale": 0.8}),
+    ],
+)
+def test_a_draft_of_the_embedded_model_guides_or_controls_a_final(
+    family: str,
+    use: dict[str, Any],
+    tiny_models: Callable[[str], TinyModel],
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    studio = Studio(tmp_path, database, make_renderer=RendererOptions().make_renderer)
     story = replace(BOARD, shots=BOARD.shots[:1], settings=Settings(steps=2))
     project = studio.rendered(story)
     revision = studio.service.projects.state(project).revision
-    real = Settings(model=str(model), steps=4, guidance=1.0, guide_strength=0.5)
+    real = Settings(model=str(tiny_models(family).folder), steps=4, guidance=1.0, **use)
     studio.service.editing.edit(project, SetSettings(settings=real), revision)
     suggested = studio.service.look_words.suggest(project, "a")
     assert suggested.caption.startswith("Mira waves. ")
@@ -128,8 +145,12 @@ def test_a_draft_of_the_embedded_model_guides_a_real_one(database: Database, tmp
     studio.service.rendering.render(project)
     studio.work()
     finals = studio.service.projects.state(project)
-    assert finals.shots[0].state == "fresh"
-    assert finals.shots[0].other_take is not None
+    shot = finals.shots[0]
+    assert (shot.state, shot.other_take is None) == ("fresh", False)
+    with database.read() as session:
+        inputs = takes.takes_of(session, project)[str(shot.take)].inputs
+    assert (inputs.guide or inputs.control) == shot.other_take
+    assert {name: getattr(inputs, name) for name in use} == use
     drafts = studio.service.editing.edit(project, SetLane(lane="draft"), finals.revision)
-    assert (drafts.shots[0].take, drafts.shots[0].state) == (finals.shots[0].other_take, "outdated")
+    assert (drafts.shots[0].take, drafts.shots[0].state) == (shot.other_take, "outdated")
     assert drafts.shots[0].reasons == ("steps changed",)

@@ -23,6 +23,8 @@ PARTS: Final = {
     "wan-a14b": "transformer_2",
     "wan-i2v": "image_encoder",
     "wan-i2v-a14b": "transformer_2",
+    "wan-vace": "transformer",
+    "wan-vace-a14b": "transformer",
     "fastwan": "text_encoder",
     "hunyuan": "text_encoder_2",
 }
@@ -101,13 +103,17 @@ def test_a_full_disk_ends_a_job_in_words(
     with small_disk(root / "scratch") as scratch, small_disk(memories) as files:
         for disk, shot, words in (
             (scratch, "a", f"the disk is full: free some space for {scratch.place}, then try again"),
-            (files, "b", f"cannot be written into {memories}: .*No space left .*; remember less of each shot"),
+            (
+                files,
+                "b",
+                f"cannot be written into {memories}: .*No space left .*; remember less of each shot",
+            ),
         ):
             disk.leave(2**12)
             (job,) = film.order(shot)
             film.studio.work()
             assert film.job(job).state == "failed"
-            assert re.search(words, str(film.job(job).error))
+            assert re.search(words, str(film.job(job).error), re.DOTALL)
             disk.free()
             film.rendered(shot)
     film.database.close()
