@@ -21,7 +21,8 @@ from studio.domain.edits.edit import Edit
 from studio.domain.edits.shot_inputs import SetFirstFrame
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import CastMember, Storyboard
-from studio.service.state import JobState, ProjectState
+from studio.service.job_state import JobState
+from studio.service.state import ProjectState
 from studio.store import takes
 from studio.store.takes import StoredTake
 from studio.store.upgrade import FILE, open_database
