@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,8 +79,17 @@ def head_names(trace: RoutingTrace) -> tuple[str, ...]:
 
 
 def step_names(trace: RoutingTrace) -> tuple[str, ...]:
-    """ "steps 1–4" for each group of steps."""
-    return tuple(_span("step", first, stop) for first, stop in trace.step_groups)
+    """ "steps 1–4" for each group of steps; "steps 1–4, high noise" where a model has two experts."""
+    experts = trace.routing.get("experts") or ()
+    return tuple(
+        _span("step", first, stop) + _noise(experts[first:stop]) for first, stop in trace.step_groups
+    )
+
+
+def _noise(experts: Sequence[str]) -> str:
+    """Whose steps they are, of two experts."""
+    seen = [name for name in dict.fromkeys(experts) if name]
+    return f", {' and '.join(seen)} noise" if seen else ""
 
 
 def _span(word: str, first: int, stop: int) -> str:

@@ -162,13 +162,22 @@ def _remembered(trace: RoutingTrace, indices: Mapping[str, int]) -> Sequence[str
         return (f"{why}: everything in it is its own.",)
     captions = trace.caption_share()
     told = "" if captions is None else f", {captions:.0%} went to captions"
-    sentences = [f"{own:.0%} of its attention stayed in the shot{told}, {past:.0%} went to what came before."]
+    within = " and ".join(("the shot", *_within(trace)))
+    sentences = [f"{own:.0%} of its attention stayed in {within}{told}, {past:.0%} went to what came before."]
     if trace.portraits is not None:
         sentences += _portrayed(trace, trace.portraits, indices)
     for query, chunk in enumerate(trace.query):
         if not chunk.name.endswith(EMPTY) and trace.grid is None:  # a grid's are frames: too many for words
             sentences += _drawn_from(trace, sources, query)
     return sentences
+
+
+def _within(trace: RoutingTrace) -> Iterator[str]:
+    """What lies among the shot's own tokens in self-attention."""
+    if trace.routing.get("caption_backend") == "within self-attention":
+        yield "its captions"
+    if trace.routing.get("reference_pictures"):
+        yield "its reference pictures"
 
 
 def _full(trace: RoutingTrace) -> Iterator[str]:

@@ -257,6 +257,7 @@ def _defaults(own: OwnSettings) -> dict[str, str]:
         "negative_prompt": own.negative_prompt,
         "fps": "" if own.fps is None else f"{own.fps:g}",
         "size": "" if own.size is None else "{}x{}".format(*own.size),
+        "step_cache": "none",
         "memory_policy": POLICIES.get(memory.policy, memory.policy),
         "keyframes": f"{memory.keyframes}" if memory.policy in ("spread", "change") else "",
         "memory_storage": STORAGES[memory.storage],

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.service.studio import Service
 from studio.web.component import link, panel
-from studio.web.forms import Forms
+from studio.web.forms import forms
 
 STYLES: Final = (
     "theme",
@@ -18,7 +18,6 @@ STYLES: Final = (
     "toolbar",
     "player",
     "panels",
-    "models",
     "timeline",
     "keyboard",
     "forms",
@@ -56,7 +55,7 @@ def window(service: Service) -> gr.Blocks:
         panel("toolbar/toolbar", elem_id="bar")
         with gr.Row(elem_id="middle"):
             with gr.Column(elem_id="left", min_width=0):
-                Forms(service, shown)
+                forms(service, shown)
             with gr.Column(elem_id="centre", min_width=0):
                 panel("player/player", elem_id="player")
             with gr.Column(elem_id="right", min_width=0), gr.Tabs():

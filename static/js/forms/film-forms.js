@@ -11,7 +11,7 @@ const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not 
 
 // Settings that a model has itself: those that are typed, and those that are chosen from a list.
 const TYPED = ["steps", "guidance", "guidance_2", "shift", "negative_prompt", "keyframes"];
-const CHOSEN = ["scheduler", "memory_policy", "memory_storage", "positions"];
+const CHOSEN = ["scheduler", "step_cache", "memory_policy", "memory_storage", "positions"];
 
 /** @typedef {Record<string, unknown>} Film values of the fields, by name */
 
@@ -19,7 +19,7 @@ const CHOSEN = ["scheduler", "memory_policy", "memory_storage", "positions"];
 const numberText = (number) => (number === null ? "" : String(number));
 
 /**
- * The values of the fields, as `shown` in studio/web/forms.py has them.
+ * The values of the fields, as `shown` in studio/web/form_values.py has them.
  * @param {ProjectState} project
  * @returns {Film}
  */

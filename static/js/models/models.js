@@ -20,7 +20,7 @@ const ORIGINS = {
 
 /** @param {HTMLElement} element */
 export function mount(element) {
-  const here = h("ul", { class: "models" });
+  const here = h("ul", { class: "models" }, h("li", { class: "quiet" }, "Looking for models…"));
   const offered = h("ul", { class: "models" });
   const found = h("div", { class: "model-found" });
   const field = h("input", {

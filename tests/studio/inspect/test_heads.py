@@ -27,6 +27,13 @@ def test_each_layer_and_head_has_its_past_and_reach() -> None:
     assert found.shots == ("shot 1", "shot 2")
 
 
+def test_steps_are_told_by_the_expert_whose_they_are() -> None:
+    trace = third_shot(routing={"experts": ["high", "high", "low", "low"]})
+    assert heads_of(trace, PLACES).step_groups == ("step 1, high noise", "steps 2–4, high and low noise")
+    alone = third_shot(routing={"experts": ["", "", "", ""]})
+    assert heads_of(alone, PLACES).step_groups == ("step 1", "steps 2–4")
+
+
 def test_spread_is_the_entropy_of_a_query_in_bits() -> None:
     table = np.zeros((3, 1, 1, 1, 5))
     table[0, ..., 0] = 1.0  # one chunk

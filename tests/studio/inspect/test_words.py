@@ -55,6 +55,28 @@ def test_empty_places_are_never_who_was_looked_at() -> None:
     assert paragraph(part(np.array([[[[[0.5, 0.5]]]]]), context[:2]), PLACES) == half
 
 
+@pytest.mark.parametrize(
+    ("routing", "within"),
+    [
+        ({"caption_backend": "native", "reference_pictures": 0}, "the shot"),
+        ({"caption_backend": "within self-attention"}, "the shot and its captions"),
+        ({"caption_backend": "native", "reference_pictures": 2}, "the shot and its reference pictures"),
+    ],
+)
+def test_what_lies_among_the_shots_own_tokens_is_told(routing: dict[str, object], within: str) -> None:
+    shares = np.array([[[[[0.6, 0.4]]]]])
+    trace = made(
+        shares,
+        query=[QueryChunk(name="frame 1", frames=(0, 1), tokens=4)],
+        context=[OWN, seen("frame 1", 0)],
+        grid=(2, 2),
+        routing=routing,
+    )
+    assert paragraph(trace, PLACES) == (
+        f"60% of its attention stayed in {within}, 40% went to what came before."
+    )
+
+
 def test_whom_a_grid_shows_is_told_by_portraits_instead_of_frames() -> None:
     frames = [QueryChunk(name=f"frame {nth + 1}", frames=(nth, nth + 1), tokens=4) for nth in range(2)]
     context = [OWN, seen("frame 1", 0), seen("frame 2", 0), seen("frame 1", 1)]

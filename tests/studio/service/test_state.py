@@ -120,6 +120,7 @@ def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None
     assert studio.service.projects.state(embedded).defaults == {
         "steps": "16",
         "guidance": "2.5",
+        "step_cache": "none",
         "memory_policy": "everything",
         "memory_storage": "full precision",
         "positions": "one after another: true order, but times beyond what the model knows",
@@ -137,6 +138,7 @@ def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None
         "fps": "16",
         "size": "832x480",
         "scheduler": "UniPC: good with few steps",
+        "step_cache": "none",
         "memory_policy": "frames of each shot that change most",
         "keyframes": "8",
         "memory_storage": "8 bits: half the memory, slightly less exact",

@@ -1,0 +1,121 @@
+"""Fields of forms that save themselves: each one is an edit of its own, with its error below it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from studio.domain.edits.edit import Edit
+from studio.domain.edits.film import SetFilm, SetSettings
+from studio.domain.errors import StaleRevision, StudioError
+from studio.domain.settings import Settings
+from studio.domain.storyboard import Storyboard
+from studio.service.studio import Service
+from studio.web.form_values import shown
+
+_SAVED = """(message, project, link) => {
+  window.dispatchEvent(new Event("studio:refresh"));
+  return project === link.project ? message : "";
+}"""
+"""After a field was saved. A message about another project than the one that is open by now is dropped."""
+
+_FILL = """(link, ...shown) => {
+  const count = shown.length / 2;
+  const changed = (index) => link.changed.includes(%s[index]);
+  const values = shown.slice(0, count).map((value, index) => (changed(index) ? link.film[%s[index]] : value));
+  const messages = shown.slice(count).map((message, index) => (changed(index) ? "" : message));
+  return [...values, ...messages];
+}"""
+"""Shows the values that changed and drops the messages about their old ones. It runs on the page, so that no
+answer of the server can arrive after another project was opened; fields that did not change stay as typed."""
+
+Link = dict[str, Any]
+"""What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
+
+
+class FormFields:
+    """The fields by name, which show the project that `link` names."""
+
+    def __init__(self, service: Service, link: gr.HTML) -> None:
+        self._service = service
+        self._link = link
+        self._fields: dict[str, Any] = {}
+        self._messages: list[gr.Markdown] = []
+        self._saved = gr.Textbox(visible="hidden")  # the project that was saved last
+
+    def film(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        """A field of the film, whose value `read` takes from what was typed."""
+        self.field(name, field, lambda board, value: SetFilm(**{name: read("" if value is None else value)}))
+
+    def setting(self, name: str, field: Any, read: Callable[[Any], Any]) -> None:
+        """A setting, none where its field is empty."""
+
+        def edit(board: Storyboard, value: Any) -> Edit:
+            empty = value is None or value == ""
+            settings = {key: getattr(board.settings, key) for key in Settings.__dataclass_fields__}
+            return SetSettings(settings=Settings(**{**settings, name: None if empty else read(value)}))
+
+        self.field(name, field, edit)
+
+    def choice(self, name: str, label: str, words: Mapping[str, str], info: str) -> None:
+        """A setting with few values, given with what they are called, or none of them for the model's own."""
+        choices = [("the model's default", ""), *((said, value) for value, said in words.items())]
+        self.setting(name, gr.Dropdown(choices, label=label, info=info, elem_id=f"form-{name}"), str)
+
+    def field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
+        """A field that is saved when it is left or confirmed; an error is shown below it."""
+        self._fields[name] = field
+        message = gr.Markdown(elem_classes="form-error")
+        self._messages.append(message)
+
+        def save(value: Any, link: Link) -> tuple[str, str]:
+            return self._save(name, link, lambda board: make(board, value)), link["project"]
+
+        events = [field.submit, field.blur] if isinstance(field, gr.Textbox) else [field.input]
+        for event in events:
+            event(
+                save,
+                [field, self._link],
+                [message, self._saved],
+                show_progress="hidden",
+                queue=False,
+                api_visibility="private",
+            ).then(None, [message, self._saved, self._link], message, js=_SAVED)
+
+    def follow_page(self) -> None:
+        """Lets the fields that there are show what the page tells of the project."""
+        names = json.dumps(list(self._fields))
+        fields = [*self._fields.values(), *self._messages]
+        self._link.input(
+            None,
+            [self._link, *fields],
+            fields,
+            js=_FILL % (names, names),
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
+
+    def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
+        """Applies the edit of a field; returns the error to show, or "".
+
+        If the project was changed meanwhile, but not this field, the edit is applied to the new revision.
+        """
+        project, base = link["project"], link["revision"]
+        if not project:
+            return "⚠ The page was still loading: confirm the field again."
+        try:
+            board = self._service.projects.storyboard(project)
+            edit = make(board)
+            try:
+                self._service.editing.edit(project, edit, base)
+            except StaleRevision:
+                if shown(board)[name] != link["film"][name]:
+                    raise
+                self._service.editing.edit(project, edit, self._service.projects.state(project).revision)
+        except StudioError as error:
+            return f"⚠ {error}"
+        return ""
