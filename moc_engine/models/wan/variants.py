@@ -178,6 +178,11 @@ def identify(header: WeightsHeader) -> FilePart | None:
     if _is_transformer(names):
         variant = VARIANTS[_transformer_variant(header, names)]
         return FilePart(part="transformer", variant=variant.name, title=variant.title)
+    if "vace_patch_embedding.weight" in names:
+        raise ModelMismatch(
+            f"{header.path} holds VACE's layers alone, without the transformer that they belong to; take a "
+            "file of the whole model, such as wan2.1_vace_14B"
+        )
     if {"decoder.conv1.weight", "conv2.weight"} <= names.keys() or {
         "decoder.conv_in.weight",
         "post_quant_conv.weight",

@@ -112,6 +112,13 @@ def test_control_layers_must_be_those_of_a_published_model(tmp_path: Path) -> No
             identified(write_sparse(tmp_path / "vace.safetensors", shapes))
 
 
+def test_control_layers_without_their_model_are_told(tmp_path: Path) -> None:
+    whole = published_transformer("vace-14b")
+    shapes = {tensor: shape for tensor, shape in whole.items() if tensor.startswith("vace_")}
+    with pytest.raises(ModelMismatch, match="holds VACE's layers alone"):
+        identified(write_sparse(tmp_path / "Wan2_1-VACE_module_14B_bf16.safetensors", shapes))
+
+
 def test_loras_and_files_of_others_are_none(tmp_path: Path) -> None:
     lora = {"diffusion_model.blocks.0.self_attn.q.lora_A.weight": (32, 1536)}
     assert identified(write_sparse(tmp_path / "lora.safetensors", lora)) is None
