@@ -31,7 +31,7 @@ from moc_engine.sources.weights_header import read_header
 Origin = Literal["embedded", "hub", "added", "comfyui"]
 """Where a model comes from: with the engine, the hub's cache, a person's own entry, a ComfyUI folder."""
 
-_SHOT: Final = (4.0, 480, 832)
+NEED_SHOT: Final = (4.0, 480, 832)
 """Seconds, height and width of the shot for which needs are told."""
 
 
@@ -287,7 +287,7 @@ def _needs(parts: PipelineParts) -> tuple[ProfileNeed, ...]:
 
 
 def _need(size: ModelSize, autoencoder: Mapping[str, Any], profile: Any) -> ProfileNeed:
-    seconds, height, width = _SHOT
+    seconds, height, width = NEED_SHOT
     channels = autoencoder.get("z_dim", 16)
     rate = 24 if channels == 48 else 16
     frames = 1 + round((seconds * rate - 1) / autoencoder.get("scale_factor_temporal", 4))
@@ -316,6 +316,19 @@ def loras_here(
     here = [_lora(file, str(file)) for file in dict.fromkeys(files)]
     of_hub = (_lora(path, str(name)) for name, path in cached_files())
     return (*here, *(lora for lora in of_hub if lora.problem is None))  # there are other files beside
+
+
+def describe_lora(file: Path) -> LibraryLora | None:
+    """One LoRA, after a look at its header; None for a file that is none.
+
+    Raises `EngineError` for a file that is damaged, or a LoRA that cannot be loaded.
+    """
+    if file.suffix.lower() != ".safetensors":
+        return None
+    if not any("lora" in name.lower() for name in read_header(file).tensors):
+        return None
+    read_lora_file(file)
+    return _lora(file, str(file))
 
 
 def _lora(file: Path, called: str) -> LibraryLora:

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from moc_engine.profiles import PROFILES
 from studio.cli.projects import size_in_words
 from studio.domain.errors import WrongUse
 
 if TYPE_CHECKING:
-    from studio.service.library import MachineMemory, ModelLibrary, ModelState
+    from studio.service.library import LoraState, MachineMemory, ModelLibrary, ModelState
 
 PARTS: Final = {
     "transformer": "the transformer: a .safetensors or .gguf file; of two experts the one for high noise",
@@ -54,8 +55,13 @@ def add_to(subparsers: Any) -> None:
     removing.add_argument("model", metavar="MODEL", help="its name, as models list shows it")
     removing.set_defaults(run=run_remove)
 
-    checking = commands.add_parser("check", help="look through a model's files, and what it needs")
-    checking.add_argument("model", metavar="MODEL", help="a name, file, folder or hub model")
+    checking = commands.add_parser(
+        "check",
+        help="look through a model's files, and tell what it needs",
+        description="Looks through the files of a model, and tells what a shot needs under each profile; of "
+        "a LoRA, which models it is for.",
+    )
+    checking.add_argument("model", metavar="MODEL", help="a name, file, folder, hub model, or a LoRA's file")
     checking.add_argument("--json", action="store_true", help="print one JSON document")
     checking.set_defaults(run=run_check)
 
@@ -79,19 +85,28 @@ def _line(state: ModelState, machine: MachineMemory) -> str:
     said = f"{model.name}  {model.title}"
     if model.problem is not None:
         return f"{said}  cannot be used: {model.problem}"
-    parts = [size_in_words(model.size), f"{model.parameters / 1e9:.1f} B parameters", model.dtype]
+    parts = [size_in_words(model.size), parameters_in_words(model.parameters), model.dtype]
     parts.append(model.licence or "licence not stated")
     return f"{said}  {', '.join(parts)}; {_fit_in_words(state, machine)}"
+
+
+def parameters_in_words(count: int) -> str:
+    """ "14.3 B parameters", "5.4 M parameters", "21 k parameters"."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit} parameters"
+    return f"{count} parameters"
 
 
 def _fit_in_words(state: ModelState, machine: MachineMemory) -> str:
     if not state.model.needs:
         return "fits everywhere" if state.model.origin == "embedded" else "what it needs is not known"
-    least = state.model.needs[-1]
-    needed = f"{least.device / 2**30:.1f} GiB of GPU memory"
+    if state.fits is not None:
+        return f"fits under the profile {state.fits}"
+    least = f"{min(need.device for need in state.model.needs) / 2**30:.1f} GiB"
     if machine.device is None:
-        return f"needs a GPU of {needed} or more; without one it renders very slowly"
-    return f"fits under the profile {state.fits}" if state.fits else f"needs at least {needed}"
+        return f"needs a GPU with {least} or more; without one it renders very slowly"
+    return f"needs {least} of GPU memory or more, and what goes with it of main memory"
 
 
 def run_add(args: argparse.Namespace) -> int:
@@ -134,16 +149,40 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from moc_engine.model_library import NEED_SHOT
+
     library = _library()
+    lora = library.lora(args.model)
+    if lora is not None:
+        print(json.dumps(asdict(lora), indent=2, ensure_ascii=False) if args.json else _lora_line(lora))
+        return 0
     state = library.check(args.model)
     if args.json:
         print(json.dumps(asdict(state), indent=2, ensure_ascii=False))
         return 0
     print(_line(state, library.machine))
+    if state.model.needs:
+        seconds, height, width = NEED_SHOT
+        print(f"a shot of {seconds:g} s at {width}x{height}, the first of a film, needs by prediction:")
+    does = {profile.name: profile for profile in PROFILES}
     for need in state.model.needs:
         device, host = (size / 2**30 for size in (need.device, need.host))
-        print(f"  profile {need.profile}: {device:.1f} GiB on the GPU and {host:.1f} GiB of main memory")
+        print(
+            f"  --profile {need.profile}: {device:.1f} GiB on the GPU, {host:.1f} GiB of main memory "
+            f"({does[need.profile]})"
+        )
     return 0
+
+
+def _lora_line(lora: LoraState) -> str:
+    models = ", ".join(lora.models) or "none of the published models"
+    parts = [f"rank {lora.lora.rank}", size_in_words(lora.lora.size)]
+    parts += [] if lora.lora.expert is None else [f"{lora.lora.expert} noise"]
+    parts += [] if lora.lora.preset is None else [f"{lora.lora.preset}, for few steps"]
+    return (
+        f"{lora.lora.name}: a LoRA for {models} ({', '.join(parts)}); give it to a film by moc-studio render "
+        "--lora, or among the loras of its settings"
+    )
 
 
 def _library() -> ModelLibrary:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moc_engine.errors import EngineError, ModelNotFound
+from moc_engine.lora_check import made_for
 from moc_engine.machine import gpu_memory, main_memory
 from moc_engine.model_index import check_path
 from moc_engine.model_library import (
@@ -16,6 +17,7 @@ from moc_engine.model_library import (
     LibraryModel,
     check_files,
     describe,
+    describe_lora,
     hub_commit,
     loras_here,
     model_parts,
@@ -25,6 +27,7 @@ from moc_engine.profiles import profile_named
 from moc_engine.sources.catalogue import KnownModel, known_model, known_models
 from moc_engine.sources.entries import NAME, entry_file, find_entry
 from moc_engine.sources.hub_id import HubFile, HubId, parse_hub_id, parse_hub_name
+from moc_engine.sources.lora_source import local_file
 from moc_engine.sources.model_files import ModelFiles, write_entry
 from studio.domain.errors import NotThere, Refused, WrongUse
 from studio.domain.messages import message
@@ -52,6 +55,14 @@ class ModelState:
 
     model: LibraryModel
     fits: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraState:
+    """A LoRA file, and what the published models are called that it fits."""
+
+    lora: LibraryLora
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +116,18 @@ class ModelLibrary:
     def loras(self) -> tuple[LibraryLora, ...]:
         """The LoRA files in ComfyUI's folders."""
         return loras_here()
+
+    def lora(self, name: str) -> LoraState | None:
+        """A LoRA of this machine, and the models it fits; None for a name that is none of a LoRA.
+
+        Raises `Refused` for a LoRA that is damaged.
+        """
+        file = local_file(name)
+        if file is None:
+            return None
+        with _in_words():
+            lora = describe_lora(file)
+            return None if lora is None else LoraState(lora=lora, models=made_for(file))
 
     def check(self, model: str | None) -> ModelState:
         """One model, whose files are looked through: all are there, whole, and of one model."""

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from studio.cli.main import main
+from studio.cli.models import parameters_in_words
 from tests.fakes.models import save_tiny_video
+from tests.fakes.weights_files import write_sparse
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +28,13 @@ def test_a_folder_gets_a_name_with_which_films_render(home: Path, capsys: pytest
     assert "animatic  Animatic  " in listed
     assert "tiny  Wan  " in listed
     assert "FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers  Apache-2.0, 3 steps" in listed
+    assert main(["models", "check", "tiny"]) == 0
+    checked = capsys.readouterr().out
+    assert re.search(r"\d k parameters, F32, ", checked)
+    told = [float(size) for size in re.findall(r"--profile \w+: ([\d.]+) GiB on the GPU", checked)]
+    assert f"needs a GPU with {min(told):.1f} GiB or more; without one" in checked or "fits under" in checked
+    assert "\na shot of 4 s at 832x480, the first of a film, needs by prediction:\n" in checked
+    assert "(weights in full precision)\n" in checked
     assert main(["models", "check", "tiny", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"]["origin"] == "added"
     story = "title: A\nsize: 64x64\nfps: 4\nshots: [{caption: a fox runs, seconds: 0.5}]\n"
@@ -44,6 +54,28 @@ def test_a_folder_gets_a_name_with_which_films_render(home: Path, capsys: pytest
     assert main(["models", "remove", "tiny"]) == 0
     assert main(["models", "check", "tiny"]) == 2
     assert (home / "video" / "model_index.json").is_file()
+
+
+def test_a_lora_is_told_with_the_models_that_it_fits(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = "diffusion_model.blocks.0.self_attn.q"
+    shapes = {f"{key}.lora_A.weight": (8, 3072), f"{key}.lora_B.weight": (3072, 8)}
+    file = write_sparse(home / "ink_high_noise.safetensors", shapes)
+    assert main(["models", "check", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("ink_high_noise: a LoRA for Wan 2.2 TI2V 5B (rank 8, 98.6 kB, high noise); ")
+    assert main(["models", "check", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"] == ["Wan 2.2 TI2V 5B"]
+    file.write_bytes(file.read_bytes()[:-9])
+    assert main(["models", "check", str(file)]) == 2
+    assert "ink_high_noise.safetensors is cut off: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(14_288_000_000, "14.3 B"), (5_400_000, "5.4 M"), (21_400, "21.4 k"), (12, "12")],
+)
+def test_parameters_are_counted_in_units_that_fit(count: int, words: str) -> None:
+    assert parameters_in_words(count) == f"{words} parameters"
 
 
 @pytest.mark.parametrize(
