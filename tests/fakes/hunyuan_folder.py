@@ -20,11 +20,18 @@ from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PRO
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from transformers import CLIPTextConfig, CLIPTextModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
+from moc_engine.models.backbone import Backbone
+from moc_engine.models.base import CaptionStates
+from moc_engine.models.hunyuan.transformer import HunyuanAdapter
 from moc_engine.models.progress_bars import no_progress_bars
+from tests.fakes.prepared import BareVideo, Shape
 
 WORDS = ("a", "fox", "runs", "at", "dawn", "blurred", "static")
 TEXT_WIDTH = 16
 POOLED_WIDTH = 12
+
+SHOT: Shape = (16, 2, 8, 6)
+"""The shape of latents for `bare_hunyuan`."""
 
 _SPLIT = pre_tokenizers.Split(Regex(r"<\|\w+\|>|[\w.:,]+"), behavior="removed", invert=True)
 """Words, and what marks the parts of the prompt, are one token each."""
@@ -79,6 +86,29 @@ def hunyuan_autoencoder() -> AutoencoderKLHunyuanVideo:
         latent_channels=16, block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2
     ).eval()
     return vae
+
+
+class BareHunyuan(BareVideo):
+    """A family of HunyuanVideo's transformer without parts for texts and pictures."""
+
+    def captions(self, global_caption: str, caption: str, *_: Any) -> CaptionStates:
+        generator = torch.Generator().manual_seed(len(caption))
+        return CaptionStates(
+            states_BSE=torch.randn(1, 7, TEXT_WIDTH, generator=generator).to(self._device),
+            pooled_BE=torch.randn(1, POOLED_WIDTH, generator=generator).to(self._device),
+        )
+
+
+def bare_hunyuan(device: torch.device) -> Backbone:
+    """A tiny transformer on a device."""
+    family: Any = BareHunyuan(device)
+    return Backbone(
+        name="tiny",
+        adapter=HunyuanAdapter(hunyuan_transformer().to(device)),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+        family=family,
+        device=device,
+    )
 
 
 def _words_of_prompt() -> list[str]:

@@ -18,6 +18,7 @@ from moc_engine.models.vace_adapter import VaceAdapter
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.host_syncs import SYNCS, HostSync, no_host_syncs
+from tests.fakes.hunyuan_folder import SHOT, bare_hunyuan
 from tests.fakes.models import tiny_animatic
 from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_render, two_experts
 from tests.fakes.wan_folders import vace_denoiser
@@ -64,6 +65,17 @@ def test_no_step_makes_the_host_wait(model: Any, routing: dict[str, Any], chunki
         done = list(steps)
     assert [step.step for step in done] == [2, 3, 4]
     assert done[-1].latents.device == META
+
+
+@pytest.mark.parametrize("routing", [{}, {"full_below": 1 << 20}])
+def test_no_step_with_captions_in_the_sequence_makes_the_host_wait(routing: dict[str, Any]) -> None:
+    backbone = bare_hunyuan(META)
+    config = RoutingConfig(backend="gathered", **routing)
+    render = prepared_render(backbone, SHOT, 2, config, SamplerConfig(steps=3, guidance=1.0))
+    steps = shot_denoising(render, backbone, histories_of(backbone, render)).steps()
+    next(steps)
+    with no_host_syncs():
+        assert [step.step for step in steps] == [2, 3]
 
 
 @pytest.mark.parametrize("scheduler", [UniPCMultistepScheduler, DPMSolverMultistepScheduler])
