@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moc_engine.models.hunyuan.frame_attention import attend_frame_by_frame
 from moc_engine.models.hunyuan.overlapping_pieces import decoded_pieces
 from moc_engine.models.hunyuan.published_settings import RATE
 from moc_engine.models.latent_space import decoder_digest
@@ -18,7 +19,10 @@ from moc_engine.models.video_autoencoder import VideoAutoencoder
 
 
 class HunyuanAutoencoder(VideoAutoencoder):
-    """The autoencoder of HunyuanVideo, whose latents have one scale for all channels."""
+    """The autoencoder of HunyuanVideo, whose latents have one scale for all channels.
+
+    It attends frame by frame from now on, which needs far less memory.
+    """
 
     def __init__(self, vae: Any) -> None:
         config = vae.config
@@ -29,6 +33,7 @@ class HunyuanAutoencoder(VideoAutoencoder):
             over_space=int(config.spatial_compression_ratio),
             rate=RATE,
         )
+        attend_frame_by_frame(vae)
 
     @property
     def latent_space(self) -> str:
