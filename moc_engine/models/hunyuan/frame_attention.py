@@ -45,5 +45,6 @@ def _attended(attention: Any, hidden_BCFHW: Tensor) -> Tensor:
         for frame in range(F)
     ]
     out_BLC = torch.cat(frames, dim=2).transpose(1, 2).flatten(2)
-    told: Tensor = attention.to_out[0](out_BLC).transpose(1, 2).view(B, C, F, H, W)
-    return (told + hidden_BCFHW) / attention.rescale_output_factor
+    moved_BCFHW = attention.to_out[0](out_BLC).transpose(1, 2).view(B, C, F, H, W)
+    joined: Tensor = (moved_BCFHW + hidden_BCFHW) / attention.rescale_output_factor
+    return joined
