@@ -5,21 +5,21 @@ The studio's door to models: it reads configurations and headers of files, and n
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import yaml
 
 from moc_engine.errors import EngineError, ModelNotFound
 from moc_engine.lora_files import read_lora_file
 from moc_engine.model_index import EMBEDDED
-from moc_engine.model_memory import ModelSize, predicted_need, wan_size
+from moc_engine.model_memory import ModelSize, predicted_need
 from moc_engine.models.finding import assemble, find_here, identify_file
 from moc_engine.models.registry import families_of_single_files
-from moc_engine.profiles import PROFILES
+from moc_engine.models.sizes import model_size
+from moc_engine.profiles import PROFILES, Profile
 from moc_engine.sources.comfyui import files_of, known_folders
 from moc_engine.sources.entries import entries, find_entry
 from moc_engine.sources.hub_id import parse_hub_id
@@ -278,30 +278,14 @@ def _licence(parts: PipelineParts) -> str | None:
 
 def _needs(parts: PipelineParts) -> tuple[ProfileNeed, ...]:
     """What a shot needs under each profile; nothing for models whose size is not predicted."""
-    try:
-        configs = {name: _config(part.config_folder) for name, part in parts.parts.items()}
-        size = wan_size({name: config for name, config in configs.items() if config})
-    except (KeyError, TypeError, ValueError):
-        return ()
-    return tuple(_need(size, configs["vae"], profile) for profile in PROFILES)
+    size = model_size(parts)
+    return () if size is None else tuple(_need(size, profile) for profile in PROFILES)
 
 
-def _need(size: ModelSize, autoencoder: Mapping[str, Any], profile: Any) -> ProfileNeed:
+def _need(size: ModelSize, profile: Profile) -> ProfileNeed:
     seconds, height, width = NEED_SHOT
-    channels = autoencoder.get("z_dim", 16)
-    rate = 24 if channels == 48 else 16
-    frames = 1 + round((seconds * rate - 1) / autoencoder.get("scale_factor_temporal", 4))
-    shape = (channels, frames, height // size.pixels, width // size.pixels)
-    need = predicted_need(size, profile, shape)
+    need = predicted_need(size, profile, size.latent_shape((width, height), seconds))
     return ProfileNeed(profile=profile.name, device=need.device, host=need.host)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "config.json").read_bytes())
-        return dict(content)
-    except (OSError, TypeError, ValueError):
-        return {}
 
 
 def loras_here(

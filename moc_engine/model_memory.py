@@ -1,4 +1,4 @@
-"""How much memory a Wan model needs under a profile, from the configurations of its parts. No torch.
+"""How much memory a model needs under a profile, from the configurations of its parts. No torch.
 
 Weights are counted exactly. What is computed with is estimated from what the layers hold at once, as measured
 on models of random weights: within a fifth of it there; drivers and fragments add to it.
@@ -32,8 +32,14 @@ DECODER_HELD: Final = {False: 50.0, True: 22.3}
 """Numbers that a decoder holds for each pixel, in widths of its last layers, whether or not it is residual
 (Wan 2.2)."""
 
+TILES_HELD: Final = 5.3
+"""Numbers for each pixel of each frame that wait in tiles while others are decoded."""
+
+JOINED_HELD: Final = 14.0
+"""Numbers for each pixel of each frame while tiles are joined."""
+
 IN_FULL: Final = 4
-"""Bytes of a number of the autoencoder, which is computed in float32 everywhere."""
+"""Bytes of a number of Wan's autoencoder, which is computed in float32 everywhere."""
 
 STREAMED: Final = 5 * GIB // 2
 """Bytes of a text encoder on the device where its layers are copied over one by one: its words, mostly."""
@@ -44,24 +50,43 @@ CONTEXT: Final = GIB // 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSize:
-    """Parameters of a model's parts. `blocks` are those in the linear layers of one transformer's blocks.
+    """What the memory that a model needs follows from: parameters of its parts, and what is computed at once.
 
-    `layers` are its blocks, of which `hints` are VACE's layers. `width` and `feed_forward` are a
-    transformer's, `decoder` the numbers that decoding holds for a pixel.
+    A transformer has `blocks` parameters in linear layers of its `layers` blocks, and `in_8_bits` in those
+    that profiles keep in 8 bits. `remembering` blocks keep keys and values, of `heads` heads of `head_size`.
+    It holds `held` numbers at once for each token; of those, `caption_tokens` are the captions'.
+
+    Latents have `channels`, and stand for `over_time` frames, `rate` a second, and `pixels` to a side. They
+    are decoded `piece` latent frames at once; the decoder holds `decoder` numbers for each pixel of each of
+    their frames (of one latent frame: for each pixel), of `autoencoder_bytes`, None for full precision.
     """
 
     transformers: int
     transformer: int
     blocks: int
+    in_8_bits: int
     layers: int
-    hints: int
-    width: int
-    feed_forward: int
+    remembering: int
+    heads: int
+    head_size: int
+    held: float
+    caption_tokens: int = 0
     patch: tuple[int, int, int]
     text_encoder: int
     autoencoder: int
+    autoencoder_bytes: int | None = IN_FULL
     decoder: float
+    piece: int = 1
+    channels: int
+    over_time: int
+    rate: float
     pixels: int
+
+    def latent_shape(self, size: tuple[int, int], seconds: float) -> tuple[int, int, int, int]:
+        """(C, F, H, W) of a shot."""
+        frames = 1 + round(max(0.0, seconds * self.rate - 1) / self.over_time)
+        width, height = (max(1, side // self.pixels) for side in size)
+        return self.channels, frames, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,18 +119,28 @@ def wan_size(configs: Mapping[str, Config]) -> ModelSize:
     layers = first["num_layers"] + hints
     residual = bool(autoencoder.get("is_residual"))
     width = autoencoder.get("decoder_base_dim") or autoencoder.get("base_dim", 96)
+    held = WIDTHS_HELD * _width(first) + FEED_FORWARD_HELD * first["ffn_dim"]
+    if hints:
+        held += (hints + WIDTHS_HELD_BY_CONTROL) * _width(first)
+    blocks = block_parameters(first) * layers + _hint_parameters(first)
+    channels = int(autoencoder.get("z_dim", 16))
     return ModelSize(
         transformers=len(transformers),
         transformer=transformer_parameters(first),
-        blocks=block_parameters(first) * layers + _hint_parameters(first),
+        blocks=blocks,
+        in_8_bits=blocks,
         layers=layers,
-        hints=hints,
-        width=_width(first),
-        feed_forward=first["ffn_dim"],
+        remembering=first["num_layers"],
+        heads=first["num_attention_heads"],
+        head_size=first["attention_head_dim"],
+        held=held,
         patch=tuple(first["patch_size"]),
         text_encoder=text_encoder_parameters(configs["text_encoder"]),
-        autoencoder=AUTOENCODERS.get(autoencoder.get("z_dim", 16), AUTOENCODERS[16]),
+        autoencoder=AUTOENCODERS.get(channels, AUTOENCODERS[16]),
         decoder=DECODER_HELD[residual] * width,
+        channels=channels,
+        over_time=autoencoder.get("scale_factor_temporal", 4),
+        rate=24.0 if channels == 48 else 16.0,
         pixels=autoencoder.get("scale_factor_spatial", 8),
     )
 
@@ -127,7 +162,7 @@ def predicted_need(
     weights = {
         "captions": size.text_encoder * full_bytes,
         "denoise": size.transformers * one,
-        "decode": size.autoencoder * IN_FULL,
+        "decode": size.autoencoder * (size.autoencoder_bytes or full_bytes),
     }
     residences: dict[str, Residence] = {
         "captions": profile.text_encoder,
@@ -135,14 +170,12 @@ def predicted_need(
         "decode": profile.autoencoder,
     }
     tokens = math.prod(side / patch for side, patch in zip(latent_shape[1:], size.patch, strict=True))
-    held = WIDTHS_HELD * size.width + FEED_FORWARD_HELD * size.feed_forward
-    if size.hints:
-        held += (size.hints + WIDTHS_HELD_BY_CONTROL) * size.width
+    tokens += size.caption_tokens
     working = {
         "captions": STREAMED if profile.text_encoder == "streamed" else 0,
-        "denoise": int((2 if guided and not profile.two_passes else 1) * tokens * held * full_bytes)
+        "denoise": int((2 if guided and not profile.two_passes else 1) * tokens * size.held * full_bytes)
         + history,
-        "decode": _decoding(size, profile, latent_shape),
+        "decode": _decoding(size, profile, latent_shape, full_bytes),
     }
     always = CONTEXT + sum(weights[stage] for stage, residence in residences.items() if residence == "stays")
     if profile.transformer == "groups":
@@ -161,7 +194,7 @@ def transformer_bytes(size: ModelSize, profile: Profile, full_bytes: int = 2) ->
     """The bytes of one transformer's weights."""
     if profile.weights == "full":
         return size.transformer * full_bytes
-    return size.blocks + (size.transformer - size.blocks) * full_bytes
+    return size.in_8_bits + (size.transformer - size.in_8_bits) * full_bytes
 
 
 def transformer_parameters(config: Config) -> int:
@@ -225,12 +258,19 @@ def _groups(size: ModelSize, profile: Profile, transformer: int) -> int:
     return int(transformer * blocks / size.layers)
 
 
-def _decoding(size: ModelSize, profile: Profile, latent_shape: Sequence[int]) -> int:
-    height, width = (side * size.pixels for side in latent_shape[2:])
-    pixels = height * width
+def _decoding(size: ModelSize, profile: Profile, latent_shape: Sequence[int], full_bytes: int) -> int:
+    _, frames, height, width = latent_shape
+    pixels = height * width * size.pixels**2
+    shown = 1 + (min(frames, size.piece) - 1) * size.over_time
+    held = pixels * size.decoder * shown
     if profile.tile is not None:  # what is kept from frame to frame then lies in main memory
-        pixels = min(pixels, profile.tile**2)
-    return int(IN_FULL * pixels * size.decoder)
+        tile = profile.tile**2
+        of_tile = tile * size.decoder * shown
+        if size.piece == 1:
+            held = min(held, of_tile)
+        elif pixels > tile:
+            held = max(of_tile + TILES_HELD * pixels * shown, JOINED_HELD * pixels * shown)
+    return int((size.autoencoder_bytes or full_bytes) * held)
 
 
 def _width(config: Config) -> int:

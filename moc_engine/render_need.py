@@ -7,20 +7,18 @@ memory of the machine ───────────────────�
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from moc_engine.config import MemoryChoice, MemoryConfig
 from moc_engine.errors import EngineError
 from moc_engine.memory.film_need import ContextBudget, film_need
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_index import EMBEDDED
-from moc_engine.model_memory import wan_size
 from moc_engine.models.finding import find_here
 from moc_engine.models.registry import family_entry
+from moc_engine.models.sizes import model_size
 from moc_engine.profiles import GIB, PROFILES, Profile, profile_named
 
 _SMALLEST_GPU: Final = 8
@@ -75,18 +73,19 @@ def render_needs(
     """
     try:
         here = find_here(EMBEDDED if model is None else model)
-        configs = {name: found for name, part in here.parts.items() if (found := _config(part.config_folder))}
-        pixels = wan_size(configs).pixels
+        sizes = model_size(here)
         abilities = family_entry(here.pipeline_class).abilities(here.index)
-    except (EngineError, OSError, KeyError, TypeError, ValueError):
+    except (EngineError, OSError):
+        return None
+    if sizes is None:
         return None
     own = model_defaults(model)
     remembering = memory.over(MemoryConfig() if own is None else own.memory)
-    shapes = [_latent_shape(configs["vae"], pixels, size, length) for length in (*context, seconds)]
+    shapes = [sizes.latent_shape(size, length) for length in (*context, seconds)]
 
     def under(named: Profile, gpu: int | None) -> RenderNeed:
         need = film_need(
-            configs,
+            sizes,
             named,
             shapes,
             remembering,
@@ -115,21 +114,3 @@ def render_needs(
 def _gpu_for(profile: Profile) -> int:
     """The bytes of the smallest GPU that a profile is for."""
     return int(max(profile.gibibytes, _SMALLEST_GPU) * GIB)
-
-
-def _latent_shape(
-    autoencoder: Mapping[str, Any], pixels: int, size: tuple[int, int], seconds: float
-) -> tuple[int, int, int, int]:
-    """(C, F, H, W) of a shot."""
-    channels = int(autoencoder.get("z_dim", 16))
-    rate = 24 if channels == 48 else 16
-    frames = 1 + round(max(0.0, seconds * rate - 1) / int(autoencoder.get("scale_factor_temporal", 4)))
-    width, height = (max(1, side // pixels) for side in size)
-    return channels, frames, height, width
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / "config.json").read_bytes()))
-    except (OSError, TypeError, ValueError):
-        return {}

@@ -7,13 +7,14 @@ frames of the context takes, MemoryConfig ──────► MemoryEstimate: 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from moc_engine.config import Chunking, MemoryConfig
 from moc_engine.memory.budget import memory_shares, most_copied
 from moc_engine.memory.policies import find_policy
+from moc_engine.model_memory import ModelSize
 
 PAGE_BYTES: Final = 1 << 28
 """Bytes of the buffers through which a history beyond them is brought in, and up to which it is copied."""
@@ -43,24 +44,24 @@ class MemoryModel:
     chunking: Chunking = "frame"
 
     @classmethod
-    def of_config(
+    def of_size(
         cls,
-        config: Mapping[str, Any],
+        size: ModelSize,
         latent_size: tuple[int, int],
         *,
         itemsize: int = 2,
-        experts: int = 1,
         chunking: Chunking = "frame",
     ) -> MemoryModel:
-        """From the config of a Wan transformer, and the height and width of its latents."""
-        _, *patch = config["patch_size"]
+        """From the size of a model, and the height and width of its latents."""
         return cls(
-            layers=int(config["num_layers"]),
-            heads=int(config["num_attention_heads"]),
-            head_size=int(config["attention_head_dim"]),
-            frame_tokens=math.prod(side // over for side, over in zip(latent_size, patch, strict=True)),
+            layers=size.remembering,
+            heads=size.heads,
+            head_size=size.head_size,
+            frame_tokens=math.prod(
+                side // over for side, over in zip(latent_size, size.patch[1:], strict=True)
+            ),
             itemsize=itemsize,
-            experts=experts,
+            experts=size.transformers,
             chunking=chunking,
         )
 

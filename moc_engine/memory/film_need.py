@@ -1,13 +1,13 @@
-"""What a planned film needs with a Wan model, its weights and its memory, before it is rendered. No torch."""
+"""What a planned film needs with a model, its weights and its memory, before it is rendered. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moc_engine.config import Chunking, MemoryConfig
 from moc_engine.memory.estimate import MemoryEstimate, MemoryModel, estimated_memory
-from moc_engine.model_memory import Config, predicted_need, wan_size
+from moc_engine.model_memory import ModelSize, predicted_need
 from moc_engine.profiles import Profile
 
 
@@ -38,7 +38,7 @@ class ContextBudget:
 
 
 def film_need(
-    configs: Mapping[str, Config],
+    size: ModelSize,
     profile: Profile,
     latent_shapes: Sequence[Sequence[int]],
     memory: MemoryConfig,
@@ -53,18 +53,14 @@ def film_need(
 ) -> FilmNeed:
     """What the last of some shots needs with all before it as context; it is the most of all.
 
-    `configs` are those of `wan_size`, `latent_shapes` (C, F, H, W) those of the shots in order. The last one
-    has so many reference pictures (`references`), a latent frame each. Raises `ValueError` without shots.
+    `latent_shapes` (C, F, H, W) are those of the shots in order. The last one has so many reference pictures
+    (`references`), a latent frame each. Raises `ValueError` without shots.
     """
     if not latent_shapes:
         raise ValueError("latent_shapes: there are no shots")
-    size = wan_size(configs)
-    first = next(configs[name] for name in ("transformer", "transformer_2") if name in configs)
     itemsize = 4 if on_cpu else 2
     *earlier, last = latent_shapes
-    model = MemoryModel.of_config(
-        first, (last[2], last[3]), itemsize=itemsize, experts=size.transformers, chunking=chunking
-    )
+    model = MemoryModel.of_size(size, (last[2], last[3]), itemsize=itemsize, chunking=chunking)
     asked = budget or ContextBudget()
     on_device = (host_memory if on_cpu else device_memory) // 4 if asked.device is None else asked.device
     in_main = host_memory // 2 if asked.host is None else asked.host

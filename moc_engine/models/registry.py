@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
+from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
@@ -126,7 +127,8 @@ class FamilyEntry:
     `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
     files as well, `loras` by those that take LoRAs, `own_settings` by those that bring settings with them,
     `left_out` by those that read captions up to a length: what of the global caption and of a shot's own is
-    left out, None where that cannot be told.
+    left out, None where that cannot be told; `size` by those whose need of memory is predicted: from the
+    config.json of each part, with a `KeyError` for what one lacks.
     """
 
     load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
@@ -137,6 +139,7 @@ class FamilyEntry:
     loras: Callable[[], Loras] | None = None
     own_settings: Callable[[PipelineParts], OwnSettings] | None = None
     left_out: Callable[[PipelineParts, str, str], LeftOut | None] | None = None
+    size: Callable[[Mapping[str, Config]], ModelSize] | None = None
 
 
 def family_entry(pipeline_class: str) -> FamilyEntry:

@@ -79,11 +79,11 @@ def hunyuan_transformer(**config: Any) -> HunyuanVideoTransformer3DModel:
     return model
 
 
-def hunyuan_autoencoder() -> AutoencoderKLHunyuanVideo:
+def hunyuan_autoencoder(channels: tuple[int, ...] = (4, 4, 4, 4)) -> AutoencoderKLHunyuanVideo:
     """4 frames and 8 × 8 pixels to a latent."""
     torch.manual_seed(0)
     vae: AutoencoderKLHunyuanVideo = AutoencoderKLHunyuanVideo(
-        latent_channels=16, block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2
+        latent_channels=16, block_out_channels=channels, layers_per_block=1, norm_num_groups=2
     ).eval()
     return vae
 

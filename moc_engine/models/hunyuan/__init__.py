@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING
 
+from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.hunyuan.published_settings import ABILITIES, own_settings
 from moc_engine.models.registry import FamilyEntry, LoadedParts
@@ -31,6 +32,12 @@ def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOu
     return left_out(model, global_caption, caption)
 
 
+def _size(configs: Mapping[str, Config]) -> ModelSize:
+    from moc_engine.models.hunyuan.memory_size import hunyuan_size
+
+    return hunyuan_size(configs)
+
+
 FAMILY = FamilyEntry(
-    load=_load, abilities=lambda index: ABILITIES, own_settings=own_settings, left_out=_left_out
+    load=_load, abilities=lambda index: ABILITIES, own_settings=own_settings, left_out=_left_out, size=_size
 )

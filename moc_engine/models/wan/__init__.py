@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from moc_engine.model_memory import wan_size
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Loras, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of, needs_first_frame
@@ -58,4 +59,5 @@ FAMILY = FamilyEntry(
     loras=_loras,
     own_settings=_own_settings,
     left_out=_left_out,
+    size=wan_size,
 )

@@ -11,19 +11,15 @@ import pytest
 from moc_engine.config import MemoryConfig
 from moc_engine.memory.estimate import PAGE_BYTES, MemoryModel, estimated_memory
 
-WAN_1_3B = {
-    "patch_size": [1, 2, 2],
-    "num_layers": 30,
-    "num_attention_heads": 12,
-    "attention_head_dim": 128,
-}
+WAN_1_3B = MemoryModel(layers=30, heads=12, head_size=128, frame_tokens=1560)
+"""At 832 × 480."""
+
 GIB = 1 << 30
 
 
 def test_a_shot_of_480p_in_wan_1_3b() -> None:
     """832 × 480 and 81 frames: 21 latent frames of 1,560 tokens, 201 MB a layer."""
-    model = MemoryModel.of_config(WAN_1_3B, (60, 104))
-    assert model.frame_tokens == 1560
+    model = WAN_1_3B
     full, small = MemoryConfig(), MemoryConfig(policy="change", keyframes=8, storage="int8")
     assert model.layer_bytes(21, full, stored=True) == 2 * 32_760 * 1536 * 2 == 201_277_440
     assert model.take_bytes(21, full) == pytest.approx(30 * 201_277_440, rel=0.001)
@@ -31,7 +27,7 @@ def test_a_shot_of_480p_in_wan_1_3b() -> None:
 
 
 def test_twelve_shots_with_keyframes_in_8_bits_fit_a_card_of_24_gb_and_64_gb_of_memory() -> None:
-    model = MemoryModel.of_config(WAN_1_3B, (60, 104))
+    model = WAN_1_3B
     small = MemoryConfig(policy="change", keyframes=8, storage="int8")
     found = estimated_memory(model, [21] * 11, small, device_budget=6 * GIB, host_budget=32 * GIB)
     assert found.disk == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from moc_engine.config import MemoryConfig
+from moc_engine.memory.estimate import MemoryModel
 from moc_engine.memory.film_need import ContextBudget, FilmNeed, film_need
 from moc_engine.model_memory import predicted_need, wan_size
 from moc_engine.profiles import GIB, PROFILES, SHARED
@@ -22,7 +23,7 @@ CARD_OF_24_GB = next(profile for profile in PROFILES if profile.name == "24gb")
 
 def need(shots: int, memory: MemoryConfig) -> FilmNeed:
     return film_need(
-        CONFIGS, CARD_OF_24_GB, [SHOT] * shots, memory, device_memory=24 * GIB, host_memory=64 * GIB
+        wan_size(CONFIGS), CARD_OF_24_GB, [SHOT] * shots, memory, device_memory=24 * GIB, host_memory=64 * GIB
     )
 
 
@@ -50,9 +51,14 @@ def test_what_the_device_needs_stops_growing_with_the_story() -> None:
     assert need(40, KEY_FRAMES).device == pytest.approx(need(20, KEY_FRAMES).device, rel=0.05)
 
 
+def test_a_memory_has_the_tokens_of_the_latents() -> None:
+    model = MemoryModel.of_size(wan_size(CONFIGS), (60, 104))
+    assert (model.layers, model.heads, model.head_size, model.frame_tokens) == (30, 12, 128, 1560)
+
+
 def test_on_a_cpu_all_is_in_main_memory() -> None:
     found = film_need(
-        CONFIGS, SHARED, [SHOT] * 3, KEY_FRAMES, device_memory=0, host_memory=64 * GIB, on_cpu=True
+        wan_size(CONFIGS), SHARED, [SHOT] * 3, KEY_FRAMES, device_memory=0, host_memory=64 * GIB, on_cpu=True
     )
     assert (found.device, found.context.device) == (0, 0)
     assert found.host > found.context.host > 0
@@ -61,7 +67,7 @@ def test_on_a_cpu_all_is_in_main_memory() -> None:
 def test_memories_keep_within_the_budget_that_is_asked_for() -> None:
     asked = ContextBudget(device=GIB, host=2 * GIB)
     found = film_need(
-        CONFIGS,
+        wan_size(CONFIGS),
         CARD_OF_24_GB,
         [SHOT] * 12,
         KEY_FRAMES,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from torch import Tensor
 from moc_engine.config import MemoryChoice, MemoryConfig, SamplerChoice
 from moc_engine.contract import ContextTake, RenderRequest, StageEvent, StepEvent
 from moc_engine.memory.estimate import PAGE_BYTES, MemoryModel, estimated_memory
+from moc_engine.models.finding import find_here
+from moc_engine.models.sizes import model_size
 from moc_engine.render.latents_file import latents_file
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
@@ -162,9 +163,9 @@ def test_a_render_holds_what_is_predicted(
             copied_bytes=0 if paged else None,
         )
         held[count] = max(held_in_each_step(renderer, request(tmp_path, count)))
-    config = json.loads((folder / "transformer" / "config.json").read_text())
-    experts = 2 if (folder / "transformer_2").is_dir() else 1
-    memory = MemoryModel.of_config(config, LATENTS[2:], itemsize=4, experts=experts)
+    size = model_size(find_here(folder))
+    assert size is not None
+    memory = MemoryModel.of_size(size, LATENTS[2:], itemsize=4)
     predicted = estimated_memory(
         memory,
         [FRAMES] * takes,

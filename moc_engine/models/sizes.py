@@ -1,0 +1,29 @@
+"""How large a model is, from the configurations of its parts, before it is loaded. No torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from moc_engine.errors import ModelMismatch
+from moc_engine.model_memory import ModelSize
+from moc_engine.models.registry import family_entry
+from moc_engine.sources.parts import PipelineParts
+
+
+def model_size(model: PipelineParts) -> ModelSize | None:
+    """The size of a model; None where its family does not predict it, or its parts do not say it."""
+    configs = {name: found for name, part in model.parts.items() if (found := _config(part.config_folder))}
+    try:
+        size = family_entry(model.pipeline_class).size
+        return None if size is None else size(configs)
+    except (KeyError, ModelMismatch, TypeError, ValueError):
+        return None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "config.json").read_bytes()))
+    except (OSError, TypeError, ValueError):
+        return {}
