@@ -7,6 +7,12 @@ from typing import Final
 
 from moc_engine.contract import StepCache
 
+STEP_CACHE_NAMES: Final[Mapping[str, str]] = {
+    "first-block": "first-block cache",
+    "mag": "MagCache",
+    "taylor": "TaylorSeer",
+}
+
 STEP_CACHES: Final[Mapping[StepCache, str]] = {
     "first-block": (
         "Runs the first block of every step, and the others where its change since the last step that ran "

@@ -188,7 +188,8 @@ def head_figures(found: Heads) -> dict[str, Figure]:
             "name": name,
             "x": list(found.step_groups),
             "y": _rounded(found.steps[:, nth]),
-            "hovertemplate": "%{x}: %{y:.1%} to %{fullData.name}<extra></extra>",
+            "customdata": list(found.reused),
+            "hovertemplate": "%{x}: %{y:.1%} to %{fullData.name}%{customdata}<extra></extra>",
         }
         for nth, name in enumerate(found.shots)
     ]

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from moc_engine.step_caches import STEP_CACHE_NAMES
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.units import ONE
 from studio.inspect.sources import shot_name
@@ -23,7 +24,7 @@ class Heads:
     `past` (N, H): the share that left the shot. `reach` (N, H): how many shots back that went on average,
     NaN where nothing did. `spread` (N,): the entropy of a query's attention over chunks, in bits, averaged.
     `steps` (G, S): the share of each earlier shot, called `shots`, by group of steps; `heads` and
-    `step_groups` say what the entries stand for.
+    `step_groups` say what the entries stand for, and `reused` which of the steps did not run whole.
     """
 
     past: Floats
@@ -33,6 +34,7 @@ class Heads:
     shots: tuple[str, ...]
     heads: tuple[str, ...]
     step_groups: tuple[str, ...]
+    reused: tuple[str, ...]
 
 
 def heads_of(trace: RoutingTrace, indices: Mapping[str, int]) -> Heads:
@@ -63,7 +65,8 @@ def heads_of(trace: RoutingTrace, indices: Mapping[str, int]) -> Heads:
         steps=np.stack(steps, axis=1) if steps else by_group[:, :0],
         shots=tuple(shot_name(indices.get(takes[shot])) for shot in shots),
         heads=head_names(trace),
-        step_groups=step_names(trace),
+        step_groups=_step_spans(trace),
+        reused=_reused(trace),
     )
 
 
@@ -79,7 +82,13 @@ def head_names(trace: RoutingTrace) -> tuple[str, ...]:
 
 
 def step_names(trace: RoutingTrace) -> tuple[str, ...]:
-    """ "steps 1–4" for each group of steps; "steps 1–4, high noise" where a model has two experts."""
+    """ "steps 1–4" for each group of steps; "steps 1–4, high noise" where a model has two experts; "step 7:
+    reused (first-block cache)" where layers were skipped.
+    """
+    return tuple(map("".join, zip(_step_spans(trace), _reused(trace), strict=True)))
+
+
+def _step_spans(trace: RoutingTrace) -> tuple[str, ...]:
     experts = trace.routing.get("experts") or ()
     return tuple(
         _span("step", first, stop) + _noise(experts[first:stop]) for first, stop in trace.step_groups
@@ -90,6 +99,28 @@ def _noise(experts: Sequence[str]) -> str:
     """Whose steps they are, of two experts."""
     seen = [name for name in dict.fromkeys(experts) if name]
     return f", {' and '.join(seen)} noise" if seen else ""
+
+
+def reused_steps(trace: RoutingTrace) -> list[int]:
+    """The steps, from 0, in which a cache skipped layers, and reused what they had computed before."""
+    return sorted(step for step, _ in trace.routing.get("skipped") or ())
+
+
+def cache_name(trace: RoutingTrace) -> str:
+    """What the step cache of a render is called; "" where it had none."""
+    method = trace.routing.get("step_cache") or ""
+    return STEP_CACHE_NAMES.get(method, method)
+
+
+def _reused(trace: RoutingTrace) -> tuple[str, ...]:
+    """ ": reused (first-block cache)" for each group of steps; "" where all of its layers ran."""
+    steps, name = reused_steps(trace), cache_name(trace)
+    told = []
+    for first, stop in trace.step_groups:
+        count = len([step for step in steps if first <= step < stop])
+        part = "" if count == stop - first else f"{count} of {stop - first} "
+        told.append(f": {part}reused ({name})" if count else "")
+    return tuple(told)
 
 
 def _span(word: str, first: int, stop: int) -> str:

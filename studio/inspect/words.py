@@ -13,7 +13,7 @@ from moc_engine.trace.record import EMPTY, Portraits, RoutingTrace
 from moc_engine.trace.units import Floats
 from studio.domain.inputs import TakeInputs
 from studio.domain.storyboard import target
-from studio.inspect.heads import remembers
+from studio.inspect.heads import cache_name, remembers, reused_steps
 from studio.inspect.sources import NOBODY, Source, by_source, shot_name, sources_of
 
 PAIRS: Final = 3
@@ -205,12 +205,24 @@ def _skipped(trace: RoutingTrace) -> Iterator[str]:
     skipped = dict(trace.routing.get("skipped") or ())
     if skipped:
         steps, layers = trace.step_groups[-1][1], len(trace.table)
-        method = trace.routing["step_cache"]
         runs = sum(len(those) for those in skipped.values())
         yield (
-            f"In {len(skipped)} of {steps} steps the step cache {method} skipped layers, "
-            f"{runs / (steps * layers):.0%} of all: shown is what they had attended to before."
+            f"{_listed(reused_steps(trace))}: reused ({cache_name(trace)}). In {len(skipped)} of {steps} "
+            f"steps {runs / (steps * layers):.0%} of all layers were skipped: shown is what they had "
+            "attended to before."
         )
+
+
+def _listed(steps: Sequence[int]) -> str:
+    """ "Step 7", "Steps 2, 4–6": numbers from 0, ascending."""
+    spans: list[list[int]] = []
+    for step in steps:
+        if spans and spans[-1][1] == step - 1:
+            spans[-1][1] = step
+        else:
+            spans.append([step, step])
+    told = [str(a + 1) if a == b else f"{a + 1}–{b + 1}" for a, b in spans]
+    return f"{'Step' if len(steps) == 1 else 'Steps'} {', '.join(told)}"
 
 
 def _portrayed(trace: RoutingTrace, portraits: Portraits, indices: Mapping[str, int]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from moc_engine.trace.record import QueryChunk, RoutingTrace
-from studio.inspect.heads import heads_of
+from studio.inspect.heads import heads_of, step_names
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
 
 QUERY = (QueryChunk(name="Mira", frames=(0, 6), tokens=1),)
@@ -32,6 +32,17 @@ def test_steps_are_told_by_the_expert_whose_they_are() -> None:
     assert heads_of(trace, PLACES).step_groups == ("step 1, high noise", "steps 2–4, high and low noise")
     alone = third_shot(routing={"experts": ["", "", "", ""]})
     assert heads_of(alone, PLACES).step_groups == ("step 1", "steps 2–4")
+
+
+def test_steps_whose_layers_a_cache_skipped_are_told() -> None:
+    trace = third_shot(routing={"step_cache": "first-block", "skipped": [[0, [1]], [2, [0, 1]]]})
+    assert step_names(trace) == (
+        "step 1: reused (first-block cache)",
+        "steps 2–4: 1 of 3 reused (first-block cache)",
+    )
+    said = (": reused (first-block cache)", ": 1 of 3 reused (first-block cache)")
+    assert heads_of(trace, PLACES).reused == said
+    assert step_names(third_shot()) == ("step 1", "steps 2–4")
 
 
 def test_spread_is_the_entropy_of_a_query_in_bits() -> None:

@@ -256,10 +256,14 @@ def test_skipped_layers_are_said_with_their_share() -> None:
     trace = third_shot(routing={"step_cache": "taylor", "skipped": [[1, [0, 1]], [3, [1]]]})
     steps = trace.step_groups[-1][1]
     assert (
-        f"In 2 of {steps} steps the step cache taylor skipped layers, {3 / steps / len(trace.table):.0%} of "
-        "all: shown is what they had attended to before."
+        f"Steps 2, 4: reused (TaylorSeer). In 2 of {steps} steps {3 / steps / len(trace.table):.0%} of all "
+        "layers were skipped: shown is what they had attended to before."
     ) in paragraph(trace, PLACES)
-    assert "step cache" not in paragraph(third_shot(routing={"step_cache": "mag", "skipped": []}), PLACES)
+    assert "reused" not in paragraph(third_shot(routing={"step_cache": "mag", "skipped": []}), PLACES)
+    once = third_shot(routing={"step_cache": "first-block", "skipped": [[2, [1]]]})
+    assert "Step 3: reused (first-block cache)." in paragraph(once, PLACES)
+    run = third_shot(routing={"step_cache": "mag", "skipped": [[0, [1]], [1, [1]], [2, [1]]]})
+    assert "Steps 1–3: reused (MagCache)." in paragraph(run, PLACES)
 
 
 def test_a_render_that_ran_out_of_memory_before_says_so() -> None:
