@@ -135,8 +135,13 @@ def _download(model: str) -> str:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(model)
+        told = False
 
         def report(progress: DownloadProgress) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                print(f"{model}: {size_in_words(progress.total)}", file=sys.stderr)
             bar.update(task, completed=progress.done, total=progress.total)
 
         return str(download(named, report).id)

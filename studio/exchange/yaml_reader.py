@@ -225,14 +225,23 @@ class _Reader:
         with errors_within(field[-1]):
             if isinstance(node, Scalar) and not node.is_null:  # a file alone
                 self._lines[field] = node.line
-                return Lora(file=_text(node))
+                return Lora(file=self._lora_file(node))
             entries = self._entries(node, field, _LORA_KEYS)
             entries.require("file")
             return Lora(
-                file=entries.get("file", _text, ""),
+                file=entries.get("file", self._lora_file, ""),
                 weight=entries.get("weight", _number, 1.0),
                 expert=cast(Expert, entries.get("expert", _text, "both")),
             )
+
+    def _lora_file(self, node: Node) -> str:
+        """A file relative to the storyboard where there is one; else the text, a path or a hub name."""
+        text = _text(node)
+        beside = self._folder / text
+        try:
+            return str(beside) if text and beside.is_file() else text
+        except (OSError, ValueError):  # too long for a path
+            return text
 
     def _first_frame(self, node: Node, earlier: Sequence[str]) -> str:
         """The last frame of a shot by number or of the one before, or a picture, relative to the file."""

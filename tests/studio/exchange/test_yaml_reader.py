@@ -454,3 +454,15 @@ def test_a_name_or_a_caption_may_stand_alone() -> None:
     )
     assert [(member.name, member.look) for member in board.cast] == [("Mira", None), ("Otto", "red")]
     assert [shot.caption for shot in board.shots] == ["Mira waves", "Otto sits"]
+
+
+def test_a_lora_beside_the_storyboard_is_found_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "ink.safetensors").write_bytes(b"")
+    (tmp_path / "story.yaml").write_text(
+        "settings: {loras: [ink.safetensors, a/b/fast.safetensors]}\n"
+        "shots: [{caption: a, loras: [{file: ink.safetensors, weight: 0.5}]}]\n"
+    )
+    board = read_storyboard(tmp_path / "story.yaml")
+    ink = str(tmp_path / "ink.safetensors")
+    assert board.settings.loras == (Lora(file=ink), Lora(file="a/b/fast.safetensors"))
+    assert board.shots[0].loras == (Lora(file=ink, weight=0.5),)
