@@ -183,7 +183,7 @@ def _link(link: LinkWithPairs) -> dict[str, object]:
 
 def _written(trace: Any, index: int, kind: str, film: Film, out: Path) -> Path:
     """Writes one shot's table or page; returns its path."""
-    from studio.inspect.figures import take_page
+    from studio.inspect.pages import take_page
     from studio.inspect.trace_tables import FORMATS as TABLES
     from studio.store.os_errors import os_errors_as_studio_errors
 

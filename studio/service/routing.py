@@ -16,11 +16,11 @@ from studio.inspect.figures import (
     chunk_figure,
     difference_figure,
     head_figures,
-    standalone,
     story_figure,
     take_figures,
 )
 from studio.inspect.heads import head_names, heads_of, remembers, step_names
+from studio.inspect.pages import standalone
 from studio.inspect.sources import by_source, shot_name, sources_of
 from studio.inspect.story import StoryRow, story_of
 from studio.inspect.trace_tables import FORMATS

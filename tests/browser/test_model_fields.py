@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -53,7 +55,15 @@ def test_a_shot_gets_a_first_frame_a_negative_prompt_and_loras(browser: Browser,
         page.locator(".model-fields input[type=file]").set_input_files(file)
         until(page, lambda: str(able.shots[0]["first_frame"]).startswith("picture:"))
         expect(page.locator("img.first-frame")).to_be_visible()
-        page.keyboard.press("Control+z")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Another picture…").click()
+        before = able.shots[0]["first_frame"]
+        other = cv2.imencode(".png", np.full((64, 64, 3), 200, np.uint8))[1].tobytes()
+        chooser.value.set_files({**file, "buffer": other})
+        until(page, lambda: able.shots[0]["first_frame"] != before)
+        for _ in range(2):
+            page.locator(".timeline").focus()
+            page.keyboard.press("Control+z")
         until(page, lambda: able.shots[0]["first_frame"] is None)
 
 
@@ -121,3 +131,18 @@ def test_loras_are_removed_one_after_the_other(browser: Browser, able: Story) ->
             page.locator("#form-loras").get_by_role("button", name="Remove").first.click()
             expect(page.locator("#form-loras").get_by_role("button", name="Remove")).to_have_count(left)
         until(page, lambda: able.state()["settings"]["loras"] == [])
+
+
+def test_a_lora_that_cannot_be_used_is_refused_at_its_field(
+    browser: Browser, able: Story, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "ink.safetensors"
+    wrong.write_bytes(b"this is none" * 9)
+    with opened(browser, able.url) as page:
+        choose(page, 0)
+        field = page.locator(".model-fields").get_by_label("Add a LoRA")
+        field.fill(str(wrong))
+        field.press("Enter")
+        expect(page.locator(".model-fields .lora-list .field-error")).to_contain_text("ink.safetensors")
+        expect(field).to_have_value(str(wrong))
+        assert able.shots[0]["loras"] == []

@@ -185,6 +185,19 @@ def test_a_folder_is_added_by_its_path(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".notice").last).to_contain_text("all files are there and whole")
 
 
+def test_menus_and_bars_keep_within_a_narrow_screen(browser: Browser, studio: Studio) -> None:
+    outside = "(s) => [...document.querySelectorAll(s)].filter(e => { const b = e.getBoundingClientRect(); "
+    outside += "return b.width && (b.left < 0 || b.right > innerWidth); }).map(e => e.className)"
+    with opened(browser, Story(studio).url, viewport={"width": 390, "height": 800}) as page:
+        assert page.evaluate(outside, ".timeline-bar > *, #bar .bar > *") == []
+        for name in ("What to render", "Export", "Project"):
+            menu = page.locator(".menu", has=page.locator(f'summary[title="{name}"]'))
+            menu.locator("summary").click()
+            expect(menu.locator(".menu-item").first).to_be_visible()
+            assert page.evaluate(outside, ".menu[open] .menu-body") == [], name
+            page.keyboard.press("Escape")
+
+
 def test_models_keep_within_their_panel_on_a_narrow_screen(browser: Browser, studio: Studio) -> None:
     with opened(browser, Story(studio).url, viewport={"width": 420, "height": 900}) as page:
         page.get_by_role("tab", name="Models").click()

@@ -107,6 +107,7 @@ function firstFrame(shot, lack) {
     select,
     file,
     picture(shot),
+    isPicture && button("Another picture…", () => file.click(), { disabled: Boolean(lack) }),
     dormant &&
       h("span", { class: "why-off" }, "No effect: that shot is skipped, deleted, or no longer earlier."),
     shot.first_frame &&

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 
@@ -19,16 +18,14 @@ from studio.inspect.difference import difference
 from studio.inspect.figures import (
     FAINTEST,
     chunk_figure,
-    coloured,
     difference_figure,
     drift_figure,
     head_figures,
-    standalone,
     story_figure,
     take_figures,
-    take_page,
 )
 from studio.inspect.heads import heads_of
+from studio.inspect.pages import coloured
 from studio.inspect.sources import by_source, sources_of
 from studio.inspect.story import StoryRow
 from tests.fakes.traces import OWN, PLACES, made, places_of, seen, third_shot, traces
@@ -167,22 +164,3 @@ def test_names_are_shown_as_they_are() -> None:
     (line,) = drift_figure([Drift(name=hostile, appearances=tuple(seen_twice))], 2)["data"]
     assert "<a" not in json.dumps(line)
     assert "%{y}" not in line["hovertemplate"].replace("%{y:.2f}", "").replace("%{fullData.name}", "")
-
-
-def test_a_page_needs_nothing_from_elsewhere_and_runs_no_names() -> None:
-    hostile = "</script><script>alert(1)</script>"
-    query = [QueryChunk(name=hostile, frames=(0, 6), tokens=1)]
-    trace = made(np.array([[[[[0.5, 0.5]]]]]), query=query, context=[OWN, seen(hostile, 0)])
-    page = take_page(f"Shot 1 {hostile}", trace, PLACES)
-    assert "alert(1)</script>" not in page
-    assert "default-src 'none'" in page
-    assert page.count("<h2>") == 5
-    asked: list[str] = []
-
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            asked.extend(name for name, _ in attrs if name in ("src", "href"))
-
-    Reader().feed(page)
-    assert asked == []
-    assert standalone("x", {}).count("<h1>x</h1>") == 1
