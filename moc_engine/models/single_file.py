@@ -3,7 +3,8 @@
     tensors of the file ─► names of the part's class ─► compared with its config.json ─► weights of the part
 
 Nothing is guessed: names and shapes must be those that the configuration describes. A GGUF transformer keeps
-its quantised weights, which diffusers expands as it computes; scaled 8-bit weights are expanded once.
+its quantised weights, which diffusers expands as it computes; those of a text encoder, and scaled 8-bit
+weights, are expanded once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from moc_engine.errors import ModelMismatch
+from moc_engine.models.gguf_weights import expanded_gguf
 from moc_engine.sources.parts import PartSource
 from moc_engine.sources.weights_header import SCALES, SPIECE, read_header
 
@@ -45,8 +47,12 @@ def load_from_file(
     """
     read_header(part.path)  # tells a damaged file in words
     model = _empty(kind, part.config_folder)
-    quantised = part.path.suffix.lower() == ".gguf"
-    weights = load_gguf_checkpoint(str(part.path)) if quantised else _expanded(part.path, dtype)
+    of_gguf = part.path.suffix.lower() == ".gguf"
+    quantised = of_gguf and "Transformer" in kind.__name__  # other classes do not compute with such weights
+    if quantised:
+        weights = load_gguf_checkpoint(str(part.path))
+    else:
+        weights = expanded_gguf(part.path, dtype) if of_gguf else _expanded(part.path, dtype)
     weights = {part.names(name): tensor for name, tensor in weights.items()}
     _compare(part, model, {name: _shape(tensor) for name, tensor in weights.items()})
     if quantised or quantization_config is not None:
@@ -117,7 +123,7 @@ def _expanded(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
         scales = {name for name in names if name.rsplit(".", 1)[-1] in SCALES}
         weights: dict[str, Tensor] = {}
         for name in names:
-            if name in scales or name == SPIECE:
+            if name in scales or name == SPIECE or name.endswith("position_ids"):  # a range, no weights
                 continue
             tensor = file.get_tensor(name)
             module = name.removesuffix("weight")

@@ -1,11 +1,13 @@
-"""The tokenizer that a file of a text encoder carries: a SentencePiece model, as bytes of one tensor.
+"""The tokenizer that a file of a text encoder carries: a SentencePiece model.
 
-A SentencePiece model is a protocol buffer: pieces (field 1: text, score, type) and the normalizer (field 3),
-whose field 2 holds the table of characters that are replaced.
+ComfyUI's safetensors have it as bytes of one tensor, GGUF files as lists of pieces and scores. Those bytes
+are a protocol buffer: pieces (field 1: text, score, type) and the normalizer (field 3), whose field 2 holds
+the table of characters that are replaced.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from safetensors import safe_open
 from transformers import T5Tokenizer
 
 from moc_engine.errors import ModelNotFound
-from moc_engine.sources.weights_header import SPIECE
+from moc_engine.sources.weights_header import GGUF_PIECES, SPIECE, read_header
 
 EXTRA: Final = 300
 """Tokens that UMT5 has besides its pieces, for tasks of its training."""
@@ -26,13 +28,25 @@ _TEXT, _SCORE, _TABLE = 1, 2, 2
 
 def tokenizer_of_file(file: Path) -> Any:
     """The tokenizer in a file of a text encoder. Raises `ModelNotFound` where it is damaged."""
-    with safe_open(file, framework="np") as tensors:
-        model = tensors.get_tensor(SPIECE).tobytes()
     try:
-        pieces, table = _parsed(model)
-    except (IndexError, KeyError, UnicodeDecodeError, struct.error) as error:
+        pieces, table = _of_gguf(file) if file.suffix.lower() == ".gguf" else _of_safetensors(file)
+    except (IndexError, KeyError, TypeError, UnicodeDecodeError, ValueError, struct.error) as error:
         raise ModelNotFound(f"{file} is damaged: its tokenizer cannot be read") from error
     return T5Tokenizer(vocab=pieces, extra_ids=EXTRA, _spm_precompiled_charsmap=table)
+
+
+def _of_safetensors(file: Path) -> tuple[list[tuple[str, float]], bytes | None]:
+    with safe_open(file, framework="np") as tensors:
+        return _parsed(tensors.get_tensor(SPIECE).tobytes())
+
+
+def _of_gguf(file: Path) -> tuple[list[tuple[str, float]], bytes | None]:
+    """The pieces without those that fill the list up to the rows of the embedding."""
+    found = read_header(file).metadata
+    pieces = list(zip(found[GGUF_PIECES], map(float, found["tokenizer.ggml.scores"]), strict=True))
+    while pieces and re.fullmatch(r"\[PAD\d+\]|<extra_id_\d+>", pieces[-1][0]):
+        pieces.pop()
+    return pieces, bytes(found.get("tokenizer.ggml.precompiled_charsmap", ())) or None
 
 
 def _parsed(model: bytes) -> tuple[list[tuple[str, float]], bytes | None]:

@@ -11,6 +11,7 @@ FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "transformer": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
     "vae": ("vae",),
+    "image_encoder": ("clip_vision",),
     "lora": ("loras",),
 }
 """Where ComfyUI keeps each kind of file, below its folder `models`."""

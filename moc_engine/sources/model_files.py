@@ -16,7 +16,7 @@ ENTRY_SUFFIX: Final = ".json"
 
 _FORMAT: Final = "moc-studio model"
 
-Part = Literal["transformer", "vae", "text_encoder", "lora"]
+Part = Literal["transformer", "vae", "text_encoder", "image_encoder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,10 @@ class FilePart:
 class ModelFiles:
     """Where the parts of a model lie.
 
-    `transformer_2` is the expert for low noise of a model that has two. `text_encoder` is a file, or a folder
-    in the format of transformers, as `tokenizer` and `image_encoder` are. `config` is a folder in the format
-    of diffusers with the settings of each part, for models of other sizes than the published ones.
+    `transformer_2` is the expert for low noise of a model that has two. `text_encoder` and
+    `image_encoder` are files, or folders in the format of transformers, as `tokenizer` is. `config` is a
+    folder in the format of diffusers with the settings of each part, for models of other sizes than the
+    published ones.
     """
 
     transformer: Path

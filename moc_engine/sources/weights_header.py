@@ -23,6 +23,9 @@ PICKLES: Final = frozenset({".bin", ".ckpt", ".pkl", ".pt", ".pth"})
 SPIECE: Final = "spiece_model"
 """The tensor in which ComfyUI's text encoders carry their tokenizer."""
 
+GGUF_PIECES: Final = "tokenizer.ggml.tokens"
+"""The field in which GGUF files carry the pieces of a tokenizer."""
+
 SCALES: Final = frozenset(
     {"scale_weight", "scale_input", "weight_scale", "input_scale", "comfy_quant", "scaled_fp8"}
 )
@@ -221,6 +224,9 @@ def _value(stream: BinaryIO, kind: int, size: int) -> Any:
         inner, count = _number(stream, "<I"), _number(stream, "<Q")
         if count > size:
             raise ValueError("an array is longer than the file")
+        if inner in _NUMBERS:
+            form = f"<{count}{_NUMBERS[inner][1:]}"
+            return list(struct.unpack(form, stream.read(struct.calcsize(form))))
         return [_value(stream, inner, size) for _ in range(count)]
     return _number(stream, _NUMBERS[kind])
 

@@ -22,7 +22,7 @@ PARTS: Final = {
     "vae": "the autoencoder (default: found in ComfyUI's folders beside the transformer)",
     "text-encoder": "the text encoder, a file or a folder (default: found there too)",
     "tokenizer": "the folder of the tokenizer, for text encoders that do not carry it",
-    "image-encoder": "the folder of the image encoder, for models that need one",
+    "image-encoder": "the image encoder, a file or a folder, if one is needed (default: found there too)",
     "config": "a folder with the settings of the parts, for models of other sizes than the published ones",
 }
 """Options of `add` that name files, and what they are."""

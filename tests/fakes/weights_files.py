@@ -157,6 +157,16 @@ def umt5_shapes() -> Shapes:
     }
 
 
+def clip_shapes() -> Shapes:
+    """Tensors by which ComfyUI's clip_vision_h is recognised."""
+    layers = {f"vision_model.encoder.layers.{n}.layer_norm1.weight": (1280,) for n in range(32)}
+    return {
+        "vision_model.embeddings.patch_embedding.weight": (1280, 3, 14, 14),
+        **layers,
+        "visual_projection.weight": (1024, 1280),
+    }
+
+
 def original_names(folder: Path, part: str) -> dict[str, Tensor]:
     """The weights of a tiny pipeline's part in the names of the original release."""
     (file,) = (folder / part).glob("*.safetensors")

@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
+from moc_engine.models.wan.image_encoders import (
+    find_image_encoder,
+    identify_image_encoder,
+    image_encoder_class,
+    image_encoder_names,
+    image_encoder_parts,
+)
 from moc_engine.models.wan.tensor_names import text_encoder_name, transformer_name, vae_name
 from moc_engine.models.wan.variants import (
     CONFIGS,
@@ -23,7 +30,7 @@ from moc_engine.models.wan.variants import (
 from moc_engine.sources.comfyui import beside
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PartSource, PipelineParts
-from moc_engine.sources.weights_header import SPIECE, read_header
+from moc_engine.sources.weights_header import GGUF_PIECES, SPIECE, read_header
 
 _CLASSES: Final[Mapping[str, tuple[str, str]]] = {
     "tokenizer": ("transformers", "T5TokenizerFast"),
@@ -78,13 +85,9 @@ class WanFiles:
             parts["transformer"] = _weights("transformer", high, variant.transformer)
             parts["transformer_2"] = _weights("transformer", low, variant.transformer)
         if variant.name in ("wan2.1-i2v-14b", "wan2.1-flf2v-14b"):
-            if files.image_encoder is None:
-                raise ModelNotFound(
-                    f"{variant.title} reads its first frame through an image encoder as well; name its "
-                    "folder in the format of transformers by --image-encoder"
-                )
-            parts["image_encoder"] = PartSource(path=files.image_encoder)
-            parts["image_processor"] = PartSource(path=_image_processor(files.image_encoder))
+            parts |= image_encoder_parts(
+                files.image_encoder or find_image_encoder(files.transformer, variant.title)
+            )
         return _pipeline(variant, parts, source=source, name=name)
 
 
@@ -92,7 +95,11 @@ def _pipeline(variant: Variant, parts: Mapping[str, PartSource], *, source: str,
     index: dict[str, Any] = {"_class_name": variant.pipeline, **variant.index}
     for part in parts:
         library, kind = _CLASSES[part]
-        index[part] = [library, variant.transformer_class if part.startswith("transformer") else kind]
+        if part.startswith("transformer"):
+            kind = variant.transformer_class
+        elif part == "image_encoder":
+            kind = image_encoder_class(parts[part].path)
+        index[part] = [library, kind]
     return PipelineParts(source=source, name=name, index=index, parts=parts)
 
 
@@ -105,13 +112,18 @@ def _identified(path: Path) -> FilePart | None:
     try:
         found = path.stat()
     except OSError:
-        return identify(read_header(path))
+        return _identity(path)
     return _kept_identity(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
 def _kept_identity(path: Path, size: int, changed: int) -> FilePart | None:
-    return identify(read_header(path))
+    return _identity(path)
+
+
+def _identity(path: Path) -> FilePart | None:
+    header = read_header(path)
+    return identify(header) or identify_image_encoder(header)
 
 
 def _weights(part: str, path: Path, config: str) -> PartSource:
@@ -170,7 +182,7 @@ def _found(transformer: Path, part: str, variant: str, words: str, option: str) 
     folders = beside(transformer, part)
     for folder in folders:
         for file in sorted(folder.iterdir(), key=_preference):
-            if file.suffix.lower() != ".safetensors":
+            if file.suffix.lower() not in (".safetensors", ".gguf"):
                 continue
             try:
                 found = _identified(file)
@@ -185,18 +197,14 @@ def _found(transformer: Path, part: str, variant: str, words: str, option: str) 
     )
 
 
-def _preference(file: Path) -> tuple[bool, str]:
-    """Files of 8 bits last, then by name."""
-    return "fp8" in file.name.lower(), file.name
+def _preference(file: Path) -> tuple[bool, bool, str]:
+    """Files in full precision, then those of 8 bits, then GGUF; by name."""
+    return file.suffix.lower() == ".gguf", "fp8" in file.name.lower(), file.name
 
 
 def _text_encoder(path: Path) -> PartSource:
     if path.is_dir():
         return PartSource(path=path)
-    if path.suffix.lower() == ".gguf":
-        raise ModelMismatch(
-            f"{path}: text encoders in GGUF cannot be read; take umt5_xxl_fp16 or umt5_xxl_fp8_e4m3fn_scaled"
-        )
     _part(path, "text_encoder")
     return PartSource(path=path, config=_config("text_encoder", TEXT_ENCODER), names=text_encoder_name)
 
@@ -207,23 +215,19 @@ def _tokenizer(given: Path | None, text_encoder: Path) -> Path:
     for folder in folders:
         if (folder / "tokenizer.json").is_file() or (folder / "spiece.model").is_file():
             return folder
-    if given is None and text_encoder.is_file() and SPIECE in read_header(text_encoder).tensors:
+    if given is None and text_encoder.is_file() and _carries_tokenizer(text_encoder):
         return text_encoder
     raise ModelNotFound(
-        f"the tokenizer of {text_encoder} is missing: ComfyUI's umt5_xxl files carry it, others do not; "
+        f"the tokenizer of {text_encoder} is missing: ComfyUI's umt5_xxl files carry it and most in GGUF, "
+        "others do not; "
         "name a folder with tokenizer.json, such as tokenizer/ of a Wan model in diffusers' format, by "
         "--tokenizer"
     )
 
 
-def _image_processor(image_encoder: Path) -> Path:
-    """The folder that says how pictures are prepared for an image encoder."""
-    for folder in (image_encoder, image_encoder.parent / "image_processor"):
-        if (folder / "preprocessor_config.json").is_file():
-            return folder
-    raise ModelNotFound(
-        f"preprocessor_config.json is missing in {image_encoder} and in image_processor beside it"
-    )
+def _carries_tokenizer(text_encoder: Path) -> bool:
+    header = read_header(text_encoder)
+    return SPIECE in header.tensors or GGUF_PIECES in header.metadata
 
 
 def title_of(model: PipelineParts) -> str | None:
@@ -259,5 +263,6 @@ def _configured(files: ModelFiles, config: Path, *, source: str, name: str) -> P
             parts[part] = PartSource(path=config / part)
         else:
             own = None if path.is_dir() else config / part
-            parts[part] = PartSource(path=path, config=own, names=_NAMES.get(part, str))
+            names = image_encoder_names(index[part][1]) if part == "image_encoder" else _NAMES.get(part, str)
+            parts[part] = PartSource(path=path, config=own, names=names)
     return PipelineParts(source=source, name=name, index=index, parts=parts)

@@ -189,11 +189,18 @@ def identify(header: WeightsHeader) -> FilePart | None:
     } <= names.keys():
         name = _vae(header, names)
         return None if name is None else FilePart(part="vae", variant=name, title=VAES[name])
-    if "shared.weight" in names or {"token_embedding.weight", "blocks.0.pos_embedding.embedding.weight"} <= (
-        names.keys()
-    ):
+    if any(words <= names.keys() for words in _TEXT_ENCODERS):
         return _text_encoder(header, names)
     return None
+
+
+_TEXT_ENCODERS: Final = (
+    {"shared.weight"},
+    {"token_embedding.weight", "blocks.0.pos_embedding.embedding.weight"},
+    {"token_embd.weight", "enc.blk.0.attn_rel_b.weight"},
+)
+"""Tensors by which text encoders of T5's kind are known: as transformers, the original release and GGUF files
+name them."""
 
 
 def _is_transformer(names: Mapping[str, str]) -> bool:
@@ -296,7 +303,8 @@ def _vae(header: WeightsHeader, names: Mapping[str, str]) -> str | None:
 
 def _text_encoder(header: WeightsHeader, names: Mapping[str, str]) -> FilePart:
     config = json.loads((CONFIGS / "text_encoder" / TEXT_ENCODER / "config.json").read_bytes())
-    full = names.get("shared.weight") or names["token_embedding.weight"]
+    words = ("shared.weight", "token_embedding.weight", "token_embd.weight")
+    full = next(names[name] for name in words if name in names)
     wanted = (config["vocab_size"], config["d_model"])
     if header.tensors[full].shape != wanted:
         raise ModelMismatch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize, quantize
 from torch import Tensor
-from transformers import UMT5EncoderModel
+from transformers import UMT5Config, UMT5EncoderModel
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.single_file import load_from_file
@@ -138,14 +138,16 @@ def is_quantised(name: str, tensor: Tensor) -> bool:
     return "blocks." in name and name.endswith(".weight") and tensor.dim() == 2
 
 
-def write_gguf(file: Path, weights: Mapping[str, Tensor]) -> Path:
-    """Linear layers in 8 bits (Q8_0), the rest in float32, as quantised transformers are published."""
+def write_gguf(
+    file: Path, weights: Mapping[str, Tensor], packed: Callable[[str, Tensor], bool] = is_quantised
+) -> Path:
+    """Linear layers in 8 bits (Q8_0), the rest in float32, as quantised models are published."""
     writer = GGUFWriter(file, "wan")
     for name, tensor in weights.items():
         values = tensor.float().numpy()
-        if is_quantised(name, tensor):
-            packed = quantize(values, GGMLQuantizationType.Q8_0)
-            writer.add_tensor(name, packed, raw_dtype=GGMLQuantizationType.Q8_0)
+        if packed(name, tensor):
+            blocks = quantize(values, GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, blocks, raw_dtype=GGMLQuantizationType.Q8_0)
         else:
             writer.add_tensor(name, values)
     writer.write_header_to_file()
@@ -153,6 +155,43 @@ def write_gguf(file: Path, weights: Mapping[str, Tensor]) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+GGUF_NAMES = {
+    "token_embedding": "token_embd",
+    "blocks.0.norm1": "enc.blk.0.attn_norm",
+    "blocks.0.norm2": "enc.blk.0.ffn_norm",
+    "blocks.0.pos_embedding.embedding": "enc.blk.0.attn_rel_b",
+    **{f"blocks.0.attn.{part}": f"enc.blk.0.attn_{part}" for part in "qkvo"},
+    "blocks.0.ffn.gate.0": "enc.blk.0.ffn_gate",
+    "blocks.0.ffn.fc1": "enc.blk.0.ffn_up",
+    "blocks.0.ffn.fc2": "enc.blk.0.ffn_down",
+    "norm": "enc.output_norm",
+}
+"""Tensors of a text encoder as the original release names them, and as GGUF files do."""
+
+
+def test_a_gguf_text_encoder_is_expanded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = UMT5Config(vocab_size=9, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4)
+    UMT5EncoderModel(config).save_pretrained(tmp_path / "text_encoder")
+    weights = original_names(tmp_path, "text_encoder")
+    packed = {name: tensor for name, tensor in weights.items() if tensor.dim() == 2 and "pos_" not in name}
+    named = {f"{GGUF_NAMES[name.removesuffix('.weight')]}.weight": name for name in weights}
+    file = write_gguf(
+        tmp_path / "umt5-Q8_0.gguf",
+        {name: weights[original] for name, original in named.items()},
+        lambda name, tensor: named[name] in packed,
+    )
+    loaded = load_from_file(UMT5EncoderModel, source(file, tmp_path, "text_encoder"), dtype=torch.bfloat16)
+    got = loaded.state_dict()
+    for name, tensor in weights.items():
+        wanted = tensor
+        if name in packed:
+            blocks = quantize(tensor.numpy(), GGMLQuantizationType.Q8_0)
+            wanted = torch.from_numpy(dequantize(blocks, GGMLQuantizationType.Q8_0))
+        assert torch.equal(got[text_encoder_name(name)], wanted.to(torch.bfloat16)), name
+    assert torch.equal(got["encoder.embed_tokens.weight"], got["shared.weight"])
 
 
 @pytest.mark.parametrize("make", [tiny_transformer, vace_denoiser])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from gguf import GGUFWriter
 
 from moc_engine.errors import ModelNotFound
 from moc_engine.models.tokenizer_file import tokenizer_of_file
@@ -33,6 +35,31 @@ def test_the_tokenizer_of_a_file_splits_as_its_pieces_say(tmp_path: Path) -> Non
     assert read.char_to_token(0) == 0
     assert tokenizer.pad_token_id == 0
     assert tokenizer.is_fast
+
+
+def carried_by_gguf(file: Path, scores: list[float] | None = None) -> Path:
+    """A GGUF file with the pieces, and such as fill the list up to the rows of the embedding."""
+    filling = ["<extra_id_0>", "[PAD34]", "[PAD35]"]
+    writer = GGUFWriter(file, "t5")
+    writer.add_token_list([*PIECES, *filling])
+    writer.add_token_scores([*PIECES.values(), *[-10000.0] * 3] if scores is None else scores)
+    writer.add_tensor("token_embd.weight", np.zeros((2, 2), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def test_a_gguf_file_carries_the_same_tokenizer(tmp_path: Path) -> None:
+    one = tokenizer_of_file(carried(tmp_path, spiece_model(PIECES)))
+    other = tokenizer_of_file(carried_by_gguf(tmp_path / "umt5.gguf"))
+    assert other.get_vocab() == one.get_vocab()
+    for text in ("fox  runs", "a fox", "Zebra, runs!", "", "<extra_id_3>"):
+        assert other(text).input_ids == one(text).input_ids
+    half = carried_by_gguf(tmp_path / "half.gguf", scores=[0.0])
+    with pytest.raises(ModelNotFound, match="its tokenizer cannot be read"):
+        tokenizer_of_file(half)
 
 
 def test_a_damaged_tokenizer_is_told(tmp_path: Path) -> None:

@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import CLIPVisionModel, CLIPVisionModelWithProjection
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.finding import assemble, find_model, identify_file
 from moc_engine.models.loading import load_backbone
+from moc_engine.models.part_loading import load_part
 from moc_engine.models.wan.single_files import title_of
+from moc_engine.models.wan.variants import identify
 from moc_engine.sources.model_files import ModelFiles, write_entry
 from moc_engine.sources.parts import PipelineParts
+from moc_engine.sources.weights_header import TensorInfo, WeightsHeader
 from tests.fakes.models import save_tiny_video
-from tests.fakes.wan_folders import wan_vace_folder
+from tests.fakes.wan_folders import wan_i2v_folder, wan_vace_folder
 from tests.fakes.weights_files import (
+    clip_shapes,
     original_names,
     published_transformer,
     published_vae,
@@ -130,21 +136,71 @@ def test_files_that_do_not_go_together_are_refused(comfyui: Path, tmp_path: Path
     vae_and_text = {"vae": vae, "text_encoder": comfyui / "text_encoders" / "umt5_xxl_fp16.safetensors"}
     with pytest.raises(ModelNotFound, match=r"the one for low noise is not beside it.*--transformer-2"):
         assemble(ModelFiles(transformer=alone, **vae_and_text), source="fox", name="fox")
-    with pytest.raises(ModelMismatch, match="text encoders in GGUF cannot be read"):
-        find_model_with(comfyui / TI2V, comfyui / "vae" / "wan2.2_vae.safetensors", tmp_path / "umt5.gguf")
 
 
-def test_an_image_encoder_is_asked_for_where_it_is_needed(comfyui: Path, tmp_path: Path) -> None:
+def test_an_image_encoder_is_found_beside_or_asked_for(comfyui: Path, tmp_path: Path) -> None:
     file = comfyui / "unet" / "wan2.1_i2v_14B.safetensors"
-    with pytest.raises(ModelNotFound, match="--image-encoder"):
+    with pytest.raises(ModelNotFound, match=r"put clip_vision_h\.safetensors into .*--image-encoder"):
         find_model(file)
+    write_sparse(comfyui / "clip_vision" / "CLIP-ViT-H-14-laion2B.safetensors", clip_shapes())
+    with pytest.raises(ModelNotFound, match=r"put clip_vision_h\.safetensors into .*clip_vision"):
+        find_model(file)  # of the same shapes, and of other weights
+    found = write_sparse(comfyui / "clip_vision" / "clip_vision_h.safetensors", clip_shapes())
+    model = find_model(file)
+    assert model.pipeline_class == "WanImageToVideoPipeline"
+    assert model.part("image_encoder").path == found
+    assert model.class_of("image_encoder") == "CLIPVisionModelWithProjection"
+    assert (model.part("image_processor").config_folder / "preprocessor_config.json").is_file()
+    plain = {name: shape for name, shape in clip_shapes().items() if name != "visual_projection.weight"}
+    named = ModelFiles(transformer=file, image_encoder=write_sparse(tmp_path / "x.safetensors", plain))
+    other = assemble(named, source="fox", name="fox")
+    assert other.class_of("image_encoder") == "CLIPVisionModel"
+    part = other.part("image_encoder")
+    assert part.names("vision_model.post_layernorm.weight") == "post_layernorm.weight"
+    wrong = ModelFiles(transformer=file, image_encoder=comfyui / "vae" / "wan_2.1_vae.safetensors")
+    with pytest.raises(ModelMismatch, match="is no image encoder of a Wan model"):
+        assemble(wrong, source="fox", name="fox")
+    with pytest.raises(ModelMismatch, match="is no transformer, but the CLIP ViT-H"):
+        find_model(found)
+
+
+@pytest.mark.parametrize("kind", ["CLIPVisionModel", "CLIPVisionModelWithProjection"])
+def test_the_folder_of_an_image_encoder_says_what_it_is(comfyui: Path, tmp_path: Path, kind: str) -> None:
+    file = comfyui / "unet" / "wan2.1_i2v_14B.safetensors"
     named = ModelFiles(transformer=file, image_encoder=tmp_path)
     with pytest.raises(ModelNotFound, match=r"preprocessor_config\.json is missing"):
         assemble(named, source="fox", name="fox")
     (tmp_path / "preprocessor_config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [kind]}))
     model = assemble(named, source="fox", name="fox")
-    assert model.pipeline_class == "WanImageToVideoPipeline"
     assert model.part("image_encoder").path == tmp_path
+    assert model.class_of("image_encoder") == kind
+
+
+@pytest.mark.parametrize("projection", [True, False])
+def test_an_image_encoder_in_a_file_equals_that_of_the_folder(tmp_path: Path, projection: bool) -> None:
+    folder = tmp_path / "i2v"
+    wan_i2v_folder(folder, projection=projection)
+    weights = load_file(folder / "image_encoder" / "model.safetensors")
+    named = {name if name.startswith("vis") else f"vision_model.{name}": w for name, w in weights.items()}
+    named["vision_model.embeddings.position_ids"] = torch.arange(17)[None]
+    clip = save_weights(tmp_path / "clip_vision_h.safetensors", named)
+    transformer = save_weights(tmp_path / "wan.safetensors", original_names(folder, "transformer"))
+    files = ModelFiles(transformer=transformer, image_encoder=clip, config=folder)
+    model = assemble(files, source="fox", name="fox")
+    kind = CLIPVisionModelWithProjection if projection else CLIPVisionModel
+    one, other = (load_part(kind, parts, "image_encoder") for parts in (model, find_model(folder)))
+    assert one.state_dict().keys() == other.state_dict().keys()
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+def test_a_text_encoder_in_gguf_is_told_by_its_words(tmp_path: Path) -> None:
+    tensors = {"token_embd.weight": TensorInfo(dtype="Q8_0", shape=(256384, 4096))}
+    tensors["enc.blk.0.attn_rel_b.weight"] = TensorInfo(dtype="F32", shape=(32, 64))
+    header = WeightsHeader(path=tmp_path / "umt5-xxl-encoder-Q8_0.gguf", tensors=tensors, metadata={})
+    found = identify(header)
+    assert found is not None
+    assert (found.part, found.variant) == ("text_encoder", "umt5-xxl")
 
 
 def test_a_file_of_no_model_is_told(tmp_path: Path) -> None:
