@@ -94,7 +94,8 @@ def _fitted(fitting: Fitting, model: PipelineParts, name: str, kind: Any) -> Any
 
     def load(**options: Any) -> Any:
         dtype = torch.float32 if name in IN_FULL else fitting.dtype
-        return load_part(kind, model, name, extra_weights=True, dtype=dtype, **options)
+        unused = name not in TRANSFORMERS  # such as a decoder, or a projection
+        return load_part(kind, model, name, extra_weights=unused, dtype=dtype, **options)
 
     if name == "text_encoder":
         identity = part_identity(model.part(name), fitting.dtype)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import read_lora_file
 from moc_engine.models.wan.lora_keys import lora_key
+from moc_engine.models.wan.transformer_tensors import layers_of_config
 from moc_engine.models.wan.variants import VARIANTS, transformer_config
 from moc_engine.sources.part_files import weight_files
 from moc_engine.sources.parts import PipelineParts
@@ -139,35 +139,3 @@ def made_for(file: Path) -> tuple[str, ...]:
 @cache
 def _published_layers(transformer: str) -> Layers:
     return layers_of_config(transformer_config(transformer))
-
-
-def layers_of_config(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The linear layers of a `WanTransformer3DModel`, or of a VACE one, with this config.json."""
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    embedder = "condition_embedder"
-    layers = {
-        f"{embedder}.time_embedder.linear_1": (width, config["freq_dim"]),
-        f"{embedder}.time_embedder.linear_2": (width, width),
-        f"{embedder}.time_proj": (6 * width, width),
-        f"{embedder}.text_embedder.linear_1": (width, config["text_dim"]),
-        f"{embedder}.text_embedder.linear_2": (width, width),
-        "proj_out": (config["out_channels"] * prod(config["patch_size"]), width),
-    }
-    if (image := config.get("image_dim")) is not None:
-        layers[f"{embedder}.image_embedder.ff.net.0.proj"] = (image, image)
-        layers[f"{embedder}.image_embedder.ff.net.2"] = (width, image)
-    hints = [f"vace_blocks.{nth}" for nth in range(len(config.get("vace_layers") or ()))]
-    if hints:
-        layers |= {f"{block}.proj_out": (width, width) for block in hints}
-        layers[f"{hints[0]}.proj_in"] = (width, width)
-    added, ffn = config.get("added_kv_proj_dim"), config["ffn_dim"]
-    for block in (*(f"blocks.{nth}" for nth in range(config["num_layers"])), *hints):
-        for attention in ("attn1", "attn2"):
-            for projection in ("to_q", "to_k", "to_v", "to_out.0"):
-                layers[f"{block}.{attention}.{projection}"] = (width, width)
-        if added is not None:
-            for projection in ("add_k_proj", "add_v_proj"):
-                layers[f"{block}.attn2.{projection}"] = (width, added)
-        layers[f"{block}.ffn.net.0.proj"] = (ffn, width)
-        layers[f"{block}.ffn.net.2"] = (width, ffn)
-    return layers

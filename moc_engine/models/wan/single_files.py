@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
+from moc_engine.models.wan.experts import expert_of, other_expert
+from moc_engine.models.wan.identification import identify
 from moc_engine.models.wan.image_encoders import (
     find_image_encoder,
     identify_image_encoder,
@@ -17,16 +20,7 @@ from moc_engine.models.wan.image_encoders import (
     image_encoder_parts,
 )
 from moc_engine.models.wan.tensor_names import text_encoder_name, transformer_name, vae_name
-from moc_engine.models.wan.variants import (
-    CONFIGS,
-    TEXT_ENCODER,
-    VAES,
-    VARIANTS,
-    Variant,
-    expert_of,
-    identify,
-    other_expert,
-)
+from moc_engine.models.wan.variants import CONFIGS, TEXT_ENCODER, TWO_EXPERTS, VAES, VARIANTS, Variant
 from moc_engine.sources.comfyui import beside
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PartSource, PipelineParts
@@ -67,7 +61,7 @@ class WanFiles:
         """
         if files.config is not None:
             return _configured(files, files.config, source=source, name=name)
-        variant = VARIANTS[_part(files.transformer, "transformer").variant]
+        variant = _variant(files)
         vae = files.vae or _found(files.transformer, "vae", variant.vae, f"the {VAES[variant.vae]}", "vae")
         _check_vae(vae, variant)
         text_encoder = files.text_encoder or _found(
@@ -148,6 +142,28 @@ def _with_article(title: str) -> str:
     return f"the {title}" if title.startswith(("Wan", "UMT5")) else f"a {title}"
 
 
+def _variant(files: ModelFiles) -> Variant:
+    """The published model that a transformer belongs to.
+
+    Raises `ModelMismatch` where its name says Wan 2.2, but not which of two experts it is, and for a second
+    transformer of a model that has one.
+    """
+    file = files.transformer
+    variant = VARIANTS[_part(file, "transformer").variant]
+    two = TWO_EXPERTS.get(variant.name)
+    if two is not None and files.transformer_2 is not None:
+        return VARIANTS[two]
+    if two is not None and re.search(r"(?<!\d)2[._-]?2(?!\d)", file.stem):
+        raise ModelMismatch(
+            f"{file} has the shapes of {variant.title} and of an expert of {VARIANTS[two].title}, and its name "
+            "says 2.2: have high_noise or low_noise in the names of both experts, or name the one for low noise "
+            "by --transformer-2 of moc-studio models add"
+        )
+    if files.transformer_2 is not None and variant.experts == 1:
+        raise ModelMismatch(f"{files.transformer_2}: {variant.title} has one transformer, {file}")
+    return variant
+
+
 def _check_vae(vae: Path, variant: Variant) -> None:
     if vae.is_dir():
         return
@@ -166,8 +182,8 @@ def _experts(files: ModelFiles) -> tuple[Path, Path]:
             f"{first} is one of two experts, and the one for {other} noise is not beside it; name it by "
             "--transformer-2"
         )
-    kinds = [_part(file, "transformer").variant for file in (first, second)]
-    if kinds[0] != kinds[1] and expert_of(second) is not None:
+    kinds = {VARIANTS[_part(file, "transformer").variant].transformer for file in (first, second)}
+    if len(kinds) > 1:
         raise ModelMismatch(f"{first} and {second} are experts of different models")
     experts = {expert_of(first): first, expert_of(second): second}
     if None in experts:  # a name that does not say it: the order in which they were given

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from moc_engine.errors import EngineError
 from moc_engine.lora_check import check_lora, made_for
-from moc_engine.models.wan.lora_fit import layers_of, layers_of_config
+from moc_engine.models.wan.lora_fit import layers_of
+from moc_engine.models.wan.transformer_tensors import layers_of_config
 from moc_engine.models.wan.variants import VARIANTS, transformer_config
 from moc_engine.sources.parts import PartSource, PipelineParts
 from tests.fakes.loras import comfyui_keys, diffusers_keys, factors, kohya_keys, save_lora

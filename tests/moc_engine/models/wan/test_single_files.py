@@ -15,8 +15,8 @@ from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.models.finding import assemble, find_model, identify_file
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.part_loading import load_part
+from moc_engine.models.wan.identification import identify
 from moc_engine.models.wan.single_files import title_of
-from moc_engine.models.wan.variants import identify
 from moc_engine.sources.model_files import ModelFiles, write_entry
 from moc_engine.sources.parts import PipelineParts
 from moc_engine.sources.weights_header import TensorInfo, WeightsHeader
@@ -138,6 +138,27 @@ def test_files_that_do_not_go_together_are_refused(comfyui: Path, tmp_path: Path
         assemble(ModelFiles(transformer=alone, **vae_and_text), source="fox", name="fox")
 
 
+def test_experts_whose_names_do_not_say_so_are_not_guessed(comfyui: Path, tmp_path: Path) -> None:
+    one, two = (
+        write_sparse(tmp_path / f"wan2.2_t2v_14B_{nth}.safetensors", published_transformer("t2v-14b"))
+        for nth in "ab"
+    )
+    rest = {
+        "vae": comfyui / "vae" / "wan_2.1_vae.safetensors",
+        "text_encoder": comfyui / "text_encoders" / "umt5_xxl_fp16.safetensors",
+    }
+    with pytest.raises(ModelMismatch, match=r"of Wan 2\.1 T2V 14B and of an expert of Wan 2\.2 T2V A14B"):
+        assemble(ModelFiles(transformer=one, **rest), source="fox", name="fox")
+    both = assemble(ModelFiles(transformer=one, transformer_2=two, **rest), source="fox", name="fox")
+    assert (both.part("transformer").path, both.part("transformer_2").path) == (one, two)
+    assert both.index["boundary_ratio"] == 0.875
+    other = write_sparse(tmp_path / "small.safetensors", published_transformer("t2v-1.3b"))
+    with pytest.raises(ModelMismatch, match="are experts of different models"):
+        assemble(ModelFiles(transformer=one, transformer_2=other, **rest), source="fox", name="fox")
+    with pytest.raises(ModelMismatch, match=r"Wan 2\.1 T2V 1\.3B has one transformer"):
+        assemble(ModelFiles(transformer=other, transformer_2=one, **rest), source="fox", name="fox")
+
+
 def test_an_image_encoder_is_found_beside_or_asked_for(comfyui: Path, tmp_path: Path) -> None:
     file = comfyui / "unet" / "wan2.1_i2v_14B.safetensors"
     with pytest.raises(ModelNotFound, match=r"put clip_vision_h\.safetensors into .*--image-encoder"):
@@ -160,7 +181,7 @@ def test_an_image_encoder_is_found_beside_or_asked_for(comfyui: Path, tmp_path: 
     wrong = ModelFiles(transformer=file, image_encoder=comfyui / "vae" / "wan_2.1_vae.safetensors")
     with pytest.raises(ModelMismatch, match="is no image encoder of a Wan model"):
         assemble(wrong, source="fox", name="fox")
-    with pytest.raises(ModelMismatch, match="is no transformer, but the CLIP ViT-H"):
+    with pytest.raises(ModelMismatch, match="is no transformer, but a CLIP ViT-H"):
         find_model(found)
 
 
