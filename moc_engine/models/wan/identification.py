@@ -128,8 +128,8 @@ def _unlike_published(shapes: Mapping[str, tuple[int, ...] | None]) -> str:
     """What tells a transformer from all that were published, in words."""
     strange = dict.fromkeys(part for name in shapes if (part := _strange_part(name)) is not None)
     if strange:
-        told = [f"{part} ({_STRANGERS[part]})" if part in _STRANGERS else part for part in sorted(strange)]
-        return f"a Wan model with parts that the engine does not drive: {', '.join(told)}"
+        named = [f"{part} ({_STRANGERS[part]})" if part in _STRANGERS else part for part in sorted(strange)]
+        return f"a Wan model with parts that the engine does not drive: {', '.join(named)}"
     width, channels = (shapes.get("patch_embedding.weight") or (0, 0))[:2]
     layers = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
     told = (

@@ -155,9 +155,9 @@ def _variant(files: ModelFiles) -> Variant:
         return VARIANTS[two]
     if two is not None and re.search(r"(?<!\d)2[._-]?2(?!\d)", file.stem):
         raise ModelMismatch(
-            f"{file} has the shapes of {variant.title} and of an expert of {VARIANTS[two].title}, and its name "
-            "says 2.2: have high_noise or low_noise in the names of both experts, or name the one for low noise "
-            "by --transformer-2 of moc-studio models add"
+            f"{file} has the shapes of {variant.title} and of an expert of {VARIANTS[two].title}, and its "
+            "name says 2.2: have high_noise or low_noise in the names of both experts, or name the one for "
+            "low noise by --transformer-2 of moc-studio models add"
         )
     if files.transformer_2 is not None and variant.experts == 1:
         raise ModelMismatch(f"{files.transformer_2}: {variant.title} has one transformer, {file}")

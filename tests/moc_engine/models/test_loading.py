@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from moc_engine.errors import ModelMismatch
 from moc_engine.model_index import EMBEDDED
@@ -80,4 +82,13 @@ def test_a_wan_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "transformer" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "num_layers": 3}))
     with pytest.raises(ModelMismatch, match=r"the transformer's weights are not those its config\.json"):
+        loaded(tmp_path)
+
+
+def test_weights_that_the_transformer_would_not_use_are_refused(tmp_path: Path) -> None:
+    save_tiny_video(tmp_path)
+    file = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
+    gates = {"blocks.0.to_gate_compress.weight": torch.zeros(2, 2)}
+    save_file({**load_file(file), **gates}, file, {"format": "pt"})
+    with pytest.raises(ModelMismatch, match=r"blocks\.0\.to_gate_compress\.weight is too much"):
         loaded(tmp_path)
