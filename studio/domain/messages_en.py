@@ -234,6 +234,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "source-not-visible": "this take could not look at that one",
     "split-too-short": "shot {shot} cannot be split there: both parts must be at least {least:g} s long",
     "steering-itself": "a shot cannot be pinned to itself, or banned from itself",
+    "steps-fixed": "steps: the model renders in its {steps} steps, got {asked}",
     "storyboard-invalid": "{file}:{line}: {field}{problem}",
     "storyboard-is-zip": "that is a zip file and no storyboard; a bundle's name ends in .mocz",
     "storyboard-malformed": "{where}: {problem}",

@@ -16,6 +16,7 @@ import numpy as np
 import skia
 from numpy.typing import NDArray
 
+from studio.exchange.font_manager import font_manager
 from studio.store.clip_file import Picture
 
 Colour = tuple[int, int, int]
@@ -36,7 +37,7 @@ class TextLayout:
 
     def __init__(self) -> None:
         self._fonts = skia.textlayout.FontCollection()
-        self._fonts.setDefaultFontManager(_font_manager())
+        self._fonts.setDefaultFontManager(font_manager())
         self._unicode = skia.Unicodes.ICU.Make()
 
     def paragraph(
@@ -118,7 +119,7 @@ def is_right_to_left(text: str) -> bool:
 def _can_show(character: str) -> bool:
     if unicodedata.category(character)[0] in "ZC" or character in _JOINERS:
         return True
-    manager = _font_manager()
+    manager = font_manager()
     found = manager.matchFamilyStyleCharacter("", skia.FontStyle.Normal(), [], ord(character))
     return found is not None and found.unicharToGlyph(ord(character)) != 0
 
@@ -132,11 +133,6 @@ def missing_scripts(texts: Iterable[str], can_show: Callable[[str], bool] = _can
 def _script(character: str) -> str:
     name = unicodedata.name(character, "other").lower()
     return "emoji" if unicodedata.category(character) == "So" else name.split()[0].split("-")[0]
-
-
-@cache
-def _font_manager() -> Any:
-    return skia.FontMgr()
 
 
 def _ends(text: str) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from moc_engine.model_abilities import needs_first_frame
+from moc_engine.model_defaults import model_defaults
 from moc_engine.model_library import is_missing_hub_model
 from studio.domain.errors import StudioError
 from studio.domain.inputs import RenderingModel, loras_of
@@ -34,6 +35,7 @@ def problems_of(
         return ()
     found = [*_of_model(board.settings.model, library)]
     if not found:
+        found += _of_steps(board)
         found += _of_first_frames(board, rendered)
         found += _of_loras(board, rendered, model)
     return tuple(found)
@@ -49,6 +51,12 @@ def _of_model(name: str | None, library: ModelLibrary) -> Iterator[Problem]:
             library.check(name)
     except StudioError as error:
         yield Problem(text=error.message)
+
+
+def _of_steps(board: Storyboard) -> Iterator[Problem]:
+    own, steps = model_defaults(board.settings.model), board.settings.steps
+    if own is not None and own.fixed_steps is not None and steps not in (None, own.fixed_steps):
+        yield Problem(text=message("steps-fixed", steps=own.fixed_steps, asked=str(steps)))
 
 
 def _of_first_frames(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:

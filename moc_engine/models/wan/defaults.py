@@ -81,6 +81,7 @@ def own_settings(model: PipelineParts) -> OwnSettings:
     return OwnSettings(
         memory=MEMORY,
         sampler=sampler_of(model.index),
+        fixed_steps=len(DISTILLED_TIMESTEPS) if model.pipeline_class == DISTILLED_PIPELINE else None,
         scheduler=SCHEDULER_NAMES.get(str(scheduler.get("_class_name"))),
         shift=None if shift is None else float(shift),
         negative_prompt=NEGATIVE_PROMPT if "negative_prompt" in abilities_of(model.index) else "",

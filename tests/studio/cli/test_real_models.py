@@ -15,7 +15,7 @@ from studio.domain.settings import Lora
 from tests.fakes.loras import diffusers_keys, factors, save_lora
 from tests.fakes.models import tiny_transformer
 from tests.fakes.renderer import FakeRenderer
-from tests.fakes.wan_folders import wan_a14b_folder, wan_i2v_folder, wan_t2v_folder
+from tests.fakes.wan_folders import fastwan_folder, wan_a14b_folder, wan_i2v_folder, wan_t2v_folder
 
 STORY = """\
 title: fox
@@ -96,6 +96,14 @@ def test_a_shot_that_needs_a_first_frame_is_named_before_anything_runs(
     }
     assert code == 1
     assert renderer.requests == []
+
+
+def test_a_model_of_fixed_steps_is_told_in_a_plan(run: Run, tmp_path: Path) -> None:
+    fastwan_folder(tmp_path / "fast")
+    fast = ["--dry-run", "--model", str(tmp_path / "fast")]
+    code, out, _ = run(None, *fast)
+    assert (code, "problem: steps: the model renders in its 3 steps, got 2\n" in out) == (1, True)
+    assert run(None, *fast, "--steps", "3")[0] == 0
 
 
 @pytest.mark.parametrize(
