@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,32 @@ from safetensors.torch import load, save_file
 
 from studio.worker.renderers import RendererOptions
 from tests.fakes.films import Film, TinyModel
+from tests.fakes.hub import REPO, Hub, files_of, hub_environment, running_hub
 from tests.fakes.small_disk import small_disk
+
+HUB = """
+import json, sys
+from pathlib import Path
+from studio.domain.settings import Settings
+from studio.domain.storyboard import Shot, Storyboard
+from studio.service.studio import Service
+from studio.store.upgrade import open_database
+from studio.worker.renderers import RendererOptions
+from studio.worker.worker import Worker
+root, *models = map(Path, sys.argv[1:])
+database = open_database(root)
+service = Service(root, database)
+worker = Worker(root, RendererOptions().make_renderer, database=database, name="w")
+shot = Shot(id="a", caption="a fox runs", seconds=0.5)
+for model in models:
+    board = Storyboard(title="A", size=(64, 64), settings=Settings(model=str(model), steps=1), shots=(shot,))
+    (job,) = service.rendering.render(service.projects.create(board))
+    while worker.work_once():
+        pass
+    (ended,) = service.queue.jobs((job,))
+    print(json.dumps([ended.state, ended.error]))
+"""
+"""A worker that renders a shot with each of some models."""
 
 PARTS: Final = {
     "wan-t2v": "transformer",
@@ -117,3 +145,22 @@ def test_a_full_disk_ends_a_job_in_words(
             disk.free()
             film.rendered(shot)
     film.database.close()
+
+
+def test_what_the_hub_or_a_small_disk_refuses_ends_a_job_in_words(
+    tiny_models: Callable[[str], TinyModel], tmp_path: Path
+) -> None:
+    here = tiny_models("wan-t2v").folder
+    models = ("some/gated", "some/missing", REPO, str(here))
+    with running_hub(Hub(files_of(here))) as hub, small_disk(tmp_path / "hub") as disk:
+        environment = {**hub_environment(tmp_path, hub.url), "HF_HOME": str(disk.place)}
+        command = [sys.executable, "-c", HUB, str(tmp_path / "root"), *models]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert not [path for path, _ in hub.asked if path.endswith(".safetensors") and "gated" not in path]
+    assert done.returncode == 0, done.stderr
+    gated, missing, large, local = map(json.loads, done.stdout.splitlines())
+    assert gated[1].startswith("the model some/gated is gated: accept its terms on the hub")
+    assert missing[1].startswith("there is no model some/missing on the hub, or it is private")
+    assert re.search(r"needs [\d.]+ .B more on the disk, but [\d.]+ .B are free", large[1])
+    assert [gated[0], missing[0], large[0]] == ["failed"] * 3
+    assert local == ["done", None]
