@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,15 @@ import torch
 from torch import Tensor
 from torch._inductor.exc import InvalidCxxCompiler
 
+from moc_engine.contract import Lora
 from moc_engine.errors import EngineError
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.compiled_blocks import CompiledBlocks
+from moc_engine.models.lora import LoraAdapters
+from moc_engine.models.wan.lora_reading import read_lora
+from tests.fakes.loras import diffusers_keys, factors, save_lora
 from tests.fakes.models import tiny_backbone
 
 
@@ -89,7 +94,7 @@ def test_compiled_blocks_compute_the_same_in_few_graphs() -> None:
 
 def test_layers_share_their_graphs() -> None:
     counts = []
-    for layers in (2, 12):
+    for layers in (2, 5):
         torch._dynamo.reset()
         backbone, counting = tiny_backbone(), Counting()
         extra = [deepcopy(backbone.transformer.blocks[0]) for _ in range(layers - 2)]
@@ -98,6 +103,34 @@ def test_layers_share_their_graphs() -> None:
         assert called == [*range(layers)] * 2
         counts.append(counting.graphs)
     assert counts[0] == counts[1]
+
+
+def test_loras_of_later_shots_are_compiled_in_and_out_again(tmp_path: Path) -> None:
+    """LoRAs are added to layers once blocks are compiled already, by the first shot that has some."""
+    backbone, counting = tiny_backbone(), Counting()
+    parts = {
+        name: factor
+        for name, factor in factors(backbone.transformer).items()
+        if name.startswith("blocks.0.ffn")
+    }
+    lora = Lora(source=str(save_lora(tmp_path / "look.safetensors", diffusers_keys(parts))))
+    fast = replace(backbone, compiled=CompiledBlocks(backbone.adapter.blocks[:1], counting))
+    adapters = LoraAdapters({"high": backbone.transformer}, read_lora)
+    plain = one_velocity(fast)
+    graphs = counting.graphs
+    adapters.use([lora])
+    torch.testing.assert_close(one_velocity(fast), one_velocity(backbone), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(one_velocity(backbone), plain, atol=1e-3)
+    assert counting.graphs > graphs > 0  # compiled again, not run as it is
+    adapters.use([])
+    torch.testing.assert_close(one_velocity(fast), plain, atol=1e-5, rtol=1e-5)
+
+
+def one_velocity(backbone: Backbone) -> Tensor:
+    captions = captions_of(backbone).first(1)
+    latents = torch.randn(1, CHANNELS, 6, SLOTS, 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return backbone.velocity(latents, torch.tensor([900.0]), Own(), captions)
 
 
 def test_a_missing_compiler_is_told_with_what_to_install() -> None:
