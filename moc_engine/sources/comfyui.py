@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "transformer": ("diffusion_models", "unet"),
     "text_encoder": ("text_encoders", "clip"),
@@ -33,7 +35,8 @@ def beside(transformer: Path, part: str) -> list[Path]:
 def known_folders(environment: Mapping[str, str] = os.environ, home: Path | None = None) -> Iterator[Path]:
     """ComfyUI's folders `models` on this machine, in the places where people install it.
 
-    $COMFYUI_PATH names another place.
+    $COMFYUI_PATH names another place. Folders that an extra_model_paths.yaml there names are such as well,
+    where the folders below them have ComfyUI's names.
     """
     own = home or Path.home()
     named = [Path(environment["COMFYUI_PATH"])] if environment.get("COMFYUI_PATH") else []
@@ -47,9 +50,25 @@ def known_folders(environment: Mapping[str, str] = os.environ, home: Path | None
     seen: set[Path] = set()
     for place in (*named, *usual):
         models = place if place.name == "models" else place / "models"
-        if models.is_dir() and models.resolve() not in seen:
-            seen.add(models.resolve())
-            yield models
+        for found in (models, *_extra_folders(models.parent / "extra_model_paths.yaml")):
+            if found.is_dir() and found.resolve() not in seen:
+                seen.add(found.resolve())
+                yield found
+
+
+def _extra_folders(file: Path) -> Iterator[Path]:
+    """The folders that hold those which ComfyUI's file of further paths names; none of a damaged file."""
+    try:
+        sections = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for section in sections.values():
+            base = file.parent / Path(section.get("base_path", "")).expanduser()
+            for kind in (name for names in FOLDERS.values() for name in names):
+                for line in str(section.get(kind) or "").splitlines():
+                    folder = base / line.strip()
+                    if line.strip() and folder.name == kind:
+                        yield folder.parent
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError, yaml.YAMLError):
+        return
 
 
 def files_of(models: Path, part: str) -> list[Path]:

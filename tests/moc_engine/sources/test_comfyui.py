@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from moc_engine.sources.comfyui import beside, files_of, known_folders, models_folder_of
 
 
@@ -36,3 +38,36 @@ def test_parts_are_looked_for_beside_a_transformer(tmp_path: Path) -> None:
     vae = touch(tmp_path / "models" / "vae" / "wan_vae.safetensors")
     assert beside(wan, "vae") == [vae.parent, wan.parent]
     assert beside(tmp_path / "wan.gguf", "vae") == [tmp_path]
+
+
+def test_further_folders_of_comfyui_are_found(tmp_path: Path) -> None:
+    home = tmp_path / "ComfyUI"
+    for folder in ("ComfyUI/models/vae", "disk/models/diffusion_models", "disk/models/loras", "shared/loras"):
+        (tmp_path / folder).mkdir(parents=True)
+    (home / "extra_model_paths.yaml").write_text(
+        f"""
+        large_disk:
+          base_path: {tmp_path}/disk
+          diffusion_models: |
+            models/diffusion_models
+            models/unet
+          loras: models/loras/
+          checkpoints: models/checkpoints
+        shared:
+          base_path: ../shared
+          loras: loras
+        odd:
+          vae: some/autoencoders
+        """
+    )
+    environment = {"COMFYUI_PATH": str(home)}
+    found = [folder.resolve() for folder in known_folders(environment, home=tmp_path / "nobody")]
+    assert found == [home / "models", tmp_path / "disk" / "models", tmp_path / "shared"]
+
+
+@pytest.mark.parametrize("content", ["[", "a: b", "- a", "", "a: {base_path: 3, vae: x/vae}", "\x00"])
+def test_a_damaged_file_of_further_folders_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "extra_model_paths.yaml").write_text(content)
+    found = list(known_folders({"COMFYUI_PATH": str(tmp_path)}, home=tmp_path / "nobody"))
+    assert found == [tmp_path / "models"]
