@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from moc_engine.config import SamplerChoice
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult, finish
+from moc_engine.contract import RenderResult, finish
 from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.finding import find_model
@@ -21,9 +19,9 @@ from moc_engine.models.part_loading import reading
 from moc_engine.models.registry import LoadedParts
 from moc_engine.profiles import PROFILES, profile_named
 from moc_engine.render.renderer import ShotRenderer
-from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
+from tests.fakes.short_shots import latents_of, short_shot, take_of
 
 TOLERANCE = {"full": 1e-4, "fp8": 0.1, "int8": 0.1}
 """The largest error of latents, relative to their norm, by the form of the weights."""
@@ -36,38 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def request(output: Path, *, shot: int = 0, context: tuple[ContextTake, ...] = ()) -> RenderRequest:
-    return RenderRequest(
-        shot=shot,
-        caption="a fox runs",
-        global_caption="dawn",
-        cast=(),
-        seconds=0.3,
-        fps=10,
-        size=(32, 32),
-        seed=1,
-        output=output,
-        context=context,
-        sampler=SamplerChoice(steps=2, guidance=3.0),
-    )
-
-
-def latents(result: RenderResult) -> torch.Tensor:
-    return load_file(result.latents)["latents"]
-
-
 def two_shots(renderer: ShotRenderer, output: Path) -> list[RenderResult]:
-    first = finish(renderer, request(output / "0"))
-    take = ContextTake(
-        id="a",
-        shot=0,
-        latents=LocalFile(first.latents),
-        caption="a fox runs",
-        global_caption="dawn",
-        cast=(),
-        seconds=0.3,
-    )
-    return [first, finish(renderer, request(output / "1", shot=1, context=(take,)))]
+    asked = short_shot(output / "0")
+    first = finish(renderer, asked)
+    second = short_shot(output / "1", shot=1, context=(take_of(asked, first),))
+    return [first, finish(renderer, second)]
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -77,7 +48,7 @@ def test_shots_render_the_same_under_every_profile(folder: Path, tmp_path: Path)
     for profile in (*PROFILES, profile_named("12gb+int8", "cpu", 0)):
         renderer = ShotRenderer(folder, device="cpu", profile=profile.name)
         for own, other in zip(two_shots(renderer, tmp_path / profile.name), plain, strict=True):
-            error = (latents(own) - latents(other)).norm() / latents(other).norm()
+            error = (latents_of(own) - latents_of(other)).norm() / latents_of(other).norm()
             assert error <= TOLERANCE[profile.weights], profile.name
             assert own.frames == other.frames
             trace = read_trace(own.trace)
@@ -112,14 +83,14 @@ def test_out_of_memory_is_tried_again_with_the_next_lower_profile_if_agreed(
     load = RunsOut("48gb")
     renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=load)
 
-    result = finish(renderer, request(tmp_path / "one"))
+    result = finish(renderer, short_shot(tmp_path / "one"))
 
     assert load.loaded == ["48gb", "24gb"]
     told = read_trace(result.trace).routing["profile"]
     assert told["name"] == "24gb"
     assert str(told["note"]).startswith("out of memory in stage “denoise”")
     assert str(told["note"]).endswith("rendered again with the profile 24gb")
-    finish(renderer, request(tmp_path / "two"))
+    finish(renderer, short_shot(tmp_path / "two"))
     assert load.loaded == ["48gb", "24gb"]  # the lower one stays
 
 
@@ -127,7 +98,7 @@ def test_it_is_tried_once(folder: Path, tmp_path: Path) -> None:
     load = RunsOut("48gb", "24gb")
     renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=load)
     with pytest.raises(OutOfMemory, match="denoise"):
-        finish(renderer, request(tmp_path / "one"))
+        finish(renderer, short_shot(tmp_path / "one"))
     assert load.loaded == ["48gb", "24gb"]
 
 
@@ -158,7 +129,7 @@ def test_out_of_memory_while_loading_is_tried_again_with_the_next_lower_profile_
     load = RunsOutWhileLoading("24gb")
     renderer = ShotRenderer(folder, device="cpu", profile="24gb", retry_lower=True, load=load)
 
-    result = finish(renderer, request(tmp_path / "one"))
+    result = finish(renderer, short_shot(tmp_path / "one"))
 
     assert load.asked == ["24gb", "12gb"]
     told = read_trace(result.trace).routing["profile"]
@@ -170,11 +141,11 @@ def test_a_loading_that_runs_out_twice_is_told(folder: Path, tmp_path: Path) -> 
     load = RunsOutWhileLoading("24gb", "12gb")
     renderer = ShotRenderer(folder, device="cpu", profile="24gb", retry_lower=True, load=load)
     with pytest.raises(OutOfMemory, match="“load”: choose a smaller model"):
-        finish(renderer, request(tmp_path / "one"))
+        finish(renderer, short_shot(tmp_path / "one"))
     assert load.asked == ["24gb", "12gb"]
     alone = ShotRenderer(folder, device="cpu", profile="24gb", load=RunsOutWhileLoading("24gb"))
     with pytest.raises(OutOfMemory, match=r"“load”: .*, or render with the profile 12gb"):
-        finish(alone, request(tmp_path / "one"))
+        finish(alone, short_shot(tmp_path / "one"))
 
 
 def test_a_part_that_does_not_fit_the_memory_is_no_damaged_part(folder: Path) -> None:
@@ -198,7 +169,7 @@ def test_a_model_is_let_go_of_before_it_is_loaded_with_a_lower_profile(folder: P
             return backbone
 
     renderer = ShotRenderer(folder, device="cpu", profile="48gb", retry_lower=True, load=Load("48gb"))
-    finish(renderer, request(tmp_path / "one"))
+    finish(renderer, short_shot(tmp_path / "one"))
     assert len(models) == 2
 
 
@@ -206,14 +177,14 @@ def test_without_agreement_the_lower_profile_is_named(folder: Path, tmp_path: Pa
     load = RunsOut("48gb", "8gb")
     renderer = ShotRenderer(folder, device="cpu", profile="48gb", load=load)
     with pytest.raises(OutOfMemory, match=r"or render with the profile 24gb \(--profile 24gb\)"):
-        finish(renderer, request(tmp_path / "one"))
+        finish(renderer, short_shot(tmp_path / "one"))
     lowest = ShotRenderer(folder, device="cpu", profile="8gb", retry_lower=True, load=load)
     with pytest.raises(OutOfMemory, match=r"lower top-k$"):
-        finish(lowest, request(tmp_path / "one"))
+        finish(lowest, short_shot(tmp_path / "one"))
     assert load.loaded == ["48gb", "8gb"]
 
 
 def test_blocks_that_move_are_not_compiled(folder: Path, tmp_path: Path) -> None:
     renderer = ShotRenderer(folder, device="cpu", profile="8gb", compiled=True)
     with pytest.raises(EngineError, match="render without --compile"):
-        finish(renderer, request(tmp_path / "one"))
+        finish(renderer, short_shot(tmp_path / "one"))

@@ -23,6 +23,7 @@ from moc_engine.stored_file import LocalFile
 from moc_engine.trace.record import RoutingTrace
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
+from tests.fakes.short_shots import latents_of
 from tests.fakes.wan_folders import wan_euler_folder
 
 STEPS = 3
@@ -93,10 +94,6 @@ def finish(renderer: ShotRenderer, wanted: RenderRequest) -> RenderResult:
             return result
 
 
-def latents(result: RenderResult) -> Tensor:
-    return load_file(result.latents)["latents"]
-
-
 def relative(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
@@ -133,7 +130,7 @@ def test_pages_change_nothing_but_where_memories_are(
 ) -> None:
     """Chunk by chunk, and a layer at once; from main memory, and from files."""
     wanted = request(tmp_path / "take", stories[name], memory=replace(PLAIN, storage=storage))
-    expected = latents(finish(ShotRenderer(models[name], device="cpu"), wanted))
+    expected = latents_of(finish(ShotRenderer(models[name], device="cpu"), wanted))
     paging = ShotRenderer(
         models[name],
         device="cpu",
@@ -144,7 +141,7 @@ def test_pages_change_nothing_but_where_memories_are(
         backend="grouped",
     )
     result = finish(paging, wanted)
-    torch.testing.assert_close(latents(result), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(latents_of(result), expected, rtol=1e-4, atol=1e-4)
     told = read_trace(result.trace).routing["memory"]
     assert told["bytes_copied_per_step"] == 0
     assert (told["bytes_read_per_step"] > 0) == (budget == 0)
@@ -157,7 +154,9 @@ def test_memories_in_8_bits_change_latents_by_little(
 ) -> None:
     renderer = ShotRenderer(models[name], device="cpu")
     full, small = (
-        latents(finish(renderer, request(tmp_path / "take", stories[name], memory=replace(PLAIN, storage=s))))
+        latents_of(
+            finish(renderer, request(tmp_path / "take", stories[name], memory=replace(PLAIN, storage=s)))
+        )
         for s in ("full", "int8")
     )
     assert 0 < relative(small, full) < INT8_ERROR[name]
@@ -236,11 +235,11 @@ def test_policies_storage_and_positions_make_a_difference(
         replace(PLAIN, storage="int8"),
         replace(PLAIN, positions="restart"),
     ]
-    found = [latents(finish(renderer, request(tmp_path / "t", stories["wan"], memory=m))) for m in choices]
+    found = [latents_of(finish(renderer, request(tmp_path / "t", stories["wan"], memory=m))) for m in choices]
     for nth, one in enumerate(found):
         assert one.isfinite().all()
         assert not any(torch.equal(one, other) for other in found[:nth])
-    again = latents(finish(renderer, request(tmp_path / "t", stories["wan"], memory=PLAIN)))
+    again = latents_of(finish(renderer, request(tmp_path / "t", stories["wan"], memory=PLAIN)))
     assert torch.equal(again, found[0])
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from moc_engine.config import PartSteering, RoutingChoice, RoutingConfig, SamplerChoice, Steering
 from moc_engine.contract import (
@@ -36,6 +35,7 @@ from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import tiny_animatic
+from tests.fakes.short_shots import latents_of
 
 SIZE = (96, 54)
 STEPS = 4
@@ -102,10 +102,6 @@ def rendered_story(renderer: ShotRenderer, folder: Path, shots: int) -> list[Con
     return context
 
 
-def latents(result: RenderResult) -> Tensor:
-    return load_file(result.latents)["latents"]
-
-
 def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 2)
     wanted = request(tmp_path / "new" / "take", context, recipe={"title": "Füchse", "seed": 2})
@@ -122,8 +118,8 @@ def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_
         assert clip.streams.video[0].average_rate == 4
     assert len(frames) == result.frames == 4
     assert frames[0].shape == (54, 96, 3)
-    assert latents(result).shape == (CHANNELS, 6, SLOTS, 1)
-    assert latents(result).isfinite().all()
+    assert latents_of(result).shape == (CHANNELS, 6, SLOTS, 1)
+    assert latents_of(result).isfinite().all()
 
     trace = read_trace(result.trace)
     assert (trace.shot, trace.model, trace.backend) == (2, "tiny", result.backend)
@@ -202,7 +198,7 @@ def test_the_same_request_gives_the_same_files(model: Path, renderer: ShotRender
 def test_seed_caption_and_context_make_a_difference(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 2)
     wanted = request(tmp_path / "new", context)
-    first = latents(finish(renderer, wanted)[0])
+    first = latents_of(finish(renderer, wanted)[0])
     for other in (
         replace(wanted, seed=99),
         replace(wanted, caption="Otto sleeps"),
@@ -216,21 +212,21 @@ def test_seed_caption_and_context_make_a_difference(renderer: ShotRenderer, tmp_
         replace(wanted, routing=RoutingChoice(top_k=1)),
         replace(wanted, routing=RoutingChoice(chunking="frame")),
     ):
-        assert not torch.equal(latents(finish(renderer, other)[0]), first)
+        assert not torch.equal(latents_of(finish(renderer, other)[0]), first)
 
 
 def test_a_shots_number_does_not_decide_its_noise(renderer: ShotRenderer, tmp_path: Path) -> None:
     first, _ = finish(renderer, request(tmp_path / "1", seed=5))
     later, _ = finish(renderer, request(tmp_path / "2", seed=5, shot=7))
-    assert torch.equal(latents(first), latents(later))
+    assert torch.equal(latents_of(first), latents_of(later))
 
 
 def test_a_take_that_changed_under_its_id_is_read_anew(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 1)
-    before = latents(finish(renderer, request(tmp_path / "new", context))[0])
+    before = latents_of(finish(renderer, request(tmp_path / "new", context))[0])
     with context[0].latents.local() as file:
         save_file({"latents": load_file(file)["latents"] + 1}, file)
-    after = latents(finish(renderer, request(tmp_path / "new", context))[0])
+    after = latents_of(finish(renderer, request(tmp_path / "new", context))[0])
     assert not torch.equal(before, after)
 
 
@@ -321,7 +317,7 @@ def test_a_ban_of_everything_is_a_render_without_context(renderer: ShotRenderer,
     context = rendered_story(renderer, tmp_path / "story", 2)
     banned, _ = finish(renderer, request(tmp_path / "1", context, steering=Steering(bans=(0, 1))))
     alone, _ = finish(renderer, request(tmp_path / "2", shot=2, seed=2))
-    torch.testing.assert_close(latents(banned), latents(alone), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(latents_of(banned), latents_of(alone), atol=1e-4, rtol=1e-4)
 
 
 class CancelAt:
@@ -422,7 +418,7 @@ def test_a_gpu_gives_the_same_but_for_rounding(model: Path, renderer: ShotRender
     context = rendered_story(renderer, tmp_path / "story", 2)
     on_cpu, _ = finish(renderer, request(tmp_path / "cpu", context))
     on_gpu, _ = finish(ShotRenderer(model, device="cuda"), request(tmp_path / "gpu", context))
-    torch.testing.assert_close(latents(on_gpu), latents(on_cpu), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(latents_of(on_gpu), latents_of(on_cpu), atol=1e-2, rtol=1e-2)
 
 
 def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None:

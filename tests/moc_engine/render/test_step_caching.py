@@ -9,19 +9,18 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from moc_engine.config import SamplerChoice
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StepCache, finish
+from moc_engine.contract import ContextTake, RenderRequest, StepCache, finish
 from moc_engine.errors import EngineError, RenderCancelled
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.render.step_caching import StepCaches, measured_ratios
 from moc_engine.step_caches import STEP_CACHES
-from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
+from tests.fakes.short_shots import latents_of, short_shot, take_of
 from tests.fakes.wan_folders import wan_a14b_folder
 
 STEPS = 30
@@ -43,36 +42,13 @@ def renderer(folder: Path) -> ShotRenderer:
 
 @pytest.fixture(scope="module")
 def first(renderer: ShotRenderer, tmp_path_factory: pytest.TempPathFactory) -> ContextTake:
-    result = finish(renderer, replace(request(tmp_path_factory.mktemp("first") / "0"), shot=0))
-    return ContextTake(
-        id="a",
-        shot=0,
-        latents=LocalFile(result.latents),
-        caption="a fox",
-        global_caption="",
-        cast=(),
-        seconds=0.3,
-    )
+    asked = replace(request(tmp_path_factory.mktemp("first") / "0"), shot=0)
+    return take_of(asked, finish(renderer, asked))
 
 
 def request(output: Path, cache: StepCache | None = None, *, guidance: float = 3.0) -> RenderRequest:
-    return RenderRequest(
-        shot=1,
-        caption="a fox runs",
-        global_caption="dawn",
-        cast=(),
-        seconds=0.3,
-        fps=10,
-        size=(32, 32),
-        seed=1,
-        output=output,
-        sampler=SamplerChoice(steps=STEPS, guidance=guidance),
-        step_cache=cache,
-    )
-
-
-def latents(result: RenderResult) -> torch.Tensor:
-    return load_file(result.latents)["latents"]
+    sampler = SamplerChoice(steps=STEPS, guidance=guidance)
+    return short_shot(output, shot=1, sampler=sampler, step_cache=cache)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -93,9 +69,9 @@ def test_steps_that_were_skipped_are_told_and_leave_no_hole(
     assert set(map(tuple, skipped.values())) == {(1,) if method == "first-block" else (0, 1)}
     shares = trace.table.sum(axis=-1)
     assert (shares == 65535).all()
-    assert torch.isfinite(latents(cached)).all()
-    assert not torch.equal(latents(cached), latents(plain))
-    assert torch.equal(latents(after), latents(plain))
+    assert torch.isfinite(latents_of(cached)).all()
+    assert not torch.equal(latents_of(cached), latents_of(plain))
+    assert torch.equal(latents_of(after), latents_of(plain))
     assert "skipped" not in read_trace(after.trace).routing
 
 
@@ -106,8 +82,8 @@ def test_equal_requests_render_the_same(folder: Path, method: StepCache, tmp_pat
     again = finish(renderer, request(tmp_path / "again", method))
     elsewhere = finish(ShotRenderer(folder, device="cpu"), request(tmp_path / "elsewhere", method))
 
-    assert torch.equal(latents(one), latents(again))
-    assert torch.equal(latents(one), latents(elsewhere))
+    assert torch.equal(latents_of(one), latents_of(again))
+    assert torch.equal(latents_of(one), latents_of(elsewhere))
 
 
 def test_a_layer_that_did_not_run_shows_where_it_last_looked(
@@ -130,7 +106,7 @@ def test_paged_histories_go_with_skipped_layers(folder: Path, first: ContextTake
         finish(renderer, replace(request(tmp_path / str(nth), "first-block"), context=(first,)))
         for nth, renderer in enumerate((whole, paged))
     )
-    assert torch.allclose(latents(one), latents(other), atol=1e-4)
+    assert torch.allclose(latents_of(one), latents_of(other), atol=1e-4)
 
 
 def test_magnitudes_are_those_of_the_blocks_changes(folder: Path, tmp_path: Path) -> None:
@@ -208,7 +184,7 @@ def test_the_conditional_pass_keeps_its_cache_where_guidance_ends(
         finish(renderer, replace(request(tmp_path / str(nth), method), sampler=ends))
         for nth, renderer in enumerate(renderers)
     )
-    assert torch.equal(latents(one), latents(two))
+    assert torch.equal(latents_of(one), latents_of(two))
     skipped = {step for step, _ in read_trace(one.trace).routing["skipped"]}
     backbone = load_backbone(folder, "cpu")
     schedule = prepare(replace(request(tmp_path, method), sampler=ends), backbone).schedule

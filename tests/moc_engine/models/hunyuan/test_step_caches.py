@@ -12,16 +12,16 @@ from diffusers import FirstBlockCacheConfig, HunyuanVideoPipeline, MagCacheConfi
 from safetensors.torch import load_file, save_file
 
 from moc_engine.config import SamplerChoice
-from moc_engine.contract import ContextTake, RenderRequest, RenderResult, StepCache, finish
+from moc_engine.contract import RenderRequest, RenderResult, StepCache, finish
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.render.denoise import draw_noise
 from moc_engine.render.prepare import prepare
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.render.step_caching import measured_ratios
-from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.hunyuan_folder import hunyuan_folder
+from tests.fakes.short_shots import take_of
 
 STEPS = 24
 SIZE = (64, 32)
@@ -104,16 +104,8 @@ def test_steps_that_were_skipped_are_told_and_leave_no_hole(
     method: StepCache, folder: Path, tmp_path: Path
 ) -> None:
     renderer = ShotRenderer(folder, device="cpu")
-    first = finish(renderer, request(tmp_path / "first"))
-    take = ContextTake(
-        id="a",
-        shot=0,
-        latents=LocalFile(first.latents),
-        caption="a fox runs",
-        global_caption="",
-        cast=(),
-        seconds=5 / 24,
-    )
+    asked = request(tmp_path / "first")
+    take = take_of(asked, finish(renderer, asked))
     plain = finish(renderer, replace(request(tmp_path / "plain", shot=1), context=(take,)))
     cached = finish(renderer, replace(request(tmp_path / "cached", method, shot=1), context=(take,)))
     after = finish(renderer, replace(request(tmp_path / "after", shot=1), context=(take,)))

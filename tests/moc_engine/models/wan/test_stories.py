@@ -14,12 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from moc_engine.config import RoutingChoice, SamplerChoice
-from moc_engine.contract import ContextTake, Guide, RenderRequest, RenderResult, finish
+from moc_engine.contract import Guide, RenderRequest, RenderResult, finish
 from moc_engine.models.base import ShotPictures, TakesPictures
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
+from tests.fakes.short_shots import take_of
 from tests.fakes.wan_folders import (
     fastwan_folder,
     wan22_i2v_folder,
@@ -49,17 +50,13 @@ def first_shot(output: Path) -> RenderRequest:
 
 
 def second_shot(first: RenderRequest, result: RenderResult) -> RenderRequest:
-    take = ContextTake(
-        id="first",
-        shot=0,
-        latents=LocalFile(result.latents),
-        caption=first.caption,
-        global_caption=first.global_caption,
-        cast=first.cast,
-        seconds=first.seconds,
-    )
     return replace(
-        first, shot=1, caption="a fox runs", seed=2, output=first.output / "second", context=(take,)
+        first,
+        shot=1,
+        caption="a fox runs",
+        seed=2,
+        output=first.output / "second",
+        context=(take_of(first, result),),
     )
 
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from diffusers import WanVACEPipeline
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 
 from moc_engine.clip import ClipWriter
@@ -40,6 +39,7 @@ from moc_engine.render.shot_denoising import shot_denoising
 from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.loras import comfyui_keys, diffusers_keys, factors, save_lora
+from tests.fakes.short_shots import latents_of
 from tests.fakes.wan_folders import wan_vace_a14b_folder, wan_vace_folder
 
 SIZE, FRAMES, STEPS = (64, 32), 5, 2
@@ -99,10 +99,6 @@ def take_of(result: RenderResult) -> ContextTake:
     )
 
 
-def latents(result: RenderResult) -> Tensor:
-    return load_file(result.latents)["latents"]
-
-
 def test_a_trace_shows_the_frames_of_the_shot_alone(
     folder: Path, pictures: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -110,7 +106,7 @@ def test_a_trace_shows_the_frames_of_the_shot_alone(
     first = finish(renderer, request(tmp_path / "first", **pictures))
     second = finish(renderer, request(tmp_path / "second", shot=1, context=(take_of(first),), **pictures))
     trace = read_trace(second.trace)
-    assert latents(second).shape == (16, 2, 4, 8)
+    assert latents_of(second).shape == (16, 2, 4, 8)
     assert [chunk.frames for chunk in trace.query] == [(0, 1), (1, 2)]
     assert [chunk.frames for chunk in trace.context] == [(0, 2), (0, 1), (1, 2)]
     assert len(trace.moments) == 2
@@ -130,7 +126,7 @@ def test_a_memory_is_that_of_the_take_whatever_pictures_are_used(
     assert len(keys) == 1
     family = backbone.family
     assert isinstance(family, TakesPictures)
-    own = family.own_condition(latents(first))
+    own = family.own_condition(latents_of(first))
     plain = family.condition(ShotPictures(), (16, 2, 4, 8))
     assert own is not None
     assert plain is not None
@@ -156,7 +152,7 @@ def test_a_guide_at_full_strength_changes_nothing(
     renderer = ShotRenderer(folder, device="cpu")
     clip = pictures["control"].clip
     made = [
-        latents(finish(renderer, request(tmp_path / str(nth), guide=guide, **pictures)))
+        latents_of(finish(renderer, request(tmp_path / str(nth), guide=guide, **pictures)))
         for nth, guide in enumerate((None, Guide(clip=clip, strength=1.0), Guide(clip=clip, strength=0.5)))
     ]
     torch.testing.assert_close(made[1], made[0], atol=1e-4, rtol=1e-4)
@@ -183,7 +179,7 @@ def test_shots_render_the_same_under_profiles(folder: Path, pictures: dict[str, 
         renderer = ShotRenderer(folder, device="cpu", **named)
         first = finish(renderer, request(tmp_path / profile / "first", **pictures))
         asked = request(tmp_path / profile / "second", shot=1, context=(take_of(first),), **pictures)
-        made[profile] = latents(finish(renderer, asked))
+        made[profile] = latents_of(finish(renderer, asked))
     plain = made.pop("shared")
     for profile, other in made.items():
         assert (other - plain).norm() / plain.norm() < 0.1, profile
