@@ -52,7 +52,7 @@ class Dependencies:
                 )
             )
             orders = [order for row in rows if isinstance(order := order_of(row), RenderOrder)]
-            self._coming[project] = frozenset((order.shot, order.lane) for order in orders)
+            self._coming[project] = frozenset((order.shot, order.lane) for order in orders if order.replace)
         return self._coming[project]
 
     def _project(self, name: str) -> Project:

@@ -53,6 +53,12 @@ def test_a_shot_waits_for_the_one_whose_last_frame_it_starts_with(studio: Studio
     assert [shot for shot, _ in worked(studio, project, backwards)] == ["a", "c", "b"]
 
 
+def test_variations_that_a_person_chooses_from_are_not_waited_for(studio: Studio) -> None:
+    project = studio.service.projects.create(board(None, "previous", None))
+    variation = replace(order("a", keep_context=True), seed=5, replace=False)
+    assert [shot for shot, _ in worked(studio, project, [order("b"), variation])] == ["b", "a"]
+
+
 def test_without_a_first_frame_the_queue_is_worked_in_order(studio: Studio) -> None:
     project = studio.service.projects.create(board(None, None, f"picture:{'0' * 64}"))
     assert [shot for shot, _ in worked(studio, project, [order("c"), order("b"), order("a")])] == [

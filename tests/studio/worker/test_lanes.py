@@ -86,7 +86,9 @@ def test_a_render_ends_in_the_lane_it_was_ordered_for(studio: Studio) -> None:
     studio.service.rendering.reroll(project, "a", seed=99)
     studio.work()
     drafts = studio.service.projects.state(project)
-    assert studio.renderer.requests[-1].seed == 99
+    draft, final = studio.renderer.requests[-2:]  # the final is made from the draft, and waited for it
+    assert (draft.seed, draft.guide) == (99, None)
+    assert final.guide is not None
     assert drafts.shots[0].take != before.shots[0].other_take
     assert drafts.shots[0].other_take is not None
     finals = studio.service.editing.edit(project, SetLane(lane="final"), drafts.revision)
