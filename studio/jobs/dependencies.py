@@ -43,6 +43,7 @@ class Dependencies:
         )
 
     def _coming_in(self, project: str) -> frozenset[Render]:
+        """The renders whose takes will be chosen, which variations are not: a person chooses from them."""
         if project not in self._coming:
             rows = self._session.scalars(
                 select(JobRow).where(
