@@ -13,7 +13,7 @@ from pathlib import Path
 
 from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.model_index import EMBEDDED, check_path, parse_model_index, read_model_index
-from moc_engine.models.registry import families_of_single_files
+from moc_engine.models.registry import families_of_single_files, family_entry
 from moc_engine.sources.entries import find_entry
 from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.model_files import ENTRY_SUFFIX, FilePart, ModelFiles, read_entry
@@ -74,8 +74,14 @@ def assemble(files: ModelFiles, *, source: str, name: str) -> PipelineParts:
 
     Raises as `find_model`.
     """
+    if files.config is not None:
+        pipeline = str(parse_model_index(files.config, files.config / "model_index.json")["_class_name"])
+        single_files = family_entry(pipeline).single_files
+        if single_files is None:
+            raise ModelMismatch(f"{files.config}: models of a {pipeline} are not made of single files")
+        return single_files().assemble(files, source=source, name=name)
     for family in families_of_single_files():
-        if files.config is not None or family.identify(files.transformer) is not None:
+        if family.identify(files.transformer) is not None:
             return family.assemble(files, source=source, name=name)
     raise ModelMismatch(f"{files.transformer} is no transformer of a model that the engine knows")
 

@@ -53,7 +53,7 @@ def load_from_file(
         weights = load_gguf_checkpoint(str(part.path))
     else:
         weights = expanded_gguf(part.path, dtype) if of_gguf else _expanded(part.path, dtype)
-    weights = {part.names(name): tensor for name, tensor in weights.items()}
+    weights = _named(part, weights)
     _compare(part, model, {name: _shape(tensor) for name, tensor in weights.items()})
     if quantised or quantization_config is not None:
         config = GGUFQuantizationConfig(compute_dtype=dtype) if quantised else quantization_config
@@ -66,6 +66,15 @@ def load_from_file(
     if not _of_diffusers(kind):
         model.tie_weights()
     return model.eval()
+
+
+def _named(part: PartSource, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file under the names of the part's class."""
+    if part.arranged is None:
+        return {part.names(name): tensor for name, tensor in weights.items()}
+    return {
+        own: rows for name, tensor in weights.items() for own, rows in part.arranged(name, tensor).items()
+    }
 
 
 def _of_diffusers(kind: Any) -> bool:

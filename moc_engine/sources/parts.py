@@ -22,12 +22,14 @@ class PartSource:
 
     `path` is a folder with config.json and weights, or one file of weights (.safetensors, .gguf), whose
     config.json lies in the folder `config`. `names` turns the name of a tensor of the file into that which
-    the part's class has for it.
+    the part's class has for it; `arranged` a tensor of a name into those of the class, where one holds
+    several.
     """
 
     path: Path
     config: Path | None = None
     names: Callable[[str], str] = str
+    arranged: Callable[[str, Any], Mapping[str, Any]] | None = None
 
     @property
     def config_folder(self) -> Path:

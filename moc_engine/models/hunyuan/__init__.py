@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.hunyuan.published_settings import ABILITIES, own_settings
-from moc_engine.models.registry import FamilyEntry, LoadedParts
+from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
@@ -32,6 +32,12 @@ def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOu
     return left_out(model, global_caption, caption)
 
 
+def _single_files() -> SingleFiles:
+    from moc_engine.models.hunyuan.transformer_files import HunyuanFiles
+
+    return HunyuanFiles()
+
+
 def _size(configs: Mapping[str, Config]) -> ModelSize:
     from moc_engine.models.hunyuan.memory_size import hunyuan_size
 
@@ -39,5 +45,10 @@ def _size(configs: Mapping[str, Config]) -> ModelSize:
 
 
 FAMILY = FamilyEntry(
-    load=_load, abilities=lambda index: ABILITIES, own_settings=own_settings, left_out=_left_out, size=_size
+    load=_load,
+    abilities=lambda index: ABILITIES,
+    single_files=_single_files,
+    own_settings=own_settings,
+    left_out=_left_out,
+    size=_size,
 )

@@ -90,4 +90,6 @@ def _fitted(fitting: Fitting, model: PipelineParts, name: str, kind: Any) -> Any
             return fitting.encoder(load(), name)
         case "vae":
             return fitting.autoencoder(load())
-    return fitting.transformer(load(**fitting.transformer_options()), name)
+    quantised = model.part(name).path.suffix == ".gguf"
+    options = fitting.transformer_options(quantised=quantised)
+    return fitting.transformer(load(**options), name, quantised=quantised)

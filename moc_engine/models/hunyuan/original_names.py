@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 PREFIXES: Final = ("model.diffusion_model.", "model.model.", "diffusion_model.", "transformer.", "lora_unet_")
 
@@ -120,3 +120,26 @@ def modules_of(name: str) -> tuple[str, ...]:
         if found is not None:
             return tuple(f"{blocks}.{found[1]}.{layer}" for layer in layers.get(found[2], ()))
     return ()
+
+
+def arranged(name: str, tensor: Any, width: int) -> dict[str, Any]:
+    """A tensor of a file as those of diffusers, whose names stay; `width` is that of the transformer."""
+    plain = without_prefix(name)
+    module, _, kind = plain.rpartition(".")
+    names = modules_of(module)
+    if not names:
+        return {plain: tensor}
+    kind = "weight" if kind == "scale" else kind
+    if names == (SWAPPED,):
+        shift, scale = tensor.chunk(2)
+        return {f"{SWAPPED}.{kind}": _after_one_another(scale, shift)}
+    if len(names) == 1:
+        return {f"{names[0]}.{kind}": tensor}
+    widths = [width] * 3 + [len(tensor) - 3 * width] * (len(names) - 3)
+    return {f"{own}.{kind}": rows for own, rows in zip(names, tensor.split(widths), strict=True)}
+
+
+def _after_one_another(*halves: Any) -> Any:
+    from torch import cat  # names alone need none
+
+    return cat(halves)
