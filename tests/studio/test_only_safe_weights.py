@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from moc_engine.errors import CheckpointError, TraceError
+from moc_engine.errors import CheckpointError, ModelNotFound, TraceError
 from moc_engine.models.animatic.model import save
+from moc_engine.models.loading import load_backbone
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.trace_file import read_trace
 from moc_engine.training import checkpoint, recipes
@@ -142,15 +143,22 @@ CHANGES: dict[str, Change] = {
 def test_a_model_of_pickles_is_refused(
     models: Path, tmp_path: Path, mark: Path, capsys: pytest.CaptureFixture[str], family: str, change: Change
 ) -> None:
+    """By the command for one part, and for the others where they are loaded."""
     (tmp_path / "story.yaml").write_text(STORY)
-    for part in PARTS[family]:
-        model = tmp_path / part
-        shutil.copytree(models / family, model)
-        change(model / part, mark)
-        assert render(tmp_path, model) == 1
-        said = capsys.readouterr().err
-        assert f"the model at {model} cannot be read: only safetensors are, and " in said, (part, said)
-        assert not mark.exists()
+    first, *others = PARTS[family]
+    for part in (first, *others):
+        shutil.copytree(models / family, tmp_path / part)
+        change(tmp_path / part / part, mark)
+    assert render(tmp_path, tmp_path / first) == 1
+    assert REFUSED.format(model=tmp_path / first) in capsys.readouterr().err
+    for part in others:
+        with pytest.raises(ModelNotFound) as refused:
+            load_backbone(tmp_path / part, "cpu")
+        assert str(refused.value).startswith(REFUSED.format(model=tmp_path / part))
+    assert not mark.exists()
+
+
+REFUSED = "the model at {model} cannot be read: only safetensors are, and "
 
 
 def render(folder: Path, model: Path) -> int:
