@@ -5,7 +5,8 @@ import { h } from "../common/dom.js";
 import { start } from "../common/project.js";
 import { page, subscribe } from "../common/state.js";
 import { unknownWords } from "../common/unknown-words.js";
-import { offerModels } from "./model-choices.js";
+
+const MODEL_FIELDS = "#form-model input, #form-draft_model input";
 
 const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not every model has
 
@@ -109,7 +110,10 @@ function putBelow(field, kind, words) {
 
 /** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
 export function mount(send) {
-  offerModels();
+  document.addEventListener("focusin", async ({ target }) => {
+    if (!(target instanceof HTMLInputElement) || !target.matches(MODEL_FIELDS)) return;
+    (await import("./model-choices.js")).offerModels(target);
+  });
   let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
   subscribe("project", () => {
     if (!page.project) return;

@@ -4,20 +4,16 @@ import { get } from "../common/api.js";
 import { h } from "../common/dom.js";
 import { notifyError } from "../common/state.js";
 
-const FIELDS = "#form-model input, #form-draft_model input";
+const choices = h("datalist", { id: "model-choices" });
 
-export function offerModels() {
-  const choices = h("datalist", { id: "model-choices" });
-  document.body.append(choices);
-  document.addEventListener("focusin", ({ target }) => {
-    if (!(target instanceof HTMLInputElement) || !target.matches(FIELDS)) return;
-    target.setAttribute("list", "model-choices");
-    fillChoices(choices).catch(notifyError);
-  });
+/** Offers them in a field; read anew each time. @param {HTMLInputElement} field */
+export function offerModels(field) {
+  if (!choices.isConnected) document.body.append(choices);
+  field.setAttribute("list", choices.id);
+  fillChoices().catch(notifyError);
 }
 
-/** @param {HTMLDataListElement} choices */
-async function fillChoices(choices) {
+async function fillChoices() {
   const { models } = /** @type {LibraryState} */ (await get("/models"));
   const usable = models.filter(({ model }) => model.model !== null && model.problem === null);
   choices.replaceChildren(

@@ -6,7 +6,6 @@ import { counted, duration } from "../common/format.js";
 import { menu } from "../common/menu.js";
 import { start } from "../common/project.js";
 import { activeJob, page, shots, subscribe } from "../common/state.js";
-import { renderNeed } from "./need.js";
 import { notices } from "./notices.js";
 
 const menus = () => import("./menus.js");
@@ -28,7 +27,7 @@ export function mount(element) {
   queue.addEventListener("click", () => showTab("queue-tab", "Queue"));
   const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
   const lanes = laneSwitch();
-  const need = renderNeed();
+  const need = needPlace();
   const bar = h(
     "div",
     { class: "bar" },
@@ -66,6 +65,25 @@ export function mount(element) {
     queue.classList.toggle("alert", failedJobs(page.queue).length > 0);
   });
   start();
+}
+
+/** Where the need of a render is told; what tells it is loaded with the first model whose need is predicted. */
+function needPlace() {
+  const element = h("span", { hidden: true });
+  /** @type {Promise<{ update: (project: ProjectState) => unknown }> | null} */
+  let loading = null;
+  const load = async () => {
+    const need = (await import("./need.js")).renderNeed();
+    element.replaceWith(need.element);
+    return need;
+  };
+  const update = async (/** @type {ProjectState} */ { lane, settings }) => {
+    if (!loading && (lane === "draft" ? settings.draft_model : settings.model) === null) return;
+    loading ??= load();
+    const need = await loading;
+    if (page.project) need.update(page.project);
+  };
+  return { element, update };
 }
 
 /** Which takes are worked on: drafts of a fast model, or finals. */
