@@ -94,6 +94,8 @@ class Fitting:
         )
         if freed:
             cached.used = self._residency.add_releasable("text_encoder", cached.release)
+            if loaded is not None:
+                cached.used()  # else it would stay where no caption needs it
         return cached
 
     def autoencoder(self, module: Any) -> Any:

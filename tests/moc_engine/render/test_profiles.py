@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 
 from moc_engine.contract import RenderResult, finish
 from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory
 from moc_engine.models.backbone import Backbone
+from moc_engine.models.caption_cache import CachedTextEncoder
 from moc_engine.models.finding import find_model
+from moc_engine.models.fitting import FP8
 from moc_engine.models.loading import load_parts
 from moc_engine.models.part_loading import reading
 from moc_engine.models.registry import LoadedParts
-from moc_engine.profiles import PROFILES, profile_named
+from moc_engine.profiles import PROFILES, Profile, profile_named
 from moc_engine.render.renderer import ShotRenderer
 from moc_engine.trace.trace_file import read_trace
 from tests.fakes.models import save_tiny_video
@@ -55,6 +58,56 @@ def test_shots_render_the_same_under_every_profile(folder: Path, tmp_path: Path)
             assert trace.routing["profile"]["name"] == profile.name
             weights = "" if profile.weights == "full" else f", weights {profile.weights}"
             assert own.dtype == f"float32{weights}"
+
+
+def within(holder: object, kind: type[Any]) -> Any:
+    """The object of a kind that another one holds, directly or by what it holds."""
+    waiting, seen = [holder], set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, kind):
+            return one
+        if id(one) not in seen and type(one).__module__.startswith("moc_engine"):
+            seen.add(id(one))
+            waiting += vars(one).values()
+    raise AssertionError(f"there is no {kind.__name__}")
+
+
+def blocks_at_a_time(transformer: Any) -> int:
+    """The most blocks that one group of offloading holds; 0 where none is offloaded."""
+    hooks = [getattr(block, "_diffusers_hook", None) for block in transformer.blocks]
+    groups = [hook.get_hook("group_offloading") for hook in hooks if hook is not None]
+    return max((len(one.group.modules) for one in groups if one is not None), default=0)
+
+
+@pytest.mark.parametrize("profile", [*PROFILES, profile_named("24gb+int8", "cpu", 0)], ids=lambda p: p.name)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_each_profile_does_what_it_says(profile: Profile, folder: Path, tmp_path: Path) -> None:
+    """Also where all captions are known already; the model has two blocks."""
+    loaded: list[Backbone] = []
+    batches: set[int] = set()
+
+    def load(
+        source: str | Path | None, device: str | None, *, profile: str
+    ) -> Generator[LoadedParts, None, Backbone]:
+        loaded.append((yield from load_parts(source, device, profile=profile)))
+        loaded[0].transformer.register_forward_pre_hook(lambda _, args: batches.add(len(args[0])))
+        return loaded[0]
+
+    for _ in range(2):
+        loaded.clear()
+        finish(ShotRenderer(folder, device="cpu", profile=profile.name, load=load), short_shot(tmp_path))
+    said, transformer = str(profile), loaded[0].transformer
+    weight = transformer.blocks[0].ffn.net[2].weight
+    assert ("8-bit floats" in said) == (weight.dtype == FP8)
+    assert ("8-bit integers" in said) == (type(weight) is not torch.nn.Parameter)
+    vae, encoder = (within(loaded[0].family, kind) for kind in (AutoencoderKLWan, CachedTextEncoder))
+    assert ("text encoder is freed" in said) == (not encoder.is_loaded)
+    assert ("two passes" in said) == (batches == {1})
+    assert (f"tiles of {vae.tile_sample_min_height} pixels" in said) == vae.use_tiling
+    at_a_time = {0: "", 1: "one block at a time", 2: "4 blocks at a time"}[blocks_at_a_time(transformer)]
+    assert at_a_time in said
+    assert ("at a time" in said.replace("one at a time", "")) == bool(at_a_time)
 
 
 class RunsOut:
