@@ -107,7 +107,8 @@ def test_a_shot_is_the_same_under_every_profile(family: str, finished_film: Film
     film = finished_film(family)
     latents = film.latents(1)
     copy = film.copy()
-    for profile in PROFILES:
+    every = family in ("wan-t2v", "hunyuan")  # 80gb moves nothing, 12gb and 8gb differ by the size of groups
+    for profile in PROFILES if every else PROFILES[1::2]:
         make = RendererOptions(profile=profile.name).make_renderer
         worker = Worker(film.root, make, database=film.database, name=profile.name)
         (job,) = film.service.rendering.render(copy.project, ("b",), again=True)
