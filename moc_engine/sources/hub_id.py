@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_REPO: Final = r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?"
+_NAME: Final = r"\w(?:[\w.-]*\w)?"
 _REVISION: Final = r"(?:@(\w[\w./-]*))?"
-_ID: Final = re.compile(rf"({_REPO}){_REVISION}")
-_FILE: Final = re.compile(rf"([\w-][\w.-]*/[\w-][\w.-]*)/([^@\\:\x00-\x1f]+\.safetensors){_REVISION}")
+_ID: Final = re.compile(rf"({_NAME}(?:/{_NAME})?){_REVISION}", re.ASCII)
+_FILE: Final = re.compile(
+    rf"({_NAME}/{_NAME})/([^@\\:\x00-\x1f\ud800-\udfff]+\.safetensors){_REVISION}", re.ASCII
+)
 _LONGEST_REPO: Final = 96
 """Characters of a repository's name, the limit of the hub."""
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -54,7 +56,7 @@ class HubFile:
 def parse_hub_id(text: str) -> HubId | None:
     """The repository and revision of a model's name; None for what cannot be one."""
     found = _ID.fullmatch(text)
-    if found is None or len(found[1]) > _LONGEST_REPO or ".." in text:
+    if found is None or not _is_repo(found[1]) or ".." in text:
         return None
     return HubId(found[1], found[2])
 
@@ -62,7 +64,7 @@ def parse_hub_id(text: str) -> HubId | None:
 def parse_hub_file(text: str) -> HubFile | None:
     """The repository, file and revision of "owner/name/file.safetensors@revision"; None for other names."""
     found = _FILE.fullmatch(text)
-    if found is None or len(found[1]) > _LONGEST_REPO or ".." in text:
+    if found is None or not _is_repo(found[1]) or ".." in text:
         return None
     if {"", "."} & {*found[2].split("/")}:
         return None
@@ -72,3 +74,8 @@ def parse_hub_file(text: str) -> HubFile | None:
 def parse_hub_name(text: str) -> HubId | HubFile | None:
     """A model or a file of the hub; None for what names neither."""
     return parse_hub_file(text) or parse_hub_id(text)
+
+
+def _is_repo(name: str) -> bool:
+    """Whether the hub, and its client, would take a name of this form."""
+    return len(name) <= _LONGEST_REPO and "--" not in name and not name.endswith(".git")

@@ -48,3 +48,15 @@ def test_what_leads_out_of_the_cache_is_no_name(text: str) -> None:
 )
 def test_other_names_are_no_files_of_the_hub(text: str) -> None:
     assert parse_hub_file(text) is None
+
+
+@pytest.mark.parametrize(
+    "repo", ["some--one/model", "some/mo--del", "some/model.git", "some/model-", "-some/model", "sömé/model"]
+)
+def test_names_that_the_hubs_client_refuses_are_none(repo: str) -> None:
+    assert parse_hub_id(repo) is None
+    assert parse_hub_file(f"{repo}/ink.safetensors") is None
+
+
+def test_what_no_file_can_be_called_is_no_file_of_the_hub() -> None:
+    assert parse_hub_file("some/loras/ink\ud800.safetensors") is None
