@@ -31,6 +31,7 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "rerender_threshold": settings.rerender_threshold,
         "looks": settings.looks,
         "negative_prompt": settings.negative_prompt or "",
+        "no_negative_prompt": settings.negative_prompt == "",
         "scheduler": settings.scheduler or "",
         "shift": _number_shown(settings.shift),
         "guidance_2": _number_shown(settings.guidance_2),
@@ -66,6 +67,11 @@ def cast_of(text: str, board: Storyboard) -> tuple[CastMember, ...]:
                 message("line-invalid", line=at, problem=error.message), error.field
             ) from error
     return with_pictures_of(board.cast, tuple(members))
+
+
+def negative_prompt_of(typed: Any, board: Storyboard) -> str | None:
+    """The negative prompt that was typed; of an empty field the model's own, or none where there was none."""
+    return text(typed or "") or ("" if board.settings.negative_prompt == "" else None)
 
 
 def text(value: Any) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import gradio as gr
 
 from moc_engine.config import policy_names
 from studio.domain.edits.cast import SetCast
+from studio.domain.edits.film import SetSettings
 from studio.domain.frame_rate import parse_rate
 from studio.domain.settings import parse_full_below
-from studio.domain.storyboard import parse_size
+from studio.domain.storyboard import Storyboard, parse_size
 from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STEP_CACHES, STORAGES
 from studio.service.studio import Service
 from studio.web.component import panel
 from studio.web.form_fields import FormFields
-from studio.web.form_values import cast_of, number, text, whole
+from studio.web.form_values import cast_of, negative_prompt_of, number, text, whole
 
 SIZES: Final = ["640x360", "1280x720", "1920x1080", "720x1280", "1080x1080"]
 _OWN: Final = "Empty: the model's default"
@@ -87,7 +89,7 @@ def _settings(fields: FormFields) -> None:
             ),
             text,
         )
-        fields.setting(
+        fields.field(
             "negative_prompt",
             gr.Textbox(
                 label="Negative prompt",
@@ -96,7 +98,12 @@ def _settings(fields: FormFields) -> None:
                 lines=2,
                 elem_id="form-negative_prompt",
             ),
-            text,
+            lambda board, value: _with_negative_prompt(board, negative_prompt_of(value, board)),
+        )
+        fields.field(
+            "no_negative_prompt",
+            gr.Checkbox(label="No negative prompt", elem_id="form-no_negative_prompt"),
+            lambda board, on: _with_negative_prompt(board, "" if on else None),
         )
         fields.setting("steps", gr.Textbox(label="Steps", info=_OWN, elem_id="form-steps"), whole("steps"))
         fields.setting(
@@ -128,6 +135,10 @@ def _settings(fields: FormFields) -> None:
             ),
             str,
         )
+
+
+def _with_negative_prompt(board: Storyboard, words: str | None) -> SetSettings:
+    return SetSettings(settings=replace(board.settings, negative_prompt=words))
 
 
 def _model_options(fields: FormFields) -> None:

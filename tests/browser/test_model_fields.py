@@ -78,6 +78,24 @@ def test_a_shot_has_no_negative_prompt_instead_of_the_films(browser: Browser, ab
         until(page, lambda: able.shots[0]["negative_prompt"] is None)
 
 
+def test_a_film_has_no_negative_prompt(browser: Browser, able: Story) -> None:
+    with opened(browser, able.url) as page:
+        page.evaluate(FOLDED)
+        none = page.get_by_label("No negative prompt").first
+        none.check()
+        until(page, lambda: able.state()["settings"]["negative_prompt"] == "")
+        field = page.locator("#form-negative_prompt textarea")
+        expect(field).to_have_attribute("placeholder", "none")
+        field.focus()
+        field.blur()
+        page.locator("#form-shift input, #form-shift textarea").fill("5")
+        page.keyboard.press("Enter")
+        until(page, lambda: able.state()["settings"]["shift"] == 5)
+        assert able.state()["settings"]["negative_prompt"] == ""
+        none.uncheck()
+        until(page, lambda: able.state()["settings"]["negative_prompt"] is None)
+
+
 def test_finals_are_made_from_their_drafts_in_a_chosen_way(browser: Browser, able: Story) -> None:
     with opened(browser, able.url) as page:
         page.evaluate(FOLDED)

@@ -40,6 +40,7 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     rerender_threshold: settings.rerender_threshold,
     looks: settings.looks,
     negative_prompt: settings.negative_prompt ?? "",
+    no_negative_prompt: settings.negative_prompt === "",
     scheduler: settings.scheduler ?? "",
     shift: numberText(settings.shift),
     guidance_2: numberText(settings.guidance_2),
@@ -71,6 +72,7 @@ function nameUnknownWords(name, texts) {
  */
 function switchOff(lacks) {
   for (const name of OPTIONS) fieldOf(name)?.classList.toggle("no-option", name in lacks);
+  fieldOf("no_negative_prompt")?.classList.toggle("no-option", "negative_prompt" in lacks);
   const field = fieldOf("negative_prompt");
   const reason = lacks.negative_prompt ?? "";
   const input = field?.querySelector("textarea");
@@ -82,12 +84,13 @@ function switchOff(lacks) {
 
 /**
  * Shows the model's own values: in fields that are empty, and below lists.
- * @param {Record<string, string>} defaults
+ * @param {ProjectState} project
  */
-function showDefaults(defaults) {
+function showDefaults({ defaults, settings }) {
   for (const name of TYPED) {
     const input = fieldOf(name)?.querySelector("textarea, input");
-    if (input) input.setAttribute("placeholder", defaults[name] ?? "");
+    const none = name === "negative_prompt" && settings.negative_prompt === "";
+    if (input) input.setAttribute("placeholder", none ? "none" : (defaults[name] ?? ""));
   }
   for (const name of CHOSEN) {
     const words = defaults[name] ? `The model's: ${defaults[name]}` : "";
@@ -124,7 +127,7 @@ export function mount(send) {
       cast.map((member) => [member.look ?? "", member.unknown]),
     );
     switchOff(page.project.lacks);
-    showDefaults(page.project.defaults);
+    showDefaults(page.project);
     if (id === last.project && revision === last.revision) return;
     const film = filmOf(page.project);
     const before = id === last.project ? last.film : {};
@@ -137,7 +140,7 @@ export function mount(send) {
   const made = new MutationObserver(() => {
     if (!page.project) return;
     switchOff(page.project.lacks);
-    showDefaults(page.project.defaults);
+    showDefaults(page.project);
   });
   if (left) made.observe(left, { childList: true, subtree: true });
   start();

@@ -7,7 +7,7 @@ import pytest
 from studio.domain.errors import BadStoryboard
 from studio.domain.settings import Settings
 from studio.domain.storyboard import CastMember, Storyboard
-from studio.web.form_values import cast_of, number, shown, whole
+from studio.web.form_values import cast_of, negative_prompt_of, number, shown, whole
 
 PICTURE = "picture:" + "a" * 64
 BOARD = Storyboard(title="Test", cast=(CastMember(name="Mira", look="red", picture=PICTURE),))
@@ -50,3 +50,15 @@ def test_numbers_are_shown_as_the_page_writes_them() -> None:
     values = shown(Storyboard(title="Test", settings=settings))
     assert (values["steps"], values["guidance"], values["shift"]) == ("30", "2.5", "0.1234567")
     assert (values["top_k"], values["full_below"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "now"),
+    [("", "", ""), (None, " ", None), ("fog", "", None), ("", " fog ", "fog"), ("", None, "")],
+)
+def test_an_empty_negative_prompt_stays_none_while_its_field_is_empty(
+    before: str | None, typed: str | None, now: str | None
+) -> None:
+    board = Storyboard(title="Test", settings=Settings(negative_prompt=before))
+    assert negative_prompt_of(typed, board) == now
+    assert shown(board)["no_negative_prompt"] is (before == "")
