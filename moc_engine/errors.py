@@ -4,7 +4,7 @@
     ├── ModelNotFound      no model at the given path, or none of that name on the hub
     │   └── HubUnreachable the hub would have to be asked, and does not answer
     ├── ModelMismatch      something is there, but it is not a model that the engine can open
-    ├── DiskFull           the disk has no room for a download; nothing was received
+    ├── DiskFull           the disk has no room for a download; what was received stays
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
     ├── TraceError         a routing trace that is missing, damaged or of a newer version

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
+from moc_engine.models.wan.defaults import has_part
 from moc_engine.models.wan.experts import expert_of, other_expert
 from moc_engine.models.wan.identification import identify
 from moc_engine.models.wan.image_encoders import (
@@ -46,7 +47,7 @@ _NAMES: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 class WanFiles:
-    """The single files of the Wan family, as `FileFormats`."""
+    """The single files of the Wan family, as `SingleFiles`."""
 
     def identify(self, path: Path) -> FilePart | None:
         return _identified(path)
@@ -270,7 +271,7 @@ def _configured(files: ModelFiles, config: Path, *, source: str, name: str) -> P
     index = parse_model_index(config, config / "model_index.json")
     given = files.present
     parts: dict[str, PartSource] = {}
-    for part in (part for part in index if part in _CLASSES and index[part] and index[part][0]):
+    for part in (part for part in _CLASSES if has_part(index, part)):
         path = given.get(part)
         if path is None and part == "tokenizer" and "text_encoder" in given:
             folder = config / part
