@@ -44,7 +44,7 @@ def reading_lora(file: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError) as error:
         raise EngineError(f"the LoRA {file.name} is damaged: {error}") from error
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise EngineError(

@@ -52,7 +52,8 @@ def read_lora(file: Path, transformer: Any) -> LoraWeights:
         elif name not in linear and not {"down", "up"} & factors.keys():
             differences += sum(bool(tensor.any()) for tensor in factors.values())
         else:
-            state |= _of_layer(file, name, factors, linear.get(name))
+            with reading_lora(file):
+                state |= _of_layer(file, name, factors, linear.get(name))
     return checked_weights(file, state, read.metadata, linear, tuple(_told(of_images, differences)))
 
 
@@ -71,7 +72,10 @@ def _read(file: Path) -> _Tensors:
                 f"the LoRA {file.name} has weights for {key.layer} twice, as one for two transformers has: "
                 "split it into a file for each"
             )
-        factors[key.factor] = tensor
+        eight_bits = tensor.is_floating_point() and tensor.element_size() == 1
+        factors[key.factor] = (
+            tensor.to(torch.bfloat16) if eight_bits else tensor
+        )  # which can be computed with
     return _Tensors(layers=layers, metadata=metadata)
 
 

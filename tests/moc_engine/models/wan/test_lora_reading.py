@@ -43,6 +43,43 @@ def test_other_names_are_the_same_lora(tmp_path: Path, layout: str) -> None:
     assert found.left_out == ()
 
 
+def test_factors_in_8_bits_are_expanded(tmp_path: Path) -> None:
+    transformer = tiny_transformer()
+    whole = kohya_keys(factors(transformer), alpha=1.5)
+    small = {key: value.to(torch.float8_e4m3fn) for key, value in whole.items()}
+    wanted = {key: value.to(torch.bfloat16) for key, value in small.items()}
+    read = read_lora(save_lora(tmp_path / "fp8.safetensors", small), transformer).state
+    same = read_lora(save_lora(tmp_path / "bf16.safetensors", wanted), transformer).state
+    assert read.keys() == same.keys()
+    assert all(torch.equal(read[key], same[key]) for key in same)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value"),
+    [
+        ("alpha", torch.ones(2)),
+        ("diff", torch.tensor(1.0)),
+        ("diff_b", torch.ones(7)),
+        ("lora_down.weight", torch.ones(0, 24)),
+    ],
+)
+def test_a_lora_that_cannot_be_converted_is_told(tmp_path: Path, tensor: str, value: Tensor) -> None:
+    transformer = tiny_transformer()
+    layer = "diffusion_model.blocks.0.self_attn.q"
+    state = {
+        f"{layer}.lora_down.weight": torch.ones(2, 24),
+        f"{layer}.lora_up.weight": torch.ones(24, 2),
+        f"{layer}.lora_B.bias": torch.ones(24),
+        f"{layer}.alpha": torch.tensor(2.0),
+        f"{layer}.{tensor}": value,
+    }
+    file = save_lora(tmp_path / "odd.safetensors", state)
+    with pytest.raises(
+        EngineError, match=r"the LoRA .*odd\.safetensors (cannot be converted|is damaged|is no LoRA)"
+    ):
+        read_lora(file, transformer)
+
+
 def test_a_lora_of_a_few_layers_is_read(tmp_path: Path) -> None:
     transformer = tiny_transformer()
     few = {name: pair for name, pair in factors(transformer).items() if "blocks.1.attn1" in name}
