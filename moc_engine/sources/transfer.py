@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
 
 import httpx2
+from filelock import Timeout
 from huggingface_hub import hf_hub_url
 from huggingface_hub.file_download import get_hf_file_metadata
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
@@ -32,6 +34,9 @@ SILENCE: Final = 20.0
 ATTEMPTS: Final = 4
 """Connections in a row that give nothing, after which a transfer ends."""
 
+_LOOK_EVERY: Final = 0.5
+"""Seconds between two looks at the cancel token while another process receives the same file."""
+
 _BLOCK: Final = 4 * 2**20
 
 _MOST_OF_SMALL: Final = 2**20
@@ -50,7 +55,7 @@ def receive(
     blob, part, lock = cache.blob(file), cache.part(file), cache.lock(file)
     blob.parent.mkdir(parents=True, exist_ok=True)
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(lock):
+    with _locked(lock, cancel):
         if cache.has(file):
             return
         repository = cache.repository
@@ -64,6 +69,25 @@ def receive(
             part.unlink()
             raise _damaged(cache, file)
         part.replace(blob)
+
+
+@contextmanager
+def _locked(lock: Path, cancel: CancelToken | None) -> Iterator[None]:
+    """Waits until no other process receives the file, and keeps others waiting. Raises `RenderCancelled`."""
+    with ExitStack() as held:
+        while True:
+            _stop_if_cancelled(cancel)
+            try:
+                held.enter_context(WeakFileLock(lock, timeout=_LOOK_EVERY))
+                break
+            except Timeout:
+                continue
+        yield
+
+
+def _stop_if_cancelled(cancel: CancelToken | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise RenderCancelled("the download was cancelled")
 
 
 def read_small(cache: CachedRepository, file: RemoteFile) -> bytes:
@@ -117,13 +141,13 @@ class _Transfer:
             there.seek(0)
             while block := there.read(_BLOCK):
                 self._received(block)
-                self._stop_if_cancelled()
+                _stop_if_cancelled(self._cancel)
 
     def run(self) -> str:
         """The digest of the whole file. Raises `RenderCancelled`, and the errors of the network."""
         failures = 0
         while self._done < self._file.size:
-            self._stop_if_cancelled()
+            _stop_if_cancelled(self._cancel)
             before = self._done
             ended: Exception = HubUnreachable(
                 f"the hub gives no more than {self._done:,} of the {self._file.size:,} bytes of a file; "
@@ -154,14 +178,12 @@ class _Transfer:
                 self._digest, self._done = _new_digest(self._file), 0
             with self._part.open("ab" if goes_on else "wb") as stream:
                 for block in response.iter_bytes():
-                    self._stop_if_cancelled()
+                    _stop_if_cancelled(self._cancel)
                     stream.write(block)
                     self._received(block)
                     self._report(self._done)
-
-    def _stop_if_cancelled(self) -> None:
-        if self._cancel is not None and self._cancel.is_set():
-            raise RenderCancelled("the download was cancelled")
+                    if self._done > self._file.size:  # more than is listed, perhaps without an end
+                        return
 
     def _received(self, block: bytes) -> None:
         self._digest.update(block)

@@ -36,13 +36,14 @@ class Hub:
     """What the hub has, how it fails, and what it was asked.
 
     `break_after`: bytes of a file after which its first transfer ends. `ends_after`: bytes of a file that are
-    all that is ever given of it, without an error. `pause`: seconds between blocks of
-    1,000 bytes. `damaged`: the file that arrives with other content than it was listed with.
+    all that is ever given of it, without an error. `longer`: bytes that follow a file. `pause`: seconds
+    between blocks of 1,000 bytes. `damaged`: the file that arrives with other content than is listed.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     break_after: dict[str, int] = field(default_factory=dict)
     ends_after: dict[str, int] = field(default_factory=dict)
+    longer: dict[str, int] = field(default_factory=dict)
     pause: float = 0.0
     damaged: str | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -117,6 +118,7 @@ def running_hub(hub: Hub) -> Iterator[Hub]:
             content = hub.files[name]
             if name == hub.damaged:
                 content = bytes(len(content))
+            content += bytes(hub.longer.get(name, 0))
             if name in hub.ends_after:
                 content = content[: hub.ends_after[name]]
             begin = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])

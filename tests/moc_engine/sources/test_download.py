@@ -7,6 +7,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,29 @@ try:
     print(json.dumps({"path": str(lora_path(sys.argv[1]))}))
 except EngineError as error:
     print(json.dumps({"error": type(error).__name__, "said": str(error)}))
+"""
+
+WAITING = """
+import json, sys
+from types import SimpleNamespace
+from filelock import FileLock
+from moc_engine.errors import RenderCancelled
+from moc_engine.sources.hub_cache import CachedRepository
+from moc_engine.sources.hub_id import HubId
+from moc_engine.sources.hub_listing import RemoteFile
+from moc_engine.sources.transfer import receive
+file = RemoteFile(name="a.safetensors", size=8, digest="0" * 64)
+cache = CachedRepository(HubId("some/model", sys.argv[1]))
+cache.lock(file).parent.mkdir(parents=True)
+looks = []
+def is_set():
+    looks.append(1)
+    return len(looks) == 3
+with FileLock(cache.lock(file)):  # as another process that receives it
+    try:
+        receive(cache, file, print, SimpleNamespace(is_set=is_set))
+    except RenderCancelled as error:
+        print(json.dumps({"said": str(error), "looks": len(looks)}))
 """
 
 INK = "wan/ink.safetensors"
@@ -178,6 +202,23 @@ def test_a_hub_that_gives_no_more_is_not_asked_forever(files: dict[str, bytes], 
     assert "the hub gives no more than 5 of the" in str(said["said"])
     given = [path for path, _ in hub.asked if path.endswith("vae/config.json")]
     assert 5 <= len(given) <= 7
+
+
+def test_a_hub_that_gives_more_than_it_lists_is_not_listened_to(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    more = 3_000_000
+    with running_hub(Hub(files, longer={LARGE: more})) as hub:
+        said = run(hub, tmp_path)
+    assert said["error"] == "HubUnreachable"
+    assert f"the file {LARGE} of {REPO} arrived damaged" in str(said["said"])
+    seen: Any = said["seen"]
+    assert max(done for done, _ in seen) < sum(map(len, files.values())) + more // 2
+
+
+def test_waiting_for_another_process_can_be_cancelled(tmp_path: Path) -> None:
+    said = run(Hub(), tmp_path, COMMIT, program=WAITING)
+    assert said == {"said": "the download was cancelled", "looks": 3}
 
 
 def test_without_room_nothing_is_received(files: dict[str, bytes], tmp_path: Path) -> None:
