@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from moc_engine.errors import ModelMismatch
+from moc_engine.errors import ModelMismatch, ModelNotFound
 from moc_engine.model_memory import ModelSize
 from moc_engine.models.registry import family_entry
+from moc_engine.sources.part_files import read_json
 from moc_engine.sources.parts import PipelineParts
 
 
@@ -24,6 +24,6 @@ def model_size(model: PipelineParts) -> ModelSize | None:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / "config.json").read_bytes()))
-    except (OSError, TypeError, ValueError):
+        return read_json(folder / "config.json")
+    except ModelNotFound:
         return {}

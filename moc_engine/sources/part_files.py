@@ -6,6 +6,7 @@ The errors of libraries often name no file, and never what to do about it.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ def check_part_files(model: PipelineParts, name: str) -> PartSource:
 def weight_files(folder: Path) -> list[Path]:
     """The files of a part's weights, there or missing: one, or the pieces that its index names.
 
-    Raises `ModelNotFound` for an index that is damaged.
+    Raises `ModelNotFound` for an index that is damaged, or names files elsewhere.
     """
     whole = next((folder / name for name in _WHOLE if (folder / name).is_file()), None)
     if whole is not None:
@@ -53,7 +54,10 @@ def weight_files(folder: Path) -> list[Path]:
             pieces = read_json(index).get("weight_map")
             if not isinstance(pieces, dict) or not pieces:
                 raise ModelNotFound(f"{index} is damaged; {AGAIN}")
-            return [folder / str(piece) for piece in sorted(set(map(str, pieces.values())))]
+            names = sorted(set(map(str, pieces.values())))
+            if any(re.search(r"[/\\:]", piece) or piece in ("", ".", "..") for piece in names):
+                raise ModelNotFound(f"{index} names files outside of its folder; {AGAIN}")
+            return [folder / piece for piece in names]
     return [folder / _WHOLE["_class_name" not in read_json(folder / "config.json")]]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -21,9 +20,18 @@ from moc_engine.models.wan.image_encoders import (
     image_encoder_parts,
 )
 from moc_engine.models.wan.tensor_names import text_encoder_name, transformer_name, vae_name
-from moc_engine.models.wan.variants import CONFIGS, TEXT_ENCODER, TWO_EXPERTS, VAES, VARIANTS, Variant
+from moc_engine.models.wan.variants import (
+    CONFIGS,
+    TEXT_ENCODER,
+    TWO_EXPERTS,
+    VAES,
+    VARIANTS,
+    Variant,
+    transformer_config,
+)
 from moc_engine.sources.comfyui import beside
 from moc_engine.sources.model_files import FilePart, ModelFiles
+from moc_engine.sources.part_files import read_json
 from moc_engine.sources.parts import PartSource, PipelineParts
 from moc_engine.sources.weights_header import GGUF_PIECES, SPIECE, read_header
 
@@ -250,12 +258,12 @@ def _carries_tokenizer(text_encoder: Path) -> bool:
 def title_of(model: PipelineParts) -> str | None:
     """The published model that a pipeline has the configuration of, such as "Wan 2.2 TI2V 5B"."""
     try:
-        config = json.loads((model.parts["transformer"].config_folder / "config.json").read_bytes())
-    except (KeyError, OSError, ValueError):
+        config = read_json(model.parts["transformer"].config_folder / "config.json")
+    except (KeyError, ModelNotFound):
         return None
     experts = 2 if model.class_of("transformer_2") else 1
     for variant in VARIANTS.values():
-        published = json.loads((CONFIGS / "transformer" / variant.transformer / "config.json").read_bytes())
+        published = transformer_config(variant.transformer)
         like = (variant.transformer_class, variant.experts) == (model.class_of("transformer"), experts)
         if like and all(
             config.get(key, value) == value for key, value in published.items() if not key.startswith("_")

@@ -94,6 +94,15 @@ def test_pieces_that_are_missing_are_named(model: PipelineParts) -> None:
         check_part_files(model, "vae")
 
 
+@pytest.mark.parametrize("piece", ["/etc/a.safetensors", "../a.safetensors", "..", "c:a.safetensors", ""])
+def test_pieces_lie_in_the_folder_of_their_part(model: PipelineParts, piece: str) -> None:
+    folder = model.part("vae").path
+    save_file({"0": torch.zeros(8)}, folder.parent / "a.safetensors")
+    in_pieces(folder, "b.safetensors", piece)
+    with pytest.raises(ModelNotFound, match=r"index\.json names files outside of its folder"):
+        weight_files(folder)
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "piece.pt", WHOLE])
 def test_pickles_in_the_place_of_weights_are_refused(model: PipelineParts, name: str) -> None:
     folder = model.part("vae").path
