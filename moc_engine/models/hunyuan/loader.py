@@ -74,7 +74,8 @@ def _fitted(fitting: Fitting, model: PipelineParts, name: str, kind: Any) -> Any
 
     def load(**options: Any) -> Any:
         halves = torch.float16 if name == "vae" and fitting.device.type == "cuda" else fitting.dtype
-        return load_part(kind, model, name, extra_weights=True, dtype=halves, **options)
+        unused = name != "transformer"  # such as a head, or a projection
+        return load_part(kind, model, name, extra_weights=unused, dtype=halves, **options)
 
     match name:
         case "text_encoder":

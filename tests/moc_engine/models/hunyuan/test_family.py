@@ -93,6 +93,11 @@ def without_a_weight(folder: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "num_single_layers": 3}))
 
 
+def with_a_weight_too_many(folder: Path) -> None:
+    file = folder / "transformer" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "num_single_layers": 1}))
+
+
 def another_encoder(folder: Path) -> None:
     file = folder / "model_index.json"
     index = json.loads(file.read_text())
@@ -111,6 +116,7 @@ def damaged(folder: Path) -> None:
             ModelMismatch,
             "the transformer's weights are not those its config.json describes",
         ),
+        (with_a_weight_too_many, ModelMismatch, r"single_transformer_blocks\.1\.\S+ is too much"),
         (another_encoder, ModelMismatch, "is a UMT5EncoderModel; the engine reads a LlamaModel"),
         (damaged, ModelNotFound, "cannot be read"),
     ],
