@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.messages import Message, message
 from studio.domain.project import Project
-from studio.jobs.dependencies import Render, needed_renders
+from studio.jobs.dependencies import Render, has_take, needed_renders
 from studio.jobs.order import RenderOrder
 from studio.jobs.rows import order_of, problem_of, set_problem
 from studio.store import projects
@@ -39,7 +39,7 @@ def stop_dependants(session: Session, ended: JobRow) -> None:
     project = projects.project_of(session, ended.project)
     others = _renders(session, ended.project)
     first = order.shot, order.lane
-    if _has_take(project, first) or any((other.shot, other.lane) == first for _, other in others):
+    if has_take(project, first) or any((other.shot, other.lane) == first for _, other in others):
         return
     waiting = [(row, other) for row, other in others if row.state == "queued" and not other.keep_context]
     missing = {first: ended.position}
@@ -50,7 +50,7 @@ def stop_dependants(session: Session, ended: JobRow) -> None:
         stopped = next(pair for pair in waiting if pair[0] is row)
         waiting.remove(stopped)
         render = stopped[1].shot, stopped[1].lane
-        if not _has_take(project, render):
+        if not has_take(project, render):
             missing.setdefault(render, row.position)
 
 
@@ -87,12 +87,6 @@ def _renders(session: Session, project: str) -> list[tuple[JobRow, RenderOrder]]
         .order_by(JobRow.position, JobRow.id)
     )
     return [(row, order) for row in rows if isinstance(order := order_of(row), RenderOrder)]
-
-
-def _has_take(project: Project, render: Render) -> bool:
-    shot, lane = render
-    take = project.in_lane(lane).current.get(shot)
-    return take is not None and take not in project.discarded
 
 
 def _has_in_context(project: Project, order: RenderOrder, render: Render) -> bool:

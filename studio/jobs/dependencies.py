@@ -43,7 +43,7 @@ class Dependencies:
         )
 
     def _coming_in(self, project: str) -> frozenset[Render]:
-        """The renders whose takes will be chosen, which variations are not: a person chooses from them."""
+        """The renders whose takes will be chosen, as those of variations are where a shot has none."""
         if project not in self._coming:
             rows = self._session.scalars(
                 select(JobRow).where(
@@ -52,14 +52,26 @@ class Dependencies:
                     JobRow.state.in_(("queued", "running")),
                 )
             )
-            orders = [order for row in rows if isinstance(order := order_of(row), RenderOrder)]
-            self._coming[project] = frozenset((order.shot, order.lane) for order in orders if order.replace)
+            found = self._project(project)
+            self._coming[project] = frozenset(
+                (order.shot, order.lane)
+                for row in rows
+                if isinstance(order := order_of(row), RenderOrder)
+                and (order.replace or not has_take(found, (order.shot, order.lane)))
+            )
         return self._coming[project]
 
     def _project(self, name: str) -> Project:
         if name not in self._projects:
             self._projects[name] = projects.project_of(self._session, name)
         return self._projects[name]
+
+
+def has_take(project: Project, render: Render) -> bool:
+    """Whether a shot has a chosen take in a lane, which is not in the bin."""
+    shot, lane = render
+    take = project.in_lane(lane).current.get(shot)
+    return take is not None and take not in project.discarded
 
 
 def needed_renders(project: Project, order: RenderOrder) -> Iterator[Render]:

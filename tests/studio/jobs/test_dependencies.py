@@ -13,6 +13,7 @@ from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
 from studio.jobs import claims, queue
 from studio.jobs.order import RenderOrder
+from studio.store import projects
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.unknown_model import UNKNOWN_MODEL
@@ -53,10 +54,16 @@ def test_a_shot_waits_for_the_one_whose_last_frame_it_starts_with(studio: Studio
     assert [shot for shot, _ in worked(studio, project, backwards)] == ["a", "c", "b"]
 
 
-def test_variations_that_a_person_chooses_from_are_not_waited_for(studio: Studio) -> None:
+@pytest.mark.parametrize(("rendered", "ran"), [(True, ["b", "a", "a"]), (False, ["a", "a", "b"])])
+def test_variations_are_waited_for_where_one_of_them_becomes_the_take(
+    studio: Studio, rendered: bool, ran: list[str]
+) -> None:
     project = studio.service.projects.create(board(None, "previous", None))
-    variation = replace(order("a", keep_context=True), seed=5, replace=False)
-    assert [shot for shot, _ in worked(studio, project, [order("b"), variation])] == ["b", "a"]
+    if rendered:
+        with studio.database.write() as session:
+            projects.choose(session, project, "a", "take", "final")
+    variations = [replace(order("a", keep_context=True), seed=seed, replace=False) for seed in (5, 6)]
+    assert [shot for shot, _ in worked(studio, project, [order("b"), *variations])] == ran
 
 
 def test_without_a_first_frame_the_queue_is_worked_in_order(studio: Studio) -> None:
