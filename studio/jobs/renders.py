@@ -118,17 +118,18 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
     chosen = known.get(status.take or "")
     if claim.order.keep_context and chosen is not None:
         pairs = tuple(pair for pair in chosen.context if pair[1] in known)
+        then = chosen.inputs
         inputs = replace(
             inputs,
             context=tuple(take for _, take in pairs),
-            pins=chosen.inputs.pins,
-            bans=chosen.inputs.bans,
-            boosts=chosen.inputs.boosts,
-            first_frame=chosen.inputs.first_frame,
-            guide=chosen.inputs.guide,
-            guide_strength=chosen.inputs.guide_strength,
-            control=chosen.inputs.control,
-            control_scale=chosen.inputs.control_scale,
+            pins=then.pins,
+            bans=then.bans,
+            boosts=then.boosts,
+            first_frame=then.first_frame if model.can("first_frame") else None,
+            guide=then.guide if model.can("guide") else None,
+            guide_strength=then.guide_strength if model.can("guide") else None,
+            control=then.control if model.can("control") else None,
+            control_scale=then.control_scale if model.can("control") else None,
         )
     if claim.order.seed is not None:
         inputs = replace(inputs, seed=claim.order.seed)

@@ -209,3 +209,12 @@ def test_settings_reach_the_engine_and_loras_their_take_by_digest(studio: Studio
     ink.write_bytes(b"other weights")
     changed = Studio(tmp_path, studio.database).service.projects.state(project)
     assert [shot.reasons[0] for shot in changed.shots] == ["LoRAs changed"] * 3
+
+
+def test_a_kept_context_leaves_out_what_another_model_cannot_use(studio: Studio) -> None:
+    project = studio.rendered(board(None, "previous", None))
+    studio.service.editing.edit(project, SetSettings(settings=Settings()), 0)
+    studio.service.rendering.reroll(project, "b", seed=7)
+    studio.work()
+    assert studio.renderer.requests[-1].seed == 7
+    assert watched(studio)[1] is None
