@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from studio.domain.file_types import PICTURE
 from studio.store.artifacts import YOUNG
 from studio.store.clock import database_time
 from studio.store.tables import ArtifactRow, EditRow, PictureRow, ProjectRow, TakeRow
@@ -21,16 +22,20 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def keep(session: Session, project: str, digest: str, now: float) -> None:
-    """Adds a picture to a project, whose artifact is noted."""
-    if session.get(PictureRow, (project, digest)) is None:
+    """Adds a picture to a project, whose artifact is noted; one that it has is as young as a new one."""
+    row = session.get(PictureRow, (project, digest))
+    if row is None:
         session.add(PictureRow(project=project, digest=digest, added=now))
-        session.flush()
+    else:
+        row.added = now
+    session.flush()
 
 
 def keep_known(session: Session, project: str, digests: Iterable[str], now: float) -> None:
-    """Adds those of these pictures to a project whose artifacts are noted."""
+    """Adds those of these pictures to a project whose artifacts are noted, as pictures."""
     for digest in digests:
-        if session.get(ArtifactRow, digest) is not None:
+        artifact = session.get(ArtifactRow, digest)
+        if artifact is not None and artifact.suffix == PICTURE:
             keep(session, project, digest, now)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
+from sqlalchemy import select
 
 from moc_engine.stored_file import LocalFile
 from studio.domain.edits.cast import SetCastPicture
@@ -19,6 +20,7 @@ from studio.domain.errors import BadRecipe
 from studio.domain.settings import Settings
 from studio.exchange.mp4 import MOST_PICTURE, Piece, attached_pictures, join, recipe_in
 from studio.store.database import Database
+from studio.store.tables import TakeRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.pictures import write_picture
@@ -132,6 +134,17 @@ def test_a_storyboard_brings_the_pictures_back_that_the_studio_has(
     assert studio.service.projects.state(again).cast[1].picture == f"picture:{otto}"
     there = elsewhere.service.projects.import_yaml(text)
     assert len(elsewhere.service.projects.state(there).missing_pictures) == 2
+
+
+def test_a_file_that_is_no_picture_is_not_taken_for_one(tmp_path: Path, database: Database) -> None:
+    studio = Studio(tmp_path, database)
+    take = studio.service.projects.state(studio.rendered()).shots[0].take
+    with database.read() as session:
+        clip = session.scalars(select(TakeRow.clip).where(TakeRow.id == take)).one()
+    text = f"shots: [{{caption: Mira waves, first_frame: 'picture:{clip}'}}]"
+    project = studio.service.projects.import_yaml(text)
+    assert list(studio.service.projects.state(project).missing_pictures) == [f"picture:{clip}"]
+    assert studio.service.files.export(project, "project.mocz").is_file()
 
 
 def test_a_film_attaches_pictures_up_to_a_limit(tmp_path: Path) -> None:
