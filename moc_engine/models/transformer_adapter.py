@@ -45,6 +45,10 @@ class TransformerAdapter(Protocol):
     def caption_backend(self) -> str:
         """What attends to captions, for the trace."""
 
+    @property
+    def dense_backend(self) -> str:
+        """The attention backend of diffusers by which a shot attends to itself, without a history."""
+
     def caption_key_bytes(self, captions: CaptionStates) -> int:
         """The bytes of the captions' keys and values in all layers, as far as they can be kept."""
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
-from moc_engine.models.wan_transformer import attending, dense_backend, rotary_angles
+from moc_engine.models.dense_attention import dense_backend
+from moc_engine.models.wan_transformer import attending, rotary_angles
 
 
 class WanAdapter:
@@ -41,6 +42,10 @@ class WanAdapter:
     @property
     def caption_backend(self) -> str:
         return dense_backend(self.transformer.blocks[0].attn2.processor)
+
+    @property
+    def dense_backend(self) -> str:
+        return dense_backend(self.transformer.blocks[0].attn1.processor)
 
     def caption_key_bytes(self, captions: CaptionStates) -> int:
         width = self.heads * int(self.transformer.config.attention_head_dim)

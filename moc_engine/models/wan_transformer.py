@@ -10,16 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.models.base import AttentionPass, CaptionStates
 from moc_engine.models.compiled_blocks import left_out_of_graphs
+from moc_engine.models.dense_attention import NATIVE, attend_densely, dense_backend
 from moc_engine.ops.rotary import axis_angles
 
 ROTARY_BASE: Final = 10000.0
-
-NATIVE: Final = "native"
-"""The attention backend of diffusers that is torch's own."""
 
 
 def project_qkv(
@@ -149,33 +146,11 @@ class CaptionAttention:
         )
         q = project_q(attn, hidden_states)
         k, v = self._keys(self, attn, text)
-        out = _attend_densely(q, k, v.type_as(q), self._mask, self._backend)
+        out = attend_densely(q, k, v.type_as(q), self._mask, self._backend)
         if attn.add_k_proj is not None and image.shape[1]:
             k, v = _project_image(attn, image)
-            out = out + _attend_densely(q, k, v.type_as(q), None, self._backend)
+            out = out + attend_densely(q, k, v.type_as(q), None, self._backend)
         return _project_out(attn, out)
-
-
-def dense_backend(processor: Any) -> str:
-    """The attention backend of diffusers that a processor is set to, by `set_attention_backend` or by the
-    environment (DIFFUSERS_ATTN_BACKEND). Attention to captions honours it; routed attention has its own.
-    """
-    from diffusers.models.attention_dispatch import _AttentionBackendRegistry  # which not all need
-
-    name = getattr(processor, "_attention_backend", None) or _AttentionBackendRegistry.get_active_backend()[0]
-    return str(getattr(name, "value", name))
-
-
-def _attend_densely(
-    q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor, mask: Tensor | None, backend: str
-) -> Tensor:
-    if backend == NATIVE:
-        return scaled_dot_product_attention(q_BHLD, k_BHSD, v_BHSD, attn_mask=mask)
-    from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
-
-    q, k, v = (x.transpose(1, 2) for x in (q_BHLD, k_BHSD, v_BHSD))
-    out: Tensor = dispatch_attention_fn(q, k, v, attn_mask=mask, backend=AttentionBackendName(backend))
-    return out.transpose(1, 2)
 
 
 def _caption_keys(processor: CaptionAttention, attn: Any, text_BSE: Tensor) -> tuple[Tensor, Tensor]:

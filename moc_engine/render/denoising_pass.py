@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.errors import EngineError
@@ -24,6 +22,7 @@ from moc_engine.memory.history import History
 from moc_engine.memory.paged_history import PagedHistory
 from moc_engine.memory.pages import Traffic
 from moc_engine.models.base import ExtraTokens
+from moc_engine.models.dense_attention import NATIVE, attend_densely
 from moc_engine.ops.backend import Mass, Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.full_attention import resolved_full_below
@@ -35,9 +34,6 @@ from moc_engine.ops.workspace import Workspace
 from moc_engine.render.memory_pass import Angles
 from moc_engine.render.prepared_history import PagedKeys, PreparedHistory
 from moc_engine.trace.recorder import TraceRecorder
-
-NO_CHUNKS: Final = np.zeros(1, dtype=np.int64)
-"""The chunk offsets of an empty history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +133,8 @@ class DenoisingPass:
     is one. Raises `ValueError` where the steering names a shot that is not in the history.
 
     A history side by side is copied, ready for all entries of the batch, where it has at most `page_bytes`;
-    through so many bytes a paged one is brought in.
+    through so many bytes a paged one is brought in. What attends to all its keys, such as a shot without a
+    history, does so by a `dense_backend` of diffusers; a history is attended to by a backend of the engine.
     """
 
     def __init__(
@@ -149,7 +146,9 @@ class DenoisingPass:
         rows: int = 1,
         page_bytes: int = PAGE_BYTES,
         workspace: Workspace | None = None,
+        dense_backend: str = NATIVE,
     ) -> None:
+        self._dense_backend = dense_backend
         self.recorder: TraceRecorder | None = None
         self.context = context = context.resolved(rows, device)
         self._grid = context.grid
@@ -218,7 +217,7 @@ class DenoisingPass:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
         own_k, own_v = torch.cat((rotated_k, extra.k_BHSD), dim=2), torch.cat((v, extra.v_BHSD), dim=2)
-        of_extra = scaled_dot_product_attention(extra.q_BHSD, own_k, own_v)
+        of_extra = attend_densely(extra.q_BHSD, own_k, own_v, backend=self._dense_backend)
         return self._attend(layer, q, rotated_q, own_k, own_v), of_extra
 
     def _attend(
@@ -227,12 +226,11 @@ class DenoisingPass:
         """The output of queries, given before and after rotary embedding, for own keys and the history."""
         backend = self.chosen.backend
         if self._history is None:
-            assert backend.over_history is not None
-            nothing = own_v_BHSD[:, :, :0]
-            indices = q_BHLD.new_empty(*q_BHLD.shape[:3], 0, dtype=torch.int64)
-            out, mass = backend.over_history(
-                rotated_BHLD, own_k_BHSD, own_v_BHSD, nothing, nothing, NO_CHUNKS, indices
+            out = attend_densely(rotated_BHLD, own_k_BHSD, own_v_BHSD, backend=self._dense_backend)
+            indices, nothing = (
+                q_BHLD.new_empty(*q_BHLD.shape[:3], 0, dtype=dtype) for dtype in (torch.int64, torch.float32)
             )
+            mass = Mass(own=nothing.new_ones(*nothing.shape[:3], 1), pinned=nothing, routed=nothing)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
         routing_q = q_BHLD if self._routing.pooling == "before" else rotated_BHLD

@@ -17,10 +17,10 @@ from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates
+from moc_engine.models.dense_attention import attend_densely
 from moc_engine.models.wan_transformer import project_qkv
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoise import draw_noise
@@ -119,13 +119,14 @@ class _FeaturePass:
         self.found: dict[tuple[int, Kind], Tensor] = {}
         self._wanted = wanted
         positions = backbone.grid(shape, "frame").positions_3T
+        self._dense_backend = backbone.adapter.dense_backend
         self._angles = backbone.angles(positions.to(backbone.device))
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         self._keep(layer, "key", k_BHLD.transpose(1, 2).flatten(2))
         self._keep(layer, "value", v_BHLD.transpose(1, 2).flatten(2))
         q, k = (apply_rotary(x, *self._angles) for x in (q_BHLD, k_BHLD))
-        return scaled_dot_product_attention(q, k, v_BHLD)
+        return attend_densely(q, k, v_BHLD, backend=self._dense_backend)
 
     def takes_input(self, layer: int) -> Any:
         def hook(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:

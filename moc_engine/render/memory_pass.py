@@ -11,7 +11,6 @@ from hashlib import sha256
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 from moc_engine.config import Chunking, Pooling, Storage
 from moc_engine.memory.grid import TokenGrid
@@ -19,6 +18,7 @@ from moc_engine.memory.scaling import quantise, scale_groups
 from moc_engine.memory.take_memory import Kept, Scales, TakeMemory
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, ExtraTokens
+from moc_engine.models.dense_attention import NATIVE, attend_densely
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routing import chunk_means
@@ -56,6 +56,7 @@ def compute_memory(
         kept=kept,
         storage=storage,
         memory_device=device,
+        dense_backend=backbone.adapter.dense_backend,
     )
     timestep = torch.tensor([noise * backbone.scheduler.config.num_train_timesteps], device=backbone.device)
     condition = backbone.condition_of(latents_CFHW.float())
@@ -76,7 +77,7 @@ class MemoryPass:
     """Full self-attention within one take that keeps keys, values and chunk means of each of its `layers`.
 
     What is kept of a layer is written where it stays, as soon as it is computed: on `memory_device`, in full
-    or in 8 bits.
+    or in 8 bits. It is attended to by a `dense_backend` of diffusers.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class MemoryPass:
         kept: Kept | None = None,
         storage: Storage = "full",
         memory_device: torch.device | None = None,
+        dense_backend: str = NATIVE,
     ) -> None:
+        self._dense_backend = dense_backend
         self._grid = grid
         self._pooling = pooling
         self._cos, self._sin = angles(grid.positions_3T.to(device))
@@ -106,7 +109,7 @@ class MemoryPass:
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = self._kept_layer(layer, q_BHLD, k_BHLD, v_BHLD)
-        return self._grid.to_model(scaled_dot_product_attention(q, k, v), dim=2)
+        return self._grid.to_model(self._attended(q, k, v), dim=2)
 
     def attend_jointly(
         self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, extra: ExtraTokens
@@ -115,8 +118,11 @@ class MemoryPass:
         q, k, v = (
             torch.cat(both, dim=2) for both in ((q, extra.q_BHSD), (k, extra.k_BHSD), (v, extra.v_BHSD))
         )
-        out, of_extra = scaled_dot_product_attention(q, k, v).tensor_split([q_BHLD.shape[2]], dim=2)
+        out, of_extra = self._attended(q, k, v).tensor_split([q_BHLD.shape[2]], dim=2)
         return self._grid.to_model(out, dim=2), of_extra
+
+    def _attended(self, q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> Tensor:
+        return attend_densely(q_BHLD, k_BHSD, v_BHSD, backend=self._dense_backend)
 
     def _kept_layer(self, layer: int, *qkv_BHLD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Keeps what is remembered of a layer; its rotated queries and keys, and values, by chunks."""

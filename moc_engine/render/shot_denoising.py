@@ -253,6 +253,7 @@ def shot_denoising(
             rows=rows,
             page_bytes=page_bytes,
             workspace=workspace,
+            dense_backend=expert.adapter.dense_backend,
         )
 
     condition = _condition(prepared, backbone)

@@ -149,7 +149,14 @@ def measured_ratios(
     def velocity(latents: Tensor, timestep: Tensor, level: float) -> Tensor:
         expert = model.at(level)
         layers = expert.adapter.layers
-        attention = MemoryPass(grid, expert.angles, "after", expert.device, layers=layers)
+        attention = MemoryPass(
+            grid,
+            expert.angles,
+            "after",
+            expert.device,
+            layers=layers,
+            dense_backend=expert.adapter.dense_backend,
+        )
         with _measured_change(expert.adapter.blocks, changes.setdefault(expert, [])):
             return expert.velocity(latents, timestep, attention, captions, condition)
 

@@ -36,7 +36,8 @@ def trace_recorder(
     `step_cache` is what may skip blocks, and `skipped` then lists steps with the layers that they skipped;
     `profile` says how the model was fitted to the device, and whether it was to be another one;
     `captions_left_out` the tokens of the captions that were not read; `caption_backend` is what attends to
-    captions. `reference_pictures` are attended to with the own shot, and counted with it.
+    captions, and `dense_backend` what attends to the own shot where there is no history.
+    `reference_pictures` are attended to with the own shot, and counted with it.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request = prepared.request
@@ -58,6 +59,7 @@ def trace_recorder(
             "backend_choice": attention.chosen.why,
             "compiled": backbone.compiled is not None,
             "caption_backend": backbone.adapter.caption_backend,
+            "dense_backend": backbone.adapter.dense_backend,
             "reference_pictures": len(prepared.pictures.references),
             "step_cache": request.step_cache,
             "profile": {"name": backbone.profile.name, "note": backbone.profile_note},

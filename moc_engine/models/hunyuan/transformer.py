@@ -23,6 +23,7 @@ from moc_engine.models.base import (
     ShotCondition,
 )
 from moc_engine.models.compiled_blocks import left_out_of_graphs
+from moc_engine.models.dense_attention import dense_backend
 from moc_engine.ops.rotary import axis_angles
 
 GUIDANCE: Final = 6.0
@@ -40,6 +41,10 @@ class HunyuanAdapter:
 
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
+
+    @property
+    def dense_backend(self) -> str:
+        return dense_backend(self.blocks[0].attn.processor)
 
     @property
     def layers(self) -> int:

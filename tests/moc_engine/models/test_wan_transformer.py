@@ -10,18 +10,19 @@ import torch
 from diffusers.models.attention_dispatch import attention_backend
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.base import CaptionStates, stacked
-from moc_engine.models.wan_transformer import attending, dense_backend, project_qkv, rotary_angles
+from moc_engine.models.dense_attention import dense_backend
+from moc_engine.models.wan_transformer import attending, project_qkv, rotary_angles
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import MemoryPass, compute_memory
 from tests.fakes.models import tiny_backbone, tiny_transformer
+from tests.fakes.operations_run import FUSED, OperationsRun
 from tests.fakes.plain_story import PlainStory
 
 CPU = torch.device("cpu")
@@ -264,7 +265,7 @@ def test_attention_to_captions_honours_the_backend_that_diffusers_is_set_to() ->
         """The prediction, and how often torch's fused attention of a CPU computed it."""
         with torch.no_grad(), attending(transformer, Plain(), captions), OperationsRun() as run:
             out = transformer(latents, torch.tensor([500.0]), captions.states_BSE, return_dict=False)[0]
-        return out, run.names.count("_scaled_dot_product_flash_attention_for_cpu")
+        return out, run.names.count(FUSED)
 
     native, fused = predicted()
     assert fused == 4  # two layers, each with self-attention
@@ -276,15 +277,3 @@ def test_attention_to_captions_honours_the_backend_that_diffusers_is_set_to() ->
     torch.testing.assert_close(other, native, atol=1e-5, rtol=1e-5)
     transformer.reset_attention_backend()
     assert torch.equal(predicted()[0], native)
-
-
-class OperationsRun(TorchDispatchMode):
-    """Lists the names of the operations that run within it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.append(func._schema.name.removeprefix("aten::"))
-        return func(*args, **(kwargs or {}))
