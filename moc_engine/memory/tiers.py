@@ -18,6 +18,7 @@ from typing import Final
 
 import torch
 
+from moc_engine.disk_errors import disk_cause, is_disk_full
 from moc_engine.errors import EngineError
 from moc_engine.memory.spilled import UNREADABLE, SpilledMemory, spill
 from moc_engine.memory.take_memory import TakeMemory
@@ -194,9 +195,10 @@ class MemoryTiers:
             self._files.discard(file)
             with suppress(OSError):
                 file.unlink()
+            more_room = "free some space there, " if is_disk_full(error) else ""
             raise EngineError(
                 f"the memory of a take, {memory.bytes / 1e9:.1f} GB, cannot be written into {self._spill}: "
-                f"{error}; remember less of each shot, or give the context more memory"
+                f"{disk_cause(error)}; {more_room}remember less of each shot, or give the context more memory"
             ) from error
 
     def _read(self, entry: _Entry, device: torch.device) -> TakeMemory | None:

@@ -8,15 +8,16 @@ the other way round.
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from moc_engine.disk_errors import is_disk_full
 from moc_engine.errors import DiskFull, ModelMismatch, ModelNotFound
 from moc_engine.sources.hub import hub_errors_in_words
 from moc_engine.sources.hub_cache import CachedRepository, cached_folder
@@ -88,11 +89,12 @@ def download(
     report: Callable[[DownloadProgress], None] = lambda progress: None,
     cancel: CancelToken | None = None,
     free: FreeBytes | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Downloaded:
     """Downloads what is not in the cache of a model or file, at the commit that its revision names now.
 
     Raises as `list_repository`, `DiskFull` before anything large is received, and `RenderCancelled`; what was
-    received stays for the next time.
+    received stays for the next time. `pause` as in `receive`.
     """
     repository = list_repository(asked)
     cache = CachedRepository(repository.id)
@@ -110,7 +112,7 @@ def download(
             def received(done: int, file: RemoteFile = file, before: int = before) -> None:
                 report(DownloadProgress(done=before + done, total=plan.size, file=file.name))
 
-            receive(cache, file, received, cancel)
+            receive(cache, file, received, cancel, pause)
             cache.link(file)
             before += file.size
             report(DownloadProgress(done=before, total=plan.size, file=file.name))
@@ -172,7 +174,7 @@ def _disk_errors_in_words(asked: HubId | HubFile) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
         raise DiskFull(
             f"the disk became full while {asked} was received; what was received stays: free some room and "

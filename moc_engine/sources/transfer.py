@@ -45,9 +45,15 @@ _SHA1_DIGITS: Final = 40
 
 
 def receive(
-    cache: CachedRepository, file: RemoteFile, report: Callable[[int], None], cancel: CancelToken | None
+    cache: CachedRepository,
+    file: RemoteFile,
+    report: Callable[[int], None],
+    cancel: CancelToken | None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Receives what is missing of a file into the cache. `report` is told the bytes that are there.
+
+    `pause` waits so many seconds after connections that gave nothing.
 
     Raises `HubUnreachable` for a file that does not arrive as the hub lists it, `RenderCancelled`, and the
     errors of the network. What was received stays.
@@ -64,7 +70,7 @@ def receive(
         found = get_hf_file_metadata(url, timeout=TIMEOUT, headers=headers)
         if urlparse(found.location).netloc != urlparse(url).netloc:
             headers.pop("authorization", None)  # not for the servers of others
-        digest = _Transfer(found.location, headers, part, file, report, cancel).run()
+        digest = _Transfer(found.location, headers, part, file, report, cancel).run(pause)
         if digest != file.digest:
             part.unlink()
             raise _damaged(cache, file)
@@ -143,7 +149,7 @@ class _Transfer:
                 self._received(block)
                 _stop_if_cancelled(self._cancel)
 
-    def run(self) -> str:
+    def run(self, pause: Callable[[float], None]) -> str:
         """The digest of the whole file. Raises `RenderCancelled`, and the errors of the network."""
         failures = 0
         while self._done < self._file.size:
@@ -162,7 +168,8 @@ class _Transfer:
             failures = 0 if self._done > before else failures + 1
             if failures == ATTEMPTS:
                 raise ended
-            time.sleep(failures)
+            if failures:
+                pause(failures)
         return str(self._digest.hexdigest())
 
     def _continue(self) -> None:

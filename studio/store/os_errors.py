@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from moc_engine.disk_errors import FULL
 from studio.domain.errors import OutputFailed
 from studio.domain.messages import Message, message
-
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def disk_full(path: Path) -> Message:
 def _message(error: OSError, target: Path) -> Message:
     path = _culprit(error, target)
     match error.errno:
-        case number if number in _FULL:
+        case number if number in FULL:
             return disk_full(path)
         case errno.EFBIG:
             return message("file-too-large", path=str(path))

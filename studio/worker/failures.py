@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
-from typing import Final
 
+from moc_engine.disk_errors import is_disk_full
 from moc_engine.errors import EngineError
 from studio.domain.errors import StudioError
 from studio.domain.messages import Message, message
 from studio.store.os_errors import disk_full
-
-_DISK_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quotas
 
 
 def is_expected(error: Exception) -> bool:
@@ -43,7 +40,7 @@ def _about_file(error: OSError, folder: Path) -> Message:
     )
     cause = (error.strerror or str(error)).lower()
     own = path is not None and path.is_relative_to(folder)
-    if error.errno in _DISK_FULL:
+    if is_disk_full(error):
         return disk_full(folder if path is None or own else path)
     if path is None:
         return message("job-disk-file-failed", cause=cause)

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from moc_engine.contract import RenderEvent, StepEvent
-from studio.domain.errors import LostClaim, StudioError
+from studio.domain.errors import LostClaim, OutputFailed, StudioError
 from studio.domain.messages import Message
 from studio.jobs import claims
 from studio.jobs.job import HEARTBEAT, LEASE, Claim, Progress
@@ -48,6 +48,7 @@ class RunningJob:
     def __init__(self, database: Database, claim: Claim, stop: threading.Event) -> None:
         self.claim = claim
         self.token = CancelToken(stop)
+        self._stop = stop
         self._database = database
         self._cancelled_at: float | None = None
         self._over = threading.Event()
@@ -101,8 +102,21 @@ class RunningJob:
                 claims.hand_back(session, self.claim)
 
     def fail(self, problem: Message) -> None:
-        with self._database.write() as session:
-            claims.fail(session, self.claim, problem)
+        """Ends the job as failed. On a full disk it is tried for the time of a lease.
+
+        Raises `LostClaim`, and `OutputFailed` where it was not written: the job ends with its lease.
+        """
+        until = time.monotonic() + self.claim.lease
+        while True:
+            try:
+                with self._database.write() as session:
+                    claims.fail(session, self.claim, problem)
+            except OutputFailed as error:
+                log.warning("the failure of job %d cannot be recorded: %s", self.claim.job, error)
+                if time.monotonic() >= until or self._stop.wait(self.claim.lease * HEARTBEAT / LEASE):
+                    raise
+            else:
+                return
 
     def _watch(self) -> None:
         due = 0.0

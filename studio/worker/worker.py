@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, assert_never
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from moc_engine.errors import RenderCancelled
-from studio.domain.errors import LostClaim
+from studio.domain.errors import LostClaim, OutputFailed
 from studio.jobs import claims
-from studio.jobs.job import LEASE, Claim
+from studio.jobs.job import HEARTBEAT, LEASE, Claim
 from studio.jobs.order import AnalysisOrder, DownloadOrder, RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
 from studio.store.database import Database
@@ -61,10 +61,19 @@ class Worker:
         self._lease = lease
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Works until `stop` is set, or `goes_on` is false between two jobs."""
+        """Works until `stop` is set, or `goes_on` is false between two jobs.
+
+        Where the queue cannot be written, as on a full disk, a job is left to its lease.
+        """
         while not self.stop.is_set() and goes_on():
-            if not self.work_once():
-                self.stop.wait(IDLE)
+            try:
+                worked = self.work_once()
+            except (OutputFailed, OperationalError) as error:
+                log.warning("the queue cannot be written: %s", error)
+                self.stop.wait(self._lease * HEARTBEAT / LEASE)
+            else:
+                if not worked:
+                    self.stop.wait(IDLE)
 
     def work_once(self) -> bool:
         """Claims and carries out one job; returns whether there was one.

@@ -1,21 +1,20 @@
 """The family of Wan video models: captions through UMT5, latents through their variational autoencoder.
 
-Shapes: B batch, C channels, F latent frames, H and W latent sides.
+Shapes: C channels, F latent frames, H and W latent sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from moc_engine.abilities import Ability
-from moc_engine.clip import Frame
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.models.base import CaptionStates, ShotCondition, ShotPictures
 from moc_engine.models.caption_limit import LeftOut
-from moc_engine.models.latent_colours import LatentPreview
+from moc_engine.models.latent_family import LatentFamily
 from moc_engine.models.wan.autoencoder import WanAutoencoder
 from moc_engine.models.wan.caption_room import TEXT_STATES
 from moc_engine.models.wan.defaults import (
@@ -33,12 +32,10 @@ from moc_engine.models.wan.vace_control import VaceControl
 from moc_engine.names import longest_mentions
 
 
-class WanFamily:
+class WanFamily(LatentFamily):
     """The family of a Wan pipeline, told apart by its model_index.json.
 
-    Its frames are resampled to the size and rate asked for. A clip is decoded one latent frame
-    after the other; previews are not decoded. Pictures are given to a transformer as its pipeline does
-    (`FirstFrames`, `VaceControl`).
+    Pictures are given to a transformer as its pipeline does (`FirstFrames`, `VaceControl`).
     """
 
     routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
@@ -46,30 +43,26 @@ class WanFamily:
     negative_prompt = NEGATIVE_PROMPT
 
     def __init__(self, index: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        transformer = parts.get("transformer") or parts["transformer_2"]
+        over_time, over_height, over_width = transformer.config.patch_size
+        autoencoder = WanAutoencoder(parts["vae"])
+        super().__init__(autoencoder, (over_time, over_height, over_width))
         self.sampler: SamplerConfig = sampler_of(index)
         self.abilities: frozenset[Ability] = abilities_of(index)
         self.needs_first_frame = needs_first_frame(index)
         self._texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
-        self._autoencoder = WanAutoencoder(parts["vae"])
-        transformer = parts.get("transformer") or parts["transformer_2"]
-        over_time, over_height, over_width = transformer.config.patch_size
-        self._patch = (over_time, over_height, over_width)
         self._conditions: FirstFrames | VaceControl = (
-            VaceControl(self._autoencoder)
+            VaceControl(autoencoder)
             if index.get("_class_name") == CONTROL_PIPELINE
             else FirstFrames(
-                self._autoencoder,
+                autoencoder,
                 needed=self.needs_first_frame,
                 image_states=transformer.config.image_dim is not None,
                 image_encoder=parts.get("image_encoder"),
                 image_processor=parts.get("image_processor"),
             )
         )
-        self._preview = LatentPreview(self._autoencoder)
-        self.trained_frames = TRAINED_FRAMES.get(self._autoencoder.channels, 21)
-
-    def latent_shape(self, seconds: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        return self._autoencoder.latent_shape(seconds, size, self._patch)
+        self.trained_frames = TRAINED_FRAMES.get(autoencoder.channels, 21)
 
     def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
         return CaptionStates(states_BSE=self._texts.states(global_caption, caption))
@@ -89,32 +82,8 @@ class WanFamily:
             found.setdefault(cast[mention.name], set()).update(n for n in at if n < TEXT_STATES)
         return {name: sorted(found[name]) for name in cast if found.get(name)}
 
-    def model_input(self, latents_BCFHW: Tensor) -> Tensor:
-        return latents_BCFHW
-
-    def velocity(self, predicted_BCFHW: Tensor, latents_BCFHW: Tensor, level: Tensor) -> Tensor:
-        return predicted_BCFHW
-
     def condition(self, pictures: ShotPictures, shape: Sequence[int]) -> ShotCondition | None:
         return self._conditions.condition(pictures, shape)
 
     def own_condition(self, latents_CFHW: Tensor) -> ShotCondition | None:
         return self._conditions.own_condition(latents_CFHW)
-
-    def frames_needed(self, shape: Sequence[int]) -> tuple[int, float]:
-        return self._autoencoder.frames_of(shape[1]), self._autoencoder.rate
-
-    def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
-        codec = self._autoencoder
-        return codec.encoded(codec.prepared(frames, codec.pixels(shape)))[0]
-
-    def moments(self, latent_frames: int) -> Sequence[float]:
-        return self._autoencoder.moments(latent_frames)
-
-    def frames(
-        self, latents_CFHW: Tensor, *, seconds: float, fps: float, size: tuple[int, int]
-    ) -> Iterator[Frame]:
-        return self._autoencoder.frames(latents_CFHW, seconds=seconds, fps=fps, size=size)
-
-    def picture(self, latents_CFHW: Tensor, *, seconds: float, size: tuple[int, int]) -> Frame:
-        return self._preview.picture(latents_CFHW)

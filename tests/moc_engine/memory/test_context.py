@@ -21,6 +21,7 @@ from moc_engine.memory.history_buffer import HistoryBuffer
 from moc_engine.memory.take_memory import TENSORS, Extent, TakeMemory
 from moc_engine.render.memory_pass import compute_memory
 from tests.fakes.models import tiny_backbone
+from tests.fakes.small_disk import small_disk
 
 LAYERS, HEADS, WIDTH = 2, 2, 4
 TAKES = "abcdef"
@@ -205,6 +206,15 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     add(memory, "a")
     with pytest.raises(EngineError, match=r"cannot be written into .*file.*remember less of each shot"):
         memory.recall("a")
+
+
+def test_a_full_disk_is_told_in_plain_words(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "files") as disk:
+        disk.leave(0)
+        memory = ContextMemory(budget=0, spill=disk.place)
+        add(memory, "a")
+        with pytest.raises(EngineError, match="the disk is full; free some space there, remember less"):
+            memory.recall("a")
 
 
 def test_spilled_files_go_with_the_memory_and_no_others(tmp_path: Path) -> None:

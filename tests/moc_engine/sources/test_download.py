@@ -22,7 +22,7 @@ from moc_engine.sources.hub_cache import cached_folder
 from moc_engine.sources.hub_id import HubFile, parse_hub_name
 from moc_engine.sources.lora_source import known_digest, lora_path, pinned_lora
 name, model, free, stop_at = sys.argv[1], parse_hub_name(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-cancel, seen = threading.Event(), []
+cancel, seen, pauses = threading.Event(), [], []
 def report(progress):
     seen.append((progress.done, progress.total))
     if stop_at and progress.done >= stop_at:
@@ -33,9 +33,9 @@ try:
     if stop_at == -1:
         print(json.dumps(before))
         sys.exit()
-    found = download(model, report, cancel, free=lambda folder: free)
+    found = download(model, report, cancel, free=lambda folder: free, pause=pauses.append)
 except EngineError as error:
-    print(json.dumps({"error": type(error).__name__, "said": str(error), "seen": seen}))
+    print(json.dumps({"error": type(error).__name__, "said": str(error), "seen": seen, "pauses": pauses}))
 else:
     said = {"id": str(found.id), "folder": str(found.path), "seen": seen, **before}
     if isinstance(model, HubFile):
@@ -202,6 +202,7 @@ def test_a_hub_that_gives_no_more_is_not_asked_forever(files: dict[str, bytes], 
     assert "the hub gives no more than 5 of the" in str(said["said"])
     given = [path for path, _ in hub.asked if path.endswith("vae/config.json")]
     assert 5 <= len(given) <= 7
+    assert said["pauses"] == [1, 2, 3]
 
 
 def test_a_hub_that_gives_more_than_it_lists_is_not_listened_to(

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.domain.edits.cast import SetCastPicture
-from studio.domain.errors import BadStoryboard
 from studio.domain.settings import Settings
-from studio.exchange.yaml_reader import read_storyboard
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.pictures import write_picture
@@ -58,17 +56,3 @@ def test_a_picture_that_is_not_there_is_refused_in_words(studio: Studio) -> None
     studio.work()
     (job,) = studio.service.queue.state().jobs
     assert job.error == "the picture of Mira is not there any more: choose it again"
-
-
-def test_pictures_of_the_cast_in_a_storyboard_file_are_kept(studio: Studio, tmp_path: Path) -> None:
-    file = tmp_path / "story.yaml"
-    file.write_text("cast: [{name: Mira, picture: mira.png}]\nshots: [{caption: Mira waves}]\n")
-    named = read_storyboard(file)
-    with pytest.raises(BadStoryboard, match=r"there is no picture mira\.png") as refused:
-        studio.service.pictures.with_files_read(named, None)
-    assert refused.value.field == ("cast", 0, "picture")
-    write_picture(tmp_path / "mira.png")
-    project = studio.service.projects.create(named)
-    read = studio.service.pictures.with_files_read(named, project)
-    digest = str(read.cast[0].picture).removeprefix("picture:")
-    assert studio.service.pictures.file(project, digest)

@@ -16,10 +16,9 @@ from studio.domain.edits.film import SetSettings
 from studio.domain.edits.restore import Restore
 from studio.domain.edits.shot_inputs import SetFirstFrame
 from studio.domain.edits.timeline import Skip, Trim
-from studio.domain.errors import BadPicture, BadStoryboard, NotThere
+from studio.domain.errors import BadPicture, NotThere
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import Storyboard
-from studio.exchange.yaml_reader import read_storyboard
 from studio.store.clip_file import picture_at
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
@@ -134,21 +133,6 @@ def test_a_picture_that_another_project_has_is_not_there(studio: Studio, tmp_pat
     studio.work()
     (job,) = studio.service.queue.state().jobs
     assert job.error == "the take or picture that shot 1 starts with is not there any more"
-
-
-def test_pictures_of_a_storyboard_file_are_kept(studio: Studio, tmp_path: Path) -> None:
-    file = tmp_path / "story.yaml"
-    file.write_text("shots:\n  - {caption: a, first_frame: start.png}\n")
-    named = read_storyboard(file)
-    with pytest.raises(BadStoryboard, match=r"there is no picture start\.png") as refused:
-        studio.service.pictures.with_files_read(named, None)
-    assert refused.value.field == ("shots", 0, "first_frame")
-    write_picture(tmp_path / "start.png")
-    project = studio.service.projects.create(named)
-    read = studio.service.pictures.with_files_read(named, project)
-    assert read == studio.service.pictures.with_files_read(named, None)
-    digest = str(read.shots[0].first_frame).removeprefix("picture:")
-    assert studio.service.pictures.file(project, digest)
 
 
 @pytest.mark.parametrize(

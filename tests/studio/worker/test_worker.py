@@ -1,6 +1,7 @@
 """The way from an order to a take, by a real database, real files and a renderer without a model."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
+from studio.store.upgrade import FILE
 from studio.worker.worker import Worker
 from tests.fakes.artifact_paths import artifact_path
+from tests.fakes.full_database import FullDatabase
 from tests.fakes.projects import project
 from tests.fakes.renderer import FakeRenderer
 from tests.fakes.waiting import until
@@ -198,6 +201,30 @@ def test_a_failure_is_told_and_the_queue_goes_on(
         "it builds on shot 1, which failed; it is tried again with that one",
     )
     assert third.state == "done"
+
+
+@pytest.mark.parametrize(("refused", "rendered"), [(3, 1), (20, 2)], ids=["within a lease", "for longer"])
+def test_a_failure_that_cannot_be_written_does_not_end_the_worker(
+    tmp_path: Path, new_database: Path, caplog: pytest.LogCaptureFixture, refused: int, rendered: int
+) -> None:
+    """It is written once it can be; a job whose lease ran out meanwhile is done again."""
+    shutil.copy(new_database, tmp_path / FILE)
+    database = FullDatabase(tmp_path / FILE)
+
+    def fail(shot: int, step: int) -> None:
+        if len(renderer.requests) == 1:
+            database.refused = refused
+            raise ValueError("size: odd")
+
+    renderer = FakeRenderer(fail)
+    begun(database, order("a"))
+    w = Worker(tmp_path, lambda model: renderer, database=database, name="w", lease=0.3)
+    w.run(lambda: states(database) not in (["failed"], ["done"]))
+    assert (len(renderer.requests), states(database)) == (rendered, ["failed" if rendered == 1 else "done"])
+    words = f"the disk is full: free some space for {tmp_path}, then try again"
+    assert f"the failure of job 1 cannot be recorded: {words}" in caplog.messages
+    assert (f"the queue cannot be written: {words}" in caplog.messages) == (rendered == 2)
+    database.close()
 
 
 def test_what_cannot_be_rendered_is_said(database: Database, tmp_path: Path) -> None:
