@@ -134,7 +134,7 @@ def test_a_full_disk_ends_a_job_in_words(
             (
                 files,
                 "b",
-                f"cannot be written into {memories}.*: the disk is full; free some space there, remember less",
+                f"cannot be written into {memories}.*: the disk is full; free some space there",
             ),
         ):
             disk.leave(2**12)
