@@ -24,6 +24,7 @@ DOORS = PURE | {
     "moc_engine.collection",
     "moc_engine.config",
     "moc_engine.contract",
+    "moc_engine.disk_errors",
     "moc_engine.errors",
     "moc_engine.files",
     "moc_engine.lora_check",
