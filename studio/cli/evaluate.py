@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from studio.cli import identity, influence, remedy, report
+from studio.cli import identity, influence, remedy, report, vbench
 from studio.cli.evaluation import add_json, add_model, add_stories, print_settings, progress
 from studio.domain.errors import WrongUse, wrong_option
 
@@ -42,6 +42,7 @@ def add_to(subparsers: Any) -> None:
     identity.add_to(kinds)
     remedy.add_to(kinds)
     report.add_to(kinds)
+    vbench.add_to(kinds)
 
 
 def _add_scores(kinds: Any, name: str, *, help: str, description: str) -> None:

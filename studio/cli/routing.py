@@ -71,7 +71,7 @@ class Film:
 
 def run(args: argparse.Namespace) -> int:
     kind = _format(args)
-    with _opened(args) as film:
+    with opened(args) as film:
         return _tell(film, kind, args)
 
 
@@ -125,7 +125,7 @@ def _format(args: argparse.Namespace) -> str:
 
 
 @contextmanager
-def _opened(args: argparse.Namespace) -> Iterator[Film]:
+def opened(args: argparse.Namespace) -> Iterator[Film]:
     """The film in a folder, or a project of the studio."""
     from studio.cli import film_studio
     from studio.domain.errors import DamagedFolder, Refused
