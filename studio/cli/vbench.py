@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from moc_engine.evaluation.vbench.definitions import Floats
     from moc_engine.evaluation.vbench.film import FilmScores
     from moc_engine.evaluation.vbench.shots import Shot
+    from moc_engine.trace.record import Portraits
     from studio.store.takes import StoredTake
 
 NEEDS_TAKES = "needs the takes: name the film's folder or a project in place of the MP4 file"
@@ -152,12 +153,17 @@ def _portraits(takes: Sequence[StoredTake], film: routing.Film) -> Iterator[Mapp
     for take in takes:
         trace = read_trace(film.artifacts.file(take.trace, ".moc"))
         if trace.portraits is not None:
-            yield dict(zip(trace.portraits.names, trace.portraits.vectors, strict=True))
+            yield of_model(trace.portraits, take.inputs.model)
         elif take.inputs.model.startswith(f"{ANIMATIC}@"):
             read = read or _reader(film)
             yield read(take)
         else:
             yield {}
+
+
+def of_model(found: Portraits, model: str) -> Mapping[str, Floats]:
+    """Portraits by name and model, since those of two models cannot be compared."""
+    return {f"{name} by {model}": vector for name, vector in zip(found.names, found.vectors, strict=True)}
 
 
 def _reader(film: routing.Film) -> Callable[[StoredTake], Mapping[str, Floats]]:

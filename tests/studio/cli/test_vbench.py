@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
+from moc_engine.evaluation.vbench.cast import cast_consistency
+from moc_engine.trace.record import Portraits
 from studio.cli.main import main
+from studio.cli.vbench import of_model
 
 STORY = """
 title: squares
@@ -103,3 +107,12 @@ def test_lanes_are_of_projects(folder: Path, tmp_path: Path, capsys: pytest.Capt
     clip = str(shutil.copy(folder / "squares.mp4", tmp_path))
     assert main(["eval", "vbench", clip, "--lane", "draft"]) == 2
     assert "--lane is for projects" in capsys.readouterr().err
+
+
+def test_portraits_of_two_models_are_not_compared() -> None:
+    narrow, wide = (
+        Portraits(names=("Mia",), vectors=np.eye(1, width), shares=np.zeros((1, 0))) for width in (2, 3)
+    )
+    first, other = of_model(narrow, "wan@1"), of_model(wide, "wan@2")
+    assert cast_consistency([first, other]) is None
+    assert cast_consistency([first, other, first]) == 1.0
