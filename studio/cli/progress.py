@@ -58,7 +58,9 @@ class RenderProgress:
         rates_known: bool = True,
         compiles: bool = False,
         console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._console = console or Console(stderr=True, highlight=False)
         self._compiles = compiles
         self._compiling = False
@@ -70,7 +72,9 @@ class RenderProgress:
         self._left_known = rates_known
         self._done = 0.0
         self._reached = 0.0
-        self._began = time.monotonic()
+        self._began = clock()
+        self._loading_since: float | None = self._began
+        self._loading = 0.0
         self._rendered: set[int] = set()
         columns = (
             TextColumn("{task.description}"),
@@ -103,6 +107,7 @@ class RenderProgress:
         """Shows what the renderer reports of the shot at `index`; None: it begins."""
         self._rendered.add(index)
         self._tell_compiling(event)
+        self._note_loading(event)
         if event is None or index not in self._inputs:
             self._reached = 0.0
             self._show(self._done, f"shot {index + 1}: begins")
@@ -122,6 +127,13 @@ class RenderProgress:
             self._compiles, self._compiling = False, True
             self._console.print("compiling the model; the first step may take minutes", markup=False)
 
+    def _note_loading(self, event: RenderEvent | None) -> None:
+        """Sums up the time in which the model is loaded, which tells nothing of how fast it renders."""
+        now = self._clock()
+        if self._loading_since is not None:
+            self._loading += now - self._loading_since
+        self._loading_since = now if event is not None and event.stage == "load" else None
+
     def finished(self, index: int, spent: float) -> None:
         """Tells that a shot is finished, and that its take needed `spent` seconds."""
         if index not in self._rendered:
@@ -136,7 +148,7 @@ class RenderProgress:
         self._bar.update(self._task, completed=done, description=text, left=left)
 
     def _left(self, done: float) -> float:
-        return time_left(done, self._total, time.monotonic() - self._began)
+        return time_left(done, self._total, self._clock() - self._began - self._loading)
 
 
 def in_words(seconds: float) -> str:

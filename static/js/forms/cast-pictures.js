@@ -12,7 +12,8 @@ export function mount(element) {
   const draw = () => {
     if (!page.project) return;
     const { id, cast, lacks } = page.project;
-    const key = JSON.stringify([id, cast.map(({ name, picture }) => [name, picture]), lacks.references]);
+    const shown = cast.map(({ name, picture }) => [name, picture, pictureUrl(id, picture)]);
+    const key = JSON.stringify([id, shown, lacks.references]);
     if (key === drawn) return;
     drawn = key;
     fill(

@@ -13,6 +13,7 @@ from studio.cli.progress import RenderProgress, ReportingRenderer, in_words
 from studio.domain.inputs import TakeInputs
 from studio.jobs.estimate import Rates
 from studio.service.rendering import PlannedShot
+from tests.fakes.clock import FakeClock
 from tests.fakes.renderer import FakeRenderer
 
 
@@ -33,7 +34,8 @@ def test_that_the_model_is_compiled_is_told_once() -> None:
     assert told(compiles=False) == ""
 
 
-def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> None:
+def planned(index: int) -> PlannedShot:
+    """A shot of 2 seconds, whose denoising is 2 seconds of work at a rate of 1."""
     inputs = TakeInputs(
         model="m",
         caption="",
@@ -44,9 +46,9 @@ def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> N
         size=(100, 100),
         seed=1,
     )
-    planned = PlannedShot(
+    return PlannedShot(
         shot="a",
-        index=0,
+        index=index,
         action="render",
         state="missing",
         locked=False,
@@ -56,7 +58,10 @@ def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> N
         inputs=inputs,
         context=(),
     )
-    progress = RenderProgress([planned], Rates(denoise=1.0, draw=1.0), console=Console(file=StringIO()))
+
+
+def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> None:
+    progress = RenderProgress([planned(0)], Rates(denoise=1.0, draw=1.0), console=Console(file=StringIO()))
     half = StepEvent(stage="denoise", step=1, steps=2, seconds_left=None)
     events: list[RenderEvent | None] = [None, half, StageEvent(stage="memory"), StageEvent(stage="denoise")]
     seen = []
@@ -64,6 +69,24 @@ def test_the_bar_does_not_go_back_where_a_second_expert_reads_the_context() -> N
         progress.report(0, event)
         seen.append(progress.shown)
     assert seen == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_the_time_left_goes_by_the_time_without_loading() -> None:
+    clock, out = FakeClock(), StringIO()
+    shots = [planned(0), planned(1)]
+    rates = Rates(denoise=1.0, draw=0.0)
+    progress = RenderProgress(shots, rates, console=Console(file=out), clock=clock)
+    times: list[tuple[float, RenderEvent | None]] = [
+        (100, None),
+        (101, StageEvent(stage="load")),
+        (190, StepEvent(stage="load", step=1, steps=2, seconds_left=None)),
+        (300, StageEvent(stage="denoise")),
+        (301, StepEvent(stage="denoise", step=1, steps=1, seconds_left=None)),
+    ]
+    for clock.now, event in times:
+        progress.report(0, event)
+    progress.finished(0, spent=301.0)
+    assert out.getvalue() == "shot 1 of 2 done in 301.0 s, 2 s left\n"
 
 
 def test_times_are_told_in_minutes_and_seconds() -> None:
