@@ -235,3 +235,6 @@ def test_files_that_do_not_fit_are_refused_in_words(tmp_path: Path) -> None:
     strange = {**keys(original(LAYERS), ""), "double_blocks.0.img_attn_qkv.diff": torch.ones(2)}
     with pytest.raises(EngineError, match="has keys that are not known"):
         with_lora(save_lora(tmp_path / "strange.safetensors", strange))
+    empty = keys(original({"double_blocks.0.img_attn_qkv": (WIDTH, 3 * WIDTH)}, rank=0), "", alpha=4.0)
+    with pytest.raises(EngineError, match="cannot be converted"):
+        with_lora(save_lora(tmp_path / "empty.safetensors", empty))
