@@ -80,7 +80,7 @@ def reference_reasons(board: Storyboard, index: int, take: FinishedTake, now: Ta
         named = mentioned(take.caption, board.names)
         without = [m.name for nth, m in enumerate(board.cast) if nth in named and m.name not in shown]
         changed = sorted({*changed, *without}, key=board.names.index)
-    yield ReferenceReason(members=tuple(changed))
+    yield ReferenceReason(members=tuple(changed), gone=lost > 0 and not changed)
 
 
 def _remembered(inputs: TakeInputs) -> tuple[object, ...]:

@@ -184,6 +184,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "reason-guide": "the draft that guides it, or its strength, changed",
     "reason-control": "the draft that controls it, or its scale, changed",
     "reason-references": "{name}'s picture changed",
+    "reason-references-gone": "somebody whose picture it was made with is not in the cast any more",
     "reason-references-of-some": "the pictures of {names} and {last} changed",
     "reason-references-order": "the order of the cast's pictures changed",
     "reason-longer": "longer than its take",

@@ -105,9 +105,12 @@ class FirstFrameReason:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceReason:
-    """The pictures of these cast members are others now; without any, their order is."""
+    """The pictures of these cast members are others now. Without any, somebody with a picture is `gone` from
+    the cast, or the order of the pictures is another.
+    """
 
     members: tuple[str, ...]
+    gone: bool = False
     code: Literal["references"] = "references"
 
     @property

@@ -59,8 +59,8 @@ def reason_message(reason: Reason) -> Message:
     match reason:
         case OwnReason(code=code):
             return _OWN[code]
-        case ReferenceReason(members=members):
-            return _about_references(members)
+        case ReferenceReason():
+            return _about_references(reason)
         case FirstFrameReason():
             return _about_first_frame(reason)
         case ContextReason():
@@ -73,10 +73,10 @@ def reason_message(reason: Reason) -> Message:
             assert_never(reason)
 
 
-def _about_references(members: tuple[str, ...]) -> Message:
-    if not members:
-        return message("reason-references-order")
-    *some, last = members
+def _about_references(reason: ReferenceReason) -> Message:
+    if not reason.members:
+        return message("reason-references-gone" if reason.gone else "reason-references-order")
+    *some, last = reason.members
     if not some:
         return message("reason-references", name=last)
     return message("reason-references-of-some", names=", ".join(some), last=last)
