@@ -68,6 +68,17 @@ def media_routes(service: Service) -> APIRouter:
         return StoredFileResponse(file, media_type="image/png", headers=_IMMUTABLE)
 
     @router.get(
+        "/pictures/{digest}/thumbnail",
+        summary="Read the thumbnail of a picture",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
+    def read_thumbnail(project: ProjectId, digest: str) -> Response:
+        """A picture of the project, as a small JPEG."""
+        thumbnail = service.pictures.thumbnail(project, digest)
+        return Response(thumbnail, media_type="image/jpeg", headers=_IMMUTABLE)
+
+    @router.get(
         "/takes/{take}/{kind}",
         summary="Read a file of a take",
         response_class=FileResponse,

@@ -16,8 +16,9 @@ from studio.domain.picture_name import PictureName, picture_name
 from studio.domain.storyboard import Storyboard
 from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifacts
-from studio.store.clip_file import png
+from studio.store.clip_file import jpeg, png, scaled
 from studio.store.database import Database
+from studio.store.filmstrip import HEIGHT
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.picture_file import read_picture
 
@@ -53,6 +54,11 @@ class Pictures:
             if not picture_rows.is_kept(session, project, digest):
                 raise NotThere(message("file-not-found"))
         return self._artifacts.file(digest, PICTURE)
+
+    def thumbnail(self, project: str, digest: str) -> bytes:
+        """A picture of a project as a small JPEG. Raises `NotThere`, and `BadPicture` if it is damaged."""
+        with self.file(project, digest).local() as file:
+            return jpeg(scaled(read_picture(file), HEIGHT))
 
     def with_files_read(self, board: Storyboard, project: str | None) -> Storyboard:
         """The storyboard with the picture files that it names kept for a project, or only read where None.

@@ -129,6 +129,15 @@ def _times_of(container: InputContainer, track: VideoStream, frames: Collection[
     return {number: times[min(bisect_left(numbers, number), len(times) - 1)] for number in frames if times}
 
 
+def scaled(picture: Picture, height: int) -> Picture:
+    """A picture of at most this height, with its proportions."""
+    own, width = picture.shape[:2]
+    if own <= height:
+        return picture
+    size = max(1, round(width * height / own)), height
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
 def jpeg(picture: Picture) -> bytes:
     """A picture as JPEG, as thumbnails are kept."""
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])

@@ -47,7 +47,7 @@ function row(project, { name, picture }) {
     h(
       "button",
       { type: "button", class: "cast-picture", "aria-label": what, title: what, onclick: () => file.click() },
-      src ? h("img", { alt: `Picture of ${name}`, src }) : icon(picture ? "warn" : "add"),
+      src ? h("img", { alt: `Picture of ${name}`, src: `${src}/thumbnail` }) : icon(picture ? "warn" : "add"),
     ),
     file,
     h("span", { class: "cast-name" }, name),

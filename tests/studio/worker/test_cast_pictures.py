@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from studio.domain.edits.cast import SetCastPicture
+from studio.domain.errors import NotThere
 from studio.domain.settings import Settings
 from studio.store.database import Database
 from tests.fakes.inline_studio import BOARD, Studio
@@ -56,3 +59,13 @@ def test_a_picture_that_is_not_there_is_refused_in_words(studio: Studio) -> None
     studio.work()
     (job,) = studio.service.queue.state().jobs
     assert job.error == "the picture of Mira is not there any more: choose it again"
+
+
+def test_a_thumbnail_is_a_small_picture_of_the_same_shape(studio: Studio, tmp_path: Path) -> None:
+    project = studio.service.projects.create(BOARD)
+    for size, shown in (((640, 320), (216, 108)), ((64, 48), (64, 48))):
+        digest = studio.service.pictures.add(project, write_picture(tmp_path / "otto.png", size))
+        with Image.open(BytesIO(studio.service.pictures.thumbnail(project, digest))) as thumbnail:
+            assert (thumbnail.format, thumbnail.size) == ("JPEG", shown)
+    with pytest.raises(NotThere):
+        studio.service.pictures.thumbnail(project, "0" * 64)
