@@ -105,6 +105,8 @@ FILM_SUFFIXES = (".mp4", ".m4v", ".mov")
 def run_import(args: argparse.Namespace) -> int:
     if not args.file.is_file():
         raise WrongUse(f"there is no file {args.file}")
+    from studio.service.models import lora_problems
+
     with root.opened(args, new=True) as service:
         if args.file.suffix.lower() == ".mocz":
             project = service.files.import_bundle(args.file)
@@ -119,6 +121,8 @@ def run_import(args: argparse.Namespace) -> int:
                 service.editing.replace_storyboard(project, read)
         for missing in service.projects.state(project).missing_pictures.values():
             print(missing, file=sys.stderr)
+        for problem in lora_problems(service.projects.storyboard(project)):
+            print(problem, file=sys.stderr)
         print(project)
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,7 +27,7 @@ from studio.domain.planner import (
 )
 from studio.domain.project import Project
 from studio.domain.settings import Lora
-from studio.domain.storyboard import all_loras, lora_files
+from studio.domain.storyboard import Storyboard, all_loras, lora_files
 from studio.jobs.estimate import Rates, measured_with
 from studio.jobs.order import AnalysisOrder
 from studio.store.inferred_cast import with_inferred_cast
@@ -86,13 +86,8 @@ class Models:
 
     def check_loras(self, before: Project, after: Project) -> None:
         """Raises `Refused` for a LoRA that is added and that the model cannot be rendered with."""
-        name = after.board.settings.model
-        model = RenderingModel(identity=str(name), abilities=model_abilities(name))
-        there = set(all_loras(before.board))
-        for lora in all_loras(after.board):
-            problem = None if lora in there else lora_problem(lora, name, model)
-            if problem is not None:
-                raise Refused(problem)
+        for problem in lora_problems(after.board, set(all_loras(before.board))):
+            raise Refused(problem)
 
     def with_abilities(self, edit: Edit, project: Project, takes: Mapping[str, StoredTake]) -> Edit:
         """The edit; one that restores a take's settings with what the take's model cannot do.
@@ -132,6 +127,16 @@ class Models:
     def with_existing_takes(self, project: Project, takes: Mapping[str, StoredTake]) -> Mapping[str, str]:
         """The chosen take of each shot, after choosing existing takes that match the shots' settings."""
         return with_existing_takes(with_inferred_cast(project), takes, self.of(project).rendering).current
+
+
+def lora_problems(board: Storyboard, known: Collection[Lora] = ()) -> Iterator[Message]:
+    """Why LoRAs of a film and its shots cannot be added to its model, but for those that are `known`."""
+    name = board.settings.model
+    model = RenderingModel(identity=str(name), abilities=model_abilities(name))
+    for lora in dict.fromkeys(all_loras(board)):
+        problem = None if lora in known else lora_problem(lora, name, model)
+        if problem is not None:
+            yield problem
 
 
 def lora_problem(lora: Lora, name: str | None, model: RenderingModel) -> Message | None:

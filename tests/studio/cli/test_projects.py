@@ -53,6 +53,14 @@ def project(run: Run, tmp_path: Path) -> str:
     return out.strip()
 
 
+def test_an_import_tells_which_loras_cannot_be_used(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "ink.yaml"
+    file.write_text(STORY + "settings: {loras: [nowhere.safetensors, maker/ink/ink.safetensors]}\n")
+    code, out, err = run("import", str(file))
+    assert (code, len(out.split())) == (0, 1)
+    assert err == "there is no LoRA file nowhere.safetensors\n"  # one of the hub is downloaded by a render
+
+
 def test_projects_are_listed(run: Run, project: str) -> None:
     assert run("new", "Another")[0] == 0
     listed = json.loads(run("projects", "--json")[1])
