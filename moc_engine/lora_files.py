@@ -145,11 +145,11 @@ def lora_digest(path: Path) -> str:
 
 
 def expert_named(name: str) -> Literal["high", "low"] | None:
-    """The one of two experts that the name of a LoRA file says it is for."""
-    for expert in ("high", "low"):
-        if re.search(rf"(?<![a-z]){expert}(?![a-z])", name.lower()):
-            return expert
-    return None
+    """The one of two experts that the name of a LoRA file says it is for; None where it names both."""
+    found = set(re.findall(r"(?<![a-z])(high|low)(?![a-z])", name.lower()))
+    if len(found) != 1:
+        return None
+    return "high" if "high" in found else "low"
 
 
 def _words(text: str) -> str:

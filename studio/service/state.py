@@ -215,7 +215,7 @@ def project_state(
         seconds=begins,
         settings=board.settings,
         lacks=_lacks(project.settings.model, model.rendering),
-        lora_samplers=lora_samplers(lora.file for lora in board.settings.loras),
+        lora_samplers=lora_samplers(lora.file for lora in board.settings.loras if lora.weight),
         lane=project.lane,
         has_lanes=project.has_lanes,
         defaults={} if model.own_settings is None else _defaults(model.own_settings),

@@ -49,6 +49,10 @@ def test_a_shot_gets_a_first_frame_a_negative_prompt_and_loras(browser: Browser,
         lora = {"file": "maker/ink/ink.safetensors", "weight": 0.5, "expert": "both"}
         until(page, lambda: able.shots[1]["loras"] == [lora])
 
+        page.locator(".model-fields").get_by_label("Add a LoRA").fill("maker/ink/dawn_HIGH.safetensors")
+        page.locator(".model-fields").get_by_label("Add a LoRA").press("Enter")
+        until(page, lambda: [lora["expert"] for lora in able.shots[1]["loras"]] == ["both", "high"])
+
         picture = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
         choose(page, 0)
         file = FilePayload(name="start.png", mimeType="image/png", buffer=picture)
@@ -76,6 +80,12 @@ def test_a_shot_has_no_negative_prompt_instead_of_the_films(browser: Browser, ab
         expect(page.locator(".model-fields textarea")).to_be_disabled()
         none.uncheck()
         until(page, lambda: able.shots[0]["negative_prompt"] is None)
+        field = page.locator(".model-fields textarea")
+        expect(field).to_have_attribute("placeholder", "the model's")
+        for film, said in (("blurred", "the film's: blurred"), ("", "the film's: none")):
+            settings = able.state()["settings"]
+            able.edit({"op": "settings", "settings": {**settings, "negative_prompt": film}})
+            expect(field).to_have_attribute("placeholder", said)
 
 
 def test_a_film_has_no_negative_prompt(browser: Browser, able: Story) -> None:

@@ -57,6 +57,7 @@ def test_the_header_tells_layout_and_rank(tmp_path: Path, key: str, layout: str)
         ("Wan21_AccVid_T2V_14B_lora_rank32_fp16", "AccVideo", None, 4),
         ("something_distill_lora_8steps", "LightX2V", None, 8),
         ("slow_motion_highlands", None, None, None),
+        ("ink_high_and_low_noise", None, None, None),
     ],
 )
 def test_distilled_files_are_known_by_name(

@@ -14,9 +14,6 @@ const EXPERTS = [
 
 const EXPERT_WORDS = new Map(EXPERTS);
 
-/** @type {LibraryLora[]} */
-let library = []; // the files on this machine
-
 /**
  * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into; those
  * that are for one of two have it in any case, and say that there is one.
@@ -56,7 +53,7 @@ export function loraList(loras, edit, experts) {
     loras.map(row),
     misplaced &&
       h("span", { class: "why-off" }, "This model has one transformer: choose “both”, or remove it."),
-    adding(loras, send),
+    adding(loras, send, experts),
     error,
   );
 }
@@ -103,10 +100,12 @@ function weight(lora, change) {
 }
 
 /**
+ * A LoRA that is added goes into the transformer that its name says it is for, where the model has `experts`.
  * @param {Lora[]} loras
  * @param {(loras: Lora[]) => void} send
+ * @param {boolean} experts
  */
-function adding(loras, send) {
+function adding(loras, send, experts) {
   const input = h("input", {
     type: "text",
     placeholder: "Add a LoRA: file, or name on the hub",
@@ -116,7 +115,7 @@ function adding(loras, send) {
   input.addEventListener("focus", () => offerLoras().catch(notifyError));
   const add = () => {
     const file = input.value.trim();
-    const expert = library.find((lora) => lora.file === file)?.expert ?? "both";
+    const expert = (experts && expertNamed(file)) || "both";
     if (file) send([...loras, { file, weight: 1, expert }]);
   };
   input.addEventListener("change", add);
@@ -124,12 +123,22 @@ function adding(loras, send) {
   return input;
 }
 
+/**
+ * The one of two transformers that the name of a LoRA's file says it is for; as the engine's `expert_named`.
+ * @param {string} file
+ */
+function expertNamed(file) {
+  const words = shortName(file).toLowerCase().match(/(?<![a-z])(high|low)(?![a-z])/g) ?? [];
+  const [expert, another] = new Set(words);
+  return another ? undefined : expert;
+}
+
 /** Offers the LoRA files on this machine in all fields for them, which take any other name as well. */
 async function offerLoras() {
   const found = document.getElementById("lora-choices");
   const choices = found ?? h("datalist", { id: "lora-choices" });
   if (!found) document.body.append(choices);
-  library = /** @type {LibraryLora[]} */ (await get("/loras"));
+  const library = /** @type {LibraryLora[]} */ (await get("/loras"));
   const usable = library.filter(({ problem }) => problem === null);
   choices.replaceChildren(
     ...usable.map((lora) => h("option", { value: lora.file, label: `${lora.name}: ${loraWords(lora)}` })),

@@ -145,12 +145,11 @@ const setFirstFrame = (shot, first_frame) => sendEdit({ op: "first_frame", shot,
  * @param {string | undefined} lack
  */
 function negativePrompt(shot, lack) {
-  const film = openProjectState().settings.negative_prompt;
   const none = shot.negative_prompt === "";
   const input = h("textarea", {
     rows: 2,
     value: shot.negative_prompt ?? "",
-    placeholder: none ? "none" : film ? `the film's: ${film}` : "the film's",
+    placeholder: none ? "none" : filmsNegativePrompt(),
     "aria-label": "Negative prompt",
     disabled: none || (Boolean(lack) && shot.negative_prompt === null),
   });
@@ -160,6 +159,13 @@ function negativePrompt(shot, lack) {
   const box = h("input", { type: "checkbox", checked: none, disabled: Boolean(lack) && !none });
   box.addEventListener("change", () => set(box.checked ? "" : null));
   return group("Negative prompt", lack, input, h("label", { class: "check" }, box, "No negative prompt"));
+}
+
+/** The negative prompt of shots without one of their own, and whose it is. */
+function filmsNegativePrompt() {
+  const { settings, defaults } = openProjectState();
+  if (settings.negative_prompt !== null) return `the film's: ${settings.negative_prompt || "none"}`;
+  return defaults.negative_prompt ? `the model's: ${defaults.negative_prompt}` : "the model's";
 }
 
 /** @param {string} shot */
