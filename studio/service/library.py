@@ -181,7 +181,11 @@ class ModelLibrary:
                 parts = check_files(made, name)
                 paths |= {part: parts.parts[part].path for part in _FOUND if part in parts.parts}
                 write_entry(entry_file(name), made if made.config else ModelFiles(**paths))
-        return self.check(name)
+        try:
+            return self.check(name)
+        except Refused:  # the name stays free for another try
+            entry_file(name).unlink(missing_ok=True)
+            raise
 
     def remove(self, model: str) -> int:
         """Removes an added model's name, or the files of a hub model; returns the bytes freed."""

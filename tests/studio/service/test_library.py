@@ -100,6 +100,18 @@ def test_a_file_that_is_cut_off_is_found_by_a_check(home: Path) -> None:
         library().check("tiny")
 
 
+def test_a_damaged_model_is_not_added(home: Path) -> None:
+    save_tiny_video(home / "video")
+    (weights,) = (home / "video" / "vae").glob("*.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-10])
+    with pytest.raises(Refused, match="is cut off"):
+        library().add("tiny", {"folder": str(home / "video")})
+    assert find_entry("tiny") is None
+    weights.write_bytes(whole)
+    assert library().add("tiny", {"folder": str(home / "video")}).model.problem is None
+
+
 @pytest.mark.parametrize(
     ("name", "files", "words"),
     [
