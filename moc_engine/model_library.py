@@ -1,6 +1,6 @@
 """The models on this machine: what each is, where its files lie, what it needs, its licence. No torch.
 
-The studio's door to models: it reads configurations and headers of files, and never weights.
+Read from configurations and the headers of files, never from weights.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from typing import Final, Literal
 
 import yaml
 
-from moc_engine.errors import EngineError, ModelNotFound
-from moc_engine.lora_files import read_lora_file
+from moc_engine.errors import EngineError
 from moc_engine.model_index import EMBEDDED
+from moc_engine.model_location import hub_commit, model_parts, part_files
 from moc_engine.model_memory import ModelSize, predicted_need
 from moc_engine.models.finding import assemble, find_here, identify_file
 from moc_engine.models.registry import families_of_single_files
 from moc_engine.models.sizes import model_size
 from moc_engine.profiles import PROFILES, Profile
 from moc_engine.sources.comfyui import files_of, known_folders
-from moc_engine.sources.entries import entries, find_entry
-from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.sources.entries import entries
 from moc_engine.sources.model_files import ModelFiles
 from moc_engine.sources.part_files import check_part_files, weight_files
 from moc_engine.sources.parts import PipelineParts
@@ -64,76 +63,6 @@ class LibraryModel:
     licence: str | None = None
     needs: tuple[ProfileNeed, ...] = ()
     problem: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LibraryLora:
-    """A LoRA file: its rank, how its keys are named, the expert it is for, the sampler preset it needs.
-
-    `file` is what a project names to use it: a path, or a name of the hub with its commit.
-    """
-
-    name: str
-    file: str
-    size: int
-    rank: int = 0
-    layout: str = ""
-    expert: str | None = None
-    preset: str | None = None
-    problem: str | None = None
-
-
-def model_parts(model: str | None) -> PipelineParts:
-    """Where the parts of a model lie, the embedded one where None; the hub is not asked.
-
-    Raises `ModelNotFound` and `ModelMismatch`.
-    """
-    return find_here(EMBEDDED if model is None else model)
-
-
-def is_missing_hub_model(model: str) -> bool:
-    """Whether a model can be a hub model alone, and is not whole on this machine."""
-    try:
-        model_parts(model)
-    except ModelNotFound:
-        return parse_hub_id(model) is not None and not Path(model).exists() and find_entry(model) is None
-    except EngineError:
-        return False
-    return False
-
-
-def part_files(model: PipelineParts) -> tuple[tuple[str, Path], ...]:
-    """The files that decide what a model renders, each with a name that is the same on every machine."""
-    whole = model.folder
-    if whole is not None:
-        return tuple((file.relative_to(whole).as_posix(), file) for file in _deciding(whole))
-    found: dict[str, Path] = {}
-    for name, part in sorted(model.parts.items()):
-        if part.path.is_file():
-            found[f"{name}{part.path.suffix}"] = part.path
-            folder = part.config
-        else:
-            folder = part.path
-        for file in () if folder is None else _deciding(folder):
-            found[f"{name}/{file.relative_to(folder or Path()).as_posix()}"] = file
-    return tuple(found.items())
-
-
-def _deciding(folder: Path) -> list[Path]:
-    suffixes = {".json", ".safetensors", ".txt", ".model"}
-    return [file for file in sorted(folder.rglob("*")) if file.suffix in suffixes and file.is_file()]
-
-
-def hub_commit(model: PipelineParts) -> str | None:
-    """The name of a hub model with the commit at which it is in the cache; None for other models."""
-    folder = model.folder
-    if (
-        folder is None
-        or folder.parent.name != "snapshots"
-        or not folder.parents[1].name.startswith("models--")
-    ):
-        return None
-    return f"{folder.parents[1].name.removeprefix('models--').replace('--', '/')}@{folder.name}"
 
 
 def models_here(comfyui: Iterable[Path] | None = None) -> tuple[LibraryModel, ...]:
@@ -286,50 +215,6 @@ def _need(size: ModelSize, profile: Profile) -> ProfileNeed:
     seconds, height, width = NEED_SHOT
     need = predicted_need(size, profile, size.latent_shape((width, height), seconds))
     return ProfileNeed(profile=profile.name, device=need.device, host=need.host)
-
-
-def loras_here(
-    folders: Iterable[Path] = (), comfyui: Iterable[Path] | None = None
-) -> tuple[LibraryLora, ...]:
-    """The LoRA files of these folders, of ComfyUI's, and those of the hub's cache."""
-    from moc_engine.sources.hub_cache import cached_files  # the hub's client takes a while to import
-
-    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
-    for models in known_folders() if comfyui is None else comfyui:
-        files += files_of(models, "lora")
-    here = [_lora(file, str(file)) for file in dict.fromkeys(files)]
-    of_hub = (_lora(path, str(name)) for name, path in cached_files())
-    return (*here, *(lora for lora in of_hub if lora.problem is None))  # there are other files beside
-
-
-def describe_lora(file: Path) -> LibraryLora | None:
-    """One LoRA, after a look at its header; None for a file that is none.
-
-    Raises `EngineError` for a file that is damaged, or a LoRA that cannot be loaded.
-    """
-    if file.suffix.lower() != ".safetensors":
-        return None
-    if not any("lora" in name.lower() for name in read_header(file).tensors):
-        return None
-    read_lora_file(file)
-    return _lora(file, str(file))
-
-
-def _lora(file: Path, called: str) -> LibraryLora:
-    size = file.stat().st_size
-    try:
-        read = read_lora_file(file)
-    except EngineError as error:
-        return LibraryLora(name=file.stem, file=called, size=size, problem=str(error))
-    return LibraryLora(
-        name=file.stem,
-        file=called,
-        size=size,
-        rank=read.rank,
-        layout=read.layout,
-        expert=read.expert,
-        preset=read.preset,
-    )
 
 
 def check_files(files: ModelFiles, name: str) -> PipelineParts:

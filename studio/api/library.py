@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from moc_engine.model_library import LibraryLora
+from moc_engine.lora_library import LibraryLora
 from studio.api.error_answers import ERRORS
 from studio.api.request_models import AddModelRequest, ModelRequest
 from studio.service.library import LibraryState, ModelState, RemoteState

@@ -10,19 +10,11 @@ from typing import Any
 
 from moc_engine.errors import EngineError, ModelNotFound
 from moc_engine.lora_check import made_for
+from moc_engine.lora_library import LibraryLora, describe_lora, loras_here
 from moc_engine.machine import gpu_memory, main_memory
 from moc_engine.model_index import check_path
-from moc_engine.model_library import (
-    LibraryLora,
-    LibraryModel,
-    check_files,
-    describe,
-    describe_lora,
-    hub_commit,
-    loras_here,
-    model_parts,
-    models_here,
-)
+from moc_engine.model_library import LibraryModel, check_files, describe, models_here
+from moc_engine.model_location import hub_commit, model_parts
 from moc_engine.profiles import profile_named
 from moc_engine.sources.catalogue import KnownModel, known_model, known_models
 from moc_engine.sources.entries import NAME, entry_file, find_entry

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from moc_engine.errors import EngineError
-from moc_engine.model_library import hub_commit, model_parts
+from moc_engine.model_location import hub_commit, model_parts
 from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.lora_source import pinned_lora
 from studio.domain.edits.edit import Edit

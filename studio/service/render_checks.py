@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moc_engine.model_abilities import needs_first_frame
 from moc_engine.model_defaults import model_defaults
-from moc_engine.model_library import is_missing_hub_model
+from moc_engine.model_location import is_missing_hub_model
 from studio.domain.errors import StudioError
 from studio.domain.inputs import RenderingModel, loras_of
 from studio.domain.messages import Message, message

@@ -15,7 +15,7 @@ from typing import Final
 from moc_engine.contract import CancelToken
 from moc_engine.errors import ModelNotFound, RenderCancelled
 from moc_engine.model_index import read_model_index
-from moc_engine.model_library import hub_commit, model_parts, part_files
+from moc_engine.model_location import hub_commit, model_parts, part_files
 from moc_engine.sources.hub_id import parse_hub_id
 from moc_engine.sources.parts import PipelineParts
 from studio.store.file_digests import FileDigests

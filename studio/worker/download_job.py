@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from moc_engine.model_library import is_missing_hub_model
+from moc_engine.model_location import is_missing_hub_model
 from moc_engine.sources.hub_id import HubFile, HubId, parse_hub_id, parse_hub_name
 from moc_engine.sources.lora_source import missing_hub_file
 from studio.domain.errors import Refused
