@@ -10,7 +10,8 @@ latents of one shot are (C, F, H, W). A slot is one token position of a frame, t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -256,6 +257,9 @@ class EncodesFrames(Protocol):
 
     def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
         """The latents (C, F, H, W) of so many frames, each resized as needed."""
+
+    def ended_by(self, check: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within the context `check` is called often while frames are encoded; what it raises ends that."""
 
 
 @runtime_checkable

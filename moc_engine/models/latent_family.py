@@ -5,7 +5,8 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from torch import Tensor
 
@@ -40,6 +41,9 @@ class LatentFamily:
     def encoded(self, frames: Sequence[Frame], shape: Sequence[int]) -> Tensor:
         codec = self._autoencoder
         return codec.encoded(codec.prepared(frames, codec.pixels(shape)))[0]
+
+    def ended_by(self, check: Callable[[], None]) -> AbstractContextManager[None]:
+        return self._autoencoder.ended_by(check)
 
     def moments(self, latent_frames: int) -> Sequence[float]:
         return self._autoencoder.moments(latent_frames)

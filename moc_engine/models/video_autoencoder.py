@@ -8,7 +8,8 @@ Shapes: C channels, F latent frames, H and W latent sides, N frames, Y and X sid
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -49,6 +50,17 @@ class VideoAutoencoder(ABC):
 
         The autoencoder must not decode anything else meanwhile.
         """
+
+    @contextmanager
+    def ended_by(self, check: Callable[[], None]) -> Iterator[None]:
+        """Within the context `check` is called before each block of the encoder; what it raises ends that."""
+        blocks = self.vae.encoder.down_blocks
+        hooks = [block.register_forward_pre_hook(lambda *_: check()) for block in blocks]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def frames_of(self, latent_frames: int) -> int:
         """How many frames so many latent ones stand for."""

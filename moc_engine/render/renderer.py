@@ -248,6 +248,7 @@ class ShotRenderer:
             two_passes=two_passes,
             page_bytes=self._page_bytes,
             step_cache=self._step_caches.of(prepared, backbone, cancel),
+            cancel=cancel,
         )
         with closing(denoising):
             denoised = denoising.steps(cancel)

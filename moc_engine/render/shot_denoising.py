@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from moc_engine.models.backbone import Backbone, ExpertName
 from moc_engine.models.base import (
     CaptionStates,
     EncodesFrames,
+    Family,
     ShotCondition,
     TakesPictures,
     stacked,
@@ -29,7 +30,14 @@ from moc_engine.models.base import (
 from moc_engine.models.solver import Schedule
 from moc_engine.ops.workspace import Workspace
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity
-from moc_engine.render.denoise import Denoised, StepVelocity, denoise, draw_noises, guided
+from moc_engine.render.denoise import (
+    Denoised,
+    StepVelocity,
+    denoise,
+    draw_noises,
+    guided,
+    stop_if_cancelled,
+)
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.prepare import PreparedRender, steering_of
 from moc_engine.render.step_caching import ActiveStepCache, NoStepCache
@@ -209,6 +217,7 @@ def shot_denoising(
     two_passes: bool = False,
     page_bytes: int = PAGE_BYTES,
     step_cache: ActiveStepCache | None = None,
+    cancel: CancelToken | None = None,
 ) -> ShotDenoising:
     """Prepares the denoising of a shot, and records the conditional entry.
 
@@ -218,7 +227,8 @@ def shot_denoising(
     captured and replayed. It computes in the `workspace`, which must not be used by another render meanwhile.
     A paged history is brought in through buffers of about `page_bytes`. Blocks are skipped as the
     `step_cache` says; where guidance ends before an expert's last step, it runs in two passes then, of which
-    the conditional one goes on with its cache.
+    the conditional one goes on with its cache. Raises `RenderCancelled` once `cancel` is set while pictures
+    and clips are encoded.
     """
     request, family = prepared.request, backbone.family
     captions = family.captions(request.global_caption, request.caption, request.cast)
@@ -256,14 +266,16 @@ def shot_denoising(
             dense_backend=expert.adapter.dense_backend,
         )
 
-    condition = _condition(prepared, backbone)
+    with _ended_by(cancel, family):
+        condition = _condition(prepared, backbone)
+        guide = _guide(prepared, backbone, condition)
     return ShotDenoising(
         prepared=prepared,
         backbone=backbone,
         captions=captions,
         without=without,
         condition=condition,
-        guide=_guide(prepared, backbone, condition),
+        guide=guide,
         schedule=prepared.schedule,
         attending=attending,
         recording=lambda attention: trace_recorder(prepared, backbone, attention, recorder),
@@ -281,6 +293,12 @@ def _of_the_shot(done: Denoised, condition: ShotCondition) -> Denoised:
         before=done.before[:, :, before:],
         velocity=done.velocity[:, :, before:],
     )
+
+
+def _ended_by(cancel: CancelToken | None, family: Family) -> AbstractContextManager[None]:
+    """Within the context encoding ends with `RenderCancelled` once `cancel` is set."""
+    check = partial(stop_if_cancelled, cancel)
+    return family.ended_by(check) if isinstance(family, EncodesFrames) else nullcontext()
 
 
 def _condition(prepared: PreparedRender, backbone: Backbone) -> ShotCondition | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -239,6 +240,25 @@ def denoised(backbone: Any, asked: RenderRequest) -> Iterator[Tensor]:
     """The latents (1, C, F, H, W) after each step."""
     for done in shot_denoising(prepare(asked, backbone), backbone, lambda expert: None).steps():
         yield done.latents
+
+
+def test_encoding_pictures_and_clips_can_be_cancelled(
+    folder: Path, pictures: dict[str, Any], tmp_path: Path
+) -> None:
+    backbone = load_backbone(folder, "cpu")
+    looks: list[int] = []
+
+    def is_set() -> bool:
+        looks.append(len(looks))
+        return len(looks) == 6
+
+    cancel = SimpleNamespace(is_set=is_set)
+    prepared = prepare(request(tmp_path, **pictures), backbone)
+    with pytest.raises(RenderCancelled):
+        shot_denoising(prepared, backbone, lambda expert: None, cancel=cancel)
+    assert len(looks) == 6
+    after, fresh = (denoised(model, prepared.request) for model in (backbone, load_backbone(folder, "cpu")))
+    assert torch.equal(next(after), next(fresh))  # nothing is left of what was begun
 
 
 def test_a_render_is_cancelled_within_a_step(folder: Path, pictures: dict[str, Any], tmp_path: Path) -> None:
