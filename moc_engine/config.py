@@ -10,8 +10,6 @@ from importlib.metadata import entry_points
 from typing import Any, Final, Literal
 
 Pooling = Literal["before", "after"]
-Router = Literal["moc", "dense", "own", "window", "radial", "random", "packed"]
-"""The method that selects earlier chunks: MoC, or a baseline of the evaluations."""
 Captions = Literal["own", "all"]
 Chunking = Literal["track", "frame"]
 FullBelow = int | Literal["auto"]
@@ -29,6 +27,9 @@ BACKENDS: Final = ("auto", "naive", "grouped", "gathered", "masked", "triton")
 
 POLICY_ENTRY_POINTS: Final = "moc_studio.memory_policies"
 POLICIES: Final = ("all", "first-last", "spread", "change", "cast")
+
+ROUTER_ENTRY_POINTS: Final = "moc_studio.routers"
+ROUTERS: Final = ("moc", "window", "radial", "random", "moba", "adaspa")
 
 GREATEST_BOOST: Final = 1e6
 """A larger boost would drown the scores in float32."""
@@ -294,6 +295,11 @@ def check_policy(name: Policy) -> None:
 def policy_names() -> tuple[str, ...]:
     """The names of the built-in memory policies and of those that plug-ins add."""
     return (*POLICIES, *sorted(entry_points(group=POLICY_ENTRY_POINTS).names))
+
+
+def router_names() -> tuple[str, ...]:
+    """The names of the built-in routers and of those that plug-ins add."""
+    return (*ROUTERS, *sorted(entry_points(group=ROUTER_ENTRY_POINTS).names))
 
 
 def _chosen(choice: RoutingChoice | SamplerChoice | MemoryChoice) -> dict[str, Any]:

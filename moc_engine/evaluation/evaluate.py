@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from time import process_time
 from typing import Final
 
 import numpy as np
@@ -35,7 +36,10 @@ def evaluate_model(
     *,
     report: Callable[[int], None] = lambda done: None,
 ) -> Scores:
-    """Generates and measures the stories; calls `report` with the number of finished stories."""
+    """Generates and measures the stories; calls `report` with the number of finished stories.
+
+    "seconds" is the CPU time that generating a story took.
+    """
     scores = Scores()
     for numbers in _batches(settings, BATCH):
         scores.extend(_evaluate_batch(pipeline, settings, numbers))
@@ -88,12 +92,17 @@ def _batches(settings: EvaluationSettings, size: int) -> Iterator[range]:
 def _evaluate_batch(pipeline: AnimaticPipeline, settings: EvaluationSettings, numbers: range) -> Scores:
     scores = Scores()
     stories = [settings.story(number) for number in numbers]
+    began = process_time()
     generated = generate(pipeline, stories, settings.generation, numbers=numbers)
+    seconds = process_time() - began
     takes: NDArray[np.float32] = generated.latents.float().cpu().numpy()
-    for number, story, latents, pruned in zip(numbers, stories, takes, generated.pruned, strict=True):
+    shares = zip(generated.pruned.tolist(), generated.pairs.tolist(), strict=True)
+    for number, story, latents, (pruned, pairs) in zip(numbers, stories, takes, shares, strict=True):
         scores.story = number
         score_story(story, [Scene.from_latents(take) for take in latents], scores, pictures=settings.pictures)
-        scores.add("pruned", float(pruned))
+        scores.add("pruned", pruned)
+        scores.add("pairs", pairs)
+        scores.add("seconds", seconds / len(stories))
     return scores
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from studio.cli import identity, influence, remedy, report, vbench
 from studio.cli.evaluation import add_json, add_model, add_stories, print_settings, progress
@@ -46,18 +46,20 @@ def add_to(subparsers: Any) -> None:
 
 
 def _add_scores(kinds: Any, name: str, *, help: str, description: str) -> None:
-    from moc_engine.config import Router
+    from moc_engine.evaluation.generation.methods import method_names
 
     parser = kinds.add_parser(name, help=help, description=description)
     add_model(parser)
     add_stories(parser, stories=200)
     parser.add_argument(
         "--router",
-        choices=get_args(Router),
+        choices=method_names(),
         default="moc",
         help="what a shot attends to: what MoC selects, all earlier shots (dense), none (own), or as much as "
-        "MoC, but the latest shots (window), less of older shots (radial), random chunks (random), or "
-        "everything averaged to few tokens (packed); default: moc",
+        "MoC, but the latest shots (window), less of older shots (radial), random chunks (random), blocks "
+        "causal token by token (moba), chunks found in some steps and used again (adaspa), the first and the "
+        "last keyframes (storymem), takes with the same cast (named-cast), or everything averaged to few "
+        "tokens (packed); default: moc",
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="chunks that a token selects")
     parser.add_argument("--chunks", choices=["track", "frame"], help="what a chunk is")

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from moc_engine.evaluation.reports.report import Result
 
 GROUPS = ("budget", "absence", "ablation", "retrained")
+COMPARISONS = ("budget", "absence")
+"""The experiments that compare routers."""
 
 
 def add_to(kinds: Any) -> None:
+    from moc_engine.evaluation.generation.methods import method_names
+
     parser = kinds.add_parser(
         "report",
         help="routers, budgets, absences and ablations as plots and a page",
@@ -41,6 +45,13 @@ def add_to(kinds: Any) -> None:
         "--long-stories", type=int, default=10, metavar="N", help="stories of 32 shots (default: 10)"
     )
     parser.add_argument("--only", choices=GROUPS, help="run only these experiments")
+    parser.add_argument(
+        "--router",
+        action="append",
+        choices=method_names(),
+        help="run only the experiments that compare routers, and of them those of this one; may be given "
+        "several times (default: all, those of plug-ins too)",
+    )
     parser.add_argument(
         "--also",
         action="append",
@@ -66,9 +77,7 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         found = _read(store)
         missing = {
-            key: experiment
-            for experiment, key in keyed
-            if args.only in (None, experiment.group) and key not in found
+            key: experiment for experiment, key in keyed if _asked_for(experiment, args) and key not in found
         }
         for key, figures in _evaluated(missing, args.model):
             found[key] = figures
@@ -81,6 +90,15 @@ def run(args: argparse.Namespace) -> int:
         results = [_result(experiment, found[key]) for experiment, key in keyed if key in found]
         print(write(results, args.out, model=model))
     return 0
+
+
+def _asked_for(experiment: Experiment, args: argparse.Namespace) -> bool:
+    """Whether an experiment is to be run."""
+    if args.router is not None:
+        compared = experiment.group in COMPARISONS
+        if not compared or experiment.settings.generation.router not in args.router:
+            return False
+    return args.only in (None, experiment.group)
 
 
 def _experiments(args: argparse.Namespace) -> list[Experiment]:

@@ -15,10 +15,11 @@ from moc_engine.evaluation.benchmark.contestant import Contestant, NotPossible, 
 from moc_engine.evaluation.benchmark.flex import missing_for_flex, prepare_flex
 from moc_engine.evaluation.benchmark.routed import attend, check_supported, choose
 from moc_engine.evaluation.benchmark.story import Story
-from moc_engine.evaluation.generation.routers import radial_scores
 from moc_engine.ops.backend import AttentionBackend
 from moc_engine.ops.choosing import ChunkRules, route_queries
+from moc_engine.ops.layout import by_length
 from moc_engine.ops.moc_attention import moc_attention
+from moc_engine.ops.routers.positions import radial_scores
 from moc_engine.ops.selection import QueryGroup, Selection
 
 
@@ -84,7 +85,8 @@ def window(story: Story) -> Tensor:
 def radial(story: Story) -> Tensor:
     """Fewer chunks of older shots: half as many per shot back."""
     case = story.case
-    scores = radial_scores(case.shots - 1, case.chunks, slots=case.chunks, tokens=1, by_slot=False)
+    history = by_length([case.chunks] * (case.shots - 1), 1)
+    scores = radial_scores(history, case.shots - 1, None)
     return scores[0].topk(min(case.top_k, case.candidates)).indices.sort().values
 
 

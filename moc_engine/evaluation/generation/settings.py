@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from moc_engine.config import Router, RoutingConfig, SamplerConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.generation.methods import Method, method_names, steerable
 from moc_engine.models.animatic.scene import CAST_SIZE
 from moc_engine.models.animatic.world import Story, sample_story
 
@@ -18,14 +19,14 @@ Steer = Literal["pin", "ban"]
 class GenerationSettings:
     """How shots are generated, and which connections are removed for an ablation.
 
-    All routers but "dense" and "own" attend to as many history tokens as `routing` allows MoC. Without
+    All methods (`router`) but "dense" and "own" attend to as many tokens as `routing` allows MoC. Without
     `own_link` a token attends only to its own chunk of its shot once there is a history; takes are still read
     into memory in full. Without `caption_link` captions are not read. `steer` pins or bans the shots in which
-    the cast of a shot first appeared. Raises `ValueError` if the router has nothing to pin or ban, or no
-    connection is left.
+    the cast of a shot first appeared. Raises `ValueError` if the router is unknown or has nothing to pin or
+    ban, or no connection is left.
     """
 
-    router: Router = "moc"
+    router: Method = "moc"
     routing: RoutingConfig
     sampler: SamplerConfig
     seed: int = 0
@@ -34,8 +35,9 @@ class GenerationSettings:
     steer: Steer | None = None
 
     def __post_init__(self) -> None:
-        routes = self.router in ("moc", "window", "radial", "random")
-        if self.steer is not None and not routes:
+        if self.router not in method_names():
+            raise ValueError(f"router: unknown {self.router!r}; there are {', '.join(method_names())}")
+        if self.steer is not None and not steerable(self.router):
             raise ValueError(f"steer: the router {self.router} has nothing to pin or ban")
         if not self.own_link and self.router == "own":
             raise ValueError("own_link: the router own attends to nothing else")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from moc_engine.config import Router, RoutingConfig, SamplerConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.generation.methods import UNBUDGETED, Method, budgeted_methods
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 
 Group = Literal["budget", "absence", "ablation", "retrained"]
@@ -65,15 +66,15 @@ def experiments(
 
 def _budgets(base: EvaluationSettings) -> Iterator[Experiment]:
     for top_k in BUDGETS:
-        for router in _budgeted_routers():
+        for router in budgeted_methods():
             name = f"{router}, k = {top_k}"
             yield Experiment(group="budget", name=name, settings=_with(base, router=router, top_k=top_k))
-    for router in ("dense", "own"):
+    for router in UNBUDGETED:
         yield Experiment(group="budget", name=router, settings=_with(base, router=router))
 
 
 def _absences(base: EvaluationSettings) -> Iterator[Experiment]:
-    for router in (*_budgeted_routers(), "dense", "own"):
+    for router in (*budgeted_methods(), *UNBUDGETED):
         yield Experiment(group="absence", name=router, settings=_with(base, router=router))
 
 
@@ -99,12 +100,7 @@ def _ablations(base: EvaluationSettings) -> Iterator[Experiment]:
         yield Experiment(group="ablation", name=name, settings=replace(base, generation=changed))
 
 
-def _budgeted_routers() -> tuple[Router, ...]:
-    """The routers with a budget."""
-    return ("moc", "window", "radial", "random", "packed")
-
-
-def _with(base: EvaluationSettings, *, router: Router, top_k: int | None = None) -> EvaluationSettings:
+def _with(base: EvaluationSettings, *, router: Method, top_k: int | None = None) -> EvaluationSettings:
     generation = replace(base.generation, router=router)
     return replace(base, generation=generation if top_k is None else _routed(generation, top_k=top_k))
 

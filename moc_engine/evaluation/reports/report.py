@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
-from moc_engine.config import Router
+from moc_engine.evaluation.generation.methods import Method
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.measures.scores import Summary
 from moc_engine.evaluation.questions import following, motion, recall
@@ -27,6 +27,10 @@ COLOURS: Final = {
     "radial": "#5aa27c",
     "random": "#9a7fb8",
     "packed": "#d39a2d",
+    "moba": "#7a4f9a",
+    "adaspa": "#1f8f8a",
+    "storymem": "#b5651d",
+    "named-cast": "#c76ba0",
     "own": "#9aa5ae",
 }
 NAMES: Final = {
@@ -36,10 +40,14 @@ NAMES: Final = {
     "radial": "radial",
     "random": "random",
     "packed": "packed",
+    "moba": "MoBA",
+    "adaspa": "AdaSpa",
+    "storymem": "first and last keyframes",
+    "named-cast": "takes with the same cast",
     "own": "own shot only",
 }
 ABSENCES: Final = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 9), (10, 14), (15, 31))
-METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, "pruned")
+METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, "pruned", "pairs", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +62,7 @@ class Result:
         return self.experiment.group
 
     @property
-    def router(self) -> Router:
+    def router(self) -> Method:
         return self.experiment.settings.generation.router
 
 
@@ -80,7 +88,7 @@ def by_budget(results: Sequence[Result]) -> Plot:
             if result.router == router
         )
         if router == "own":
-            axes.axhline(points[0][1], color=COLOURS[router], linestyle=":", label=NAMES[router])
+            axes.axhline(points[0][1], color=_colour(router), linestyle=":", label=NAMES.get(router, router))
         else:
             _draw(axes, router, points)
     if budgets:
@@ -113,7 +121,13 @@ def by_absence(results: Sequence[Result]) -> Plot:
 def _draw(axes: Axes, router: str, points: Sequence[tuple[float, float]]) -> None:
     """Draws a router's line; MoC's is on top, as others may coincide with it."""
     top = 3.0 if router == "moc" else 2.0
-    axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[router], label=NAMES[router], zorder=top)
+    axes.plot(
+        *zip(*points, strict=True),
+        marker="o",
+        color=_colour(router),
+        label=NAMES.get(router, router),
+        zorder=top,
+    )
 
 
 def _axes(x: str, y: str) -> tuple[Plot, Axes]:
@@ -128,7 +142,12 @@ def _axes(x: str, y: str) -> tuple[Plot, Axes]:
 
 def _routers(results: Sequence[Result]) -> list[str]:
     present = {result.router for result in results}
-    return [router for router in COLOURS if router in present]
+    return [*(router for router in COLOURS if router in present), *sorted(present - COLOURS.keys())]
+
+
+def _colour(router: str) -> str:
+    """The colour of a method's line; plug-ins' routers share one."""
+    return COLOURS.get(router, "#444444")
 
 
 def _recall(result: Result) -> float | None:

@@ -128,6 +128,17 @@ def test_the_report_goes_on_where_it_was_stopped(
     assert json.loads(store.read_text())["results"] == again
 
 
+def test_the_report_runs_the_methods_that_are_asked_for(model: str, tmp_path: Path) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1"]
+    assert main([*way, "--only", "budget", "--router", "own"]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert {found["settings"]["generation"]["router"] for found in results} == {"own"}
+    assert all(found["figures"]["seconds"]["mean"] > 0 for found in results)
+    assert "<th>pairs</th><th>seconds</th>" in (tmp_path / "report.html").read_text()
+    assert main([*way, "--only", "ablation", "--router", "own"]) == 0  # none of them compares methods
+    assert json.loads((tmp_path / "results.json").read_text())["results"] == results
+
+
 def test_a_report_that_makes_no_sense(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     way = ["eval", "report", "--model", model, "--out", str(tmp_path)]
     assert main([*way, "--stories", "0"]) == 2

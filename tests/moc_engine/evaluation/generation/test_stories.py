@@ -1,14 +1,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from moc_engine.config import Router, RoutingConfig, SamplerConfig
+from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.evaluation.generation.memory_attention import MemoryAttention, ShotContext
+from moc_engine.evaluation.generation.methods import method_names, steerable
 from moc_engine.evaluation.generation.settings import GenerationSettings
-from moc_engine.evaluation.generation.stories import MemoryAttention, generate
+from moc_engine.evaluation.generation.stories import generate
 from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
 from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
@@ -34,6 +36,11 @@ def _stories(seeds: Sequence[int] = (0, 1)) -> list[Story]:
     return [sample_story(np.random.default_rng(s), shots=3, cast=2, tokens=2) for s in seeds]
 
 
+def _new_shot(earlier: int) -> ShotContext:
+    """A shot of a single story in which nobody appeared before."""
+    return ShotContext(first_seen=torch.zeros(1, earlier, dtype=torch.bool))
+
+
 def _with_other_beginning(stories: list[Story]) -> list[Story]:
     """The same stories with another first shot."""
     others = _stories((7, 8))
@@ -51,11 +58,11 @@ def test_the_same_request_gives_the_same_takes(model: AnimaticPipeline) -> None:
     assert not torch.equal(takes, _takes(model, _stories(), replace(PLAIN, seed=1)))
 
 
-@pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in get_args(Router)])
+@pytest.mark.parametrize(("router", "remembers"), [(router, router != "own") for router in method_names()])
 def test_without_memory_earlier_shots_have_no_effect(
-    model: AnimaticPipeline, router: Router, remembers: bool
+    model: AnimaticPipeline, router: str, remembers: bool
 ) -> None:
-    generation = replace(PLAIN, router=router)
+    generation = replace(PLAIN, router=router, routing=RoutingConfig(top_k=8))  # two whole frames
     stories = _stories()
     takes = _takes(model, stories, generation)
     others = _takes(model, _with_other_beginning(stories), generation)
@@ -130,10 +137,10 @@ def test_packed_history_has_the_mean_of_its_positions(model: AnimaticPipeline) -
     attention = MemoryAttention(model.transformer, packing, [torch.Generator()])
     frames, head = 4, 16
     alike = torch.ones(1, 2, frames * SLOTS, head)
-    attention.begin(0, frames, torch.zeros(1, 0, dtype=torch.bool))
+    attention.begin(0, frames, _new_shot(0))
     with attention.write():
         attention.attend(0, alike, alike, alike)
-    attention.begin(1, frames, torch.zeros(1, 1, dtype=torch.bool))
+    attention.begin(1, frames, _new_shot(1))
     memories = attention.memories[0]
     assert memories is not None
     keys = attention._packed(memories).keys
@@ -142,13 +149,32 @@ def test_packed_history_has_the_mean_of_its_positions(model: AnimaticPipeline) -
     torch.testing.assert_close(keys[0, 0, 0], apply_rotary(torch.ones(SLOTS, head), cos, sin))
 
 
-def test_attended_pairs_are_counted_per_story(model: AnimaticPipeline) -> None:
-    """Pins of one story do not affect another."""
+@pytest.mark.parametrize("method", [method for method in method_names() if steerable(method)])
+def test_every_method_keeps_pins_and_reads_nothing_banned(model: AnimaticPipeline, method: str) -> None:
+    """First appearances are in the previous shot. Pins of one story do not affect another."""
     stories = [replace(told, shots=(told.shots[0], told.shots[0])) for told in _stories()]
     nobody = replace(stories[1].shots[0], script=replace(stories[1].shots[0].script, actors=()))
     stories[1] = replace(stories[1], shots=(stories[1].shots[0], nobody))
-    pinned = replace(PLAIN, routing=RoutingConfig(top_k=0), steer="pin")
-    assert generate(model, stories, pinned).pruned.tolist() == [0.0, 1.0]
+    pinned = replace(PLAIN, router=method, routing=RoutingConfig(top_k=0), steer="pin")
+    pruned = generate(model, stories, pinned).pruned.tolist()
+    assert pruned[0] == 0.0
+    if method != "moba":  # whose budget is one for both, the shot and its history
+        assert pruned[1] == 1.0
+    banned = replace(PLAIN, router=method, routing=RoutingConfig(top_k=100), steer="ban")
+    assert generate(model, stories, banned).pruned.tolist()[0] == 1.0
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_a_later_shot_has_no_effect_on_earlier_ones(model: AnimaticPipeline, method: str) -> None:
+    stories, others = _stories(), _stories((7, 8))
+    ending = [
+        replace(story, shots=(*story.shots[:2], other.shots[2]))
+        for story, other in zip(stories, others, strict=True)
+    ]
+    generation = replace(PLAIN, router=method, routing=RoutingConfig(top_k=8))
+    takes, changed = (_takes(model, told, generation) for told in (stories, ending))
+    assert torch.equal(takes[:, :2], changed[:, :2])
+    assert not torch.equal(takes[:, 2], changed[:, 2])
 
 
 def test_random_routers_do_not_change_other_random_numbers(model: AnimaticPipeline) -> None:

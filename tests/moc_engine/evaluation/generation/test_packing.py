@@ -1,38 +1,13 @@
-"""Baseline routers: their choice of the history, within the budget of MoC."""
+"""A history averaged into the budget of MoC."""
 
 import pytest
 import torch
 
-from moc_engine.evaluation.generation.routers import packing, radial_scores, random_scores, window_scores
+from moc_engine.evaluation.generation.packing import packing
 from moc_engine.models.animatic.scene import SLOTS
 
 FRAMES = 2
 TOKENS = FRAMES * SLOTS
-
-
-def _best(scores: torch.Tensor, query: int, count: int) -> list[tuple[int, int]]:
-    """The (shot, slot) of the best chunks for a query, best first."""
-    order = scores[query].sort(descending=True, stable=True).indices[:count].tolist()
-    return [divmod(chunk, SLOTS) for chunk in order]
-
-
-def test_a_window_has_the_nearest_slots_of_the_latest_shots() -> None:
-    scores = window_scores(3, SLOTS, slots=SLOTS, tokens=TOKENS, by_slot=True)
-    assert _best(scores, 4, 3) == [(2, 4), (2, 3), (2, 5)]
-    assert {shot for shot, _ in _best(scores, 4, SLOTS)} == {2}
-    assert {shot for shot, _ in _best(scores, SLOTS + 4, 2 * SLOTS)} == {1, 2}
-
-
-def test_radial_routing_halves_the_slots_with_every_earlier_shot() -> None:
-    scores = radial_scores(3, SLOTS, slots=SLOTS, tokens=TOKENS, by_slot=True)
-    best = _best(scores, 0, 7)
-    by_shot = [sum(shot == wanted for shot, _ in best) for wanted in (2, 1, 0)]
-    assert by_shot == [4, 2, 1]
-
-
-def test_frames_are_chosen_by_their_age() -> None:
-    scores = window_scores(2, FRAMES, slots=SLOTS, tokens=TOKENS, by_slot=False)
-    assert scores[5].argsort(descending=True).tolist() == [3, 2, 1, 0]
 
 
 def _packing(budget: int, shots: int) -> torch.Tensor:
@@ -73,11 +48,3 @@ def test_slots_are_not_merged_while_each_has_a_token() -> None:
     slot = (torch.arange(2 * TOKENS) % SLOTS).float()
     averaged = _packing(2 * SLOTS + 2, 2)[:SLOTS] @ slot
     torch.testing.assert_close(averaged, averaged.round())
-
-
-def test_random_scores_depend_on_the_story_only() -> None:
-    like = torch.zeros(2, 3, 4, 5)
-    both = random_scores(like, [torch.Generator().manual_seed(i) for i in (1, 2)])
-    alone = random_scores(like[:1], [torch.Generator().manual_seed(1)])
-    torch.testing.assert_close(both[:1], alone)
-    assert not torch.equal(both[0], both[1])

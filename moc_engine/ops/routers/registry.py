@@ -1,0 +1,38 @@
+"""The routers: which there are.
+
+    moc       the best chunks by their mean keys; the default
+    window    the latest shots
+    radial    fewer chunks of older shots
+    random    chunks at random
+    moba      blocks causal token by token, the own one among the top k
+    adaspa    masks found from exact attention in a few steps, and used again
+
+Third parties add routers by entry points of the group `moc_studio.routers`, whose values are `RouterEntry`s.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Final
+
+from moc_engine.config import ROUTER_ENTRY_POINTS, router_names
+from moc_engine.ops.routers.adaspa import ADASPA
+from moc_engine.ops.routers.mean_keys import TOP_K
+from moc_engine.ops.routers.moba import MOBA
+from moc_engine.ops.routers.positions import RADIAL, WINDOW
+from moc_engine.ops.routers.random_chunks import RANDOM
+from moc_engine.ops.routers.router import RouterEntry
+
+BUILT_IN: Final = {entry.name: entry for entry in (TOP_K, WINDOW, RADIAL, RANDOM, MOBA, ADASPA)}
+
+
+def find_router(name: str) -> RouterEntry:
+    """The router of this name. Raises `ValueError` for one that is unknown."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    for point in entry_points(group=ROUTER_ENTRY_POINTS, name=name):
+        entry = point.load()
+        if not isinstance(entry, RouterEntry):
+            raise ValueError(f"router: the plug-in {point.value} for {name!r} is not a RouterEntry")
+        return entry
+    raise ValueError(f"router: unknown router {name!r}; there are {', '.join(router_names())}")
