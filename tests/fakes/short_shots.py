@@ -17,6 +17,7 @@ from moc_engine.stored_file import LocalFile
 def short_shot(output: Path, **changes: Any) -> RenderRequest:
     """A shot of 3 frames at 32 × 32, in two guided steps; `changes` replace fields."""
     plain = RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox runs",
         global_caption="dawn",

@@ -50,6 +50,7 @@ def context(folder: Path, count: int) -> tuple[ContextTake, ...]:
 
 def request(folder: Path, takes: int) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=takes,
         caption="a fox runs",
         global_caption="",
@@ -65,8 +66,8 @@ def request(folder: Path, takes: int) -> RenderRequest:
     )
 
 
-def live_bytes() -> int:
-    """The bytes of all tensors that are there, models not counted."""
+def new_bytes() -> int:
+    """The bytes of all tensors that are there and were made since `gc.freeze`, models not counted."""
     storages = [x.untyped_storage() for x in gc.get_objects() if type(x) is Tensor]
     return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
 
@@ -74,12 +75,15 @@ def live_bytes() -> int:
 def held_in_each_step(renderer: ShotRenderer, wanted: RenderRequest) -> list[int]:
     """The bytes that a render holds after each denoising step, without those of the loaded model."""
     gc.collect()
-    before, held = 0, []
-    for event in renderer.render(wanted):
-        if event == StageEvent(stage="memory") and not before:
-            before = live_bytes()
-        if isinstance(event, StepEvent) and event.stage == "denoise":
-            held.append(live_bytes() - before)
+    held = []
+    try:
+        for event in renderer.render(wanted):
+            if event == StageEvent(stage="memory") and not gc.get_freeze_count():
+                gc.freeze()  # nothing older is looked at again
+            if isinstance(event, StepEvent) and event.stage == "denoise":
+                held.append(new_bytes())
+    finally:
+        gc.unfreeze()
     return held
 
 

@@ -70,6 +70,7 @@ def request(output: Path, context: Sequence[ContextTake], **changes: Any) -> Ren
         "seconds": 1.0,
         "fps": 2.0,
         "size": (64, 36),
+        "previews": 0,
         "seed": 7,
         "output": output,
         "context": tuple(context),

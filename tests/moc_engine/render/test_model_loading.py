@@ -44,6 +44,7 @@ class SlowModel:
 
 def request(output: Path) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=0,
         caption="Mira waves",
         global_caption="",

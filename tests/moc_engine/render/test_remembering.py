@@ -76,6 +76,7 @@ def request(output: Path, context: Sequence[ContextTake], **changes: Any) -> Ren
         "seconds": 0.6,
         "fps": 4.0,
         "size": (64, 32),
+        "previews": 0,
         "seed": len(context),
         "output": output,
         "context": tuple(context),

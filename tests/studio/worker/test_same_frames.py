@@ -29,7 +29,7 @@ def storyboard() -> str:
     return json.dumps(
         {
             "title": "Twice",
-            "size": "320x180",
+            "size": "160x96",
             "fps": 12,
             "cast": [{"name": "Mira", "look": "a yellow round creature"}, {"name": "Otto"}],
             "shots": [{"caption": caption, "seconds": 1} for caption in captions],

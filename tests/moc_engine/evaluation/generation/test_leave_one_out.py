@@ -73,6 +73,7 @@ def _rendered(
             )
         )
     request = RenderRequest(
+        previews=0,
         shot=2,
         caption=story.shots[2].caption,
         global_caption=story.global_caption,

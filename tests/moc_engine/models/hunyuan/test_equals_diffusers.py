@@ -49,6 +49,7 @@ def pipeline(folder: Path) -> Any:
 
 def request_of(output: Path, **changes: Any) -> RenderRequest:
     request = RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox runs",
         global_caption="",

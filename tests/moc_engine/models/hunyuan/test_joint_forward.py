@@ -48,6 +48,7 @@ def story(renderer: ShotRenderer, output: Path, backend: str, memory: MemoryChoi
     results = []
     for shot, caption in enumerate(CAPTIONS):
         request = RenderRequest(
+            previews=0,
             shot=shot,
             caption=caption,
             global_caption="dawn",

@@ -39,6 +39,7 @@ def two_shots(renderer: ShotRenderer, lora: Path, output: Path) -> list[RenderRe
     context: tuple[ContextTake, ...] = ()
     for shot in range(2):
         request = RenderRequest(
+            previews=0,
             shot=shot,
             caption="a fox runs",
             global_caption="dawn",

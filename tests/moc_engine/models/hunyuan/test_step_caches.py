@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request(output: Path, cache: StepCache | None = None, *, shot: int = 0) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=shot,
         caption="a fox runs",
         global_caption="",

@@ -32,6 +32,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 @pytest.fixture
 def request_(tmp_path: Path) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox runs",
         global_caption="",

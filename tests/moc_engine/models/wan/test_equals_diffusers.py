@@ -125,6 +125,7 @@ def picture(tmp_path: Path) -> Path:
 def request_of(backbone: Backbone, output: Path, **changes: Any) -> RenderRequest:
     _, rate = frames_and_rate(backbone)
     request = RenderRequest(
+        previews=0,
         shot=0,
         caption="a  fox &amp; runs",
         global_caption="",

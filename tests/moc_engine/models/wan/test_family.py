@@ -100,6 +100,7 @@ def test_a_story_of_two_shots_renders(folder: Path, tmp_path: Path) -> None:
     context: list[ContextTake] = []
     for shot, caption in enumerate(("a fox", "a fox runs")):
         request = RenderRequest(
+            previews=0,
             shot=shot,
             caption=caption,
             global_caption="dawn",

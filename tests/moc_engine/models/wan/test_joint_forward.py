@@ -84,6 +84,7 @@ def test_a_story_of_three_shots_equals_one_pass_over_all(
         picture = tmp_path / f"{shot}.png"
         Image.fromarray(pixels(shot)).save(picture)
         request = RenderRequest(
+            previews=0,
             shot=shot,
             caption=caption,
             global_caption=STYLE,

@@ -35,6 +35,7 @@ WITH_PICTURE = (wan_ti2v_folder, wan_i2v_folder, wan22_i2v_folder, wan_vace_fold
 
 def first_shot(output: Path) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox",
         global_caption="dawn",

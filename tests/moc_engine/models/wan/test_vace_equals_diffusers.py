@@ -87,6 +87,7 @@ def picture(seed: int) -> Image.Image:
 
 def request_of(output: Path) -> RenderRequest:
     return RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox runs",
         global_caption="",

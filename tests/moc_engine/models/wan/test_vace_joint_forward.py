@@ -82,6 +82,7 @@ def story(folder: Path, pictures: int) -> list[RenderRequest]:
     ]
     return [
         RenderRequest(
+            previews=0,
             shot=shot,
             caption=caption,
             global_caption="",

@@ -72,6 +72,7 @@ def noise(seed: int) -> Image.Image:
 
 def request(output: Path, **changes: Any) -> RenderRequest:
     plain = RenderRequest(
+        previews=0,
         shot=0,
         caption="a fox runs",
         global_caption="",
