@@ -46,6 +46,12 @@ class Projects:
         with self._database.read() as session:
             return projects.project_of(session, project).board
 
+    def revised_storyboard(self, project: str) -> tuple[Storyboard, int]:
+        """The project's storyboard, and the revision at which it is so."""
+        with self._database.read() as session:
+            stored = projects.load(session, project)
+        return stored.project.board, stored.revision
+
     def create(self, board: Storyboard) -> str:
         """Makes a project of a storyboard; returns its id."""
         with self._database.write() as session:

@@ -10,30 +10,46 @@ import gradio as gr
 
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
-from studio.domain.errors import StaleRevision, StudioError
+from studio.domain.errors import StudioError
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
 from studio.service.studio import Service
-from studio.web.form_values import shown
+from studio.web.field_edits import MakeEdit, save_field
+
+_SEND = """(value, link) => {
+  const known = ((window.studioFields ??= {})[link.project] ??= {});
+  const seen = known[%(name)s] ?? [link.film[%(name)s]];
+  const untouched = %(leaving)s && String(value ?? "") === String(seen.at(-1) ?? "");
+  if (!untouched) known[%(name)s] = [...seen.slice(-9), value];
+  return [value, { ...link, seen, untouched }];
+}"""
+"""Before a field is saved: what it has shown or sent so far, and whether it was left as it was."""
 
 _SAVED = """(message, project, link) => {
   window.dispatchEvent(new Event("studio:refresh"));
-  return project === link.project ? message : "";
+  if (project !== link.project) return "";
+  if (message) window.studioFields[project][%(name)s] = [link.film[%(name)s]];
+  return message;
 }"""
-"""After a field was saved. A message about another project than the one that is open by now is dropped."""
+"""After a field was saved. A message about another project than the one that is open by now is dropped. What
+was refused can be sent again, by leaving the field too."""
 
 _FILL = """(link, ...shown) => {
   const count = shown.length / 2;
-  const changed = (index) => link.changed.includes(%s[index]);
-  const values = shown.slice(0, count).map((value, index) => (changed(index) ? link.film[%s[index]] : value));
+  const known = ((window.studioFields ??= {})[link.project] ??= {});
+  const changed = (index) => link.changed.includes(%(names)s[index]);
+  const value = (shown, index) => (changed(index) ? link.film[%(names)s[index]] : shown);
+  const values = shown.slice(0, count).map(value);
   const messages = shown.slice(count).map((message, index) => (changed(index) ? "" : message));
+  for (const name of link.changed) known[name] = [link.film[name]];
   return [...values, ...messages];
 }"""
 """Shows the values that changed and drops the messages about their old ones. It runs on the page, so that no
 answer of the server can arrive after another project was opened; fields that did not change stay as typed."""
 
 Link = dict[str, Any]
-"""What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last."""
+"""What the page shows: `project`, `revision`, `film` (the values of the fields), and which `changed` last. A
+field that is sent adds the values that it was `seen` with, and whether it was left `untouched`."""
 
 
 class FormFields:
@@ -65,17 +81,20 @@ class FormFields:
         choices = [("the model's default", ""), *((said, value) for value, said in words.items())]
         self.setting(name, gr.Dropdown(choices, label=label, info=info, elem_id=f"form-{name}"), str)
 
-    def field(self, name: str, field: Any, make: Callable[[Storyboard, Any], Edit]) -> None:
+    def field(self, name: str, field: Any, make: MakeEdit) -> None:
         """A field that is saved when it is left or confirmed; an error is shown below it."""
         self._fields[name] = field
         message = gr.Markdown(elem_classes="form-error")
         self._messages.append(message)
 
-        def save(value: Any, link: Link) -> tuple[str, str]:
-            return self._save(name, link, lambda board: make(board, value)), link["project"]
+        def save(value: Any, link: Link) -> tuple[Any, Any]:
+            if link["untouched"]:
+                return gr.skip(), gr.skip()
+            return self._save(name, value, link, make), link["project"]
 
-        events = [field.submit, field.blur] if isinstance(field, gr.Textbox) else [field.input]
-        for event in events:
+        key, typed = json.dumps(name), isinstance(field, gr.Textbox)
+        events = [(field.submit, False), (field.blur, True)] if typed else [(field.input, False)]
+        for event, leaving in events:
             event(
                 save,
                 [field, self._link],
@@ -83,7 +102,8 @@ class FormFields:
                 show_progress="hidden",
                 queue=False,
                 api_visibility="private",
-            ).then(None, [message, self._saved, self._link], message, js=_SAVED)
+                js=_SEND % {"name": key, "leaving": json.dumps(leaving)},
+            ).then(None, [message, self._saved, self._link], message, js=_SAVED % {"name": key})
 
     def follow_page(self) -> None:
         """Lets the fields that there are show what the page tells of the project."""
@@ -93,29 +113,18 @@ class FormFields:
             None,
             [self._link, *fields],
             fields,
-            js=_FILL % (names, names),
+            js=_FILL % {"names": names},
             show_progress="hidden",
             queue=False,
             api_visibility="private",
         )
 
-    def _save(self, name: str, link: Link, make: Callable[[Storyboard], Edit]) -> str:
-        """Applies the edit of a field; returns the error to show, or "".
-
-        If the project was changed meanwhile, but not this field, the edit is applied to the new revision.
-        """
-        project, base = link["project"], link["revision"]
-        if not project:
+    def _save(self, name: str, value: Any, link: Link, make: MakeEdit) -> str:
+        """Saves a field; returns the error to show, or ""."""
+        if not link["project"]:
             return "⚠ The page was still loading: confirm the field again."
         try:
-            board = self._service.projects.storyboard(project)
-            edit = make(board)
-            try:
-                self._service.editing.edit(project, edit, base)
-            except StaleRevision:
-                if shown(board)[name] != link["film"][name]:
-                    raise
-                self._service.editing.edit(project, edit, self._service.projects.state(project).revision)
+            save_field(self._service, link["project"], name, value, seen=link["seen"], make=make)
         except StudioError as error:
             return f"⚠ {error}"
         return ""

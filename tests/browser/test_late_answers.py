@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import STORY, Story, until
+from tests.browser.conftest import STORY, Story
+from tests.browser.held import held
 
 OTHER = """
 title: Another story
@@ -37,51 +36,6 @@ def open_project(page: Page, title: str) -> None:
 
 def shown(page: Page, title: str) -> None:
     expect(page.locator(".project-name summary")).to_have_text(title)
-
-
-class Held:
-    """A request that waits before it reaches the studio."""
-
-    def __init__(self, page: Page, routes: list[Route]) -> None:
-        self._page = page
-        self._routes = routes
-
-    def wait(self) -> None:
-        """Until the page has sent it."""
-        until(self._page, lambda: bool(self._routes), "the request")
-
-    def release(self, **answer: Any) -> None:
-        """Lets it through, or answers it with what `Route.fulfill` takes.
-
-        Returns when the page has had the answer and has asked for news after it.
-        """
-        self.wait()
-        route = self._routes[0]
-        with self._page.expect_event("requestfinished", lambda request: request == route.request):
-            route.fulfill(**answer) if answer else route.continue_()
-        for _ in range(2):
-            self._page.wait_for_event("requestfinished", lambda request: request.url.endswith("/status"))
-
-    def fetch(self) -> str:
-        """Has it answered now; the page is still to get the answer."""
-        self.wait()
-        return self._routes[0].fetch().text()
-
-
-@contextmanager
-def held(page: Page, pattern: str) -> Iterator[Held]:
-    """Holds the first request for an address; later ones go through."""
-    routes: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if routes:
-            route.continue_()
-        else:
-            routes.append(route)
-
-    page.route(pattern, hold)
-    yield Held(page, routes)
-    page.unroute(pattern)
 
 
 def write(page: Page, number: int, caption: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.conftest import Story, opened, until
+from tests.browser.held import held
 from tests.fakes.unknown_model import UNKNOWN_MODEL
 
 FOLDED = (
@@ -137,6 +138,25 @@ def test_options_of_the_film_are_saved(browser: Browser, able: Story) -> None:
             lambda: [lora["file"] for lora in able.state()["settings"]["loras"]] == ["a/b/ink.safetensors"],
         )
         assert able.state()["settings"]["shift"] == 5
+
+
+def test_settings_that_are_typed_while_another_is_saved_are_kept(browser: Browser, able: Story) -> None:
+    """Fields that are only passed with Tab change nothing."""
+    with opened(browser, able.url) as page:
+        page.evaluate(FOLDED)
+        with held(page, "**/gradio_api/run/**") as first:
+            page.locator("#form-steps input, #form-steps textarea").fill("7")
+            page.keyboard.press("Tab")
+            first.wait()
+            page.keyboard.press("Tab")
+            page.locator("#form-steps input, #form-steps textarea").fill("9")
+            page.locator("#form-shift input, #form-shift textarea").fill("5")
+            page.keyboard.press("Tab")
+            until(page, lambda: able.state()["settings"]["shift"] == 5)
+            until(page, lambda: able.state()["settings"]["steps"] == 9)
+            revision = able.state()["revision"]
+            first.release()  # which is older than what was typed since
+        assert (able.state()["settings"]["steps"], able.state()["revision"]) == (9, revision)
 
 
 def test_what_the_embedded_model_cannot_use_is_hidden_with_the_reason(page: Page) -> None:
