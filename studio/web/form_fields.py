@@ -101,6 +101,7 @@ class FormFields:
                 [message, self._saved],
                 show_progress="hidden",
                 queue=False,
+                trigger_mode="multiple",  # else it is dropped while an earlier one is being saved
                 api_visibility="private",
                 js=_SEND % {"name": key, "leaving": json.dumps(leaving)},
             ).then(None, [message, self._saved, self._link], message, js=_SAVED % {"name": key})
