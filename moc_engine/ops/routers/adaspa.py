@@ -2,11 +2,12 @@
 
 In a few denoising steps the exact attention is summed over blocks of queries and keys, here the chunks. The
 queries of a block share the best key blocks by that sum, head by head; the masks hold until the next search.
-Heads differ: up to half of them, those whose blocks already cover 80% of the attention, give half of their
-blocks to as many heads that cover least.
+Heads get more blocks or fewer by how sparse their attention is.
 
-The paper's first steps attend to everything. That would be beyond the budget, so here the first step
-searches too. As with other routers the whole shot is attended to, and the blocks are of the history.
+How heads differ is our choice: up to half of them, those whose blocks already cover 80% of the attention, give
+half of their blocks to as many heads that cover least. So are the steps of the searches, the first included, so
+that no step is beyond the budget. As with other routers the whole shot is attended to, and the blocks are of
+the history.
 
 Shapes: B batch, H heads, L queries, T history tokens, C history chunks, O own chunks, D head width, K chunks.
 """
@@ -25,7 +26,7 @@ from moc_engine.ops.choosing import choose_chunks
 from moc_engine.ops.routers.router import Choice, RouterEntry, RoutingRequest
 
 SEARCHES: Final = (0.0, 0.2, 0.6)
-"""Parts of the denoising steps at which masks are searched: of 50 steps, the first, the 10th and the 30th."""
+"""Parts of the denoising steps at which masks are searched: of 50 steps, the first, the 11th and the 31st."""
 
 HIGH_RECALL: Final = 0.8
 
