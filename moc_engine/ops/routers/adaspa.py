@@ -4,10 +4,10 @@ In a few denoising steps the exact attention is summed over blocks of queries an
 queries of a block share the best key blocks by that sum, head by head; the masks hold until the next search.
 Heads get more blocks or fewer by how sparse their attention is.
 
-How heads differ is our choice: up to half of them, those whose blocks already cover 80% of the attention, give
-half of their blocks to as many heads that cover least. So are the steps of the searches, the first included, so
-that no step is beyond the budget. As with other routers the whole shot is attended to, and the blocks are of
-the history.
+How heads differ is our choice: up to half of them, those whose blocks already cover 80% of the attention,
+give half of their blocks to as many heads that cover least. So are the steps of the searches, the first
+included, so that no step is beyond the budget. As with other routers the whole shot is attended to, and the
+blocks are of the history.
 
 Shapes: B batch, H heads, L queries, T history tokens, C history chunks, O own chunks, D head width, K chunks.
 """
