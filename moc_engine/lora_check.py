@@ -5,14 +5,14 @@ The renderer checks a file once more, by the same functions and in the same word
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from moc_engine.errors import EngineError
 from moc_engine.lora_files import read_lora_file
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.finding import find_here
-from moc_engine.models.registry import Loras, family_entry, pipeline_classes
+from moc_engine.models.lora_titles import titles_for
+from moc_engine.models.registry import family_entry
 from moc_engine.sources.hub_id import parse_hub_file
 from moc_engine.sources.lora_source import local_file
 
@@ -43,13 +43,4 @@ def made_for(file: Path) -> tuple[str, ...]:
     Raises `EngineError` for a file that is no LoRA.
     """
     read_lora_file(file)
-    return tuple(dict.fromkeys(title for loras in _families() for title in loras.made_for(file)))
-
-
-def _families() -> Iterator[Loras]:
-    seen: set[int] = set()
-    for pipeline_class in pipeline_classes():
-        entry = family_entry(pipeline_class)
-        if entry.loras is not None and id(entry.loras) not in seen:
-            seen.add(id(entry.loras))
-            yield entry.loras()
+    return titles_for(file)

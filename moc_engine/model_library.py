@@ -113,7 +113,11 @@ def describe(model: str | None) -> LibraryModel:
 
     Raises `ModelNotFound` and `ModelMismatch`.
     """
-    parts = model_parts(model)
+    return describe_parts(model_parts(model), model)
+
+
+def describe_parts(parts: PipelineParts, model: str | None) -> LibraryModel:
+    """A model of these parts, looked through as `describe` does. Raises as it does."""
     for name in parts.parts:
         if not _has_weights(parts, name):
             parts.part(name)

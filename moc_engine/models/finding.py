@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from moc_engine.errors import ModelMismatch, ModelNotFound
+from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
+from moc_engine.lora_files import read_lora_file
 from moc_engine.model_index import EMBEDDED, check_path, parse_model_index, read_model_index
+from moc_engine.models.lora_titles import titles_for
 from moc_engine.models.registry import families_of_single_files, family_entry
 from moc_engine.sources.entries import find_entry
 from moc_engine.sources.hub_id import parse_hub_id
@@ -83,7 +85,17 @@ def assemble(files: ModelFiles, *, source: str, name: str) -> PipelineParts:
     for family in families_of_single_files():
         if family.identify(files.transformer) is not None:
             return family.assemble(files, source=source, name=name)
-    raise ModelMismatch(f"{files.transformer} is no transformer of a model that the engine knows")
+    raise ModelMismatch(_no_transformer(files.transformer))
+
+
+def _no_transformer(file: Path) -> str:
+    """Why no family makes a model of a file, in words."""
+    try:
+        read_lora_file(file)
+    except EngineError:
+        return f"{file} is no transformer of a model that the engine knows"
+    fits = ", ".join(titles_for(file)) or "none of the published models"
+    return f"{file} is a LoRA for {fits} and no model; give it to a film by --lora, or among its LoRAs"
 
 
 def identify_file(path: Path) -> FilePart | None:

@@ -141,6 +141,8 @@ def parse_loras(texts: Sequence[str], model: str | None) -> tuple[Lora, ...]:
     for text in texts:
         file, colon, weight = text.rpartition(":")
         if not (colon and file and _WEIGHT.fullmatch(weight)):
+            if file.lower().endswith(".safetensors"):
+                raise WrongUse(f'--lora {text}: the weight "{weight}" is no number')
             file, weight = text, "1"
         expert = expert_named(Path(file).name) if two else None
         with errors_within("loras"):

@@ -13,7 +13,7 @@ from moc_engine.lora_check import made_for
 from moc_engine.lora_library import LibraryLora, describe_lora, loras_here
 from moc_engine.machine import gpu_memory, main_memory
 from moc_engine.model_index import check_path
-from moc_engine.model_library import LibraryModel, check_files, describe, models_here
+from moc_engine.model_library import LibraryModel, check_files, describe, describe_parts, models_here
 from moc_engine.model_location import hub_commit, model_parts
 from moc_engine.profiles import profile_named
 from moc_engine.sources.catalogue import KnownModel, known_model, known_models
@@ -153,7 +153,10 @@ class ModelLibrary:
         return made[0] if made else same[-1]
 
     def add(self, name: str, files: Mapping[Any, str]) -> ModelState:
-        """Adds a model under a name: its files by part, or its `folder`. The files stay where they are."""
+        """Adds a model under a name: its files by part, or its `folder`. The files stay where they are.
+
+        Nothing is added where the files are not whole, or not of one model.
+        """
         if NAME.fullmatch(name) is None:
             raise WrongUse(message("model-name-invalid", name=name))
         if find_entry(name) is not None:
@@ -166,18 +169,15 @@ class ModelLibrary:
         with _in_words():
             paths = {part: _absolute(path) for part, path in files.items()}
             if paths.keys() == {"folder"}:
-                model_parts(str(paths["folder"]))
+                describe(str(paths["folder"]))
                 write_entry(entry_file(name), paths["folder"])
             else:
                 made = ModelFiles(**paths)
                 parts = check_files(made, name)
+                describe_parts(parts, name)
                 paths |= {part: parts.parts[part].path for part in _FOUND if part in parts.parts}
                 write_entry(entry_file(name), made if made.config else ModelFiles(**paths))
-        try:
-            return self.check(name)
-        except Refused:  # the name stays free for another try
-            entry_file(name).unlink(missing_ok=True)
-            raise
+        return self.check(name)
 
     def remove(self, model: str) -> int:
         """Removes an added model's name, or the files of a hub model; returns the bytes freed."""

@@ -14,9 +14,7 @@ from typing import Final
 
 from moc_engine.contract import CancelToken
 from moc_engine.errors import ModelNotFound, RenderCancelled
-from moc_engine.model_index import read_model_index
-from moc_engine.model_location import hub_commit, model_parts, part_files
-from moc_engine.sources.hub_id import parse_hub_id
+from moc_engine.model_location import hub_commit, is_missing_hub_model, model_parts, part_files
 from moc_engine.sources.parts import PipelineParts
 from studio.store.file_digests import FileDigests
 
@@ -50,7 +48,7 @@ def _parts(model: str | None) -> PipelineParts | None:
     try:
         return model_parts(model)
     except ModelNotFound:
-        if model is not None and parse_hub_id(model) is not None and read_model_index(model) is None:
+        if model is not None and is_missing_hub_model(model):
             return None
         raise
 

@@ -70,6 +70,39 @@ def test_a_lora_is_told_with_the_models_that_it_fits(home: Path, capsys: pytest.
     assert "ink_high_noise.safetensors is cut off: " in capsys.readouterr().err
 
 
+def test_a_broken_model_is_not_added(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_tiny_video(home / "video")
+    weights = home / "video" / "transformer" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:3000])
+    adding = ["models", "add", "tiny", "--folder", str(home / "video")]
+    assert main(adding) == 2
+    assert "is cut off: 3,000 of " in capsys.readouterr().err
+    assert not list((home / "entries").glob("*"))
+    weights.write_bytes(whole)
+    assert main(adding) == 0
+
+
+def test_a_file_that_is_no_model_is_told_alike_by_check_and_render(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "story.yaml").write_text("title: A\nshots: [{caption: a fox runs, seconds: 0.5}]\n")
+    key = "diffusion_model.blocks.0.self_attn.q"
+    shapes = {f"{key}.lora_A.weight": (8, 3072), f"{key}.lora_B.weight": (3072, 8)}
+    write_sparse(home / "ink.safetensors", shapes)
+    cut = home / "cut.safetensors"
+    cut.write_bytes((home / "ink.safetensors").read_bytes()[:-9])
+    (home / "empty.safetensors").touch()
+    for name in ("cut", "empty"):
+        assert main(["models", "check", f"{name}.safetensors"]) == 2
+        told = capsys.readouterr().err
+        assert main(["render", "story.yaml", "--model", f"{name}.safetensors"]) == 1
+        assert capsys.readouterr().err == told
+    assert main(["render", "story.yaml", "--model", "ink.safetensors"]) == 1
+    assert "ink.safetensors is a LoRA for Wan 2.2 TI2V 5B and no model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("count", "words"),
     [(14_288_000_000, "14.3 B"), (5_400_000, "5.4 M"), (21_400, "21.4 k"), (12, "12")],
