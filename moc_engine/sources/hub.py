@@ -28,6 +28,9 @@ TIMEOUT: Final = 5.0
 """Seconds that the hub has to answer, asked once: its client alone would retry for half a minute."""
 
 
+_HERE: Final = "; moc-studio models list shows the models that are here"
+
+
 def is_offline() -> bool:
     """Whether the hub is not to be asked, also where that was set after its client was imported."""
     return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "yes")
@@ -36,10 +39,11 @@ def is_offline() -> bool:
 def check_reachable(what: str, command: str = "") -> None:
     """Raises `HubUnreachable` where the hub must not be asked for `what`, or does not answer in time.
 
-    `what` names something that is not on this machine, `command` what downloads it.
+    `what` names something that is not on this machine, `command` what downloads it; without one, the name
+    may be meant for a model that is here.
     """
     if is_offline():
-        once = f"; run {command} once without that" if command else ""
+        once = f"; run {command} once without that" if command else _HERE
         raise HubUnreachable(
             f"{what} is not on this machine, and the hub is not asked for it (--offline or "
             f"HF_HUB_OFFLINE){once}"
@@ -48,7 +52,7 @@ def check_reachable(what: str, command: str = "") -> None:
     if problem is not None:
         raise HubUnreachable(
             f"{what} is not on this machine, and the hub cannot be reached ({problem}): check the network "
-            "and try again"
+            f"and try again{'' if command else _HERE}"
         )
 
 

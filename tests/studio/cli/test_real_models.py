@@ -197,6 +197,7 @@ def test_a_lora_option_is_a_file_with_a_weight(models: Path) -> None:
     ("options", "words"),
     [
         (["--lora", "ink.safetensors:11"], "--lora: "),
+        (["--lora", "ink.safetensors:abc"], 'ink.safetensors:abc: the weight "abc" is no number'),
         (["--shift", "0"], "--shift: must lie within"),
         (["--guidance-2", "99"], "--guidance-2: must lie within"),
         (["--keyframes", "0"], "--keyframes: must lie within"),

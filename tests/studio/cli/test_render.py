@@ -283,7 +283,7 @@ def test_a_model_that_is_not_there(
     assert main(arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "moc-studio: the model nowhere is not on this machine, and the hub is not asked for it (--offline or "
-        "HF_HUB_OFFLINE)"
+        "HF_HUB_OFFLINE); moc-studio models list shows the models that are here"
     )
     assert not (tmp_path / "film").exists()
 
