@@ -31,6 +31,7 @@ type Shot = {
   loras: Lora[];
   first_frame: string | null;
   first_frame_at: number | null;
+  needs_first_frame: boolean;
   guide_strength: number | null;
   control_scale: number | null;
   pins: string[];

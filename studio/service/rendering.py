@@ -35,13 +35,22 @@ MOST_VARIATIONS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRender:
-    """A shot that would be rendered: the reasons and what to mind, the expected seconds, the take's lane."""
+    """A shot that would be rendered: the reasons and what to mind, the expected seconds, the take's lane.
+
+    `time_known` says whether `seconds` are more than a guess.
+    """
 
     shot: str
     index: int
     reasons: tuple[str, ...]
     seconds: float
+    time_known: bool
     lane: Lane
+
+    @property
+    def known_seconds(self) -> float:
+        """The expected seconds; 0 where they are not known."""
+        return self.seconds if self.time_known else 0.0
 
 
 Action = Literal["render", "keep", "absent", "skip"]
@@ -96,18 +105,20 @@ class Rendering:
         with self._database.read() as session:
             found, known = projects.project_of(session, project), takes.takes_of(session, project)
         found = found.switched_to(lane or found.lane)
-        rates = rates_of(known.values(), self._models.of(found))
+        model = self._models.of(found)
+        rates, is_known = rates_of(known.values(), model), time_is_known(known.values(), model)
         planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
         if check:
             self._check_cast(found, planned)
             _check_first_frames(found, planned)
-        notes = _Notes(found, self._models.of(found).rendering)
+        notes = _Notes(found, model.rendering)
         return tuple(
             PlannedRender(
                 shot=status.shot,
                 index=status.index,
                 reasons=(*(_reasons_in_words(status, scope) or ("asked for",)), *notes.of(status)),
                 seconds=expected(rates, status),
+                time_known=is_known,
                 lane=found.lane,
             )
             for status in planned
@@ -195,7 +206,7 @@ class Rendering:
             RenderOrder(
                 shot=item.shot,
                 reason="; ".join(item.reasons),
-                seconds=item.seconds,
+                seconds=item.known_seconds,
                 again=again,
                 lane=item.lane,
             )
@@ -223,7 +234,7 @@ class Rendering:
             RenderOrder(
                 shot=shot,
                 reason="another seed",
-                seconds=planned[0].seconds,
+                seconds=planned[0].known_seconds,
                 lane=planned[0].lane,
                 seed=own,
                 keep_context=True,

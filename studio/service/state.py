@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from moc_engine.abilities import LACKS
+from moc_engine.model_abilities import needs_first_frame
 from moc_engine.own_settings import OwnSettings
 from studio.domain.inputs import RenderingModel
-from studio.domain.model_names import model_name
+from studio.domain.model_names import EMBEDDED_NAME, model_name
 from studio.domain.planner import ShotStatus, chosen_take
 from studio.domain.project import Lane, Project
 from studio.domain.settings import Lora, Settings
@@ -64,7 +65,8 @@ class ShotState:
     """A shot on the timeline. `begins` is its start in the cut, which leaves skipped shots out.
 
     `first_frame_at` is the index of the shot with whose last frame it starts, None where it starts with none
-    or with a picture. `take` is the chosen one in the lane that is worked in, `other_take` that in the other.
+    or with a picture; `needs_first_frame`: it starts with none, and the model needs one. `take` is the chosen
+    one in the lane that is worked in, `other_take` that in the other.
     """
 
     id: str
@@ -79,6 +81,7 @@ class ShotState:
     loras: tuple[Lora, ...]
     first_frame: str | None
     first_frame_at: int | None
+    needs_first_frame: bool
     guide_strength: float | None
     control_scale: float | None
     pins: tuple[str, ...]
@@ -163,6 +166,7 @@ def project_state(
         take: project.index_of(shot) for lane in (other, project) for shot, take in lane.current.items()
     }
     due = [status for status in statuses if status.due]
+    from_pictures = needs_first_frame(project.settings.model)
     shots = []
     begins = 0.0
     for status, shot in zip(statuses, board.shots, strict=True):
@@ -186,6 +190,7 @@ def project_state(
                 guide_strength=shot.guide_strength,
                 control_scale=shot.control_scale,
                 first_frame_at=None if source is None else source.index,
+                needs_first_frame=from_pictures and status.inputs.first_frame is None,
                 pins=shot.pins,
                 bans=shot.bans,
                 boosts=shot.boosts,
@@ -237,7 +242,7 @@ def project_state(
 
 def _lacks(name: str | None, model: RenderingModel) -> dict[str, str]:
     """Why settings have no effect, by their names."""
-    called = "The embedded model" if name is None else "This model"
+    called = f"The model {EMBEDDED_NAME}" if name is None else "This model"
     return {
         setting: f"{called} {LACKS[ability]}."
         for setting, ability in NEEDED.items()

@@ -11,6 +11,7 @@ from moc_engine.config import policy_names
 from studio.domain.edits.cast import SetCast
 from studio.domain.edits.film import SetSettings
 from studio.domain.frame_rate import parse_rate
+from studio.domain.model_names import EMBEDDED_NAME
 from studio.domain.settings import parse_full_below
 from studio.domain.storyboard import Storyboard, parse_size
 from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STEP_CACHES, STORAGES
@@ -82,7 +83,7 @@ def _settings(fields: FormFields) -> None:
             "model",
             gr.Textbox(
                 label="Model",
-                placeholder="embedded",
+                placeholder=EMBEDDED_NAME,
                 info="One of this machine, a folder, a file, or a name on the model hub",
                 max_lines=1,
                 elem_id="form-model",
@@ -93,8 +94,7 @@ def _settings(fields: FormFields) -> None:
             "negative_prompt",
             gr.Textbox(
                 label="Negative prompt",
-                info="What the pictures must not show. Empty: the model's default. Wan's is the Chinese "
-                "text that its authors render with: overexposed, static, deformed, and so on",
+                info=f"What the pictures must not show. {_OWN}",
                 lines=2,
                 elem_id="form-negative_prompt",
             ),
@@ -105,12 +105,16 @@ def _settings(fields: FormFields) -> None:
             gr.Checkbox(label="No negative prompt", elem_id="form-no_negative_prompt"),
             lambda board, on: _with_negative_prompt(board, "" if on else None),
         )
-        fields.setting("steps", gr.Textbox(label="Steps", info=_OWN, elem_id="form-steps"), whole("steps"))
+        fields.setting(
+            "steps",
+            gr.Textbox(label="Steps", info=f"Of finals and drafts. {_OWN}", elem_id="form-steps"),
+            whole("steps"),
+        )
         fields.setting(
             "guidance",
             gr.Textbox(
                 label="Guidance",
-                info=f"How closely the pictures follow the captions; 1: none. {_OWN}",
+                info=f"How closely the pictures follow the captions, of finals and drafts; 1: none. {_OWN}",
                 elem_id="form-guidance",
             ),
             number("guidance"),
@@ -224,7 +228,7 @@ def _drafts(fields: FormFields) -> None:
             "draft_model",
             gr.Textbox(
                 label="Model of drafts",
-                placeholder="embedded",
+                placeholder=EMBEDDED_NAME,
                 info="A fast one, to try the story before the film's model renders it",
                 max_lines=1,
                 elem_id="form-draft_model",

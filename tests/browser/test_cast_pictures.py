@@ -14,7 +14,7 @@ def test_a_cast_member_gets_a_picture_another_one_and_none(page: Page, story: St
     page.evaluate("document.getElementById('cast-pictures').scrollIntoView()")
     member = page.locator("#cast-pictures .cast-member").nth(0)
     expect(member).to_contain_text("Mira")
-    expect(page.locator("#cast-pictures")).to_contain_text("The embedded model takes no reference pictures.")
+    expect(page.locator("#cast-pictures")).to_contain_text("The model animatic takes no reference pictures.")
 
     def pictures() -> list[str | None]:
         return [one["picture"] for one in story.state()["cast"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.browser.conftest import Story, opened, until
 from tests.browser.held import held
 from tests.fakes.unknown_model import UNKNOWN_MODEL
+from tests.fakes.wan_folders import wan_i2v_folder
 
 FOLDED = (
     "() => { for (const b of document.querySelectorAll('#left button.label-wrap:not(.open)')) b.click(); }"
@@ -162,10 +164,10 @@ def test_settings_that_are_typed_while_another_is_saved_are_kept(browser: Browse
 def test_what_the_embedded_model_cannot_use_is_hidden_with_the_reason(page: Page) -> None:
     page.evaluate(FOLDED)
     expect(page.locator("#form-negative_prompt .why-off")).to_have_text(
-        "The embedded model takes no negative prompt."
+        "The model animatic takes no negative prompt."
     )
     expect(page.locator("#form-negative_prompt textarea")).to_be_disabled()
-    expect(page.locator("#form-loras")).to_contain_text("The embedded model takes no LoRAs.")
+    expect(page.locator("#form-loras")).to_contain_text("The model animatic takes no LoRAs.")
     expect(page.locator("#form-scheduler")).to_be_hidden()
     expect(page.locator(".model-fields")).to_have_count(0)
 
@@ -194,3 +196,23 @@ def test_a_lora_that_cannot_be_used_is_refused_at_its_field(
         expect(page.locator(".model-fields .lora-list .field-error")).to_contain_text("ink.safetensors")
         expect(field).to_have_value(str(wrong))
         assert able.shots[0]["loras"] == []
+
+
+def test_a_shot_says_that_it_needs_a_first_frame_and_that_its_render_failed(
+    browser: Browser, story: Story, tmp_path: Path
+) -> None:
+    wan_i2v_folder(tmp_path / "i2v")
+    story.edit({"op": "settings", "settings": {"model": str(tmp_path / "i2v")}})
+    with opened(browser, story.url) as page:
+        states = page.locator(".timeline .clip-state")
+        expect(states).to_have_text(["needs a first frame"] * 3)
+        button = page.locator(".split-button .main")
+        expect(button).to_have_attribute("title", re.compile(r"^Shots 1, 2, 3 need a first frame\."))
+        story.edit({"op": "settings", "settings": {"model": UNKNOWN_MODEL}})
+        expect(states).to_have_text(["not rendered yet"] * 3)
+        story.edit({"op": "first_frame", "shot": story.shots[1]["id"], "first_frame": "previous"})
+        choose(page, 1)
+        page.locator(".shot-panel").get_by_role("button", name="Render", exact=True).click()
+        told = "failed: shot 2 starts with the last frame of shot 1, which has no take"
+        expect(page.locator(".shot-panel .shot-status")).to_have_text(told, timeout=30_000)
+        expect(states.nth(1)).to_contain_text("failed: ")

@@ -87,6 +87,17 @@ export const activeJob = (shot) =>
       ["running", "queued"].includes(job.state),
   ) ?? null;
 
+/** The last job of a shot in its lane, where it failed and was not tried again since. @param {string} shot */
+export const failedJob = (shot) =>
+  page.queue.jobs.find(
+    (job) =>
+      isOpen(job.project) &&
+      job.shot === shot &&
+      job.lane === page.project?.lane &&
+      !job.superseded &&
+      ["failed", "parked"].includes(job.state),
+  ) ?? null;
+
 /** The shot under a moment of the cut; skipped shots have none. @param {number} seconds */
 export function shotAt(seconds) {
   const shown = shots().filter((shot) => !shot.skip);

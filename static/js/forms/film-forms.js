@@ -14,6 +14,9 @@ const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not 
 const TYPED = ["steps", "guidance", "guidance_2", "shift", "negative_prompt", "keyframes"];
 const CHOSEN = ["scheduler", "step_cache", "memory_policy", "memory_storage", "positions"];
 
+const CHINESE_DEFAULT =
+  "The model's is the Chinese text that its authors render with: overexposed, static, deformed, and so on";
+
 /** @typedef {Record<string, unknown>} Film values of the fields, by name */
 
 /** @param {number | null} number */
@@ -96,6 +99,8 @@ function showDefaults({ defaults, settings }) {
     const words = defaults[name] ? `The model's: ${defaults[name]}` : "";
     putBelow(fieldOf(name), "own-default", words);
   }
+  const chinese = /\p{Script=Han}/u.test(defaults.negative_prompt ?? "");
+  putBelow(fieldOf("negative_prompt"), "own-default", chinese ? CHINESE_DEFAULT : "");
 }
 
 /**

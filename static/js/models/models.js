@@ -29,7 +29,9 @@ export function mount(element) {
     placeholder: "owner/name on the hub, or a path",
   });
   const submit = h("button", { type: "submit", class: "button" }, "Look up");
-  const add = h("form", { class: "model-add" }, field, submit);
+  const problem = h("p", { class: "field-error", role: "alert", hidden: true });
+  const form = h("form", { class: "model-add" }, field, submit);
+  const adding = h("div", { class: "model-adding" }, problem, form, found);
 
   const showState = latest((/** @type {LibraryState} */ state) => {
     fill(
@@ -43,19 +45,33 @@ export function mount(element) {
   }, notifyError);
   const load = () => showState(() => get("/models"));
 
+  /** Shows why a model was not added, above the field, which the panel may end with. @param {string} words */
+  function showProblem(words) {
+    problem.textContent = words;
+    problem.hidden = !words;
+  }
   const showFound = latest(
-    (/** @type {HTMLElement | null} */ item) => fill(found, item),
-    (error) => fill(found, h("p", { class: "field-error" }, /** @type {Error} */ (error).message)),
+    (/** @type {HTMLElement | null} */ item) => {
+      showProblem("");
+      fill(found, item);
+      if (item) adding.scrollIntoView({ block: "nearest" });
+    },
+    (error) => {
+      fill(found);
+      showProblem(/** @type {Error} */ (error).message);
+      adding.scrollIntoView({ block: "nearest" });
+    },
   );
 
   /** @param {string} model */
   function lookUp(model) {
+    showProblem("");
     fill(found, h("p", { class: "quiet" }, "Asking the hub…"));
-    found.scrollIntoView({ block: "nearest" });
+    adding.scrollIntoView({ block: "nearest" });
     return showFound(async () => foundItem(await post("/models/look-up", { model }), () => fill(found)));
   }
 
-  add.addEventListener("submit", (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = field.value.trim();
     if (!text) return;
@@ -76,8 +92,7 @@ export function mount(element) {
       h("h3", {}, "Models on this machine"),
       here,
       h("h3", {}, "Add a model"),
-      add,
-      found,
+      adding,
       h("h3", {}, "On offer"),
       offered,
     ),

@@ -7,6 +7,7 @@ import { numberField } from "../common/number-field.js";
 import { start } from "../common/project.js";
 import {
   chosenTake,
+  failedJob,
   openProjectState,
   page,
   selectedShot,
@@ -47,6 +48,7 @@ export function mount(element) {
       page.project?.lane,
       shots().map((other) => [other.take, other.trim, other.seconds, other.skip]),
       shot && statusOf(shot),
+      shot && failedJob(shot.id)?.error,
     ]);
     const focused = panel.contains(document.activeElement) ? document.activeElement : null;
     const typing = focused?.matches("textarea, input:not([type=checkbox])");

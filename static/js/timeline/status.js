@@ -1,6 +1,6 @@
 // The status of a shot: what is shown of it by icon, word and colour.
 
-import { activeJob, shownTake } from "../common/state.js";
+import { activeJob, failedJob, shownTake } from "../common/state.js";
 
 const WORDS = {
   unwritten: "no caption yet",
@@ -12,6 +12,8 @@ const WORDS = {
   skipped: "skipped",
   queued: "waiting",
   running: "rendering",
+  failed: "failed",
+  frameless: "needs a first frame",
 };
 export const ICONS = {
   unwritten: "dots",
@@ -23,6 +25,8 @@ export const ICONS = {
   skipped: "skip",
   queued: "clock",
   running: "play",
+  failed: "warn",
+  frameless: "warn",
 };
 
 /** @typedef {keyof typeof WORDS} Status */
@@ -35,6 +39,8 @@ export function statusOf(shot) {
   const job = activeJob(shot.id);
   if (job) return /** @type {Status} */ (job.state);
   if (shot.skip) return "skipped";
+  if (shot.due && shot.needs_first_frame) return "frameless";
+  if ((shot.due || (shot.state === "outdated" && !shot.lock)) && failedJob(shot.id)) return "failed";
   if (shot.state === "unwritten" || shot.state === "missing") return shot.state;
   if (shot.lock) return "locked";
   return shot.due ? "due" : /** @type {Status} */ (shot.state);
@@ -45,6 +51,7 @@ export function statusWords(shot) {
   const status = statusOf(shot);
   const job = activeJob(shot.id);
   if (status === "running" && job?.steps) return `rendering ${Math.round((100 * job.step) / job.steps)}%`;
+  if (status === "failed") return `failed: ${failedJob(shot.id)?.error ?? "the worker was lost"}`;
   if (status === "missing" && shownTake(shot)) return "draft only";
   return status === "locked" && shot.state === "outdated" ? "locked, outdated" : WORDS[status];
 }

@@ -134,7 +134,9 @@ function updateRenderButton(element) {
     const what = page.project?.has_lanes ? page.project.lane : "shot";
     const time = page.project?.time_known ? ` · ~${duration((seconds * due) / all)}` : "";
     label.textContent = `Render ${counted(due, what)}${time}`;
-    element.title = "Render new and outdated shots (Shift+R)";
+    element.title = [firstFramesNeeded(), "Render new and outdated shots (Shift+R)"]
+      .filter(Boolean)
+      .join(". ");
   } else if (all) {
     label.textContent = page.queue.paused ? "Queue paused" : "Rendering…";
     element.title = "All new and outdated shots are in the queue";
@@ -148,6 +150,14 @@ function updateRenderButton(element) {
         ? "Write a caption first"
         : "Add a shot first";
   }
+}
+
+/** The shots that cannot be rendered before they have a first frame, in words. */
+function firstFramesNeeded() {
+  const numbers = shots().flatMap((shot, index) => (shot.due && shot.needs_first_frame ? [index + 1] : []));
+  if (!numbers.length) return "";
+  const one = numbers.length === 1;
+  return `${one ? "Shot" : "Shots"} ${numbers.join(", ")} ${one ? "needs" : "need"} a first frame`;
 }
 
 /** The jobs that failed and were not tried again since. @param {Queue} queue */

@@ -96,7 +96,10 @@ def test_time_is_known_once_the_model_has_rendered_a_shot(studio: Studio, wan: S
     before = studio.service.projects.state(project)
     assert not before.time_known
     studio.service.rendering.render(project, [before.shots[0].id])
+    assert [job.seconds for job in studio.service.queue.state().jobs] == [0.0]
     studio.work()
+    studio.service.rendering.render(project, [before.shots[1].id])
+    assert studio.service.queue.state().jobs[0].seconds > 0
     after = studio.service.projects.state(project)
     assert after.time_known
     assert after.due_seconds > 0
