@@ -12,12 +12,12 @@ from typing import Final, Literal
 
 import yaml
 
-from moc_engine.errors import EngineError
+from moc_engine.errors import EngineError, ModelMismatch
 from moc_engine.model_index import EMBEDDED
 from moc_engine.model_location import hub_commit, model_parts, part_files
 from moc_engine.model_memory import ModelSize, predicted_need
 from moc_engine.models.finding import assemble, find_here, identify_file
-from moc_engine.models.registry import families_of_single_files
+from moc_engine.models.registry import families_of_single_files, family_entry
 from moc_engine.models.sizes import model_size
 from moc_engine.profiles import PROFILES, Profile
 from moc_engine.sources.comfyui import files_of, known_folders
@@ -62,6 +62,7 @@ class LibraryModel:
     dtype: str = ""
     licence: str | None = None
     needs: tuple[ProfileNeed, ...] = ()
+    needs_first_frame: bool = False
     problem: str | None = None
 
 
@@ -180,6 +181,7 @@ def _of_parts(
         dtype=transformers[0].dtype if transformers else "",
         licence=_licence(parts),
         needs=_needs(parts),
+        needs_first_frame=_needs_first_frame(parts),
     )
 
 
@@ -207,6 +209,14 @@ def _licence(parts: PipelineParts) -> str | None:
         return None if found is None else str(found)
     except (AttributeError, OSError, ValueError, yaml.YAMLError):
         return None
+
+
+def _needs_first_frame(parts: PipelineParts) -> bool:
+    """Whether each shot must start from a picture; False for pipelines that no family drives."""
+    try:
+        return family_entry(parts.pipeline_class).needs_first_frame(parts.index)
+    except ModelMismatch:
+        return False
 
 
 def _needs(parts: PipelineParts) -> tuple[ProfileNeed, ...]:

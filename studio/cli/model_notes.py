@@ -65,11 +65,11 @@ def problem(found: Problem) -> str:
 
 def need(found: RenderNeedState) -> Iterator[str]:
     """Lines on the memory that the longest shot needs, and what this machine has of it."""
-    main = f"{found.host / _GIB:.1f} of {found.host_total / _GIB:.1f} GiB of main memory"
+    main = f"{found.host / _GIB:.1f} of {found.host_total / _GIB:.1f} GB of main memory"
     if not found.device_total:
         yield f"the longest shot needs about {main}, and renders slowly: there is no GPU"
     else:
-        device = f"{found.device / _GIB:.1f} of {found.device_total / _GIB:.1f} GiB on the GPU"
+        device = f"{found.device / _GIB:.1f} of {found.device_total / _GIB:.1f} GB on the GPU"
         yield f"the longest shot needs about {device} and {main} under the profile {found.profile}"
     if not found.fits:
         lower = next((one.profile for one in reversed(found.profiles) if one.fits), None)

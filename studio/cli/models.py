@@ -87,7 +87,8 @@ def _line(state: ModelState, machine: MachineMemory) -> str:
         return f"{said}  cannot be used: {model.problem}"
     parts = [size_in_words(model.size), parameters_in_words(model.parameters), model.dtype]
     parts.append(model.licence or "licence not stated")
-    return f"{said}  {', '.join(parts)}; {_fit_in_words(state, machine)}"
+    pictures = "; every shot needs a first frame" if model.needs_first_frame else ""
+    return f"{said}  {', '.join(parts)}; {_fit_in_words(state, machine)}{pictures}"
 
 
 def parameters_in_words(count: int) -> str:
@@ -103,7 +104,7 @@ def _fit_in_words(state: ModelState, machine: MachineMemory) -> str:
         return "fits everywhere" if state.model.origin == "embedded" else "what it needs is not known"
     if state.fits is not None:
         return f"fits under the profile {state.fits}"
-    least = f"{min(need.device for need in state.model.needs) / 2**30:.1f} GiB"
+    least = f"{min(need.device for need in state.model.needs) / 2**30:.1f} GB"
     if machine.device is None:
         return f"needs a GPU with {least} or more; without one it renders very slowly"
     return f"needs {least} of GPU memory or more, and what goes with it of main memory"
@@ -173,7 +174,7 @@ def run_check(args: argparse.Namespace) -> int:
     for need in state.model.needs:
         device, host = (size / 2**30 for size in (need.device, need.host))
         print(
-            f"  --profile {need.profile}: {device:.1f} GiB on the GPU, {host:.1f} GiB of main memory "
+            f"  --profile {need.profile}: {device:.1f} GB on the GPU, {host:.1f} GB of main memory "
             f"({does[need.profile]})"
         )
     return 0

@@ -26,7 +26,7 @@ from moc_engine.models.wan.variants import (
     VARIANTS,
     transformer_config,
 )
-from moc_engine.sources.model_files import FilePart
+from moc_engine.sources.model_files import FilePart, Part
 from moc_engine.sources.weights_header import SCALES, WeightsHeader
 
 
@@ -36,9 +36,8 @@ def identify(header: WeightsHeader) -> FilePart | None:
     Raises `ModelMismatch` for a Wan transformer, autoencoder or text encoder unlike every published one.
     """
     names = {without_prefix(name): name for name in header.tensors}
-    if any(re.search(r"\.lora_(A|B|down|up)\b", name) for name in names):
-        return None
-    if _is_transformer(names):
+    part = part_of(header)
+    if part == "transformer":
         variant = VARIANTS[_transformer_variant(header, names)]
         return FilePart(part="transformer", variant=variant.name, title=variant.title)
     if "vace_patch_embedding.weight" in names:
@@ -46,15 +45,29 @@ def identify(header: WeightsHeader) -> FilePart | None:
             f"{header.path} holds VACE's layers alone, without the transformer that they belong to; take a "
             "file of the whole model, such as wan2.1_vace_14B"
         )
-    if {"decoder.conv1.weight", "conv2.weight"} <= names.keys() or {
-        "decoder.conv_in.weight",
-        "post_quant_conv.weight",
-    } <= names.keys():
+    if part == "vae":
         name = _vae(header, names)
         return None if name is None else FilePart(part="vae", variant=name, title=VAES[name])
-    if any(words <= names.keys() for words in _TEXT_ENCODERS):
-        return _text_encoder(header, names)
-    return None
+    return _text_encoder(header, names) if part == "text_encoder" else None
+
+
+def part_of(header: WeightsHeader) -> Part | None:
+    """Which part of a model of Wan's kind a file is, of whatever size, by the names of its tensors."""
+    names = {without_prefix(name): name for name in header.tensors}
+    if any(re.search(r"\.lora_(A|B|down|up)\b", name) for name in names):
+        return None
+    if _is_transformer(names):
+        return "transformer"
+    if any(words <= names.keys() for words in _AUTOENCODERS):
+        return "vae"
+    return "text_encoder" if any(words <= names.keys() for words in _TEXT_ENCODERS) else None
+
+
+_AUTOENCODERS: Final = (
+    {"decoder.conv1.weight", "conv2.weight"},
+    {"decoder.conv_in.weight", "post_quant_conv.weight"},
+)
+"""Tensors by which autoencoders are known: as the original release and diffusers name them."""
 
 
 _TEXT_ENCODERS: Final = (

@@ -11,7 +11,7 @@ from typing import Any, Final
 from moc_engine.errors import EngineError, ModelMismatch, ModelNotFound
 from moc_engine.models.wan.defaults import has_part
 from moc_engine.models.wan.experts import expert_of, other_expert
-from moc_engine.models.wan.identification import identify
+from moc_engine.models.wan.identification import identify, part_of
 from moc_engine.models.wan.image_encoders import (
     find_image_encoder,
     identify_image_encoder,
@@ -143,8 +143,31 @@ def _part(path: Path, wanted: str) -> FilePart:
     if found is None:
         raise ModelMismatch(f"{path} is no {words} of a Wan model")
     if found.part != wanted:
-        raise ModelMismatch(f"{path} is no {words}, but {_with_article(found.title)}")
+        raise ModelMismatch(
+            f"{path} is no {words}, but {_with_article(found.title)}{_other_option(wanted, found.part)}"
+        )
     return found
+
+
+def _other_option(wanted: str, found: str) -> str:
+    """What to do with a file that was given as another part than it is, naming the options of both."""
+    options = [f"--{part.replace('_', '-')}" for part in (found, wanted)]
+    return f"; name it by {options[0]} of moc-studio models add, and another file by {options[1]}"
+
+
+def _check_kind(path: Path, wanted: str) -> None:
+    """Raises `ModelMismatch` for a file of weights that is another part than the `wanted` one.
+
+    A transformer and an autoencoder must be known as such; a text encoder may have names of its own.
+    """
+    found = part_of(read_header(path))
+    words = wanted.replace("_", " ")
+    if found is not None and found != wanted:
+        raise ModelMismatch(
+            f"{path} is no {words}, but a {found.replace('_', ' ')}{_other_option(wanted, found)}"
+        )
+    if found is None and wanted != "text_encoder":
+        raise ModelMismatch(f"{path}, given by --{wanted.replace('_', '-')}, is no {words} of a Wan model")
 
 
 def _with_article(title: str) -> str:
@@ -288,6 +311,9 @@ def _configured(files: ModelFiles, config: Path, *, source: str, name: str) -> P
             parts[part] = PartSource(path=config / part)
         else:
             own = None if path.is_dir() else config / part
+            kind = "transformer" if part == "transformer_2" else part
+            if own is not None and kind in ("transformer", "vae", "text_encoder"):
+                _check_kind(path, kind)
             names = image_encoder_names(index[part][1]) if part == "image_encoder" else _NAMES.get(part, str)
             parts[part] = PartSource(path=path, config=own, names=names)
     return PipelineParts(source=source, name=name, index=index, parts=parts)

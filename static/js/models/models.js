@@ -227,10 +227,10 @@ function facts(model) {
  * @param {Machine} machine
  */
 function fitWords({ model, fits }, machine) {
-  const least = model.needs.at(-1);
-  if (!least) return model.origin === "embedded" ? "Fits every machine" : "What it needs is not known";
+  const least = Math.min(...model.needs.map((need) => need.device));
+  if (!model.needs.length) return model.origin === "embedded" ? "Fits every machine" : "What it needs is not known";
   if (fits) return `Fits this machine with the profile ${fits}`;
-  const needed = `${memorySize(least.device)} of GPU memory`;
+  const needed = `${memorySize(least)} of GPU memory`;
   if (machine.device === null)
     return `Needs a GPU with ${needed}; this machine has none and renders it very slowly`;
   return `Needs ${needed} at least; this machine has ${memorySize(machine.device)}`;

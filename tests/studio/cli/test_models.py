@@ -9,6 +9,7 @@ import pytest
 from studio.cli.main import main
 from studio.cli.models import parameters_in_words
 from tests.fakes.models import save_tiny_video
+from tests.fakes.wan_folders import wan_i2v_folder
 from tests.fakes.weights_files import write_sparse
 
 
@@ -31,8 +32,8 @@ def test_a_folder_gets_a_name_with_which_films_render(home: Path, capsys: pytest
     assert main(["models", "check", "tiny"]) == 0
     checked = capsys.readouterr().out
     assert re.search(r"\d k parameters, F32, ", checked)
-    told = [float(size) for size in re.findall(r"--profile \w+: ([\d.]+) GiB on the GPU", checked)]
-    assert f"needs a GPU with {min(told):.1f} GiB or more; without one" in checked or "fits under" in checked
+    told = [float(size) for size in re.findall(r"--profile \w+: ([\d.]+) GB on the GPU", checked)]
+    assert f"needs a GPU with {min(told):.1f} GB or more; without one" in checked or "fits under" in checked
     assert "\na shot of 4 s at 832x480, the first of a film, needs by prediction:\n" in checked
     assert "(weights in full precision)\n" in checked
     assert main(["models", "check", "tiny", "--json"]) == 0
@@ -101,6 +102,30 @@ def test_a_file_that_is_no_model_is_told_alike_by_check_and_render(
         assert capsys.readouterr().err == told
     assert main(["render", "story.yaml", "--model", "ink.safetensors"]) == 1
     assert "ink.safetensors is a LoRA for Wan 2.2 TI2V 5B and no model" in capsys.readouterr().err
+
+
+def test_a_model_that_starts_from_pictures_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wan_i2v_folder(home / "pictures")
+    save_tiny_video(home / "video")
+    assert main(["models", "check", str(home / "pictures")]) == 0
+    assert "; every shot needs a first frame\n" in capsys.readouterr().out
+    assert main(["models", "check", str(home / "video")]) == 0
+    assert "first frame\n" not in capsys.readouterr().out
+
+
+def test_swapped_files_are_not_added(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_tiny_video(home / "video")
+    weights = "diffusion_pytorch_model.safetensors"
+    files = {part: str(home / "video" / part / weights) for part in ("transformer", "vae")}
+    swapped = ["--transformer", files["vae"], "--vae", files["transformer"], "--config", str(home / "video")]
+    assert main(["models", "add", "fox", *swapped]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "is no vae, but a transformer; name it by --transformer of moc-studio models add, and another" in told
+    )
+    assert not list((home / "entries").glob("*"))
+    right = ["--transformer", files["transformer"], "--vae", files["vae"], "--config", str(home / "video")]
+    assert main(["models", "add", "fox", *right]) == 0
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_plan_tells_what_is_needed_and_no_time_before_one_is_known(run: Run) -
     assert code == 0
     assert "2 of 2 shots to render\nno estimate yet: no shot was rendered with this model here\n" in out
     assert "the longest shot needs about " in out
-    assert " GiB of main memory" in out
+    assert " GB of main memory" in out
     assert "first_frame of shot 2, as the model " in err
     code, out, _ = run("t2v", "--dry-run", "--json")
     plan = json.loads(out)
