@@ -129,6 +129,7 @@ type LibraryModel = {
   dtype: string;
   licence: string | null;
   needs: { profile: string; device: number; host: number }[];
+  needs_first_frame: boolean;
   problem: string | null;
 };
 

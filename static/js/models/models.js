@@ -215,6 +215,7 @@ function facts(model) {
     model.size ? size(model.size) : "",
     parameters,
     model.dtype,
+    model.needs_first_frame ? "every shot needs a first frame" : "",
     ORIGINS[model.origin],
   ];
   return [...known, model.licence ?? (model.origin === "embedded" ? "" : "licence not stated")]
