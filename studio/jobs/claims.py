@@ -136,6 +136,12 @@ def report(session: Session, claim: Claim, progress: Progress, picture: bytes | 
     return heartbeat(session, claim)
 
 
+def note_model(session: Session, claim: Claim, model: str) -> None:
+    """Notes in a render job what the model is called that it renders with. Raises `LostClaim`."""
+    row = _claimed(session, claim)
+    row.payload = {**row.payload, "model": model}
+
+
 def finish(session: Session, claim: Claim, result: str) -> None:
     """Ends a job as done, with what it made. Raises `LostClaim`."""
     _end(session, claim, "done", result=result)

@@ -23,6 +23,7 @@ class RenderOrder:
     `seed` replaces the shot's own. `keep_context` renders with the context of the chosen take instead of the
     present one. Without `replace` the new take does not become the chosen one. `again` renders even if a take
     with the same inputs exists, whose files are then replaced. `lane` is that of the take.
+    `model` is what the model is called that a worker renders it with, once it began.
     """
 
     kind: ClassVar[Kind] = "render"
@@ -34,6 +35,7 @@ class RenderOrder:
     replace: bool = True
     again: bool = False
     lane: Lane = "final"
+    model: str | None = None
 
     @property
     def wish(self) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from studio.domain.errors import Refused
 from studio.domain.file_types import PICTURE
 from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, reference, take_frame
 from studio.domain.messages import message
+from studio.domain.model_names import model_name
 from studio.domain.named_pictures import references
 from studio.domain.planner import chosen_take, shot_statuses
 from studio.domain.project import Project
@@ -92,6 +93,13 @@ def weights_of(session: Session, claim: RenderClaim) -> Weights:
     """What the job's project renders with."""
     project = projects.project_of(session, claim.project).switched_to(claim.order.lane)
     return Weights(model=project.settings.model, loras=lora_files(project.board))
+
+
+def begin(session: Session, claim: RenderClaim) -> Weights:
+    """As `weights_of`, and notes in the job what its model is called. Raises `LostClaim`."""
+    weights = weights_of(session, claim)
+    claims.note_model(session, claim.claim, model_name(weights.model))
+    return weights
 
 
 def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) -> FrozenRequest:
@@ -263,6 +271,7 @@ def collect_take(
         lora_files=frozen.loras,
         backend=result.backend,
         program=f"moc-studio {__version__}",
+        model_name=model_name(frozen.model),
         device=result.device,
         dtype=result.dtype,
         timings={str(stage): round(seconds, 4) for stage, seconds in result.timings.items()},

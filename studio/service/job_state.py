@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from studio.domain.model_names import model_name
 from studio.domain.project import Lane, Project
 from studio.jobs.job import FINISHED, Job
-from studio.jobs.order import AnalysisOrder, DownloadOrder, Order, RenderOrder
+from studio.jobs.order import AnalysisOrder, DownloadOrder, RenderOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def job_state(job: Job, project: Project | None, *, last: int | None = None) -> 
         title="" if project is None else project.board.title,
         shot=order.shot,
         lane=lane,
-        model=_model_of(order, project),
+        model=_model_of(job, project),
         index=index,
         state=job.state,
         superseded=job.state in FINISHED and (gone or last not in (None, job.id)),
@@ -97,10 +97,13 @@ def job_state(job: Job, project: Project | None, *, last: int | None = None) -> 
     )
 
 
-def _model_of(order: Order, project: Project | None) -> str | None:
-    """The name of the model that a job is about, or renders with."""
+def _model_of(job: Job, project: Project | None) -> str | None:
+    """The name of the model that a job is about, or renders with, though its project has another by now."""
+    order = job.order
     if isinstance(order, AnalysisOrder | DownloadOrder):
         return model_name(order.model)
+    if isinstance(order, RenderOrder) and order.model is not None and job.state != "queued":
+        return order.model
     if isinstance(order, RenderOrder) and project is not None:
         return model_name(project.in_lane(order.lane).settings.model)
     return None

@@ -309,7 +309,7 @@ def _strip(
             fps=float(take.inputs.fps),
             size=take.inputs.size,
             caption=take.caption,
-            model=model_name(take.inputs.model),
+            model=take.model_name or model_name(take.inputs.model),
             created=take.created,
             spent=sum(take.timings.values()),
             backend=take.backend,

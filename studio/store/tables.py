@@ -68,7 +68,8 @@ class TakeRow(Table):
     `strongest`: what in the picture drew most from each.
 
     `former_ids` are ids that it had with earlier versions; traces may name it so. `program`, `backend`,
-    `device` and `dtype` say what rendered it, null where an earlier version did not record that.
+    `device` and `dtype` say what rendered it, and `model_name` what its model was called, null where an
+    earlier version did not record that.
     """
 
     __tablename__ = "take"
@@ -87,6 +88,7 @@ class TakeRow(Table):
     backend: Mapped[str]
     former_ids: Mapped[list[Any]] = mapped_column(server_default="[]")
     program: Mapped[str | None]
+    model_name: Mapped[str | None]
     device: Mapped[str | None]
     dtype: Mapped[str | None]
     lora_files: Mapped[list[Any]] = mapped_column(server_default="[]")

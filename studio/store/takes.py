@@ -24,11 +24,12 @@ class StoredTake(FinishedTake):
     """A take with its files (by digest), what rendered it, and the seconds each stage took.
 
     `former_ids` are ids by which traces of earlier versions may name it. `program`, `device` and `dtype` are
-    None where an earlier version did not record them.
+    None where an earlier version did not record them; so is `model_name`, what the model was called.
     """
 
     backend: str
     program: str | None = None
+    model_name: str | None = None
     device: str | None = None
     dtype: str | None = None
     former_ids: tuple[str, ...] = ()
@@ -157,6 +158,7 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
         row.clip, row.latents, row.trace, row.thumbnail = take.clip, take.latents, take.trace, take.thumbnail
         row.backend, row.timings, row.frames = take.backend, dict(take.timings), take.frames
         row.program, row.device, row.dtype = take.program, take.device, take.dtype
+        row.model_name = take.model_name
         row.lora_files = list(take.lora_files)
         session.flush()
         return
@@ -175,6 +177,7 @@ def keep(session: Session, project: str, take: StoredTake) -> None:
             frames=take.frames,
             backend=take.backend,
             program=take.program,
+            model_name=take.model_name,
             device=take.device,
             dtype=take.dtype,
             former_ids=list(take.former_ids),
@@ -201,6 +204,7 @@ def _take(row: TakeRow) -> StoredTake:
         rolled_from=row.rolled_from,
         backend=row.backend,
         program=row.program,
+        model_name=row.model_name,
         device=row.device,
         dtype=row.dtype,
         former_ids=tuple(row.former_ids),

@@ -56,8 +56,8 @@ class RenderJobs:
 
     def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
-        with self._database.read() as session:
-            weights = renders.weights_of(session, claim)
+        with self._database.write() as session:
+            weights = renders.begin(session, claim)
         if self._downloads.fetch(weights.model, weights.loras, job):
             with self._database.read() as session:
                 weights = renders.weights_of(session, claim)

@@ -106,3 +106,15 @@ def test_jobs_about_a_model_count_by_model() -> None:
     other = job(2, "done", project=None, finished=2.0, order=AnalysisOrder(model="another"))
     assert superseded(failed, other) == []
     assert superseded(failed, other, job(3, "running", project=None, order=AnalysisOrder(model="one"))) == [1]
+
+
+def test_a_job_that_began_names_the_model_that_it_rendered_with() -> None:
+    began = RenderOrder(shot="b", reason="test", seconds=2.0, model="my-wan")
+    for state, model in (
+        ("running", "my-wan"),
+        ("done", "my-wan"),
+        ("failed", "my-wan"),
+        ("queued", "animatic"),
+    ):
+        (shown,) = job_states([job(1, state, order=began)], {"p": PROJECT})
+        assert shown.model == model

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moc_engine.profiles import GIB, PROFILES
-from studio.domain.edits.film import SetLane
+from studio.domain.edits.film import SetLane, SetSettings
 from studio.domain.edits.timeline import Skip, Trim
 from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
@@ -27,8 +27,8 @@ def studio(tmp_path: Path, database: Database) -> Studio:
 @pytest.fixture
 def wan(tmp_path: Path) -> Storyboard:
     """The film with a real model."""
-    wan_t2v_folder(tmp_path / "wan")
-    return replace(BOARD, size=(128, 64), settings=Settings(model=str(tmp_path / "wan")))
+    wan_t2v_folder(tmp_path / "my-wan")
+    return replace(BOARD, size=(128, 64), settings=Settings(model=str(tmp_path / "my-wan")))
 
 
 def test_the_longest_shot_and_those_it_remembers_decide_the_need(studio: Studio, wan: Storyboard) -> None:
@@ -104,3 +104,14 @@ def test_time_is_known_once_the_model_has_rendered_a_shot(studio: Studio, wan: S
     assert after.time_known
     assert after.due_seconds > 0
     assert studio.service.projects.state(studio.service.projects.create(BOARD)).time_known
+
+
+def test_takes_and_jobs_keep_the_name_of_their_model(studio: Studio, wan: Storyboard) -> None:
+    project = studio.service.projects.create(wan)
+    shot = studio.service.projects.state(project).shots[0].id
+    studio.service.rendering.render(project, [shot])
+    studio.work()
+    studio.service.editing.edit(project, SetSettings(settings=Settings()), base=0)
+    (take,) = studio.service.projects.state(project).shots[0].takes
+    (job,) = studio.service.queue.state().jobs
+    assert (take.model, job.model) == ("my-wan", "my-wan")
