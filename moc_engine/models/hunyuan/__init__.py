@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.hunyuan.published_settings import ABILITIES, own_settings
-from moc_engine.models.registry import FamilyEntry, LoadedParts, SingleFiles
+from moc_engine.models.registry import FamilyEntry, LoadedParts, Loras, SingleFiles
 from moc_engine.profiles import Profile
 from moc_engine.sources.parts import PipelineParts
 
@@ -38,6 +38,12 @@ def _single_files() -> SingleFiles:
     return HunyuanFiles()
 
 
+def _loras() -> Loras:
+    from moc_engine.models.hunyuan.lora_headers import HunyuanLoras
+
+    return HunyuanLoras()
+
+
 def _size(configs: Mapping[str, Config]) -> ModelSize:
     from moc_engine.models.hunyuan.memory_size import hunyuan_size
 
@@ -48,6 +54,7 @@ FAMILY = FamilyEntry(
     load=_load,
     abilities=lambda index: ABILITIES,
     single_files=_single_files,
+    loras=_loras,
     own_settings=own_settings,
     left_out=_left_out,
     size=_size,
