@@ -128,7 +128,10 @@ function adding(loras, send, experts) {
  * @param {string} file
  */
 function expertNamed(file) {
-  const words = shortName(file).toLowerCase().match(/(?<![a-z])(high|low)(?![a-z])/g) ?? [];
+  const words =
+    shortName(file)
+      .toLowerCase()
+      .match(/(?<![a-z])(high|low)(?![a-z])/g) ?? [];
   const [expert, another] = new Set(words);
   return another ? undefined : expert;
 }

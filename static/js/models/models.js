@@ -229,7 +229,8 @@ function facts(model) {
  */
 function fitWords({ model, fits }, machine) {
   const least = Math.min(...model.needs.map((need) => need.device));
-  if (!model.needs.length) return model.origin === "embedded" ? "Fits every machine" : "What it needs is not known";
+  if (!model.needs.length)
+    return model.origin === "embedded" ? "Fits every machine" : "What it needs is not known";
   if (fits) return `Fits this machine with the profile ${fits}`;
   const needed = `${memorySize(least)} of GPU memory`;
   if (machine.device === null)
