@@ -76,8 +76,9 @@ def jobs(story: Story) -> list[Any]:
 HUGE = """
 title: Huge
 size: 64x64
-shots: [{caption: Mira waves}, {caption: Otto is huge}, {caption: Mira runs}]
+shots: [{caption: Mira waves}, {caption: Otto is huge}, {caption: Mira runs, bans: [2]}]
 """
+"""Its last shot does not build on the one that is too large."""
 
 
 def test_what_to_change_is_said_where_memory_ran_out(browser: Browser, running: Studio) -> None:

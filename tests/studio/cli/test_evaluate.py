@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_the_report_goes_on_where_it_was_stopped(
     assert main(way) == 0
     again = json.loads(store.read_text())["results"]
     assert kept in again
-    assert lost in again
+    assert without_seconds(lost) in [without_seconds(found) for found in again]
     assert "0.125" in (tmp_path / "report.html").read_text()
     capsys.readouterr()
     assert main(way[:-2]) == 0
@@ -126,6 +127,12 @@ def test_the_report_goes_on_where_it_was_stopped(
         capsys.readouterr().err == f"1 results in {store} are not used: other settings, weights or program\n"
     )
     assert json.loads(store.read_text())["results"] == again
+
+
+def without_seconds(found: dict[str, Any]) -> dict[str, Any]:
+    """A result without what differs between two runs of the same."""
+    figures = {name: figure for name, figure in found["figures"].items() if name != "seconds"}
+    return {**found, "figures": figures}
 
 
 def test_the_report_runs_the_methods_that_are_asked_for(model: str, tmp_path: Path) -> None:
