@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -11,7 +12,6 @@ import gradio as gr
 from studio.domain.edits.edit import Edit
 from studio.domain.edits.film import SetFilm, SetSettings
 from studio.domain.errors import StudioError
-from studio.domain.settings import Settings
 from studio.domain.storyboard import Storyboard
 from studio.service.studio import Service
 from studio.web.field_edits import MakeEdit, save_field
@@ -71,8 +71,8 @@ class FormFields:
 
         def edit(board: Storyboard, value: Any) -> Edit:
             empty = value is None or value == ""
-            settings = {key: getattr(board.settings, key) for key in Settings.__dataclass_fields__}
-            return SetSettings(settings=Settings(**{**settings, name: None if empty else read(value)}))
+            changed: dict[str, Any] = {name: None if empty else read(value)}
+            return SetSettings(settings=replace(board.settings, **changed))
 
         self.field(name, field, edit)
 
