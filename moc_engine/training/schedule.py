@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+
+class _Ending(Protocol):
+    @property
+    def until(self) -> float: ...
+
+
+AnyStage = TypeVar("AnyStage", bound=_Ending)
+"""A part of a training that ends at the fraction `until` of all steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +32,7 @@ class Stage:
     top_k: int | None
 
 
-def stage_at(stages: Sequence[Stage], progress: float) -> Stage:
+def stage_at(stages: Sequence[AnyStage], progress: float) -> AnyStage:
     """The stage when the fraction `progress` (0–1) of all steps is done."""
     return next((stage for stage in stages if progress < stage.until), stages[-1])
 

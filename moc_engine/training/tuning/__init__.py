@@ -1,0 +1,1 @@
+"""Training of video models with Mixture of Contexts, on cached footage."""
