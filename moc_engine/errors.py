@@ -7,6 +7,7 @@
     ├── DiskFull           the disk has no room for a download; what was received stays
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
+    ├── FootageError       footage, or a cache made of it, that cannot be used
     ├── TraceError         a routing trace that is missing, damaged or of a newer version
     └── CheckpointError    a training run's state that is damaged, or of another recipe
 
@@ -42,6 +43,10 @@ class OutOfMemory(EngineError):
 
 class RenderCancelled(EngineError):
     """A render ended because its caller cancelled it."""
+
+
+class FootageError(EngineError):
+    """Footage cannot be used for training, or a cache made of it is damaged; the message names the file."""
 
 
 class TraceError(EngineError):
