@@ -5,14 +5,15 @@ one softmax to their own shot and to the chunks they select among the memories o
 flow into the memories, through the selected pairs only. Routed attention is computed by the backends of
 `moc_engine.ops.registry`, as in a render.
 
-Shapes: B stories, N shots, L tokens of a shot (frame by frame), H heads, D head width, K chunks of a shot.
+Shapes: B stories, N shots, M of which are noisy, L tokens of a shot (frame by frame), H heads, D head width,
+K chunks of a shot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +26,7 @@ from moc_engine.config import RoutingConfig
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.backend import Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
+from moc_engine.ops.layout import Ints
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.selection import mask_of
@@ -36,14 +38,15 @@ class StoryRules:
 
     `routing` is None for dense attention to all candidates. `candidates` and `pinned` (B, N, N) say which
     shots (last axis) a shot may select from, and which it must attend to; None: all earlier ones, and none.
-    A `generator` enables the drop-off and drop-in of `routing`. Raises `ValueError` for a `full_below`, since
-    a stage of training is routed or dense as a whole.
+    A `seed` enables the drop-off and drop-in of `routing`: each layer draws from its own, so that a layer
+    which is computed again chooses the same. Raises `ValueError` for a `full_below`, since a stage of
+    training is routed or dense as a whole.
     """
 
     routing: RoutingConfig | None
     candidates: Tensor | None = None
     pinned: Tensor | None = None
-    generator: torch.Generator | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         below = 0 if self.routing is None else self.routing.full_below
@@ -54,6 +57,15 @@ class StoryRules:
     def most_pinned(self) -> int:
         """How many earlier shots a shot pins at most; read from the device once a step."""
         return 0 if self.pinned is None else int(self.pinned.tril(-1).sum(dim=-1).max())
+
+    def generator(self, layer: int) -> torch.Generator | None:
+        """What a layer draws its drop-off and drop-in from; None without a seed."""
+        return None if self.seed is None else torch.Generator().manual_seed((self.seed + layer) % 2**63)
+
+    def to(self, device: torch.device) -> StoryRules:
+        """The same rules on a device."""
+        candidates, pinned = (x if x is None else x.to(device) for x in (self.candidates, self.pinned))
+        return replace(self, candidates=candidates, pinned=pinned)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +100,16 @@ class Memories:
         )
 
 
-def story_angles(transformer: nn.Module, *, starts: Tensor, frames: int, slots: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (N, L, D / 2) for shots that begin at the token frames `starts` (N)."""
-    t = starts.view(-1, 1, 1) + torch.arange(frames, device=starts.device).view(1, -1, 1)
-    t = t.expand(-1, -1, slots).reshape(len(starts), -1)
-    h = torch.arange(slots, device=starts.device).repeat(frames)
-    return rotary_angles(transformer, t, h, torch.zeros_like(h))
+def story_angles(
+    transformer: nn.Module, *, starts: Tensor, frames: int, height: int, width: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (N, L, D / 2) for shots that begin at the token frames `starts` (N).
+
+    A frame has `height` × `width` tokens, row by row.
+    """
+    sides = (torch.arange(side, device=starts.device) for side in (frames, height, width))
+    t, h, w = (axis.flatten() for axis in torch.meshgrid(*sides, indexing="ij"))
+    return rotary_angles(transformer, starts.view(-1, 1) + t, h, w)
 
 
 def chunk_descriptors(keys_BHNLD: Tensor, *, slots: int, chunking: str) -> Tensor:
@@ -119,15 +135,35 @@ def routed_attention(
     shared by as many that follow each other. The backend is the one that a render with the same needs would
     get from the registry.
     """
+    past_k, past_v = (
+        chunk_by_chunk(x, slots=slots, chunking=routing.chunking) for x in (memories.keys, memories.values)
+    )
+    shots, chunks = memories.descriptors.shape[2:4]
+    offsets = np.arange(shots * chunks + 1) * (memories.tokens // (shots * chunks))
+    return attend_history(q_BHLD, k_BHLD, v_BHLD, past_k, past_v, offsets, chosen_BHLK, routing=routing)
+
+
+def attend_history(
+    q_BHLD: Tensor,
+    k_BHLD: Tensor,
+    v_BHLD: Tensor,
+    past_k_BHTD: Tensor,
+    past_v_BHTD: Tensor,
+    offsets: Ints,
+    chosen_BHLK: Tensor,
+    *,
+    pinned: Sequence[int] = (),
+    routing: RoutingConfig,
+) -> Tensor:
+    """As `routed_attention`, of a past whose tokens lie chunk by chunk, cut by `offsets`.
+
+    `pinned` are chunks that all queries attend to.
+    """
     device = q_BHLD.device.type
     autocast = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if autocast else q_BHLD.dtype
-    history = (
-        chunk_by_chunk(x, slots=slots, chunking=routing.chunking) for x in (memories.keys, memories.values)
-    )
-    q, k, v, past_k, past_v = (x.to(dtype) for x in (q_BHLD, k_BHLD, v_BHLD, *history))
-    shots, chunks = memories.descriptors.shape[2:4]
-    offsets = np.arange(shots * chunks + 1) * (memories.tokens // (shots * chunks))
+    tensors = (q_BHLD, k_BHLD, v_BHLD, past_k_BHTD, past_v_BHTD)
+    q, k, v, past_k, past_v = (x.to(dtype) for x in tensors)
     work = Work(
         rows=q.shape[0] * q.shape[1],
         tokens=q.shape[2],
@@ -150,7 +186,7 @@ def routed_attention(
     if not backend.shared_history:
         past_k, past_v = (x.repeat_interleave(len(q) // len(x), dim=0) for x in (past_k, past_v))
     with torch.autocast(device, enabled=False):
-        out, _ = backend.over_history(q, k, v, past_k, past_v, offsets, chosen_BHLK)
+        out, _ = backend.over_history(q, k, v, past_k, past_v, offsets, chosen_BHLK, pinned=pinned)
     return out
 
 
@@ -185,13 +221,22 @@ def dense_attention(
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
-def choose_memories(q_BNHLD: Tensor, memories: Memories, routing: RoutingConfig, rules: StoryRules) -> Tensor:
-    """The chunks (B, N, H, L, K) of `memories` that the shots 1 … N attend to, of earlier ones; -1 for none.
+def choose_memories(
+    q_BNHLD: Tensor,
+    memories: Memories,
+    routing: RoutingConfig,
+    rules: StoryRules,
+    *,
+    shots: Sequence[int],
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The chunks (B, N, H, L, K) of `memories` that N `shots` attend to, of earlier ones; -1 for none.
 
-    `q_BNHLD` are the routing queries, rotated or not as the descriptors are.
+    `q_BNHLD` are the routing queries, rotated or not as the descriptors are. A `generator` turns on drop-off
+    and drop-in.
     """
     B, N, _, L, _ = q_BNHLD.shape
-    candidates_BNC, pinned_BNC = _eligible(memories, rules, stories=B, shots=N)
+    candidates_BNC, pinned_BNC = _eligible(memories, rules, stories=B, shots=shots)
     chosen = route_queries(
         q_BNHLD.transpose(1, 2).flatten(2, 3),
         memories.descriptors.flatten(2, 3),
@@ -200,23 +245,26 @@ def choose_memories(q_BNHLD: Tensor, memories: Memories, routing: RoutingConfig,
             of_query=torch.arange(N, device=q_BNHLD.device).repeat_interleave(L),
         ),
         routing,
-        generator=rules.generator,
+        generator=generator,
     )
     by_shot = chosen.unflatten(2, (N, L)).transpose(1, 2)
     chunks = memories.descriptors.shape[3]
     return with_pinned(by_shot, pinned_BNC, most=rules.most_pinned * chunks)
 
 
-def _eligible(memories: Memories, rules: StoryRules, *, stories: int, shots: int) -> tuple[Tensor, Tensor]:
-    """The chunks of memories (B, N, C) that the shots 1 … N may attend to, and those that they must."""
+def _eligible(
+    memories: Memories, rules: StoryRules, *, stories: int, shots: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """The chunks of memories (B, N, C) that N `shots` may attend to, and those that they must."""
     earlier, chunks = memories.descriptors.shape[2:4]
     device = memories.descriptors.device
-    before = torch.ones(shots, earlier, dtype=torch.bool, device=device).tril()
+    numbers = torch.tensor(shots).to(device)
+    before = torch.arange(earlier, device=device) < numbers[:, None]
     candidates, pinned = before.expand(stories, -1, -1), torch.zeros_like(before).expand(stories, -1, -1)
     if rules.candidates is not None:
-        candidates = before & rules.candidates[:, 1:, :earlier]
+        candidates = before & rules.candidates.index_select(1, numbers)[:, :, :earlier]
     if rules.pinned is not None:
-        pinned = before & rules.pinned[:, 1:, :earlier]
+        pinned = before & rules.pinned.index_select(1, numbers)[:, :, :earlier]
     return candidates.repeat_interleave(chunks, dim=-1), pinned.repeat_interleave(chunks, dim=-1)
 
 
@@ -243,33 +291,41 @@ def tokens_of_chunks(chosen_BHLK: Tensor, memories: Memories, *, slots: int, chu
 
 
 class StoryAttention:
-    """Self-attention of a training step: rows are B · (N - 1) clean shots, then B · N noisy ones.
+    """Self-attention of a training step: rows are B · C clean shots, then B · M noisy ones.
 
-    The last shot of a story has no clean copy, since no later shot reads its memory. `angles` are for all N
-    shots.
+    Noisy are the shots `denoised` (None: all N), in ascending order. Clean copies are there of the C shots
+    before the last of them: no noisy shot reads the memory of a later one. `angles` are for all N shots.
     """
 
-    def __init__(self, *, slots: int, rules: StoryRules, angles: tuple[Tensor, Tensor]) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int,
+        rules: StoryRules,
+        angles: tuple[Tensor, Tensor],
+        denoised: Sequence[int] | None = None,
+    ) -> None:
         self.slots = slots
         self.rules = rules
         self.cos, self.sin = angles
-        self.shots = self.cos.shape[0]
+        self.denoised = tuple(range(len(self.cos))) if denoised is None else tuple(denoised)
+        self.later = tuple(shot for shot in self.denoised if shot > 0)
+        self.clean = self.denoised[-1]
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
-        shots = self.shots
-        clean_rows = len(q_BHLD) // (2 * shots - 1) * (shots - 1)
-        q_clean, q_noisy = self._by_story(q_BHLD, clean_rows)
-        k_clean, k_noisy = self._by_story(k_BHLD, clean_rows)
-        v_clean, v_noisy = self._by_story(v_BHLD, clean_rows)
-        q_clean_rotated, k_clean_rotated = self._rotate(q_clean), self._rotate(k_clean)
-        q_rotated, k_rotated = self._rotate(q_noisy), self._rotate(k_noisy)
+        q_clean, q_noisy = self._by_story(q_BHLD)
+        k_clean, k_noisy = self._by_story(k_BHLD)
+        v_clean, v_noisy = self._by_story(v_BHLD)
+        q_rotated, k_rotated = (self._rotate(x, self.denoised) for x in (q_noisy, k_noisy))
+        outs = []
+        if self.later != self.denoised:
+            outs.append(own_attention(q_rotated[:, 0], k_rotated[:, 0], v_noisy[:, 0])[:, None])
+        if not self.later:
+            return outs[0].flatten(0, 1)
 
+        q_clean_rotated, k_clean_rotated = (self._rotate(x, range(self.clean)) for x in (q_clean, k_clean))
         q, k, v = (x.flatten(0, 1) for x in (q_clean_rotated, k_clean_rotated, v_clean))
-        clean = scaled_dot_product_attention(q, k, v)  # no fused kernel takes five dimensions
-        if (
-            clean.requires_grad
-        ):  # torch keeps cuDNN's plans without this gradient's strides, see ops.triton.dense
-            clean.register_hook(Tensor.contiguous)
+        clean = own_attention(q, k, v)  # no fused kernel takes five dimensions
         routing = self.rules.routing
         pool_after = routing is not None and routing.pooling == "after"
         memories = Memories(
@@ -281,37 +337,49 @@ class StoryAttention:
                 chunking="track" if routing is None else routing.chunking,
             ),
         )
-        q, k, v = (x[:, 1:].flatten(0, 1) for x in (q_rotated, k_rotated, v_noisy))
-        first = scaled_dot_product_attention(q_rotated[:, 0], k_rotated[:, 0], v_noisy[:, 0])
+        later = slice(len(self.denoised) - len(self.later), None)
+        q, k, v = (x[:, later].flatten(0, 1) for x in (q_rotated, k_rotated, v_noisy))
         if routing is None:
-            later = self._dense(q, k, v, memories)
+            out = self._dense(q, k, v, memories)
         else:
-            routing_q = (q_rotated if pool_after else q_noisy)[:, 1:]
-            chosen = choose_memories(routing_q, memories, routing, self.rules).flatten(0, 1)
-            later = routed_attention(q, k, v, memories, chosen, slots=self.slots, routing=routing)
-        noisy = torch.cat((first[:, None], later.unflatten(0, (-1, shots - 1))), dim=1)
-        return torch.cat((clean, noisy.flatten(0, 1)))
+            chosen = choose_memories(
+                (q_rotated if pool_after else q_noisy)[:, later],
+                memories,
+                routing,
+                self.rules,
+                shots=self.later,
+                generator=self.rules.generator(layer),
+            ).flatten(0, 1)
+            out = routed_attention(q, k, v, memories, chosen, slots=self.slots, routing=routing)
+        outs.append(out.unflatten(0, (-1, len(self.later))))
+        return torch.cat((clean, torch.cat(outs, dim=1).flatten(0, 1)))
 
     def _dense(self, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories) -> Tensor:
         """Attention of all shots but the first to their own tokens and to all that they may choose."""
-        shots, tokens = memories.keys.shape[2:4]
-        stories = len(memories.keys)
-        candidates, pinned = _eligible(memories, self.rules, stories=stories, shots=shots)
+        tokens, shots = memories.keys.shape[3], len(self.later)
+        candidates, pinned = _eligible(memories, self.rules, stories=len(memories.keys), shots=self.later)
         chunks = memories.descriptors.shape[3]
         mask = (candidates | pinned)[..., ::chunks].repeat_interleave(tokens, dim=-1)
         shared = memories.repeated(shots)
         return dense_attention(q_BHLD, k_BHLD, v_BHLD, shared, mask.flatten(0, 1)[:, None, None])
 
-    def _by_story(self, x_BHLD: Tensor, clean_rows: int) -> tuple[Tensor, Tensor]:
-        """The clean rows as (B, N - 1, H, L, D) and the noisy rows as (B, N, H, L, D)."""
-        return (
-            x_BHLD[:clean_rows].unflatten(0, (-1, self.shots - 1)),
-            x_BHLD[clean_rows:].unflatten(0, (-1, self.shots)),
-        )
+    def _by_story(self, x_BHLD: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean rows as (B, C, H, L, D) and the noisy rows as (B, M, H, L, D)."""
+        stories = len(x_BHLD) // (self.clean + len(self.denoised))
+        clean, noisy = x_BHLD.tensor_split([stories * self.clean])
+        return clean.unflatten(0, (stories, self.clean)), noisy.unflatten(0, (stories, len(self.denoised)))
 
-    def _rotate(self, x_BNHLD: Tensor) -> Tensor:
-        shots = x_BNHLD.shape[1]
-        return apply_rotary(x_BNHLD, self.cos[:shots, None], self.sin[:shots, None])
+    def _rotate(self, x_BNHLD: Tensor, shots: Sequence[int]) -> Tensor:
+        cos, sin = (x[list(shots), None] for x in (self.cos, self.sin))
+        return apply_rotary(x_BNHLD, cos, sin)
+
+
+def own_attention(q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+    """Attention (B, H, L, D) of shots to their own tokens alone."""
+    out = scaled_dot_product_attention(q_BHLD, k_BHLD, v_BHLD)
+    if out.requires_grad:  # torch keeps cuDNN's plans without this gradient's strides, see ops.triton.dense
+        out.register_hook(Tensor.contiguous)
+    return out
 
 
 @contextmanager

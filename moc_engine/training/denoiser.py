@@ -48,7 +48,7 @@ class StoryDenoiser(nn.Module):
         """
         model = self.transformer
         level = torch.cat((clean_level.flatten(), noise_level.flatten()))
-        angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, slots=SLOTS)
+        angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, height=SLOTS)
         attention = StoryAttention(slots=SLOTS, rules=rules, angles=angles)
         with differentiable_attention(noisy.device):
             time, modulation, words, mask = self._condition(batch, level, without_caption)

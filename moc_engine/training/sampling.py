@@ -31,5 +31,5 @@ def draw_rules(
         routing=None if top_k is None else replace(plan.routing, top_k=top_k),
         candidates=(draws >= plan.bans).to(device),
         pinned=(draws > 1.0 - plan.pins).to(device),
-        generator=generator,
+        seed=int(torch.randint(2**62, (), generator=generator)),
     )

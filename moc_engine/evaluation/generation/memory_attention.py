@@ -109,7 +109,7 @@ class MemoryAttention:
     def begin(self, shot: int, frames: int, context: ShotContext) -> None:
         """Starts a shot of `frames` token frames; all earlier shots are as long."""
         starts = torch.tensor([shot * frames], device=self.device)
-        cos, sin = story_angles(self.transformer, starts=starts, frames=frames, slots=SLOTS)
+        cos, sin = story_angles(self.transformer, starts=starts, frames=frames, height=SLOTS)
         self.angles = cos[0], sin[0]
         self.shot = shot
         self.context = context

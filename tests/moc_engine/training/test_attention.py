@@ -206,8 +206,7 @@ def test_every_backend_trains_alike(backend: str) -> None:
     results = []
     for name in (backend, "naive"):
         routing = RoutingConfig(top_k=2, drop_off=0.5, drop_in=1.0, backend=name)
-        draws = torch.Generator().manual_seed(7)
-        rules = StoryRules(routing=routing, candidates=candidates, pinned=pinned, generator=draws)
+        rules = StoryRules(routing=routing, candidates=candidates, pinned=pinned, seed=7)
         step = _step(7)
         inputs = [x.requires_grad_() for x in (step.q, step.k, step.v)]
         out = _run(step, rules)
@@ -222,12 +221,12 @@ def test_full_attention_below_a_number_of_tokens_is_refused(full_below: Any) -> 
         StoryRules(routing=RoutingConfig(full_below=full_below))
 
 
-def test_drop_off_and_drop_in_need_a_generator_and_repeat_with_it() -> None:
+def test_drop_off_and_drop_in_need_a_seed_and_repeat_with_it() -> None:
     step = _step(5)
     routing = RoutingConfig(top_k=3, drop_off=0.9, drop_in=2.0)
 
     def draw(seed: int) -> Tensor:
-        return _run(step, StoryRules(routing=routing, generator=torch.Generator().manual_seed(seed)))
+        return _run(step, StoryRules(routing=routing, seed=seed))
 
     plain = _run(step, StoryRules(routing=RoutingConfig(top_k=3)))
     assert torch.equal(_run(step, StoryRules(routing=routing)), plain)
@@ -257,7 +256,7 @@ def test_nothing_is_read_back_to_choose_memories() -> None:
     means = chunk_descriptors(keys, slots=SLOTS, chunking="track")
     memories = Memories(keys=keys, values=keys, descriptors=means)
     with ReadBack() as read:
-        chosen = choose_memories(step.noisy(step.q)[:, 1:], memories, rules.routing, rules)
+        chosen = choose_memories(step.noisy(step.q)[:, 1:], memories, rules.routing, rules, shots=(1, 2, 3))
     assert chosen.shape == (STORIES, SHOTS - 1, HEADS, TOKENS, 2 + 2 * SLOTS)
     assert read.count == 0
 
