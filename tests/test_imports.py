@@ -60,6 +60,9 @@ DOORS = PURE | {
     "moc_engine.trace.record",
     "moc_engine.trace.trace_file",
     "moc_engine.trace.units",
+    "moc_engine.training.data.footage.cuts",
+    "moc_engine.training.data.footage.storyboard",
+    "moc_engine.training.data.footage.subtitles",
     "moc_engine.vocabulary",
 }
 """Modules of the engine that load no torch, for every room of the studio but the domain."""
