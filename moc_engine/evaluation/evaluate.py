@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from time import process_time
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moc_engine.evaluation.benchmark.timing import milliseconds
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.generation.stories import generate
 from moc_engine.evaluation.measures.scores import Scores
@@ -38,7 +39,8 @@ def evaluate_model(
 ) -> Scores:
     """Generates and measures the stories; calls `report` with the number of finished stories.
 
-    "seconds" is the CPU time that generating a story took.
+    "seconds" is the CPU time that generating a story took; with `settings.costs` there are the `MemoryCosts`
+    at its last shot too.
     """
     scores = Scores()
     for numbers in _batches(settings, BATCH):
@@ -72,7 +74,16 @@ class EvaluationPool:
         *,
         report: Callable[[int], None] = lambda done: None,
     ) -> Scores:
-        """As `evaluate_model`, for the model in a folder."""
+        """As `evaluate_model`, for the model in a folder.
+
+        With `settings.costs` and a GPU some stories are generated there too: "gpu_seconds".
+        """
+        scores = self._evaluate(folder, settings, report)
+        if settings.costs and torch.cuda.is_available():
+            time_stories(load(folder).to("cuda"), settings, scores)
+        return scores
+
+    def _evaluate(self, folder: Path, settings: EvaluationSettings, report: Callable[[int], None]) -> Scores:
         batches = list(_batches(settings, min(BATCH, -(-settings.stories // self._processes))))
         if min(self._processes, len(batches)) < 2:
             return evaluate_model(load(folder), settings, report=report)
@@ -84,6 +95,18 @@ class EvaluationPool:
         return scores
 
 
+def time_stories(pipeline: AnimaticPipeline, settings: EvaluationSettings, scores: Scores) -> None:
+    """Adds "gpu_seconds": the device's time to generate a story, measured in the second of two equal runs."""
+    numbers = next(_batches(settings, BATCH))
+    stories = [settings.story(number) for number in numbers]
+    work = partial(generate, pipeline, stories, settings.generation, numbers=numbers)
+    work()
+    seconds = milliseconds(work, pipeline.device) / 1e3
+    for number in numbers:
+        scores.story = number
+        scores.add("gpu_seconds", seconds / len(stories))
+
+
 def _batches(settings: EvaluationSettings, size: int) -> Iterator[range]:
     for start in range(0, settings.stories, size):
         yield range(start, min(start + size, settings.stories))
@@ -92,9 +115,7 @@ def _batches(settings: EvaluationSettings, size: int) -> Iterator[range]:
 def _evaluate_batch(pipeline: AnimaticPipeline, settings: EvaluationSettings, numbers: range) -> Scores:
     scores = Scores()
     stories = [settings.story(number) for number in numbers]
-    began = process_time()
-    generated = generate(pipeline, stories, settings.generation, numbers=numbers)
-    seconds = process_time() - began
+    generated = generate(pipeline, stories, settings.generation, numbers=numbers, with_costs=settings.costs)
     takes: NDArray[np.float32] = generated.latents.float().cpu().numpy()
     shares = zip(generated.pruned.tolist(), generated.pairs.tolist(), strict=True)
     for number, story, latents, (pruned, pairs) in zip(numbers, stories, takes, shares, strict=True):
@@ -102,7 +123,10 @@ def _evaluate_batch(pipeline: AnimaticPipeline, settings: EvaluationSettings, nu
         score_story(story, [Scene.from_latents(take) for take in latents], scores, pictures=settings.pictures)
         scores.add("pruned", pruned)
         scores.add("pairs", pairs)
-        scores.add("seconds", seconds / len(stories))
+        scores.add("seconds", generated.seconds / len(stories))
+        if generated.costs is not None:
+            for name, mebibytes in asdict(generated.costs).items():
+                scores.add(f"{name}_mib", mebibytes)
     return scores
 
 

@@ -6,7 +6,7 @@ tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routers.registry import find_router
 from moc_engine.ops.routers.router import Choice, RoutingRequest
+from moc_engine.ops.selection import mask_of
 from moc_engine.training.attention import (
     Memories,
     chunk_by_chunk,
@@ -86,6 +87,7 @@ class MemoryAttention:
         self._router = None if entry is None else entry.make(generators)
         self._routes_own = entry is not None and entry.routes_own
         self._kept: Tensor | None = None  # (B, T): the context of the shot, by a context policy
+        self._read: int | None = None  # bytes of the history that were attended to, while they are counted
 
     @property
     def device(self) -> torch.device:
@@ -105,6 +107,28 @@ class MemoryAttention:
         return (
             (self.attended + self.attended_own) / available if available else torch.ones(len(self.attended))
         )
+
+    @property
+    def remembered(self) -> int:
+        """Bytes of the memories of all layers and stories; of mean keys only where a router reads them."""
+        kept = [memories for memories in self.memories if memories is not None]
+        parts = [part for memories in kept for part in (memories.keys, memories.values)]
+        if self._router is not None:
+            parts += [memories.descriptors for memories in kept]
+        return sum(part.nbytes for part in parts)
+
+    @contextmanager
+    def counted_reads(self) -> Iterator[Callable[[], int]]:
+        """Counts what is attended to of memories within the block; yields a function that gives the bytes.
+
+        A token counts once in each layer and head, however many queries attend to it. What a router itself
+        looks at does not count.
+        """
+        self._read = 0
+        try:
+            yield lambda: self._read or 0
+        finally:
+            self._read = None
 
     def begin(self, shot: int, frames: int, context: ShotContext) -> None:
         """Starts a shot of `frames` token frames; all earlier shots are as long."""
@@ -144,16 +168,20 @@ class MemoryAttention:
         if self.settings.router in ("dense", "packed"):
             memories = memories if self.settings.router == "dense" else self._packed(memories)
             self._count(q, torch.tensor(q[0, ..., 0].numel() * memories.tokens), own_chunk)
+            self._count_read(lambda: q.shape[:2].numel() * memories.tokens, memories)
             return dense_attention(q, k, v_BHLD, memories, own=own_chunk)
         if self.settings.router in CONTEXTS:
             kept_BT = self._context(memories)
             self._count(q, q[0, ..., 0].numel() * kept_BT.sum(dim=1), own_chunk)
+            self._count_read(lambda: q.shape[1] * int(kept_BT.sum()), memories)
             return dense_attention(q, k, v_BHLD, memories, kept_BT[:, None, None], own=own_chunk)
         choice = self._choose(layer, routing_qk, (q, k), memories)
         chosen = choice.indices_BHLK
         chunk_tokens = memories.keys.shape[3] // memories.descriptors.shape[3]
         own = choice.own_BHLL if own_chunk is None or choice.own_BHLL is None else choice.own_BHLL & own_chunk
         own = own_chunk if own is None else own
+        chunks = memories.descriptors.shape[2:4].numel()
+        self._count_read(lambda: int(mask_of(chosen, chunks).any(dim=2).sum()) * chunk_tokens, memories)
         self._count(q, (chosen >= 0).sum(dim=(1, 2, 3)) * chunk_tokens, own)
         if own is None:
             return routed_attention(q, k, v_BHLD, memories, chosen, slots=SLOTS, routing=self.routing)
@@ -171,6 +199,12 @@ class MemoryAttention:
         self.attended_own += within.cpu()
         self.available += whole * self.shot
         self.available_own += whole
+
+    def _count_read(self, tokens: Callable[[], int], memories: Memories) -> None:
+        """Adds the bytes of so many tokens, of all stories and heads, while they are counted."""
+        if self._read is not None:
+            width, size = memories.keys.shape[-1], memories.keys.element_size()
+            self._read += 2 * tokens() * width * size
 
     def _store(self, layer: int, k_BHLD: Tensor, v_BHLD: Tensor, *, pooled: Tensor) -> None:
         """Adds a shot to the memories; the means of the keys `pooled` are its descriptors."""

@@ -48,7 +48,8 @@ class EvaluationSettings:
     """Number and size of the held-out stories, and how they are generated.
 
     `tokens` is the length of every shot in token frames, two per second. With `pictures` some characters are
-    also painted and measured in pixels. Raises `ValueError` naming the field that is out of range.
+    also painted and measured in pixels, with `costs` memory is measured at the last shot of each story.
+    Raises `ValueError` naming the field that is out of range.
     """
 
     stories: int = 100
@@ -60,6 +61,7 @@ class EvaluationSettings:
     )
     seed: int = 10_000
     pictures: bool = True
+    costs: bool = False
 
     def __post_init__(self) -> None:
         for name in ("stories", "shots", "tokens"):

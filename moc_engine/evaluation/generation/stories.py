@@ -7,13 +7,15 @@ Shapes: B stories, N shots, F latent frames, S slots, C channels, L tokens of a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from time import process_time
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from moc_engine.evaluation.generation.costs import MemoryCosts, memory_costs
 from moc_engine.evaluation.generation.memory_attention import DenoisingStep, MemoryAttention, ShotContext
 from moc_engine.evaluation.generation.methods import CONTEXTS
 from moc_engine.evaluation.generation.settings import GenerationSettings
@@ -34,12 +36,15 @@ class Generated:
     """Latents (B, N, F, S, C) of stories, and shares (B,) of pairs.
 
     `pruned` are the pairs with the history that were not attended to; `pairs` those that were attended to, of
-    all, in shots that have a history.
+    all, in shots that have a history. `seconds` is the CPU time of the process for all stories, `costs` what
+    the last shot takes of memory, if it was to be measured.
     """
 
     latents: Tensor
     pruned: Tensor
     pairs: Tensor
+    seconds: float
+    costs: MemoryCosts | None
 
 
 @torch.no_grad()
@@ -49,12 +54,15 @@ def generate(
     settings: GenerationSettings,
     *,
     numbers: Sequence[int] = (),
+    with_costs: bool = False,
 ) -> Generated:
     """Generates stories that have the same number of shots, all of the same length.
 
     The noise of a story depends only on `settings.seed` and its number (by default its position), so the
-    other stories of the batch do not change it.
+    other stories of the batch do not change it. `with_costs` measures memory in one more step of the last
+    shot, whose time does not count.
     """
+    began = process_time()
     model, sampler = pipeline.transformer, settings.sampler
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
     numbers = numbers or range(len(stories))
@@ -87,12 +95,22 @@ def generate(
         if settings.router in CONTEXTS:
             for known, latents, cast in zip(attention.takes, x, named, strict=True):
                 known.append(_context_take(latents, cast))
-        if settings.router != "own":
+        if settings.router != "own" and shot + 1 < shots:
             level = sampler.memory_noise
             read = torch.lerp(x, _noise(of_memories, frames).to(x), level) if level else x
             with attention.write():
                 _velocity(pipeline, attention, read, level, captions[shot])
-    return Generated(latents=torch.stack(takes, dim=1), pruned=attention.pruned, pairs=attention.pairs)
+    generated = Generated(
+        latents=torch.stack(takes, dim=1),
+        pruned=attention.pruned,
+        pairs=attention.pairs,
+        seconds=process_time() - began,
+        costs=None,
+    )
+    if not with_costs:
+        return generated
+    costs = memory_costs(attention, lambda: _velocity(pipeline, attention, takes[-1], 1.0, captions[-1]))
+    return replace(generated, costs=costs)
 
 
 def _generators(seed: int, numbers: Sequence[int], use: int) -> list[torch.Generator]:

@@ -52,7 +52,10 @@ def experiments(
     if long_stories < 1:
         raise ValueError(f"long_stories: must be 1 or more, got {long_stories}")
     base = EvaluationSettings(
-        stories=stories, generation=GenerationSettings(routing=routing, sampler=sampler), pictures=False
+        stories=stories,
+        generation=GenerationSettings(routing=routing, sampler=sampler),
+        pictures=False,
+        costs=True,
     )
     base = replace(base, generation=replace(base.generation, seed=base.seed))
     yield from _budgets(base)

@@ -47,7 +47,8 @@ NAMES: Final = {
     "own": "own shot only",
 }
 ABSENCES: Final = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 9), (10, 14), (15, 31))
-METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, "pruned", "pairs", "seconds")
+COSTS: Final = ("pruned", "pairs", "seconds", "gpu_seconds", "remembered_mib", "read_mib", "working_mib")
+METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, *COSTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,11 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "<p>All routers use the same weights; the weights that come with the engine were trained with MoC’s "
         f"selection. Uniform guessing is right in {recall.CHANCE:.3f} of all cases; “own shot only” is the "
         "score without any access to the past.</p>",
+        "<p>Seconds are those to generate a story, of a processor and of a GPU where there is one. MiB are "
+        "those of one story at its last shot: “remembered” are all keys, values and mean keys of earlier "
+        "shots, as the method keeps them; “read” the keys and values that any token of a denoising step "
+        "attends to; “working” the most that such a step holds beside weights and memories, copies of "
+        "memories included.</p>",
         *(f"<figure>{_svg(plot, name=f'plot{i}')}</figure>" for i, plot in enumerate(plots)),
     ]
     titles = {
@@ -209,7 +215,7 @@ def _size(settings: EvaluationSettings) -> str:
 def _table(rows: Sequence[Result]) -> Iterator[str]:
     shown = [name for name in METRICS if any(name in row.figures for row in rows)]
     yield "<div><table><tr><th></th>"
-    yield from (f"<th>{name.replace('_', ' ')}</th>" for name in shown)
+    yield from (f"<th>{_heading(name)}</th>" for name in shown)
     yield "</tr>"
     for row in rows:
         yield f"<tr><th>{escape(row.experiment.name)}</th>"
@@ -222,6 +228,10 @@ def _table(rows: Sequence[Result]) -> Iterator[str]:
             )
         yield "</tr>"
     yield "</table></div>"
+
+
+def _heading(metric: str) -> str:
+    return metric.removesuffix("_mib").replace("_", " ") + (" MiB" if metric.endswith("_mib") else "")
 
 
 def _svg(plot: Plot, *, name: str) -> str:

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from moc_engine.config import RoutingConfig, SamplerConfig
-from moc_engine.evaluation.evaluate import EvaluationPool, evaluate_model
+from moc_engine.evaluation.evaluate import EvaluationPool, evaluate_model, time_stories
 from moc_engine.evaluation.generation.methods import CONTEXTS, method_names
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
+from moc_engine.evaluation.measures.scores import Scores
 from moc_engine.models.animatic.model import ModelConfig, build, save
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
@@ -69,3 +70,43 @@ def test_every_method_attends_to_no_more_than_its_budget() -> None:
             continue
         assert found.values("pruned") == pytest.approx([1 - attended / earlier]), method
         assert found.values("pairs") == pytest.approx([(own + attended) / (own + earlier)]), method
+
+
+def test_memory_is_measured_at_the_last_shot() -> None:
+    torch.manual_seed(0)
+    model = build(TINY)
+    token = 2 * 2 * 16 * 4  # bytes of keys and values of two heads in one layer
+    tokens, means = 2 * 16, 2 * 8 * 2 * 16 * 4  # of two earlier shots
+    for method in method_names():
+        generation = GenerationSettings(router=method, routing=RoutingConfig(top_k=3), sampler=QUICK.sampler)
+        settings = EvaluationSettings(stories=2, shots=3, tokens=2, generation=generation, costs=True)
+        found = evaluate_model(model, settings)
+        reads = method not in ("dense", "own", "packed", *CONTEXTS)
+        kept = 0 if method == "own" else tokens * token + reads * means
+        assert found.values("remembered_mib") == pytest.approx([kept / 2**20] * 2), method
+        read = found.values("read_mib")[0] * 2**20
+        match method:
+            case "own":
+                assert read == 0
+            case "dense":
+                assert read == tokens * token
+            case "packed":
+                assert read == 3 * 2 * token  # as many tokens as three chunks have
+            case "named-cast" | "storymem" | "moba":
+                assert read <= tokens * token
+            case _:
+                assert 0 < read <= tokens * token
+        assert found.values("working_mib")[0] > 0
+
+
+def test_costs_are_measured_only_where_they_are_asked_for() -> None:
+    found = evaluate_model(build(TINY), EvaluationSettings(stories=1, shots=2, tokens=2, generation=QUICK))
+    assert "remembered_mib" not in found.metrics()
+
+
+def test_a_device_times_the_stories_of_a_batch() -> None:
+    scores = Scores()
+    settings = EvaluationSettings(stories=12, shots=1, tokens=2, generation=QUICK)
+    time_stories(build(TINY), settings, scores)
+    assert len(scores.values("gpu_seconds")) == 10
+    assert min(scores.values("gpu_seconds")) > 0

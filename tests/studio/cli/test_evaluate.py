@@ -141,7 +141,10 @@ def test_the_report_runs_the_methods_that_are_asked_for(model: str, tmp_path: Pa
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     assert {found["settings"]["generation"]["router"] for found in results} == {"own"}
     assert all(found["figures"]["seconds"]["mean"] > 0 for found in results)
-    assert "<th>pairs</th><th>seconds</th>" in (tmp_path / "report.html").read_text()
+    assert (
+        "<th>seconds</th><th>remembered MiB</th><th>read MiB</th><th>working MiB</th>"
+        in (tmp_path / "report.html").read_text()
+    )
     assert main([*way, "--only", "ablation", "--router", "own"]) == 0  # none of them compares methods
     assert json.loads((tmp_path / "results.json").read_text())["results"] == results
 
