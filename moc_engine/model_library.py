@@ -179,7 +179,7 @@ def _of_parts(
         size=sum(file.stat().st_size for _, file in part_files(parts)),
         parameters=sum(header.parameters for header in transformers),
         dtype=transformers[0].dtype if transformers else "",
-        licence=_licence(parts),
+        licence=licence_of(parts),
         needs=_needs(parts),
         needs_first_frame=_needs_first_frame(parts),
     )
@@ -195,7 +195,7 @@ def _title(parts: PipelineParts) -> str:
     return next((title for title in titles if title is not None), plain)
 
 
-def _licence(parts: PipelineParts) -> str | None:
+def licence_of(parts: PipelineParts) -> str | None:
     """The licence that the model card states in its front matter, or a single file in its metadata."""
     if parts.folder is None:
         file = parts.part("transformer").path

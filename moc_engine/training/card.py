@@ -37,7 +37,7 @@ def write_card(
         "",
         "## Training",
         "",
-        *_table(("what", "value"), facts.items()),
+        *table(("what", "value"), facts.items()),
         "",
         f"    {command} --out DIR",
     ]
@@ -55,7 +55,7 @@ def write_card(
             f"After {evaluated} steps, on {plan.evaluation_stories} held-out stories of "
             f"{plan.evaluation_shots} shots: {plan.evaluation_steps} denoising steps, no guidance.",
             "",
-            *_table(("what", "mean"), means.items()),
+            *table(("what", "mean"), means.items()),
             "",
             "    moc-studio eval memory --model DIR/model",
             "    moc-studio eval following --model DIR/model",
@@ -63,5 +63,6 @@ def write_card(
     return "\n".join(lines) + "\n"
 
 
-def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
+def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
+    """A table of two columns in Markdown, line by line."""
     return [f"| {one} | {other} |" for one, other in (head, ("---", "---"), *rows)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import torch
 
@@ -30,7 +30,7 @@ CHANGEABLE: Final = frozenset(
         "piece_minutes",
     }
 )
-"""The fields of a recipe that may change when a run is resumed."""
+"""The fields of a recipe of the embedded model that may change when a run is resumed."""
 
 RENAMED: Final = {
     "silent": "caption_dropout",
@@ -43,7 +43,7 @@ RENAMED: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after `step` steps and `seconds`; `recipe` are the `fixed_fields` of its recipe.
+    """A run after `step` steps and `seconds`; `recipe` is what must not change during the run.
 
     `origin` is the name of the model it started from, if any.
     """
@@ -66,14 +66,39 @@ def fixed_fields(plan: Recipe) -> dict[str, Any]:
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Replaces the file atomically; raises `OSError` if it cannot be written."""
     state = {**vars(checkpoint), "history": asdict(checkpoint.history)}
-    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError
-    torch.save(state, buffer)
-    with atomic_file(path) as part:
-        part.write_bytes(buffer.getbuffer())
+    with atomic_file(path) as part, part.open("wb") as stream:
+        writing = _Writing(stream)
+        try:
+            torch.save(state, writing)
+        except RuntimeError:  # which torch makes of a full disk
+            if writing.failed is None:
+                raise
+            raise writing.failed from None
 
 
-def read(path: Path, plan: Recipe) -> Checkpoint:
-    """Reads the checkpoint of a run by `plan`; raises `CheckpointError` for damage or another recipe."""
+class _Writing:
+    """A file being written, which keeps the error that ended it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.failed: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def read(path: Path, expected: Mapping[str, Any]) -> Checkpoint:
+    """Reads the checkpoint of a run whose fixed fields are `expected`.
+
+    Raises `CheckpointError` for damage, or another recipe.
+    """
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is damaged, or no checkpoint")
     try:
@@ -81,7 +106,7 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
         checkpoint = Checkpoint(
             step=int(state["step"]),
             seconds=float(state.get("seconds", 0.0)),
-            recipe=_upgraded(state.get("recipe", fixed_fields(plan))),
+            recipe=_upgraded(state.get("recipe", dict(expected))),
             origin=state.get("origin"),
             model=dict(state["model"]),
             optimizer=dict(state["optimizer"]),
@@ -90,7 +115,6 @@ def read(path: Path, plan: Recipe) -> Checkpoint:
         )
     except (AttributeError, KeyError, RuntimeError, TypeError, UnpicklingError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged, or no checkpoint") from error
-    expected = fixed_fields(plan)
     names = {*expected, *checkpoint.recipe} - CHANGEABLE
     differing = sorted(name for name in names if not _equal(name, expected, checkpoint))
     if differing:
@@ -108,7 +132,7 @@ def _upgraded(recipe: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _equal(name: str, expected: dict[str, Any], checkpoint: Checkpoint) -> bool:
+def _equal(name: str, expected: Mapping[str, Any], checkpoint: Checkpoint) -> bool:
     recorded = checkpoint.recipe
     return name in expected and name in recorded and bool(expected[name] == recorded[name])
 

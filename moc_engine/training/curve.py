@@ -54,7 +54,10 @@ def draw(history: History, path: Path, panels: Mapping[str, Sequence[str]]) -> N
             steps, values = zip(*history.recall[name], strict=True)
             label = name.replace("_", " ")
             axes.plot(steps, values, marker="o", markersize=2.5, linewidth=1.3, label=label)
-        axes.set(title=title, xlabel="step", ylim=(-0.02, 1.02))
+        axes.set(title=title, xlabel="step")
+        found = [value for name in shown for _, value in history.recall[name]]
+        if all(0.0 <= value <= 1.0 for value in found):  # shares
+            axes.set(ylim=(-0.02, 1.02))
         if shown:
             axes.legend(frameon=False, fontsize=8)
     for axes in (left, *others):

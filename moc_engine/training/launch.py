@@ -18,7 +18,6 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from moc_engine.machine import cores
-from moc_engine.training.options import TrainingOptions
 
 ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
@@ -39,13 +38,13 @@ def usual_processes(preset: str) -> int:
     return min(CPU_PROCESSES, cores()) if preset in ("cpu", "refine", "trial") else 1
 
 
-def launch(module: str, options: TrainingOptions, processes: int) -> int:
-    """Runs `python -m MODULE` with the options in so many processes.
+def launch(module: str, arguments: Sequence[str], processes: int) -> int:
+    """Runs `python -m MODULE ARGUMENTS` in so many processes.
 
     Returns 0, or the exit code of the first process that failed, -N if signal N ended it. Their output passes
     through. They receive Ctrl-C only from here, and none outlives this call.
     """
-    command = [sys.executable, "-m", module, *options.arguments()]
+    command = [sys.executable, "-m", module, *arguments]
     running: list[subprocess.Popen[bytes]] = []
     with _terminable():
         try:

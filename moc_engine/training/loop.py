@@ -211,7 +211,7 @@ class Run:
             (part / "README.md").write_text(card)
 
     def _restore(self) -> None:
-        state = checkpoint.read(self.out / CHECKPOINT, self.plan)
+        state = checkpoint.read(self.out / CHECKPOINT, fixed_fields(self.plan))
         try:
             self.accelerator.unwrap_model(self.model).load_state_dict(state.model)
             self.optimizer.load_state_dict(state.optimizer)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     for package in ("accelerate", "matplotlib"):
         if find_spec(package) is None:
             raise StudioError(f"training needs {package}: {sys.executable} -m pip install -e '.[train]'")
-    code = launch(TRAINING, options, args.processes or usual_processes(options.preset))
+    code = launch(TRAINING, options.arguments(), args.processes or usual_processes(options.preset))
     if code == Interrupted.exit_code:
         raise Interrupted("interrupted")
     if code < 0:

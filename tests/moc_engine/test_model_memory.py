@@ -19,7 +19,7 @@ from moc_engine.model_memory import (
 from moc_engine.models.fitting import Fitting
 from moc_engine.models.wan.decoding import decoded_pieces
 from moc_engine.profiles import GIB, PROFILES, SHARED
-from tests.fakes.allocations import PeakBytes
+from moc_engine.training.allocations import PeakBytes
 from tests.fakes.autoencoders import KINDS, tiny_autoencoder
 from tests.fakes.models import tiny_transformer
 from tests.fakes.wan_folders import vace_denoiser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
@@ -63,9 +64,12 @@ ALSO_READ: Final[dict[str, Any]] = {"image_encoder": CLIPVisionModelWithProjecti
 
 
 def load_parts(
-    model: PipelineParts, device: torch.device, profile: Profile
+    model: PipelineParts,
+    device: torch.device,
+    profile: Profile,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Generator[LoadedParts, None, Backbone]:
-    """Yields before each part and at the end.
+    """Yields before each part and at the end. Parts that are `given` are taken as they are.
 
     Raises `ModelMismatch` for a model without the transformers that its boundary asks for, or whose weights
     are not all there; `ModelNotFound` for what cannot be read.
@@ -81,7 +85,7 @@ def load_parts(
         other = ALSO_READ.get(name)
         kind = kind if other is None or model.class_of(name) != other.__name__ else other
         yield LoadedParts(done=done, parts=len(kinds), part=name)
-        parts[name] = _fitted(fitting, model, name, kind)
+        parts[name] = given[name] if name in given else _fitted(fitting, model, name, kind)
     parts["tokenizer"] = load_settings(AutoTokenizer, model, "tokenizer")
     if "image_encoder" in parts:
         parts["image_processor"] = load_settings(CLIPImageProcessor, model, "image_processor")

@@ -23,7 +23,7 @@ from pathlib import Path
 from moc_engine.training.launch import launch
 from moc_engine.training.options import TrainingOptions
 options = TrainingOptions(preset="cpu", out=Path(sys.argv[1]))
-sys.exit(launch("moc_engine.evaluation.training_run", options, 2))
+sys.exit(launch("moc_engine.evaluation.training_run", options.arguments(), 2))
 """
 
 
@@ -52,7 +52,8 @@ def test_the_cpu_recipe_takes_two_cores() -> None:
 
 
 def test_two_processes_train_one_run(tmp_path: Path) -> None:
-    assert launch(TRAINING, TrainingOptions(preset="smoke", out=tmp_path, steps=2), 2) == 0
+    options = TrainingOptions(preset="smoke", out=tmp_path, steps=2)
+    assert launch(TRAINING, options.arguments(), 2) == 0
     assert torch.load(tmp_path / "checkpoint.pt")["step"] == 2
     assert "| processes | 2 |" in (tmp_path / "model" / "README.md").read_text()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from moc_engine.models.hunyuan.frame_attention import attend_frame_by_frame
-from tests.fakes.allocations import PeakBytes
+from moc_engine.training.allocations import PeakBytes
 from tests.fakes.hunyuan_folder import hunyuan_autoencoder
 
 

@@ -25,7 +25,7 @@ from moc_engine.models.hunyuan.memory_size import (
 from moc_engine.models.sizes import model_size
 from moc_engine.profiles import GIB, PROFILES, SHARED
 from moc_engine.render_need import render_needs
-from tests.fakes.allocations import PeakBytes
+from moc_engine.training.allocations import PeakBytes
 from tests.fakes.hunyuan_folder import (
     POOLED_WIDTH,
     TEXT_WIDTH,

@@ -7,7 +7,7 @@ import torch
 
 from moc_engine.models.hunyuan.latents import HunyuanAutoencoder
 from moc_engine.models.hunyuan.overlapping_pieces import decoded_pieces
-from tests.fakes.allocations import PeakBytes
+from moc_engine.training.allocations import PeakBytes
 from tests.fakes.hunyuan_folder import hunyuan_autoencoder
 
 

@@ -1,4 +1,4 @@
-"""Counts the bytes of tensors that are alive at once."""
+"""Counts the bytes of tensors that are alive at once, on devices that do not count them themselves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 class PeakBytes(TorchDispatchMode):
     """Within this context, `peak` is the greatest number of bytes that tensors made in it held at once.
 
-    Tensors of `known` are not counted, nor are views of them.
+    Tensors of `known` are not counted, nor are views of them. What kernels need within themselves is not seen.
     """
 
     def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
@@ -27,7 +28,7 @@ class PeakBytes(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        for leaf in torch.utils._pytree.tree_leaves(out):
+        for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
                 self._add(leaf.untyped_storage())
         return out
