@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 class PeakBytes(TorchDispatchMode):
     """Within this context, `peak` is the greatest number of bytes that tensors made in it held at once.
 
-    Tensors of `known` are not counted, nor are views of them. What kernels need within themselves is not seen.
+    Tensors of `known` are not counted, nor are views of them, nor what kernels need within themselves.
     """
 
     def __init__(self, known: Iterable[torch.Tensor] = ()) -> None:
