@@ -5,9 +5,10 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -16,6 +17,9 @@ from moc_engine.errors import CheckpointError
 from moc_engine.files import atomic_file
 from moc_engine.training.curve import History
 from moc_engine.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 CHANGEABLE: Final = frozenset(
     {
@@ -66,32 +70,26 @@ def fixed_fields(plan: Recipe) -> dict[str, Any]:
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Replaces the file atomically; raises `OSError` if it cannot be written."""
     state = {**vars(checkpoint), "history": asdict(checkpoint.history)}
-    with atomic_file(path) as part, part.open("wb") as stream:
-        writing = _Writing(stream)
+    with atomic_file(path) as part, _Written(FileIO(part, "wb")) as stream:
         try:
-            torch.save(state, writing)
+            torch.save(state, stream)
         except RuntimeError:  # which torch makes of a full disk
-            if writing.failed is None:
+            if stream.failed is None:
                 raise
-            raise writing.failed from None
+            raise stream.failed from None
 
 
-class _Writing:
-    """A file being written, which keeps the error that ended it."""
+class _Written(BufferedWriter):
+    """A file that keeps the error which ended its writing."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.failed: OSError | None = None
+    failed: OSError | None = None
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Buffer) -> int:
         try:
-            return self._stream.write(data)
+            return super().write(data)
         except OSError as error:
             self.failed = error
             raise
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 def read(path: Path, expected: Mapping[str, Any]) -> Checkpoint:

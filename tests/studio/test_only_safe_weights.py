@@ -291,5 +291,5 @@ def test_a_trace_of_pickles_is_told(
 
 def test_a_checkpoint_of_pickles_is_told(tmp_path: Path, mark: Path) -> None:
     with pytest.raises(CheckpointError, match="is damaged, or no checkpoint"):
-        checkpoint.read(_saved(tmp_path / "checkpoint.pt", mark), recipes.smoke())
+        checkpoint.read(_saved(tmp_path / "checkpoint.pt", mark), checkpoint.fixed_fields(recipes.smoke()))
     assert not mark.exists()
