@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import one_hot, pad
 
 from moc_engine.config import RoutingConfig
 from moc_engine.ops.autocast import without_autocast
@@ -128,8 +128,10 @@ def _choose_in_tiles(
         queries = q_BHLD.transpose(0, 1).reshape(1, H, B * L, D)
         chosen = _choose_in_tiles(queries, means_BHCD, rules, config, layout)
         return chosen.view(H, B, L, chosen.shape[-1]).transpose(0, 1).contiguous()
-    if q_BHLD.device.type == "cpu" and rules.shared and rules.of_query is None and config.outer_shots is None:
-        return _choose_among_candidates(q_BHLD, means_BHCD, rules, config.top_k)
+    if q_BHLD.device.type == "cpu" and rules.shared and rules.of_query is None:
+        shots = None if config.outer_shots is None else _CandidateShots.of(rules, layout)
+        if shots is not None or config.outer_shots is None:
+            return _choose_among_candidates(q_BHLD, means_BHCD, rules, config, shots)
     tiles = []
     for start, stop in _tiles(L, B * H * means_BHCD.shape[2], q_BHLD.device):
         candidates, boosts = rules.tile(start, stop)
@@ -138,22 +140,96 @@ def _choose_in_tiles(
     return torch.cat(tiles, dim=2)
 
 
-def _choose_among_candidates(q_BHLD: Tensor, means_BHCD: Tensor, rules: ChunkRules, top_k: int) -> Tensor:
-    """The choice of queries that share one rule, on a CPU: only candidates are scored."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _CandidateShots:
+    """The shots S of the candidates N, in story order, for the outer loop on a CPU.
+
+    `positions_SC` are the places of each shot's chunks among the candidates, -1 behind them; `tokens_N` are
+    the candidates' lengths, `tokens_S` their sums by shot.
+    """
+
+    positions_SC: Tensor
+    tokens_N: Tensor
+    tokens_S: Tensor
+
+    @classmethod
+    def of(cls, rules: ChunkRules, layout: ChunkLayout | None) -> _CandidateShots | None:
+        """None where the candidates do not stand in the order of their shots."""
+        if layout is None:
+            raise ValueError("layout: the outer loop over shots needs it")
+        numbers = np.flatnonzero(rules.candidates[0, 0].numpy())
+        shots, tokens = layout.shot[numbers], layout.lengths[numbers]
+        if not len(shots) or (np.diff(shots) < 0).any() or not tokens.all():
+            return None
+        _, first, counts = np.unique(shots, return_index=True, return_counts=True)
+        within = np.arange(counts.max())
+        positions = np.where(within < counts[:, None], first[:, None] + within, -1)
+        return cls(
+            positions_SC=torch.from_numpy(positions),
+            tokens_N=torch.from_numpy(tokens).float(),
+            tokens_S=torch.from_numpy(np.add.reduceat(tokens, first)).float(),
+        )
+
+    @property
+    def ragged(self) -> bool:
+        """Whether some shots have fewer chunks than others."""
+        return self.positions_SC.numel() > len(self.tokens_N)
+
+    def sums(self, x_NX: Tensor) -> Tensor:
+        """Sums (…, S, X) over the tokens of each shot, of what its chunks (…, N, X) have."""
+        weighted = x_NX * self.tokens_N[:, None]
+        if not self.ragged:
+            return weighted.unflatten(-2, self.positions_SC.shape).sum(dim=-2)
+        shot_N = torch.arange(len(self.tokens_S)).repeat_interleave((self.positions_SC >= 0).sum(dim=1))
+        return one_hot(shot_N).T.float() @ weighted
+
+    def best(self, scores_BHLS: Tensor, count: int) -> Tensor:
+        """Places (B, H, L, count · C) of the best shots' chunks among the candidates, ascending, -1 for none.
+
+        `scores_BHLS` are the sums of scores over the tokens of a shot.
+        """
+        chosen = _best(scores_BHLS.div_(self.tokens_S), count).sort(dim=-1).values
+        return self.positions_SC[chosen].flatten(-2)
+
+
+def _choose_among_candidates(
+    q_BHLD: Tensor,
+    means_BHCD: Tensor,
+    rules: ChunkRules,
+    config: RoutingConfig,
+    shots: _CandidateShots | None = None,
+) -> Tensor:
+    """The choice of queries that share one rule, on a CPU: only candidates are scored.
+
+    With `shots` those of the best `config.outer_shots` alone may be chosen.
+    """
     B, H, L, _ = q_BHLD.shape
-    count = min(top_k, means_BHCD.shape[2])
+    count = min(config.top_k, means_BHCD.shape[2])
     candidates, boosts = rules.candidates[0, 0], rules.boosts
     numbers = candidates.nonzero()[:, 0]
     if len(numbers) < len(candidates):
         means_BHCD = means_BHCD.index_select(2, numbers)
         boosts = None if boosts is None else boosts.index_select(2, numbers)
+    outer = config.outer_shots
+    if shots is None or outer is None or outer >= len(shots.tokens_S):  # all shots are near
+        shots = outer = None
+    sums = None if shots is None else shots.sums(means_BHCD)
+    boost_sums = None if shots is None or boosts is None else shots.sums(boosts[..., None])[..., 0]
     tiles = []
     for start, stop in _tiles(L, B * H * len(numbers), q_BHLD.device):
-        scores = _scores(q_BHLD[:, :, start:stop], means_BHCD, None if boosts is None else boosts[:, None])
-        tiles.append(_best(scores, min(count, len(numbers))))
+        queries = q_BHLD[:, :, start:stop]
+        scores = _scores(queries, means_BHCD, None if boosts is None else boosts[:, None])
+        if shots is None or sums is None or outer is None:
+            tiles.append(_best(scores, min(count, len(numbers))))
+            continue
+        near = shots.best(_scores(queries, sums, None if boost_sums is None else boost_sums[:, None]), outer)
+        scores = scores.gather(-1, near.clamp(min=0)).masked_fill_(near < 0, -torch.inf)
+        tiles.append(near.gather(-1, _best(scores, min(count, near.shape[-1]))))
     chosen = torch.cat(tiles, dim=2)
     if len(numbers) < len(candidates):
-        chosen = numbers[chosen]
+        chosen = numbers[chosen.clamp(min=0)].masked_fill_(chosen < 0, -1)
+    if shots is not None and shots.ragged:
+        chosen = chosen.gather(-1, (chosen < 0).int().argsort(dim=-1, stable=True))
     return pad(chosen, (0, count - chosen.shape[-1]), value=-1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from moc_engine.ops.choosing import (
     chosen_by_kernel,
     route_queries,
 )
-from moc_engine.ops.layout import ChunkLayout, by_length
+from moc_engine.ops.layout import VIDEO, ChunkLayout, by_length
 
 
 def whole_numbers(seed: int, *shape: int) -> Tensor:
@@ -58,6 +60,30 @@ def test_nothing_to_choose_from() -> None:
 def test_the_outer_loop_over_shots_needs_a_layout() -> None:
     with pytest.raises(ValueError, match=r"^layout: "):
         choose_chunks(torch.zeros(1, 2), torch.ones(2, dtype=torch.bool), RoutingConfig(outer_shots=1))
+
+
+@pytest.mark.parametrize("lengths", [[4] * 12, [1, 2, 5, 3, 1, 1, 7, 2, 2, 4, 6, 3]])
+@pytest.mark.parametrize("outer_shots", [1, 2, 9])
+@pytest.mark.parametrize("banned", [(), (0, 1), (3, 6, 7)])
+def test_queries_take_the_best_chunks_of_the_best_shots(
+    lengths: list[int], outer_shots: int, banned: tuple[int, ...]
+) -> None:
+    """A rule that all share is chosen by in another way on a CPU than rules of single queries."""
+    shots = (
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+        if len(set(lengths)) == 1
+        else [0, 0, 0, 0, 1, 2, 2, 3, 3, 3, 3, 3]
+    )
+    layout = ChunkLayout([0, *accumulate(lengths)], shots, [VIDEO] * 12)
+    q, means = whole_numbers(0, 2, 3, 11, 6), whole_numbers(1, 2, 3, 12, 6)
+    candidates = torch.ones(1, 1, 12, dtype=torch.bool)
+    candidates[..., list(banned)] = False
+    rules = ChunkRules(candidates=candidates, boosts=whole_numbers(2, 1, 1, 12))
+    assert rules.boosts is not None
+    config = RoutingConfig(top_k=3, outer_shots=outer_shots)
+    scores = q @ means.transpose(2, 3) + rules.boosts[:, None]
+    expected = choose_chunks(scores, candidates[:, None], config, layout=layout)
+    assert torch.equal(route_queries(q, means, rules, config, layout=layout), expected)
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 3, 9, 40])
