@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moc_engine.evaluation.reports.experiments import Experiment
     from moc_engine.evaluation.reports.report import Result
 
-GROUPS = ("budget", "absence", "ablation", "retrained")
+GROUPS = ("budget", "absence", "outer", "ablation", "retrained", "reading")
 COMPARISONS = ("budget", "absence")
 """The experiments that compare routers."""
 
@@ -33,8 +33,8 @@ def add_to(kinds: Any) -> None:
         "report",
         help="routers, budgets, absences and ablations as plots and a page",
         description="Runs the experiments whose results are not yet in DIR and draws all of them: "
-        "report.html, by-budget.png, by-absence.png. It can be stopped and started again. Results of other "
-        "weights or of another version of the program are not reused.",
+        "report.html, by-budget.png, by-absence.png, by-length.png. It can be stopped and started again. "
+        "Results of other weights or of another version of the program are not reused.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     add_model(parser)
@@ -42,9 +42,20 @@ def add_to(kinds: Any) -> None:
         "--stories", type=int, default=40, metavar="N", help="stories per experiment (default: 40)"
     )
     parser.add_argument(
-        "--long-stories", type=int, default=10, metavar="N", help="stories of 32 shots (default: 10)"
+        "--long-stories",
+        type=int,
+        default=10,
+        metavar="N",
+        help="stories of 32 shots; of 64, 128 and 256 shots a half, a quarter and an eighth of it, at least "
+        "two (default: 10)",
     )
-    parser.add_argument("--only", choices=GROUPS, help="run only these experiments")
+    parser.add_argument(
+        "--only",
+        choices=GROUPS,
+        help="run only these experiments: routers at several budgets, or in stories of 32 shots (absence); "
+        "stories of up to 256 shots with and without the outer loop over shots; ablations; other weights "
+        "(retrained); weights read with MoC and densely (reading)",
+    )
     parser.add_argument(
         "--router",
         action="append",
@@ -57,7 +68,7 @@ def add_to(kinds: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="another model to compare with; may be given several times",
+        help="another model to compare with, and to read with MoC and densely; may be given several times",
     )
     parser.set_defaults(run=run)
 

@@ -1,4 +1,5 @@
-"""The experiments of the report: routers at several budgets, long absences, and ablations."""
+"""The experiments of the report: routers at several budgets, long absences, growing stories, ablations, and
+models that are read in another way than they were trained."""
 
 from __future__ import annotations
 
@@ -11,13 +12,20 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.generation.methods import UNBUDGETED, Method, budgeted_methods
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 
-Group = Literal["budget", "absence", "ablation", "retrained"]
+Group = Literal["budget", "absence", "outer", "ablation", "retrained", "reading"]
 
 BUDGETS: Final = (1, 2, 3, 5, 8, 16)
 """Chunks that a token may attend to."""
 
 LONG_SHOTS: Final = 32
 LONG_CAST: Final = 6
+
+GROWING_SHOTS: Final = (32, 64, 128, 256)
+GROWING_CAST: Final = 8
+OUTER_SHOTS: Final = 8
+"""Shots that the outer loop keeps."""
+
+READINGS: Final = {"moc": "read with MoC", "dense": "read densely"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +55,8 @@ def experiments(
 ) -> Iterator[Experiment]:
     """All experiments for a model with these default settings; `retrained` maps names to other folders.
 
-    Some have the same settings under several names. Raises `ValueError` without stories.
+    Some have the same settings under several names. There are `long_stories` of 32 shots, and fewer of more.
+    Raises `ValueError` without stories.
     """
     if long_stories < 1:
         raise ValueError(f"long_stories: must be 1 or more, got {long_stories}")
@@ -60,7 +69,11 @@ def experiments(
     base = replace(base, generation=replace(base.generation, seed=base.seed))
     yield from _budgets(base)
     yield from _absences(replace(base, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
+    yield from _growing(replace(base, cast=GROWING_CAST, tokens=4), long_stories)
     yield from _ablations(base)
+    yield from _readings(base, "these weights", None)
+    for name, folder in (retrained or {}).items():
+        yield from _readings(base, name, folder)
     if retrained:
         yield Experiment(group="retrained", name="unchanged", settings=base)
     for name, folder in (retrained or {}).items():
@@ -79,6 +92,25 @@ def _budgets(base: EvaluationSettings) -> Iterator[Experiment]:
 def _absences(base: EvaluationSettings) -> Iterator[Experiment]:
     for router in (*budgeted_methods(), *UNBUDGETED):
         yield Experiment(group="absence", name=router, settings=_with(base, router=router))
+
+
+def _growing(base: EvaluationSettings, long_stories: int) -> Iterator[Experiment]:
+    """Stories of more and more shots, with and without the outer loop; half as many where twice as long."""
+    for shots in GROWING_SHOTS:
+        stories = max(min(2, long_stories), long_stories * GROWING_SHOTS[0] // shots)
+        sized = replace(base, stories=stories, shots=shots)
+        for outer in (None, OUTER_SHOTS):
+            generation = _routed(base.generation, outer_shots=outer)
+            way = "all shots" if outer is None else f"the {outer} best shots"
+            settings = replace(sized, generation=generation)
+            yield Experiment(group="outer", name=f"{shots} shots, chunks of {way}", settings=settings)
+
+
+def _readings(base: EvaluationSettings, name: str, model: Path | None) -> Iterator[Experiment]:
+    """A model read with MoC's selection and densely, whichever it was trained with."""
+    for method, title in READINGS.items():
+        settings = _with(base, router=method)
+        yield Experiment(group="reading", name=f"{name}, {title}", settings=settings, model=model)
 
 
 def _ablations(base: EvaluationSettings) -> Iterator[Experiment]:

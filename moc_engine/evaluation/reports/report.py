@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
+from moc_engine.config import RoutingConfig
 from moc_engine.evaluation.generation.methods import Method
 from moc_engine.evaluation.generation.settings import EvaluationSettings
 from moc_engine.evaluation.measures.scores import Summary
@@ -47,6 +48,7 @@ NAMES: Final = {
     "own": "own shot only",
 }
 ABSENCES: Final = ((1, 1), (2, 2), (3, 4), (5, 6), (7, 9), (10, 14), (15, 31))
+LENGTH_COLOURS: Final = {32: "#3b7ea1", 64: "#5aa27c", 128: "#d39a2d", 256: "#c8443a"}
 COSTS: Final = ("pruned", "pairs", "seconds", "gpu_seconds", "remembered_mib", "read_mib", "working_mib")
 METRICS: Final = (*recall.METRICS, *following.METRICS, *motion.METRICS, *COSTS)
 
@@ -68,8 +70,12 @@ class Result:
 
 
 def write(results: Sequence[Result], folder: Path, *, model: str) -> Path:
-    """Writes `by-budget.png`, `by-absence.png` and `report.html` into a folder; returns the page's path."""
-    plots = {"by-budget": by_budget(results), "by-absence": by_absence(results)}
+    """Writes the plots and `report.html` into a folder; returns the page's path."""
+    plots = {
+        "by-budget": by_budget(results),
+        "by-absence": by_absence(results),
+        "by-length": by_length(results),
+    }
     for name, plot in plots.items():
         with atomic_file(folder / f"{name}.png") as part:
             plot.savefig(part, format="png", dpi=160)
@@ -111,12 +117,53 @@ def by_absence(results: Sequence[Result]) -> Plot:
         points = [(i, share) for i, share in enumerate(shares) if share is not None]
         if points:
             _draw(axes, router, points)
-    axes.set_xticks(
-        range(len(ABSENCES)), [f"{low}" if low == high else f"{low}–{high}" for low, high in ABSENCES]
-    )
+    axes.set_xticks(range(len(ABSENCES)), _absence_labels())
     if absences:
         plot.legend(loc="outside right center", frameon=False)
     return plot
+
+
+def by_length(results: Sequence[Result]) -> Plot:
+    """Plots recall against absence, and the time of a shot against the length of the story, with and without
+    the outer loop over shots."""
+    plot = Plot(figsize=(11.0, 4.2), layout="constrained")
+    axes, times = plot.subplots(1, 2)
+    _prepare(axes, "Shots since the character was last seen", "Undescribed looks recalled")
+    _with_guessing(axes)
+    _prepare(times, "Shots of the story", "CPU seconds a shot")
+    growing = [result for result in results if result.group == "outer" and "seconds" in result.figures]
+    for outer in (False, True):
+        line = "--" if outer else "-"
+        way = "outer loop" if outer else "no outer loop"
+        of_way = [r for r in growing if (_routing(r).outer_shots is not None) is outer]
+        seconds = [(_shots(r), r.figures["seconds"].mean / _shots(r)) for r in of_way]
+        if seconds:
+            times.plot(*zip(*seconds, strict=True), line, marker="o", color="#33404d", label=way)
+        for result in of_way:
+            shares = [_recall_within(result, *absence) for absence in ABSENCES]
+            points = [(i, share) for i, share in enumerate(shares) if share is not None]
+            if points:
+                colour = LENGTH_COLOURS[_shots(result)]
+                label = f"{_shots(result)} shots, {way}"
+                axes.plot(*zip(*points, strict=True), line, marker="o", color=colour, label=label)
+    axes.set_xticks(range(len(ABSENCES)), _absence_labels())
+    if growing:
+        times.set_ylim(bottom=0.0)
+        times.legend(frameon=False)
+        axes.legend(frameon=False, fontsize="x-small")
+    return plot
+
+
+def _routing(result: Result) -> RoutingConfig:
+    return result.experiment.settings.generation.routing
+
+
+def _shots(result: Result) -> int:
+    return result.experiment.settings.shots
+
+
+def _absence_labels() -> list[str]:
+    return [f"{low}" if low == high else f"{low}–{high}" for low, high in ABSENCES]
 
 
 def _draw(axes: Axes, router: str, points: Sequence[tuple[float, float]]) -> None:
@@ -134,11 +181,21 @@ def _draw(axes: Axes, router: str, points: Sequence[tuple[float, float]]) -> Non
 def _axes(x: str, y: str) -> tuple[Plot, Axes]:
     plot = Plot(figsize=(7.0, 4.2), layout="constrained")
     axes = plot.subplots()
-    axes.set(xlabel=x, ylabel=y, ylim=(-0.02, 1.03))
+    _prepare(axes, x, y)
+    _with_guessing(axes)
+    return plot, axes
+
+
+def _prepare(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+
+
+def _with_guessing(axes: Axes) -> None:
+    """Shares of 0 to 1, and a line at what guessing gives."""
+    axes.set_ylim(-0.02, 1.03)
     axes.axhline(recall.CHANCE, color="#b9b08f", linestyle="--", linewidth=1.0, label="uniform guessing")
-    return plot, axes
 
 
 def _routers(results: Sequence[Result]) -> list[str]:
@@ -192,15 +249,20 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
     titles = {
         "budget": "Routers at equal budgets of attended history",
         "absence": "Long stories with long absences",
+        "outer": "Growing stories, with and without the outer loop over shots",
         "ablation": "Ablations",
         "retrained": "Other training",
+        "reading": "Weights read in another way than they were trained",
     }
     for group, title in titles.items():
         rows = [result for result in results if result.group == group]
         if rows:
             body += [
                 f"<h2>{title}</h2>",
-                f"<p>{escape(_size(rows[0].experiment.settings))}</p>",
+                *(
+                    f"<p>{escape(size)}</p>"
+                    for size in dict.fromkeys(_size(r.experiment.settings) for r in rows)
+                ),
                 *_table(rows),
             ]
     head = "<!doctype html><html lang=en><meta charset=utf-8><title>Memory of the model</title>"

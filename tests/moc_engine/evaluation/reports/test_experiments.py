@@ -8,7 +8,15 @@ import pytest
 
 from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.generation.methods import budgeted_methods
-from moc_engine.evaluation.reports.experiments import BUDGETS, LONG_CAST, LONG_SHOTS, Experiment, experiments
+from moc_engine.evaluation.reports.experiments import (
+    BUDGETS,
+    GROWING_SHOTS,
+    LONG_CAST,
+    LONG_SHOTS,
+    OUTER_SHOTS,
+    Experiment,
+    experiments,
+)
 
 ROUTING = RoutingConfig(top_k=3)
 SAMPLER = SamplerConfig(steps=7, guidance=2.0)
@@ -72,3 +80,25 @@ def test_models_with_other_training_use_the_same_settings(tmp_path: Path) -> Non
 def test_zero_long_stories_are_refused() -> None:
     with pytest.raises(ValueError, match="long_stories"):
         list(experiments(ROUTING, SAMPLER, stories=2, long_stories=0))
+
+
+def test_stories_grow_with_and_without_the_outer_loop() -> None:
+    growing = [
+        e.settings for e in experiments(ROUTING, SAMPLER, stories=2, long_stories=16) if e.group == "outer"
+    ]
+    assert [(e.shots, e.stories) for e in growing[::2]] == [(32, 16), (64, 8), (128, 4), (256, 2)]
+    for without, outer in zip(growing[::2], growing[1::2], strict=True):
+        routing = replace(without.generation.routing, outer_shots=OUTER_SHOTS)
+        assert outer == replace(without, generation=replace(without.generation, routing=routing))
+    assert [e.settings.stories for e in _all() if e.group == "outer"] == [1] * 2 * len(GROWING_SHOTS)
+
+
+def test_every_model_is_read_with_moc_and_densely(tmp_path: Path) -> None:
+    readings = [e for e in _all(sparse=tmp_path) if e.group == "reading"]
+    assert [(e.model, e.settings.generation.router) for e in readings] == [
+        (model, router) for model in (None, tmp_path) for router in ("moc", "dense")
+    ]
+    first, *others = (
+        replace(e.settings, generation=replace(e.settings.generation, router="moc")) for e in readings
+    )
+    assert all(settings == first for settings in others)
