@@ -16,6 +16,7 @@ from studio.domain.project import LANES
 
 if TYPE_CHECKING:
     from studio.domain.project import Lane
+    from studio.domain.storyboard import Shot
     from studio.inspect.words import LinkWithPairs
     from studio.service.studio import Service
     from studio.store.artifacts import Artifacts
@@ -55,9 +56,11 @@ def add_to(subparsers: Any) -> None:
 class Film:
     """The takes a film shows by index of the shot, and the captions of all takes by id, shown or not.
 
-    `renamed` are ids of takes by former ones. `artifacts` holds the traces.
+    `shots` are those of the storyboard, `renamed` are ids of takes by former ones. `artifacts` holds the
+    traces.
     """
 
+    shots: tuple[Shot, ...]
     takes: Mapping[int, StoredTake]
     artifacts: Artifacts
     captions: Mapping[str, str]
@@ -145,6 +148,7 @@ def opened(args: argparse.Namespace) -> Iterator[Film]:
 
 def _film(service: Service, project: str, lane: Lane | None = None) -> Film:
     return Film(
+        shots=service.routing.shots(project),
         takes=service.routing.shown(project, lane),
         artifacts=service.artifacts,
         captions=service.routing.captions(project),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from moc_engine.evaluation.vbench.film import FilmScores
     from moc_engine.evaluation.vbench.shots import Shot
     from moc_engine.trace.record import Portraits
+    from studio.domain.storyboard import Shot as StoryboardShot
     from studio.store.takes import StoredTake
 
 NEEDS_TAKES = "needs the takes: name the film's folder or a project in place of the MP4 file"
@@ -31,15 +33,21 @@ def add_to(kinds: Any) -> None:
         help="VBench's dimensions of films, shot by shot, and measures that need no weights",
         description="Measures VBench's dimensions for single clips in each shot of a film, never over a cut: "
         "a film of moc-studio (.mp4) is cut by its recipe, any other MP4 file is one shot, and of a film's "
-        "folder or a project the takes are measured in full. Temporal flickering needs no weights. The other "
-        "dimensions are computed by your own VBench, whose Python --vbench-python names, with the weights in "
-        "$VBENCH_CACHE_DIR or ~/.cache/vbench; what is not there is named, and nothing is downloaded. Beside "
-        "them stand measures of our own, which are not VBench's and need no weights. With --truth these are "
-        "compared with drawn stories whose faults are known.",
+        "folder or a project the frames are measured that its cut shows, or with --whole-takes the takes of "
+        "all shots in full. Temporal flickering needs no weights. The other dimensions are computed by your "
+        "own VBench, whose Python --vbench-python names, with the weights in $VBENCH_CACHE_DIR or "
+        "~/.cache/vbench; what is not there is named, and nothing is downloaded. Beside them stand measures "
+        "of our own, which are not VBench's and need no weights. With --truth these are compared with drawn "
+        "stories whose faults are known.",
     )
     parser.add_argument("films", nargs="*", metavar="FILM.mp4|DIR|PROJECT", help="what to measure")
     root.add_to(parser)
     parser.add_argument("--lane", choices=LANES, help="of a project: its drafts, or its finals")
+    parser.add_argument(
+        "--whole-takes",
+        action="store_true",
+        help="of a folder or a project: trimmed and skipped shots in full, too",
+    )
     parser.add_argument(
         "--vbench-python", type=Path, metavar="PATH", help="the Python of an environment that has vbench"
     )
@@ -77,6 +85,8 @@ def _check(film: str, args: argparse.Namespace) -> None:
         raise WrongUse(f"{film}: there is no such file")
     if args.lane is not None and path.exists():
         raise WrongUse(f"--lane is for projects, and {film} is none")
+    if args.whole_takes and path.is_file():
+        raise WrongUse(f"--whole-takes is for folders and projects, and {film} is a file")
 
 
 def _measure(film: str, args: argparse.Namespace) -> FilmScores:
@@ -88,16 +98,22 @@ def _measure(film: str, args: argparse.Namespace) -> FilmScores:
             shots, portraits = shots_of(Path(film)), None
         else:
             opened = files.enter_context(routing.opened(argparse.Namespace(**{**vars(args), "film": film})))
-            takes = [take for _, take in sorted(opened.takes.items())]
-            if not takes:
+            measured = {
+                at: take
+                for at, take in sorted(opened.takes.items())
+                if args.whole_takes or not opened.shots[at].skip
+            }
+            if not measured:
                 raise WrongUse(f"{film}: no shot is rendered yet")
             shots = [
-                _whole(
-                    files.enter_context(opened.artifacts.file(take.clip, ".mp4").local()), f"shot {at + 1}"
+                _taken(
+                    files.enter_context(opened.artifacts.file(take.clip, ".mp4").local()),
+                    f"shot {at + 1}",
+                    None if args.whole_takes else (opened.shots[at], take.inputs.fps),
                 )
-                for at, take in sorted(opened.takes.items())
+                for at, take in measured.items()
             ]
-            portraits = list(_portraits(takes, opened))
+            portraits = list(_portraits(list(measured.values()), opened))
         try:
             scores = measure_film(shots, cache=cache_folder(), python=args.vbench_python, portraits=portraits)
         except ValueError as error:
@@ -144,8 +160,21 @@ def _whole(clip: Path, name: str) -> Shot:
         return Shot(name=name, clip=clip, first=0, frames=frame_count(container, track))
 
 
+def _taken(clip: Path, name: str, shown: tuple[StoryboardShot, Fraction] | None) -> Shot:
+    """The frames of a take's clip that a shot of the storyboard shows at a frame rate; None: all of them."""
+    from studio.domain.shown_frames import shown_frames
+
+    whole = _whole(clip, name)
+    if shown is None:
+        return whole
+    shot, fps = shown
+    first, frames = shown_frames(shot, whole.frames, fps)
+    return replace(whole, first=first, frames=frames)
+
+
 def _portraits(takes: Sequence[StoredTake], film: routing.Film) -> Iterator[Mapping[str, Floats]]:
-    """The cast's portraits in each take: those of its trace, or by the embedded model, of its own takes."""
+    """The cast's portraits in each take, trimmed or not: those of its trace, or by the embedded model, of its
+    own takes."""
     from moc_engine.trace.trace_file import read_trace
     from studio.store.model_identity import ANIMATIC
 

@@ -10,6 +10,7 @@ from studio.domain.errors import NotThere
 from studio.domain.file_names import slug
 from studio.domain.messages import message
 from studio.domain.project import Lane
+from studio.domain.storyboard import Shot
 from studio.inspect.difference import difference
 from studio.inspect.figures import (
     Figure,
@@ -77,6 +78,10 @@ class Routing:
         rows = story_of(known.project, known.takes)
         full = [row.index for row in rows if row.take and self._traces.is_full(known.takes[row.take])]
         return StoryRouting(rows=rows, full=tuple(full), figure=story_figure(rows))
+
+    def shots(self, project: str) -> tuple[Shot, ...]:
+        """The shots of the storyboard."""
+        return self._traces.project(project).project.board.shots
 
     def shown(self, project: str, lane: Lane | None = None) -> dict[int, StoredTake]:
         """The chosen takes of a lane, by index of the shot: of the one worked in where None.

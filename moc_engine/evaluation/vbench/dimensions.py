@@ -33,18 +33,21 @@ class Dimension:
 DINO_WEIGHTS: Final = "dino_model/dino_vitbase16_pretrain.pth"
 FLICKERING: Final = "temporal_flickering"
 
+NOT_VERIFIED: Final = "not verified"
+"""Of licences that a project states for its code, and that nobody has looked up for the weights."""
+
 DIMENSIONS: Final = (
     Dimension(
         name="subject_consistency",
         model="DINO ViT-B/16",
-        licence="Apache-2.0",
+        licence=f"Apache-2.0, {NOT_VERIFIED}",
         files=(DINO_WEIGHTS, "dino_model/facebookresearch_dino_main/hubconf.py"),
         per_frame=True,
     ),
     Dimension(
         name="background_consistency",
         model="CLIP ViT-B/32",
-        licence="MIT",
+        licence=f"MIT, {NOT_VERIFIED}",
         files=("clip_model/ViT-B-32.pt",),
         per_frame=True,
     ),
@@ -64,7 +67,7 @@ DIMENSIONS: Final = (
     Dimension(
         name="aesthetic_quality",
         model="CLIP ViT-L/14 with LAION's head",
-        licence="MIT",
+        licence=f"MIT, {NOT_VERIFIED}",
         files=("clip_model/ViT-L-14.pt", "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth"),
     ),
     Dimension(

@@ -59,6 +59,30 @@ def test_a_film_is_cut_by_its_recipe(folder: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("no_weights")
+def test_a_folder_is_measured_as_its_cut_shows_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second shot shows its last quarter of a second, as the film does; the third is skipped."""
+    first, second = "{caption: Mia walks on the beach, seconds: 0.5}", "{caption: Mia jumps in the forest"
+    trimmed = STORY.replace(second, second + ", trim: 0.25").replace("title: squares", "title: trimmed")
+    skipped = trimmed + "  - {caption: Mia waves on the moon, seconds: 0.5, skip: true}\n"
+    story = tmp_path / "story.yaml"
+    story.write_text(skipped)
+    assert main(["render", str(story), "--out", str(tmp_path / "out")]) == 0
+    assert first in skipped
+    capsys.readouterr()
+    film = str(tmp_path / "out" / "trimmed.mp4")
+    assert main(["eval", "vbench", film, str(tmp_path / "out"), "--json"]) == 0
+    cut, shown = json.loads(capsys.readouterr().out)["films"]
+    frames = [shot["frames"] for shot in cut["shots"]]
+    assert [shot["frames"] for shot in shown["shots"]] == frames
+    assert shown["vbench"] == pytest.approx(cut["vbench"], abs=0.01)
+    assert main(["eval", "vbench", str(tmp_path / "out"), "--whole-takes", "--json"]) == 0
+    (whole,) = json.loads(capsys.readouterr().out)["films"]
+    assert [shot["frames"] for shot in whole["shots"]] == [12, 18]
+
+
+@pytest.mark.usefixtures("no_weights")
 def test_a_clip_without_a_recipe_is_one_shot(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +131,11 @@ def test_lanes_are_of_projects(folder: Path, tmp_path: Path, capsys: pytest.Capt
     clip = str(shutil.copy(folder / "squares.mp4", tmp_path))
     assert main(["eval", "vbench", clip, "--lane", "draft"]) == 2
     assert "--lane is for projects" in capsys.readouterr().err
+
+
+def test_a_file_has_no_whole_takes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "vbench", str(folder / "squares.mp4"), "--whole-takes"]) == 2
+    assert "--whole-takes is for folders and projects" in capsys.readouterr().err
 
 
 def test_portraits_of_two_models_are_not_compared() -> None:
