@@ -181,7 +181,8 @@ class _CandidateShots:
         if not self.ragged:
             return weighted.unflatten(-2, self.positions_SC.shape).sum(dim=-2)
         shot_N = torch.arange(len(self.tokens_S)).repeat_interleave((self.positions_SC >= 0).sum(dim=1))
-        return one_hot(shot_N).T.float() @ weighted
+        summed: Tensor = one_hot(shot_N).T.float() @ weighted
+        return summed
 
     def best(self, scores_BHLS: Tensor, count: int) -> Tensor:
         """Places (B, H, L, count · C) of the best shots' chunks among the candidates, ascending, -1 for none.
