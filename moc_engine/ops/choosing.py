@@ -177,9 +177,10 @@ class _CandidateShots:
 
     def sums(self, x_NX: Tensor) -> Tensor:
         """Sums (…, S, X) over the tokens of each shot, of what its chunks (…, N, X) have."""
-        weighted = x_NX * self.tokens_N[:, None]
+        weighted: Tensor = x_NX * self.tokens_N[:, None]
         if not self.ragged:
-            return weighted.unflatten(-2, self.positions_SC.shape).sum(dim=-2)
+            by_shot: Tensor = weighted.unflatten(-2, self.positions_SC.shape)
+            return by_shot.sum(dim=-2)
         shot_N = torch.arange(len(self.tokens_S)).repeat_interleave((self.positions_SC >= 0).sum(dim=1))
         summed: Tensor = one_hot(shot_N).T.float() @ weighted
         return summed
