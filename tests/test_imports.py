@@ -214,6 +214,8 @@ SHARED = {
     "queue.py": "the queue: its rows, the service's part, the routes",
     "rendering.py": "the service's part that renders, and its routes",
     "routing.py": "the routing of queries, and the routes that show it",
+    "denoiser.py": "the model in training: the embedded one, and video models",
+    "objective.py": "the loss of training: of the embedded model, and of video models",
     "family.py": "each family of models",
     "loader.py": "each family of models",
     "registry.py": "the registry of model families, and that of attention backends",

@@ -12,9 +12,9 @@ from moc_engine.config import RoutingConfig
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import TrainingShot, TrainingStory
 from moc_engine.training.tuning.batch import TuningBatch, collate
+from moc_engine.training.tuning.draws import TuningDraw, draw_step
 from moc_engine.training.tuning.noise_levels import NoiseLevels
 from moc_engine.training.tuning.recipe import TuningRecipe
-from moc_engine.training.tuning.sampling import TuningDraw, draw_step
 
 ROUTING = RoutingConfig(top_k=2, chunking="frame")
 

@@ -23,10 +23,10 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
 from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
-from moc_engine.training.tuning.attention import ShotwiseAttention
 from moc_engine.training.tuning.batch import TuningBatch
+from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.recomputing import recomputed_blocks
-from moc_engine.training.tuning.sampling import TuningDraw
+from moc_engine.training.tuning.shotwise_attention import ShotwiseAttention
 
 TRAINED_TIMESTEPS: Final = 1000
 """The timestep of pure noise, as Wan's transformers and the embedded one were trained."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.training.tuning.batch import TuningBatch
-from moc_engine.training.tuning.sampling import TuningDraw
+from moc_engine.training.tuning.draws import TuningDraw
 
 
 def flow_losses(predicted: Tensor, batch: TuningBatch, draw: TuningDraw) -> Tensor:

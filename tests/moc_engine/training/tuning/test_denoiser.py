@@ -12,9 +12,9 @@ from moc_engine.config import RoutingConfig
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.denoiser import TuningDenoiser
+from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.objective import flow_losses
 from moc_engine.training.tuning.recipe import TuningRecipe
-from moc_engine.training.tuning.sampling import TuningDraw
 from tests.fakes.models import tiny_transformer
 from tests.fakes.tuning import ROUTING, banned, batch_of, drawn, of_stories, story
 

@@ -15,7 +15,7 @@ from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.training.attention import StoryAttention, StoryRules
-from moc_engine.training.tuning.attention import ShotwiseAttention
+from moc_engine.training.tuning.shotwise_attention import ShotwiseAttention
 
 HEADS, HEIGHT, WIDTH, SIZE = 2, 2, 3, 12
 SLOTS = HEIGHT * WIDTH

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 
 from moc_engine.config import RoutingConfig
+from moc_engine.training.tuning.draws import draw_rules, draw_step
 from moc_engine.training.tuning.noise_levels import NoiseLevels
 from moc_engine.training.tuning.objective import flow_losses
 from moc_engine.training.tuning.recipe import TuningRecipe
-from moc_engine.training.tuning.sampling import draw_rules, draw_step
 from tests.fakes.tuning import batch_of, drawn, story
 
 BATCH = batch_of(*(story((2, 2, 2), seed=seed) for seed in range(40)))

@@ -83,7 +83,7 @@ def draw_step(
         level=levels.draw((stories, count), generator),
         noise=torch.randn(stories, count, *latents, generator=generator),
         without_caption=uniform(stories, count) < recipe.caption_dropout,
-        memory_level=memory.expand(stories, denoised[-1]),
+        memory_level=memory.repeat(1, denoised[-1]),
         memory_noise=torch.randn(stories, denoised[-1], *latents, generator=generator),
     ).to(batch.latents.device)
 
