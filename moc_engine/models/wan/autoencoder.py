@@ -15,23 +15,22 @@ from torch import Tensor
 from moc_engine.models.latent_space import decoder_digest
 from moc_engine.models.video_autoencoder import VideoAutoencoder
 from moc_engine.models.wan.decoding import decoded_pieces, normalised
-from moc_engine.models.wan.defaults import FRAME_RATES
 
 MOST_PIXELS: Final = 16_000_000
 """Pixels up to which a reference picture is prepared as it is, and as diffusers does."""
 
 
 class WanAutoencoder(VideoAutoencoder):
-    """The autoencoder of a Wan model."""
+    """The autoencoder of a Wan model, whose clips have `rate` frames a second."""
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, rate: float = 16.0) -> None:
         config = vae.config
         super().__init__(
             vae,
             channels=int(config.z_dim),
             over_time=int(config.scale_factor_temporal),
             over_space=int(config.scale_factor_spatial),
-            rate=FRAME_RATES.get(config.z_dim, 16.0),
+            rate=rate,
         )
 
     @property

@@ -11,16 +11,19 @@
 | Wan 2.2 VACE-Fun A14B | 50 | 5 | github.com/aigc-apps/VideoX-Fun, `examples/wan2.2_vace_fun` |
 | FastWan (`WanDMDPipeline`) | 3 | none | github.com/hao-ai-lab/FastVideo |
 
-Scheduler and flow shift are those of a model's own scheduler_config.json.
+Scheduler and flow shift are those of a model's own scheduler_config.json. A model that was trained otherwise
+than these says so in its model_index.json, by `trained_on` (`TrainedOn`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from moc_engine.abilities import Ability
-from moc_engine.config import MemoryConfig, SamplerConfig
+from moc_engine.config import MemoryConfig, RoutingConfig, SamplerConfig
+from moc_engine.errors import ModelMismatch
 from moc_engine.models.part_configs import SCHEDULER_NAMES, part_config
 from moc_engine.own_settings import OwnSettings
 from moc_engine.sources.parts import PipelineParts
@@ -44,6 +47,9 @@ LAYERS_OF_1_3B: Final = 30
 MEMORY: Final = MemoryConfig(policy="change", keyframes=8, storage="int8")
 """What is remembered of earlier shots, so that a film of 12 fits a card of 24 GB and 64 GB of memory."""
 
+ROUTING: Final = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
+"""How shots route to earlier ones."""
+
 NEGATIVE_PROMPT: Final = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，"
     "JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，"
@@ -56,8 +62,78 @@ overexposed, static, blurred details, subtitles, deformed hands and faces, a cro
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """What a model was trained on that is none of the published ones: shots of `frames` frames of `size`
+    (width, height) at `fps`, of which a latent frame stands for `frame_step`.
+
+    Captions were padded to `caption_states`. It is rendered in `steps` with `guidance`, without a negative
+    prompt, and routes `top_k` chunks.
+    """
+
+    fps: float
+    frames: int
+    size: tuple[int, int]
+    frame_step: int = 1
+    caption_states: int = 512
+    steps: int = 20
+    guidance: float = 1.0
+    top_k: int = 3
+
+
+def trained_on(index: Mapping[str, Any]) -> TrainedOn | None:
+    """What a pipeline's `trained_on` says; None for one without. Raises `ModelMismatch` for a damaged one."""
+    told = index.get("trained_on")
+    if told is None:
+        return None
+    try:
+        width, height = (int(side) for side in told["size"])
+        found = TrainedOn(**{**told, "size": (width, height)})
+        sizes = (found.frames, width, height, found.frame_step, found.caption_states)
+        if not all(value > 0 for value in (found.fps, *sizes)):
+            raise ValueError("fps, frames, size, frame_step and caption_states must be above 0")
+        _sampler(found), _routing(found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelMismatch(f"trained_on in model_index.json is damaged: {error}") from error
+    return found
+
+
+def _sampler(told: TrainedOn) -> SamplerConfig:
+    return SamplerConfig(steps=told.steps, guidance=told.guidance)
+
+
+def _routing(told: TrainedOn) -> RoutingConfig:
+    return RoutingConfig(top_k=told.top_k, chunking="frame", full_below=0)
+
+
+def routing_of(index: Mapping[str, Any]) -> RoutingConfig:
+    """How shots of a pipeline route to earlier ones."""
+    told = trained_on(index)
+    return ROUTING if told is None else _routing(told)
+
+
+def negative_prompt_of(index: Mapping[str, Any]) -> str:
+    """The negative prompt that a pipeline is rendered with."""
+    return NEGATIVE_PROMPT if trained_on(index) is None else ""
+
+
+def frame_rate_of(index: Mapping[str, Any], channels: int) -> float:
+    """The frames a second that a pipeline makes, of so many latent channels."""
+    told = trained_on(index)
+    return FRAME_RATES.get(channels, 16.0) if told is None else told.fps
+
+
+def trained_frames_of(index: Mapping[str, Any], channels: int) -> int:
+    """The latent frames of the shots that a pipeline was trained on."""
+    told = trained_on(index)
+    return TRAINED_FRAMES.get(channels, 21) if told is None else 1 + (told.frames - 1) // told.frame_step
+
+
 def sampler_of(index: Mapping[str, Any]) -> SamplerConfig:
     """The settings that a pipeline is rendered with."""
+    told = trained_on(index)
+    if told is not None:
+        return _sampler(told)
     picture = index.get("_class_name") == PICTURE_PIPELINE
     if index.get("_class_name") == DISTILLED_PIPELINE:
         return SamplerConfig(steps=len(DISTILLED_TIMESTEPS), guidance=1.0)
@@ -78,17 +154,22 @@ def own_settings(model: PipelineParts) -> OwnSettings:
     )
     large = int(transformer.get("num_layers", 40)) > LAYERS_OF_1_3B
     shift = scheduler.get("flow_shift", scheduler.get("shift"))
+    told = trained_on(model.index)
+    over_time = 4 if told is None else told.frame_step
+    usual = (1280, 704) if channels == 48 else (1280, 720) if large else (832, 480)
     return OwnSettings(
         memory=MEMORY,
         sampler=sampler_of(model.index),
         fixed_steps=len(DISTILLED_TIMESTEPS) if model.pipeline_class == DISTILLED_PIPELINE else None,
         scheduler=SCHEDULER_NAMES.get(str(scheduler.get("_class_name"))),
         shift=None if shift is None else float(shift),
-        negative_prompt=NEGATIVE_PROMPT if "negative_prompt" in abilities_of(model.index) else "",
-        fps=FRAME_RATES.get(channels, 16.0),
-        frames=1 + 4 * (TRAINED_FRAMES.get(channels, 21) - 1),
-        frame_step=4,
-        size=(1280, 704) if channels == 48 else (1280, 720) if large else (832, 480),
+        negative_prompt=(
+            negative_prompt_of(model.index) if "negative_prompt" in abilities_of(model.index) else ""
+        ),
+        fps=frame_rate_of(model.index, channels),
+        frames=1 + over_time * (trained_frames_of(model.index, channels) - 1),
+        frame_step=over_time,
+        size=usual if told is None else told.size,
     )
 
 

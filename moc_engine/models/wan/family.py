@@ -11,20 +11,23 @@ from typing import Any
 from torch import Tensor
 
 from moc_engine.abilities import Ability
-from moc_engine.config import RoutingConfig, SamplerConfig
+from moc_engine.config import SamplerConfig
 from moc_engine.models.base import CaptionStates, ShotCondition, ShotPictures
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.latent_family import LatentFamily
 from moc_engine.models.wan.autoencoder import WanAutoencoder
-from moc_engine.models.wan.caption_room import TEXT_STATES
+from moc_engine.models.wan.caption_room import caption_states_of
 from moc_engine.models.wan.defaults import (
     CONTROL_PIPELINE,
     MEMORY,
-    NEGATIVE_PROMPT,
-    TRAINED_FRAMES,
+    ROUTING,
     abilities_of,
+    frame_rate_of,
     needs_first_frame,
+    negative_prompt_of,
+    routing_of,
     sampler_of,
+    trained_frames_of,
 )
 from moc_engine.models.wan.first_frames import FirstFrames
 from moc_engine.models.wan.texts import CaptionEncoder
@@ -38,19 +41,21 @@ class WanFamily(LatentFamily):
     Pictures are given to a transformer as its pipeline does (`FirstFrames`, `VaceControl`).
     """
 
-    routing = RoutingConfig(top_k=5, chunking="frame", full_below="auto")
+    routing = ROUTING
     memory = MEMORY
-    negative_prompt = NEGATIVE_PROMPT
 
     def __init__(self, index: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
         transformer = parts.get("transformer") or parts["transformer_2"]
         over_time, over_height, over_width = transformer.config.patch_size
-        autoencoder = WanAutoencoder(parts["vae"])
+        channels = int(parts["vae"].config.z_dim)
+        autoencoder = WanAutoencoder(parts["vae"], frame_rate_of(index, channels))
         super().__init__(autoencoder, (over_time, over_height, over_width))
+        self.routing = routing_of(index)
         self.sampler: SamplerConfig = sampler_of(index)
+        self.negative_prompt = negative_prompt_of(index)
         self.abilities: frozenset[Ability] = abilities_of(index)
         self.needs_first_frame = needs_first_frame(index)
-        self._texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
+        self._texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"], caption_states_of(index))
         self._conditions: FirstFrames | VaceControl = (
             VaceControl(autoencoder)
             if index.get("_class_name") == CONTROL_PIPELINE
@@ -62,7 +67,7 @@ class WanFamily(LatentFamily):
                 image_processor=parts.get("image_processor"),
             )
         )
-        self.trained_frames = TRAINED_FRAMES.get(autoencoder.channels, 21)
+        self.trained_frames = trained_frames_of(index, channels)
 
     def captions(self, global_caption: str, caption: str, cast: Sequence[str]) -> CaptionStates:
         return CaptionStates(states_BSE=self._texts.states(global_caption, caption))
@@ -79,7 +84,7 @@ class WanFamily(LatentFamily):
         for mention in longest_mentions(words, cast):
             tokens = {read.char_to_token(at) for at in range(mention.start, mention.end)} - {None}
             at = {before + token for token in tokens}
-            found.setdefault(cast[mention.name], set()).update(n for n in at if n < TEXT_STATES)
+            found.setdefault(cast[mention.name], set()).update(n for n in at if n < self._texts.room)
         return {name: sorted(found[name]) for name in cast if found.get(name)}
 
     def condition(self, pictures: ShotPictures, shape: Sequence[int]) -> ShotCondition | None:

@@ -15,9 +15,10 @@ from moc_engine.models.wan.caption_room import TEXT_STATES, cleaned, shared_room
 
 
 class CaptionEncoder:
-    """The global caption and a shot's own, each encoded by itself, side by side within `TEXT_STATES`."""
+    """The global caption and a shot's own, each encoded by itself, side by side within `room` states."""
 
-    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+    def __init__(self, tokenizer: Any, text_encoder: Any, room: int = TEXT_STATES) -> None:
+        self.room = room
         self.tokenizer = tokenizer
         self.text_encoder = text_encoder.eval()
 
@@ -28,13 +29,13 @@ class CaptionEncoder:
 
     @torch.no_grad()
     def states(self, global_caption: str, caption: str) -> Tensor:
-        """The states (1, `TEXT_STATES`, E) of both captions, padded with zeros."""
+        """The states (1, `room`, E) of both captions, padded with zeros."""
         style, own = self._rooms(global_caption, caption)
         parts = [
             self._encoded(text, room) for text, room in ((global_caption, style), (caption, own)) if room
         ]
-        found = torch.cat(parts or [self._encoded("", TEXT_STATES)])
-        padding = found.new_zeros(TEXT_STATES - len(found), found.shape[1])
+        found = torch.cat(parts or [self._encoded("", self.room)])
+        padding = found.new_zeros(self.room - len(found), found.shape[1])
         return torch.cat((found, padding))[None]
 
     def own_start(self, global_caption: str, caption: str) -> int:
@@ -49,11 +50,11 @@ class CaptionEncoder:
     def read_own(self, caption: str) -> tuple[str, Any]:
         """The shot's own caption as it is encoded, and its tokens."""
         words = cleaned(caption)
-        return words, self._read(words, TEXT_STATES)
+        return words, self._read(words, self.room)
 
     def _rooms(self, global_caption: str, caption: str) -> tuple[int, int]:
         """The tokens that are read of each caption."""
-        return shared_room(self._length(global_caption), self._length(caption))
+        return shared_room(self._length(global_caption), self._length(caption), self.room)
 
     def _length(self, text: str) -> int:
         words = cleaned(text)

@@ -36,4 +36,4 @@ def test_cleaning_mends_broken_characters() -> None:
     ],
 )
 def test_the_shots_own_words_come_first(style: int, own: int, room: tuple[int, int]) -> None:
-    assert shared_room(style, own) == room
+    assert shared_room(style, own, TEXT_STATES) == room

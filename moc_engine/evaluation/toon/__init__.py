@@ -1,0 +1,1 @@
+"""What a toon model remembers, read in the pixels of its films."""
