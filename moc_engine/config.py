@@ -19,6 +19,8 @@ Scheduler = Literal["euler", "unipc", "dpm++"]
 """A solver of the flow: Euler, UniPC, or DPM-Solver++ (both of second order)."""
 Policy = str
 """The name of a memory policy: which chunks of finished takes are remembered at all."""
+Router = str
+"""The name of a router: the rule by which queries choose chunks of earlier shots."""
 Storage = Literal["full", "int8"]
 Positions = Literal["continue", "clamp", "restart"]
 
@@ -31,6 +33,9 @@ POLICIES: Final = ("all", "first-last", "spread", "change", "cast")
 ROUTER_ENTRY_POINTS: Final = "moc_studio.routers"
 ROUTERS: Final = ("moc", "window", "radial", "random", "moba", "adaspa")
 
+RENDER_ROUTERS: Final = ("moc", "window", "radial")
+"""Those of the built-in routers that renders can use; they need no more than mean keys and positions."""
+
 GREATEST_BOOST: Final = 1e6
 """A larger boost would drown the scores in float32."""
 
@@ -42,14 +47,14 @@ SAME_LEVEL: Final = 1e-6
 class RoutingConfig:
     """How a query selects its context (MoC, arXiv 2508.21058, section 3).
 
-    `top_k` chunks are routed per query token, head and layer, beside the mandatory own shot and
-    captions. `pooling` takes chunk means of keys before or after rotary embedding. `captions`
-    attends to the global and the shot's own captions, or to all. `outer_shots` first narrows the
-    candidates to the M best shots by their mean keys. A shot that could attend to fewer than `full_below`
-    tokens, its own included, attends to all of them but banned ones; 0 is never, "auto" where routing would
-    be slower on the device, and never with a `top_k` of 0. `drop_off` (the largest share of its
-    choice that a query loses, drawn uniformly and rounded down to whole chunks) and `drop_in` (the mean of a
-    Poisson draw) perturb the choice in training only.
+    `router` chooses the chunks of a render: MoC's rule, or another one of the registry. `top_k` chunks are
+    routed per query token, head and layer, beside the mandatory own shot and captions. `pooling` takes chunk
+    means of keys before or after rotary embedding. `captions` attends to the global and the shot's own
+    captions, or to all. `outer_shots` first narrows the candidates to the M best shots by their mean keys. A
+    shot that could attend to fewer than `full_below` tokens, its own included, attends to all of them but
+    banned ones; 0 is never, "auto" where routing would be slower on the device, and never with a `top_k` of
+    0. `drop_off` (the largest share of its choice that a query loses, drawn uniformly and rounded down to
+    whole chunks) and `drop_in` (the mean of a Poisson draw) perturb the choice in training only.
     """
 
     top_k: int = 3
@@ -61,6 +66,7 @@ class RoutingConfig:
     drop_off: float = 0.0
     drop_in: float = 0.0
     backend: Backend = "auto"
+    router: Router = "moc"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "top_k", _whole("top_k", self.top_k))
@@ -87,6 +93,7 @@ class RoutingConfig:
         if not (self.drop_in >= 0.0 and math.isfinite(self.drop_in)):
             raise ValueError(f"drop_in: a mean of 0 or more, got {self.drop_in}")
         check_backend(self.backend)
+        check_render_router(self.router)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,10 +231,13 @@ class RoutingChoice:
     outer_shots: int | None = None
     full_below: FullBelow | None = None
     backend: Backend | None = None
+    router: Router | None = None
 
     def __post_init__(self) -> None:
         if self.backend is not None:
             check_backend(self.backend)
+        if self.router is not None:
+            check_render_router(self.router)
 
     def over(self, own: RoutingConfig) -> RoutingConfig:
         """The model's own settings with the choice over them; `ValueError` as `RoutingConfig` raises it."""
@@ -295,6 +305,20 @@ def check_policy(name: Policy) -> None:
 def policy_names() -> tuple[str, ...]:
     """The names of the built-in memory policies and of those that plug-ins add."""
     return (*POLICIES, *sorted(entry_points(group=POLICY_ENTRY_POINTS).names))
+
+
+def check_render_router(name: Router) -> None:
+    """Raises `ValueError` for a router that is unknown or that renders cannot use; it says which they can."""
+    usable = render_router_names()
+    if name in usable:
+        return
+    what = f"{name!r} is for evaluations alone" if name in ROUTERS else f"unknown router {name!r}"
+    raise ValueError(f"router: {what}; renders can use {', '.join(usable)}")
+
+
+def render_router_names() -> tuple[str, ...]:
+    """The names of the routers that renders can use: built-in ones, and those that plug-ins add."""
+    return (*RENDER_ROUTERS, *(name for name in router_names() if name not in ROUTERS))
 
 
 def router_names() -> tuple[str, ...]:

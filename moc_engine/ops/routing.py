@@ -131,6 +131,8 @@ def route(
     `config.full_below` attends to them all. Raises `ValueError` naming the argument.
     """
     config = config if config is not None else RoutingConfig()
+    if config.router != "moc":
+        raise ValueError(f"router: this chooses as MoC does, got {config.router!r}")
     _check_shapes(q, k, layout, descriptors, routing_queries)
     size = _Size(rows=q.shape[0] * q.shape[1], queries=q.shape[2], head=q.shape[3], device=q.device.type)
     if steering is NO_STEERING:

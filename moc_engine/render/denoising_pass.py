@@ -33,6 +33,7 @@ from moc_engine.ops.routing import Eligibility, eligible
 from moc_engine.ops.workspace import Workspace
 from moc_engine.render.memory_pass import Angles
 from moc_engine.render.prepared_history import PagedKeys, PreparedHistory
+from moc_engine.render.render_router import RenderRouter
 from moc_engine.trace.recorder import TraceRecorder
 
 
@@ -169,6 +170,12 @@ class DenoisingPass:
             candidates=torch.tensor(rule.candidates).to(device)[None, None],
             boosts=torch.tensor(rule.boosts).to(device)[None, None] if rule.boosts.any() else None,
         )
+        self._router: RenderRouter | None = None
+        if past is not None and context.routing.router != "moc":
+            layout = context.history_layout
+            self._router = RenderRouter(
+                context.routing, context.grid, layout, rule, shot=context.shot, device=device
+            )
         self._history: PreparedHistory | PagedKeys | None = pages
         if isinstance(past, History):
             self._history = PreparedHistory(
@@ -194,6 +201,8 @@ class DenoisingPass:
 
     def begin(self, step: int) -> None:
         """The runs of the transformer from now on are those of `step`."""
+        if self._router is not None:
+            self._router.begin(step)
         if self.recorder is not None:
             self.recorder.begin(step)
 
@@ -209,7 +218,8 @@ class DenoisingPass:
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q, k, v = (self._grid.to_chunks(x, dim=2) for x in (q_BHLD, k_BHLD, v_BHLD))
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
-        return self._attend(layer, q, rotated_q, rotated_k, v)
+        routing_qk = (q, k) if self._routing.pooling == "before" else (rotated_q, rotated_k)
+        return self._attend(layer, routing_qk, rotated_q, rotated_k, v)
 
     def attend_jointly(
         self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, extra: ExtraTokens
@@ -218,33 +228,45 @@ class DenoisingPass:
         rotated_q, rotated_k = (rotate_pairs(x, self._turns) for x in (q, k))
         own_k, own_v = torch.cat((rotated_k, extra.k_BHSD), dim=2), torch.cat((v, extra.v_BHSD), dim=2)
         of_extra = attend_densely(extra.q_BHSD, own_k, own_v, backend=self._dense_backend)
-        return self._attend(layer, q, rotated_q, own_k, own_v), of_extra
+        routing_qk = (q, k) if self._routing.pooling == "before" else (rotated_q, rotated_k)
+        return self._attend(layer, routing_qk, rotated_q, own_k, own_v), of_extra
 
     def _attend(
-        self, layer: int, q_BHLD: Tensor, rotated_BHLD: Tensor, own_k_BHSD: Tensor, own_v_BHSD: Tensor
+        self,
+        layer: int,
+        routing_qk: tuple[Tensor, Tensor],
+        rotated_BHLD: Tensor,
+        own_k_BHSD: Tensor,
+        own_v_BHSD: Tensor,
     ) -> Tensor:
-        """The output of queries, given before and after rotary embedding, for own keys and the history."""
+        """The output of rotated queries for own keys and the history; `routing_qk` are those of the shot, as
+        descriptors are compared.
+        """
         backend = self.chosen.backend
         if self._history is None:
             out = attend_densely(rotated_BHLD, own_k_BHSD, own_v_BHSD, backend=self._dense_backend)
             indices, nothing = (
-                q_BHLD.new_empty(*q_BHLD.shape[:3], 0, dtype=dtype) for dtype in (torch.int64, torch.float32)
+                rotated_BHLD.new_empty(*rotated_BHLD.shape[:3], 0, dtype=dtype)
+                for dtype in (torch.int64, torch.float32)
             )
             mass = Mass(own=nothing.new_ones(*nothing.shape[:3], 1), pinned=nothing, routed=nothing)
             self._record(layer, mass, indices[0])
             return self._grid.to_model(out, dim=2)
-        routing_q = q_BHLD if self._routing.pooling == "before" else rotated_BHLD
-        indices = self._choose(self._history, layer, routing_q)
+        indices = self._choose(self._history, layer, *routing_qk)
         out, mass = self._history.attend(
             backend, layer, rotated_BHLD, own_k_BHSD, own_v_BHSD, indices, self._pins
         )
         self._record(layer, mass, indices[0])
         return self._grid.to_model(out, dim=2)
 
-    def _choose(self, history: PreparedHistory | PagedKeys, layer: int, q_BHLD: Tensor) -> Tensor:
+    def _choose(
+        self, history: PreparedHistory | PagedKeys, layer: int, q_BHLD: Tensor, own_k_BHLD: Tensor
+    ) -> Tensor:
         """The chunks that each query routes to (B, H, L, K); none where attention is full."""
         if self._full:
             return torch.empty(*q_BHLD.shape[:3], 0, dtype=torch.int64, device=q_BHLD.device)
+        if self._router is not None:
+            return self._router.choose(layer, q_BHLD, own_k_BHLD, history.means_NHCD[layer])
         return route_queries(
             q_BHLD, history.means_NHCD[layer, None], self._rules, self._routing, layout=history.layout
         )

@@ -41,6 +41,7 @@ from moc_engine.render.latents_file import read_latents
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.pictures import read_clip, read_picture
 from moc_engine.render.portraits import portraits
+from moc_engine.render.render_router import check_router
 from moc_engine.stored_file import StoredFile
 
 
@@ -134,6 +135,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
     check_abilities(request, backbone.family.abilities, model)
     memory = request.memory.over(backbone.family.memory)
     routing = request.routing.over(backbone.family.routing)
+    check_router(routing, boosted=bool(request.steering.boosts or request.parts.boosts))
     sampler = request.sampler.over(backbone.family.sampler)
     schedule = backbone.schedule(sampler, first_step(request.guide, sampler.steps))
     shape = backbone.family.latent_shape(request.seconds, request.size)

@@ -80,6 +80,7 @@ type Settings = {
   keyframes: number | null;
   memory_storage: string | null;
   positions: string | null;
+  router: string | null;
   draft_model: string | null;
   guide_strength: number | null;
   control_scale: number | null;

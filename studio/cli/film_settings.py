@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from moc_engine.config import policy_names
+from moc_engine.config import policy_names, render_router_names
 from studio.domain.errors import BadStoryboard, WrongUse, errors_within
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _PLAIN: Final = (
     "keyframes",
     "memory_storage",
     "positions",
+    "router",
 )
 """Settings whose options have their names and values."""
 
@@ -74,6 +75,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     memory = parser.add_argument_group("memory of a file's film, in place of its own settings")
     memory.add_argument(
         "--top-k", type=int, metavar="N", help="chunks of earlier shots that each token attends to"
+    )
+    memory.add_argument(
+        "--router",
+        choices=render_router_names(),
+        metavar="NAME",
+        help=f"how they are chosen: {', '.join(render_router_names())} (default: moc)",
     )
     memory.add_argument(
         "--full-below",

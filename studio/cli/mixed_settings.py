@@ -9,7 +9,7 @@ from studio.domain.inputs import TakeInputs
 from studio.service.rendering import PlannedShot
 from studio.store.takes import StoredTake
 
-OF_CONTEXT: Final = ("full_below", "memory_policy", "keyframes", "memory_storage", "positions")
+OF_CONTEXT: Final = ("full_below", "memory_policy", "keyframes", "memory_storage", "positions", "router")
 """Settings that shots without context leave at their defaults."""
 
 SETTINGS: Final = (

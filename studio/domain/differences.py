@@ -51,6 +51,7 @@ def own_reasons(
         "guidance": then.guidance != now.guidance,
         "top_k": then.top_k != now.top_k,
         "full_below": then.full_below != now.full_below,
+        "router": bool(then.context and now.context) and then.router != now.router,
         "steering": _steered_otherwise(then, take.context, now, context),
         "negative_prompt": then.negative_prompt != now.negative_prompt,
         "scheduler": (then.scheduler, then.shift) != (now.scheduler, now.shift),

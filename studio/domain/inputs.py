@@ -126,6 +126,7 @@ class TakeInputs:
     references: tuple[str, ...] = ()
     control: str | None = None
     control_scale: float | None = None
+    router: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fps", exact_rate(self.fps))
@@ -292,6 +293,7 @@ def inputs_of(
         keyframes=with_context(settings.keyframes),
         memory_storage=with_context(settings.memory_storage),
         positions=with_context(settings.positions),
+        router=with_context(None if settings.router == "moc" else settings.router),
         guide=None if guide is None else guide.take,
         guide_strength=None if guide is None else guide.strength,
         control=None if control is None else control.take,

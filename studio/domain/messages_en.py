@@ -115,6 +115,10 @@ ENGLISH: Final[Mapping[str, str]] = {
     "lora-for-one-expert": "{name} is for one of two transformers ({expert} noise), and this model has one",
     "lora-twice": "the same LoRA is there twice",
     "media-missing": "the {kind} of this take is missing from the studio's folder",
+    "router-boosts": "the router {router} has no scores that could be boosted: remove the boosts, pin "
+    "instead, or use the router moc",
+    "router-unreadable": "must be the name of a router, such as moc or window",
+    "router-unusable": "the router {router} cannot be used in renders; these can: {usable}",
     "memory-policy-unreadable": "must be the name of a memory policy, such as all or first-last",
     "model-changed": "the project's model was changed meanwhile; render again",
     "model-exists": "there is a model {name} already; remove it first, or choose another name",
@@ -197,6 +201,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "reason-not-rendered": "not rendered yet",
     "reason-positions": "positions of remembered shots changed",
     "reason-after-rendered": "a shot before it is rendered first",
+    "reason-router": "router changed",
     "reason-reordered": "the shots before it were moved",
     "reason-scheduler": "scheduler changed",
     "reason-seed": "seed changed",

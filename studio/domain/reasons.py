@@ -21,6 +21,7 @@ OwnReasonCode = Literal[
     "guidance",
     "top_k",
     "full_below",
+    "router",
     "steering",
     "negative_prompt",
     "scheduler",

@@ -24,7 +24,7 @@ MAX_LORAS: Final = 16
 LARGEST_LORA_WEIGHT: Final = 10
 LARGEST_CONTROL_SCALE: Final = 2
 
-_POLICY = re.compile(r"[\w-]{1,40}", re.ASCII)
+_NAME = re.compile(r"[\w-]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,9 @@ class Settings:
     An empty `negative_prompt` is none, and not the model's own. `guidance_2` is the guidance of the
     transformer for low noise. `memory_policy` says which chunks of finished takes are remembered, `keyframes`
     of each take where it picks frames; `memory_storage` how; `positions` which positions in time remembered
-    tokens have. Drafts are rendered with `draft_model`. The final of a shot starts from its
-    draft with `guide_strength`, by which it is changed: 1 is no guide. Or it follows the draft throughout, as
-    closely as `control_scale` says.
+    tokens have; `router` how queries choose among the chunks. Drafts are rendered with `draft_model`. The
+    final of a shot starts from its draft with `guide_strength`, by which it is changed: 1 is no guide. Or it
+    follows the draft throughout, as closely as `control_scale` says.
     """
 
     model: str | None = None
@@ -102,6 +102,7 @@ class Settings:
     keyframes: int | None = None
     memory_storage: Storage | None = None
     positions: Positions | None = None
+    router: str | None = None
     draft_model: str | None = None
     guide_strength: float | None = None
     control_scale: float | None = None
@@ -137,8 +138,10 @@ class Settings:
         check_loras(self.loras)
         if self.step_cache is not None:
             check_choice(self.step_cache, "step_cache", get_args(StepCache))
-        if self.memory_policy is not None and not _POLICY.fullmatch(self.memory_policy):
+        if self.memory_policy is not None and not _NAME.fullmatch(self.memory_policy):
             raise BadStoryboard(message("memory-policy-unreadable"), ("memory_policy",))
+        if self.router is not None and not _NAME.fullmatch(self.router):
+            raise BadStoryboard(message("router-unreadable"), ("router",))
         if self.keyframes is not None:
             check_number(self.keyframes, "keyframes", 1, 10_000)
         if self.memory_storage is not None:

@@ -170,6 +170,7 @@ class _Reader:
                 keyframes=entries.get("keyframes", _whole, None),
                 memory_storage=cast(Storage | None, entries.get("memory_storage", _text, None)),
                 positions=cast(Positions | None, entries.get("positions", _text, None)),
+                router=entries.get("router", _text, None),
                 draft_model=entries.get("draft_model", _text, None),
                 guide_strength=entries.get("guide_strength", _number, None),
                 control_scale=entries.get("control_scale", _number, None),

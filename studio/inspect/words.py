@@ -93,6 +93,7 @@ def paragraph(trace: RoutingTrace, indices: Mapping[str, int]) -> str:
     said = (
         *_remembered(trace, indices),
         *_full(trace),
+        *_chosen_by(trace),
         *_skipped(trace),
         *_retried(trace),
         *_idle(trace, indices),
@@ -191,6 +192,19 @@ def _full(trace: RoutingTrace) -> Iterator[str]:
             f"{below:,}{', below which routing is slower here (auto)' if auto else ''}"
             f"{', and boosts played no part' if boosts else ''}."
         )
+
+
+def _chosen_by(trace: RoutingTrace) -> Iterator[str]:
+    """A sentence on another router than MoC's, where chunks were routed."""
+    router = trace.routing.get("router", "moc")
+    if router != "moc" and remembers(trace) and not trace.routing.get("full_attention"):
+        yield _ROUTERS.get(router, f"What it attended to was chosen by the router {router}.")
+
+
+_ROUTERS: Final = {
+    "window": "It attended to the latest shots, whatever they show (router window).",
+    "radial": "It attended to less of older shots, whatever they show (router radial).",
+}
 
 
 def _retried(trace: RoutingTrace) -> Iterator[str]:

@@ -68,7 +68,7 @@ def request_for(
             bans=tuple(_parts(inputs.bans, index_of).values()),
             boosts={part: inputs.boosts[name] for name, part in _parts(inputs.boosts, index_of).items()},
         ),
-        routing=RoutingChoice(top_k=inputs.top_k, full_below=inputs.full_below),
+        routing=RoutingChoice(top_k=inputs.top_k, full_below=inputs.full_below, router=inputs.router),
         sampler=SamplerChoice(
             steps=inputs.steps,
             guidance=inputs.guidance,

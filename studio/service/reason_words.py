@@ -33,6 +33,7 @@ _OWN: Final[Mapping[OwnReasonCode, Message]] = {
     "guidance": message("reason-guidance"),
     "top_k": message("reason-top-k"),
     "full_below": message("reason-full-below"),
+    "router": message("reason-router"),
     "steering": message("reason-steering"),
     "negative_prompt": message("reason-negative-prompt"),
     "scheduler": message("reason-scheduler"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from moc_engine.config import check_render_router, render_router_names
 from moc_engine.model_abilities import needs_first_frame
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_location import is_missing_hub_model
@@ -36,6 +37,7 @@ def problems_of(
     found = [*_of_model(board.settings.model, library)]
     if not found:
         found += _of_steps(board)
+        found += _of_router(board, rendered)
         found += _of_first_frames(board, rendered)
         found += _of_loras(board, rendered, model)
     return tuple(found)
@@ -57,6 +59,22 @@ def _of_steps(board: Storyboard) -> Iterator[Problem]:
     own, steps = model_defaults(board.settings.model), board.settings.steps
     if own is not None and own.fixed_steps is not None and steps not in (None, own.fixed_steps):
         yield Problem(text=message("steps-fixed", steps=own.fixed_steps, asked=str(steps)))
+
+
+def _of_router(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:
+    """A router that renders cannot use, and boosts that it would ignore; shots without context have none."""
+    name = board.settings.router
+    if name is None:
+        return
+    try:
+        check_render_router(name)
+    except ValueError:
+        usable = ", ".join(render_router_names())
+        yield Problem(text=message("router-unusable", router=name, usable=usable))
+        return
+    boosted = tuple(shot.index for shot in planned if shot.inputs.router and shot.inputs.boosts)
+    if boosted:
+        yield Problem(text=message("router-boosts", router=name), shots=boosted)
 
 
 def _of_first_frames(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:

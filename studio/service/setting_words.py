@@ -15,6 +15,11 @@ STEP_CACHES: Final[Mapping[str, str]] = {
     "mag": "MagCache",
     "taylor": "TaylorSeer",
 }
+ROUTERS: Final[Mapping[str, str]] = {
+    "moc": "MoC: those that match best",
+    "window": "window: of the latest shots",
+    "radial": "radial: fewer of older shots",
+}
 POLICIES: Final[Mapping[str, str]] = {
     "all": "everything",
     "first-last": "first and last frame of each shot",

@@ -20,7 +20,7 @@ from studio.service.lora_samplers import LoraSampler, lora_samplers
 from studio.service.missing_pictures import missing_pictures
 from studio.service.models import Model, rates_of, time_is_known
 from studio.service.reason_words import in_words
-from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STORAGES
+from studio.service.setting_words import POLICIES, POSITIONS, ROUTERS, SCHEDULERS, STORAGES
 from studio.service.unknown_words import find_unknown_words
 from studio.service.unused_settings import NEEDED
 from studio.store.inferred_cast import infer_cast
@@ -267,6 +267,7 @@ def _defaults(own: OwnSettings) -> dict[str, str]:
         "keyframes": f"{memory.keyframes}" if memory.policy in ("spread", "change") else "",
         "memory_storage": STORAGES[memory.storage],
         "positions": POSITIONS[memory.positions],
+        "router": ROUTERS["moc"],
     }
     return {name: value for name, value in values.items() if value}
 

@@ -40,6 +40,7 @@ def shown(board: Storyboard) -> dict[str, Any]:
         "keyframes": _number_shown(settings.keyframes),
         "memory_storage": settings.memory_storage or "",
         "positions": settings.positions or "",
+        "router": settings.router or "",
         "draft_model": settings.draft_model or "",
     }
 

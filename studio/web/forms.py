@@ -7,14 +7,14 @@ from typing import Final
 
 import gradio as gr
 
-from moc_engine.config import policy_names
+from moc_engine.config import policy_names, render_router_names
 from studio.domain.edits.cast import SetCast
 from studio.domain.edits.film import SetSettings
 from studio.domain.frame_rate import parse_rate
 from studio.domain.model_names import EMBEDDED_NAME
 from studio.domain.settings import parse_full_below
 from studio.domain.storyboard import Storyboard, parse_size
-from studio.service.setting_words import POLICIES, POSITIONS, SCHEDULERS, STEP_CACHES, STORAGES
+from studio.service.setting_words import POLICIES, POSITIONS, ROUTERS, SCHEDULERS, STEP_CACHES, STORAGES
 from studio.service.studio import Service
 from studio.web.component import panel
 from studio.web.form_fields import FormFields
@@ -179,6 +179,12 @@ def _model_options(fields: FormFields) -> None:
 def _memory(fields: FormFields) -> None:
     """Settings of what a shot uses of earlier ones."""
     with gr.Accordion("Memory", open=False, elem_classes="form"):
+        fields.choice(
+            "router",
+            "Router",
+            {name: ROUTERS.get(name, name) for name in render_router_names()},
+            "How the pieces of earlier shots are chosen",
+        )
         fields.setting(
             "top_k",
             gr.Textbox(

@@ -37,6 +37,8 @@ class GenerationSettings:
     def __post_init__(self) -> None:
         if self.router not in method_names():
             raise ValueError(f"router: unknown {self.router!r}; there are {', '.join(method_names())}")
+        if self.routing.router != "moc":
+            raise ValueError(f"routing: its router is for renders, got {self.routing.router!r}")
         if self.steer is not None and not steerable(self.router):
             raise ValueError(f"steer: the router {self.router} has nothing to pin or ban")
         if not self.own_link and self.router == "own":

@@ -12,7 +12,7 @@ const OPTIONS = ["scheduler", "shift", "guidance_2", "step_cache"]; // that not 
 
 // Settings that a model has itself: those that are typed, and those that are chosen from a list.
 const TYPED = ["steps", "guidance", "guidance_2", "shift", "negative_prompt", "keyframes"];
-const CHOSEN = ["scheduler", "step_cache", "memory_policy", "memory_storage", "positions"];
+const CHOSEN = ["scheduler", "step_cache", "memory_policy", "memory_storage", "positions", "router"];
 
 const CHINESE_DEFAULT =
   "The model's is the Chinese text that its authors render with: overexposed, static, deformed, and so on";
@@ -52,6 +52,7 @@ function filmOf({ title, style, size, fps, seed, cast, settings }) {
     keyframes: numberText(settings.keyframes),
     memory_storage: settings.memory_storage ?? "",
     positions: settings.positions ?? "",
+    router: settings.router ?? "",
     draft_model: settings.draft_model ?? "",
   };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -261,3 +262,26 @@ def test_auto_says_what_it_chose() -> None:
     )
     assert chosen(backend="grouped") == "grouped"
     assert chosen(backend="naive") == "naive"
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("page_bytes", [0, 1 << 30])
+def test_a_window_attends_to_the_latest_shot_alone(rows: int, page_bytes: int) -> None:
+    """As MoC does with the others banned, where it may choose as many chunks as the latest shot has."""
+    window = RoutingConfig(top_k=SLOTS, router="window")
+    latest = look(replace(window, router="moc"), Steering(bans=(0, 1)), rows=rows, page_bytes=page_bytes)
+    torch.testing.assert_close(look(window, rows=rows, page_bytes=page_bytes), latest)
+    pinned = look(window, Steering(pins=(2,), bans=(0,)), rows=rows, page_bytes=page_bytes)
+    torch.testing.assert_close(
+        pinned, look(replace(window, router="moc"), Steering(pins=(2,), bans=(0,)), rows=rows)
+    )
+    assert not torch.allclose(pinned, latest)
+
+
+def test_the_record_shows_what_another_router_chose() -> None:
+    routing = RoutingConfig(top_k=1, chunking="frame", router="radial")
+    recorder = recorder_for(routing, "naive")
+    look(routing, recorder=recorder)
+    shares = recorder.finish().shot_shares()
+    assert shares[2] > 0
+    assert shares[0] == shares[1] == 0

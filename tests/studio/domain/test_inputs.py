@@ -58,6 +58,7 @@ CHANGES: dict[str, Any] = {
     "keyframes": 4,
     "memory_storage": "int8",
     "positions": "clamp",
+    "router": "window",
     "guide": "71ce0517ab1fc07b",
     "guide_strength": 0.6,
     "references": ("0" * 64,),

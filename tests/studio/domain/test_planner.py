@@ -132,6 +132,7 @@ def test_shares_below_the_threshold_are_outdated_but_not_due() -> None:
             SetSettings(settings=Settings(memory_policy="spread")),
             "what is remembered of earlier shots changed",
         ),
+        (SetSettings(settings=Settings(router="window")), "router changed"),
         (SetSettings(settings=Settings(positions="clamp")), "positions of remembered shots changed"),
         (SetNegativePrompt(shot="c", negative_prompt=""), "negative prompt changed"),
         (SetLoras(shot="c", loras=(Lora(file="ink.safetensors"),)), "LoRAs changed"),

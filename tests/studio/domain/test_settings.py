@@ -23,6 +23,7 @@ INK = Lora(file="ink.safetensors")
         ("loras", tuple(Lora(file=f"{n}") for n in range(MAX_LORAS + 1)), "at most 16 LoRAs"),
         ("step_cache", "tea", "must be one of first-block, mag, taylor"),
         ("memory_policy", "every third", "memory policy"),
+        ("router", "the latest", "name of a router"),
         ("keyframes", 0, "must lie within"),
         ("memory_storage", "int4", "must be one of full, int8"),
         ("positions", "end", "must be one of continue, clamp, restart"),

@@ -152,6 +152,7 @@ settings:
   keyframes: 4
   memory_storage: int8
   positions: clamp
+  router: window
   draft_model: maker/fast
   guide_strength: 0.7
   loras: [ink.safetensors, {file: fast.safetensors, weight: 0.8, expert: high}]
@@ -180,6 +181,7 @@ def test_what_goes_with_a_real_model_is_read_and_written(tmp_path: Path) -> None
         keyframes=4,
         memory_storage="int8",
         positions="clamp",
+        router="window",
         draft_model="maker/fast",
         guide_strength=0.7,
         loras=(Lora(file="ink.safetensors"), Lora(file="fast.safetensors", weight=0.8, expert="high")),

@@ -103,6 +103,16 @@ def test_a_part_that_is_not_there_to_be_steered_is_said() -> None:
     )
 
 
+def test_another_router_is_said() -> None:
+    told = "It attended to the latest shots, whatever they show (router window)."
+    assert told in paragraph(third_shot(routing={"router": "window"}), PLACES)
+    own = "What it attended to was chosen by the router mine."
+    assert own in paragraph(third_shot(routing={"router": "mine"}), PLACES)
+    full = {"router": "window", "full_attention": True, "tokens": 1, "full_below": 2}
+    for routing in ({}, {"router": "moc"}, full):
+        assert "router" not in paragraph(third_shot(routing=routing), PLACES)
+
+
 def test_full_attention_is_said_with_its_numbers() -> None:
     routing = {"full_attention": True, "tokens": 3120, "full_below": 8192}
     told = "Nothing was routed: it attended in full to all 3,120 tokens that it may use, fewer than 8,192"

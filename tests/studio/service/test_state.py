@@ -124,6 +124,7 @@ def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None
         "memory_policy": "everything",
         "memory_storage": "full precision",
         "positions": "one after another: true order, but times beyond what the model knows",
+        "router": "MoC: those that match best",
     }
     wan_a14b_folder(tmp_path / "wan")
     settings = Settings(model=str(tmp_path / "wan"))
@@ -143,4 +144,5 @@ def test_a_models_own_settings_are_shown(studio: Studio, tmp_path: Path) -> None
         "keyframes": "8",
         "memory_storage": "8 bits: half the memory, slightly less exact",
         "positions": "one after another: true order, but times beyond what the model knows",
+        "router": "MoC: those that match best",
     }

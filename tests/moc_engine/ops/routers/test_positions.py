@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
+from moc_engine.config import RoutingConfig
+from moc_engine.ops.choosing import choose_chunks
 from moc_engine.ops.layout import by_length
-from moc_engine.ops.routers.positions import radial_scores, window_scores
+from moc_engine.ops.routers.positions import RADIAL, WINDOW, radial_scores, window_scores
 from moc_engine.ops.routers.random_chunks import random_scores
+from moc_engine.ops.routers.router import RouterEntry, RoutingRequest
 
 SLOTS = 8
 OWN = torch.arange(2 * SLOTS) % SLOTS
@@ -35,6 +41,29 @@ def test_radial_routing_halves_the_slots_with_every_earlier_shot() -> None:
 def test_frames_are_chosen_by_their_age() -> None:
     scores = window_scores(by_length([2, 2], 1), 2, None)
     assert scores[0].argsort(descending=True).tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("chunking", ["track", "frame"])
+@pytest.mark.parametrize("entry", [WINDOW, RADIAL], ids=["window", "radial"])
+def test_all_heads_and_stories_choose_alike_among_their_candidates(entry: RouterEntry, chunking: Any) -> None:
+    layout, candidates = by_length([SLOTS] * 3, 1), torch.rand(2, 3 * SLOTS) < 0.5
+    q = torch.zeros(2, 3, len(OWN), 4)
+    request = RoutingRequest(
+        q_BHLD=q,
+        own_k_BHLD=q,
+        means_BHCD=torch.zeros(2, 3, layout.chunks, 4),
+        layout=layout,
+        shot=3,
+        candidates_BC=candidates,
+        own_chunk_L=OWN,
+        routing=RoutingConfig(top_k=5, chunking=chunking),
+        rotated=lambda: (q, q, q),
+    )
+    chosen = entry.make([]).choose(request).indices_BHLK
+    rule = window_scores if entry is WINDOW else radial_scores
+    scores = rule(layout, 3, OWN if chunking == "track" else None).expand(2, 3, len(OWN), -1)
+    expected = choose_chunks(scores, candidates[:, None, None], request.routing)
+    assert torch.equal(chosen, expected)
 
 
 def test_random_scores_depend_on_the_story_only() -> None:
