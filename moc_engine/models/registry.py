@@ -20,6 +20,7 @@ from moc_engine.abilities import Ability
 from moc_engine.errors import ModelMismatch
 from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
+from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
 from moc_engine.sources.model_files import FilePart, ModelFiles
@@ -127,8 +128,9 @@ class FamilyEntry:
     `vocabulary` is given by families of a closed vocabulary, `single_files` by those whose models come as
     files as well, `loras` by those that take LoRAs, `own_settings` by those that bring settings with them,
     `left_out` by those that read captions up to a length: what of the global caption and of a shot's own is
-    left out, None where that cannot be told; `size` by those whose need of memory is predicted: from the
-    config.json of each part, with a `KeyError` for what one lacks.
+    left out, None where that cannot be told; `encoders` by those that can be trained on footage; `size` by
+    those whose need of memory is predicted: from the config.json of each part, with a `KeyError` for what one
+    lacks.
     """
 
     load: Callable[[PipelineParts, torch.device, Profile], Generator[LoadedParts, None, Backbone]]
@@ -139,6 +141,7 @@ class FamilyEntry:
     loras: Callable[[], Loras] | None = None
     own_settings: Callable[[PipelineParts], OwnSettings] | None = None
     left_out: Callable[[PipelineParts, str, str], LeftOut | None] | None = None
+    encoders: Callable[[PipelineParts, torch.device, Profile], FootageEncoders] | None = None
     size: Callable[[Mapping[str, Config]], ModelSize] | None = None
 
 

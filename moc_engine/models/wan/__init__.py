@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from moc_engine.model_memory import wan_size
 from moc_engine.models.caption_limit import LeftOut
+from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Loras, SingleFiles
 from moc_engine.models.wan.defaults import abilities_of, needs_first_frame
 from moc_engine.own_settings import OwnSettings
@@ -45,6 +46,12 @@ def _left_out(model: PipelineParts, global_caption: str, caption: str) -> LeftOu
     return left_out(model, global_caption, caption)
 
 
+def _encoders(model: PipelineParts, device: torch.device, profile: Profile) -> FootageEncoders:
+    from moc_engine.models.wan.encoders import WanEncoders
+
+    return WanEncoders(model, device, profile)
+
+
 def _own_settings(model: PipelineParts) -> OwnSettings:
     from moc_engine.models.wan.defaults import own_settings
 
@@ -59,5 +66,6 @@ FAMILY = FamilyEntry(
     loras=_loras,
     own_settings=_own_settings,
     left_out=_left_out,
+    encoders=_encoders,
     size=wan_size,
 )

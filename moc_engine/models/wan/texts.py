@@ -38,6 +38,10 @@ class CaptionEncoder:
         padding = found.new_zeros(self.room - len(found), found.shape[1])
         return torch.cat((found, padding))[None]
 
+    def unpadded(self, caption: str) -> Tensor:
+        """The states (S, E) of one caption by itself, without padding: of its first `TEXT_STATES` tokens."""
+        return self._encoded(caption, TEXT_STATES)
+
     def own_start(self, global_caption: str, caption: str) -> int:
         """The index of the first state of the shot's own caption."""
         return self._rooms(global_caption, caption)[0]
@@ -64,6 +68,7 @@ class CaptionEncoder:
         """The tokens of one caption, without padding."""
         return self.tokenizer(words, truncation=True, max_length=room, return_tensors="pt")
 
+    @torch.no_grad()
     def _encoded(self, text: str, room: int) -> Tensor:
         """The states (S, E) of one caption, without padding."""
         read = self._read(cleaned(text), room).to(self.text_encoder.device)

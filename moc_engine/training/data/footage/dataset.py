@@ -123,7 +123,10 @@ class ShotEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class StoryEntry:
-    """What the index tells of a story: its file in the folder of stories, and the digest of that."""
+    """What the index tells of a story: its file in the folder of stories, and the digest of that.
+
+    `source` is the folder or file of footage that the story was found in; "" for one that was written.
+    """
 
     name: str
     file: str
@@ -132,6 +135,7 @@ class StoryEntry:
     style: str = ""
     style_states: int = 0
     style_key: str = ""
+    source: str = ""
 
 
 class CachedFootage(Sequence[TrainingStory]):
@@ -183,9 +187,9 @@ class CacheWriter:
     """Adds stories to a cache folder; one of the same name is replaced. A context manager, one at a time.
 
     The folder is made where there is none. The index is written after every `every` stories and at the end,
-    also after an error: what was added is kept; of a writer that was killed, what the index names. Raises
-    `FootageError` where the folder holds a cache of another identity, and `OSError` where it cannot be
-    written.
+    also after an error: what was added is kept; of a writer that was killed, what the index names. Files of
+    stories that are replaced stay until the end. Raises `FootageError` where the folder holds a cache of
+    another identity, and `OSError` where it cannot be written.
     """
 
     def __init__(
@@ -194,7 +198,6 @@ class CacheWriter:
         self._folder = folder
         self._every = every
         self._unsaved = 0
-        self._replaced: list[str] = []
         data = save({"states": unconditional_states.contiguous().cpu()})
         self._index = _Index(identity=identity, unconditional=_digest(data), stories={})
         if (folder / INDEX).exists():
@@ -215,26 +218,26 @@ class CacheWriter:
         (self._folder / STORIES).mkdir(parents=True, exist_ok=True)
         for folder in (self._folder, self._folder / STORIES):
             remove_abandoned(folder)
-        named = {entry.file for entry in self._stories.values()}
-        for file in listed(self._folder / STORIES):
-            if file.name not in named:
-                file.unlink()
+        self._remove_unnamed()
         _write(self._folder / UNCONDITIONAL, self._unconditional)
         self._save()
         return self
 
     def add(
-        self, story: TrainingStory, *, keys: Sequence[tuple[str, str]] = (), style_key: str = ""
+        self,
+        story: TrainingStory,
+        *,
+        keys: Sequence[tuple[str, str]] = (),
+        style_key: str = "",
+        source: str = "",
     ) -> StoryEntry:
         """Writes a story; `keys` are those of each shot's latents and states, for `ShotEntry`."""
         data = save(_tensors(story))
         digest = _digest(data)
-        entry = _entry(story, digest, keys or [("", "")] * len(story.shots), style_key)
+        entry = _entry(story, digest, keys or [("", "")] * len(story.shots))
+        entry = replace(entry, style_key=style_key, source=source)
         _write(self._folder / STORIES / entry.file, data)
-        before = self._stories.get(story.name)
         self._stories[story.name] = entry
-        if before is not None:
-            self._replaced.append(before.file)
         self._unsaved += 1
         if self._unsaved >= self._every:
             self._save()
@@ -242,24 +245,24 @@ class CacheWriter:
 
     def keep_only(self, names: Sequence[str]) -> None:
         """Removes the other stories, and puts these in order."""
-        dropped = [entry.file for name, entry in self._stories.items() if name not in set(names)]
-        self._replaced += dropped
         self._stories = {name: self._stories[name] for name in names if name in self._stories}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._save()
+        self._remove_unnamed()
 
     def _save(self) -> None:
-        """Writes the index, and removes the files that it does not name any more."""
         self._index = replace(self._index, stories=dict(self._stories))
         write_text(self._folder / INDEX, _index_text(self._index))
+        self._unsaved = 0
+
+    def _remove_unnamed(self) -> None:
         named = {entry.file for entry in self._stories.values()}
-        for file in self._replaced:
-            if file not in named:
-                (self._folder / STORIES / file).unlink(missing_ok=True)
-        self._replaced, self._unsaved = [], 0
+        for file in listed(self._folder / STORIES):
+            if file.name not in named:
+                file.unlink()
 
 
 def write_story(folder: Path, story: TrainingStory) -> None:
@@ -304,7 +307,7 @@ def _tensors(story: TrainingStory) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def _entry(story: TrainingStory, digest: str, keys: Sequence[tuple[str, str]], style_key: str) -> StoryEntry:
+def _entry(story: TrainingStory, digest: str, keys: Sequence[tuple[str, str]]) -> StoryEntry:
     shots = []
     for shot, (latents_key, states_key) in zip(story.shots, keys, strict=True):
         channels, frames, height, width = shot.latents.shape
@@ -325,7 +328,6 @@ def _entry(story: TrainingStory, digest: str, keys: Sequence[tuple[str, str]], s
         shots=tuple(shots),
         style=story.style,
         style_states=0 if story.style_states is None else len(story.style_states),
-        style_key=style_key,
     )
 
 

@@ -85,7 +85,7 @@ class VideoReader:
         try:
             self._container = _opened(path)
         except (av.FFmpegError, UnicodeDecodeError, ValueError) as error:
-            if isinstance(error, OSError) and not isinstance(error, av.InvalidDataError | av.EOFError):
+            if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
                 raise
             empty = path.is_file() and not path.stat().st_size
             raise UnreadableVideo("is empty" if empty else f"is no video: {_words(error)}") from error

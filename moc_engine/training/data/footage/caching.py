@@ -1,0 +1,153 @@
+"""Makes the cache of footage: every shot's latents and every caption's states, by the model's own encoders.
+
+    found ─► looked at, problems named ─► captions encoded ─► shots encoded ─► story after story written
+
+What is made is kept at once: after a kill, a run goes on where it ended. Keys of latents and states say what
+decided their values, so that what is still right is not made again: of a changed caption, its states alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from moc_engine.errors import FootageError
+from moc_engine.files import listed
+from moc_engine.machine import best_device, memory_bytes
+from moc_engine.models.finding import find_model
+from moc_engine.models.footage_encoders import FootageEncoders
+from moc_engine.models.registry import family_entry
+from moc_engine.profiles import profile_named
+from moc_engine.sources.parts import PipelineParts
+from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun, FootageProgress, Report
+from moc_engine.training.data.footage.captioners import find_captioner
+from moc_engine.training.data.footage.clip_needs import ClipNeeds, needs_of
+from moc_engine.training.data.footage.cuts import SHORTEST, THRESHOLD, Cut, detect_cuts
+from moc_engine.training.data.footage.dataset import INDEX, CacheIdentity
+from moc_engine.training.data.footage.folder import find_footage
+from moc_engine.training.data.footage.looking import ClipLooking
+from moc_engine.training.data.footage.planning import FootagePlan, plan_footage
+from moc_engine.training.data.footage.problems import ProblemPolicy
+
+SEEN: Final = "seen"
+"""The folder, in a cache's, of what was seen of clips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootageOptions:
+    """How footage is read. None in `size` and `frames` means those that the model was trained on.
+
+    `cut` cuts videos into shots, with the `threshold` and the `shortest` shot of `detect_cuts`. `captioner`
+    names the plug-in that writes captions which are missing.
+    """
+
+    size: tuple[int, int] | None = None
+    frames: int | None = None
+    policy: ProblemPolicy = field(default_factory=ProblemPolicy)
+    captioner: str | None = None
+    cut: bool = False
+    threshold: float = THRESHOLD
+    shortest: float = SHORTEST
+
+
+def plan_of(
+    source: Path,
+    needs: ClipNeeds,
+    options: FootageOptions,
+    *,
+    kept: Path | None = None,
+    report: Report = lambda progress: None,
+    check: Callable[[], None] = lambda: None,
+) -> FootagePlan:
+    """The plan of a folder or file of footage; what was seen is kept in the folder `kept`, if given.
+
+    `check` is called often, and ends the work by what it raises. Raises `FootageError` where there is no
+    footage, `ValueError` naming an option; problems are in the plan.
+    """
+
+    def cut(file: Path) -> tuple[Cut, ...]:
+        def ended(done: float, whole: float | None) -> None:
+            check()
+
+        return detect_cuts(file, threshold=options.threshold, shortest=options.shortest, report=ended)
+
+    captioner = None
+    if options.captioner is not None:
+        captioner = options.captioner, find_captioner(options.captioner)
+    found = find_footage(source, cut if options.cut else None)
+    looking = ClipLooking(kept, captioner=captioner, check=check)
+
+    def told(done: int, clips: int) -> None:
+        report(FootageProgress(stage="check", done=done, total=clips))
+
+    return plan_footage(found, needs, options.policy, looking, report=told)
+
+
+def cache_footage(
+    source: Path,
+    model: str | Path,
+    folder: Path,
+    *,
+    options: FootageOptions | None = None,
+    device: str | None = None,
+    profile: str = "auto",
+    report: Report = lambda progress: None,
+    check: Callable[[], None] = lambda: None,
+) -> CacheReport:
+    """Makes or completes the cache of a folder or file of footage, for a model; `CachedFootage` reads it.
+
+    Stories that were found in the same source before, and are not there now, are removed. `check` is called
+    often; what it raises ends the work, and the next run goes on.
+
+    Raises `FootageError` where the footage is refused, nothing is left, or the folder holds something else;
+    `ModelNotFound` and `ModelMismatch` as loading does, `DiskFull` before there is no room, `OutOfMemory`,
+    `OSError` where nothing can be written, and `ValueError` naming an option.
+    """
+    options = options or FootageOptions()
+    parts = find_model(model)
+    needs = needs_of(parts, size=options.size, frames=options.frames)
+    _check_folder(folder)
+    encoders = encoders_of(parts, device, profile)
+    needs = _with_exact_limit(needs, encoders)
+    plan = plan_of(source, needs, options, kept=folder / SEEN, report=report, check=check)
+    plan = plan.checked(options.policy)
+    identity = identity_of(encoders, parts.name, needs.rate)
+    work = CacheRun(folder, identity, encoders, needs, options.policy, report, check)
+    return work.carry_out(plan, str(source.absolute()))
+
+
+def encoders_of(parts: PipelineParts, device: str | None = None, profile: str = "auto") -> FootageEncoders:
+    """The encoders of a model. Raises `ModelMismatch` for one of a family that has none to offer."""
+    place = torch.device(device or best_device())
+    chosen = profile_named(profile, place.type, memory_bytes(str(place)))
+    entry = family_entry(parts.pipeline_class)
+    assert entry.encoders is not None, "checked by needs_of"
+    return entry.encoders(parts, place, chosen)
+
+
+def identity_of(encoders: FootageEncoders, model: str, rate: float) -> CacheIdentity:
+    """What a cache by these encoders is known by."""
+    return CacheIdentity(
+        latent_space=encoders.latent_space,
+        text_encoder=encoders.text_encoder_identity,
+        model=model,
+        rate=rate,
+    )
+
+
+def _with_exact_limit(needs: ClipNeeds, encoders: FootageEncoders) -> ClipNeeds:
+    """Captions are counted by the model's own tokenizer."""
+    return replace(needs, left_out=encoders.left_out)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises `FootageError` for a folder that holds other things than a cache."""
+    if (folder / INDEX).exists() or not folder.exists():
+        return
+    others = [path.name for path in listed(folder) if path.name not in (SEEN, MADE)]
+    if others or not folder.is_dir():
+        raise FootageError(f"{folder} is no cache of footage, and not empty; choose another folder")
