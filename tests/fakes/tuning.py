@@ -52,7 +52,9 @@ def drawn(batch: TuningBatch, recipe: TuningRecipe | None = None, *, seed: int =
 
 def of_stories(draw: TuningDraw, stories: slice) -> TuningDraw:
     """What was drawn for some stories of a batch."""
-    own: dict[str, Any] = {name: x[stories] for name, x in vars(draw).items() if isinstance(x, torch.Tensor)}
+    own: dict[str, Any] = {
+        name: x[stories] for name, x in vars(draw).items() if isinstance(x, torch.Tensor) and name != "gaps"
+    }
     return replace(draw, **own)
 
 

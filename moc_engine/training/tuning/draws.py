@@ -21,13 +21,18 @@ NOISY_MEMORIES: Final = 0.2
 """The share of stories whose memories are read with noise: the others are read clean, as in a render."""
 
 
+LONGEST_GAP: Final = 4
+"""The longest gap between two shots, in lengths of the longest shot."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TuningDraw:
     """What is drawn for a step.
 
     The shots `denoised` (ascending) are noisy, each at its own `level` (B, M) with `noise` (B, M, C, F, H,
     W), and without captions where `without_caption` (B, M). Clean copies of the P shots before the last of
-    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W).
+    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W). `gaps` (N), on the
+    CPU, are the latent frames between each shot and the one before it.
     """
 
     denoised: tuple[int, ...]
@@ -36,6 +41,7 @@ class TuningDraw:
     without_caption: Tensor
     memory_level: Tensor
     memory_noise: Tensor
+    gaps: Tensor
 
     @property
     def memories(self) -> int:
@@ -44,7 +50,9 @@ class TuningDraw:
 
     def to(self, device: torch.device) -> TuningDraw:
         tensors: dict[str, Any] = {
-            name: x.to(device, non_blocking=True) for name, x in vars(self).items() if torch.is_tensor(x)
+            name: x.to(device, non_blocking=True)
+            for name, x in vars(self).items()
+            if torch.is_tensor(x) and name != "gaps"
         }
         return replace(self, **tensors)
 
@@ -85,7 +93,17 @@ def draw_step(
         without_caption=uniform(stories, count) < recipe.caption_dropout,
         memory_level=memory.repeat(1, denoised[-1]),
         memory_noise=torch.randn(stories, denoised[-1], *latents, generator=generator),
+        gaps=_draw_gaps(recipe, batch, generator),
     ).to(batch.latents.device)
+
+
+def _draw_gaps(recipe: TuningRecipe, batch: TuningBatch, generator: torch.Generator) -> Tensor:
+    """None between the shots, or now and then some of up to a few shots' length."""
+    gaps = torch.zeros(batch.shots, dtype=torch.int64)
+    if torch.rand((), generator=generator) < recipe.gaps:
+        longest = int(torch.randint(1, LONGEST_GAP * batch.latents.shape[3] + 1, (), generator=generator))
+        gaps[1:] = torch.randint(0, longest + 1, (batch.shots - 1,), generator=generator)
+    return gaps
 
 
 def draw_rules(
