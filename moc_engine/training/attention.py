@@ -91,6 +91,14 @@ class Memories:
             descriptors=torch.cat((self.descriptors, later.descriptors), dim=2),
         )
 
+    def repeated(self, times: int) -> Memories:
+        """Each entry of the batch so many times, side by side."""
+        return Memories(
+            keys=self.keys.repeat_interleave(times, dim=0),
+            values=self.values.repeat_interleave(times, dim=0),
+            descriptors=self.descriptors.repeat_interleave(times, dim=0),
+        )
+
     def before(self, shot: int) -> Memories:
         """Those of earlier shots than this one."""
         return Memories(

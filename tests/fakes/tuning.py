@@ -52,9 +52,7 @@ def drawn(batch: TuningBatch, recipe: TuningRecipe | None = None, *, seed: int =
 
 def of_stories(draw: TuningDraw, stories: slice) -> TuningDraw:
     """What was drawn for some stories of a batch."""
-    own: dict[str, Any] = {
-        name: x[stories] for name, x in vars(draw).items() if isinstance(x, torch.Tensor) and name != "gaps"
-    }
+    own: dict[str, Any] = {name: x[stories] for name, x in vars(draw).items() if isinstance(x, torch.Tensor)}
     return replace(draw, **own)
 
 

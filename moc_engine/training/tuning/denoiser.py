@@ -101,7 +101,8 @@ class TuningDenoiser(nn.Module):
         """Cosines and sines of as many tokens as the longest shot has, from the start of each shot on."""
         patch = self.transformer.config.patch_size[0]
         before = [0, *(grid.frames for grid in story)][:-1]
-        starts = list(accumulate(a + b // patch for a, b in zip(before, draw.gaps.tolist(), strict=True)))
+        gaps = draw.gaps or (0,) * len(story)
+        starts = list(accumulate(a + b // patch for a, b in zip(before, gaps, strict=True)))
         longest = batch.latents.shape[3] // patch
         return story_angles(
             self.transformer,

@@ -31,8 +31,8 @@ class TuningDraw:
 
     The shots `denoised` (ascending) are noisy, each at its own `level` (B, M) with `noise` (B, M, C, F, H,
     W), and without captions where `without_caption` (B, M). Clean copies of the P shots before the last of
-    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W). `gaps` (N), on the
-    CPU, are the latent frames between each shot and the one before it.
+    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W). `gaps` are
+    the latent frames between each of the N shots and the one before it; empty where there are none.
     """
 
     denoised: tuple[int, ...]
@@ -41,7 +41,7 @@ class TuningDraw:
     without_caption: Tensor
     memory_level: Tensor
     memory_noise: Tensor
-    gaps: Tensor
+    gaps: tuple[int, ...] = ()
 
     @property
     def memories(self) -> int:
@@ -50,9 +50,7 @@ class TuningDraw:
 
     def to(self, device: torch.device) -> TuningDraw:
         tensors: dict[str, Any] = {
-            name: x.to(device, non_blocking=True)
-            for name, x in vars(self).items()
-            if torch.is_tensor(x) and name != "gaps"
+            name: x.to(device, non_blocking=True) for name, x in vars(self).items() if torch.is_tensor(x)
         }
         return replace(self, **tensors)
 
@@ -97,13 +95,12 @@ def draw_step(
     ).to(batch.latents.device)
 
 
-def _draw_gaps(recipe: TuningRecipe, batch: TuningBatch, generator: torch.Generator) -> Tensor:
+def _draw_gaps(recipe: TuningRecipe, batch: TuningBatch, generator: torch.Generator) -> tuple[int, ...]:
     """None between the shots, or now and then some of up to a few shots' length."""
-    gaps = torch.zeros(batch.shots, dtype=torch.int64)
-    if torch.rand((), generator=generator) < recipe.gaps:
-        longest = int(torch.randint(1, LONGEST_GAP * batch.latents.shape[3] + 1, (), generator=generator))
-        gaps[1:] = torch.randint(0, longest + 1, (batch.shots - 1,), generator=generator)
-    return gaps
+    if torch.rand((), generator=generator) >= recipe.gaps:
+        return ()
+    longest = int(torch.randint(1, LONGEST_GAP * batch.latents.shape[3] + 1, (), generator=generator))
+    return (0, *torch.randint(0, longest + 1, (batch.shots - 1,), generator=generator).tolist())
 
 
 def draw_rules(

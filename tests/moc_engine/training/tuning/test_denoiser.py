@@ -189,10 +189,10 @@ def test_the_transformer_stays_as_it_is() -> None:
 def test_gaps_move_shots_apart_and_not_a_shot_in_itself(routing: RoutingConfig | None) -> None:
     batch, rules = batch_of(story((2, 2, 2))), StoryRules(routing=routing)
     draw = drawn(batch)
-    near, far = (_predict(batch, rules, replace(draw, gaps=torch.tensor(g))) for g in ([0, 0, 0], [0, 9, 0]))
+    near, far = (_predict(batch, rules, replace(draw, gaps=gaps)) for gaps in ((), (0, 9, 0)))
     torch.testing.assert_close(near[:, 0], far[:, 0])
     assert not torch.allclose(near[:, 1], far[:, 1], atol=1e-5)
-    moved = _predict(batch, rules, replace(draw, gaps=torch.tensor([7, 0, 0])))
+    moved = _predict(batch, rules, replace(draw, gaps=(7, 0, 0)))
     torch.testing.assert_close(moved, near, atol=1e-4, rtol=1e-4)
 
 
