@@ -99,6 +99,7 @@ type ProjectState = {
   title: string;
   style: string;
   style_unknown: UnknownSpan[];
+  fields: Record<string, string | number | boolean>;
   size: [number, number];
   fps: number;
   seed: number;
@@ -253,3 +254,11 @@ type Drift = {
   pin: string | null;
   bans: string[];
 };
+
+/** What Gradio's forms call (static/js/forms/form-fields.js). */
+interface Window {
+  studioForms?: {
+    save: (name: string, value: unknown, leaving: boolean) => Promise<string | undefined> | undefined;
+    values: (names: string[]) => unknown[];
+  };
+}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from tests.fakes.studio import Studio
 
@@ -24,6 +24,8 @@ FLAGS = (
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+expect.set_options(timeout=30_000)  # machines that run all tests at once are slow
 
 STORY = """
 title: A small story

@@ -42,7 +42,7 @@ export function draftUse(use, edit, lacks, film = null) {
     choices.map(([name, words]) => h("option", { value: name, selected: name === chosen }, words)),
   );
   select.addEventListener("change", () =>
-    sendEdit(edit(!film && select.value === "none" ? LEFT_ALONE : USES[select.value])),
+    sendEdit(() => edit(!film && select.value === "none" ? LEFT_ALONE : USES[select.value])),
   );
   return h(
     "div",

@@ -1,9 +1,9 @@
 // How the finals of the film are made from their drafts.
 
-import { fill, h } from "../common/dom.js";
+import { h, redraw } from "../common/dom.js";
 import { draftUse } from "../common/draft-use.js";
 import { start } from "../common/project.js";
-import { page, subscribe } from "../common/state.js";
+import { openProjectState, page, subscribe } from "../common/state.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -20,10 +20,11 @@ export function mount(element) {
     drawn = key;
     const edit = (/** @type {DraftUse} */ use) => ({
       op: "settings",
-      settings: { ...(page.project?.settings ?? settings), ...use },
+      settings: { ...openProjectState().settings, ...use },
     });
-    fill(
+    redraw(
       element,
+      id,
       draftUse(settings, edit, lane === "final" ? lacks : {}),
       !has_lanes && h("span", { class: "why-off" }, "No effect: drafts have the model of finals."),
     );

@@ -6,7 +6,15 @@ import { button, h } from "../common/dom.js";
 import { draftUse } from "../common/draft-use.js";
 import { loraList } from "../common/lora-list.js";
 import { choosePicture, PICTURE_TYPES, pictureUrl } from "../common/pictures.js";
-import { chosenTake, notifyError, openProjectState, page, shotIndex, shots } from "../common/state.js";
+import {
+  chosenTake,
+  notifyError,
+  openProjectState,
+  page,
+  shotById,
+  shotIndex,
+  shots,
+} from "../common/state.js";
 import { editCaption } from "../timeline/captions.js";
 
 const PICTURE = "picture";
@@ -204,7 +212,10 @@ function guide(shot, lacks) {
  * @param {Record<string, string>} lacks
  */
 function loras(shot, lacks) {
-  const edit = (/** @type {Lora[]} */ changed) => ({ op: "loras", shot: shot.id, loras: changed });
+  const edit = (/** @type {(loras: Lora[]) => Lora[]} */ change) => {
+    const now = shotById(shot.id);
+    return now && { op: "loras", shot: shot.id, loras: change(now.loras) };
+  };
   const film = openProjectState().settings.loras.length;
   return group(
     film ? `LoRAs, besides the film's ${film}` : "LoRAs",
