@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from studio.service.form_fields import FIELDS
+from studio.service.field_edits import FIELDS
 
 _SAVE: Final = """(value) => window.studioForms?.save(%(name)s, value, %(leaving)s)
   ?? "⚠ The page was still loading: confirm the field again."

@@ -260,5 +260,5 @@ def test_a_shot_says_that_it_needs_a_first_frame_and_that_its_render_failed(
         choose(page, 1)
         page.locator(".shot-panel").get_by_role("button", name="Render", exact=True).click()
         told = "failed: shot 2 starts with the last frame of shot 1, which has no take"
-        expect(page.locator(".shot-panel .shot-status")).to_have_text(told, timeout=30_000)
+        expect(page.locator(".shot-panel .shot-status")).to_have_text(told)
         expect(states.nth(1)).to_contain_text("failed: ")

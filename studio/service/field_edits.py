@@ -71,7 +71,7 @@ FIELDS: Final[Mapping[str, MakeEdit]] = {
 """By name, as `shown` has their values."""
 
 
-class FormFields:
+class FieldEdits:
     """Saves fields one by one, as they were typed."""
 
     def __init__(self, projects: Projects, editing: Editing) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from studio.domain.errors import BadStoryboard, NotThere, StaleRevision
-from studio.service.form_fields import FIELDS, FormFields
+from studio.service.field_edits import FIELDS, FieldEdits
 from studio.service.form_values import shown
 from studio.service.projects import Projects
 from studio.service.studio import Service
@@ -40,7 +40,7 @@ def test_a_setting_keeps_those_that_were_changed_while_it_was_read(service: Serv
         lambda: service.fields.save(project, "steps", "2", seen=[""]),
         lambda: service.fields.save(project, "guidance", "3", seen=[""]),
     ]
-    fields = FormFields(Interrupted(service, between), service.editing)
+    fields = FieldEdits(Interrupted(service, between), service.editing)
     fields.save(project, "shift", "7", seen=[""])
     settings = service.projects.storyboard(project).settings
     assert (settings.steps, settings.guidance, settings.shift) == (2, 3.0, 7.0)
