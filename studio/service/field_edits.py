@@ -65,7 +65,15 @@ FIELDS: Final[Mapping[str, MakeEdit]] = {
     "keyframes": _setting("keyframes", whole("frames per shot")),
     **{
         name: _setting(name, str)
-        for name in ("looks", "scheduler", "step_cache", "memory_policy", "memory_storage", "positions", "router")
+        for name in (
+            "looks",
+            "scheduler",
+            "step_cache",
+            "memory_policy",
+            "memory_storage",
+            "positions",
+            "router",
+        )
     },
 }
 """By name, as `shown` has their values."""
