@@ -18,7 +18,7 @@ const EXPERT_WORDS = new Map(EXPERTS);
  * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into; those
  * that are for one of two have it in any case, and say that there is one.
  * @param {Lora[]} loras
- * @param {(change: (loras: Lora[]) => Lora[]) => Edit | null} edit of the list as it is when the edit is sent
+ * @param {(change: (loras: Lora[]) => Lora[]) => Edit | null | false} edit of the list as it is when the edit is sent
  * @param {boolean} experts
  */
 export function loraList(loras, edit, experts) {
@@ -128,7 +128,7 @@ function weight(lora, change) {
 function adding(send, experts) {
   const input = h("input", {
     type: "text",
-    placeholder: "Add a LoRA: file, or name on the hub",
+    placeholder: "Add a file or hub name",
     "aria-label": "Add a LoRA",
   });
   input.setAttribute("list", "lora-choices");

@@ -9,7 +9,7 @@ import { h } from "./dom.js";
  * @param {string} label
  * @param {string} unit
  * @param {number | null} value
- * @param {(number: number | null) => Edit | null} edit made when it is sent
+ * @param {(number: number | null) => Edit | null | false} edit made when it is sent
  * @param {string | null} placeholder
  */
 export function numberField(label, unit, value, edit, placeholder = null) {

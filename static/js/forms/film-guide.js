@@ -3,7 +3,7 @@
 import { h, redraw } from "../common/dom.js";
 import { draftUse } from "../common/draft-use.js";
 import { start } from "../common/project.js";
-import { openProjectState, page, subscribe } from "../common/state.js";
+import { isOpen, openProjectState, page, subscribe } from "../common/state.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -18,10 +18,8 @@ export function mount(element) {
     )
       return;
     drawn = key;
-    const edit = (/** @type {DraftUse} */ use) => ({
-      op: "settings",
-      settings: { ...openProjectState().settings, ...use },
-    });
+    const edit = (/** @type {DraftUse} */ use) =>
+      isOpen(id) && { op: "settings", settings: { ...openProjectState().settings, ...use } };
     redraw(
       element,
       id,

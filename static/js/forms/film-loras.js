@@ -4,7 +4,7 @@ import { sendEdit } from "../common/commands.js";
 import { button, h, redraw } from "../common/dom.js";
 import { loraList } from "../common/lora-list.js";
 import { start } from "../common/project.js";
-import { openProjectState, page, subscribe } from "../common/state.js";
+import { isOpen, openProjectState, page, subscribe } from "../common/state.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -17,7 +17,7 @@ export function mount(element) {
     if (key === drawn || (element.contains(focused) && !(focused instanceof HTMLButtonElement))) return;
     drawn = key;
     const samplers = lora_samplers.map((sampler) => useSampler(settings, lacks, sampler));
-    redraw(element, id, h("h4", {}, "LoRAs"), parts(settings, lacks), samplers, missing(lacks));
+    redraw(element, id, h("h4", {}, "LoRAs"), parts(id, settings, lacks), samplers, missing(lacks));
   };
   element.addEventListener("focusout", () => setTimeout(draw));
   subscribe("project", draw);
@@ -58,14 +58,15 @@ function missing(lacks) {
 }
 
 /**
+ * @param {string} project
  * @param {Settings} settings
  * @param {Record<string, string>} lacks
  */
-function parts(settings, lacks) {
+function parts(project, settings, lacks) {
   if (lacks.loras && !settings.loras.length) return h("p", { class: "why-off" }, lacks.loras);
   const edit = (/** @type {(loras: Lora[]) => Lora[]} */ change) => {
-    const now = openProjectState().settings;
-    return { op: "settings", settings: { ...now, loras: change(now.loras) } };
+    const now = isOpen(project) && openProjectState().settings;
+    return now && { op: "settings", settings: { ...now, loras: change(now.loras) } };
   };
   return [
     h("p", { class: "info" }, "Small files that change a model's style, or let it need few steps"),

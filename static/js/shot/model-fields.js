@@ -145,7 +145,8 @@ function picture(shot) {
  * @param {string} shot
  * @param {string | null} first_frame
  */
-const setFirstFrame = (shot, first_frame) => sendEdit({ op: "first_frame", shot, first_frame });
+const setFirstFrame = (shot, first_frame) =>
+  sendEdit(() => shotById(shot) && { op: "first_frame", shot, first_frame });
 
 /**
  * Empty it is the film's; the box below says that there is none instead.
@@ -162,7 +163,7 @@ function negativePrompt(shot, lack) {
     disabled: none || (Boolean(lack) && shot.negative_prompt === null),
   });
   const set = (/** @type {string | null} */ negative_prompt) =>
-    sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt });
+    sendEdit(() => shotById(shot.id) && { op: "negative_prompt", shot: shot.id, negative_prompt });
   input.addEventListener("change", () => set(input.value.trim() || null));
   const box = h("input", { type: "checkbox", checked: none, disabled: Boolean(lack) && !none });
   box.addEventListener("change", () => set(box.checked ? "" : null));
@@ -197,7 +198,7 @@ function guide(shot, lacks) {
   return h(
     "div",
     { class: "field" },
-    draftUse(shot, (use) => ({ op: "guide", shot: shot.id, ...use }), lacks, settings),
+    draftUse(shot, (use) => shotById(shot.id) && { op: "guide", shot: shot.id, ...use }, lacks, settings),
     !shot.other_take && h("span", { class: "why-off" }, "No effect: this shot has no draft."),
     shot.other_take &&
       settings.draft_model === null &&
