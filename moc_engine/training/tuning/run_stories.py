@@ -1,0 +1,78 @@
+"""The stories of a run: which are trained on in each step, and which are held out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
+
+from moc_engine.errors import FootageError
+from moc_engine.training.data.footage.dataset import CachedFootage, StoryEntry, TrainingStory
+from moc_engine.training.tuning.batch import window
+from moc_engine.training.tuning.order import Item, StoryOrder, split_held_out
+from moc_engine.training.tuning.recipe import TuningRecipe
+
+KEPT_STORIES: Final = 64
+"""Stories that stay in memory after they were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """Items of a step whose stories can be one batch, and the share of the step's items that they are."""
+
+    items: tuple[Item, ...]
+    share: float
+
+
+class TuningStories:
+    """The stories of a cache, `held_out` of them set aside. Raises `FootageError` for one without stories."""
+
+    def __init__(self, footage: CachedFootage, recipe: TuningRecipe, held_out: int) -> None:
+        if not len(footage):
+            raise FootageError(f"{footage.folder} has no stories")
+        self._footage = footage
+        self._recipe = recipe
+        training, held = split_held_out(len(footage), held_out, recipe.seed)
+        self._numbers = training
+        self.entries: tuple[StoryEntry, ...] = tuple(footage.entries[at] for at in training)
+        if all(len(entry.shots) < 2 for entry in self.entries):
+            raise FootageError(
+                f"{footage.folder}: no story has two shots, without which there is nothing to remember"
+            )
+        self._held_out = held
+        self._order = StoryOrder(self.entries, shots=recipe.shots, seed=recipe.seed)
+        self._read = lru_cache(maxsize=KEPT_STORIES)(footage.__getitem__)
+
+    @cached_property
+    def held_out(self) -> tuple[TrainingStory, ...]:
+        """The stories that are not trained on."""
+        return tuple(self._footage[at] for at in self._held_out)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the content of all stories, in order."""
+        content = "\n".join(entry.digest for entry in self._footage.entries)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def items(self, step: int, processes: int) -> list[Item]:
+        """The items of a step, of all processes."""
+        return self._order.step(step, self._recipe.batch * self._recipe.accumulation * processes)
+
+    def alike(self, items: Sequence[Item]) -> Iterator[Alike]:
+        """The items in groups of equally many shots of one size, as one batch needs them."""
+        groups: dict[tuple[int, ...], list[Item]] = {}
+        for item in items:
+            channels, _, height, width = self.shapes(item)[0]
+            groups.setdefault((item.shots, channels, height, width), []).append(item)
+        for group in groups.values():
+            yield Alike(items=tuple(group), share=len(group) / len(items))
+
+    def shapes(self, item: Item) -> list[tuple[int, int, int, int]]:
+        """The latents (C, F, H, W) of an item's shots."""
+        return self._order.shapes(item)
+
+    def story(self, item: Item) -> TrainingStory:
+        """The shots of an item. Raises `FootageError` for a story that cannot be read."""
+        return window(self._read(self._numbers[item.story]), item.first, item.shots)

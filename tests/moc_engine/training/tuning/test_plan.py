@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moc_engine.errors import CheckpointError
+from moc_engine.training.tuning.plan import PLAN, RunSettings, TuningPlan, read_plan, write_plan
+from moc_engine.training.tuning.presets import PRESETS, recipe_of
+from moc_engine.training.tuning.recipe import TuningRecipe
+
+
+def _plan(**changes: Any) -> TuningPlan:
+    own = {"model": "a/b", "data": Path("cache"), "preset": "sparse"}
+    return TuningPlan(**{**own, "recipe": recipe_of("lora", "sparse", {}), **changes})
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path, kind: Any, preset: str) -> None:
+    settings = RunSettings(minutes=3.0, tracker="tensorboard", shard=True)
+    plan = _plan(preset=preset, recipe=recipe_of(kind, preset, {"seed": 3}), settings=settings)
+    write_plan(tmp_path / "run", plan)
+    assert read_plan(tmp_path / "run") == plan
+
+
+def test_a_preset_is_changed_by_what_is_given() -> None:
+    assert recipe_of("lora", "quick", {}).steps == 200
+    assert recipe_of("lora", "quick", {"steps": 3}).steps == 3
+    assert recipe_of("full", "standard", {}).learning_rate < TuningRecipe().learning_rate
+    with pytest.raises(ValueError, match="preset: one of standard, quick"):
+        recipe_of("lora", "slow", {})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 1, "recipe": 3}', '{"version": 1, "recipe": {"stages": [3]}}']
+)
+def test_damage_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / PLAN).write_text(text)
+    with pytest.raises(CheckpointError, match=r"run.json is damaged, or no plan of a run"):
+        read_plan(tmp_path)
+
+
+def test_a_missing_plan_and_one_of_a_newer_version_are_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no run in"):
+        read_plan(tmp_path)
+    (tmp_path / PLAN).write_text('{"version": 99}')
+    with pytest.raises(CheckpointError, match="newer version"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("save_steps", -1),
+        ("evaluation_steps", 1.5),
+        ("minutes", float("nan")),
+        ("device", "tpu"),
+        ("sampler_steps", 0),
+    ],
+)
+def test_settings_without_sense_are_told(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: "):
+        RunSettings(**{field: value})
+
+
+def test_steps_may_change_and_what_is_learnt_may_not() -> None:
+    fixed = _plan().fixed_fields()
+    assert "steps" not in fixed
+    assert fixed["held_out"] == 2
+    assert fixed["learning_rate"] == TuningRecipe().learning_rate
+    with pytest.raises(ValueError, match=r"^held_out: "):
+        _plan(held_out=-1)
