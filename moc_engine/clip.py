@@ -49,12 +49,24 @@ def check_format(size: tuple[int, int], fps: Fraction | float) -> None:
 class ClipWriter:
     """Writes frames as H.264 in MP4: yuv420p, BT.709, index first, `comment` in the comment tag.
 
-    A context manager; a block that fails leaves no file. `size` is (width, height), both even.
+    A context manager; a block that fails leaves no file. `size` is (width, height), both even. `quality` is
+    x264's CRF, smaller for finer; a key frame comes at least every `key_frames` frames.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: Fraction | float, comment: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        fps: Fraction | float,
+        comment: str = "",
+        *,
+        quality: str = QUALITY,
+        key_frames: int | None = None,
+    ) -> None:
         check_format(size, fps)
         self.frames = 0
+        self._quality = quality
+        self._key_frames = key_frames
         self._path = path
         self._size = size
         self._rate = exact_rate(fps)
@@ -64,7 +76,7 @@ class ClipWriter:
     def __enter__(self) -> Self:
         self._container = av.open(self._path, "w", options={"movflags": "+faststart"})
         self._container.metadata["comment"] = self._comment
-        options = {"preset": PRESET, "crf": QUALITY, "x264-params": f"{REPEATABLE}:{FEWER_CHOICES}"}
+        options = {"preset": PRESET, "crf": self._quality, "x264-params": f"{REPEATABLE}:{FEWER_CHOICES}"}
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         self._stream: VideoStream = stream
         context: Any = self._stream.codec_context
@@ -73,6 +85,8 @@ class ClipWriter:
         context.time_base = 1 / self._rate
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
+        if self._key_frames is not None:
+            context.gop_size = self._key_frames
         return self
 
     def write(self, frame: Frame) -> None:

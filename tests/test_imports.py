@@ -63,6 +63,7 @@ DOORS = PURE | {
     "moc_engine.training.data.footage.cuts",
     "moc_engine.training.data.footage.storyboard",
     "moc_engine.training.data.footage.subtitles",
+    "moc_engine.training.data.footage.video_reading",
     "moc_engine.vocabulary",
 }
 """Modules of the engine that load no torch, for every room of the studio but the domain."""
@@ -210,6 +211,7 @@ SHARED = {
     "storage.py": "space on the disk: the service's part, the routes",
     "projects.py": "projects: their rows, the service's part, the routes",
     "editing.py": "the service's part that edits, and its routes",
+    "footage.py": "footage as plain data, the service's part, and its routes",
     "library.py": "models on this machine: the service's part, and its routes",
     "queue.py": "the queue: its rows, the service's part, the routes",
     "rendering.py": "the service's part that renders, and its routes",

@@ -99,7 +99,6 @@ type ProjectState = {
   title: string;
   style: string;
   style_unknown: UnknownSpan[];
-  fields: Record<string, string | number | boolean>;
   size: [number, number];
   fps: number;
   seed: number;
@@ -176,6 +175,7 @@ type Job = {
   shot: string | null;
   lane: Lane | null;
   model: string | null;
+  footage: string | null;
   index: number | null;
   state: "queued" | "running" | "done" | "failed" | "cancelled" | "parked";
   superseded: boolean;
@@ -255,10 +255,37 @@ type Drift = {
   bans: string[];
 };
 
-/** What Gradio's forms call (static/js/forms/form-fields.js). */
-interface Window {
-  studioForms?: {
-    save: (name: string, value: unknown, leaving: boolean) => Promise<string | undefined> | undefined;
-    values: (names: string[]) => unknown[];
-  };
-}
+/** A shot of footage: its frames from `start` until before `end`. */
+type FootageShot = { start: number; end: number; caption: string; left_out: boolean };
+
+type FootageState = {
+  id: string;
+  name: string;
+  location: string;
+  missing: boolean;
+  revision: number;
+  ready: boolean;
+  frames: number;
+  fps: number;
+  size: [number, number];
+  version: number;
+  shots: FootageShot[];
+  style: string;
+  notes: string[];
+  undo: string | null;
+  redo: string | null;
+  job: Job | null;
+};
+
+type FootageSummary = {
+  id: string;
+  name: string;
+  location: string;
+  ready: boolean;
+  shots: number;
+  left_out: number;
+  seconds: number;
+  version: number;
+  changed: number;
+  job: Job | null;
+};

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from studio.api.editing import editing_routes
+from studio.api.footage import footage_routes
 from studio.api.library import library_routes
 from studio.api.media import media_routes
 from studio.api.projects import project_routes
@@ -25,6 +26,7 @@ def routes(service: Service) -> APIRouter:
         rendering_routes,
         queue_routes,
         library_routes,
+        footage_routes,
         routing_routes,  # before the files of takes, whose last part may be any word
         media_routes,
     ):

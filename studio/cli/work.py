@@ -148,6 +148,7 @@ def _unseen(number: int) -> JobState:
         shot=None,
         lane=None,
         model=None,
+        footage=None,
         index=None,
         state="cleared",
         superseded=False,

@@ -70,6 +70,29 @@ class AnalysisOrder(_ModelOrder):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FootageOrder:
+    """Read a video of footage: write its preview film and find its cuts. One for each is enough in the queue.
+
+    `name` is what the footage is called. `threshold` is that of the detector of cuts; None for the usual one.
+    """
+
+    kind: ClassVar[Kind] = "analysis"
+    footage: str
+    name: str
+    threshold: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def shot(self) -> None:
+        return None
+
+    @property
+    def wish(self) -> tuple[object, ...]:
+        return self.kind, "footage", self.footage
+
+
+@dataclass(frozen=True, kw_only=True)
 class DownloadOrder(_ModelOrder):
     """Download a model or LoRA of the hub; projects that name it without a commit get its commit."""
 
@@ -90,12 +113,12 @@ class UnknownOrder:
         return self.kind, self.shot
 
 
-KnownOrder = RenderOrder | AnalysisOrder | DownloadOrder
+KnownOrder = RenderOrder | AnalysisOrder | FootageOrder | DownloadOrder
 Order = KnownOrder | UnknownOrder
 
 _STORED: Final[Mapping[str, TypeAdapter[Any]]] = {
     "render": TypeAdapter(RenderOrder),
-    "analysis": TypeAdapter(AnalysisOrder),
+    "analysis": TypeAdapter(AnalysisOrder | FootageOrder),
     "download": TypeAdapter(DownloadOrder),
 }
 

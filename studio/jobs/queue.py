@@ -15,7 +15,7 @@ from studio.domain.errors import Refused
 from studio.domain.messages import message
 from studio.jobs.dependants import stop_dependants, stopped_with
 from studio.jobs.job import FINISHED, RETRIED, Job
-from studio.jobs.order import KnownOrder, order_to_json
+from studio.jobs.order import FootageOrder, KnownOrder, order_to_json
 from studio.jobs.rows import job_of, job_row, order_of
 from studio.store import projects
 from studio.store.clock import database_time
@@ -72,6 +72,16 @@ def jobs_of(session: Session, project: str | None = None) -> list[Job]:
     if project is not None:
         query = query.where(JobRow.project == project)
     return [job_of(row, picture or 0) for row, picture in session.execute(query)]
+
+
+def footage_jobs(session: Session) -> dict[str, Job]:
+    """The last job that reads each footage, by its id."""
+    found: dict[str, Job] = {}
+    for row in session.scalars(select(JobRow).where(JobRow.kind == "analysis").order_by(JobRow.id)):
+        job = job_of(row, 0)
+        if isinstance(job.order, FootageOrder):
+            found[job.order.footage] = job
+    return found
 
 
 def cancel(session: Session, job: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from studio.domain.model_names import model_name
 from studio.domain.project import Lane, Project
 from studio.jobs.job import FINISHED, Job
-from studio.jobs.order import AnalysisOrder, DownloadOrder, RenderOrder
+from studio.jobs.order import AnalysisOrder, DownloadOrder, FootageOrder, RenderOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class JobState:
 
     `model` is the name of the one that it is about or renders with. A job that ended is `superseded` where a
     later one does or did the same, or its shot is gone. Jobs of some kinds have no shot and `lane`, or no
-    project: they have no `title` either.
+    project; `title` is that of the project, or the name of the `footage` that a job reads.
     """
 
     id: int
@@ -27,6 +27,7 @@ class JobState:
     shot: str | None
     lane: Lane | None
     model: str | None
+    footage: str | None
     index: int | None
     state: str
     superseded: bool
@@ -73,14 +74,16 @@ def job_state(job: Job, project: Project | None, *, last: int | None = None) -> 
     lane = order.lane if isinstance(order, RenderOrder) else None
     index = None if project is None or order.shot is None else project.index_of(order.shot)
     gone = order.shot is not None and index is None
+    title = "" if project is None else project.board.title
     return JobState(
         id=job.id,
         kind=order.kind,
         project=job.project,
-        title="" if project is None else project.board.title,
+        title=order.name if isinstance(order, FootageOrder) else title,
         shot=order.shot,
         lane=lane,
         model=_model_of(job, project),
+        footage=order.footage if isinstance(order, FootageOrder) else None,
         index=index,
         state=job.state,
         superseded=job.state in FINISHED and (gone or last not in (None, job.id)),

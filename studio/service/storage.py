@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,14 +16,16 @@ from moc_engine.files import abandoned, listed, remove_abandoned
 from studio.domain.errors import Refused
 from studio.domain.messages import Message, message
 from studio.jobs import queue
-from studio.store import picture_rows, projects, takes, usage
+from studio.store import footage_rows, picture_rows, projects, takes, usage
 from studio.store.artifacts import YOUNG, Artifacts
 from studio.store.database import Database
+from studio.store.footage_files import FootageFiles
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.usage import TakeName
 
 NO_TAKE: Final = message("file-of-no-take")
 EXPORT: Final = message("file-of-exports")
+NO_FOOTAGE: Final = message("file-of-no-footage")
 ABANDONED: Final = message("file-abandoned")
 IN_BIN: Final = message("file-of-projects-in-bin")
 DISCARDED: Final = message("file-of-discarded-takes")
@@ -61,8 +64,10 @@ class Storage:
         """What `collect` would remove; also with what the bin and discarded takes occupy."""
         with self._database.read() as session:
             used, freed = usage.digests_in_use(session, _doomed(session, with_bin, with_discarded))
+            footage = footage_rows.ids(session)
         with os_errors_as_studio_errors(self._root):
-            return tuple(self._unused(used, freed))
+            folders = FootageFiles(self._root).unnamed(footage)
+            return (*self._unused(used, freed), *(_unused(folder, NO_FOOTAGE) for folder in folders))
 
     def collect(self) -> tuple[Unused, ...]:
         """Removes the files that nothing needs; returns them."""
@@ -104,6 +109,8 @@ class Storage:
             for file in found:
                 if file.reason == EXPORT:
                     Path(file.location).unlink(missing_ok=True)
+                elif file.reason == NO_FOOTAGE:
+                    shutil.rmtree(file.location, ignore_errors=True)
                 elif file.key is not None and not self._artifacts.remove(file.key):
                     continue  # stored again meanwhile
                 removed.append(file)
@@ -132,7 +139,8 @@ class Storage:
 
     def _folders_of_parts(self) -> list[Path]:
         """Where files are written, and killed processes may leave parts of them."""
-        return [self._root, self._root / "scratch", self._root / "backups", *self._exports()]
+        footage = sorted((self._root / "footage").glob("*"))
+        return [self._root, self._root / "scratch", self._root / "backups", *self._exports(), *footage]
 
 
 def _forget(session: Session) -> None:

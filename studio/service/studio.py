@@ -9,8 +9,8 @@ from pathlib import Path
 from studio.service.attention import Attention
 from studio.service.drift import Consistency
 from studio.service.editing import Editing
-from studio.service.field_edits import FieldEdits
 from studio.service.film_folders import FilmFolders
+from studio.service.footage import FootageLibrary
 from studio.service.library import ModelLibrary
 from studio.service.look_words import LookWords
 from studio.service.models import Models
@@ -51,7 +51,6 @@ class Service:
         self.artifacts = artifacts or Artifacts(root)
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
-        self.fields = FieldEdits(self.projects, self.editing)
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
         self.library = ModelLibrary(database)
@@ -60,6 +59,7 @@ class Service:
         self.look_words = LookWords(database, self.artifacts)
         self.pictures = Pictures(root, database, self.artifacts, clock)
         self.film_folders = FilmFolders(root, database, self.artifacts, self.files)
+        self.footage = FootageLibrary(root, database, clock)
         self.storage = Storage(root, database, self.artifacts)
         traces = Traces(database, self.artifacts)
         self.routing = Routing(traces)

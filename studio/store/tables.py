@@ -176,3 +176,48 @@ class SettingRow(Table):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[Json]
+
+
+class FootageRow(Table):
+    """A long video that is cut into shots for training, as far as a job has read it.
+
+    `path` is where its file lies; null for one that was uploaded, which lies in the studio's folder.
+    `frames`, `rate`, `width`, `height` and `shots` are null until it was read. `given` are the shots of a
+    storyboard that it came with, in seconds, until then. `style` is the caption of all shots, `notes` say
+    what could not be read. `read` is when its preview film was written.
+    """
+
+    __tablename__ = "footage"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    path: Mapped[str | None]
+    title: Mapped[str] = mapped_column(default="")
+    style: Mapped[str] = mapped_column(default="")
+    frames: Mapped[int | None]
+    rate: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    shots: Mapped[list[Any] | None]
+    given: Mapped[list[Any] | None]
+    notes: Mapped[list[Any]]
+    revision: Mapped[int] = mapped_column(default=0)
+    created: Mapped[float]
+    changed: Mapped[float]
+    read: Mapped[float | None]
+
+
+class FootageEditRow(Table):
+    """One edit of footage: in words, the shots from `position` on before and after it, and both styles."""
+
+    __tablename__ = "footage_edit"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    footage: Mapped[str] = mapped_column(ForeignKey("footage.id", ondelete="CASCADE"), index=True)
+    words: Mapped[str]
+    position: Mapped[int]
+    before: Mapped[list[Any]]
+    after: Mapped[list[Any]]
+    styles: Mapped[list[Any]]
+    undone: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[float]

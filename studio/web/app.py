@@ -21,11 +21,13 @@ from starlette.types import ASGIApp, Scope
 
 from studio import __version__
 from studio.api.error_answers import answer_errors
+from studio.api.footage import UPLOADS as VIDEO_UPLOADS
 from studio.api.inline_scripts import InlineScripts
 from studio.api.projects import UPLOADS
 from studio.api.routes import routes
 from studio.api.security import Guard, Login
 from studio.service.studio import Service
+from studio.web.footage_page import serve_footage_page
 
 ASSETS: Final = "/studio-assets"
 _HERE: Final = Path(__file__).parents[1]
@@ -78,11 +80,12 @@ def make_app(
     docs = _document(app)
     answer_errors(app)
     _serve_plotly(app)
+    serve_footage_page(app)
     app.mount(ASSETS, _Revalidated(directory=STATIC))
     options: dict[str, Any] = BLOCKS
-    app = gr.mount_gradio_app(app, window(), path="/", **options)
+    app = gr.mount_gradio_app(app, window(service), path="/", **options)
     scripts = InlineScripts((page_template(), docs))
-    return Guard(app, hosts, login, scripts=scripts, uploads=UPLOADS)
+    return Guard(app, hosts, login, scripts=scripts, uploads=(*UPLOADS, *VIDEO_UPLOADS))
 
 
 def _serve_plotly(app: FastAPI) -> None:

@@ -18,14 +18,16 @@ from moc_engine.errors import RenderCancelled
 from studio.domain.errors import LostClaim, OutputFailed
 from studio.jobs import claims
 from studio.jobs.job import HEARTBEAT, LEASE, Claim
-from studio.jobs.order import AnalysisOrder, DownloadOrder, RenderOrder, UnknownOrder
+from studio.jobs.order import AnalysisOrder, DownloadOrder, FootageOrder, RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
 from studio.store.database import Database
+from studio.store.footage_files import FootageFiles
 from studio.store.lora_identity import LoraIdentities
 from studio.store.model_identity import MODEL_CACHE, ModelIdentities
 from studio.worker.analysis_job import AnalysisJobs
 from studio.worker.download_job import DownloadJobs
 from studio.worker.failures import explain, is_expected
+from studio.worker.footage_job import FootageJobs
 from studio.worker.render_job import RenderJobs
 from studio.worker.renderers import MakeRenderer
 from studio.worker.running_job import RunningJob
@@ -56,6 +58,7 @@ class Worker:
         self._analyses = AnalysisJobs(
             database, ModelIdentities(root / MODEL_CACHE), LoraIdentities(root / MODEL_CACHE)
         )
+        self._footage = FootageJobs(database, FootageFiles(root))
         self._downloads = DownloadJobs(database)
         self._renders = RenderJobs(database, root, make_renderer, self._analyses, self._downloads)
         self._lease = lease
@@ -115,6 +118,8 @@ class Worker:
                 self._renders.carry_out(job, RenderClaim(claim=claim, project=claim.project, order=order))
             case AnalysisOrder() as order:
                 self._analyses.carry_out(job, order)
+            case FootageOrder() as order:
+                self._footage.carry_out(job, order)
             case DownloadOrder() as order:
                 self._downloads.carry_out(job, order)
             case UnknownOrder():

@@ -12,6 +12,7 @@ Third parties add routers by entry points of the group `moc_studio.routers`, who
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Final
 
 from moc_engine.config import ROUTER_ENTRY_POINTS, router_names
@@ -21,7 +22,6 @@ from moc_engine.ops.routers.moba import MOBA
 from moc_engine.ops.routers.positions import RADIAL, WINDOW
 from moc_engine.ops.routers.random_chunks import RANDOM
 from moc_engine.ops.routers.router import RouterEntry
-from moc_engine.plug_ins import find_plug_in
 
 BUILT_IN: Final = {entry.name: entry for entry in (TOP_K, WINDOW, RADIAL, RANDOM, MOBA, ADASPA)}
 
@@ -30,6 +30,9 @@ def find_router(name: str) -> RouterEntry:
     """The router of this name. Raises `ValueError` for one that is unknown."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    if (entry := find_plug_in(ROUTER_ENTRY_POINTS, name, RouterEntry)) is not None:
+    for point in entry_points(group=ROUTER_ENTRY_POINTS, name=name):
+        entry = point.load()
+        if not isinstance(entry, RouterEntry):
+            raise ValueError(f"router: the plug-in {point.value} for {name!r} is not a RouterEntry")
         return entry
     raise ValueError(f"router: unknown router {name!r}; there are {', '.join(router_names())}")

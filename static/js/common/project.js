@@ -144,3 +144,5 @@ export function start() {
   started ??= openFirst().catch(notifyError).then(poll);
   return started;
 }
+
+window.addEventListener("studio:refresh", () => refresh().catch(() => {}));

@@ -102,7 +102,9 @@ const toggleFlag = (flag) => () =>
 
 const toggleArcs = async () => (await import("../timeline/context-arcs.js")).toggleArcs();
 
-export const toggleHelp = async () => (await import("./shortcut-list.js")).toggleList(SHORTCUTS);
+const WHERE = "They work while the timeline has focus, never inside a text field.";
+
+export const toggleHelp = async () => (await import("./shortcut-list.js")).toggleList(SHORTCUTS, WHERE);
 
 /** @type {{ keys: string, label: string, actions: Record<string, () => unknown> }[]} */
 const SHORTCUTS = [

@@ -2,6 +2,7 @@
 
 import { sendToQueue } from "../common/commands.js";
 import { button, fill, h, part, updateList } from "../common/dom.js";
+import { footageAddress } from "../common/footage-address.js";
 import { duration } from "../common/format.js";
 import { start } from "../common/project.js";
 import { isOpen, page, select, subscribe } from "../common/state.js";
@@ -18,6 +19,8 @@ const STATES = {
 /** @type {Record<string, string>} */
 const STAGES = {
   download: "downloading",
+  preview: "reading the video",
+  cuts: "finding cuts",
   load: "loading the model",
   memory: "reading earlier takes",
   denoise: "denoising",
@@ -25,6 +28,9 @@ const STAGES = {
   write: "saving",
   keep: "saving",
 };
+
+/** Of the steps of a stage. @type {Record<string, string>} */
+const UNITS = { download: " MB", preview: " s", cuts: " s" };
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -66,11 +72,13 @@ function updateJob(element, job) {
   const showShot = () => here && job.shot !== null && select([job.shot]);
   fill(
     element,
-    h(
-      "button",
-      { type: "button", class: "job-name", onclick: showShot, disabled: !here },
-      jobName(job, here),
-    ),
+    job.footage
+      ? h("a", { class: "job-name", href: footageAddress(job.footage) }, jobName(job, here))
+      : h(
+          "button",
+          { type: "button", class: "job-name", onclick: showShot, disabled: !here },
+          jobName(job, here),
+        ),
     job.lane && h("span", { class: "quiet" }, [job.lane, job.model].filter(Boolean).join(" · ")),
     h("span", { class: "job-state" }, `${stateWords(job)}${progressWords(job)}`),
     h("span", { class: "quiet" }, job.error ?? (job.state === "done" ? "" : job.reason)),
@@ -84,6 +92,7 @@ function updateJob(element, job) {
  * @param {boolean} here whether it belongs to the open project
  */
 function jobName(job, here) {
+  if (job.footage) return `Find the cuts of ${job.title}`;
   if (job.kind === "analysis") return `Read ${job.model}`;
   if (job.kind === "download") return `Download ${job.model}`;
   if (job.kind !== "render") return `Unknown job (${job.kind})`;
@@ -102,7 +111,7 @@ function progressWords(job) {
   if (job.state === "queued" && job.seconds === 0) return "";
   if (job.state === "queued") return ` · about ${duration(job.seconds)}`;
   if (job.state !== "running") return "";
-  const unit = job.stage === "download" ? " MB" : "";
+  const unit = UNITS[job.stage ?? ""] ?? "";
   const steps = job.steps ? ` ${job.step}/${job.steps}${unit}` : "";
   const left = job.seconds_left === null ? "" : ` · ${duration(job.seconds_left)} left`;
   return ` · ${STAGES[job.stage ?? ""] ?? job.stage ?? "starting"}${steps}${left}`;

@@ -3,6 +3,7 @@
 import { post } from "../common/api.js";
 import { renderShots } from "../common/commands.js";
 import { h } from "../common/dom.js";
+import { footageAddress } from "../common/footage-address.js";
 import { counted, duration, size } from "../common/format.js";
 import { menuItem, menuItemForGood, menuLine } from "../common/menu.js";
 import { listProjects, openProject, openResult, refresh } from "../common/project.js";
@@ -52,6 +53,12 @@ export async function projectItems(close) {
     ),
     menuItem("Import…", () => input.click(), "storyboard, bundle or film"),
     input,
+    h(
+      "a",
+      { class: "menu-item", role: "menuitem", href: footageAddress(), "data-closes": true },
+      h("span", {}, "Footage…"),
+      h("span", { class: "quiet" }, "cut videos into shots for training"),
+    ),
     menuItem("Move to bin", act(moveToBin)),
     ...(hasDiscardedTakes()
       ? [

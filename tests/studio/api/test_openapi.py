@@ -12,14 +12,7 @@ from studio.store.database import Database
 
 SCHEMAS = {
     *("ErrorAnswer", "HTTPValidationError", "ValidationError"),
-    *(
-        "CreateProjectRequest",
-        "EditRequest",
-        "FieldRequest",
-        "MoveJobRequest",
-        "PauseRequest",
-        "RenderRequest",
-    ),
+    *("CreateProjectRequest", "EditRequest", "MoveJobRequest", "PauseRequest", "RenderRequest"),
     *("RerollRequest", "UndoRequest", "UnknownWordsRequest"),
     *(
         "AddShot",
@@ -59,6 +52,8 @@ SCHEMAS = {
     *("AttendedSource", "Box", "ChunkMap", "ConsistencyReport", "DriftedAppearance", "FrameParts", "Part"),
     *("AddModelRequest", "KnownModel", "LibraryLora", "LibraryModel", "LibraryState", "MachineMemory"),
     *("ModelRequest", "ModelState", "ProfileNeed", "RemoteState"),
+    *("AddFootageRequest", "FindCutsRequest", "FootageEditRequest", "FootageShotState", "FootageState"),
+    *("CaptionShot", "FootageSummary", "LeaveOut", "MergeShots", "MoveCut", "SplitShot", "StyleFootage"),
     *("FreedSpace", "PartAttention", "StoryRouting", "StoryRow", "TakeComparison"),
 }
 

@@ -12,11 +12,9 @@ from studio.domain.frame_rate import rate_in_words
 from studio.domain.messages import message
 from studio.domain.storyboard import CastMember, Storyboard
 
-FieldValue = bool | float | str
 
-
-def shown(board: Storyboard) -> dict[str, FieldValue]:
-    """The values of the fields by name."""
+def shown(board: Storyboard) -> dict[str, Any]:
+    """The values of the fields by name, as `film` in static/js/forms/film-forms.js has them."""
     settings = board.settings
     return {
         "title": board.title,
