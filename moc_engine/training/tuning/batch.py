@@ -88,8 +88,13 @@ def collate(
 
 
 def _caption(story: TrainingStory, shot: TrainingShot, room: int | None) -> Tensor:
-    """The states of the global caption and of the shot's own, within the room if there is a limit."""
+    """The states of the global caption and of the shot's own, within the room if there is a limit.
+
+    Beside a global caption an empty one has no states, though by itself it has.
+    """
     style, own = story.style_states, shot.states
+    if style is not None and not shot.caption.strip():
+        own = own[:0]
     if room is not None:
         own = own[:room]
         left = room - len(own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,6 +31,18 @@ def test_the_global_caption_stands_before_the_shots_own() -> None:
     assert not batch.states[0, 1, len(own) :].any()
     assert batch.mask is None
     assert torch.equal(batch.empty_states[:1], EMPTY)
+
+
+def test_an_empty_caption_has_no_states_beside_a_global_one() -> None:
+    told, alone = story((1,)), story((1,), style=False)
+    silent, mute = (
+        replace(one, shots=(replace(one.shots[0], caption=" ", states=EMPTY),)) for one in (told, alone)
+    )
+    assert told.style_states is not None
+    batch = collate([silent], EMPTY, caption_states=4)
+    assert torch.equal(batch.states[0, 0, :2], told.style_states)
+    assert not batch.states[0, 0, 2:].any()
+    assert torch.equal(collate([mute], EMPTY, caption_states=4).states[0, 0], batch.empty_states)
 
 
 def test_the_end_of_the_global_caption_gives_way() -> None:

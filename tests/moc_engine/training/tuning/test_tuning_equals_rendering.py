@@ -24,7 +24,7 @@ from moc_engine.training.tuning.recipe import TuningRecipe
 from tests.fakes.models import save_tiny_video
 from tests.fakes.tuning import drawn
 
-STYLE, CAPTIONS = "a fox", ("a fox runs", "a fox at dawn", "runs at dawn")
+STYLE, CAPTIONS = "a fox", ("", "a fox at dawn", "runs at dawn")
 ROUTED = RoutingConfig(top_k=2, chunking="frame")
 DENSE = RoutingConfig(top_k=0, chunking="frame", full_below=10**6)
 
