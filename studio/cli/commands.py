@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from studio.cli import doctor, evaluate, models, projects, render, routing, sample, serve, train, words
+from studio.cli import (
+    doctor,
+    evaluate,
+    footage,
+    models,
+    projects,
+    render,
+    routing,
+    sample,
+    serve,
+    train,
+    words,
+)
 
-ALL = (serve, sample, projects, render, models, routing, words, doctor, train, evaluate)
+ALL = (serve, sample, projects, render, models, routing, words, doctor, footage, train, evaluate)

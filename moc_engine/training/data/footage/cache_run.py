@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from moc_engine.training.data.footage.earlier_cache import EarlierCache
 from moc_engine.training.data.footage.made_parts import MadeParts
 from moc_engine.training.data.footage.planning import FootagePlan, PlannedShot, PlannedStory, unreadable
 from moc_engine.training.data.footage.problems import Problem, ProblemPolicy
+from moc_engine.training.data.footage.reading_plan import FootageProgress, Report
 from moc_engine.training.data.footage.shot_frames import VERSION, shot_frames
 from moc_engine.training.data.footage.video_reading import UnreadableVideo
 
@@ -40,18 +41,6 @@ _STATES_BYTES: Final = 1_000_000
 _SPARE: Final = 200_000_000
 """Bytes that stay free on the disk."""
 
-Stage = Literal["check", "captions", "encode"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FootageProgress:
-    """`done` of `total` clips, captions or shots; `text` names the one that is next."""
-
-    stage: Stage
-    done: int
-    total: int
-    text: str = ""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CacheReport:
@@ -63,9 +52,6 @@ class CacheReport:
     made_latents: int
     made_states: int
     problems: tuple[Problem, ...]
-
-
-Report = Callable[[FootageProgress], None]
 
 
 class CacheRun:

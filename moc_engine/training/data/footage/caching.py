@@ -9,7 +9,7 @@ decided their values, so that what is still right is not made again: of a change
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,68 +23,13 @@ from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.models.registry import family_entry
 from moc_engine.profiles import profile_named
 from moc_engine.sources.parts import PipelineParts
-from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun, FootageProgress, Report
-from moc_engine.training.data.footage.captioners import find_captioner
+from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun
 from moc_engine.training.data.footage.clip_needs import ClipNeeds, needs_of
-from moc_engine.training.data.footage.cuts import SHORTEST, THRESHOLD, Cut, detect_cuts
 from moc_engine.training.data.footage.dataset import INDEX, CacheIdentity
-from moc_engine.training.data.footage.folder import find_footage
-from moc_engine.training.data.footage.looking import ClipLooking
-from moc_engine.training.data.footage.planning import FootagePlan, plan_footage
-from moc_engine.training.data.footage.problems import ProblemPolicy
+from moc_engine.training.data.footage.reading_plan import FootageOptions, Report, plan_of
 
 SEEN: Final = "seen"
 """The folder, in a cache's, of what was seen of clips."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FootageOptions:
-    """How footage is read. None in `size` and `frames` means those that the model was trained on.
-
-    `cut` cuts videos into shots, with the `threshold` and the `shortest` shot of `detect_cuts`. `captioner`
-    names the plug-in that writes captions which are missing.
-    """
-
-    size: tuple[int, int] | None = None
-    frames: int | None = None
-    policy: ProblemPolicy = field(default_factory=ProblemPolicy)
-    captioner: str | None = None
-    cut: bool = False
-    threshold: float = THRESHOLD
-    shortest: float = SHORTEST
-
-
-def plan_of(
-    source: Path,
-    needs: ClipNeeds,
-    options: FootageOptions,
-    *,
-    kept: Path | None = None,
-    report: Report = lambda progress: None,
-    check: Callable[[], None] = lambda: None,
-) -> FootagePlan:
-    """The plan of a folder or file of footage; what was seen is kept in the folder `kept`, if given.
-
-    `check` is called often, and ends the work by what it raises. Raises `FootageError` where there is no
-    footage, `ValueError` naming an option; problems are in the plan.
-    """
-
-    def cut(file: Path) -> tuple[Cut, ...]:
-        def ended(done: float, whole: float | None) -> None:
-            check()
-
-        return detect_cuts(file, threshold=options.threshold, shortest=options.shortest, report=ended)
-
-    captioner = None
-    if options.captioner is not None:
-        captioner = options.captioner, find_captioner(options.captioner)
-    found = find_footage(source, cut if options.cut else None)
-    looking = ClipLooking(kept, captioner=captioner, check=check)
-
-    def told(done: int, clips: int) -> None:
-        report(FootageProgress(stage="check", done=done, total=clips))
-
-    return plan_footage(found, needs, options.policy, looking, report=told)
 
 
 def cache_footage(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,11 +39,10 @@ class Row:
     story: str = ""
 
 
-def caption_beside(clip: Path, start: float = 0.0, end: float | None = None) -> str:
-    """The caption in a file of the clip's name; "" where there is none.
+def caption_beside(clip: Path) -> str:
+    """The caption in a file of the clip's name; "" where there is none. Of subtitles it is all that is said.
 
-    Of subtitles it is what is shown from `start` until `end` seconds. Raises `FootageError` naming a file
-    that cannot be read.
+    Raises `FootageError` naming a file that cannot be read.
     """
     text = clip.with_suffix(".txt")
     if text.is_file() and text.name != STYLE:
@@ -50,10 +50,18 @@ def caption_beside(clip: Path, start: float = 0.0, end: float | None = None) -> 
     record = clip.with_suffix(".json")
     if record.is_file():
         return _of_json(record)
+    return caption_of_piece(clip, 0.0, math.inf)
+
+
+def caption_of_piece(video: Path, start: float, end: float) -> str:
+    """What subtitles of the video's name say from `start` until `end` seconds; "" where there are none.
+
+    Texts of other kinds are about the whole video. Raises `FootageError` naming a file that cannot be read.
+    """
     for suffix in SUFFIXES:
-        subtitles = clip.with_suffix(suffix)
+        subtitles = video.with_suffix(suffix)
         if subtitles.is_file():
-            return caption_between(read_subtitles(subtitles), start, float("inf") if end is None else end)
+            return caption_between(read_subtitles(subtitles), start, end)
     return ""
 
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moc_engine.errors import FootageError
-from moc_engine.training.data.footage.clip_captions import TABLES, Row, caption_beside, read_table, style_of
+from moc_engine.training.data.footage.clip_captions import (
+    TABLES,
+    Row,
+    caption_beside,
+    caption_of_piece,
+    read_table,
+    style_of,
+)
 from moc_engine.training.data.footage.cuts import Cut
 from moc_engine.training.data.footage.problems import Problem
 from moc_engine.training.data.footage.storyboard import SUFFIXES as STORYBOARDS
@@ -114,14 +121,7 @@ def _of_files(
     clips: list[FoundClip] = []
     for file in files:
         try:
-            pieces = (None,) if cut is None else cut(file)
-            row = rows.get(file)
-            found = []
-            for piece in pieces:
-                start = 0.0 if piece is None else piece.start_seconds
-                end = None if piece is None else piece.end_seconds
-                caption = row.caption if row is not None and row.caption else caption_beside(file, start, end)
-                found.append(FoundClip(file=file, caption=caption, start=start, end=end))
+            found = list(_clips(file, rows.get(file), cut))
         except FootageError as error:
             problems.append(Problem(kind="unreadable", file=file, text=_without(file, error)))
             continue
@@ -134,6 +134,18 @@ def _of_files(
             yield FoundStory(name=f"{name}/{file.stem}", clips=tuple(found), style=style)
     if clips:
         yield FoundStory(name=name, clips=tuple(clips), style=style)
+
+
+def _clips(file: Path, row: Row | None, cut: Callable[[Path], tuple[Cut, ...]] | None) -> Iterator[FoundClip]:
+    """A file as one clip, or cut into pieces."""
+    told = "" if row is None else row.caption
+    pieces = () if cut is None else cut(file)
+    if len(pieces) < 2:
+        yield FoundClip(file=file, caption=told or caption_beside(file))
+        return
+    for piece in pieces:
+        start, end = piece.start_seconds, piece.end_seconds
+        yield FoundClip(file=file, caption=caption_of_piece(file, start, end), start=start, end=end)
 
 
 def _of_storyboard(path: Path, name: str) -> FoundStory:

@@ -165,10 +165,11 @@ class _Planner:
         return PlannedStory(name=story.name, size=size, shots=tuple(fitting), style=story.style)
 
     def _used(self, problems: Iterator[Problem] | Sequence[Problem]) -> bool:
-        """Notes problems; whether the clip is used in spite of them."""
+        """Whether a clip is used in spite of problems; notes them, or those for which it is not."""
         found = list(problems)
-        self._problems += found
-        return all(self._policy.action(problem.kind) == "keep" for problem in found)
+        against = [problem for problem in found if self._policy.action(problem.kind) != "keep"]
+        self._problems += against or found
+        return not against
 
     def _duplicate(self, clip: FoundClip, other: FoundClip, facts: ClipFacts) -> Problem:
         text = f"is the same as {other.file}" if other.file != clip.file else "is in the footage twice"

@@ -9,7 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moc_engine.errors import FootageError
-from moc_engine.training.data.footage.clip_captions import Row, caption_beside, read_table, style_of
+from moc_engine.training.data.footage.clip_captions import (
+    Row,
+    caption_beside,
+    caption_of_piece,
+    read_table,
+    style_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +27,11 @@ from moc_engine.training.data.footage.clip_captions import Row, caption_beside, 
         ("a.json", '{"prompt": "Mira runs"}', "Mira runs"),
         ("a.json", '"Mira runs"', "Mira runs"),
         ("a.json", '{"caption": 3}', ""),
-        ("a.srt", "1\n00:00:00,000 --> 00:00:01,000\nMira\n\n2\n00:00:05,000 --> 00:00:06,000\nOtto", "Mira"),
+        (
+            "a.srt",
+            "1\n0:00 --> 0:01\nMira\n\n2\n0:05 --> 0:06\nOtto",
+            "Mira Otto",
+        ),
         ("a.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nMira", "Mira"),
         ("a.txt", "", ""),
         ("b.txt", "another clip's", ""),
@@ -29,7 +39,17 @@ from moc_engine.training.data.footage.clip_captions import Row, caption_beside, 
 )
 def test_captions_beside_a_clip(tmp_path: Path, name: str, text: str, caption: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    assert caption_beside(tmp_path / "a.mp4", 0.0, 2.0) == caption
+    assert caption_beside(tmp_path / "a.mp4") == caption
+
+
+def test_pieces_have_what_is_said_meanwhile(tmp_path: Path) -> None:
+    """A text is about the whole video."""
+    (tmp_path / "a.txt").write_text("a film of Mira and Otto")
+    assert caption_of_piece(tmp_path / "a.mp4", 0.0, 1.0) == ""
+    (tmp_path / "a.vtt").write_text("WEBVTT\n\n0:00 --> 0:01\nMira\n\n0:01 --> 0:02\nOtto")
+    assert caption_of_piece(tmp_path / "a.mp4", 0.0, 1.0) == "Mira"
+    assert caption_of_piece(tmp_path / "a.mp4", 1.0, 2.0) == "Otto"
+    assert caption_beside(tmp_path / "a.mp4") == "a film of Mira and Otto"
 
 
 def test_a_text_stands_above_other_files(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_storyboards_are_stories_and_their_videos_are_no_clips(tmp_path: Path) -
 
 
 def test_videos_are_cut(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "b.mp4")
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    (tmp_path / "c.txt").write_text("one shot")
     (tmp_path / "a.srt").write_text(
         "1\n00:00:00,000 --> 00:00:01,000\nMira\n\n2\n00:00:01,000 --> 00:00:03,000\nOtto"
     )
@@ -88,6 +89,8 @@ def test_videos_are_cut(tmp_path: Path) -> None:
     def cut(file: Path) -> tuple[Cut, ...]:
         if file.name == "b.mp4":
             raise FootageError(f"{file} is empty")
+        if file.name == "c.mp4":
+            return (Cut(start_seconds=0.0, end_seconds=1.0),)
         return Cut(start_seconds=0.0, end_seconds=1.0), Cut(start_seconds=1.0, end_seconds=2.5)
 
     found = find_footage(tmp_path, cut)
@@ -95,7 +98,8 @@ def test_videos_are_cut(tmp_path: Path) -> None:
         ("Mira", 0.0, 1.0),
         ("Otto", 1.0, 2.5),
     ]
-    assert found.stories[0].name == f"{tmp_path.name}/a"
+    assert [story.name for story in found.stories] == [f"{tmp_path.name}/a", f"{tmp_path.name}/c"]
+    assert found.stories[1].clips == (FoundClip(file=tmp_path / "c.mp4", caption="one shot"),)
     assert [(problem.file.name, problem.text) for problem in found.problems] == [("b.mp4", "is empty")]
     assert find_footage(tmp_path / "a.mp4", cut).stories[0].name == "a/a"
 
