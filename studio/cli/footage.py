@@ -174,7 +174,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_cut(args: argparse.Namespace) -> int:
-    from moc_engine.training.data.footage.clip_captions import caption_beside
+    from moc_engine.training.data.footage.clip_captions import caption_beside, caption_of_piece
     from moc_engine.training.data.footage.cuts import detect_cuts
     from moc_engine.training.data.footage.storyboard import (
         SUFFIXES,
