@@ -31,7 +31,7 @@ POLICY_ENTRY_POINTS: Final = "moc_studio.memory_policies"
 POLICIES: Final = ("all", "first-last", "spread", "change", "cast")
 
 ROUTER_ENTRY_POINTS: Final = "moc_studio.routers"
-ROUTERS: Final = ("moc", "window", "radial", "random", "moba", "adaspa")
+ROUTERS: Final = ("moc", "window", "radial", "random", "moba", "adaspa", "moga", "vorta")
 
 RENDER_ROUTERS: Final = ("moc", "window", "radial")
 """Those of the built-in routers that renders can use; they need no more than mean keys and positions."""

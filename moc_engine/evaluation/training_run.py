@@ -45,7 +45,9 @@ class StoryEvaluator:
             seed=SEED,
             pictures=False,
             generation=GenerationSettings(
-                routing=plan.routing, sampler=SamplerConfig(steps=plan.evaluation_steps, guidance=1.0)
+                router=plan.router,
+                routing=plan.routing,
+                sampler=SamplerConfig(steps=plan.evaluation_steps, guidance=1.0),
             ),
         )
         return evaluate_model(pipeline, settings).means()

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -26,9 +26,10 @@ from moc_engine.config import RoutingConfig
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.backend import Need, Work
 from moc_engine.ops.choosing import ChunkRules, route_queries
-from moc_engine.ops.layout import Ints
+from moc_engine.ops.layout import VIDEO, ChunkLayout, Ints
 from moc_engine.ops.registry import choose_backend
 from moc_engine.ops.rotary import apply_rotary
+from moc_engine.ops.routers.router import Choice, LearnedRouter, RoutingRequest
 from moc_engine.ops.selection import mask_of
 
 
@@ -221,6 +222,31 @@ def dense_attention(
     return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=mask)
 
 
+def scored_attention(
+    q_BHLD: Tensor,
+    k_BHLD: Tensor,
+    v_BHLD: Tensor,
+    memories: Memories,
+    scores_BHLT: Tensor,
+    *,
+    slots: int,
+    chunking: str,
+    own: Tensor | None = None,
+) -> Tensor:
+    """As `dense_attention`, with `scores_BHLT` added to those of the memories' tokens, in chunk order.
+
+    `own` is broadcastable to (B, H, L, L).
+    """
+    past_k, past_v = (
+        chunk_by_chunk(x, slots=slots, chunking=chunking) for x in (memories.keys, memories.values)
+    )
+    scores = pad(scores_BHLT, (k_BHLD.shape[2], 0)).expand(*q_BHLD.shape[:3], -1)
+    if own is not None:
+        scores = scores.masked_fill(~pad(own, (0, memories.tokens), value=True), -torch.inf)
+    keys, values = torch.cat((k_BHLD, past_k), dim=2), torch.cat((v_BHLD, past_v), dim=2)
+    return scaled_dot_product_attention(q_BHLD, keys, values, attn_mask=scores.to(q_BHLD.dtype))
+
+
 def choose_memories(
     q_BNHLD: Tensor,
     memories: Memories,
@@ -294,7 +320,8 @@ class StoryAttention:
     """Self-attention of a training step: rows are B · C clean shots, then B · M noisy ones.
 
     Noisy are the shots `denoised` (None: all N), in ascending order. Clean copies are there of the C shots
-    before the last of them: no noisy shot reads the memory of a later one. `angles` are for all N shots.
+    before the last of them: no noisy shot reads the memory of a later one. `angles` are for all N shots. A
+    `learned` router chooses in MoC's place; `time_RE` embeds the noise levels of the noisy rows for it.
     """
 
     def __init__(
@@ -304,6 +331,8 @@ class StoryAttention:
         rules: StoryRules,
         angles: tuple[Tensor, Tensor],
         denoised: Sequence[int] | None = None,
+        learned: LearnedRouter | None = None,
+        time_RE: Tensor | None = None,
     ) -> None:
         self.slots = slots
         self.rules = rules
@@ -311,6 +340,8 @@ class StoryAttention:
         self.denoised = tuple(range(len(self.cos))) if denoised is None else tuple(denoised)
         self.later = tuple(shot for shot in self.denoised if shot > 0)
         self.clean = self.denoised[-1]
+        self.learned = learned
+        self.time_RE = time_RE
 
     def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
         q_clean, q_noisy = self._by_story(q_BHLD)
@@ -341,6 +372,10 @@ class StoryAttention:
         q, k, v = (x[:, later].flatten(0, 1) for x in (q_rotated, k_rotated, v_noisy))
         if routing is None:
             out = self._dense(q, k, v, memories)
+        elif self.learned is not None:
+            pooled = (q_rotated, k_rotated) if pool_after else (q_noisy, k_noisy)
+            routing_qk = tuple(x[:, later].flatten(0, 1) for x in pooled)
+            out = self._by_router(self.learned, layer, routing_qk, (q, k, v), memories)
         else:
             chosen = choose_memories(
                 (q_rotated if pool_after else q_noisy)[:, later],
@@ -362,6 +397,60 @@ class StoryAttention:
         mask = (candidates | pinned)[..., ::chunks].repeat_interleave(tokens, dim=-1)
         shared = memories.repeated(shots)
         return dense_attention(q_BHLD, k_BHLD, v_BHLD, shared, mask.flatten(0, 1)[:, None, None])
+
+    def _by_router(
+        self,
+        router: LearnedRouter,
+        layer: int,
+        routing_qk: tuple[Tensor, ...],
+        rotated_qkv: tuple[Tensor, Tensor, Tensor],
+        memories: Memories,
+    ) -> Tensor:
+        """Attention of all shots but the first to their own tokens and to what a learned router chooses."""
+        routing, (q, k, v) = self.rules.routing, rotated_qkv
+        assert routing is not None
+        shared = memories.repeated(len(self.later))
+        chunks = memories.descriptors.shape[3]
+        count = memories.descriptors.shape[2] * chunks
+        candidates, pinned = (
+            x.flatten(0, 1)
+            for x in _eligible(memories, self.rules, stories=len(memories.keys), shots=self.later)
+        )
+        history = partial(chunk_by_chunk, slots=self.slots, chunking=routing.chunking)
+        token = torch.arange(q.shape[2], device=q.device)
+        request = RoutingRequest(
+            q_BHLD=routing_qk[0],
+            own_k_BHLD=routing_qk[1],
+            means_BHCD=shared.descriptors.flatten(2, 3),
+            layout=ChunkLayout(
+                np.arange(count + 1) * (memories.tokens // count),
+                np.arange(count) // chunks,
+                np.full(count, VIDEO),
+            ),
+            shot=self.clean,
+            candidates_BC=candidates & ~pinned,
+            own_chunk_L=token % self.slots if routing.chunking == "track" else token // self.slots,
+            routing=routing,
+            rotated=lambda: (q, k, history(shared.keys)),
+            values=lambda: (v, history(shared.values)),
+            time_BE=self._times(),
+            layer=layer,
+        )
+        must_BT = pinned.repeat_interleave(memories.tokens // count, dim=1)
+
+        def attend(choice: Choice) -> Tensor:
+            assert choice.scores_BHLT is not None
+            scores = choice.scores_BHLT.masked_fill(must_BT[:, None, None], 0.0)
+            return scored_attention(q, k, v, shared, scores, slots=self.slots, chunking=routing.chunking)
+
+        return router.mix(request, attend)
+
+    def _times(self) -> Tensor | None:
+        """The embedded noise levels of all noisy shots but the first of a story."""
+        if self.time_RE is None:
+            return None
+        by_story = self.time_RE.reshape(-1, len(self.denoised), self.time_RE.shape[-1])
+        return by_story[:, len(self.denoised) - len(self.later) :].flatten(0, 1)
 
     def _by_story(self, x_BHLD: Tensor) -> tuple[Tensor, Tensor]:
         """The clean rows as (B, C, H, L, D) and the noisy rows as (B, M, H, L, D)."""

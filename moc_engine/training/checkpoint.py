@@ -125,6 +125,7 @@ def _upgraded(recipe: dict[str, Any]) -> dict[str, Any]:
     fields = {RENAMED.get(name, name): value for name, value in recipe.items()}
     if "routing" in fields:
         fields["routing"] = asdict(RoutingConfig()) | dict(fields["routing"])
+    fields.setdefault("router", Recipe.router)
     if "without" in fields:
         fields["without"] = tuple("drop" if name == "chance" else name for name in fields["without"])
     return fields

@@ -15,6 +15,7 @@ from moc_engine.models.animatic.model import encode_words
 from moc_engine.models.animatic.scene import PATCH_FRAMES, SLOTS
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.wan_transformer import attending
+from moc_engine.ops.routers.router import LearnedRouter
 from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
 from moc_engine.training.data.stories import StoryBatch
 
@@ -22,11 +23,14 @@ from moc_engine.training.data.stories import StoryBatch
 class StoryDenoiser(nn.Module):
     """Predicts the clean latents of noisy shots, which attend to clean copies of earlier shots."""
 
-    def __init__(self, transformer: Any, smoother: Any, text_encoder: Any) -> None:
+    def __init__(
+        self, transformer: Any, smoother: Any, text_encoder: Any, router: LearnedRouter | None = None
+    ) -> None:
         super().__init__()
         self.transformer = transformer
         self.smoother = smoother
         self.text_encoder = text_encoder
+        self.router = router
 
     def forward(
         self,
@@ -49,15 +53,17 @@ class StoryDenoiser(nn.Module):
         model = self.transformer
         level = torch.cat((clean_level.flatten(), noise_level.flatten()))
         angles = story_angles(model, starts=starts, frames=noisy.shape[2] // PATCH_FRAMES, height=SLOTS)
-        attention = StoryAttention(slots=SLOTS, rules=rules, angles=angles)
+        rows = clean_level.numel()
         with differentiable_attention(noisy.device):
             time, modulation, words, mask = self._condition(batch, level, without_caption)
+            attention = StoryAttention(
+                slots=SLOTS, rules=rules, angles=angles, learned=self.router, time_RE=time[rows:]
+            )
             captions = CaptionStates(states_BSE=words, mask_BS=mask)
             hidden = embed(model, torch.cat((clean.flatten(0, 1), noisy.flatten(0, 1))))
             with attending(model, attention, captions):
                 for block in model.blocks:
                     hidden = block(hidden, words, modulation, None)
-        rows = clean_level.numel()
         return smoothed(self.smoother, unembed(model, hidden[rows:], time[rows:])).view_as(noisy)
 
     def _condition(

@@ -11,7 +11,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from diffusers.training_utils import EMAModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from moc_engine.errors import CheckpointError, ModelMismatch
 from moc_engine.files import atomic_file, atomic_folder, remove_abandoned
-from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save
+from moc_engine.models.animatic.model import AnimaticPipeline, build, load, save, sizes_of
 from moc_engine.models.animatic.scene import PATCH_FRAMES
+from moc_engine.ops.routers.registry import BUILT_IN
+from moc_engine.ops.routers.router import LearnedRouter
 from moc_engine.training import checkpoint
 from moc_engine.training.card import write_card
 from moc_engine.training.checkpoint import Checkpoint, fixed_fields
@@ -38,7 +41,7 @@ from moc_engine.training.denoiser import StoryDenoiser
 from moc_engine.training.evaluator import Evaluator
 from moc_engine.training.objective import channel_weights, draw_noise, flow_loss
 from moc_engine.training.options import CHECKPOINT, TrainingOptions
-from moc_engine.training.recipes import Recipe, recipe
+from moc_engine.training.recipes import ROUTER_RATE, Recipe, recipe
 from moc_engine.training.sampling import draw_rules, draw_starts
 from moc_engine.training.schedule import rate_at
 
@@ -69,13 +72,12 @@ class Run:
         self.origin = None if origin is None else origin.resolve().name
         if origin is not None:
             _copy_weights(self.pipeline, origin)
+        self.router = new_router(plan.router, self.pipeline)
         denoiser = StoryDenoiser(
-            self.pipeline.transformer, self.pipeline.smoother, self.pipeline.text_encoder
+            self.pipeline.transformer, self.pipeline.smoother, self.pipeline.text_encoder, self.router
         )
-        self.parameters = list(denoiser.parameters())
-        optimizer = torch.optim.AdamW(
-            _decayed(denoiser, plan.weight_decay), lr=plan.learning_rate, betas=(0.9, 0.98)
-        )
+        self.parameters = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(_groups(denoiser, plan), lr=plan.learning_rate, betas=(0.9, 0.98))
         self.model, self.optimizer = self.accelerator.prepare(denoiser, optimizer)
         self.average = EMAModel(self.parameters, decay=plan.ema, use_ema_warmup=True, power=0.75)
         self.weights = channel_weights().to(self.accelerator.device)
@@ -134,14 +136,15 @@ class Run:
     def _train_step(self, batch: StoryBatch) -> float:
         plan, device = self.plan, self.accelerator.device
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate * rate_at(
+            group["lr"] = group.get("rate", plan.learning_rate) * rate_at(
                 self.step, steps=plan.steps, warm_up=plan.warm_up, cool_down=plan.cool_down
             )
         seeds = np.random.SeedSequence((plan.seed, self.accelerator.process_index, self.step))
         generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
         draw = draw_noise(batch.latents, generator, memory_noise=plan.memory_noise)
         stories, shots, frames = batch.latents.shape[:3]
-        predicted = self.model(
+        denoise = partial(
+            self.model,
             batch,
             clean=draw.clean(batch.latents),
             noisy=draw.noisy(batch.latents),
@@ -151,9 +154,19 @@ class Run:
                 device
             ),
             starts=draw_starts(shots, frames // PATCH_FRAMES, plan.gaps, generator).to(device),
-            rules=draw_rules(plan, stories, shots, self.step, generator, device),
         )
-        loss = flow_loss(predicted, batch.latents, draw.level.to(device), self.weights)
+        rules = draw_rules(plan, stories, shots, self.step, generator, device)
+        loss_to = partial(flow_loss, level_BN=draw.level.to(device), weights_SC=self.weights)
+        target: Tensor | None = None
+        if self.router is not None and self.router.distilled:
+            with torch.no_grad():
+                target = denoise(rules=replace(rules, routing=None))
+        predicted = denoise(rules=rules)
+        loss = loss_to(predicted, batch.latents)
+        if self.router is not None:
+            loss = loss + self.router.take_loss()
+        if target is not None:
+            loss = loss + loss_to(predicted, target.float())
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.parameters, plan.clip)
         self.optimizer.step()
@@ -258,6 +271,22 @@ class Run:
             yield bar, bar.add_task("train", total=self.plan.steps, completed=self.step, loss=float("nan"))
 
 
+def new_router(name: str, pipeline: AnimaticPipeline) -> LearnedRouter | None:
+    """An untrained router for a model, which is given it; None for one without parameters.
+
+    The weights of the model are frozen for a router that is distilled.
+    """
+    build = BUILT_IN[name].parameters if name in BUILT_IN else None
+    if build is None:
+        return None
+    router = build(sizes_of(pipeline))
+    pipeline.routers = {name: router}
+    if router.distilled:
+        for part in (pipeline.transformer, pipeline.smoother, pipeline.text_encoder):
+            part.requires_grad_(False)
+    return router
+
+
 def _copy_weights(pipeline: AnimaticPipeline, origin: Path) -> None:
     """Copies the weights of another model of the same sizes; raises `ModelMismatch` for other sizes."""
     other = load(origin)
@@ -270,8 +299,14 @@ def _copy_weights(pipeline: AnimaticPipeline, origin: Path) -> None:
         raise ModelMismatch(f"{origin} has another vocabulary")
 
 
-def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: weight decay for matrices only, not for biases, norms and tables."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _groups(denoiser: StoryDenoiser, plan: Recipe) -> list[dict[str, Any]]:
+    """Parameter groups: weight decay for matrices only, not for biases, norms, tables and routers."""
+    routers = [] if denoiser.router is None else list(denoiser.router.parameters())
+    of_router = {id(p) for p in routers}
+    trained = [p for p in denoiser.parameters() if p.requires_grad and id(p) not in of_router]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": routers, "weight_decay": 0.0, "rate": ROUTER_RATE},
+    ]
+    return [group for group in groups if group["params"]]

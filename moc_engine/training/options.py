@@ -13,6 +13,9 @@ TECHNIQUES: Final = ("gradual", "drop", "steering")
 """Techniques that can be left out for comparison: gradual sparsification, drop-off and drop-in, random pins
 and bans."""
 
+TRAINED_ROUTERS: Final = ("moc", "dense", "own", "moga", "vorta")
+"""What a shot may attend to of earlier ones in training: what a router chooses, everything, or nothing."""
+
 CHECKPOINT: Final = "checkpoint.pt"
 
 
@@ -21,8 +24,9 @@ class TrainingOptions:
     """A preset and an output folder.
 
     `steps` replaces the recipe's total number of steps; after `minutes` the run pauses. `origin` is a
-    pipeline folder with the initial weights (None: random). `without` lists `TECHNIQUES` to leave out. Raises
-    `ValueError` naming the option, also if `out` holds a run and `resume` is not set, or the reverse.
+    pipeline folder with the initial weights (None: random). `without` lists `TECHNIQUES` to leave out.
+    `router` is one of `TRAINED_ROUTERS`. Raises `ValueError` naming the option, also if `out` holds a run and
+    `resume` is not set, or the reverse.
     """
 
     preset: str
@@ -32,6 +36,7 @@ class TrainingOptions:
     minutes: float | None = None
     origin: Path | None = None
     without: tuple[str, ...] = ()
+    router: str = "moc"
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -39,6 +44,8 @@ class TrainingOptions:
         for technique in self.without:
             if technique not in TECHNIQUES:
                 raise ValueError(f"without: one of {', '.join(TECHNIQUES)}, got {technique!r}")
+        if self.router not in TRAINED_ROUTERS:
+            raise ValueError(f"router: one of {', '.join(TRAINED_ROUTERS)}, got {self.router!r}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps: must be 1 or more, got {self.steps}")
         if self.minutes is not None and not 0.0 <= self.minutes < math.inf:
@@ -47,6 +54,10 @@ class TrainingOptions:
             raise ValueError(f"from: there is no model in {self.origin}")
         if self.preset == "refine" and self.origin is None and not self.resume:
             raise ValueError("from: the preset refine needs initial weights; name a model's folder")
+        if self.router == "vorta" and self.origin is None and not self.resume:
+            raise ValueError(
+                "from: the router vorta learns beside weights that stay as they are; name a model's folder"
+            )
         if self.origin is not None and self.resume:
             raise ValueError("from: a resumed run continues from its own checkpoint; leave one out")
         exists = (self.out / CHECKPOINT).exists()
@@ -64,6 +75,7 @@ class TrainingOptions:
         arguments += [] if self.origin is None else ["--from", str(self.origin)]
         for technique in self.without:
             arguments += ["--without", technique]
+        arguments += [] if self.router == "moc" else ["--router", self.router]
         return arguments
 
 
@@ -91,6 +103,14 @@ def add_options(parser: ArgumentParser) -> None:
         default=[],
         help="leave out gradual sparsification, drop-off and drop-in, or random pins and bans",
     )
+    parser.add_argument(
+        "--router",
+        choices=TRAINED_ROUTERS,
+        default="moc",
+        help="what a shot attends to of earlier ones: what a router chooses (moc, moga, vorta), everything "
+        "(dense) or nothing (own); vorta learns beside the weights of --from, which stay as they are "
+        "(default: moc)",
+    )
 
 
 def read_options(args: Namespace) -> TrainingOptions:
@@ -103,4 +123,5 @@ def read_options(args: Namespace) -> TrainingOptions:
         minutes=args.minutes,
         origin=args.origin,
         without=tuple(args.without),
+        router=args.router,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from moc_engine.config import RoutingConfig
 from moc_engine.models.animatic.model import ModelConfig
@@ -12,6 +12,9 @@ from moc_engine.training.options import TrainingOptions
 from moc_engine.training.schedule import Stage
 
 Precision = Literal["no", "bf16"]
+
+ROUTER_RATE: Final = 1e-2
+"""The learning rate of a router's own parameters, that of VORTA's authors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,8 @@ class Recipe:
     `bans` are the probabilities that an earlier shot is pinned to, or banned from, a shot's context. `gaps`
     is the probability that a story's shots are far apart in time, as after long absences. The model is
     evaluated on a few held-out stories during the run. After `piece_minutes` the run pauses, to be resumed.
-    `on_cpu` uses no GPU. `without` names the techniques that were left out.
+    `on_cpu` uses no GPU. `without` names the techniques that were left out. `router` is one of
+    `TRAINED_ROUTERS`.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Recipe:
     evaluation_steps: int = 8
     piece_minutes: float | None = None
     without: tuple[str, ...] = ()
+    router: str = "moc"
 
 
 def cpu() -> Recipe:
@@ -133,7 +138,9 @@ RECIPES = {"cpu": cpu, "refine": refine, "gpu": gpu, "trial": trial, "smoke": sm
 
 def recipe(options: TrainingOptions) -> Recipe:
     """The recipe of the preset, changed by the options."""
-    plan = RECIPES[options.preset]()
+    plan = replace(RECIPES[options.preset](), router=options.router)
+    if options.router in _ROUTED:
+        plan = _ROUTED[options.router](plan)
     if options.steps is not None:
         plan = replace(plan, steps=options.steps)
     if options.minutes is not None:
@@ -143,11 +150,18 @@ def recipe(options: TrainingOptions) -> Recipe:
     return replace(plan, without=options.without)
 
 
+def _dense(plan: Recipe) -> Recipe:
+    """The recipe with attention to all candidates throughout."""
+    return replace(plan, stages=tuple(replace(stage, top_k=None) for stage in plan.stages))
+
+
 def _sparse(plan: Recipe) -> Recipe:
     """The recipe with the sparsity of its last stage from the start."""
     last = plan.stages[-1].top_k
     return replace(plan, stages=tuple(replace(stage, top_k=last) for stage in plan.stages))
 
+
+_ROUTED: dict[str, Callable[[Recipe], Recipe]] = {"dense": _dense, "own": _dense, "vorta": _sparse}
 
 _WITHOUT: dict[str, Callable[[Recipe], Recipe]] = {
     "gradual": _sparse,

@@ -24,12 +24,16 @@ def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator
 def draw_rules(
     plan: Recipe, stories: int, shots: int, step: int, generator: torch.Generator, device: torch.device
 ) -> StoryRules:
-    """The routing of this step, with drop-off and drop-in, and random pins and bans."""
+    """The routing of this step, with drop-off and drop-in, and random pins and bans.
+
+    With the router "own" no shot may attend to another.
+    """
     draws = torch.rand(stories, shots, shots, generator=generator)
     top_k = stage_at(plan.stages, step / plan.steps).top_k
+    alone = plan.router == "own"
     return StoryRules(
         routing=None if top_k is None else replace(plan.routing, top_k=top_k),
-        candidates=(draws >= plan.bans).to(device),
-        pinned=(draws > 1.0 - plan.pins).to(device),
+        candidates=(draws >= (1.0 if alone else plan.bans)).to(device),
+        pinned=(draws > 1.0 - (0.0 if alone else plan.pins)).to(device),
         seed=int(torch.randint(2**62, (), generator=generator)),
     )

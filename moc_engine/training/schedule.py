@@ -40,9 +40,10 @@ def stage_at(stages: Sequence[AnyStage], progress: float) -> AnyStage:
 def rate_at(step: int, *, steps: int, warm_up: int, cool_down: float) -> float:
     """The learning rate relative to its maximum: linear warm-up, constant, linear cool-down.
 
+    The warm-up takes at most a fifth of all steps.
     `cool_down` is the fraction of all steps in the cool-down. The constant part does not depend on `steps`,
     so a run can be made longer or shorter during it.
     """
-    rising = min(1.0, (step + 1) / warm_up)
+    rising = min(1.0, (step + 1) / max(1, min(warm_up, steps // 5)))
     falling = (steps - step) / max(1.0, cool_down * steps)
     return max(0.0, min(rising, falling, 1.0))

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from moc_engine.evaluation.reports.experiments import Experiment
     from moc_engine.evaluation.reports.report import Result
 
-GROUPS = ("budget", "absence", "outer", "ablation", "retrained", "reading")
-COMPARISONS = ("budget", "absence")
+GROUPS = ("budget", "absence", "outer", "ablation", "retrained", "reading", "trained", "trained-long")
+COMPARISONS = ("budget", "absence", "trained", "trained-long")
 """The experiments that compare routers."""
 
 
@@ -62,6 +62,20 @@ def add_to(kinds: Any) -> None:
         choices=method_names(),
         help="run only the experiments that compare routers, and of them those of this one; may be given "
         "several times (default: all, those of plug-ins too)",
+    )
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        action="append",
+        metavar="N",
+        help="of the experiments at several budgets, run only those with N chunks; may be repeated",
+    )
+    parser.add_argument(
+        "--trained",
+        action="append",
+        default=[],
+        metavar="ROUTER=DIR",
+        help="compare this method, on weights that were trained with it; may be given several times",
     )
     parser.add_argument(
         "--also",
@@ -105,23 +119,30 @@ def run(args: argparse.Namespace) -> int:
 
 def _asked_for(experiment: Experiment, args: argparse.Namespace) -> bool:
     """Whether an experiment is to be run."""
+    from moc_engine.evaluation.generation.methods import UNBUDGETED
+
     if args.router is not None:
         compared = experiment.group in COMPARISONS
         if not compared or experiment.settings.generation.router not in args.router:
+            return False
+    if args.top_k is not None and experiment.group == "budget":
+        generation = experiment.settings.generation
+        if generation.router not in UNBUDGETED and generation.routing.top_k not in args.top_k:
             return False
     return args.only in (None, experiment.group)
 
 
 def _experiments(args: argparse.Namespace) -> list[Experiment]:
+    from moc_engine.evaluation.generation.methods import budgeted_methods
     from moc_engine.evaluation.reports.experiments import experiments
+    from moc_engine.model_index import EMBEDDED
     from moc_engine.models.animatic.family import AnimaticFamily
+    from moc_engine.ops.routers.registry import learns
+    from moc_engine.ops.routers.weights import learned_routers
 
-    retrained: dict[str, Path] = {}
-    for text in args.also:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder):
-            raise WrongUse(f"--also: expected NAME=DIR, got '{text}'")
-        retrained[name] = Path(folder)
+    retrained, trained = _named_folders("also", args.also), _named_folders("trained", args.trained)
+    learned = learned_routers(args.model or EMBEDDED)
+    methods = [name for name in budgeted_methods() if name in learned or not learns(name)]
     try:
         return list(
             experiments(
@@ -129,20 +150,38 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
                 AnimaticFamily.sampler,
                 stories=args.stories,
                 long_stories=args.long_stories,
+                methods=methods,
                 retrained=retrained,
+                trained=trained,
             )
         )
     except ValueError as error:
         raise wrong_option(error) from error
 
 
+def _named_folders(option: str, texts: Sequence[str]) -> dict[str, Path]:
+    """The folders of an option whose values are NAME=DIR."""
+    folders: dict[str, Path] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise WrongUse(f"--{option}: expected NAME=DIR, got '{text}'")
+        folders[name] = Path(folder)
+    return folders
+
+
 def _key(experiment: Experiment, model: Path | None) -> str:
     """Everything an experiment's results depend on, including the program, as a JSON document."""
+    from moc_engine.model_index import EMBEDDED
+    from moc_engine.ops.routers.weights import FILE as ROUTERS_FILE
     from studio.store.model_identity import identify
 
     folder = experiment.model or model
     name = None if folder is None else str(folder)
     settings = {**asdict(experiment.settings), "model": identify(name), "program": _program()}
+    learned = (folder or EMBEDDED) / ROUTERS_FILE
+    if learned.is_file():
+        settings["learned"] = hashlib.sha256(learned.read_bytes()).hexdigest()[:12]
     return json.dumps(settings, sort_keys=True)
 
 

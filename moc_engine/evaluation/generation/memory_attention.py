@@ -6,7 +6,7 @@ tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,7 @@ from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routers.registry import find_router
-from moc_engine.ops.routers.router import Choice, RoutingRequest
+from moc_engine.ops.routers.router import Choice, LearnedRouter, RoutingRequest
 from moc_engine.ops.selection import mask_of
 from moc_engine.training.attention import (
     Memories,
@@ -34,6 +34,7 @@ from moc_engine.training.attention import (
     chunk_descriptors,
     dense_attention,
     routed_attention,
+    scored_attention,
     story_angles,
     tokens_of_chunks,
     with_pinned,
@@ -62,11 +63,16 @@ class MemoryAttention:
 
     `attended` (B,) and `available` count the query-key pairs with the history of a story so far,
     `attended_own` and `available_own` those within shots that have a history. Keys are stored rotated, except
-    for the packed method: its means are rotated to the mean of their positions.
+    for the packed method: its means are rotated to the mean of their positions. `learned` are the model's
+    routers, by name.
     """
 
     def __init__(
-        self, transformer: Any, settings: GenerationSettings, generators: Sequence[torch.Generator]
+        self,
+        transformer: Any,
+        settings: GenerationSettings,
+        generators: Sequence[torch.Generator],
+        learned: Mapping[str, LearnedRouter] | None = None,
     ) -> None:
         self.transformer = transformer
         self.settings = settings
@@ -75,6 +81,8 @@ class MemoryAttention:
         self.memories: list[Memories | None] = [None] * len(transformer.blocks)
         self.takes: list[list[ContextTake]] = [[] for _ in generators]
         self.step = DenoisingStep()
+        self.time_BE: Tensor | None = None
+        """The embedding of the noise level of the pass."""
         self.writing = False
         self.angles: tuple[Tensor, Tensor] | None = None
         self.shot = 0
@@ -84,7 +92,7 @@ class MemoryAttention:
         self.available = self.available_own = 0
         routes = settings.router not in (*CONTEXTS, "dense", "own", "packed")
         entry = find_router(settings.router) if routes else None
-        self._router = None if entry is None else entry.make(generators)
+        self._router = None if entry is None else entry.start(generators, learned)
         self._routes_own = entry is not None and entry.routes_own
         self._kept: Tensor | None = None  # (B, T): the context of the shot, by a context policy
         self._read: int | None = None  # bytes of the history that were attended to, while they are counted
@@ -160,7 +168,7 @@ class MemoryAttention:
         memories = None if self.writing else before
         routing_qk = (q, k) if self.pool_after else (q_BHLD, k_BHLD)
         if memories is None:
-            own = self._choose(layer, routing_qk, (q, k), None).own_BHLL if self._routes_own else None
+            own = self._choose(layer, routing_qk, (q, k, v_BHLD), None).own_BHLL if self._routes_own else None
             if not self.writing and self.shot:  # of the method that keeps no memories
                 self._count(q, torch.zeros((), dtype=torch.long), own)
             return scaled_dot_product_attention(q, k, v_BHLD, attn_mask=own)
@@ -175,11 +183,25 @@ class MemoryAttention:
             self._count(q, q[0, ..., 0].numel() * kept_BT.sum(dim=1), own_chunk)
             self._count_read(lambda: q.shape[1] * int(kept_BT.sum()), memories)
             return dense_attention(q, k, v_BHLD, memories, kept_BT[:, None, None], own=own_chunk)
-        choice = self._choose(layer, routing_qk, (q, k), memories)
+        choice = self._choose(layer, routing_qk, (q, k, v_BHLD), memories)
         chosen = choice.indices_BHLK
         chunk_tokens = memories.keys.shape[3] // memories.descriptors.shape[3]
         own = choice.own_BHLL if own_chunk is None or choice.own_BHLL is None else choice.own_BHLL & own_chunk
         own = own_chunk if own is None else own
+        if choice.scores_BHLT is not None:
+            read_BHLT = (choice.scores_BHLT > -torch.inf).expand(*q.shape[:3], -1)
+            self._count(q, read_BHLT.sum(dim=(1, 2, 3)), own)
+            self._count_read(lambda: int(read_BHLT.any(dim=2).sum()), memories)
+            return scored_attention(
+                q,
+                k,
+                v_BHLD,
+                memories,
+                choice.scores_BHLT,
+                slots=SLOTS,
+                chunking=self.routing.chunking,
+                own=own,
+            )
         chunks = memories.descriptors.shape[2:4].numel()
         self._count_read(lambda: int(mask_of(chosen, chunks).any(dim=2).sum()) * chunk_tokens, memories)
         self._count(q, (chosen >= 0).sum(dim=(1, 2, 3)) * chunk_tokens, own)
@@ -217,7 +239,7 @@ class MemoryAttention:
         self,
         layer: int,
         routing_qk: tuple[Tensor, Tensor],
-        rotated_qk: tuple[Tensor, Tensor],
+        rotated_qkv: tuple[Tensor, Tensor, Tensor],
         memories: Memories | None,
     ) -> Choice:
         """What the router chooses, and the pinned chunks of the history besides."""
@@ -247,11 +269,16 @@ class MemoryAttention:
                 candidates_BC=candidates,
                 own_chunk_L=self._chunk_of_tokens(L),
                 routing=self.routing,
-                rotated=partial(self._rotated, *rotated_qk, memories),
+                rotated=partial(self._rotated, *rotated_qkv[:2], memories),
+                values=partial(self._values, rotated_qkv[2], memories),
+                time_BE=self.time_BE,
                 layer=layer,
                 **vars(self.step),
             )
         )
+        if choice.scores_BHLT is not None:
+            must = pinned.repeat_interleave(chunk_tokens, dim=1)[:, None, None]
+            return replace(choice, scores_BHLT=choice.scores_BHLT.masked_fill(must, 0.0))
         return replace(choice, indices_BHLK=with_pinned(choice.indices_BHLK, pinned))
 
     def _rotated(
@@ -262,6 +289,12 @@ class MemoryAttention:
             return q_BHLD, k_BHLD, k_BHLD[:, :, :0]
         past = chunk_by_chunk(memories.keys, slots=SLOTS, chunking=self.routing.chunking)
         return q_BHLD, k_BHLD, past
+
+    def _values(self, v_BHLD: Tensor, memories: Memories | None) -> tuple[Tensor, Tensor]:
+        """Values of the shot, and of the history in chunk order."""
+        if memories is None:
+            return v_BHLD, v_BHLD[:, :, :0]
+        return v_BHLD, chunk_by_chunk(memories.values, slots=SLOTS, chunking=self.routing.chunking)
 
     def _context(self, memories: Memories) -> Tensor:
         """(B, T): the history tokens that the context policy keeps for this shot, and pinned ones."""

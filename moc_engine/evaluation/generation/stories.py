@@ -67,7 +67,7 @@ def generate(
     shots, frames = len(stories[0].shots), len(stories[0].shots[0].scene)
     numbers = numbers or range(len(stories))
     of_takes, of_memories, of_routing = (_generators(settings.seed, numbers, use) for use in range(3))
-    attention = MemoryAttention(model, settings, of_routing)
+    attention = MemoryAttention(model, settings, of_routing, pipeline.routers)
     empty = _captions(pipeline, [("", "", ())] * len(stories))
     captions = [
         _captions(pipeline, [(s.global_caption, s.shots[n].caption, s.cast) for s in stories])
@@ -174,6 +174,7 @@ def _velocity(
     model = pipeline.transformer
     levels = torch.full((len(x_BFSC),), level * 1000.0, device=x_BFSC.device)
     time, modulation, words, _ = model.condition_embedder(levels, captions.states_BSE, None)
+    attention.time_BE = time
     hidden = embed(model, x_BFSC)
     with attending(model, attention, captions):
         for block in model.blocks:

@@ -3,7 +3,7 @@ models that are read in another way than they were trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.evaluation.generation.methods import UNBUDGETED, Method, budgeted_methods
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 
-Group = Literal["budget", "absence", "outer", "ablation", "retrained", "reading"]
+Group = Literal["budget", "absence", "outer", "ablation", "retrained", "reading", "trained", "trained-long"]
 
 BUDGETS: Final = (1, 2, 3, 5, 8, 16)
 """Chunks that a token may attend to."""
@@ -51,11 +51,15 @@ def experiments(
     *,
     stories: int,
     long_stories: int,
+    methods: Sequence[Method] | None = None,
     retrained: Mapping[str, Path] | None = None,
+    trained: Mapping[Method, Path] | None = None,
 ) -> Iterator[Experiment]:
-    """All experiments for a model with these default settings; `retrained` maps names to other folders.
+    """All experiments for a model with these default settings.
 
-    Some have the same settings under several names. There are `long_stories` of 32 shots, and fewer of more.
+    `methods` are those with a budget that are compared on its weights (None: all); `retrained` maps names to
+    folders of other weights, and `trained` methods to folders of weights that were trained with them. Some
+    have the same settings under several names. There are `long_stories` of 32 shots, and fewer of more.
     Raises `ValueError` without stories.
     """
     if long_stories < 1:
@@ -67,8 +71,10 @@ def experiments(
         costs=True,
     )
     base = replace(base, generation=replace(base.generation, seed=base.seed))
-    yield from _budgets(base)
-    yield from _absences(replace(base, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4))
+    long = replace(base, stories=long_stories, shots=LONG_SHOTS, cast=LONG_CAST, tokens=4)
+    methods = budgeted_methods() if methods is None else methods
+    yield from _budgets(base, methods)
+    yield from _absences(long, methods)
     yield from _growing(replace(base, cast=GROWING_CAST, tokens=4), long_stories)
     yield from _ablations(base)
     yield from _readings(base, "these weights", None)
@@ -78,19 +84,25 @@ def experiments(
         yield Experiment(group="retrained", name="unchanged", settings=base)
     for name, folder in (retrained or {}).items():
         yield Experiment(group="retrained", name=name, settings=base, model=folder)
+    for method, folder in (trained or {}).items():
+        settings = _with(base, router=method)
+        yield Experiment(group="trained", name=method, settings=settings, model=folder)
+    for method, folder in (trained or {}).items():
+        settings = _with(long, router=method)
+        yield Experiment(group="trained-long", name=method, settings=settings, model=folder)
 
 
-def _budgets(base: EvaluationSettings) -> Iterator[Experiment]:
+def _budgets(base: EvaluationSettings, methods: Sequence[Method]) -> Iterator[Experiment]:
     for top_k in BUDGETS:
-        for router in budgeted_methods():
+        for router in methods:
             name = f"{router}, k = {top_k}"
             yield Experiment(group="budget", name=name, settings=_with(base, router=router, top_k=top_k))
     for router in UNBUDGETED:
         yield Experiment(group="budget", name=router, settings=_with(base, router=router))
 
 
-def _absences(base: EvaluationSettings) -> Iterator[Experiment]:
-    for router in (*budgeted_methods(), *UNBUDGETED):
+def _absences(base: EvaluationSettings, methods: Sequence[Method]) -> Iterator[Experiment]:
+    for router in (*methods, *UNBUDGETED):
         yield Experiment(group="absence", name=router, settings=_with(base, router=router))
 
 

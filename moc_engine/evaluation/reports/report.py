@@ -30,6 +30,8 @@ COLOURS: Final = {
     "packed": "#d39a2d",
     "moba": "#7a4f9a",
     "adaspa": "#1f8f8a",
+    "moga": "#a8577e",
+    "vorta": "#6b7d2a",
     "storymem": "#b5651d",
     "named-cast": "#c76ba0",
     "own": "#9aa5ae",
@@ -43,6 +45,8 @@ NAMES: Final = {
     "packed": "packed",
     "moba": "MoBA",
     "adaspa": "AdaSpa",
+    "moga": "MoGA",
+    "vorta": "VORTA",
     "storymem": "first and last keyframes",
     "named-cast": "takes with the same cast",
     "own": "own shot only",
@@ -253,6 +257,8 @@ def page(results: Sequence[Result], plots: Sequence[Plot], *, model: str) -> str
         "ablation": "Ablations",
         "retrained": "Other training",
         "reading": "Weights read in another way than they were trained",
+        "trained": "Methods with weights of their own",
+        "trained-long": "Methods with weights of their own: long absences",
     }
     for group, title in titles.items():
         rows = [result for result in results if result.group == group]

@@ -32,6 +32,8 @@ from moc_engine.models.finding import find_model
 from moc_engine.models.part_loading import load_part, load_settings, reading
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.registry import LoadedParts
+from moc_engine.ops.routers.router import LearnedRouter, ModelSizes
+from moc_engine.ops.routers.weights import read_routers, write_routers
 from moc_engine.sources.parts import PipelineParts
 
 PAD: Final = "<pad>"
@@ -87,6 +89,8 @@ class AnimaticPipeline(DiffusionPipeline):  # type: ignore[misc]
             tokenizer=tokenizer,
             scheduler=scheduler,
         )
+        self.routers: dict[str, LearnedRouter] = {}
+        """The learned routers of the model, by name."""
 
 
 def build(config: ModelConfig | None = None) -> AnimaticPipeline:
@@ -142,9 +146,20 @@ def build_tokenizer(longest: int) -> PreTrainedTokenizerFast:
 
 
 def save(pipeline: AnimaticPipeline, folder: Path) -> None:
-    """Writes model_index.json and a folder for each part, weights as safetensors."""
+    """Writes model_index.json and a folder for each part, weights as safetensors, and the learned routers."""
     with no_progress_bars():
         pipeline.save_pretrained(folder, safe_serialization=True)
+    write_routers(folder, pipeline.routers)
+
+
+def sizes_of(pipeline: AnimaticPipeline) -> ModelSizes:
+    """The sizes that the parameters of a learned router depend on."""
+    config = pipeline.transformer.config
+    return ModelSizes(
+        layers=config.num_layers,
+        heads=config.num_attention_heads,
+        width=config.num_attention_heads * config.attention_head_dim,
+    )
 
 
 def load(source: str | Path) -> AnimaticPipeline:
@@ -179,6 +194,8 @@ def load_pipeline_parts(model: PipelineParts) -> Generator[LoadedParts, None, An
             parts[name] = load_part(kind, model, name, **options)
     pipeline = AnimaticPipeline(**parts)
     _check_words(model.source, pipeline)
+    if model.folder is not None:
+        pipeline.routers = read_routers(model.folder, sizes_of(pipeline))
     yield LoadedParts(done=len(PARTS), parts=len(PARTS), part=None)
     return pipeline
 

@@ -6,6 +6,8 @@
     random    chunks at random
     moba      blocks causal token by token, the own one among the top k
     adaspa    masks found from exact attention in a few steps, and used again
+    moga      tokens of the same learned group
+    vorta     heads that learn to attend fully, to a window or to a coreset
 
 Third parties add routers by entry points of the group `moc_studio.routers`, whose values are `RouterEntry`s.
 """
@@ -19,11 +21,18 @@ from moc_engine.config import ROUTER_ENTRY_POINTS, router_names
 from moc_engine.ops.routers.adaspa import ADASPA
 from moc_engine.ops.routers.mean_keys import TOP_K
 from moc_engine.ops.routers.moba import MOBA
+from moc_engine.ops.routers.moga import MOGA
 from moc_engine.ops.routers.positions import RADIAL, WINDOW
 from moc_engine.ops.routers.random_chunks import RANDOM
 from moc_engine.ops.routers.router import RouterEntry
+from moc_engine.ops.routers.vorta import VORTA
 
-BUILT_IN: Final = {entry.name: entry for entry in (TOP_K, WINDOW, RADIAL, RANDOM, MOBA, ADASPA)}
+BUILT_IN: Final = {entry.name: entry for entry in (TOP_K, WINDOW, RADIAL, RANDOM, MOBA, ADASPA, MOGA, VORTA)}
+
+
+def learns(name: str) -> bool:
+    """Whether a method is a router that has parameters; not so for methods that are no routers."""
+    return name in router_names() and find_router(name).parameters is not None
 
 
 def find_router(name: str) -> RouterEntry:

@@ -14,10 +14,14 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import ROUTERS, RoutingConfig
+from moc_engine.errors import ModelMismatch
 from moc_engine.ops.layout import by_length
 from moc_engine.ops.routers.adaspa import HIGH_RECALL
+from moc_engine.ops.routers.moga import GROUPS
 from moc_engine.ops.routers.registry import BUILT_IN, find_router
-from moc_engine.ops.routers.router import Choice, Router, RoutingRequest
+from moc_engine.ops.routers.router import Choice, LearnedRouter, ModelSizes, Router, RoutingRequest
+from moc_engine.ops.routers.vorta import VortaRouter
+from moc_engine.ops.selection import mask_of
 
 STORIES, HEADS, WIDTH = 2, 4, 8
 SHOTS, CHUNKS, LENGTH = 3, 3, 2
@@ -25,8 +29,10 @@ SHOTS, CHUNKS, LENGTH = 3, 3, 2
 TOKENS = CHUNKS * LENGTH
 TOP_K = 3
 
+SIZES = ModelSizes(layers=2, heads=HEADS, width=HEADS * WIDTH)
+
 Attended = tuple[set[int], set[int]]
-"""The history chunks and the tokens of its own shot that a query attends to."""
+"""The tokens of the history, chunk by chunk, and of its own shot that a query attends to."""
 
 
 def _request(seed: int = 0, *, top_k: int = TOP_K, step: int = 0, shots: int = SHOTS) -> RoutingRequest:
@@ -36,6 +42,8 @@ def _request(seed: int = 0, *, top_k: int = TOP_K, step: int = 0, shots: int = S
     k = torch.randn(STORIES, HEADS, shots * TOKENS, WIDTH, generator=generator)
     candidates = torch.ones(STORIES, shots * CHUNKS, dtype=torch.bool)
     candidates[0, 3:6] = candidates[1, 1:2] = False
+    v = torch.randn(STORIES, HEADS, TOKENS, WIDTH, generator=generator)
+    past_v = torch.randn(STORIES, HEADS, shots * TOKENS, WIDTH, generator=generator)
     return RoutingRequest(
         q_BHLD=q,
         own_k_BHLD=own_k,
@@ -46,23 +54,53 @@ def _request(seed: int = 0, *, top_k: int = TOP_K, step: int = 0, shots: int = S
         own_chunk_L=torch.arange(TOKENS) % CHUNKS,
         routing=RoutingConfig(top_k=top_k),
         rotated=lambda: (q, own_k, k),
+        values=lambda: (v, past_v),
+        time_BE=torch.randn(STORIES, SIZES.width, generator=generator),
+        layer=1,
         step=step,
         steps=10,
     )
 
 
 def _made(name: str) -> Router:
-    router = BUILT_IN[name].make([torch.Generator().manual_seed(story) for story in range(STORIES)])
+    generators = [torch.Generator().manual_seed(story) for story in range(STORIES)]
+    router = BUILT_IN[name].start(generators, {name: _learned(name)} if name in LEARNED else None)
     router.begin()
     return router
 
 
-def _attended(choice: Choice, story: int, head: int, query: int) -> Attended:
-    chunks = [int(chunk) for chunk in choice.indices_BHLK[story, head, query] if chunk >= 0]
-    assert len(set(chunks)) == len(chunks)
+def _learned(name: str) -> LearnedRouter:
+    """A router with random parameters; each of VORTA's ways is the likeliest of some head."""
+    build = BUILT_IN[name].parameters
+    assert build is not None
+    router = build(SIZES)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in router.parameters():
+        torch.nn.init.normal_(parameter, std=0.7, generator=generator)
+    return router.requires_grad_(False)
+
+
+def _history(choice: Choice, request: RoutingRequest) -> Tensor:
+    """Bool (B, H, L, T): the tokens of the history that are attended to."""
+    if choice.scores_BHLT is not None:
+        assert choice.indices_BHLK.shape[-1] == 0
+        return (choice.scores_BHLT > -torch.inf).expand(STORIES, HEADS, TOKENS, -1)
+    for chosen in choice.indices_BHLK.flatten(0, 2).tolist():
+        chunks = [chunk for chunk in chosen if chunk >= 0]
+        assert len(set(chunks)) == len(chunks)
+    by_chunk = mask_of(choice.indices_BHLK, request.layout.chunks)
+    return by_chunk.repeat_interleave(LENGTH, dim=-1)
+
+
+def _attended(choice: Choice, request: RoutingRequest, story: int, head: int, query: int) -> Attended:
+    tokens = set(_history(choice, request)[story, head, query].nonzero()[:, 0].tolist())
     if choice.own_BHLL is None:
-        return set(chunks), set(range(TOKENS))
-    return set(chunks), set(choice.own_BHLL[story, head, query].nonzero()[:, 0].tolist())
+        return tokens, set(range(TOKENS))
+    return tokens, set(choice.own_BHLL[story, head, query].nonzero()[:, 0].tolist())
+
+
+def _tokens(chunks: set[int]) -> set[int]:
+    return {chunk * LENGTH + nth for chunk in chunks for nth in range(LENGTH)}
 
 
 def _best(scores: dict[int, float], count: int) -> set[int]:
@@ -151,6 +189,68 @@ def _naive_adaspa(request: RoutingRequest, story: int, head: int, query: int) ->
     return _best(of_block, budget), set(range(TOKENS))
 
 
+def _naive_moga(request: RoutingRequest, story: int, head: int, query: int) -> Attended:
+    """The tokens of the query's group, the surest members of it first."""
+    layer = dict(_learned("moga").named_parameters())
+    weight, bias = layer["layers.1.weight"], layer["layers.1.bias"]
+
+    def groups(values: Tensor, token: int) -> list[float]:
+        return [float(p) for p in (weight @ values[:, token].flatten() + bias).softmax(dim=0)]
+
+    assert request.values is not None
+    v, past_v = (x[story] for x in request.values())
+    mine = groups(v, query)
+    group = mine.index(max(mine))
+    members = {
+        token: belongs[group]
+        for token in _tokens(set(_candidates(request, story)))
+        if (belongs := groups(past_v, token)).index(max(belongs)) == group
+    }
+    return _best(members, TOP_K * LENGTH), set(range(TOKENS))
+
+
+def _naive_vorta(request: RoutingRequest, story: int, head: int, query: int) -> Attended:
+    """Full attention for heads that ask for it most, as far as others keep a chunk; else window or coreset."""
+    layer = dict(_learned("vorta").named_parameters())
+    assert request.time_BE is not None
+    time = request.time_BE[story]
+    scores = layer["layers.1.weight"] @ (time * time.sigmoid()) + layer["layers.1.bias"]
+    ways = [[float(p) for p in scores[3 * h : 3 * h + 3].softmax(dim=0)] for h in range(HEADS)]
+    candidates = _candidates(request, story)
+    whole, budget = len(candidates) * LENGTH, TOP_K * LENGTH
+    eager = sorted((h for h in range(HEADS) if max(ways[h]) == ways[h][0]), key=lambda h: -ways[h][0])
+    fulls = 0
+    while fulls < len(eager) and (fulls + 1) * whole + (HEADS - fulls - 1) * LENGTH <= HEADS * budget:
+        fulls += 1
+    if head in eager[:fulls]:
+        return _tokens(set(candidates)), set(range(TOKENS))
+    most = (HEADS * budget - fulls * whole) // (HEADS - fulls)
+    if ways[head][1] >= ways[head][2]:
+        beside = {c: abs(c % CHUNKS - query % CHUNKS) for c in candidates}
+        ordered = sorted(beside, key=lambda c: (SHOTS - c // CHUNKS, beside[c], c))
+        return _tokens(set(ordered[: most // LENGTH])), set(range(TOKENS))
+    return _naive_coreset(request, story, head, most), set(range(TOKENS))
+
+
+def _naive_coreset(request: RoutingRequest, story: int, head: int, most: int) -> set[int]:
+    """The centre of each bucket, and what is least like it; chunk by chunk through the shots."""
+    k = request.rotated()[2][story, head]
+    ordered = sorted(_candidates(request, story), key=lambda c: (c % CHUNKS, c))
+    tokens = [c * LENGTH + nth for c in ordered for nth in range(LENGTH)]
+    if most >= len(tokens):
+        return set(tokens)
+    length = math.ceil(len(tokens) / (most // 2))
+    kept: set[int] = set()
+    for start in range(0, len(tokens), length):
+        bucket = tokens[start : start + length]
+        centre = bucket.pop(len(bucket) // 2)
+        kept.add(centre)
+        likeness = [float(torch.cosine_similarity(k[token], k[centre], dim=0)) for token in bucket]
+        if bucket:
+            kept.add(bucket[likeness.index(min(likeness))])
+    return kept
+
+
 NAIVE: dict[str, Callable[[RoutingRequest, int, int, int], Attended]] = {
     "moc": _naive_moc,
     "window": _naive_window,
@@ -158,7 +258,11 @@ NAIVE: dict[str, Callable[[RoutingRequest, int, int, int], Attended]] = {
     "random": _naive_random,
     "moba": _naive_moba,
     "adaspa": _naive_adaspa,
+    "moga": _naive_moga,
+    "vorta": _naive_vorta,
 }
+LEARNED = ("moga", "vorta")
+"""Routers with parameters, which choose single tokens; others choose chunks."""
 
 routers = pytest.mark.parametrize("name", ROUTERS)
 
@@ -178,8 +282,10 @@ def test_a_router_equals_its_rule(name: str) -> None:
         for story in range(STORIES):
             for head in range(HEADS):
                 for query in range(TOKENS):
-                    expected = NAIVE[name](request, story, head, query)
-                    assert _attended(choice, story, head, query) == expected, (seed, story, head, query)
+                    past, own = NAIVE[name](request, story, head, query)
+                    expected = past if name in LEARNED else _tokens(past), own
+                    found = _attended(choice, request, story, head, query)
+                    assert found == expected, (seed, story, head, query)
 
 
 @routers
@@ -192,9 +298,9 @@ def test_a_router_keeps_its_budget(name: str, top_k: int, chunking: str) -> None
         request = replace(request, routing=routing, own_chunk_L=torch.arange(TOKENS) // LENGTH)
     choice = _made(name).choose(request)
     within = TOKENS if choice.own_BHLL is None else choice.own_BHLL.sum(dim=(1, 2, 3)) / (HEADS * TOKENS)
-    history = (choice.indices_BHLK >= 0).sum(dim=(1, 2, 3)) * LENGTH / (HEADS * TOKENS)
+    history = _history(choice, request).sum(dim=(1, 2, 3)) / (HEADS * TOKENS)
     assert bool((history + within <= TOKENS + top_k * LENGTH).all())
-    if top_k == 1000:  # everything that may be attended to
+    if top_k == 1000 and name != "moga":  # everything that may be attended to; of MoGA's the own group
         of_story = request.candidates_BC.sum(dim=1) * LENGTH
         assert history.tolist() == of_story.tolist()
 
@@ -205,8 +311,8 @@ def test_a_router_chooses_candidates_alone_and_nothing_later(name: str) -> None:
     choice = _made(name).choose(request)
     order = torch.arange(TOKENS).unflatten(0, (LENGTH, CHUNKS)).T.flatten().argsort()
     for story in range(STORIES):
-        chosen = choice.indices_BHLK[story].unique().tolist()
-        assert set(chosen) - {-1} <= set(_candidates(request, story))
+        attended = _history(choice, request)[story].flatten(0, 1).any(dim=0).nonzero()[:, 0].tolist()
+        assert set(attended) <= _tokens(set(_candidates(request, story)))
     if BUILT_IN[name].routes_own:
         assert choice.own_BHLL is not None
         assert not (choice.own_BHLL & (order > order[:, None])).any()
@@ -220,10 +326,13 @@ def test_a_banned_chunk_does_not_change_the_choice_whatever_it_holds(name: str) 
     request = _request(6)
     banned = ~request.candidates_BC[:, None, :, None]
     q, own_k, k = request.rotated()
+    assert request.values is not None
+    v, past_v = request.values()
     other = replace(
         request,
         means_BHCD=request.means_BHCD.masked_fill(banned, 1e3),
         rotated=lambda: (q, own_k, k.masked_fill(banned.repeat_interleave(LENGTH, dim=2), 1e3)),
+        values=lambda: (v, past_v.masked_fill(banned.repeat_interleave(LENGTH, dim=2), 1e3)),
     )
     assert _same(_made(name).choose(request), _made(name).choose(other))
 
@@ -245,9 +354,10 @@ def test_a_shot_without_a_history_chooses_none_of_it(name: str) -> None:
         shot=0,
         candidates_BC=request.candidates_BC[:, :0],
         rotated=lambda: (request.q_BHLD, request.own_k_BHLD, request.own_k_BHLD[:, :, :0]),
+        values=lambda: (request.q_BHLD, request.own_k_BHLD[:, :, :0]),
     )
     choice = _made(name).choose(first)
-    assert not (choice.indices_BHLK >= 0).any()
+    assert not _history(choice, first).any()
     assert choice.indices_BHLK.shape[:3] == (STORIES, HEADS, TOKENS)
 
 
@@ -255,7 +365,11 @@ def _same(one: Choice, other: Choice) -> bool:
     def equal(a: Tensor | None, b: Tensor | None) -> bool:
         return a is b is None or (a is not None and b is not None and torch.equal(a, b))
 
-    return equal(one.indices_BHLK, other.indices_BHLK) and equal(one.own_BHLL, other.own_BHLL)
+    return (
+        equal(one.indices_BHLK, other.indices_BHLK)
+        and equal(one.own_BHLL, other.own_BHLL)
+        and equal(one.scores_BHLT, other.scores_BHLT)
+    )
 
 
 def test_masks_are_searched_in_some_steps_and_hold_between_them() -> None:
@@ -267,6 +381,34 @@ def test_masks_are_searched_in_some_steps_and_hold_between_them() -> None:
     assert _same(router.choose(without_caption), _made("adaspa").choose(without_caption))
     router.begin()
     assert _same(router.choose(_request(3, step=7)), _made("adaspa").choose(_request(3)))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_router_that_learns_is_refused_without_parameters(name: str) -> None:
+    for learned in (None, {}, {"another": _learned("moga")}):
+        with pytest.raises(
+            ModelMismatch, match=f"router {name} is learned, and this model has no parameters"
+        ):
+            BUILT_IN[name].start([], learned)
+
+
+def test_heads_of_vorta_go_all_three_ways() -> None:
+    """So that the comparison with its rule compares each of them."""
+    router = _learned("vorta")
+    assert isinstance(router, BUILT_IN["vorta"].parameters)
+    ways = {
+        int(way) for seed in range(3) for way in router.probabilities(_request(seed)).argmax(-1).flatten()
+    }
+    assert ways == {0, 1, 2}
+
+
+def test_a_group_s_attention_is_weighted_by_its_probability() -> None:
+    request = _request()
+    scores = _made("moga").choose(request).scores_BHLT
+    assert scores is not None
+    chosen = scores[scores > -torch.inf].exp()
+    assert len(chosen)
+    assert bool(((chosen > 1 / GROUPS) & (chosen < 1)).all())
 
 
 def test_the_outer_loop_narrows_to_whole_shots() -> None:
