@@ -140,7 +140,8 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
     from moc_engine.ops.routers.registry import learns
     from moc_engine.ops.routers.weights import learned_routers
 
-    retrained, trained = _named_folders("also", args.also), _named_folders("trained", args.trained)
+    retrained = _named_folders("--also: expected NAME=DIR", args.also)
+    trained = _named_folders("--trained: expected ROUTER=DIR", args.trained)
     learned = learned_routers(args.model or EMBEDDED)
     methods = [name for name in budgeted_methods() if name in learned or not learns(name)]
     try:
@@ -159,13 +160,13 @@ def _experiments(args: argparse.Namespace) -> list[Experiment]:
         raise wrong_option(error) from error
 
 
-def _named_folders(option: str, texts: Sequence[str]) -> dict[str, Path]:
-    """The folders of an option whose values are NAME=DIR."""
+def _named_folders(expected: str, texts: Sequence[str]) -> dict[str, Path]:
+    """The folders of an option whose values are NAME=DIR; `expected` says so."""
     folders: dict[str, Path] = {}
     for text in texts:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise WrongUse(f"--{option}: expected NAME=DIR, got '{text}'")
+            raise WrongUse(f"{expected}, got '{text}'")
         folders[name] = Path(folder)
     return folders
 

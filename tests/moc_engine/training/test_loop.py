@@ -103,6 +103,33 @@ def test_a_run_does_not_begin_with_a_model_of_other_sizes(tmp_path: Path) -> Non
         train(options, FakeEvaluator())
 
 
+def test_a_router_s_parameters_are_trained_and_saved_with_the_model(tmp_path: Path) -> None:
+    options = TrainingOptions(preset="smoke", out=tmp_path / "run", router="moga", minutes=0.0)
+    begun = Run(recipe(options), options.out, FakeEvaluator()).pipeline.routers["moga"].state_dict()
+    begun = {name: tensor.clone() for name, tensor in begun.items()}
+    train(options, FakeEvaluator())
+    train(replace(options, resume=True, minutes=None), FakeEvaluator())
+    found = load(tmp_path / "run" / "model").routers
+    assert list(found) == ["moga"]
+    assert not any(torch.equal(tensor, begun[name]) for name, tensor in found["moga"].state_dict().items())
+    assert len(_losses(tmp_path / "run")) == 12
+
+
+def test_a_distilled_router_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+    _train(tmp_path / "first", steps=1)
+    origin = tmp_path / "first" / "model"
+    options = TrainingOptions(preset="smoke", out=tmp_path / "second", router="vorta", origin=origin, steps=3)
+    begun = Run(recipe(options), options.out, FakeEvaluator(), origin).pipeline.routers["vorta"].state_dict()
+    train(options, FakeEvaluator())
+    before, after = load(origin), load(tmp_path / "second" / "model")
+    for part in ("transformer", "smoother", "text_encoder"):
+        for name, weight in getattr(before, part).state_dict().items():
+            assert torch.equal(weight, getattr(after, part).state_dict()[name]), name
+    found = after.routers["vorta"].state_dict()
+    assert not any(torch.equal(tensor, begun[name]) for name, tensor in found.items())
+    assert not before.routers
+
+
 def test_a_run_is_not_resumed_by_another_recipe(tmp_path: Path) -> None:
     _train(tmp_path, steps=1)
     options = TrainingOptions(preset="smoke", out=tmp_path, resume=True)

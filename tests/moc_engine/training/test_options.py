@@ -19,6 +19,8 @@ from moc_engine.training.options import CHECKPOINT, TrainingOptions, add_options
         ({"minutes": -1.0}, "minutes: must be 0 or more"),
         ({"resume": True}, "resume: there is no checkpoint"),
         ({"without": ("sleep",)}, "without: one of gradual, drop, steering"),
+        ({"router": "magic"}, "router: one of moc, dense, own, moga, vorta"),
+        ({"router": "vorta"}, "from: the router vorta learns beside weights"),
         ({"preset": "refine"}, "from: the preset refine needs initial weights"),
         ({"origin": Path("nowhere")}, "from: there is no model in nowhere"),
         ({"origin": EMBEDDED, "resume": True}, "from: a resumed run continues"),
@@ -41,6 +43,8 @@ def test_a_run_is_not_overwritten_by_mistake(tmp_path: Path) -> None:
         {},
         {"resume": True, "steps": 5, "minutes": 1.5},
         {"preset": "refine", "origin": EMBEDDED, "without": ("drop", "steering")},
+        {"router": "moga"},
+        {"router": "vorta", "origin": EMBEDDED},
     ],
 )
 def test_words_are_read_back(tmp_path: Path, wishes: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from moc_engine.training.options import PRESETS, TECHNIQUES, TrainingOptions
+from moc_engine.model_index import EMBEDDED
+from moc_engine.training.options import PRESETS, TECHNIQUES, TRAINED_ROUTERS, TrainingOptions
 from moc_engine.training.recipes import RECIPES, recipe
 
 
@@ -29,3 +30,24 @@ def test_a_habit_is_left_out_and_no_other(tmp_path: Path) -> None:
     assert replace(plans["gradual"], stages=whole.stages, without=()) == whole
     assert replace(plans["drop"], routing=whole.routing, without=()) == whole
     assert replace(plans["steering"], pins=whole.pins, bans=whole.bans, without=()) == whole
+
+
+def test_routers_are_trained_with_the_same_steps_and_stories(tmp_path: Path) -> None:
+    whole = RECIPES["trial"]()
+    plans = {
+        router: recipe(TrainingOptions(preset="trial", out=tmp_path, router=router, origin=EMBEDDED))
+        for router in TRAINED_ROUTERS
+    }
+    budgets = {router: {stage.top_k for stage in plan.stages} for router, plan in plans.items()}
+    assert budgets == {
+        "moc": {None, 8, 5, 3},
+        "dense": {None},
+        "own": {None},
+        "moga": {None, 8, 5, 3},
+        "vorta": {3},
+    }
+    for router, plan in plans.items():
+        assert plan.router == router
+        stages = tuple(replace(stage, top_k=0) for stage in plan.stages)
+        assert stages == tuple(replace(stage, top_k=0) for stage in whole.stages)
+        assert replace(plan, stages=whole.stages, router="moc") == whole

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from moc_engine.training.recipes import cpu
@@ -25,3 +27,12 @@ def test_rules_grow_sparse_and_never_both_pin_and_ban() -> None:
     assert late.pinned.any()
     assert not late.candidates.all()
     assert not (late.pinned & ~late.candidates).any()
+
+
+def test_without_memory_nothing_of_earlier_shots_may_be_attended_to() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rules = draw_rules(replace(cpu(), router="own"), 8, 6, 0, generator, torch.device("cpu"))
+    assert rules.candidates is not None
+    assert rules.pinned is not None
+    assert not rules.candidates.any()
+    assert not rules.pinned.any()

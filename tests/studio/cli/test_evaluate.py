@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from moc_engine.models.animatic.family import AnimaticFamily
-from moc_engine.models.animatic.model import ModelConfig, build, save
+from moc_engine.models.animatic.model import ModelConfig, build, load, save, sizes_of
+from moc_engine.ops.routers.moga import MogaRouter
+from moc_engine.ops.routers.weights import write_routers
 from studio.cli.main import main
 
 
@@ -149,12 +152,47 @@ def test_the_report_runs_the_methods_that_are_asked_for(model: str, tmp_path: Pa
     assert json.loads((tmp_path / "results.json").read_text())["results"] == results
 
 
+def test_a_learned_router_is_refused_for_a_model_without_one(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--stories", "1", "--shots", "2", "--tokens", "1", "--steps", "1"]
+    assert main(["eval", "memory", "--model", model, "--router", "moga", *small]) == 1
+    assert "the router moga is learned, and this model has no parameters of it" in capsys.readouterr().err
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1", "--only", "budget"]
+    assert main([*way, "--router", "moga", "--router", "own"]) == 0  # the report leaves it out
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert {found["settings"]["generation"]["router"] for found in results} == {"own"}
+
+
+def test_the_report_compares_methods_on_weights_of_their_own(model: str, tmp_path: Path) -> None:
+    learned = tmp_path / "model"
+    shutil.copytree(model, learned)
+    sizes = sizes_of(load(model))
+    torch.manual_seed(0)
+    write_routers(learned, {"moga": MogaRouter(sizes)})
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path / "out"), "--stories", "1"]
+    assert main([*way, "--only", "trained", "--trained", f"moga={learned}", "--trained", f"own={model}"]) == 0
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert [result["settings"]["generation"]["router"] for result in found] == ["moga", "own"]
+    assert ["learned" in result["settings"] for result in found] == [True, False]
+    assert "Methods with weights of their own" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_report_runs_the_budgets_that_are_asked_for(model: str, tmp_path: Path) -> None:
+    way = ["eval", "report", "--model", model, "--out", str(tmp_path), "--stories", "1", "--only", "budget"]
+    assert main([*way, "--router", "window", "--top-k", "2"]) == 0
+    (found,) = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert found["settings"]["generation"]["routing"]["top_k"] == 2
+
+
 def test_a_report_that_makes_no_sense(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     way = ["eval", "report", "--model", model, "--out", str(tmp_path)]
     assert main([*way, "--stories", "0"]) == 2
     assert main([*way, "--long-stories", "0"]) == 2
     assert "--long-stories: must be 1 or more" in capsys.readouterr().err
     assert main([*way, "--also", "dense"]) == 2
+    assert main([*way, "--trained", "dense"]) == 2
+    assert "--trained: expected ROUTER=DIR" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"results": {"a": 1}}', '{"results": [{"figures": {}}]}'])

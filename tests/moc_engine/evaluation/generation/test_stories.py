@@ -11,11 +11,12 @@ from moc_engine.evaluation.generation.memory_attention import MemoryAttention, S
 from moc_engine.evaluation.generation.methods import method_names, steerable
 from moc_engine.evaluation.generation.settings import GenerationSettings
 from moc_engine.evaluation.generation.stories import generate
-from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build
+from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build, sizes_of
 from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.models.animatic.world import Story, sample_story
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.rotary import apply_rotary
+from moc_engine.ops.routers.registry import BUILT_IN
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 SHORT = SamplerConfig(steps=2, guidance=1.0)
@@ -25,7 +26,11 @@ PLAIN = GenerationSettings(routing=RoutingConfig(), sampler=SHORT)
 @pytest.fixture(scope="module")
 def model() -> AnimaticPipeline:
     torch.manual_seed(0)
-    return build(TINY)
+    pipeline = build(TINY)
+    for name, entry in BUILT_IN.items():
+        if entry.parameters is not None:
+            pipeline.routers[name] = entry.parameters(sizes_of(pipeline)).requires_grad_(False)
+    return pipeline
 
 
 def _takes(model: AnimaticPipeline, stories: Sequence[Story], generation: GenerationSettings) -> torch.Tensor:

@@ -77,6 +77,19 @@ def test_models_with_other_training_use_the_same_settings(tmp_path: Path) -> Non
     assert not [e for e in _all() if e.group == "retrained"]
 
 
+def test_methods_with_weights_of_their_own_are_compared_in_short_and_long_stories(tmp_path: Path) -> None:
+    trained = {"moc": tmp_path / "one", "moga": tmp_path / "other"}
+    found = list(experiments(ROUTING, SAMPLER, stories=2, long_stories=1, methods=("moc",), trained=trained))
+    own = [experiment for experiment in found if experiment.group in ("trained", "trained-long")]
+    assert [(e.group, e.name, e.model) for e in own] == [
+        (group, name, folder) for group in ("trained", "trained-long") for name, folder in trained.items()
+    ]
+    assert all(e.settings.generation.router == e.name for e in own)
+    assert [e.settings.shots for e in own] == [8, 8, LONG_SHOTS, LONG_SHOTS]
+    compared = {e.settings.generation.router for e in found if e.group in ("budget", "absence")}
+    assert compared == {"moc", "dense", "own"}
+
+
 def test_zero_long_stories_are_refused() -> None:
     with pytest.raises(ValueError, match="long_stories"):
         list(experiments(ROUTING, SAMPLER, stories=2, long_stories=0))
