@@ -32,6 +32,8 @@ def check_router(routing: RoutingConfig, *, boosted: bool) -> None:
         raise EngineError(
             f"the router {entry.name} also chooses within the shot, and a render attends to its whole shot"
         )
+    if entry.parameters is not None:
+        raise EngineError(f"the router {entry.name} is learned, and renders have no parameters of routers")
     if boosted:
         raise EngineError(
             f"the router {entry.name} has no scores that could be boosted: remove the boosts, pin instead, "

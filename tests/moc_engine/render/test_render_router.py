@@ -29,7 +29,7 @@ from tests.fakes.prepared import VIDEO, bare_video, histories_of, prepared_rende
 SAMPLER = SamplerConfig(steps=3, guidance=3.0)
 
 PLUG_IN = """
-from moc_engine.ops.routers.router import Choice, RouterEntry, StatelessRouter
+from moc_engine.ops.routers.router import Choice, LearnedRouter, RouterEntry, StatelessRouter, untrained
 
 def looks_at_keys(request):
     request.rotated()
@@ -38,17 +38,21 @@ KEYS = RouterEntry(name="keys", title="keys", source="-", make=lambda _: Statele
 OWN = RouterEntry(
     name="own-too", title="own", source="-", make=lambda _: StatelessRouter(looks_at_keys), routes_own=True
 )
+TAUGHT = RouterEntry(
+    name="taught", title="taught", source="-", make=untrained("taught"), parameters=LearnedRouter
+)
 """
 
 
 @pytest.fixture
 def plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two routers by entry points: one that looks at single keys, and one that chooses within the shot."""
+    """Routers by entry points: one looks at single keys, one chooses within the shot, and one learns."""
     told = tmp_path / "mine-1.dist-info"
     told.mkdir()
     (told / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
     (told / "entry_points.txt").write_text(
         "[moc_studio.routers]\nkeys = mine_routers:KEYS\nown-too = mine_routers:OWN\n"
+        "taught = mine_routers:TAUGHT\n"
     )
     (tmp_path / "mine_routers.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(tmp_path)
@@ -66,6 +70,12 @@ def test_routers_of_evaluations_alone_are_refused_in_words() -> None:
             RoutingChoice(router=name)
     with pytest.raises(ValueError, match="router: unknown router 'nearest'"):
         RoutingConfig(router="nearest")
+
+
+@pytest.mark.usefixtures("plug_ins")
+def test_learned_routers_of_packages_are_refused_in_words() -> None:
+    with pytest.raises(EngineError, match="the router taught is learned"):
+        check_router(RoutingConfig(router="taught"), boosted=False)
 
 
 def test_boosts_need_scores() -> None:
