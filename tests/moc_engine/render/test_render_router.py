@@ -86,7 +86,7 @@ def test_boosts_need_scores() -> None:
 
 @pytest.mark.usefixtures("plug_ins")
 def test_plug_ins_are_offered_and_told_what_renders_do_not_give() -> None:
-    assert render_router_names() == (*RENDER_ROUTERS, "keys", "own-too")
+    assert render_router_names() == (*RENDER_ROUTERS, "keys", "own-too", "taught")
     with pytest.raises(EngineError, match="the router own-too also chooses within the shot"):
         check_router(RoutingConfig(router="own-too"), boosted=False)
     config, grid, layout = (
