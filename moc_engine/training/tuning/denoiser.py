@@ -32,7 +32,9 @@ TRAINED_TIMESTEPS: Final = 1000
 """The timestep of pure noise, as Wan's transformers and the embedded one were trained."""
 
 FEW_TOKENS: Final = 1024
-"""Shots of at most so many tokens are attended to in one call for all stories, longer ones shot by shot."""
+"""Shots of at most so many tokens are attended to in one call for all stories, longer ones shot by shot.
+
+On a CPU one call is up to three times as fast for 50 tokens, and no faster from 500 to 1300 on."""
 
 
 class TuningDenoiser(nn.Module):
