@@ -54,8 +54,8 @@ def load_for_tuning(model: PipelineParts, recipe: TuningRecipe) -> TunedModel:
     """
     from diffusers import WanTransformer3DModel
 
-    from moc_engine.models.wan.caption_room import TEXT_STATES
-    from moc_engine.models.wan.family import WanFamily
+    from moc_engine.models.wan.caption_room import caption_states_of
+    from moc_engine.models.wan.defaults import routing_of
 
     part = transformer_part(model, recipe)
     in_half = recipe.kind == "lora" and recipe.precision == "bf16"
@@ -69,8 +69,8 @@ def load_for_tuning(model: PipelineParts, recipe: TuningRecipe) -> TunedModel:
         transformer=transformer,
         trainable=make_trainable(transformer, recipe),
         levels=NoiseLevels(levels=recipe.levels, shift=noise_shift(model, recipe), low=low, high=high),
-        routing=WanFamily.routing,
-        caption_states=TEXT_STATES,
+        routing=routing_of(model.index),
+        caption_states=caption_states_of(model.index),
     )
 
 

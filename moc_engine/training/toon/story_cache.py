@@ -1,0 +1,85 @@
+"""Drawn stories as a cache of footage: latents by the toon model's autoencoder, states by its text encoder.
+
+Shapes: N shots, F frames, Z latent channels, T text states, D their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from moc_engine.models.wan.autoencoder import WanAutoencoder
+from moc_engine.models.wan.caption_room import cleaned
+from moc_engine.models.wan.decoding import normalised
+from moc_engine.training.data.footage.dataset import (
+    CacheIdentity,
+    CacheWriter,
+    TrainingShot,
+    TrainingStory,
+)
+from moc_engine.training.toon.autoencoder_training import as_tensor
+from moc_engine.training.toon.drawn_stories import DrawnStory, Pixels, read_drawn, story_file
+from moc_engine.training.toon.picture_autoencoder import encode, frame_by_frame
+
+PICTURES_AT_ONCE: Final = 128
+
+
+@torch.no_grad()
+def latents_of(vae: Any, pictures_NFYX3: Pixels) -> Tensor:
+    """The latents (N, Z, F, H, W) of the shots of a story, on the transformer's scale."""
+    shots = pictures_NFYX3.shape[:2]
+    pictures = as_tensor(pictures_NFYX3.reshape(-1, *pictures_NFYX3.shape[2:]), vae.device)
+    with frame_by_frame(vae):
+        latents = torch.cat([encode(vae, part) for part in pictures.split(PICTURES_AT_ONCE)])
+    by_channel_NZFHW = latents.unflatten(0, shots).transpose(1, 2)
+    return torch.stack([normalised(vae, shot_ZFHW) for shot_ZFHW in by_channel_NZFHW])
+
+
+@torch.no_grad()
+def states_of(tokenizer: Any, text_encoder: Any, captions: Sequence[str]) -> list[Tensor]:
+    """The states (T, D) of each caption, without padding, as a Wan model reads it."""
+    read = tokenizer([cleaned(caption) for caption in captions], padding=True, return_tensors="pt")
+    read = read.to(text_encoder.device)
+    states = text_encoder(read.input_ids, read.attention_mask).last_hidden_state
+    return [row[:length] for row, length in zip(states, read.attention_mask.sum(dim=1).tolist(), strict=True)]
+
+
+def training_story(
+    name: str, drawn: DrawnStory, latents: Tensor, states: Sequence[Tensor], fps: float
+) -> TrainingStory:
+    """A drawn story as the trainer reads it."""
+    return TrainingStory(
+        name=name,
+        style_states=None,
+        shots=tuple(
+            TrainingShot(latents=shot, states=state, caption=caption, seconds=shot.shape[1] / fps)
+            for shot, state, caption in zip(latents, states, drawn.captions, strict=True)
+        ),
+    )
+
+
+def cache_stories(
+    folder: Path, drawn: Path, numbers: Sequence[int], parts: dict[str, Any], *, text_encoder: str, fps: float
+) -> Iterator[int]:
+    """Adds drawn stories to the cache in `folder` and yields the number of each; those in it are kept.
+
+    `parts` are the model's vae, text_encoder and tokenizer; `text_encoder` is a digest of the latter two.
+    """
+    vae = parts["vae"].eval()
+    (nothing,) = states_of(parts["tokenizer"], parts["text_encoder"], [""])
+    identity = CacheIdentity(
+        latent_space=WanAutoencoder(vae, fps).latent_space, text_encoder=text_encoder, model="toon", rate=fps
+    )
+    with CacheWriter(folder, identity, nothing) as cache:
+        for number in numbers:
+            name = f"{number:06d}"
+            if name not in cache.stories:
+                story = read_drawn(story_file(drawn, number))
+                latents = latents_of(vae, story.pictures)
+                states = states_of(parts["tokenizer"], parts["text_encoder"], story.captions)
+                cache.add(training_story(name, story, latents, states, fps))
+            yield number
