@@ -60,9 +60,9 @@ class ToonPreset:
 
 
 def toon_cpu() -> ToonPreset:
-    """Half an hour on two cores: small pictures of round characters near the camera, two frames a shot."""
+    """For a CPU: small pictures of round characters near the camera, two frames a shot."""
     return ToonPreset(
-        drawing=Drawing(world=ToonWorld(), shots=12, frames=2, fps=2.0, size=(80, 48), seed=7),
+        drawing=Drawing(world=ToonWorld(), shots=12, frames=2, fps=2.0, size=(96, 64), seed=7),
         stories=416,
         held_out=16,
         pictured=200,
