@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moc_engine.config import POLICY_ENTRY_POINTS, Chunking, policy_names
+from moc_engine.plug_ins import find_plug_in
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -70,10 +70,7 @@ def find_policy(name: str) -> MemoryPolicy:
     """The policy of this name. Raises `ValueError` for one that is unknown."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    for point in entry_points(group=POLICY_ENTRY_POINTS, name=name):
-        policy: Any = point.load()
-        if not isinstance(policy, MemoryPolicy):
-            raise ValueError(f"policy: the plug-in {point.value} for {name!r} is not a MemoryPolicy")
+    if (policy := find_plug_in(POLICY_ENTRY_POINTS, name, MemoryPolicy)) is not None:
         return policy
     raise ValueError(f"policy: unknown memory policy {name!r}; there are {', '.join(policy_names())}")
 

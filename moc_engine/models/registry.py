@@ -22,6 +22,7 @@ from moc_engine.model_memory import Config, ModelSize
 from moc_engine.models.caption_limit import LeftOut
 from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.own_settings import OwnSettings
+from moc_engine.plug_ins import BadPlugIn, find_plug_in
 from moc_engine.profiles import Profile
 from moc_engine.sources.model_files import FilePart, ModelFiles
 from moc_engine.sources.parts import PipelineParts
@@ -152,11 +153,12 @@ def family_entry(pipeline_class: str) -> FamilyEntry:
         entry = import_module(module).FAMILY
         assert isinstance(entry, FamilyEntry)
         return entry
-    for point in entry_points(group=ENTRY_POINTS, name=pipeline_class):
-        entry = point.load()
-        if not isinstance(entry, FamilyEntry):
-            raise ModelMismatch(f"the plug-in {point.value} for {pipeline_class} is not a FamilyEntry")
-        return entry
+    try:
+        found = find_plug_in(ENTRY_POINTS, pipeline_class, FamilyEntry)
+    except BadPlugIn as error:
+        raise ModelMismatch(str(error)) from error
+    if found is not None:
+        return found
     raise ModelMismatch(f"no model family for a {pipeline_class}; there are {', '.join(pipeline_classes())}")
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Final
 
@@ -26,6 +25,7 @@ from moc_engine.ops.gathered import GATHERED
 from moc_engine.ops.grouped import GROUPED
 from moc_engine.ops.masked import MASKED
 from moc_engine.ops.naive import NAIVE
+from moc_engine.plug_ins import find_plug_in
 
 BUILT_IN: Final = {backend.name: backend for backend in (NAIVE, GROUPED, GATHERED, MASKED)}
 
@@ -47,10 +47,7 @@ def find_backend(name: str) -> AttentionBackend:
         return BUILT_IN[name]
     if name == "triton":
         return _triton()
-    for point in entry_points(group=BACKEND_ENTRY_POINTS, name=name):
-        backend = point.load()
-        if not isinstance(backend, AttentionBackend):
-            raise ValueError(f"backend: the plug-in {point.value} for {name!r} is not an AttentionBackend")
+    if (backend := find_plug_in(BACKEND_ENTRY_POINTS, name, AttentionBackend)) is not None:
         return backend
     raise ValueError(f"backend: unknown backend {name!r}; there are {', '.join(backend_names())}")
 

@@ -100,6 +100,14 @@ class Memories:
             descriptors=self.descriptors.repeat_interleave(times, dim=0),
         )
 
+    def before(self, shot: int) -> Memories:
+        """Those of earlier shots than this one."""
+        return Memories(
+            keys=self.keys[:, :, :shot],
+            values=self.values[:, :, :shot],
+            descriptors=self.descriptors[:, :, :shot],
+        )
+
 
 def story_angles(
     transformer: nn.Module, *, starts: Tensor, frames: int, height: int, width: int = 1
@@ -391,12 +399,15 @@ class StoryAttention:
 
     def _dense(self, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, memories: Memories) -> Tensor:
         """Attention of all shots but the first to their own tokens and to all that they may choose."""
-        tokens, shots = memories.keys.shape[3], len(self.later)
+        tokens, chunks = memories.keys.shape[3], memories.descriptors.shape[3]
         candidates, pinned = _eligible(memories, self.rules, stories=len(memories.keys), shots=self.later)
-        chunks = memories.descriptors.shape[3]
-        mask = (candidates | pinned)[..., ::chunks].repeat_interleave(tokens, dim=-1)
-        shared = memories.repeated(shots)
-        return dense_attention(q_BHLD, k_BHLD, v_BHLD, shared, mask.flatten(0, 1)[:, None, None])
+        attended = (candidates | pinned)[..., ::chunks]
+        q, k, v = (x.unflatten(0, (-1, len(self.later))) for x in (q_BHLD, k_BHLD, v_BHLD))
+        outs = []
+        for nth, shot in enumerate(self.later):
+            mask = attended[:, nth, :shot].repeat_interleave(tokens, dim=-1)[:, None, None]
+            outs.append(dense_attention(q[:, nth], k[:, nth], v[:, nth], memories.before(shot), mask))
+        return torch.stack(outs, dim=1).flatten(0, 1)
 
     def _by_router(
         self,

@@ -99,6 +99,7 @@ type ProjectState = {
   title: string;
   style: string;
   style_unknown: UnknownSpan[];
+  fields: Record<string, string | number | boolean>;
   size: [number, number];
   fps: number;
   seed: number;
@@ -254,6 +255,14 @@ type Drift = {
   pin: string | null;
   bans: string[];
 };
+
+/** What Gradio's forms call (static/js/forms/form-fields.js). */
+interface Window {
+  studioForms?: {
+    save: (name: string, value: unknown, leaving: boolean) => Promise<string | undefined> | undefined;
+    values: (names: string[]) => unknown[];
+  };
+}
 
 /** A shot of footage: its frames from `start` until before `end`. */
 type FootageShot = { start: number; end: number; caption: string; left_out: boolean };

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from studio.api.error_answers import CONFLICT, ERRORS
-from studio.api.request_models import EditRequest, ProjectId, UndoRequest, UnknownWordsRequest
+from studio.api.request_models import EditRequest, FieldRequest, ProjectId, UndoRequest, UnknownWordsRequest
 from studio.service.look_words import SuggestedCaption
 from studio.service.state import ProjectState, UnknownSpan
 from studio.service.studio import Service
@@ -19,6 +19,11 @@ def editing_routes(service: Service) -> APIRouter:
     def apply_edit(project: ProjectId, body: EditRequest) -> ProjectState:
         """Applies an edit, unless the project was changed since the base revision."""
         return editing.edit(project, body.edit, body.base)
+
+    @router.post("/fields/{field}", summary="Save a field of a form", responses=CONFLICT)
+    def save_field(project: ProjectId, field: str, body: FieldRequest) -> ProjectState:
+        """Gives a field the value that was typed, and keeps whatever else was changed meanwhile."""
+        return service.fields.save(project, field, body.value, seen=body.seen)
 
     @router.post("/undo", summary="Undo", responses=CONFLICT)
     def undo(project: ProjectId, body: UndoRequest) -> ProjectState:

@@ -27,6 +27,16 @@ class EditRequest(BaseModel):
     edit: Annotated[Edit, Field(discriminator="op")]
 
 
+FieldValue = bool | int | float | str | None
+
+
+class FieldRequest(BaseModel):
+    """What a field has by now, and the values that its page has shown or sent before, the latest last."""
+
+    value: FieldValue
+    seen: list[FieldValue] = Field(max_length=20)
+
+
 class UndoRequest(BaseModel):
     """The revision of the project at which undo or redo was asked for."""
 

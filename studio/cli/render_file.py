@@ -38,7 +38,8 @@ def render_file(board: Storyboard, only: Collection[int] | None, args: argparse.
         scope = _scope(service, project, board, only, resume=args.resume)
         planned = service.rendering.outline(project, scope, again=not args.resume)
         model = service.rendering.model(project)
-        problems = problems_of(board, planned, model, service.library)
+        rendered = {shot.index: shot.inputs for shot in planned if shot.action == "render"}
+        problems = problems_of(board, rendered, model, service.library)
         render_output.unknown_words(unknown, sys.stderr)
         for line in (*model_notes.unused(board, model, of_file=True), *model_notes.samplers(board)):
             print(line, file=sys.stderr)
@@ -65,11 +66,11 @@ def render_file(board: Storyboard, only: Collection[int] | None, args: argparse.
             most_cast=characters_per_shot() if animatic else None,
             other_seed=args.seed is not None and only is not None,
         )
-        rendered = _render(service, project, scope, planned, folder, args)
+        made = _render(service, project, scope, planned, folder, args)
         written = service.film_folders.write_film(project, folder)
         if names := recipe_in(written.files.film).get("encoded_again"):
             print(f"{', '.join(names)} encoded again to fit the others", file=sys.stderr)
-        render_output.film(written, rendered, unknown, sys.stdout, as_json=args.json)
+        render_output.film(written, made, unknown, sys.stdout, as_json=args.json)
     return 0
 
 

@@ -91,8 +91,9 @@ def plan(
             out,
         )
         return
+    told = {str(found.text) for found in problems}
     for shot in planned:
-        reason = f"  ({_reason(shot)})" if _reason(shot) else ""
+        reason = f"  ({_reason(shot, told)})" if _reason(shot, told) else ""
         length = f"{shot.inputs.seconds:g} s"
         print(f"{shot.index + 1:>4}  {shot.action:<7}{length:>6}  {shot.inputs.caption}{reason}", file=out)
     count = sum(shot.action == "render" for shot in planned)
@@ -182,8 +183,8 @@ def film(
     )
 
 
-def _reason(shot: PlannedShot) -> str:
-    """Why a shot is rendered, or what is to be known of one that is not."""
+def _reason(shot: PlannedShot, told: Collection[str] = ()) -> str:
+    """Why a shot is rendered, or what is to be known of one that is not, but for what is told elsewhere."""
     match shot.action:
         case "skip":
             return "skipped"
@@ -194,7 +195,7 @@ def _reason(shot: PlannedShot) -> str:
         case "keep" if shot.locked:
             return "locked, though outdated" if shot.state == "outdated" else "locked"
         case _:
-            return "; ".join(shot.reasons)
+            return "; ".join(reason for reason in shot.reasons if reason not in told)
 
 
 def _about_cast(board: Storyboard, shot: PlannedShot, most: int | None) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def render_project(args: argparse.Namespace) -> int:
     """Renders the project's due shots, or those in --shots; with --dry-run only lists them."""
     from studio.cli.work import work_off
+    from studio.service.render_checks import problems_of
 
     with root.opened(args) as service:
         project = root.find(service, args.project)
@@ -38,7 +39,10 @@ def render_project(args: argparse.Namespace) -> int:
                 print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
             else:
                 _print_plan(service, project, planned, board, args.lane)
-            return 0
+            problems = problems_of(*service.rendering.lane_inputs(project, scope, args.lane), service.library)
+            for found in problems:
+                print(f"problem: {model_notes.problem(found)}", file=sys.stderr)
+            return 1 if problems else 0
         jobs = service.rendering.render(project, scope, lane=args.lane)
         done = work_off(service, jobs, args.make_renderer)
         state = service.projects.state(project)

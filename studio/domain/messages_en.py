@@ -68,6 +68,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "export-unknown": "there is no export called {kind}",
     "file-abandoned": "left by a process that was killed",
     "file-in-the-way": "{path} cannot be a folder: a file is in the way",
+    "field-unknown": "there is no field called '{field}'",
     "file-not-found": "that file is not there any more",
     "file-of-discarded-takes": "only discarded takes use it",
     "file-of-exports": "an export, which can be made again",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from moc_engine.config import check_render_router, render_router_names
@@ -10,13 +10,12 @@ from moc_engine.model_abilities import needs_first_frame
 from moc_engine.model_defaults import model_defaults
 from moc_engine.model_location import is_missing_hub_model
 from studio.domain.errors import StudioError
-from studio.domain.inputs import RenderingModel, loras_of
+from studio.domain.inputs import RenderingModel, TakeInputs, loras_of
 from studio.domain.messages import Message, message
 from studio.domain.settings import Lora
 from studio.domain.storyboard import Storyboard
 from studio.service.library import ModelLibrary
 from studio.service.models import lora_problem
-from studio.service.rendering import PlannedShot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,9 @@ class Problem:
 
 
 def problems_of(
-    board: Storyboard, planned: Collection[PlannedShot], model: RenderingModel, library: ModelLibrary
+    board: Storyboard, rendered: Mapping[int, TakeInputs], model: RenderingModel, library: ModelLibrary
 ) -> tuple[Problem, ...]:
-    """The problems of the planned shots that would be rendered with the storyboard's model."""
-    rendered = [shot for shot in planned if shot.action == "render"]
+    """The problems of shots that would be rendered with the storyboard's model, by index."""
     if not rendered:
         return ()
     found = [*_of_model(board.settings.model, library)]
@@ -61,7 +59,7 @@ def _of_steps(board: Storyboard) -> Iterator[Problem]:
         yield Problem(text=message("steps-fixed", steps=own.fixed_steps, asked=str(steps)))
 
 
-def _of_router(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:
+def _of_router(board: Storyboard, rendered: Mapping[int, TakeInputs]) -> Iterator[Problem]:
     """A router that renders cannot use, and boosts that it would ignore; shots without context have none."""
     name = board.settings.router
     if name is None:
@@ -72,32 +70,30 @@ def _of_router(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Pr
         usable = ", ".join(render_router_names())
         yield Problem(text=message("router-unusable", router=name, usable=usable))
         return
-    boosted = tuple(shot.index for shot in planned if shot.inputs.router and shot.inputs.boosts)
+    boosted = tuple(index for index, inputs in rendered.items() if inputs.router and inputs.boosts)
     if boosted:
         yield Problem(text=message("router-boosts", router=name), shots=boosted)
 
 
-def _of_first_frames(board: Storyboard, planned: Iterable[PlannedShot]) -> Iterator[Problem]:
+def _of_first_frames(board: Storyboard, rendered: Mapping[int, TakeInputs]) -> Iterator[Problem]:
     without = []
-    for shot in planned:
-        kind, _, name = (shot.inputs.first_frame or "").partition(":")
+    for index, inputs in rendered.items():
+        kind, _, name = (inputs.first_frame or "").partition(":")
         if not kind:
-            without.append(shot.index)
+            without.append(index)
         elif kind == "shot":
             other = next(at for at, earlier in enumerate(board.shots) if earlier.id == name)
-            yield Problem(
-                text=message("first-frame-needs-take", other=other + 1),
-                shots=(shot.index,),
-            )
+            if other not in rendered:
+                yield Problem(text=message("first-frame-needs-take", other=other + 1), shots=(index,))
     if without and needs_first_frame(board.settings.model):
         yield Problem(text=message("first-frame-needed"), shots=tuple(without))
 
 
-def _of_loras(board: Storyboard, planned: Iterable[PlannedShot], model: RenderingModel) -> Iterator[Problem]:
+def _of_loras(board: Storyboard, indices: Iterable[int], model: RenderingModel) -> Iterator[Problem]:
     users: dict[Lora, list[int]] = {}
-    for shot in planned:
-        for lora in loras_of(board, shot.index, model, board.settings):
-            users.setdefault(lora, []).append(shot.index)
+    for index in indices:
+        for lora in loras_of(board, index, model, board.settings):
+            users.setdefault(lora, []).append(index)
     for lora, shots in users.items():
         problem = lora_problem(lora, board.settings.model, model)
         if problem is not None:

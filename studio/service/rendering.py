@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from moc_engine.caption_check import captions_left_out
@@ -162,6 +162,20 @@ class Rendering:
                 )
             )
         return tuple(shots)
+
+    def lane_inputs(
+        self, project: str, scope: Scope | Collection[str], lane: Lane | None
+    ) -> tuple[Storyboard, dict[int, TakeInputs], RenderingModel]:
+        """The storyboard with the settings of a lane, the inputs of what `plan` lists, and the lane's model.
+
+        Inputs are by the shots' indices.
+        """
+        with self._database.read() as session:
+            found, known = projects.project_of(session, project), takes.takes_of(session, project)
+        found = found.switched_to(lane or found.lane)
+        planned = shots_to_render(found.board, self._models.statuses(found, known), scope)
+        inputs = {status.index: status.inputs for status in planned}
+        return replace(found.board, settings=found.settings), inputs, self._models.of(found).rendering
 
     def read_model(self, model: str | None) -> None:
         """Reads the files of a model, so that takes of other weights are known to be outdated.

@@ -16,6 +16,7 @@ from studio.domain.project import Lane, Project
 from studio.domain.settings import Lora, Settings
 from studio.domain.storyboard import ShotSteering, Storyboard, first_frame_source, steering
 from studio.jobs.estimate import Rates
+from studio.service.form_values import FieldValue, shown
 from studio.service.lora_samplers import LoraSampler, lora_samplers
 from studio.service.missing_pictures import missing_pictures
 from studio.service.models import Model, rates_of, time_is_known
@@ -119,6 +120,7 @@ class ProjectState:
 
     `lacks` says why settings of the film or of shots have no effect, by name: the model cannot use them.
     `defaults` are the model's own values of settings, by name, as they would be entered.
+    `fields` are the values of the forms' fields, by name, as they are shown.
     `missing_pictures` says of pictures that the storyboard names, by their names, that they are not there.
     `lora_samplers` are the samplers that the film's LoRAs need.
     """
@@ -134,6 +136,7 @@ class ProjectState:
     seed: int
     seconds: float
     settings: Settings
+    fields: Mapping[str, FieldValue]
     lacks: Mapping[str, str]
     lora_samplers: tuple[LoraSampler, ...]
     lane: Lane
@@ -219,6 +222,7 @@ def project_state(
         seed=board.seed,
         seconds=begins,
         settings=board.settings,
+        fields=shown(board),
         lacks=_lacks(project.settings.model, model.rendering),
         lora_samplers=lora_samplers(lora.file for lora in board.settings.loras if lora.weight),
         lane=project.lane,

@@ -9,6 +9,7 @@ from pathlib import Path
 from studio.service.attention import Attention
 from studio.service.drift import Consistency
 from studio.service.editing import Editing
+from studio.service.field_edits import FieldEdits
 from studio.service.film_folders import FilmFolders
 from studio.service.footage import FootageLibrary
 from studio.service.library import ModelLibrary
@@ -51,6 +52,7 @@ class Service:
         self.artifacts = artifacts or Artifacts(root)
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
+        self.fields = FieldEdits(self.projects, self.editing)
         self.rendering = Rendering(database, models)
         self.queue = Queue(database, models)
         self.library = ModelLibrary(database)

@@ -83,7 +83,7 @@ def make_app(
     serve_footage_page(app)
     app.mount(ASSETS, _Revalidated(directory=STATIC))
     options: dict[str, Any] = BLOCKS
-    app = gr.mount_gradio_app(app, window(service), path="/", **options)
+    app = gr.mount_gradio_app(app, window(), path="/", **options)
     scripts = InlineScripts((page_template(), docs))
     return Guard(app, hosts, login, scripts=scripts, uploads=(*UPLOADS, *VIDEO_UPLOADS))
 

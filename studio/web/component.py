@@ -26,10 +26,9 @@ def panel(module: str, *, elem_id: str, hidden: bool = False) -> gr.HTML:
 
 
 def link() -> gr.HTML:
-    """Tells Python which project and revision the page shows, and which form values changed."""
-    tell = "(value) => { props.value = value; if (value.changed.length) trigger('input'); }"
+    """Tells the forms, by its event `input`, that the page has other values for them."""
+    tell = "() => trigger('input')"
     return gr.HTML(
-        value={"project": "", "revision": -1, "film": {}, "changed": []},
         html_template="<span></span>",
         js_on_load=f'import("{_MODULES}/forms/film-forms.js").then((m) => m.mount({tell}))',
         apply_default_css=False,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import gradio as gr
 
-from studio.service.studio import Service
 from studio.web.component import link, panel
 from studio.web.forms import forms
 
@@ -47,7 +46,7 @@ def page_template() -> str:
     return (Path(folder) / "templates" / "frontend" / "index.html").read_text(encoding="utf-8")
 
 
-def window(service: Service) -> gr.Blocks:
+def window() -> gr.Blocks:
     """The page as Gradio blocks."""
     blocks: gr.Blocks = gr.Blocks(title="MoC Studio", analytics_enabled=False, fill_width=True)
     with blocks:
@@ -55,7 +54,7 @@ def window(service: Service) -> gr.Blocks:
         panel("toolbar/toolbar", elem_id="bar")
         with gr.Row(elem_id="middle"):
             with gr.Column(elem_id="left", min_width=0):
-                forms(service, shown)
+                forms(shown)
             with gr.Column(elem_id="centre", min_width=0):
                 panel("player/player", elem_id="player")
             with gr.Column(elem_id="right", min_width=0), gr.Tabs():

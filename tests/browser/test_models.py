@@ -80,7 +80,7 @@ def test_a_model_is_looked_up_downloaded_used_and_deleted(page: Page, studio: St
     expect(found).to_contain_text("of the disk are free")
     found.get_by_role("button", name="Download").click()
     model = page.locator("#models .models .model", has=page.get_by_text(REPO, exact=True))
-    expect(model).to_be_visible(timeout=30_000)
+    expect(model).to_be_visible()
     expect(model).to_contain_text("apache-2.0")
     model.get_by_role("button", name="Use in this project").click()
     expect(model.locator(".chip")).to_have_text("Used in this project")

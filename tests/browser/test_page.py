@@ -95,7 +95,7 @@ def test_nothing_moves_while_a_film_renders(page: Page, story: Story) -> None:
         }}"""
     )
     page.locator(".split-button .main").click()
-    expect(page.locator(".clip.is-fresh")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".clip.is-fresh")).to_have_count(3)
     assert [json.loads(seen) for seen in page.evaluate("[...window.seen]")] == [before]
 
 

@@ -55,7 +55,7 @@ def test_a_model_is_added_used_and_its_film_taken_out(
         added_and_used(page, str(model.folder))
         lora_added(page, story, str(model.lora))
         page.locator(".split-button .main").click()
-        expect(page.locator(".clip.is-fresh")).to_have_count(3, timeout=60_000)
+        expect(page.locator(".clip.is-fresh")).to_have_count(3)
         assert model.lora is not None
         digest = hashlib.sha256(model.lora.read_bytes()).hexdigest()[:16]
         assert used_loras(story) == [(), ((digest, 1.0, "both"),), ()]
@@ -79,7 +79,7 @@ def added_and_used(page: Page, folder: str) -> None:
     field.press("Enter")
     listed = page.locator("#models .models .model", has_text="added by you")
     listed.get_by_role("button", name="Use in this project").click()
-    expect(page.locator(".render-need")).to_contain_text("needs ", timeout=30_000)
+    expect(page.locator(".render-need")).to_contain_text("needs ")
     expect(page.locator(".split-button .main")).to_have_text("Render 3 finals")
 
 
@@ -132,7 +132,7 @@ def cancelled_within_a_step(page: Page, story: Story) -> None:
     page.locator(".split-button .main").click()
     page.get_by_role("tab", name="Queue").click()
     running = page.locator(".job.is-running")
-    expect(running).to_contain_text(re.compile(r"\b\d+/1000"), timeout=30_000)
+    expect(running).to_contain_text(re.compile(r"\b\d+/1000"))
     running.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".job.is-cancelled")).to_contain_text("shot 1", timeout=10_000)
+    expect(page.locator(".job.is-cancelled")).to_contain_text("shot 1")
     assert [shot["take"] for shot in story.shots] == before

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import av
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Story, opened
+from tests.browser.conftest import OWN_JOB, STORY, Story, opened
 from tests.fakes.studio import Studio
 from tests.fakes.waiting import until
 
@@ -24,7 +25,7 @@ def render(page: Page) -> None:
 
 
 def rendered(page: Page, count: int = 3) -> None:
-    expect(page.locator(".clip.is-fresh")).to_have_count(count, timeout=60_000)
+    expect(page.locator(".clip.is-fresh")).to_have_count(count)
 
 
 def tab(page: Page, name: str) -> None:
@@ -40,9 +41,7 @@ def test_from_the_first_look_to_the_exported_film(page: Page, story: Story, tmp_
     page.locator(".timeline").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Space")
-    page.wait_for_function(
-        "document.querySelector('.time').textContent.startsWith('00:00:05')", timeout=20_000
-    )
+    page.wait_for_function("document.querySelector('.time').textContent.startsWith('00:00:05')")
     page.keyboard.press("k")
     for name, ending in (
         ("Film", ".mp4"),
@@ -138,53 +137,62 @@ def test_takes_are_chosen_compared_and_deleted(page: Page, story: Story) -> None
     expect(page.locator(".take")).to_have_count(5)
 
 
+@pytest.fixture
+def paused(story: Story) -> Iterator[None]:
+    """The queue, which other tests share, goes on whatever becomes of the test."""
+    yield
+    story.studio.resume()
+
+
+@pytest.mark.usefixtures("paused")
 def test_the_queue_is_paused_reordered_and_cancelled(page: Page, story: Story) -> None:
     tab(page, "Queue")
     page.get_by_role("button", name="Pause queue").click()
     expect(page.get_by_role("button", name="Resume queue")).to_be_visible()
     render(page)
-    jobs = page.locator(".job.is-queued")
+    jobs = page.locator(f"{OWN_JOB}.is-queued")
     expect(jobs).to_have_count(3)
     jobs.nth(1).get_by_role("button", name="Move up").click()
     expect(jobs.first).to_contain_text("shot 2")
     jobs.nth(0).get_by_role("button", name="Cancel").click()
-    cancelled = page.locator(".job.is-cancelled")
+    cancelled = page.locator(f"{OWN_JOB}.is-cancelled")
     expect(cancelled.nth(1)).to_contain_text("it builds on shot 2, which was cancelled")
     cancelled.nth(0).get_by_role("button", name="Try again").click()
     expect(jobs).to_have_count(3)
     jobs.nth(2).get_by_role("button", name="Cancel").click()
-    expect(page.locator(".job.is-cancelled")).to_contain_text("shot 3")
-    expect(page.locator(".job").first).to_contain_text("final · animatic")
+    expect(cancelled).to_contain_text("shot 3")
+    expect(page.locator(OWN_JOB).first).to_contain_text("final · animatic")
     page.get_by_role("button", name="Resume queue").click()
     until(lambda: [shot["state"] for shot in story.shots][:2] != ["missing", "missing"])
-    page.locator(".job.is-cancelled").get_by_role("button", name="Try again").click()
+    cancelled.get_by_role("button", name="Try again").click()
     until(lambda: all(shot["take"] for shot in story.shots))
     page.get_by_role("button", name="Clear finished").click()
-    expect(page.locator(".job")).to_have_count(0)
+    expect(page.locator(OWN_JOB)).to_have_count(0)
 
 
 def test_a_preview_carries_the_caption_of_the_shot_that_renders(page: Page, story: Story) -> None:
-    story.edit({"op": "caption", "shot": story.shots[1]["id"], "caption": "Otto runs slowly in the forest"})
+    story.edit({"op": "caption", "shot": story.shots[1]["id"], "caption": "Otto is held in the forest"})
     page.locator(".timeline .clip").nth(1).click()
     page.keyboard.press("Home")
     expect(page.locator(".player-message")).to_have_text("Shot 1 is not rendered yet.")
     expect(page.locator(".player-caption")).to_have_text("")
-    page.locator(".shot-panel").get_by_role("button", name="Render", exact=True).click()
-    expect(page.locator("img.live")).to_be_visible()
-    expect(page.locator(".player-caption")).to_have_text("Otto runs slowly in the forest")
-    expect(page.locator("img.live")).to_be_hidden(timeout=60_000)
+    with story.studio.held():
+        page.locator(".shot-panel").get_by_role("button", name="Render", exact=True).click()
+        expect(page.locator("img.live")).to_be_visible()
+        expect(page.locator(".player-caption")).to_have_text("Otto is held in the forest")
+    expect(page.locator("img.live")).to_be_hidden()
     expect(page.locator(".player-caption")).to_have_text("")
 
 
 def test_a_reload_and_a_second_tab_show_the_render_that_runs(browser: Browser, tmp_path: Path) -> None:
-    studio = Studio(tmp_path / "slow", step_seconds=0.5)
+    studio = Studio(tmp_path / "studio")
     try:
-        story = Story(studio)
-        with opened(browser, story.url) as first:
+        story = Story(studio, STORY.replace("waves", "is held"))
+        with studio.held(), opened(browser, story.url) as first:
             render(first)
-            expect(first.locator(".clip.is-running")).to_have_count(1, timeout=20_000)
+            expect(first.locator(".clip.is-running")).to_have_count(1)
             first.reload()
-            expect(first.locator(".clip.is-running")).to_have_count(1, timeout=20_000)
+            expect(first.locator(".clip.is-running")).to_have_count(1)
             with opened(browser, story.url) as second:
                 expect(second.locator(".clip.is-running, .clip.is-queued")).not_to_have_count(0)
                 second.locator(".caption").first.click()
@@ -198,15 +206,16 @@ def test_a_reload_and_a_second_tab_show_the_render_that_runs(browser: Browser, t
 def test_killed_worker_and_web_process_lose_nothing(browser: Browser, tmp_path: Path) -> None:
     studio = Studio(tmp_path / "killed", step_seconds=0.3)
     try:
-        story = Story(studio)
+        story = Story(studio, STORY.replace("waves", "is held"))
         with opened(browser, story.url) as page:
-            render(page)
-            expect(page.locator(".clip.is-running")).to_have_count(1, timeout=30_000)
-            os.kill(studio.workers()[0], signal.SIGKILL)
-            page.locator(".caption").nth(2).click()
-            page.locator(".caption textarea").fill("Mira and Otto wave on the beach")
-            page.keyboard.press("Enter")
-            until(lambda: story.shots[2]["caption"] == "Mira and Otto wave on the beach")
+            with studio.held():
+                render(page)
+                expect(page.locator(".clip.is-running")).to_have_count(1)
+                os.kill(studio.workers()[0], signal.SIGKILL)
+                page.locator(".caption").nth(2).click()
+                page.locator(".caption textarea").fill("Mira and Otto wave on the beach")
+                page.keyboard.press("Enter")
+                until(lambda: story.shots[2]["caption"] == "Mira and Otto wave on the beach")
             until(lambda: any(shot["take"] for shot in story.shots))
             studio.kill()
             studio.start()

@@ -13,16 +13,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from studio.store.clip_file import png
-from tests.fakes.renderer import FakeRenderer
+from tests.fakes.renderer import STEPS, FakeRenderer
 
 STEP = "FAKE_STEP_SECONDS"
 REAL = "FAKE_NOTHING"
+HELD = "renders-are-held"
 
 
 class Studio:
@@ -57,6 +60,21 @@ class Studio:
                     raise
                 time.sleep(0.1)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within this no shot ends whose caption says "held"."""
+        (self.root / HELD).touch()
+        try:
+            yield
+        finally:
+            (self.root / HELD).unlink()
+
+    def resume(self) -> None:
+        """Lets the queue go on."""
+        request = urllib.request.Request(f"{self.url}/api/queue/pause", data=b'{"paused": false}')
+        request.add_header("content-type", "application/json")
+        urllib.request.urlopen(request).close()
+
     def kill(self) -> None:
         """Kills the web process as `kill -9` does."""
         self.process.kill()
@@ -78,17 +96,22 @@ class Studio:
 class _Renderer(FakeRenderer):
     """Takes half a second to a step where the caption says "slowly"; finds no memory where it says "huge".
 
+    The last step waits where it says "held", as long as the studio's folder says so.
+
     Its previews are black.
     """
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float, root: Path) -> None:
         super().__init__(self._befall, preview=png(np.zeros((9, 16, 3), np.uint8)))
         self._pause = pause
+        self._held = root / HELD
 
     def _befall(self, shot: int, step: int) -> None:
         caption = self.requests[-1].caption
         if "huge" in caption and step == 2:
             raise MemoryError
+        while "held" in caption and step == STEPS - 1 and self._held.exists():
+            time.sleep(0.02)
         time.sleep(0.5 if "slowly" in caption else self._pause)
 
 
@@ -117,7 +140,7 @@ def main() -> None:
         return
     from studio.worker.process import main as work
 
-    work(lambda model: _Renderer(float(os.environ.get(STEP, "0.05"))))
+    work(lambda model: _Renderer(float(os.environ.get(STEP, "0.05")), args.root))
 
 
 if __name__ == "__main__":

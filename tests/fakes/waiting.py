@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0, *, what: str = "it") -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0, *, what: str = "it") -> None:
     """Returns as soon as the condition holds; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():

@@ -14,7 +14,6 @@ Third parties add routers by entry points of the group `moc_studio.routers`, who
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Final
 
 from moc_engine.config import ROUTER_ENTRY_POINTS, router_names
@@ -26,6 +25,7 @@ from moc_engine.ops.routers.positions import RADIAL, WINDOW
 from moc_engine.ops.routers.random_chunks import RANDOM
 from moc_engine.ops.routers.router import RouterEntry
 from moc_engine.ops.routers.vorta import VORTA
+from moc_engine.plug_ins import find_plug_in
 
 BUILT_IN: Final = {entry.name: entry for entry in (TOP_K, WINDOW, RADIAL, RANDOM, MOBA, ADASPA, MOGA, VORTA)}
 
@@ -39,9 +39,6 @@ def find_router(name: str) -> RouterEntry:
     """The router of this name. Raises `ValueError` for one that is unknown."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    for point in entry_points(group=ROUTER_ENTRY_POINTS, name=name):
-        entry = point.load()
-        if not isinstance(entry, RouterEntry):
-            raise ValueError(f"router: the plug-in {point.value} for {name!r} is not a RouterEntry")
+    if (entry := find_plug_in(ROUTER_ENTRY_POINTS, name, RouterEntry)) is not None:
         return entry
     raise ValueError(f"router: unknown router {name!r}; there are {', '.join(router_names())}")

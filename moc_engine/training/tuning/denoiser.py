@@ -89,7 +89,7 @@ class TuningDenoiser(nn.Module):
             ]
             for story in batch.frames
         ]
-        angles = [self._angles(story, batch) for story in grids]
+        angles = [self._angles(story, batch, draw) for story in grids]
         if len(lengths) == 1 and grids[0][0].tokens <= FEW_TOKENS:
             return StoryAttention(
                 slots=height * width,
@@ -99,10 +99,13 @@ class TuningDenoiser(nn.Module):
             )
         return ShotwiseAttention(grids=grids, rules=rules, angles=angles, denoised=draw.denoised)
 
-    def _angles(self, story: list[TokenGrid], batch: TuningBatch) -> tuple[Tensor, Tensor]:
+    def _angles(self, story: list[TokenGrid], batch: TuningBatch, draw: TuningDraw) -> tuple[Tensor, Tensor]:
         """Cosines and sines of as many tokens as the longest shot has, from the start of each shot on."""
-        starts = [0, *accumulate(grid.frames for grid in story)][:-1]
-        longest = batch.latents.shape[3] // self.transformer.config.patch_size[0]
+        patch = self.transformer.config.patch_size[0]
+        before = [0, *(grid.frames for grid in story)][:-1]
+        gaps = draw.gaps or (0,) * len(story)
+        starts = list(accumulate(a + b // patch for a, b in zip(before, gaps, strict=True)))
+        longest = batch.latents.shape[3] // patch
         return story_angles(
             self.transformer,
             starts=torch.tensor(starts).to(batch.latents.device),

@@ -21,13 +21,18 @@ NOISY_MEMORIES: Final = 0.2
 """The share of stories whose memories are read with noise: the others are read clean, as in a render."""
 
 
+LONGEST_GAP: Final = 4
+"""The longest gap between two shots, in lengths of the longest shot."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TuningDraw:
     """What is drawn for a step.
 
     The shots `denoised` (ascending) are noisy, each at its own `level` (B, M) with `noise` (B, M, C, F, H,
     W), and without captions where `without_caption` (B, M). Clean copies of the P shots before the last of
-    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W).
+    them become memories, at `memory_level` (B, P) with `memory_noise` (B, P, C, F, H, W). `gaps` are
+    the latent frames between each of the N shots and the one before it; empty where there are none.
     """
 
     denoised: tuple[int, ...]
@@ -36,6 +41,7 @@ class TuningDraw:
     without_caption: Tensor
     memory_level: Tensor
     memory_noise: Tensor
+    gaps: tuple[int, ...] = ()
 
     @property
     def memories(self) -> int:
@@ -85,7 +91,16 @@ def draw_step(
         without_caption=uniform(stories, count) < recipe.caption_dropout,
         memory_level=memory.repeat(1, denoised[-1]),
         memory_noise=torch.randn(stories, denoised[-1], *latents, generator=generator),
+        gaps=_draw_gaps(recipe, batch, generator),
     ).to(batch.latents.device)
+
+
+def _draw_gaps(recipe: TuningRecipe, batch: TuningBatch, generator: torch.Generator) -> tuple[int, ...]:
+    """None between the shots, or now and then some of up to a few shots' length."""
+    if torch.rand((), generator=generator) >= recipe.gaps:
+        return ()
+    longest = int(torch.randint(1, LONGEST_GAP * batch.latents.shape[3] + 1, (), generator=generator))
+    return (0, *torch.randint(0, longest + 1, (batch.shots - 1,), generator=generator).tolist())
 
 
 def draw_rules(

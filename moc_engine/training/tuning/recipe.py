@@ -76,8 +76,9 @@ class TuningRecipe:
     say how many chunks are routed when. `chunking` and `pooling` are the model's own where None.
 
     `drop_off` and `drop_in` perturb the routed choice (`RoutingConfig`). `pins` and `bans` are the
-    probabilities that an earlier shot is pinned to, or banned from, a shot's context. Memories are read at a
-    noise level up to `memory_noise`. A share `caption_dropout` of the noisy shots is denoised without
+    probabilities that an earlier shot is pinned to, or banned from, a shot's context; `gaps` is the
+    probability that the shots of a batch lie far apart in time, as after long absences. Memories are read at
+    a noise level up to `memory_noise`. A share `caption_dropout` of the noisy shots is denoised without
     captions, for guidance. Noise levels are drawn by `levels` and shifted by `shift` (None: the model's own).
 
     The learning rate rises over `warm_up` steps and falls over the last share `cool_down`. Gradients are
@@ -103,6 +104,7 @@ class TuningRecipe:
     drop_in: float = 0.5
     pins: float = 0.04
     bans: float = 0.06
+    gaps: float = 0.0
     memory_noise: float = 0.1
     caption_dropout: float = 0.1
     levels: Levels = "logit-normal"
@@ -127,7 +129,7 @@ class TuningRecipe:
                 raise ValueError(f"{name}: one of {_listed(choices)}, got {getattr(self, name)!r}")
         for name, least in _COUNTS.items():
             _check_count(name, getattr(self, name), least=least)
-        for name in ("pins", "bans", "caption_dropout", "cool_down"):
+        for name in ("pins", "bans", "gaps", "caption_dropout", "cool_down"):
             _check_share(name, getattr(self, name))
         for name in ("memory_noise", "ema"):
             if not 0.0 <= getattr(self, name) < 1.0:

@@ -17,7 +17,6 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig
 from moc_engine.errors import ModelMismatch
 from moc_engine.files import atomic_folder, write_text
-from moc_engine.models.part_loading import load_part
 from moc_engine.sources.parts import PipelineParts
 from moc_engine.training.tuning.noise_levels import NoiseLevels
 from moc_engine.training.tuning.recipe import TuningRecipe
@@ -54,6 +53,7 @@ def load_for_tuning(model: PipelineParts, recipe: TuningRecipe) -> TunedModel:
     """
     from diffusers import WanTransformer3DModel
 
+    from moc_engine.models.part_loading import load_part
     from moc_engine.models.wan.caption_room import caption_states_of
     from moc_engine.models.wan.defaults import routing_of
 

@@ -5,6 +5,8 @@ import { post, RequestError } from "./api.js";
 import { checkForChanges, latestOf, refresh, updateState } from "./project.js";
 import { isOpen, notify, openProjectState, page, select, shots } from "./state.js";
 
+const CONFLICT = 409; // status of an answer: the project was changed elsewhere
+
 /** @type {Promise<unknown>} */
 let last = Promise.resolve();
 
@@ -22,7 +24,7 @@ function inTurn(project, command, refused = (message) => notify(message, "error"
   return running.catch(async (error) => {
     if (!project || isOpen(project)) refused(error.message);
     else notify(`${latestOf(project).title}: ${error.message}`, "error");
-    const stale = error instanceof RequestError && [404, 409].includes(error.status);
+    const stale = error instanceof RequestError && [404, CONFLICT].includes(error.status);
     if (stale) await refresh(project).catch(() => {});
     return null;
   });
@@ -33,15 +35,17 @@ function leaveOut() {
   return null;
 }
 
+const TRIES = 5;
+
 /**
- * Sends an edit, or one that is made when its turn has come. Answers the project's state; null where nothing was
- * changed, or where another project is open by now.
+ * Sends an edit, or one that is made when its turn has come, and made again where the project was changed elsewhere.
+ * Answers the project's state; null where nothing was changed, or where another project is open by now.
  * @param {Edit | (() => Edit | null | undefined | false)} edit
  * @param {(message: string) => void} [refused]
  */
 export function sendEdit(edit, refused) {
   const project = openProjectState().id;
-  const command = async () => {
+  const attempt = async () => {
     if (typeof edit === "function" && !isOpen(project)) return leaveOut();
     const made = typeof edit === "function" ? edit() : edit;
     if (!made) return null;
@@ -52,8 +56,31 @@ export function sendEdit(edit, refused) {
     if (made.op === "duplicate") select(added.map((shot) => shot.id));
     return page.project;
   };
-  return inTurn(project, command, refused);
+  const command = async (left = typeof edit === "function" ? TRIES : 1) => {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left <= 1 || !(error instanceof RequestError) || error.status !== CONFLICT) throw error;
+      await refresh(project);
+      return command(left - 1);
+    }
+  };
+  return inTurn(project, () => command(), refused);
 }
+
+/**
+ * Saves a field of a form as it was typed; the studio keeps what was changed elsewhere meanwhile.
+ * @param {string} project
+ * @param {string} name
+ * @param {{ value: unknown, seen: unknown[] }} field
+ * @param {(message: string) => void} refused
+ */
+export const sendField = (project, name, field, refused) =>
+  inTurn(
+    project,
+    () => updateState(project, () => post(`/projects/${project}/fields/${name}`, field)),
+    refused,
+  );
 
 export const undo = () => stepHistory("undo", "Undone");
 export const redo = () => stepHistory("redo", "Redone");

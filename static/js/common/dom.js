@@ -51,6 +51,22 @@ function flat(children) {
 export const fill = (element, ...children) => element.replaceChildren(...flat(children));
 
 /**
+ * Draws a panel again. Fields that show an error stay as they are, as long as the panel is about the same thing.
+ * @param {HTMLElement} panel
+ * @param {string} subject
+ * @param {...Children} children
+ */
+export function redraw(panel, subject, ...children) {
+  const refused = /** @type {NodeListOf<HTMLElement>} */ (
+    panel.querySelectorAll("[data-field]:has(> .field-error:not(:empty))")
+  );
+  fill(panel, ...children);
+  for (const field of panel.dataset.subject === subject ? refused : [])
+    panel.querySelector(`[data-field="${field.dataset.field}"]`)?.replaceWith(field);
+  panel.dataset.subject = subject;
+}
+
+/**
  * @param {string} tag
  * @param {Record<string, string | number>} attributes
  */

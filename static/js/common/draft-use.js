@@ -23,7 +23,7 @@ const WORDS = {
 /**
  * A choice, and the number that goes with it. What the model cannot do is offered only where it is chosen.
  * @param {DraftUse} use
- * @param {(use: DraftUse) => Edit} edit
+ * @param {(use: DraftUse) => Edit | null | false} edit made when it is sent
  * @param {Record<string, string>} lacks
  * @param {DraftUse | null} film what the film says, of a shot
  */
@@ -42,7 +42,7 @@ export function draftUse(use, edit, lacks, film = null) {
     choices.map(([name, words]) => h("option", { value: name, selected: name === chosen }, words)),
   );
   select.addEventListener("change", () =>
-    sendEdit(edit(!film && select.value === "none" ? LEFT_ALONE : USES[select.value])),
+    sendEdit(() => edit(!film && select.value === "none" ? LEFT_ALONE : USES[select.value])),
   );
   return h(
     "div",
@@ -65,7 +65,7 @@ function choiceOf({ guide_strength, control_scale }) {
 /**
  * @param {string} chosen
  * @param {DraftUse} use
- * @param {(use: DraftUse) => Edit} edit
+ * @param {(use: DraftUse) => Edit | null | false} edit
  */
 function number(chosen, use, edit) {
   if (chosen === "guide")

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { sendEdit } from "./commands.js";
 import { button, h } from "./dom.js";
-import { notifyError } from "./state.js";
+import { notify, notifyError } from "./state.js";
 
 /** @type {[value: string, label: string][]} */
 const EXPERTS = [
@@ -18,19 +18,31 @@ const EXPERT_WORDS = new Map(EXPERTS);
  * Each change is an edit of its own. With `experts` each LoRA has a choice of the transformer it goes into; those
  * that are for one of two have it in any case, and say that there is one.
  * @param {Lora[]} loras
- * @param {(loras: Lora[]) => Edit} edit
+ * @param {(change: (loras: Lora[]) => Lora[]) => Edit | null | false} edit of the list as it is when the edit is sent
  * @param {boolean} experts
  */
 export function loraList(loras, edit, experts) {
   const error = h("span", { class: "field-error", role: "alert" });
-  const send = (/** @type {Lora[]} */ changed) => {
+  const send = (/** @type {(loras: Lora[]) => Lora[]} */ change) => {
     error.textContent = "";
-    sendEdit(edit(changed), (message) => {
-      error.textContent = message;
-    });
+    sendEdit(
+      () => edit(change),
+      (message) => {
+        error.textContent = message;
+        if (!error.isConnected) notify(message, "error");
+      },
+    );
   };
   const changed = (/** @type {number} */ index, /** @type {Partial<Lora>} */ fields) =>
-    send(loras.map((lora, at) => (at === index ? { ...lora, ...fields } : lora)));
+    send((now) => {
+      const found = indexOf(now, loras[index], index);
+      return now.map((lora, at) => (at === found ? { ...lora, ...fields } : lora));
+    });
+  const removed = (/** @type {number} */ index) =>
+    send((now) => {
+      const found = indexOf(now, loras[index], index);
+      return now.filter((_, at) => at !== found);
+    });
   const row = (/** @type {Lora} */ lora, /** @type {number} */ index) =>
     h(
       "div",
@@ -41,7 +53,7 @@ export function loraList(loras, edit, experts) {
           changed(index, { expert }),
         ),
       weight(lora, (value) => changed(index, { weight: value })),
-      button(`Remove ${shortName(lora.file)}`, () => send(loras.filter((_, at) => at !== index)), {
+      button(`Remove ${shortName(lora.file)}`, () => removed(index), {
         text: false,
         icon: "close",
       }),
@@ -49,14 +61,23 @@ export function loraList(loras, edit, experts) {
   const misplaced = !experts && loras.some((lora) => lora.expert !== "both");
   return h(
     "div",
-    { class: "lora-list" },
+    { class: "lora-list", "data-field": "LoRAs" },
     loras.map(row),
     misplaced &&
       h("span", { class: "why-off" }, "This model has one transformer: choose “both”, or remove it."),
-    adding(loras, send, experts),
+    adding(send, experts),
     error,
   );
 }
+
+/**
+ * Where a LoRA is in a list that was changed since it was drawn; -1 where it is gone.
+ * @param {Lora[]} now
+ * @param {Lora | undefined} lora
+ * @param {number} index where it was
+ */
+const indexOf = (now, lora, index) =>
+  now[index]?.file === lora?.file ? index : now.findIndex(({ file }) => file === lora?.file);
 
 /** Lists are drawn again once their fields are left. @param {HTMLInputElement} input */
 const leaveOnEnter = (input) =>
@@ -101,14 +122,13 @@ function weight(lora, change) {
 
 /**
  * A LoRA that is added goes into the transformer that its name says it is for, where the model has `experts`.
- * @param {Lora[]} loras
- * @param {(loras: Lora[]) => void} send
+ * @param {(change: (loras: Lora[]) => Lora[]) => void} send
  * @param {boolean} experts
  */
-function adding(loras, send, experts) {
+function adding(send, experts) {
   const input = h("input", {
     type: "text",
-    placeholder: "Add a LoRA: file, or name on the hub",
+    placeholder: "Add a file or hub name",
     "aria-label": "Add a LoRA",
   });
   input.setAttribute("list", "lora-choices");
@@ -116,7 +136,7 @@ function adding(loras, send, experts) {
   const add = () => {
     const file = input.value.trim();
     const expert = (experts && expertNamed(file)) || "both";
-    if (file) send([...loras, { file, weight: 1, expert }]);
+    if (file) send((now) => [...now, { file, weight: 1, expert }]);
   };
   input.addEventListener("change", add);
   leaveOnEnter(input);

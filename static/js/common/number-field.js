@@ -9,7 +9,7 @@ import { h } from "./dom.js";
  * @param {string} label
  * @param {string} unit
  * @param {number | null} value
- * @param {(number: number | null) => Edit} edit
+ * @param {(number: number | null) => Edit | null | false} edit made when it is sent
  * @param {string | null} placeholder
  */
 export function numberField(label, unit, value, edit, placeholder = null) {
@@ -22,10 +22,10 @@ export function numberField(label, unit, value, edit, placeholder = null) {
     const typed = input.value.trim().replace(",", ".");
     error.textContent = "";
     if (typed === shown) return;
-    if (typed === "" && placeholder) sendEdit(edit(null), refuse);
+    if (typed === "" && placeholder) sendEdit(() => edit(null), refuse);
     else if (typed === "" || !Number.isFinite(Number(typed)))
       refuse(`must be a number, got “${input.value}”`);
-    else sendEdit(edit(Number(typed)), refuse);
+    else sendEdit(() => edit(Number(typed)), refuse);
   };
   const input = h("input", {
     type: "text",
@@ -35,5 +35,11 @@ export function numberField(label, unit, value, edit, placeholder = null) {
     onchange: save,
     onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && input.blur(),
   });
-  return h("label", { class: "field" }, h("span", {}, unit ? `${label} (${unit})` : label), input, error);
+  return h(
+    "label",
+    { class: "field", "data-field": label },
+    h("span", {}, unit ? `${label} (${unit})` : label),
+    input,
+    error,
+  );
 }

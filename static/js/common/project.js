@@ -144,5 +144,3 @@ export function start() {
   started ??= openFirst().catch(notifyError).then(poll);
   return started;
 }
-
-window.addEventListener("studio:refresh", () => refresh().catch(() => {}));

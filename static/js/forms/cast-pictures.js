@@ -61,4 +61,4 @@ function row(project, { name, picture }) {
  * @param {string} name
  * @param {string | null} picture
  */
-const setPicture = (name, picture) => sendEdit({ op: "cast_picture", name, picture });
+const setPicture = (name, picture) => sendEdit(() => ({ op: "cast_picture", name, picture }));

@@ -1,10 +1,10 @@
-// Tells Gradio's forms (studio/web/forms.py) which project is open, the values of its film and which of them
-// changed; and names below the forms the words that the model does not know.
+// Gradio's forms (studio/web/forms.py): their values, the model's own, and what it cannot use or does not know.
 
 import { h } from "../common/dom.js";
 import { start } from "../common/project.js";
 import { page, subscribe } from "../common/state.js";
 import { unknownWords } from "../common/unknown-words.js";
+import { connectFields, updateFields } from "./form-fields.js";
 
 const MODEL_FIELDS = "#form-model input, #form-draft_model input";
 
@@ -16,46 +16,6 @@ const CHOSEN = ["scheduler", "step_cache", "memory_policy", "memory_storage", "p
 
 const CHINESE_DEFAULT =
   "The model's is the Chinese text that its authors render with: overexposed, static, deformed, and so on";
-
-/** @typedef {Record<string, unknown>} Film values of the fields, by name */
-
-/** @param {number | null} number */
-const numberText = (number) => (number === null ? "" : String(number));
-
-/**
- * The values of the fields, as `shown` in studio/web/form_values.py has them.
- * @param {ProjectState} project
- * @returns {Film}
- */
-function filmOf({ title, style, size, fps, seed, cast, settings }) {
-  return {
-    title,
-    style,
-    size: size.join("x"),
-    fps: numberText(Math.round(fps * 1000) / 1000),
-    seed: numberText(seed),
-    cast: cast.map(({ name, look }) => (look ? `${name}: ${look}` : name)).join("\n"),
-    model: settings.model ?? "",
-    steps: numberText(settings.steps),
-    guidance: numberText(settings.guidance),
-    top_k: numberText(settings.top_k),
-    full_below: String(settings.full_below ?? ""),
-    rerender_threshold: settings.rerender_threshold,
-    looks: settings.looks,
-    negative_prompt: settings.negative_prompt ?? "",
-    no_negative_prompt: settings.negative_prompt === "",
-    scheduler: settings.scheduler ?? "",
-    shift: numberText(settings.shift),
-    guidance_2: numberText(settings.guidance_2),
-    step_cache: settings.step_cache ?? "",
-    memory_policy: settings.memory_policy ?? "",
-    keyframes: numberText(settings.keyframes),
-    memory_storage: settings.memory_storage ?? "",
-    positions: settings.positions ?? "",
-    router: settings.router ?? "",
-    draft_model: settings.draft_model ?? "",
-  };
-}
 
 /** @param {string} name */
 const fieldOf = (name) => document.getElementById(`form-${name}`);
@@ -117,16 +77,16 @@ function putBelow(field, kind, words) {
   if (words) field.append(h("p", { class: kind }, words));
 }
 
-/** @param {(value: { project: string, revision: number, film: Film, changed: string[] }) => void} send */
-export function mount(send) {
+/** @param {() => void} fill has Gradio ask for the values of its fields */
+export function mount(fill) {
   document.addEventListener("focusin", async ({ target }) => {
     if (!(target instanceof HTMLInputElement) || !target.matches(MODEL_FIELDS)) return;
     (await import("./model-choices.js")).offerModels(target);
   });
-  let last = { project: "", revision: -1, film: /** @type {Film} */ ({}) };
+  connectFields(fill);
   subscribe("project", () => {
     if (!page.project) return;
-    const { id, revision, style, style_unknown: unknown, cast } = page.project;
+    const { style, style_unknown: unknown, cast } = page.project;
     nameUnknownWords("style", [[style, unknown]]);
     nameUnknownWords(
       "cast",
@@ -134,13 +94,7 @@ export function mount(send) {
     );
     switchOff(page.project.lacks);
     showDefaults(page.project);
-    if (id === last.project && revision === last.revision) return;
-    const film = filmOf(page.project);
-    const before = id === last.project ? last.film : {};
-    const typing = (/** @type {string} */ name) => fieldOf(name)?.contains(document.activeElement);
-    const changed = Object.keys(film).filter((name) => film[name] !== before[name] && !typing(name));
-    last = { project: id, revision, film };
-    send({ ...last, changed });
+    updateFields();
   });
   const left = document.getElementById("left"); // its forms are made when they are first unfolded
   const made = new MutationObserver(() => {

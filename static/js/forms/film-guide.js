@@ -1,9 +1,9 @@
 // How the finals of the film are made from their drafts.
 
-import { fill, h } from "../common/dom.js";
+import { h, redraw } from "../common/dom.js";
 import { draftUse } from "../common/draft-use.js";
 import { start } from "../common/project.js";
-import { page, subscribe } from "../common/state.js";
+import { isOpen, openProjectState, page, subscribe } from "../common/state.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -18,12 +18,11 @@ export function mount(element) {
     )
       return;
     drawn = key;
-    const edit = (/** @type {DraftUse} */ use) => ({
-      op: "settings",
-      settings: { ...(page.project?.settings ?? settings), ...use },
-    });
-    fill(
+    const edit = (/** @type {DraftUse} */ use) =>
+      isOpen(id) && { op: "settings", settings: { ...openProjectState().settings, ...use } };
+    redraw(
       element,
+      id,
       draftUse(settings, edit, lane === "final" ? lacks : {}),
       !has_lanes && h("span", { class: "why-off" }, "No effect: drafts have the model of finals."),
     );

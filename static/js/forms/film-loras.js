@@ -1,10 +1,10 @@
 // The LoRAs of the film, among the options of the model.
 
 import { sendEdit } from "../common/commands.js";
-import { button, fill, h } from "../common/dom.js";
+import { button, h, redraw } from "../common/dom.js";
 import { loraList } from "../common/lora-list.js";
 import { start } from "../common/project.js";
-import { page, subscribe } from "../common/state.js";
+import { isOpen, openProjectState, page, subscribe } from "../common/state.js";
 
 /** @param {HTMLElement} element */
 export function mount(element) {
@@ -17,7 +17,7 @@ export function mount(element) {
     if (key === drawn || (element.contains(focused) && !(focused instanceof HTMLButtonElement))) return;
     drawn = key;
     const samplers = lora_samplers.map((sampler) => useSampler(settings, lacks, sampler));
-    fill(element, h("h4", {}, "LoRAs"), parts(settings, lacks), samplers, missing(lacks));
+    redraw(element, id, h("h4", {}, "LoRAs"), parts(id, settings, lacks), samplers, missing(lacks));
   };
   element.addEventListener("focusout", () => setTimeout(draw));
   subscribe("project", draw);
@@ -46,7 +46,7 @@ function useSampler(settings, lacks, sampler) {
     { class: "lora-sampler" },
     `${sampler.preset} needs ${said}. `,
     button("Use these settings", () =>
-      sendEdit({ op: "settings", settings: { ...(page.project?.settings ?? settings), ...needed } }),
+      sendEdit(() => ({ op: "settings", settings: { ...openProjectState().settings, ...needed } })),
     ),
   );
 }
@@ -58,15 +58,16 @@ function missing(lacks) {
 }
 
 /**
+ * @param {string} project
  * @param {Settings} settings
  * @param {Record<string, string>} lacks
  */
-function parts(settings, lacks) {
+function parts(project, settings, lacks) {
   if (lacks.loras && !settings.loras.length) return h("p", { class: "why-off" }, lacks.loras);
-  const edit = (/** @type {Lora[]} */ loras) => ({
-    op: "settings",
-    settings: { ...(page.project?.settings ?? settings), loras },
-  });
+  const edit = (/** @type {(loras: Lora[]) => Lora[]} */ change) => {
+    const now = isOpen(project) && openProjectState().settings;
+    return now && { op: "settings", settings: { ...now, loras: change(now.loras) } };
+  };
   return [
     h("p", { class: "info" }, "Small files that change a model's style, or let it need few steps"),
     lacks.loras && h("p", { class: "why-off" }, lacks.loras),

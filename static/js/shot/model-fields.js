@@ -6,7 +6,15 @@ import { button, h } from "../common/dom.js";
 import { draftUse } from "../common/draft-use.js";
 import { loraList } from "../common/lora-list.js";
 import { choosePicture, PICTURE_TYPES, pictureUrl } from "../common/pictures.js";
-import { chosenTake, notifyError, openProjectState, page, shotIndex, shots } from "../common/state.js";
+import {
+  chosenTake,
+  notifyError,
+  openProjectState,
+  page,
+  shotById,
+  shotIndex,
+  shots,
+} from "../common/state.js";
 import { editCaption } from "../timeline/captions.js";
 
 const PICTURE = "picture";
@@ -137,7 +145,8 @@ function picture(shot) {
  * @param {string} shot
  * @param {string | null} first_frame
  */
-const setFirstFrame = (shot, first_frame) => sendEdit({ op: "first_frame", shot, first_frame });
+const setFirstFrame = (shot, first_frame) =>
+  sendEdit(() => shotById(shot) && { op: "first_frame", shot, first_frame });
 
 /**
  * Empty it is the film's; the box below says that there is none instead.
@@ -154,7 +163,7 @@ function negativePrompt(shot, lack) {
     disabled: none || (Boolean(lack) && shot.negative_prompt === null),
   });
   const set = (/** @type {string | null} */ negative_prompt) =>
-    sendEdit({ op: "negative_prompt", shot: shot.id, negative_prompt });
+    sendEdit(() => shotById(shot.id) && { op: "negative_prompt", shot: shot.id, negative_prompt });
   input.addEventListener("change", () => set(input.value.trim() || null));
   const box = h("input", { type: "checkbox", checked: none, disabled: Boolean(lack) && !none });
   box.addEventListener("change", () => set(box.checked ? "" : null));
@@ -189,7 +198,7 @@ function guide(shot, lacks) {
   return h(
     "div",
     { class: "field" },
-    draftUse(shot, (use) => ({ op: "guide", shot: shot.id, ...use }), lacks, settings),
+    draftUse(shot, (use) => shotById(shot.id) && { op: "guide", shot: shot.id, ...use }, lacks, settings),
     !shot.other_take && h("span", { class: "why-off" }, "No effect: this shot has no draft."),
     shot.other_take &&
       settings.draft_model === null &&
@@ -204,7 +213,10 @@ function guide(shot, lacks) {
  * @param {Record<string, string>} lacks
  */
 function loras(shot, lacks) {
-  const edit = (/** @type {Lora[]} */ changed) => ({ op: "loras", shot: shot.id, loras: changed });
+  const edit = (/** @type {(loras: Lora[]) => Lora[]} */ change) => {
+    const now = shotById(shot.id);
+    return now && { op: "loras", shot: shot.id, loras: change(now.loras) };
+  };
   const film = openProjectState().settings.loras.length;
   return group(
     film ? `LoRAs, besides the film's ${film}` : "LoRAs",

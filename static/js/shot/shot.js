@@ -1,7 +1,7 @@
 // The panel of the selected shot: caption, status, fields, and the earlier shots that it draws on.
 
 import { renderShots, renderVariations, sendEdit } from "../common/commands.js";
-import { button, fill, h, icon } from "../common/dom.js";
+import { button, fill, h, redraw } from "../common/dom.js";
 import { percent } from "../common/format.js";
 import { numberField } from "../common/number-field.js";
 import { start } from "../common/project.js";
@@ -56,7 +56,11 @@ export function mount(element) {
     drawn = key;
     const controls = () => [...panel.querySelectorAll("button, input, select, textarea, summary")];
     const index = focused ? controls().indexOf(focused) : -1;
-    fill(panel, shot ? shotParts(shot) : h("p", { class: "quiet" }, "Select a shot on the timeline."));
+    redraw(
+      panel,
+      shot?.id ?? "",
+      shot ? shotParts(shot) : h("p", { class: "quiet" }, "Select a shot on the timeline."),
+    );
     const control = controls()[index];
     if (control instanceof HTMLElement) control.focus();
   };
@@ -154,16 +158,13 @@ function renderButtons(shot) {
 
 /** @param {Shot} shot */
 function fields(shot) {
-  const trim = (/** @type {{ trim: number, seconds: number }} */ times) => ({
-    op: "trim",
-    shot: shot.id,
-    ...times,
-  });
+  const trim = (/** @type {{ trim?: number, seconds?: number }} */ times) => {
+    const now = shotById(shot.id);
+    return now && { op: "trim", shot: shot.id, trim: now.trim, seconds: now.seconds, ...times };
+  };
   return [
-    numberField("Length", "s", shot.seconds, (seconds) =>
-      trim({ trim: shot.trim, seconds: Number(seconds) }),
-    ),
-    numberField("In point", "s", shot.trim, (start) => trim({ trim: Number(start), seconds: shot.seconds })),
+    numberField("Length", "s", shot.seconds, (seconds) => trim({ seconds: Number(seconds) })),
+    numberField("In point", "s", shot.trim, (start) => trim({ trim: Number(start) })),
     numberField("Seed", "", shot.seed, (seed) => ({ op: "seed", shot: shot.id, seed }), "the film's"),
   ];
 }
@@ -257,19 +258,13 @@ const renderAndCompare = async (shot) =>
   (await import("../takes/render-and-compare.js")).renderAndCompare(shot);
 
 /**
- * The steered parts of earlier shots; a click removes the steering.
  * @param {Shot} shot
  * @param {Shot[]} earlier
  * @param {(kind: Steering, target: string) => unknown} toggle
  */
 function partChips(shot, earlier, toggle) {
-  const chips = STEERINGS.flatMap((kind) =>
-    steeredParts(shot, kind).map(({ target, id, part }) => {
-      const index = earlier.findIndex((other) => other.id === id);
-      const source = index < 0 ? "a shot that is not earlier" : `shot ${index + 1}`;
-      const props = { type: "button", class: "chip", onclick: () => toggle(kind, target), title: "Remove" };
-      return h("button", props, `${KINDS[kind].past}: ${part} in ${source}`, icon("close"));
-    }),
-  );
-  return chips.length > 0 && h("div", { class: "row" }, chips);
+  if (!STEERINGS.some((kind) => steeredParts(shot, kind).length)) return false;
+  const row = h("div", { class: "row" });
+  import("./part-chips.js").then((module) => module.fillChips(row, shot, earlier, toggle));
+  return row;
 }

@@ -1,6 +1,6 @@
 // The toolbar above everything: project, undo and redo, render, queue, export.
 
-import { redo, renderShots, sendEdit, undo } from "../common/commands.js";
+import { redo, renderShots, undo } from "../common/commands.js";
 import { button, fill, h, part } from "../common/dom.js";
 import { counted, duration } from "../common/format.js";
 import { menu } from "../common/menu.js";
@@ -24,10 +24,16 @@ export function mount(element) {
   });
   const plan = menu("What to render", { icon: "dots" }, async () => (await menus()).planItems());
   const queue = h("button", { type: "button", class: "button queue-chip", title: "Show the queue" }, "Queue");
-  queue.addEventListener("click", () => showTab("queue-tab", "Queue"));
+  queue.addEventListener("click", async () => (await import("./tabs.js")).showTab("queue-tab", "Queue"));
   const exports = menu("Export", { class: "right" }, async () => (await menus()).exportItems());
-  const lanes = laneSwitch();
-  const need = needPlace();
+  const lanes = place(
+    async () => (await import("./lane-switch.js")).laneSwitch(),
+    ({ has_lanes }) => has_lanes,
+  );
+  const need = place(
+    async () => (await import("./need.js")).renderNeed(),
+    ({ lane, settings }) => (lane === "draft" ? settings.draft_model : settings.model) !== null,
+  );
   const bar = h(
     "div",
     { class: "bar" },
@@ -67,48 +73,25 @@ export function mount(element) {
   start();
 }
 
-/** Where the need of a render is told; what tells it is loaded with the first model whose need is predicted. */
-function needPlace() {
+/**
+ * Where something is shown that not every project has; what shows it is loaded with the first that does.
+ * @param {() => Promise<{ element: HTMLElement, update: (project: ProjectState) => unknown }>} load
+ * @param {(project: ProjectState) => boolean} isWanted
+ */
+function place(load, isWanted) {
   const element = h("span", { hidden: true });
-  /** @type {Promise<{ update: (project: ProjectState) => unknown }> | null} */
+  /** @type {ReturnType<typeof load> | null} */
   let loading = null;
-  const load = async () => {
-    const need = (await import("./need.js")).renderNeed();
-    element.replaceWith(need.element);
-    return need;
+  const fillIn = async () => {
+    const part = await load();
+    element.replaceWith(part.element);
+    return part;
   };
-  const update = async (/** @type {ProjectState} */ { lane, settings }) => {
-    if (!loading && (lane === "draft" ? settings.draft_model : settings.model) === null) return;
-    loading ??= load();
-    const need = await loading;
-    if (page.project) need.update(page.project);
-  };
-  return { element, update };
-}
-
-/** Which takes are worked on: drafts of a fast model, or finals. */
-function laneSwitch() {
-  const make = (/** @type {Lane} */ lane, /** @type {string} */ label, /** @type {string} */ title) =>
-    button(label, () => page.project?.lane !== lane && sendEdit({ op: "lane", lane }), { title });
-  /** @type {Record<Lane, HTMLButtonElement>} */
-  const buttons = {
-    draft: make("draft", "Drafts", "Work on drafts: takes of the draft model, fast and rough"),
-    final: make(
-      "final",
-      "Finals",
-      "Work on finals: takes of the film's model. The film shows drafts where it has none",
-    ),
-  };
-  const element = h(
-    "span",
-    { class: "lane-switch", role: "group", "aria-label": "Takes that are worked on", hidden: true },
-    buttons.draft,
-    buttons.final,
-  );
-  const update = (/** @type {ProjectState} */ { lane, has_lanes }) => {
-    element.hidden = !has_lanes;
-    buttons.draft.setAttribute("aria-pressed", String(lane === "draft"));
-    buttons.final.setAttribute("aria-pressed", String(lane === "final"));
+  const update = async (/** @type {ProjectState} */ project) => {
+    if (!loading && !isWanted(project)) return;
+    loading ??= fillIn();
+    const part = await loading;
+    if (page.project) part.update(page.project);
   };
   return { element, update };
 }
@@ -177,18 +160,4 @@ function queueWords(queue) {
   }
   if (waiting) return `${waiting} waiting`;
   return failedJobs(queue).length ? `${failedJobs(queue).length} failed` : "Queue";
-}
-
-/**
- * Opens a tab of the side panel. Where there is no room for its button, it is in the menu of further tabs.
- * @param {string} id
- * @param {string} name
- */
-function showTab(id, name) {
-  const further = /** @type {NodeListOf<HTMLElement>} */ (
-    document.querySelectorAll(".overflow-dropdown button")
-  );
-  const tab =
-    document.getElementById(`${id}-button`) ?? [...further].find((item) => item.textContent === name);
-  tab?.click();
 }

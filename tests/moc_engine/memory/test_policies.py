@@ -154,7 +154,7 @@ def test_third_parties_add_policies_by_entry_points(tmp_path: Path) -> None:
         "[12, 13, 14, 15]",
         "policy: 'nothing' keeps no token of a take",
         "policy: 'short' must tell of each of 24 tokens",
-        "policy: the plug-in mine:policy for 'other' is not a MemoryPolicy",
+        "the plug-in mine:policy for 'other' is not a MemoryPolicy",
     ]
 
 

@@ -62,4 +62,4 @@ def test_an_entry_point_that_is_no_family_is_refused(tmp_path: Path) -> None:
         "from moc_engine.models.registry import family_entry\n"
         "try:\n    family_entry('HenPipeline')\nexcept ModelMismatch as error:\n    print(error)"
     )
-    assert ask(tmp_path, code) == "the plug-in foxes:NO_FAMILY for HenPipeline is not a FamilyEntry"
+    assert ask(tmp_path, code) == "the plug-in foxes:NO_FAMILY for 'HenPipeline' is not a FamilyEntry"

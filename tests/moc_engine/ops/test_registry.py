@@ -108,6 +108,4 @@ def test_third_parties_add_backends_by_entry_points(tmp_path: Path) -> None:
     (tmp_path / "swift.py").write_text(PLUGIN)
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{PROGRAM}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == (
-        "swift backend: the plug-in swift:replace for 'lame' is not an AttentionBackend"
-    )
+    assert done.stdout.strip() == ("swift the plug-in swift:replace for 'lame' is not an AttentionBackend")

@@ -12,7 +12,14 @@ from studio.store.database import Database
 
 SCHEMAS = {
     *("ErrorAnswer", "HTTPValidationError", "ValidationError"),
-    *("CreateProjectRequest", "EditRequest", "MoveJobRequest", "PauseRequest", "RenderRequest"),
+    *(
+        "CreateProjectRequest",
+        "EditRequest",
+        "FieldRequest",
+        "MoveJobRequest",
+        "PauseRequest",
+        "RenderRequest",
+    ),
     *("RerollRequest", "UndoRequest", "UnknownWordsRequest"),
     *(
         "AddShot",

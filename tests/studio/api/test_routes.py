@@ -321,6 +321,7 @@ BODIES: dict[str, Any] = {
     "undo": {"base": 0},
     "redo": {"base": 0},
     "unknown": {"text": "x"},
+    "{field}": {"value": "x", "seen": []},
 }
 
 

@@ -16,6 +16,7 @@ from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from tests.fakes.renderer import FakeRenderer, write_clip
 from tests.fakes.unknown_model import UNKNOWN_MODEL
+from tests.fakes.wan_folders import wan_i2v_folder
 
 STORY = """\
 title: A test
@@ -119,6 +120,25 @@ def test_only_what_is_asked_for_is_rendered(run: Run, project: str) -> None:
     planned = json.loads(run("render", "--project", project, "--dry-run", "--json")[1])
     assert [shot["index"] for shot in planned] == [0]
     assert len(renderer.requests) == 1
+
+
+def test_a_dry_run_of_a_project_tells_what_would_go_wrong(run: Run, tmp_path: Path) -> None:
+    wan_i2v_folder(tmp_path / "i2v")
+    story = tmp_path / "i2v.yaml"
+    shots = STORY.replace("seconds: 1, trim: 0.5", "seconds: 1, first_frame: previous")
+    story.write_text(f"{shots}settings: {{model: {tmp_path / 'i2v'}}}\n")
+    project = run("import", str(story))[1].strip()
+    words = "problem: shot 1: the model starts every shot from a picture"
+    for asked, told in (
+        ((), [words]),
+        (("--json",), [words]),
+        (("--shots", "2"), ["problem: shot 2: it starts with the last frame of shot 1, which has no take"]),
+        (("--lane", "draft"), []),
+    ):
+        code, _, err = run("render", "--project", project, "--dry-run", *asked)
+        found = [line for line in err.splitlines() if line.startswith("problem")]
+        assert [line.partition(": give")[0] for line in found] == told
+        assert code == len(told)
 
 
 def test_a_failed_shot_is_told(run: Run, project: str) -> None:

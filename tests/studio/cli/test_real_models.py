@@ -122,6 +122,7 @@ def test_a_lora_that_cannot_be_used_is_told_before_anything_runs(
     assert (code, out, words in err) == (1, "", True), err
     code, out, _ = run("t2v", "--dry-run", "--lora", f"{models / lora}:0.5")
     assert (code, words in out) == (1, True)
+    assert "a fox runs  (not rendered yet)\n" in out  # it is told once, for both shots
     assert renderer.requests == []
 
 

@@ -44,11 +44,11 @@ def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
             line = process.stderr.readline()
             address = next(word for word in line.split() if word.startswith("https://127.0.0.1:"))
             trusted = ssl.create_default_context(cadata=CERTIFICATE)
-            with urllib.request.urlopen(f"{address}/api/projects", timeout=30, context=trusted) as answer:
+            with urllib.request.urlopen(f"{address}/api/projects", timeout=120, context=trusted) as answer:
                 assert answer.status == 200
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(120)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
             line = process.stderr.readline()
             address = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
             for path in ("/", "/api/projects", "/docs", "/studio-assets/js/timeline/timeline.js"):
-                with urllib.request.urlopen(f"{address}{path}", timeout=30) as answer:
+                with urllib.request.urlopen(f"{address}{path}", timeout=120) as answer:
                     assert answer.status == 200
                     assert answer.headers["x-content-type-options"] == "nosniff"
             loaded = Path(f"/proc/{process.pid}/maps")
@@ -114,5 +114,5 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
         finally:
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            process.wait(30)
-    assert time.monotonic() - began < 25
+            process.wait(120)
+    assert time.monotonic() - began < 100

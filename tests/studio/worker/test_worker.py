@@ -280,7 +280,7 @@ def test_a_killed_worker_process_loses_nothing(database: Database, tmp_path: Pat
         until(lambda: states(database) == ["done", "done"])
     finally:
         second.terminate()
-        assert second.wait(timeout=30) == 0
+        assert second.wait(timeout=120) == 0
     with database.read() as session:
         assert len(takes.takes_of(session, name)) == 2
 
@@ -291,5 +291,5 @@ def test_a_worker_whose_parent_is_gone_ends(database: Database, tmp_path: Path) 
     gone.wait()
     orphan = [sys.executable, "-c", WORKER, "--root", str(tmp_path)]
     environment = {**os.environ, "MOC_STUDIO_PARENT": f"{gone.pid}:{time.time()}"}
-    assert subprocess.run(orphan, env=environment, timeout=60, check=False).returncode == 0
+    assert subprocess.run(orphan, env=environment, timeout=120, check=False).returncode == 0
     assert states(database) == ["queued"]

@@ -444,7 +444,7 @@ def test_third_parties_add_routers_by_entry_points(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "mine ('lame', 'mine') True",
-        "router: the plug-in mine:replace for 'lame' is not a RouterEntry",
+        "the plug-in mine:replace for 'lame' is not a RouterEntry",
     ]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from moc_engine.config import RoutingConfig
+from moc_engine.models.base import CaptionStates, ShotCondition
+from moc_engine.models.wan_adapter import WanAdapter
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.denoiser import TuningDenoiser
@@ -16,6 +18,7 @@ from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.objective import flow_losses
 from moc_engine.training.tuning.recipe import TuningRecipe
 from tests.fakes.models import tiny_transformer
+from tests.fakes.story_projections import StoryProjections, masked_attention_of
 from tests.fakes.tuning import ROUTING, banned, batch_of, drawn, of_stories, story
 
 DENSE_AND_SPARSE = pytest.mark.parametrize("routing", [None, ROUTING])
@@ -129,6 +132,48 @@ def test_recomputed_blocks_give_the_same_loss_and_gradients(
         torch.testing.assert_close(one, other)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _MaskedPass:
+    """Attention of a whole step as one masked softmax in float64."""
+
+    batch: TuningBatch
+    draw: TuningDraw
+    rules: StoryRules
+
+    def attend(self, layer: int, q_BHLD: Tensor, k_BHLD: Tensor, v_BHLD: Tensor) -> Tensor:
+        q, k, v = (x.double() for x in (q_BHLD, k_BHLD, v_BHLD))
+        given = StoryProjections(
+            frames=self.batch.frames, denoised=self.draw.denoised, chunking="frame", q=q, k=k, v=v
+        )
+        return masked_attention_of(given, self.rules).type_as(q_BHLD)
+
+
+@DENSE_AND_SPARSE
+@pytest.mark.parametrize("frames", [(2, 2, 2), (3, 1, 2)])
+def test_gradients_of_all_weights_are_those_of_one_masked_softmax(
+    routing: RoutingConfig | None, frames: tuple[int, ...]
+) -> None:
+    batch = batch_of(story(frames))
+    draw, rules = drawn(batch), banned(batch, (2, 0), routing=routing)
+    denoiser = TuningDenoiser(tiny_transformer())
+    losses = [flow_losses(denoiser(batch, draw, rules), batch, draw).mean()]
+
+    adapter, states = WanAdapter(denoiser.transformer), batch.states
+    captions = CaptionStates(states_BSE=torch.cat((states[0, :2], states[0])))
+    shots = torch.cat((draw.clean(batch.latents)[0], draw.noisy(batch.latents)[0]))
+    levels = torch.cat((draw.memory_level[0], draw.level[0])) * 1000
+    masked = _MaskedPass(batch=batch, draw=draw, rules=rules)
+    with adapter.attending(masked, captions, ShotCondition()):
+        predicted = adapter.run(shots, levels, captions, ShotCondition())[2:]
+    losses.append(flow_losses(predicted[None], batch, draw).mean())
+
+    torch.testing.assert_close(*losses)
+    weights = list(denoiser.parameters())
+    mine, plain = (torch.autograd.grad(loss, weights) for loss in losses)
+    for one, other in zip(mine, plain, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
 def test_the_transformer_stays_as_it_is() -> None:
     transformer, batch = tiny_transformer(), batch_of(story((2, 2)))
     before = [(block.attn1.processor, block.attn2.processor) for block in transformer.blocks]
@@ -138,6 +183,17 @@ def test_the_transformer_stays_as_it_is() -> None:
     ).mean().backward()
     assert [(block.attn1.processor, block.attn2.processor) for block in transformer.blocks] == before
     assert not transformer.gradient_checkpointing
+
+
+@DENSE_AND_SPARSE
+def test_gaps_move_shots_apart_and_not_a_shot_in_itself(routing: RoutingConfig | None) -> None:
+    batch, rules = batch_of(story((2, 2, 2))), StoryRules(routing=routing)
+    draw = drawn(batch)
+    near, far = (_predict(batch, rules, replace(draw, gaps=gaps)) for gaps in ((), (0, 9, 0)))
+    torch.testing.assert_close(near[:, 0], far[:, 0])
+    assert not torch.allclose(near[:, 1], far[:, 1], atol=1e-5)
+    moved = _predict(batch, rules, replace(draw, gaps=(7, 0, 0)))
+    torch.testing.assert_close(moved, near, atol=1e-4, rtol=1e-4)
 
 
 def test_shots_that_are_context_alone_have_no_prediction() -> None:

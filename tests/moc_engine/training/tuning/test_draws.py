@@ -57,6 +57,14 @@ def test_captions_are_left_out_as_often_as_asked_for() -> None:
     assert not drawn(BATCH).without_caption.any()
 
 
+def test_gaps_between_shots_are_drawn_now_and_then() -> None:
+    assert not any(drawn(BATCH, seed=seed).gaps for seed in range(5))
+    found = [drawn(BATCH, TuningRecipe(gaps=0.5), seed=seed).gaps for seed in range(40)]
+    apart = [gaps for gaps in found if gaps]
+    assert 10 < len(apart) < 30
+    assert all(len(gaps) == 3 and gaps[0] == 0 and max(gaps) <= 4 * 2 for gaps in apart)
+
+
 def test_rules_follow_the_stages_and_never_both_pin_and_ban() -> None:
     recipe, own = TuningRecipe(steps=10, pins=0.2, bans=0.3), RoutingConfig(chunking="frame")
     draws = torch.Generator().manual_seed(0)

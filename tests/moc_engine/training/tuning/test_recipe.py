@@ -35,6 +35,7 @@ from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
         ("drop_in", -1.0),
         ("pins", 1.1),
         ("pins", 0.99),
+        ("gaps", -0.1),
         ("memory_noise", 1.0),
         ("caption_dropout", float("nan")),
         ("levels", "normal"),

@@ -7,7 +7,7 @@ import pytest
 from studio.domain.errors import BadStoryboard
 from studio.domain.settings import Settings
 from studio.domain.storyboard import CastMember, Storyboard
-from studio.web.form_values import cast_of, negative_prompt_of, number, shown, whole
+from studio.service.form_values import cast_of, negative_prompt_of, number, shown, whole
 
 PICTURE = "picture:" + "a" * 64
 BOARD = Storyboard(title="Test", cast=(CastMember(name="Mira", look="red", picture=PICTURE),))

@@ -12,9 +12,11 @@ from studio.domain.frame_rate import rate_in_words
 from studio.domain.messages import message
 from studio.domain.storyboard import CastMember, Storyboard
 
+FieldValue = bool | float | str
 
-def shown(board: Storyboard) -> dict[str, Any]:
-    """The values of the fields by name, as `film` in static/js/forms/film-forms.js has them."""
+
+def shown(board: Storyboard) -> dict[str, FieldValue]:
+    """The values of the fields by name."""
     settings = board.settings
     return {
         "title": board.title,
