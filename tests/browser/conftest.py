@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.fail("the browser tests need Chromium: apt-get install chromium")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=path, args=list(FLAGS), timeout=3000 * PATIENCE)
         yield running
         running.close()
 

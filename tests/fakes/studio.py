@@ -27,6 +27,9 @@ STEP = "FAKE_STEP_SECONDS"
 REAL = "FAKE_NOTHING"
 HELD = "renders-are-held"
 
+START = 300
+"""Seconds in which a studio must have started: all tests of a session share one."""
+
 
 class Studio:
     """A running studio; `url` is where it is.
@@ -50,13 +53,14 @@ class Studio:
             [sys.executable, "-m", "tests.fakes.studio", "--root", str(self.root), "--port", str(self.port)],
             env=self._environment,
         )
-        end = time.monotonic() + 90
+        end = time.monotonic() + START
         while True:
             try:
                 with urllib.request.urlopen(f"{self.url}/api/projects", timeout=5):
                     return
             except OSError:
                 if time.monotonic() > end or self.process.poll() is not None:
+                    self.kill()
                     raise
                 time.sleep(0.1)
 

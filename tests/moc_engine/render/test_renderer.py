@@ -1,106 +1,31 @@
-"""Whole renders with a tiny model: events, files, sameness, cancelling, failing."""
+"""Whole renders with a tiny model: events, files, sameness, steering."""
 
 from __future__ import annotations
 
-import gc
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from moc_engine.config import PartSteering, RoutingChoice, RoutingConfig, SamplerChoice, Steering
 from moc_engine.contract import (
-    ContextTake,
     FilmstripFormat,
     RenderEvent,
-    RenderRequest,
-    RenderResult,
     StageEvent,
     StepEvent,
 )
-from moc_engine.errors import EngineError, ModelNotFound, OutOfMemory, RenderCancelled
-from moc_engine.models.animatic.model import save
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
-from moc_engine.render.prepare import PreparedRender, PreparedTake
 from moc_engine.render.renderer import ShotRenderer
-from moc_engine.stored_file import LocalFile
 from moc_engine.trace.trace_file import read_trace
-from tests.fakes.models import tiny_animatic
 from tests.fakes.short_shots import latents_of
-
-SIZE = (96, 54)
-STEPS = 4
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(tiny_animatic(), folder)
-    return folder
-
-
-@pytest.fixture
-def renderer(model: Path) -> ShotRenderer:
-    return ShotRenderer(model, device="cpu")
-
-
-def request(output: Path, context: Sequence[ContextTake] = (), **changes: Any) -> RenderRequest:
-    shot = context[-1].shot + 1 if context else 0
-    told: dict[str, Any] = {
-        "shot": shot,
-        "caption": "Mira walks right on the beach",
-        "global_caption": "night",
-        "cast": ("Mira", "Otto"),
-        "seconds": 1.0,
-        "fps": 4.0,
-        "size": SIZE,
-        "seed": shot,
-        "output": output,
-        "context": tuple(context),
-        "sampler": SamplerChoice(steps=STEPS, guidance=1.5),
-        "previews": 0,  # the scenery of random latents takes longer to paint than all the rest
-    }
-    return RenderRequest(**{**told, **changes})
-
-
-def finish(
-    renderer: ShotRenderer, wanted: RenderRequest, cancel: Any = None
-) -> tuple[RenderResult, list[RenderEvent]]:
-    rendering = renderer.render(wanted, cancel)
-    events = []
-    while True:
-        try:
-            events.append(next(rendering))
-        except StopIteration as stop:
-            return stop.value, events
-
-
-def rendered_story(renderer: ShotRenderer, folder: Path, shots: int) -> list[ContextTake]:
-    context: list[ContextTake] = []
-    for shot in range(shots):
-        wanted = request(folder / str(shot), context, seconds=0.5 * (1 + shot % 2))
-        result, _ = finish(renderer, wanted)
-        context.append(
-            ContextTake(
-                id=f"take {shot}",
-                shot=shot,
-                latents=LocalFile(result.latents),
-                caption=wanted.caption,
-                global_caption=wanted.global_caption,
-                cast=wanted.cast,
-                seconds=wanted.seconds,
-            )
-        )
-    return context
+from tests.fakes.tiny_renders import STEPS, finish, rendered_story, request
 
 
 def test_a_request_gives_a_clip_latents_and_a_trace(renderer: ShotRenderer, tmp_path: Path) -> None:
@@ -222,59 +147,11 @@ def test_a_shots_number_does_not_decide_its_noise(renderer: ShotRenderer, tmp_pa
     assert torch.equal(latents_of(first), latents_of(later))
 
 
-def test_a_take_that_changed_under_its_id_is_read_anew(renderer: ShotRenderer, tmp_path: Path) -> None:
-    context = rendered_story(renderer, tmp_path / "story", 1)
-    before = latents_of(finish(renderer, request(tmp_path / "new", context))[0])
-    with context[0].latents.local() as file:
-        save_file({"latents": load_file(file)["latents"] + 1}, file)
-    after = latents_of(finish(renderer, request(tmp_path / "new", context))[0])
-    assert not torch.equal(before, after)
-
-
-def test_takes_of_one_render_do_not_push_each_other_out(renderer: ShotRenderer, tmp_path: Path) -> None:
-    context = rendered_story(renderer, tmp_path / "story", 2)
-    for first, second in (("t0:x", "t0"), ("t0", "t0:x"), ("t0", "t0")):
-        takes = replace(context[0], id=first), replace(context[1], id=second)
-        finish(renderer, request(tmp_path / "new", takes))
-
-
-@pytest.mark.parametrize("budget", [0, 20_000, 200_000, 1 << 26])
-def test_memories_and_buffers_keep_to_the_budget_together(model: Path, tmp_path: Path, budget: int) -> None:
-    renderer = ShotRenderer(model, device="cpu", memory_budget=budget)
-    rendered_story(renderer, tmp_path / "story", 4)
-    assert renderer.memory_bytes + renderer.buffer_bytes <= budget
-    assert (renderer.buffer_bytes > 0) == (budget > 100_000)
-
-
-def test_a_render_leaves_nothing_but_memories(renderer: ShotRenderer, tmp_path: Path) -> None:
-    rendered_story(renderer, tmp_path / "story", 4)
-    gc.collect()
-    assert not [thing for thing in gc.get_objects() if type(thing) is PreparedRender]
-    assert sum(type(thing) is PreparedTake for thing in gc.get_objects()) <= 3
-
-
-def test_a_take_that_is_neither_held_nor_in_sight_is_forgotten(model: Path, tmp_path: Path) -> None:
-    renderer = ShotRenderer(model, device="cpu", memory_budget=0)
-    context = rendered_story(renderer, tmp_path / "story", 3)
-    finish(renderer, request(tmp_path / "new", context[:1]))
-    gc.collect()
-    assert sum(type(thing) is PreparedTake for thing in gc.get_objects()) <= 1
-
-
 def test_the_backend_of_a_renderer_is_for_requests_that_name_none(model: Path, tmp_path: Path) -> None:
     renderer = ShotRenderer(model, device="cpu", backend="grouped")
     assert finish(renderer, request(tmp_path / "any"))[0].backend == "grouped"
     naive = request(tmp_path / "naive", routing=RoutingChoice(backend="naive"))
     assert finish(renderer, naive)[0].backend == "naive"
-
-
-def test_a_backend_that_cannot_render_is_told(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="'masked' does not support the attended mass"):
-        finish(ShotRenderer(model, device="cpu", backend="masked"), request(tmp_path / "new"))
-    first = request(tmp_path / "new", routing=RoutingChoice(backend="gathered"))
-    with pytest.raises(EngineError, match="'gathered' does not support a shot without a history"):
-        finish(ShotRenderer(model, device="cpu"), first)
-    assert not list(tmp_path.iterdir())
 
 
 def test_steering_reaches_the_model(renderer: ShotRenderer, tmp_path: Path) -> None:
@@ -321,98 +198,6 @@ def test_a_ban_of_everything_is_a_render_without_context(renderer: ShotRenderer,
     torch.testing.assert_close(latents_of(banned), latents_of(alone), atol=1e-4, rtol=1e-4)
 
 
-class CancelAt:
-    """Set once it has been asked `asked` times."""
-
-    def __init__(self, asked: int) -> None:
-        self.left = asked
-
-    def is_set(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-def test_cancelling_at_any_moment_leaves_nothing(renderer: ShotRenderer, tmp_path: Path) -> None:
-    context = rendered_story(renderer, tmp_path / "story", 2)
-    wanted = request(tmp_path / "deep" / "new", context)
-    counter = CancelAt(10**6)
-    finish(renderer, wanted, counter)
-    moments = 10**6 - counter.left
-    assert moments >= 2 + STEPS + 4
-    for moment in range(moments):
-        output = tmp_path / "deep" / f"cancelled {moment}"
-        with pytest.raises(RenderCancelled):
-            finish(renderer, replace(wanted, output=output), CancelAt(moment))
-        assert not output.exists()
-    finish(renderer, wanted)
-
-
-def test_cancel_takes_effect_within_a_step(renderer: ShotRenderer, tmp_path: Path) -> None:
-    cancel = threading.Event()
-    rendering = renderer.render(request(tmp_path / "new"), cancel)
-    for event in rendering:
-        if isinstance(event, StepEvent) and event.stage == "denoise":
-            break
-    cancel.set()
-    with pytest.raises(RenderCancelled):
-        next(rendering)
-
-
-def test_an_abandoned_render_leaves_nothing(renderer: ShotRenderer, tmp_path: Path) -> None:
-    rendering = renderer.render(request(tmp_path / "new"))
-    for event in rendering:
-        if event.stage == "write":
-            break
-    assert list((tmp_path / "new").iterdir())
-    rendering.close()
-    assert not (tmp_path / "new").exists()
-
-
-class Failing:
-    """A cancel token that fails when asked for the n-th time, as a device might in any stage."""
-
-    def __init__(self, error: Exception, asked: int) -> None:
-        self.error = error
-        self.left = asked
-
-    def is_set(self) -> bool:
-        self.left -= 1
-        if self.left < 0:
-            raise self.error
-        return False
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-    ],
-)
-def test_running_out_of_memory_says_what_to_lower(
-    renderer: ShotRenderer, tmp_path: Path, error: Exception
-) -> None:
-    context = rendered_story(renderer, tmp_path / "story", 1)
-    wanted = request(tmp_path / "new", context)
-    for asked, words in (
-        (0, "“load”: choose a smaller model"),
-        (1, "“memory”: shorten the earlier shots"),
-        (4, "“denoise”: shorten the shot, choose a smaller size"),
-        (10, "“decode”: choose a smaller size"),
-    ):
-        with pytest.raises(OutOfMemory, match=words):
-            finish(renderer, wanted, Failing(error, asked))
-        assert not wanted.output.exists()
-    finish(renderer, wanted)
-
-
-def test_other_failures_pass_through(renderer: ShotRenderer, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="broken"):
-        finish(renderer, request(tmp_path / "new"), Failing(RuntimeError("broken"), 4))
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_but_for_rounding(model: Path, renderer: ShotRenderer, tmp_path: Path) -> None:
@@ -430,54 +215,6 @@ def test_torch_keeps_its_threads(renderer: ShotRenderer, tmp_path: Path) -> None
             assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"seconds": 0.0}, "seconds"),
-        ({"seconds": float("nan")}, "seconds"),
-        ({"fps": 0.0}, "fps"),
-        ({"size": (97, 54)}, "size"),
-        ({"steering": Steering(pins=(0,))}, "pins: shot 0"),
-    ],
-)
-def test_requests_without_sense_are_refused(
-    renderer: ShotRenderer, tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(ValueError, match=words):
-        finish(renderer, request(tmp_path / "new", **changes))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_context_that_cannot_be_is_refused(renderer: ShotRenderer, tmp_path: Path) -> None:
-    context = rendered_story(renderer, tmp_path / "story", 2)
-    with pytest.raises(ValueError, match="context: must hold shots before 1"):
-        finish(renderer, request(tmp_path / "new", context, shot=1))
-    with pytest.raises(ValueError, match="context"):
-        finish(renderer, request(tmp_path / "new", context[::-1], shot=2))
-    missing = replace(context[1], latents=LocalFile(tmp_path / "nowhere"))
-    with pytest.raises(EngineError, match="the latents of shot 2 cannot be read"):
-        finish(renderer, request(tmp_path / "new", (context[0], missing)))
-    torn = tmp_path / "torn.safetensors"
-    with context[1].latents.open() as stream:
-        torn.write_bytes(stream.read()[:1000])
-    damaged = context[0], replace(context[1], latents=LocalFile(torn))
-    with pytest.raises(EngineError, match="the latents of shot 2 cannot be read"):
-        finish(renderer, request(tmp_path / "new", damaged))
-    save_file({"latents": torch.zeros(3, 2, 2, 2)}, torn)
-    with pytest.raises(EngineError, match="the take of shot 2 was made by another model"):
-        finish(renderer, request(tmp_path / "new", damaged))
-
-
-def test_a_missing_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="nowhere"):
-        finish(ShotRenderer(tmp_path / "nowhere"), request(tmp_path / "new"))
-
-
-def test_cuda_graphs_without_a_gpu_are_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"CUDA graphs \(--cuda-graphs\) need a CUDA device; .* on cpu"):
-        finish(ShotRenderer(model, device="cpu", cuda_graphs=True), request(tmp_path / "new"))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # used by torch itself
