@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final, get_args
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from studio.cli.training_processes import add_processes, check_packages, check_processes, run_processes
 from studio.domain.errors import WrongUse
 
+if TYPE_CHECKING:
+    from moc_engine.training.data.footage.cache_run import FootageProgress
+    from moc_engine.training.tuning.plan import TuningPlan
+
 TUNING: Final = "moc_engine.evaluation.tuning_run"
 """The module that each training process runs; not imported here, so that wrong options fail quickly."""
 
+FOOTAGE: Final = "footage"
+"""The folder, in a run's, of the cache of footage that was none."""
+
+_STAGES: Final = {"check": "looking at clips", "captions": "encoding captions", "encode": "encoding shots"}
 _WORDS: Final = {
     "lora": "a LoRA for a Wan model, on your footage",
     "full": "all weights of a Wan model, on your footage",
@@ -39,7 +50,7 @@ def add_to(kinds: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from moc_engine.training.tuning.plan import TuningPlan, write_plan
+    from moc_engine.training.tuning.plan import write_plan
     from moc_engine.training.tuning.run_options import read_options
 
     try:
@@ -49,13 +60,34 @@ def run(args: argparse.Namespace) -> int:
         raise WrongUse(f"--{field.replace('_', '-')}:{rest}") from error
     check_processes(args.processes)
     check_packages(_needed(plan))
-    write_plan(args.out, plan)
+    write_plan(args.out, _with_cache(plan, args.out))
     arguments = [str(args.out), *(["--resume"] if args.resume else []), *(["--force"] if args.force else [])]
     arguments += ["--dry-run"] if args.dry_run else []
     return run_processes(TUNING, arguments, args.processes or 1)
 
 
-def _needed(plan: Any) -> dict[str, str]:
+def _with_cache(plan: TuningPlan, out: Path) -> TuningPlan:
+    """The plan on a cache: footage that is none yet is cached in the run's folder."""
+    from moc_engine.training.data.footage.dataset import INDEX
+
+    if (plan.data / INDEX).is_file():
+        return plan
+    from moc_engine.training.data.footage.caching import cache_footage
+
+    stages: list[str] = []
+
+    def told(progress: FootageProgress) -> None:
+        if progress.stage not in stages:
+            stages.append(progress.stage)
+            print(f"footage: {_STAGES[progress.stage]} ({progress.total})", file=sys.stderr)
+
+    folder = out / FOOTAGE
+    report = cache_footage(plan.data, plan.model, folder, device=plan.settings.device or None, report=told)
+    print(f"footage: {report.stories} stories in {folder}", file=sys.stderr)
+    return replace(plan, data=folder)
+
+
+def _needed(plan: TuningPlan) -> dict[str, str]:
     """The packages that a run needs, and what pip is told to install."""
     needed = {"accelerate": "accelerate", "peft": "peft", "matplotlib": "'moc-studio[train]'"}
     if plan.recipe.optimizer == "adamw8bit":

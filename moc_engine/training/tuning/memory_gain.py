@@ -52,7 +52,7 @@ class MemoryGain:
             nothing = torch.zeros(1, batch.shots, batch.shots, dtype=torch.bool)
             generator = torch.Generator().manual_seed(seed_of(subject.recipe.seed, 6, number))
             for level in LEVELS:
-                draw = _fixed_draw(batch, level, generator)
+                draw = fixed_draw(batch, level, generator)
                 for rules, found in (
                     (StoryRules(routing=subject.last_routing), with_memory),
                     (StoryRules(routing=None, candidates=nothing), without),
@@ -65,7 +65,7 @@ class MemoryGain:
         return {WITH: routed, WITHOUT: own, GAIN: 1.0 - routed / own}
 
 
-def _fixed_draw(batch: TuningBatch, level: float, generator: torch.Generator) -> TuningDraw:
+def fixed_draw(batch: TuningBatch, level: float, generator: torch.Generator) -> TuningDraw:
     """All shots but the first at one noise level, and clean memories of those before."""
     later = tuple(range(1, batch.shots))
     shape = (1, len(later))
