@@ -12,7 +12,7 @@ from studio.cli.training_processes import add_processes, check_packages, check_p
 from studio.domain.errors import WrongUse
 
 if TYPE_CHECKING:
-    from moc_engine.training.data.footage.cache_run import FootageProgress
+    from moc_engine.training.data.footage.reading_plan import FootageProgress
     from moc_engine.training.tuning.plan import TuningPlan
 
 TUNING: Final = "moc_engine.evaluation.tuning_run"
