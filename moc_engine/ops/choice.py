@@ -6,6 +6,7 @@ The answer says which row or rule it was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -53,20 +54,31 @@ def fastest(
     if not able:
         raise ValueError(f"backend: none of {', '.join(backends)} supports what is needed")
     if need.work is not None and not (need.device == "cuda" and "triton" in able):
-        shape = shape_of(need.work)
-        rows = [
-            row
-            for row in (measured() if table is None else table)
-            if row.device == need.device
-            and row.gradients == need.gradients
-            and row.times.keys() & set(able)
-            and (row.shape.top_k is None) == (shape.top_k is None)
-        ]
-        if rows:
-            row = min(rows, key=lambda row: row.shape.distance(shape))
-            return min(row.times.keys() & set(able), key=lambda name: row.times[name]), f"measured: {row}"
+        known = measured() if table is None else tuple(table)
+        found = _measured_fastest(known, need.device, need.gradients, frozenset(able), shape_of(need.work))
+        if found is not None:
+            return found
     first = next(name for name in (*RULES, *able) if name in able)
     return first, f"rule: {RULES.get(first, OTHERWISE)}"
+
+
+@lru_cache(maxsize=1024)
+def _measured_fastest(
+    table: tuple[Measured, ...], device: str, gradients: bool, able: frozenset[str], shape: Shape
+) -> tuple[str, str] | None:
+    """The fastest backend by the nearest row for such work, and that row; None where there is none."""
+    rows = [
+        row
+        for row in table
+        if row.device == device
+        and row.gradients == gradients
+        and row.times.keys() & able
+        and (row.shape.top_k is None) == (shape.top_k is None)
+    ]
+    if not rows:
+        return None
+    row = min(rows, key=lambda row: row.shape.distance(shape))
+    return min(row.times.keys() & able, key=lambda name: row.times[name]), f"measured: {row}"
 
 
 def fits(name: str, need: Need) -> bool:
