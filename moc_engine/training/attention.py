@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -79,11 +79,21 @@ class Memories:
     keys: Tensor
     values: Tensor
     descriptors: Tensor
+    _by_chunk: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def tokens(self) -> int:
         """Tokens of all shots together."""
         return int(self.keys.shape[2] * self.keys.shape[3])
+
+    def by_chunk(self, *, slots: int, chunking: str) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, N · L, D) in the order of their chunks, copied once."""
+        if chunking not in self._by_chunk:
+            self._by_chunk[chunking] = (
+                chunk_by_chunk(self.keys, slots=slots, chunking=chunking),
+                chunk_by_chunk(self.values, slots=slots, chunking=chunking),
+            )
+        return self._by_chunk[chunking]
 
     def followed_by(self, later: Memories) -> Memories:
         return Memories(
@@ -144,9 +154,7 @@ def routed_attention(
     shared by as many that follow each other. The backend is the one that a render with the same needs would
     get from the registry.
     """
-    past_k, past_v = (
-        chunk_by_chunk(x, slots=slots, chunking=routing.chunking) for x in (memories.keys, memories.values)
-    )
+    past_k, past_v = memories.by_chunk(slots=slots, chunking=routing.chunking)
     shots, chunks = memories.descriptors.shape[2:4]
     offsets = np.arange(shots * chunks + 1) * (memories.tokens // (shots * chunks))
     return attend_history(q_BHLD, k_BHLD, v_BHLD, past_k, past_v, offsets, chosen_BHLK, routing=routing)
