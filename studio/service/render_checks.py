@@ -60,7 +60,7 @@ def _of_steps(board: Storyboard) -> Iterator[Problem]:
 
 
 def _of_router(board: Storyboard, rendered: Mapping[int, TakeInputs]) -> Iterator[Problem]:
-    """A router that renders cannot use, and boosts that it would ignore; shots without context have none."""
+    """A router that renders cannot use, and boosts that it would ignore."""
     name = board.settings.router
     if name is None:
         return
@@ -70,8 +70,8 @@ def _of_router(board: Storyboard, rendered: Mapping[int, TakeInputs]) -> Iterato
         usable = ", ".join(render_router_names())
         yield Problem(text=message("router-unusable", router=name, usable=usable))
         return
-    boosted = tuple(index for index, inputs in rendered.items() if inputs.router and inputs.boosts)
-    if boosted:
+    boosted = tuple(index for index in rendered if board.shots[index].boosts)
+    if boosted and name != "moc":
         yield Problem(text=message("router-boosts", router=name), shots=boosted)
 
 

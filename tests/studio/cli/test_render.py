@@ -178,12 +178,15 @@ def test_overrides(run: Run) -> None:
         "7",
         "--full-below",
         "auto",
+        "--router",
+        "window",
     )
     told = json.loads(run(*options, "--json", renderer=renderer)[1])
     first = renderer.requests[0]
     assert (first.size, first.fps) == ((64, 96), 12.0)
     assert (first.sampler.steps, first.routing.top_k) == (3, 7)
     assert [request.routing.full_below for request in renderer.requests] == [None, "auto", "auto"]
+    assert [request.routing.router for request in renderer.requests] == [None, "window", "window"]
     assert told["shots"][0]["seed"] != json.loads(run("--json")[1])["shots"][0]["seed"]
 
 
@@ -205,6 +208,7 @@ def test_overrides(run: Run) -> None:
         (("--fps", "fast"), "--fps: must be a number or a fraction such as 24000/1001, got 'fast'"),
         (("--steps", "0"), "--steps: must lie within 1–1000"),
         (("--full-below", "never"), "--full-below: must be a number of tokens or 'auto', got 'never'"),
+        (("--router", "moba"), "argument --router: invalid choice: 'moba'"),
         (("--top-k", "-1"), "--top-k: must lie within 0–10000"),
         (("--seed", "-1"), "--seed: must be a whole number from 0"),
         (("--seed", "x"), "argument --seed: invalid int value"),
@@ -226,6 +230,24 @@ def test_a_bad_storyboard_names_file_and_line(run: Run, story: Path, tmp_path: P
     assert (code, out) == (2, "")
     assert err == f"moc-studio: {story}:7: shot 2, seconds: must lie within 0.5–60 s, got -1\n"
     assert not (tmp_path / "film").exists()
+
+
+def test_a_router_that_renders_cannot_use_is_told_before_anything_runs(run: Run, story: Path) -> None:
+    words = "the router moba cannot be used in renders; these can: moc, window, radial"
+    plain = story.read_text()
+    story.write_text(plain + "\nsettings: {router: moba}\n")
+    code, out, _ = run("--dry-run")
+    assert (code, f"problem: {words}" in out) == (1, True)
+    renderer = FakeRenderer()
+    code, out, err = run(renderer=renderer)
+    assert (code, out, words in err, renderer.requests) == (1, "", True, [])
+    story.write_text(plain.replace("pins: [1]", "boosts: {1: 2}"))
+    code, out, _ = run("--dry-run", "--router", "radial")
+    assert (code, "problem: shot 3: the router radial has no scores that could be boosted" in out) == (
+        1,
+        True,
+    )
+    assert run("--dry-run", "--router", "moc")[0] == 0
 
 
 def test_a_skipped_shot_cannot_be_asked_for(run: Run, story: Path) -> None:
