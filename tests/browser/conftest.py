@@ -59,6 +59,16 @@ def browser() -> Iterator[Browser]:
 FORMS_FILLED = "() => document.querySelector('#form-title input, #form-title textarea')?.value"
 
 
+KEEP_NOTICES = """window.noticed = [];
+window.addEventListener("studio:notice", ({ detail }) => window.noticed.push(detail.message));"""
+"""What was said in notices, which are gone after some seconds."""
+
+
+def noticed(page: Page, words: str) -> None:
+    """Waits until a notice says this, or has said it."""
+    until(page, lambda: any(words in said for said in page.evaluate("window.noticed")), words)
+
+
 class Story:
     """A project of its own in a running studio."""
 
@@ -86,7 +96,7 @@ class Story:
     def render(self) -> None:
         """Queues the shots that are due, and waits for them."""
         self.order()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + 4 * PATIENCE  # a real model is loaded first
         while self.state()["due"]:
             assert time.monotonic() < end, "it was not rendered"
             time.sleep(0.1)
@@ -150,6 +160,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
         wrong.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
+    shown.add_init_script(KEEP_NOTICES)
     shown.on("pageerror", lambda error: wrong.append(str(error)))
     shown.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     shown.on("dialog", dismiss)

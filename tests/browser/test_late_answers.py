@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import STORY, Story, until
+from tests.browser.conftest import STORY, Story, noticed, until
 from tests.browser.held import held
 
 OTHER = """
@@ -102,7 +102,7 @@ def test_an_import_that_ends_late_does_not_switch(page: Page, other: Story, tmp_
         shown(page, "Another story")
         answer.release()
     shown(page, "Another story")
-    expect(page.locator(".notice")).to_contain_text("“A late story” is ready")
+    noticed(page, "“A late story” is ready")
 
 
 def test_commands_that_wait_belong_to_the_project_they_were_made_in(
@@ -118,7 +118,7 @@ def test_commands_that_wait_belong_to_the_project_they_were_made_in(
         open_project(page, "Another story")
         shown(page, "Another story")
         answer.release()
-    expect(page.locator(".notice")).to_contain_text("The last command was left out")
+    noticed(page, "The last command was left out")
     assert [shot["caption"][:9] for shot in story.shots] == ["Mira sits", "Otto sits", "Mira and "]
     assert other.state()["revision"] == 0
 
@@ -195,7 +195,7 @@ def test_undo_waits_for_the_field_that_was_left_before(page: Page, story: Story)
         page.keyboard.press("Control+z")
         field.release(body=answer, content_type="application/json")
     expect(cast).to_have_value("Mira: red\nOtto")
-    expect(page.locator(".notice")).to_contain_text("Undone")
+    noticed(page, "Undone")
     assert len(story.state()["cast"]) == 2
 
 
