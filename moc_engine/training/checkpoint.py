@@ -104,7 +104,7 @@ def read(path: Path, expected: Mapping[str, Any]) -> Checkpoint:
         checkpoint = Checkpoint(
             step=int(state["step"]),
             seconds=float(state.get("seconds", 0.0)),
-            recipe=_upgraded(state.get("recipe", dict(expected))),
+            recipe=_upgraded(state.get("recipe", dict(expected)), expected),
             origin=state.get("origin"),
             model=dict(state["model"]),
             optimizer=dict(state["optimizer"]),
@@ -120,12 +120,13 @@ def read(path: Path, expected: Mapping[str, Any]) -> Checkpoint:
     return checkpoint
 
 
-def _upgraded(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recorded recipe with today's names, and the defaults of routing settings that are newer than it."""
+def _upgraded(recipe: dict[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded recipe with today's names, and the defaults of expected settings that are newer than it."""
     fields = {RENAMED.get(name, name): value for name, value in recipe.items()}
     if "routing" in fields:
         fields["routing"] = asdict(RoutingConfig()) | dict(fields["routing"])
-    fields.setdefault("router", Recipe.router)
+    if "router" in expected:
+        fields.setdefault("router", Recipe.router)
     if "without" in fields:
         fields["without"] = tuple("drop" if name == "chance" else name for name in fields["without"])
     return fields

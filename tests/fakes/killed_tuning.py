@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -102,6 +103,8 @@ def _ended(folder: Path, out: Path, end: tuple[str, int] | None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             _live(folder, out, end)
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
