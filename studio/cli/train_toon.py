@@ -39,4 +39,5 @@ def run(args: argparse.Namespace) -> int:
         raise WrongUse(f"--minutes: must be above 0, got {args.minutes}")
     check_packages({"accelerate": "accelerate", "matplotlib": "'moc-studio[train]'"})
     minutes = [] if args.minutes is None else ["--minutes", str(args.minutes)]
-    return run_processes(TRAINING, [args.preset, str(args.out), *minutes], 1)
+    arguments = [args.preset, str(args.out), *minutes]
+    return run_processes(TRAINING, arguments, 1, again="the same command goes on")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from studio.cli.training_processes import add_processes, check_packages, check_processes, run_processes
@@ -45,7 +46,9 @@ def add_to(kinds: Any) -> None:
         add_options(parser, kind)
         add_processes(parser, "1")
         parser.add_argument("--force", action="store_true", help="start even if memory will not suffice")
-        parser.add_argument("--dry-run", action="store_true", help="predict memory and time, and stop")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="cache the footage, predict memory and time, and stop"
+        )
         parser.set_defaults(run=run, kind=kind)
 
 
@@ -60,10 +63,14 @@ def run(args: argparse.Namespace) -> int:
         raise WrongUse(f"--{field.replace('_', '-')}:{rest}") from error
     check_processes(args.processes)
     check_packages(_needed(plan))
-    write_plan(args.out, _with_cache(plan, args.out))
+    plan, processes = _with_cache(plan, args.out), args.processes or 1
+    if args.dry_run:
+        with TemporaryDirectory() as folder:  # the plan of a run that is resumed stays as it is
+            write_plan(Path(folder), plan)
+            return run_processes(TUNING, [folder, "--dry-run"], processes)
+    write_plan(args.out, plan)
     arguments = [str(args.out), *(["--resume"] if args.resume else []), *(["--force"] if args.force else [])]
-    arguments += ["--dry-run"] if args.dry_run else []
-    return run_processes(TUNING, arguments, args.processes or 1)
+    return run_processes(TUNING, arguments, processes)
 
 
 def _with_cache(plan: TuningPlan, out: Path) -> TuningPlan:

@@ -33,13 +33,18 @@ def check_packages(needed: Mapping[str, str]) -> None:
             raise StudioError(f"training needs {package}: {sys.executable} -m pip install {install}")
 
 
-def run_processes(module: str, arguments: Sequence[str], processes: int) -> int:
-    """The exit code of a run in so many processes. Raises `Interrupted`, and `StudioError` after a kill."""
+def run_processes(
+    module: str, arguments: Sequence[str], processes: int, *, again: str = "continue with --resume"
+) -> int:
+    """The exit code of a run in so many processes; `again` says how it goes on after a kill.
+
+    Raises `Interrupted`, and `StudioError` after a kill.
+    """
     from moc_engine.training.launch import launch
 
     code = launch(module, arguments, processes)
     if code == Interrupted.exit_code:
         raise Interrupted("interrupted")
     if code < 0:
-        raise StudioError(f"a training process was ended by signal {-code}; continue with --resume")
+        raise StudioError(f"a training process was ended by signal {-code}; {again}")
     return code

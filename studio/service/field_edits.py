@@ -57,7 +57,7 @@ FIELDS: Final[Mapping[str, MakeEdit]] = {
     "negative_prompt": lambda board, value: _with_negative_prompt(board, negative_prompt_of(value, board)),
     "no_negative_prompt": lambda board, on: _with_negative_prompt(board, "" if on else None),
     "full_below": _setting("full_below", lambda value: parse_full_below(str(value))),
-    "rerender_threshold": _setting("rerender_threshold", float),
+    "rerender_threshold": _setting("rerender_threshold", number("re-render threshold")),
     **{name: _setting(name, text) for name in ("model", "draft_model")},
     **{name: _setting(name, number(name)) for name in ("guidance", "guidance_2", "shift")},
     "steps": _setting("steps", whole("steps")),

@@ -69,7 +69,7 @@ class FootageLibrary:
         shots. Raises `WrongUse`.
         """
         found = _absolute(path)
-        if found.suffix.lower() in STORYBOARDS and found.is_file():
+        if found.suffix.lower() in STORYBOARDS and _is_file(found):
             with _in_words():
                 return self._open(read_storyboard(found))
         videos = _videos_at(found)
@@ -182,7 +182,7 @@ class FootageLibrary:
         """The footage of each video of a storyboard, with its shots."""
         sources = dict.fromkeys(shot.source for shot in board.shots)
         for source in sources:
-            if not source.is_file():
+            if not _is_file(source):
                 raise WrongUse(message("footage-source-missing", path=str(source)))
             _suffix(source.name)
         with self._database.write() as session:
@@ -271,7 +271,15 @@ class FootageLibrary:
 
     def _state(self, stored: StoredFootage, job: Job | None) -> FootageState:
         source = self._source(stored)
-        return footage_state(stored, job, missing=source is None or not source.is_file())
+        return footage_state(stored, job, missing=source is None or not _is_file(source))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; none is at a path that may not be read, or is longer than paths are."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _absolute(path: str) -> Path:
@@ -286,7 +294,7 @@ def _absolute(path: str) -> Path:
 
 def _videos_at(found: Path) -> list[Path]:
     """The video at a path, or those in the folder there, by name. Raises `WrongUse`."""
-    if found.is_file():
+    if _is_file(found):
         _suffix(found.name)
         return [found]
     if not found.is_dir():

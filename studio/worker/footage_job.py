@@ -40,14 +40,18 @@ class FootageJobs:
         if source is None or not source.is_file():
             raise DamagedClip(message("video-missing", file=stored.name))
         film, fresh = self._film(job, source, self._files.preview(stored.id))
-        if stored.given is not None:
-            found = FoundShots(shots=stored.given.in_frames(film.rate, film.frames))
-        else:
+        given, found = stored.given, FoundShots(shots=())
+        if given is None:
             report, cancel = _reporting(job, "cuts"), job.token
             found = self._find(self._files.preview(stored.id), source, film, order.threshold, report, cancel)
         with self._database.write() as session:
             now, stored = database_time(session), footage_rows.load(session, order.footage)
-            known = stored.footage
+            known, given = (
+                stored.footage,
+                stored.given or given,
+            )  # a storyboard may have been opened meanwhile
+            if given is not None:
+                found = FoundShots(shots=given.in_frames(film.rate, film.frames))
             if known is None or (known.frames, known.rate) != (film.frames, film.rate):
                 made = Footage(frames=film.frames, rate=film.rate, shots=found.shots, style=stored.style)
                 notes = (*film.notes, *found.notes)

@@ -6,7 +6,7 @@ Options have the names of the fields of `TuningRecipe` and `RunSettings`, with "
 from __future__ import annotations
 
 import argparse
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -198,12 +198,19 @@ def _targets(text: str) -> tuple[str, ...]:
 
 def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    return int(first), int(last or first)
+    try:
+        return int(first), int(last or first)
+    except ValueError as error:
+        raise ArgumentTypeError(f"must be like 2-4, got '{text}'") from error
 
 
 def _stages(text: str) -> tuple[SparsityStage, ...]:
     stages = []
     for part in text.split(","):
         chunks, _, until = part.partition(":")
-        stages.append(SparsityStage(until=float(until), top_k=None if chunks == "dense" else int(chunks)))
+        try:
+            top_k = None if chunks == "dense" else int(chunks)
+            stages.append(SparsityStage(until=float(until), top_k=top_k))
+        except ValueError as error:
+            raise ArgumentTypeError(f"must be like {STAGES}, got '{text}'") from error
     return tuple(stages)

@@ -14,6 +14,7 @@ from moc_engine.training.data.footage.dataset import CachedFootage
 from moc_engine.training.data.footage.storyboard import read_storyboard
 from studio.cli.main import main
 from tests.fakes.footage_clips import UNREADABLE, moving, write_clip, write_shots
+from tests.fakes.waiting import until
 from tests.fakes.wan_folders import wan_t2v_folder
 
 SMALL = ("--size", "64x48")
@@ -151,6 +152,14 @@ def test_cache_names_models_it_cannot_use(
 def test_an_interrupt_ends_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for nth in range(400):
         write_clip(tmp_path / "films" / f"{nth}.mp4", moving(nth, 2), 16)
-    threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt() -> None:
+        until(lambda: signal.getsignal(signal.SIGTERM) is not before)  # else it would end the tests
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
     assert main(["footage", "check", str(tmp_path / "films")]) == 130
+    interrupting.join()
     assert "interrupted" in capsys.readouterr().err

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from moc_engine.training.options import CHECKPOINT
+from moc_engine.training.tuning.plan import PLAN, write_plan
 from studio.cli.main import main
+from tests.fakes.tuning_runs import run_plan
 
 NEW = ("--model", "base", "--data", "cache")
 
@@ -31,11 +34,41 @@ def test_wrong_use(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--shots", "must be like 2-4, got 'few'"),
+        ("--stages", "must be like dense:0.2,16:0.4,8:0.6,5:1, got"),
+    ],
+)
+def test_what_has_another_form_is_told_by_an_example(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, told: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["train", "lora", "--out", str(tmp_path / "run"), *NEW, option, "few"])
+    assert end.value.code == 2
+    assert f"{option}: {told}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [("--rank", "4"), ("--targets", "all")])
 def test_all_weights_have_no_rank(tmp_path: Path, words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["train", "full", "--out", str(tmp_path / "run"), *NEW, *words])
     assert end.value.code == 2
+
+
+def test_a_dry_run_changes_nothing_of_a_run_that_is_resumed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    write_plan(out, run_plan(tmp_path, steps=4))
+    (out / CHECKPOINT).touch()
+    before = (out / PLAN).read_bytes()
+    words = ("--out", str(out), "--resume", "--dry-run", "--steps", "7")
+    assert main(["train", "lora", *words]) == 0
+    assert "for 7 steps" in capfd.readouterr().out
+    assert (out / PLAN).read_bytes() == before
+    assert {file.name for file in out.iterdir()} == {PLAN, CHECKPOINT}
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

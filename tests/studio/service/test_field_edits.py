@@ -65,8 +65,9 @@ def test_a_field_that_the_same_page_sent_before_is_overwritten(service: Service)
 
 def test_a_value_without_sense_is_refused_and_one_sent_before_does_no_harm(service: Service) -> None:
     project = service.projects.create(BOARD)
-    with pytest.raises(BadStoryboard, match="many"):
-        service.fields.save(project, "steps", "many", seen=[""])
+    for name in ("steps", "guidance", "fps", "seed", "size", "full_below", "rerender_threshold"):
+        with pytest.raises(BadStoryboard, match="many"):
+            service.fields.save(project, name, "many", seen=[shown(BOARD)[name]])
     service.fields.save(project, "steps", "5", seen=["", "many"])
     assert service.projects.storyboard(project).settings.steps == 5
     with pytest.raises(NotThere, match="stepz"):

@@ -64,6 +64,8 @@ def test_a_folder_adds_its_videos_once(footage: FootageLibrary, database: Databa
         ("full", "more than 100 videos"),
         ("broken.yaml", "broken.yaml"),
         ("gone.yaml", "which is not there"),
+        ("long.yaml", "which is not there"),
+        ("x" * 300 + ".mp4", "no file or folder"),
     ],
 )
 def test_a_path_that_is_no_video_is_refused(
@@ -76,6 +78,7 @@ def test_a_path_that_is_no_video_is_refused(
         (tmp_path / "full" / f"{number}.mp4").touch()
     (tmp_path / "broken.yaml").write_text("shots: 3")
     (tmp_path / "gone.yaml").write_text("source: gone.mp4\nshots: [{start: 0, end: 1}]")
+    (tmp_path / "long.yaml").write_text(f"source: {'x' * 300}.mp4\nshots: [{{start: 0, end: 1}}]")
     with pytest.raises(WrongUse, match=said):
         footage.add(path if path.startswith("~") else str(tmp_path / path))
     assert footage.listed() == []

@@ -13,6 +13,7 @@ import pytest
 
 from moc_engine.errors import RenderCancelled
 from studio.domain.errors import NotThere
+from studio.domain.footage import FootageShot
 from studio.domain.footage_edits import MergeShots
 from studio.jobs import claims, queue
 from studio.jobs.job import Job
@@ -90,6 +91,29 @@ def test_cuts_found_again_are_an_edit_with_undo(studio: Studio, database: Databa
     assert state(studio, footage).undo == "find the cuts again"
     undone = studio.service.footage.undo(footage, state(studio, footage).revision)
     assert [shot.start for shot in undone.shots] == [0, 60]
+
+
+def test_a_storyboard_that_is_opened_while_its_video_is_read_counts(
+    studio: Studio, database: Database, tmp_path: Path
+) -> None:
+    film = write_footage(tmp_path / "sea.mp4", rate=12)
+    board = tmp_path / "board.yaml"
+    board.write_text("source: sea.mp4\nstyle: ink\nshots: [{start: 0, end: 7.5, caption: Mira}]")
+    (footage,) = studio.service.footage.add(str(film))
+
+    def meanwhile(*_: object) -> FoundShots:
+        assert studio.service.footage.add(str(board)) == [footage]
+        return FoundShots(shots=(FootageShot(start=0), FootageShot(start=24)))
+
+    with database.write() as session:
+        claim = claims.claim(session, "w")
+    assert claim is not None
+    assert isinstance(claim.order, FootageOrder)
+    with RunningJob(database, claim, threading.Event()) as running:
+        FootageJobs(database, FootageFiles(studio.service.root), meanwhile).carry_out(running, claim.order)
+    read = state(studio, footage)
+    assert [(shot.start, shot.caption) for shot in read.shots] == [(0, "Mira")]
+    assert read.style == "ink"
 
 
 def test_edits_outlive_a_preview_film_that_is_lost(studio: Studio, tmp_path: Path) -> None:
