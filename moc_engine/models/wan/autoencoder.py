@@ -19,6 +19,9 @@ from moc_engine.models.wan.decoding import decoded_pieces, normalised
 MOST_PIXELS: Final = 16_000_000
 """Pixels up to which a reference picture is prepared as it is, and as diffusers does."""
 
+READ_AT_ONCE: Final = 4
+"""Frames after the first one that diffusers' encoder reads at once; it leaves out those that are fewer."""
+
 
 class WanAutoencoder(VideoAutoencoder):
     """The autoencoder of a Wan model, whose clips have `rate` frames a second."""
@@ -53,9 +56,18 @@ class WanAutoencoder(VideoAutoencoder):
 
     @torch.no_grad()
     def encoded(self, video_13NYX: Tensor) -> Tensor:
-        posterior = self.vae.encode(video_13NYX.to(self.vae.device, self.vae.dtype)).latent_dist
-        latents: Tensor = posterior.mode().float()
+        frames = 1 + (video_13NYX.shape[2] - 1) // self.over_time
+        whole_13NYX = _filled(video_13NYX) if self.over_time < READ_AT_ONCE else video_13NYX
+        posterior = self.vae.encode(whole_13NYX.to(self.vae.device, self.vae.dtype)).latent_dist
+        latents: Tensor = posterior.mode().float()[:, :, :frames]
         return normalised(self.vae, latents)
 
     def pieces(self, latents_CFHW: Tensor) -> Generator[Tensor]:
         return decoded_pieces(self.vae, latents_CFHW)
+
+
+def _filled(video_13NYX: Tensor) -> Tensor:
+    """A clip with its last frame repeated, so that all of it is read; earlier latents do not depend on later
+    frames."""
+    missing = -(video_13NYX.shape[2] - 1) % READ_AT_ONCE
+    return torch.cat((video_13NYX, *[video_13NYX[:, :, -1:]] * missing), dim=2)

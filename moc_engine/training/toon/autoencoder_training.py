@@ -60,8 +60,7 @@ class AutoencoderRecipe:
 class AutoencoderTraining:
     """A run in `folder`: `autoencoder.pt` is its checkpoint. `curve` has (step, mean absolute error).
 
-    `pictures` (R, Y, X, 3) are all there is; a step's batch and noise depend
-    only on seed and step. Raises
+    `pictures` (R, Y, X, 3) are all there is; a step's batch and noise depend only on seed and step. Raises
     `CheckpointError` for a checkpoint of another recipe.
     """
 
@@ -95,7 +94,8 @@ class AutoencoderTraining:
                 error = self.step_once()
                 if self.step % TOLD == 0:
                     told(self.step, error)
-                if time.monotonic() - saved > self.recipe.checkpoint_seconds:
+                # what is done is saved below, with its moments
+                if not self.done and time.monotonic() - saved > self.recipe.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
             if self.done:

@@ -25,22 +25,23 @@ def training(folder: Path, recipe: AutoencoderRecipe = RECIPE) -> AutoencoderTra
     return AutoencoderTraining(recipe, PICTURES, folder, device=torch.device("cpu"))
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
 @torch.no_grad()
-def test_clips_are_encoded_and_decoded_as_their_frames_are() -> None:
+def test_clips_are_encoded_and_decoded_as_their_frames_are(frames: int) -> None:
     torch.manual_seed(0)
     vae = build_autoencoder(SIZE).eval()
-    clip = torch.rand(5, 3, 16, 24) * 2 - 1
+    clip = torch.rand(frames, 3, 16, 24) * 2 - 1
     with frame_by_frame(vae):
         latents = encode(vae, clip)
         pictures = decode(vae, latents)
-    assert latents.shape == (5, 4, 2, 3)
+    assert latents.shape == (frames, 4, 2, 3)
     codec = WanAutoencoder(vae, rate=2.0)
     whole = codec.encoded(clip.transpose(0, 1)[None])[0]
     torch.testing.assert_close(whole.transpose(0, 1), latents, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(
         codec.decoded(whole).transpose(0, 1), pictures.clamp(-1, 1), atol=1e-5, rtol=1e-4
     )
-    assert codec.frames_of(5) == 5
+    assert codec.frames_of(frames) == frames
 
 
 def test_the_error_is_of_colours_and_edges() -> None:
@@ -64,6 +65,22 @@ def test_an_ended_training_goes_on_with_the_same_weights(tmp_path: Path) -> None
     assert list(vae.config.latents_mean) == list(whole.config.latents_mean) != [0.0] * 4
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, vae.state_dict()[name]), name
+
+
+def test_a_checkpoint_is_done_only_with_its_moments(tmp_path: Path) -> None:
+    """A kill between the last step and the end costs that step alone."""
+
+    class Killed(AutoencoderTraining):
+        def _batch(self, step: int, count: int) -> torch.Tensor:
+            if count == 256:
+                raise KeyboardInterrupt
+            return super()._batch(step, count)
+
+    with pytest.raises(KeyboardInterrupt):
+        Killed(RECIPE, PICTURES, tmp_path, device=torch.device("cpu")).run()
+    resumed = training(tmp_path)
+    assert resumed.step == RECIPE.steps - 1
+    assert list(resumed.run().config.latents_mean) != [0.0] * 4
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
