@@ -42,7 +42,7 @@ def check_router(routing: RoutingConfig, *, boosted: bool) -> None:
 
 
 class RenderRouter:
-    """Chooses chunks of the history for one render, layer after layer and step after step."""
+    """Chooses chunks of the history for one render, layer after layer and step after step, of `steps`."""
 
     def __init__(
         self,
@@ -52,12 +52,13 @@ class RenderRouter:
         rule: Eligibility,
         *,
         shot: int,
+        steps: int,
         device: torch.device,
     ) -> None:
         self._routing, self._layout, self._shot = routing, layout, shot
         self._router = find_router(routing.router).make([torch.Generator().manual_seed(shot)])
         self._router.begin()
-        self._step = 0
+        self._step, self._steps = 0, steps
         self._candidates_BC = torch.tensor(rule.candidates).to(device)[None]
         lengths = np.diff(grid.extent.offsets)
         self._own_chunk_L = torch.tensor(np.repeat(np.arange(len(lengths)), lengths)).to(device)
@@ -84,8 +85,13 @@ class RenderRouter:
                 rotated=self._no_single_keys,
                 layer=layer,
                 step=self._step,
+                steps=self._steps,
             )
         )
+        if choice.scores_BHLT is not None or choice.own_BHLL is not None:
+            raise EngineError(
+                f"the router {self._routing.router} chooses single tokens, and a render attends to whole chunks"
+            )
         return choice.indices_BHLK
 
     def _no_single_keys(self) -> NoReturn:

@@ -261,6 +261,7 @@ def shot_denoising(
             expert.angles,
             expert.device,
             rows=rows,
+            steps=len(prepared.schedule),
             page_bytes=page_bytes,
             workspace=workspace,
             dense_backend=expert.adapter.dense_backend,

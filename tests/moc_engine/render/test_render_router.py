@@ -32,8 +32,13 @@ PLUG_IN = """
 from moc_engine.ops.routers.router import Choice, LearnedRouter, RouterEntry, StatelessRouter, untrained
 
 def looks_at_keys(request):
+    assert (request.step, request.steps) == (2, 3)
     request.rotated()
 
+def chooses_tokens(request):
+    return Choice(indices_BHLK=None, scores_BHLT=0.0 * request.q_BHLD[..., 0])
+
+TOKENS = RouterEntry(name="tokens", title="t", source="-", make=lambda _: StatelessRouter(chooses_tokens))
 KEYS = RouterEntry(name="keys", title="keys", source="-", make=lambda _: StatelessRouter(looks_at_keys))
 OWN = RouterEntry(
     name="own-too", title="own", source="-", make=lambda _: StatelessRouter(looks_at_keys), routes_own=True
@@ -52,7 +57,7 @@ def plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (told / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
     (told / "entry_points.txt").write_text(
         "[moc_studio.routers]\nkeys = mine_routers:KEYS\nown-too = mine_routers:OWN\n"
-        "taught = mine_routers:TAUGHT\n"
+        "taught = mine_routers:TAUGHT\ntokens = mine_routers:TOKENS\n"
     )
     (tmp_path / "mine_routers.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(tmp_path)
@@ -86,20 +91,18 @@ def test_boosts_need_scores() -> None:
 
 @pytest.mark.usefixtures("plug_ins")
 def test_plug_ins_are_offered_and_told_what_renders_do_not_give() -> None:
-    assert render_router_names() == (*RENDER_ROUTERS, "keys", "own-too", "taught")
+    assert render_router_names() == (*RENDER_ROUTERS, "keys", "own-too", "taught", "tokens")
     with pytest.raises(EngineError, match="the router own-too also chooses within the shot"):
         check_router(RoutingConfig(router="own-too"), boosted=False)
-    config, grid, layout = (
-        RoutingConfig(router="keys"),
-        TokenGrid(frames=1, height=2, width=1, chunking="track"),
-        by_length([2], 1),
-    )
-    check_router(config, boosted=False)
-    router = RenderRouter(config, grid, layout, eligible(layout, 1), shot=1, device=torch.device("cpu"))
-    router.begin(0)
-    q = torch.zeros(1, 1, 2, 4)
-    with pytest.raises(EngineError, match="the router keys looks at single keys"):
-        router.choose(0, q, q, torch.zeros(1, 2, 4))
+    grid, layout = TokenGrid(frames=1, height=2, width=1, chunking="track"), by_length([2], 1)
+    rule, q = eligible(layout, 1), torch.zeros(1, 1, 2, 4)
+    for name, words in (("keys", "looks at single keys"), ("tokens", "chooses single tokens")):
+        config = RoutingConfig(router=name)
+        check_router(config, boosted=False)
+        router = RenderRouter(config, grid, layout, rule, shot=1, steps=3, device=torch.device("cpu"))
+        router.begin(2)
+        with pytest.raises(EngineError, match=f"the router {name} {words}"):
+            router.choose(0, q, q, torch.zeros(1, 2, 4))
 
 
 @pytest.mark.parametrize("name", RENDER_ROUTERS)
