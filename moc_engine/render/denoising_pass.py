@@ -130,8 +130,9 @@ class DenoisingPass:
 
     Where attention is full, all chunks that the shot may choose are attended to as pins are. All entries of a
     batch (at most `rows`) attend to the same history. Extra tokens of the sequence are own keys: the whole
-    shot attends to them, and they are recorded with it. Of the `steps` another router than MoC's is told. The
-    first entry is recorded by `recorder`, if there is one. Raises `ValueError` where the steering names a shot that is not in the history.
+    shot attends to them, and they are recorded with it. Routers other than MoC's are told the number of
+    `steps`. The first entry is recorded by `recorder`, if there is one. Raises `ValueError` where the
+    steering names a shot that is not in the history.
 
     A history side by side is copied, ready for all entries of the batch, where it has at most `page_bytes`;
     through so many bytes a paged one is brought in. What attends to all its keys, such as a shot without a

@@ -90,7 +90,7 @@ class RenderRouter:
         )
         if choice.scores_BHLT is not None or choice.own_BHLL is not None:
             raise EngineError(
-                f"the router {self._routing.router} chooses single tokens, and a render attends to whole chunks"
+                f"the router {self._routing.router} chooses single tokens; a render attends to whole chunks"
             )
         return choice.indices_BHLK
 

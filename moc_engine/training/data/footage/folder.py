@@ -25,7 +25,7 @@ from moc_engine.training.data.footage.clip_captions import (
 from moc_engine.training.data.footage.cuts import Cut
 from moc_engine.training.data.footage.problems import Problem
 from moc_engine.training.data.footage.storyboard import SUFFIXES as STORYBOARDS
-from moc_engine.training.data.footage.storyboard import read_storyboard
+from moc_engine.training.data.footage.storyboard import FootageStoryboard, read_storyboard
 from moc_engine.training.data.footage.video_reading import SUFFIXES as VIDEOS
 
 
@@ -64,7 +64,7 @@ def find_footage(source: Path, cut: Callable[[Path], tuple[Cut, ...]] | None = N
     problems: list[Problem] = []
     if source.is_file():
         if source.suffix.lower() in STORYBOARDS:
-            stories = [_of_storyboard(source, source.stem)]
+            stories = [_of_storyboard(read_storyboard(source), source.stem)]
         else:
             stories = list(_of_files([source], source.stem, "", {}, cut, problems))
     elif source.is_dir():
@@ -84,17 +84,17 @@ def _of_folder(
     for path in files:
         if path.suffix.lower() in STORYBOARDS:
             try:
-                story = _of_storyboard(path, path.relative_to(source).with_suffix("").as_posix())
+                board = read_storyboard(path)
             except FootageError as error:
                 problems.append(Problem(kind="unreadable", file=path, text=_without(path, error)))
                 continue
-            used |= {clip.file for clip in story.clips}
-            yield story
+            used |= {shot.source.resolve() for shot in board.shots}  # those that are left out too
+            yield _of_storyboard(board, path.relative_to(source).with_suffix("").as_posix())
     rows = _rows(files, problems)
     for row in rows.values():
         if not row.file.is_file():
             problems.append(Problem(kind="unreadable", file=row.file, text="is in a table, and not there"))
-    videos = [path for path in files if path.suffix.lower() in VIDEOS and path.absolute() not in used]
+    videos = [path for path in files if path.suffix.lower() in VIDEOS and path.resolve() not in used]
     groups: dict[tuple[str, Path], list[Path]] = {}
     order = {path: at for at, path in enumerate(rows)}
     for path in sorted(videos, key=lambda path: order.get(path, len(order))):
@@ -148,8 +148,7 @@ def _clips(file: Path, row: Row | None, cut: Callable[[Path], tuple[Cut, ...]] |
         yield FoundClip(file=file, caption=caption_of_piece(file, start, end), start=start, end=end)
 
 
-def _of_storyboard(path: Path, name: str) -> FoundStory:
-    board = read_storyboard(path)
+def _of_storyboard(board: FootageStoryboard, name: str) -> FoundStory:
     clips = [
         FoundClip(file=shot.source, caption=shot.caption, start=shot.start, end=shot.end)
         for shot in board.shots

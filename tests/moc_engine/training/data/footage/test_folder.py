@@ -59,6 +59,18 @@ def test_a_table_gives_captions_order_and_stories(tmp_path: Path) -> None:
     assert (missing.file.name, missing.text) == ("9.mp4", "is in a table, and not there")
 
 
+def test_a_storyboard_may_lie_elsewhere_and_leave_a_video_out(tmp_path: Path) -> None:
+    touch(tmp_path, "film.mp4", "left out.mp4")
+    (tmp_path / "cuts").mkdir()
+    (tmp_path / "cuts" / "cut.yaml").write_text(
+        "source: ../film.mp4\nshots:\n  - {start: 0, end: 1, caption: a}\n"
+        "  - {start: 0, end: 1, source: ../left out.mp4, skip: true}\n"
+    )
+    (story,) = find_footage(tmp_path).stories
+    assert (story.name, len(story.clips)) == ("cuts/cut", 1)
+    assert story.clips[0].file.samefile(tmp_path / "film.mp4")
+
+
 def test_storyboards_are_stories_and_their_videos_are_no_clips(tmp_path: Path) -> None:
     touch(tmp_path, "film.mp4", "other.mp4")
     (tmp_path / "cut.yaml").write_text(
