@@ -26,7 +26,7 @@ WITHOUT: Final = "loss without memory"
 GAIN: Final = "gain of memory"
 
 LEVELS: Final = (0.3, 0.6, 0.9)
-"""The noise levels at which shots are measured."""
+"""The noise levels at which shots are measured, as shares of the range that the transformer denoises."""
 
 SHOTS: Final = 6
 """The first shots of a story, which are measured: those after the first."""
@@ -45,6 +45,7 @@ class MemoryGain:
     def evaluate(self, subject: TuningSubject, step: int) -> Mapping[str, float]:
         with_memory: list[float] = []
         without: list[float] = []
+        low, high = subject.tuned.levels.low, subject.tuned.levels.high
         for number, story in enumerate(subject.stories.held_out):
             batch = subject.batch([window(story, 0, SHOTS)])
             if batch.shots < 2:
@@ -52,7 +53,7 @@ class MemoryGain:
             nothing = torch.zeros(1, batch.shots, batch.shots, dtype=torch.bool)
             generator = torch.Generator().manual_seed(seed_of(subject.recipe.seed, 6, number))
             for level in LEVELS:
-                draw = fixed_draw(batch, level, generator)
+                draw = fixed_draw(batch, low + (high - low) * level, generator)
                 for rules, found in (
                     (StoryRules(routing=subject.last_routing), with_memory),
                     (StoryRules(routing=None, candidates=nothing), without),
