@@ -116,6 +116,8 @@ class TuningRun:
             remove_abandoned(self.out)
         if resume:
             self._restore()
+            if _due(self.step, settings.evaluation_steps) and not self._is_measured():
+                self._evaluate()  # the piece before ended at this step
         if self.accelerator.log_with:
             self.accelerator.init_trackers("tuning", _flat(asdict(self.recipe)))
         saved = sampled = time.monotonic()

@@ -67,7 +67,9 @@ def _add_recipe(group: Any, kind: Kind) -> None:
     group.add_argument(
         "--shots", type=_range, metavar="A-B", help="shots of a story in a step, fewest and most"
     )
-    group.add_argument("--denoised", **number, help="noisy shots of them, the last; others are clean context")
+    group.add_argument(
+        "--denoised", **number, help="noisy shots of them, at random; others are clean context"
+    )
     group.add_argument(
         "--stages",
         type=_stages,

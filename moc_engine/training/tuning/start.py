@@ -43,10 +43,10 @@ def start(
     device, processes = accelerator.device, accelerator.num_processes
     sharded = plan.settings.shard and processes > 1
     check_optimizer(plan.recipe.optimizer, sharded=sharded, device=device.type)
+    there = free(device)  # before the weights are read, which are predicted with the rest
     subject = TuningSubject(plan, find_model(plan.model), CachedFootage(plan.data))
     rate = None
     if accelerator.is_main_process:
-        there = free(device)
         prediction = predict(subject, device, processes=processes, sharded=sharded)
         rate = prediction.rate
         _tell(prediction, plan, there, device)

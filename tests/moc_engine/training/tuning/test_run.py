@@ -95,8 +95,11 @@ def test_a_run_in_pieces_is_the_run_in_one(tmp_path: Path) -> None:
     start(plan, tmp_path / "through")
     piece = replace(plan, settings=replace(plan.settings, minutes=0.0))
     start(piece, tmp_path / "pieces")
-    assert len(_history(tmp_path / "pieces")["loss"]) == 1
+    start(piece, tmp_path / "pieces", resume=True)
+    ended = _history(tmp_path / "pieces")
+    assert (len(ended["loss"]), ended["recall"]) == (2, {})  # ended where a measurement is due
     start(plan, tmp_path / "pieces", resume=True)
+    assert [step for step, _ in _history(tmp_path / "pieces")["recall"]["gain of memory"]] == [2, 3]
     assert _history(tmp_path / "pieces") == _history(tmp_path / "through")
     models = [load_backbone(tmp_path / name / "model", "cpu") for name in ("through", "pieces")]
     first, second = (model.transformer.state_dict() for model in models)
