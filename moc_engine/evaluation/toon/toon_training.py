@@ -52,7 +52,11 @@ class RecallEvaluator:
             steps=self._plan.steps,
             guidance=1.0,
         )
-        return {words: found.figures[way]["recall"].mean for way, words in WAYS.items()}
+        return {
+            words: found.figures[way]["recall"].mean
+            for way, words in WAYS.items()
+            if "recall" in found.figures[way]  # somebody returns
+        }
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ import torch
 
 from moc_engine.files import atomic_folder
 from moc_engine.machine import best_device
-from moc_engine.models.caption_cache import part_identity
 from moc_engine.models.finding import find_model
+from moc_engine.models.part_digest import content_digest
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.training.options import CHECKPOINT
 from moc_engine.training.toon.autoencoder_training import AutoencoderTraining
@@ -167,7 +167,7 @@ class ToonRun:
         parts = self._text_parts()
         parts["vae"] = AutoencoderKLWan.from_pretrained(self.out / "start" / "vae").to(self.device).eval()
         numbers = range(self.plan.held_out, self.plan.stories)
-        identity = part_identity(model.part("text_encoder"))
+        identity = content_digest(model.part("text_encoder"), model.part("tokenizer"))
         for done, _ in enumerate(
             cache_stories(
                 self.out / "footage",
