@@ -4,7 +4,7 @@
     ├── ModelNotFound      no model at the given path, or none of that name on the hub
     │   └── HubUnreachable the hub would have to be asked, and does not answer
     ├── ModelMismatch      something is there, but it is not a model that the engine can open
-    ├── DiskFull           the disk has no room for a download; what was received stays
+    ├── DiskFull           the disk has no room for a download, or for a cache of footage; what is there stays
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
     ├── FootageError       footage, or a cache made of it, that cannot be used
@@ -34,7 +34,7 @@ class ModelMismatch(EngineError):
 
 
 class DiskFull(EngineError):
-    """The disk has no room for what is to be downloaded; the message says how much it needs."""
+    """The disk has no room for what is to be downloaded or cached; the message says how much it needs."""
 
 
 class OutOfMemory(EngineError):

@@ -145,8 +145,11 @@ class _Planner:
         piece = looked.digest, round(facts.start, 2), frames
         if piece in self._seen and not self._used([self._duplicate(clip, self._seen[piece], facts)]):
             return None
-        if not clip.caption:
-            clip = replace(clip, caption=self._looking.caption(clip, looked))
+        try:
+            clip = clip if clip.caption else replace(clip, caption=self._looking.caption(clip, looked))
+        except UnreadableVideo as error:
+            self._problems.append(unreadable(clip, error))
+            return None
         if not self._used(self._caption_problems(clip, style, facts)):
             return None
         self._seen[piece] = clip
