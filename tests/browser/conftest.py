@@ -147,6 +147,15 @@ def page(browser: Browser, story: Story) -> Iterator[Page]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """The page of a project, filled in, as `watched` opens it."""
+    with watched(browser, url, **options) as shown:
+        shown.wait_for_selector(".timeline .ruler .tick")
+        shown.wait_for_function(FORMS_FILLED)
+        yield shown
+
+
+@contextmanager
+def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page in a window of 1440 × 900 unless told otherwise.
 
     An error on it, a dialog, or a request to anywhere else fails the test.
@@ -166,8 +175,6 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     shown.on("dialog", dismiss)
     shown.on("request", lambda request: None if _ours(request.url) else wrong.append(request.url))
     shown.goto(url)
-    shown.wait_for_selector(".timeline .ruler .tick")
-    shown.wait_for_function(FORMS_FILLED)
     yield shown
     context.close()
     expected = ("ERR_CONNECTION_REFUSED", "status of 4", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")

@@ -158,6 +158,16 @@ export class Editing extends EventTarget {
     return this.#inTurn(() => this.#post("edits", { edit }));
   }
 
+  /** Sends an edit as the page is left, when nothing can be waited for. @param {{ op: string, [field: string]: unknown }} edit */
+  sendLast(edit) {
+    fetch(`/api/footage/${this.#id}/edits`, {
+      method: "POST",
+      keepalive: true,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ base: this.state?.revision ?? 0, edit }),
+    });
+  }
+
   /** Adds a cut before the frame that is shown. */
   split() {
     return this.edit({ op: "split", at: this.frame });

@@ -59,7 +59,7 @@ export function openEditor(element, id) {
       "div",
       { class: "footage-top" },
       film.element,
-      h("div", { class: "footage-side" }, shot.element, style),
+      h("div", { class: "footage-side" }, shot.element, style.element),
     ),
     strip.element,
   );
@@ -181,6 +181,7 @@ export function openEditor(element, id) {
   editing.load();
   return () => {
     shot.end();
+    style.end();
     listeners.abort();
     film.end();
     editing.end();

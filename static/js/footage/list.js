@@ -84,7 +84,7 @@ export function openList(element) {
     for (const file of files) {
       try {
         sending.hidden = false;
-        ids.push(await sendFile(file, (words) => (sending.textContent = words)));
+        ids.push(...(await sendFile(file, (words) => (sending.textContent = words))));
       } catch (error) {
         showProblem(`${file.name}: ${/** @type {Error} */ (error).message}`);
       }
@@ -92,7 +92,11 @@ export function openList(element) {
     sending.hidden = true;
     if (ids.length) show(ids);
   };
-  input.addEventListener("change", () => send([...(input.files ?? [])]));
+  input.addEventListener("change", () => {
+    const files = [...(input.files ?? [])];
+    input.value = ""; // so that the same file can be chosen again
+    send(files);
+  });
   const drop = (/** @type {DragEvent} */ event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -149,17 +153,17 @@ export function openList(element) {
 }
 
 /**
- * Sends a video or a storyboard; answers the id of the footage.
+ * Sends a video or a storyboard; answers the ids of the footage.
  * @param {File} file
  * @param {(words: string) => void} tell
- * @returns {Promise<string>}
+ * @returns {Promise<string[]>}
  */
 async function sendFile(file, tell) {
   if (STORYBOARD.test(file.name)) {
     return post(`/footage/import?name=${encodeURIComponent(file.name.slice(-200))}`, await file.text());
   }
   tell(`Uploading ${file.name}…`);
-  return uploadVideo(file, (share) => tell(`Uploading ${file.name}: ${Math.floor(100 * share)}%`));
+  return [await uploadVideo(file, (share) => tell(`Uploading ${file.name}: ${Math.floor(100 * share)}%`))];
 }
 
 /**

@@ -13,9 +13,10 @@ let close = () => {};
 function show() {
   close();
   const id = location.hash.slice(1);
-  const element = h("div", { class: id ? "footage-editor" : "footage-list" });
+  const isOne = /^[0-9a-f]{16}$/.test(id);
+  const element = h("div", { class: isOne ? "footage-editor" : "footage-list" });
   fill(view, element);
-  close = /^[0-9a-f]{16}$/.test(id) ? openEditor(element, id) : openList(element);
+  close = isOne ? openEditor(element, id) : openList(element);
 }
 
 fill(root, view, notices());

@@ -75,8 +75,23 @@ export function shotPanel(editing) {
   }
 
   let timer = 0;
-  const unsaved = () =>
-    editing.typed !== null && field.value.trim() !== (editing.state?.shots[editing.typed]?.caption ?? "");
+  const known = { start: 0, caption: "" }; // of the shot whose caption is typed
+  let touched = false; // whether something was typed that the studio did not answer yet
+  const unsaved = () => editing.typed !== null && touched && field.value.trim() !== known.caption;
+
+  /** Stays with the shot whose caption is typed, whatever was cut before it; an untouched caption is shown anew. */
+  function followTyped() {
+    if (editing.typed === null) return;
+    editing.typed = Math.max(
+      0,
+      editing.shots.findLastIndex((shot) => shot.start <= known.start),
+    );
+    const caption = editing.shots[editing.typed]?.caption ?? "";
+    if (caption === field.value.trim()) touched = false;
+    else if (!touched) field.value = caption;
+    known.caption = caption;
+  }
+
   /** Saves the caption that is typed. */
   function save() {
     clearTimeout(timer);
@@ -85,9 +100,14 @@ export function shotPanel(editing) {
     }
   }
   field.addEventListener("focus", () => {
+    const shot = editing.shots[editing.selected];
+    if (!shot) return;
     editing.typed = editing.selected;
+    Object.assign(known, { start: shot.start, caption: shot.caption });
+    touched = false;
   });
   field.addEventListener("input", () => {
+    touched = true;
     clearTimeout(timer);
     timer = setTimeout(save, TYPED_FOR);
   });
@@ -108,14 +128,7 @@ export function shotPanel(editing) {
     editCaption();
   });
   const leaving = () => {
-    if (editing.typed === null || !unsaved()) return;
-    const edit = { op: "caption", shot: editing.typed, caption: field.value };
-    fetch(`/api/footage/${editing.id}/edits`, {
-      method: "POST",
-      keepalive: true,
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ base: editing.state?.revision ?? 0, edit }),
-    });
+    if (unsaved()) editing.sendLast({ op: "caption", shot: editing.typed, caption: field.value });
   };
   window.addEventListener("pagehide", leaving);
 
@@ -147,7 +160,10 @@ export function shotPanel(editing) {
     if (editing.typed === null && field.value !== shot.caption) field.value = shot.caption;
     split.disabled = editing.frame === shot.start;
   }
-  editing.addEventListener("state", draw);
+  editing.addEventListener("state", () => {
+    followTyped();
+    draw();
+  });
   editing.addEventListener("frame", draw);
   const over = () => {
     save();

@@ -16,13 +16,29 @@ export function styleField(editing) {
     "Style, added to the caption of every shot",
     field,
   );
-  field.addEventListener("change", () => editing.edit({ op: "style", style: field.value }));
+  const shown = () => editing.state?.style ?? "";
+  let before = ""; // the style when it was last left or shown
+  const unsaved = () => field.value !== before && field.value.trim() !== shown();
+  const edit = () => ({ op: "style", style: field.value });
+  const save = () => {
+    if (unsaved()) editing.edit(edit());
+    before = field.value;
+  };
+  const leaving = () => unsaved() && editing.sendLast(edit());
+  field.addEventListener("blur", save);
+  window.addEventListener("pagehide", leaving);
   field.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Enter" || event.key === "Escape") field.blur();
   });
   editing.addEventListener("state", () => {
-    if (document.activeElement !== field) field.value = editing.state?.style ?? "";
+    if (document.activeElement === field && field.value !== before) return;
+    field.value = shown();
+    before = field.value;
   });
-  return element;
+  const end = () => {
+    save();
+    window.removeEventListener("pagehide", leaving);
+  };
+  return { element, end };
 }
