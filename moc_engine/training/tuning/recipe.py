@@ -70,6 +70,9 @@ DENSE_TO_SPARSE: Final = (
 class TuningRecipe:
     """The settings of a run. Raises `ValueError` that begins with the name of the field.
 
+    Shots choose among all chunks of earlier ones; renders of the model do so among those that are remembered,
+    by default 8 keyframes of a take (`MEMORY` of `models.wan.defaults`).
+
     A LoRA has the `rank` and scale `alpha` / `rank`, on the linear layers whose names end with `targets`.
     Each step trains on `batch` stories per process and on `accumulation` such batches, of as many shots each
     as drawn within `shots`, of which `denoised` are noisy (None: all) and the others clean context. `stages`

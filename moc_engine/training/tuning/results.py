@@ -90,6 +90,9 @@ def card(plan: TuningPlan, subject: TuningSubject, state: Checkpoint, name: str)
         "",
         "Tuned with Mixture of Contexts: each shot attends to chunks of the clean shots before it. " + used,
         "",
+        "In training a shot chose among all frames of earlier shots. Renders remember some keyframes of each "
+        "take unless the memory policy is `all`, and may recall less than is measured in training.",
+        "",
         "## Training",
         "",
         *table(("what", "value"), facts.items()),
