@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_cache(plan: TuningPlan, out: Path) -> TuningPlan:
     """The plan on a cache: footage that is none yet is cached in the run's folder."""
-    from moc_engine.training.data.footage.dataset import INDEX
+    from moc_engine.training.data.footage.cache_index import INDEX
 
     if (plan.data / INDEX).is_file():
         return plan

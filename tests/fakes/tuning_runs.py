@@ -10,12 +10,8 @@ from typing import Any
 import torch
 from diffusers import WanTransformer3DModel
 
-from moc_engine.training.data.footage.dataset import (
-    CacheIdentity,
-    CacheWriter,
-    TrainingShot,
-    TrainingStory,
-)
+from moc_engine.training.data.footage.cache_index import CacheIdentity
+from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
 from moc_engine.training.tuning.plan import RunSettings, TuningPlan
 from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 from tests.fakes.wan_folders import TEXT_WIDTH, wan_t2v_folder

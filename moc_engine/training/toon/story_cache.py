@@ -15,12 +15,8 @@ from torch import Tensor
 from moc_engine.models.wan.autoencoder import WanAutoencoder
 from moc_engine.models.wan.caption_room import cleaned
 from moc_engine.models.wan.decoding import normalised
-from moc_engine.training.data.footage.dataset import (
-    CacheIdentity,
-    CacheWriter,
-    TrainingShot,
-    TrainingStory,
-)
+from moc_engine.training.data.footage.cache_index import CacheIdentity
+from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
 from moc_engine.training.toon.autoencoder_training import as_tensor
 from moc_engine.training.toon.drawn_stories import DrawnStory, Pixels, read_drawn, story_file
 from moc_engine.training.toon.picture_autoencoder import encode, frame_by_frame

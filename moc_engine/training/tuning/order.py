@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from moc_engine.training.data.footage.dataset import StoryEntry
+from moc_engine.training.data.footage.cache_index import StoryEntry
 
 
 @dataclass(frozen=True, kw_only=True)

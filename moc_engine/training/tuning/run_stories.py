@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from moc_engine.errors import FootageError
-from moc_engine.training.data.footage.dataset import CachedFootage, StoryEntry, TrainingStory
+from moc_engine.training.data.footage.cache_index import StoryEntry
+from moc_engine.training.data.footage.dataset import CachedFootage, TrainingStory
 from moc_engine.training.tuning.batch import window
 from moc_engine.training.tuning.order import Item, StoryOrder, split_held_out
 from moc_engine.training.tuning.recipe import TuningRecipe

@@ -16,14 +16,9 @@ from torch import Tensor
 from moc_engine.errors import DiskFull, FootageError, OutOfMemory
 from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.models.memory_errors import is_out_of_memory
+from moc_engine.training.data.footage.cache_index import CacheIdentity, StoryEntry
 from moc_engine.training.data.footage.clip_needs import ClipNeeds
-from moc_engine.training.data.footage.dataset import (
-    CacheIdentity,
-    CacheWriter,
-    StoryEntry,
-    TrainingShot,
-    TrainingStory,
-)
+from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
 from moc_engine.training.data.footage.earlier_cache import EarlierCache
 from moc_engine.training.data.footage.made_parts import MadeParts
 from moc_engine.training.data.footage.planning import FootagePlan, PlannedShot, PlannedStory, unreadable

@@ -23,9 +23,9 @@ from moc_engine.models.footage_encoders import FootageEncoders
 from moc_engine.models.registry import family_entry
 from moc_engine.profiles import profile_named
 from moc_engine.sources.parts import PipelineParts
+from moc_engine.training.data.footage.cache_index import INDEX, CacheIdentity
 from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun
 from moc_engine.training.data.footage.clip_needs import ClipNeeds, needs_of
-from moc_engine.training.data.footage.dataset import INDEX, CacheIdentity
 from moc_engine.training.data.footage.reading_plan import FootageOptions, Report, plan_of
 
 SEEN: Final = "seen"

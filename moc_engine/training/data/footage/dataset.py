@@ -13,26 +13,32 @@ Shapes: C channels, F latent frames, H and W latent sides, T text states, D widt
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, overload
+from typing import Final, Self, overload
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from moc_engine.errors import FootageError
-from moc_engine.files import atomic_file, listed, remove_abandoned, write_text
+from moc_engine.files import atomic_file, listed, remove_abandoned
+from moc_engine.training.data.footage.cache_index import (
+    AGAIN,
+    INDEX,
+    CacheIdentity,
+    CacheIndex,
+    ShotEntry,
+    StoryEntry,
+    index_of,
+    read_index,
+    write_index,
+)
 
-INDEX: Final = "index.json"
 UNCONDITIONAL: Final = "unconditional.safetensors"
 STORIES: Final = "stories"
-VERSION: Final = 1
-
-AGAIN: Final = "make the cache again: what is whole is kept"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,61 +89,6 @@ def _side(latents_CFHW: Tensor) -> tuple[int, int, int]:
     return channels, height, width
 
 
-@dataclass(frozen=True, kw_only=True)
-class CacheIdentity:
-    """What made the latents and states of a cache.
-
-    `latent_space` is that of the model's backbone; `text_encoder` a digest of the text encoder's weights and
-    tokenizer; `model` what people call the model, for messages alone. `rate` are the frames a second of the
-    clips that latents stand for.
-    """
-
-    latent_space: str
-    text_encoder: str
-    model: str
-    rate: float
-
-    def difference(self, other: CacheIdentity) -> str | None:
-        """What another identity does not share with this one, in words; None where training may mix them."""
-        if self.latent_space != other.latent_space:
-            return f"latents of {self.model} ({self.latent_space}) are not those of {other.model}"
-        if self.text_encoder != other.text_encoder:
-            return f"caption states of {self.model} are not those of {other.model}: other text encoders"
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShotEntry:
-    """What the index tells of a shot: the shape of its latents, and the number of its states.
-
-    `latents_key` and `states_key` are digests of everything that decided the values; "" where not known.
-    """
-
-    caption: str
-    seconds: float
-    shape: tuple[int, int, int, int]
-    states: int
-    latents_key: str = ""
-    states_key: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoryEntry:
-    """What the index tells of a story: its file in the folder of stories, and the digest of that.
-
-    `source` is the folder or file of footage that the story was found in; "" for one that was written.
-    """
-
-    name: str
-    file: str
-    digest: str
-    shots: tuple[ShotEntry, ...]
-    style: str = ""
-    style_states: int = 0
-    style_key: str = ""
-    source: str = ""
-
-
 class CachedFootage(Sequence[TrainingStory]):
     """The stories of a cache folder, each read and checked when it is asked for.
 
@@ -147,10 +98,10 @@ class CachedFootage(Sequence[TrainingStory]):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = _read_index(folder)
+        index = read_index(folder)
         self.identity: CacheIdentity = index.identity
         self.entries: tuple[StoryEntry, ...] = tuple(index.stories.values())
-        self.unconditional_states: Tensor = _checked(folder / UNCONDITIONAL, index.unconditional)["states"]
+        self.unconditional_states: Tensor = read_unconditional(folder, index)
         """The states (T, D) of the empty caption."""
 
     def __len__(self) -> int:
@@ -174,15 +125,6 @@ class CachedFootage(Sequence[TrainingStory]):
                 yield entry.name, str(error)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Index:
-    """The content of index.json; `unconditional` is the digest of that file."""
-
-    identity: CacheIdentity
-    unconditional: str
-    stories: Mapping[str, StoryEntry]
-
-
 class CacheWriter:
     """Adds stories to a cache folder; one of the same name is replaced. A context manager, one at a time.
 
@@ -199,13 +141,9 @@ class CacheWriter:
         self._every = every
         self._unsaved = 0
         data = save({"states": unconditional_states.contiguous().cpu()})
-        self._index = _Index(identity=identity, unconditional=_digest(data), stories={})
+        self._index = CacheIndex(identity=identity, unconditional=_digest(data), stories={})
         if (folder / INDEX).exists():
-            there = _read_index(folder)
-            different = identity.difference(there.identity)
-            if different is not None:
-                raise FootageError(f"{folder} holds a cache of another model: {different}")
-            self._index = replace(self._index, stories=there.stories)
+            self._index = replace(self._index, stories=index_of(folder, identity).stories)
         self._stories: dict[str, StoryEntry] = dict(self._index.stories)
         self._unconditional = data
 
@@ -255,7 +193,7 @@ class CacheWriter:
 
     def _save(self) -> None:
         self._index = replace(self._index, stories=dict(self._stories))
-        write_text(self._folder / INDEX, _index_text(self._index))
+        write_index(self._folder, self._index)
         self._unsaved = 0
 
     def _remove_unnamed(self) -> None:
@@ -270,10 +208,14 @@ def write_story(folder: Path, story: TrainingStory) -> None:
 
     Raises `FootageError` where there is no cache, `OSError` where it cannot be written.
     """
-    index = _read_index(folder)
-    states = _checked(folder / UNCONDITIONAL, index.unconditional)["states"]
-    with CacheWriter(folder, index.identity, states) as cache:
+    index = read_index(folder)
+    with CacheWriter(folder, index.identity, read_unconditional(folder, index)) as cache:
         cache.add(story)
+
+
+def read_unconditional(folder: Path, index: CacheIndex) -> Tensor:
+    """The states of the empty caption. Raises `FootageError` where the file is missing or damaged."""
+    return _checked(folder / UNCONDITIONAL, index.unconditional)["states"]
 
 
 def read_story(folder: Path, entry: StoryEntry) -> TrainingStory:
@@ -354,44 +296,3 @@ def _checked(file: Path, digest: str) -> dict[str, Tensor]:
         return load(data)
     except SafetensorError as error:
         raise FootageError(f"{file} is damaged: {error}; {AGAIN}") from error
-
-
-def _index_text(index: _Index) -> str:
-    record = {
-        "version": VERSION,
-        "made_by": asdict(index.identity),
-        "unconditional": index.unconditional,
-        "stories": [asdict(entry) for entry in index.stories.values()],
-    }
-    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-
-
-def _read_index(folder: Path) -> _Index:
-    path = folder / INDEX
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FootageError(f"{folder} is no cache of footage: there is no {INDEX}") from error
-    except OSError as error:
-        raise FootageError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise FootageError(f"{path} is damaged: {error}") from error
-    try:
-        if int(record["version"]) > VERSION:
-            raise FootageError(f"{path} was written by a newer version of moc-studio")
-        stories = [_read_entry(story) for story in record["stories"]]
-        return _Index(
-            identity=CacheIdentity(**record["made_by"]),
-            unconditional=str(record["unconditional"]),
-            stories={story.name: story for story in stories},
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FootageError(f"{path} is damaged, or no index of footage: {error}") from error
-
-
-def _read_entry(record: Mapping[str, Any]) -> StoryEntry:
-    shots = [ShotEntry(**{**shot, "shape": tuple(map(int, shot["shape"]))}) for shot in record["shots"]]
-    entry = StoryEntry(**{**record, "shots": tuple(shots)})
-    if Path(entry.file).name != entry.file:
-        raise ValueError(f"the file {entry.file!r} of the story {entry.name!r} lies elsewhere")
-    return entry

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
 from moc_engine.errors import FootageError
-from moc_engine.training.data.footage.dataset import (
-    INDEX,
-    CachedFootage,
-    CacheIdentity,
-    StoryEntry,
-    TrainingStory,
-    read_story,
-)
+from moc_engine.training.data.footage.cache_index import INDEX, CacheIdentity, StoryEntry, index_of
+from moc_engine.training.data.footage.dataset import TrainingStory, read_story, read_unconditional
 
 
 class EarlierCache:
     """What a cache folder held before a run; what is damaged counts as missing.
 
-    Raises `FootageError` where it is of another model.
+    Raises `FootageError` where it is of another model, or its index is damaged.
     """
 
     def __init__(self, folder: Path, identity: CacheIdentity) -> None:
         self._folder = folder
-        self._footage: CachedFootage | None = None
+        self._unconditional: Tensor | None = None
         self.entries: dict[str, StoryEntry] = {}
         if (folder / INDEX).exists():
-            self._footage = CachedFootage(folder)
-            different = identity.difference(self._footage.identity)
-            if different is not None:
-                raise FootageError(f"{folder} holds a cache of another model: {different}")
-            self.entries = {entry.name: entry for entry in self._footage.entries}
+            index = index_of(folder, identity)
+            self.entries = dict(index.stories)
+            with suppress(FootageError):
+                self._unconditional = read_unconditional(folder, index)
         self._latents = {
             shot.latents_key: (entry, at)
             for entry in self.entries.values()
@@ -49,7 +43,8 @@ class EarlierCache:
         self._last: tuple[StoryEntry, TrainingStory | None] | None = None
 
     def unconditional(self) -> Tensor | None:
-        return None if self._footage is None else self._footage.unconditional_states
+        """The states of the empty caption."""
+        return self._unconditional
 
     def story(self, entry: StoryEntry) -> TrainingStory | None:
         """A story; None where its file is damaged. The last one read is kept."""

@@ -1,4 +1,4 @@
-from moc_engine.training.data.footage.dataset import ShotEntry, StoryEntry
+from moc_engine.training.data.footage.cache_index import ShotEntry, StoryEntry
 from moc_engine.training.tuning.order import StoryOrder, split_held_out
 
 

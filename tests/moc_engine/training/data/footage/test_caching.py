@@ -19,7 +19,7 @@ from moc_engine.models.loading import load_backbone
 from moc_engine.training.data.footage.cache_run import CacheReport, CacheRun
 from moc_engine.training.data.footage.caching import cache_footage, encoders_of, identity_of
 from moc_engine.training.data.footage.clip_needs import ClipNeeds
-from moc_engine.training.data.footage.dataset import STORIES, CachedFootage, TrainingStory
+from moc_engine.training.data.footage.dataset import STORIES, UNCONDITIONAL, CachedFootage, TrainingStory
 from moc_engine.training.data.footage.problems import ProblemPolicy, parse_policy
 from moc_engine.training.data.footage.reading_plan import FootageOptions, FootageProgress, plan_of
 from tests.fakes.footage_clips import UNREADABLE, moving, write_clip
@@ -196,6 +196,23 @@ def test_a_damaged_story_is_made_again(films: Path, tmp_path: Path, damage: str)
     encoders = FakeEncoders()
     run(films, cache, encoders)
     assert encoders.encoded == 2
+    assert content(cache) == before
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_damaged_states_of_the_empty_caption_are_made_again(films: Path, tmp_path: Path, damage: str) -> None:
+    cache = tmp_path / "cache"
+    run(films, cache, FakeEncoders())
+    before = content(cache)
+    file = cache / UNCONDITIONAL
+    file.write_bytes(file.read_bytes()[:-1])
+    if damage == "missing":
+        file.unlink()
+    with pytest.raises(FootageError, match="make the cache again"):
+        CachedFootage(cache)
+    encoders = FakeEncoders()
+    run(films, cache, encoders)
+    assert encoders.encoded == 0
     assert content(cache) == before
 
 

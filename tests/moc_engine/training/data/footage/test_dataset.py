@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from moc_engine.errors import FootageError
+from moc_engine.training.data.footage.cache_index import INDEX, CacheIdentity
 from moc_engine.training.data.footage.dataset import (
-    INDEX,
     STORIES,
     CachedFootage,
-    CacheIdentity,
     CacheWriter,
     TrainingShot,
     TrainingStory,
