@@ -213,7 +213,7 @@ def run_cut(args: argparse.Namespace) -> int:
     ]
     write_storyboard(args.out, FootageStoryboard(title=args.video.stem, shots=tuple(shots)))
     missing = sum(1 for shot in shots if not shot.caption)
-    print(f"{len(shots)} shots" + (f", {missing} without a caption" if missing else ""), file=sys.stderr)
+    print(_count(len(shots), "shot") + (f", {missing} without a caption" if missing else ""), file=sys.stderr)
     print(args.out)
     return 0
 

@@ -215,6 +215,21 @@ def test_a_caption_that_has_the_focus_follows_its_shot(page: Page, film: Film) -
     until(page, lambda: film.captions() == ["", "Otto waves"], "the caption")
 
 
+def test_what_is_typed_is_kept_though_the_cuts_were_changed_elsewhere(page: Page, film: Film) -> None:
+    """The page does not hear of it before it sends what was typed."""
+    page.locator("body").press("End")
+    page.keyboard.press("e")
+    film.edit({"op": "merge", "shot": 0})
+    page.keyboard.type("Otto")
+    page.keyboard.press("Escape")
+    until(page, lambda: film.captions() == ["", "Otto"], "the caption")
+    film.edit({"op": "split", "at": 30})
+    page.get_by_role("textbox", name="Style of all shots", exact=True).fill("ink")
+    page.keyboard.press("Enter")
+    until(page, lambda: film.state()["style"] == "ink", "the style")
+    assert film.starts() == [0, 30, 60]
+
+
 @pytest.mark.parametrize("field", ["Caption", "Style of all shots"])
 def test_what_is_typed_when_the_page_is_left_is_kept(page: Page, film: Film, field: str) -> None:
     page.get_by_role("textbox", name=field, exact=True).fill("Mira")

@@ -8,6 +8,7 @@ import { isActive } from "./words.js";
 const POLL = 700; // ms, while a job reads the video
 
 /** @typedef {{ shot: number, to: number }} Move */
+/** @typedef {{ op: string, [field: string]: unknown }} FootageEdit */
 
 /** Dispatches "state" when the shots or the job changed, "frame" when another frame is shown, "gone". */
 export class Editing extends EventTarget {
@@ -153,12 +154,34 @@ export class Editing extends EventTarget {
     });
   }
 
-  /** @param {{ op: string, [field: string]: unknown }} edit */
+  /**
+   * Sends an edit, or one that is made when its turn has come, and once more where the footage was changed elsewhere.
+   * @param {FootageEdit | (() => FootageEdit)} edit
+   */
   edit(edit) {
-    return this.#inTurn(() => this.#post("edits", { edit }));
+    const send = () => this.#post("edits", { edit: typeof edit === "function" ? edit() : edit });
+    return this.#inTurn(async () => {
+      try {
+        await send();
+      } catch (error) {
+        if (typeof edit !== "function" || !(error instanceof RequestError) || error.status !== 409)
+          throw error;
+        await this.load();
+        await send();
+      }
+    });
   }
 
-  /** Sends an edit as the page is left, when nothing can be waited for. @param {{ op: string, [field: string]: unknown }} edit */
+  /** The index of the shot that a frame belongs to, as the studio last answered. @param {number} frame */
+  shotAt(frame) {
+    const shots = this.state?.shots ?? [];
+    return Math.max(
+      0,
+      shots.findLastIndex((shot) => shot.start <= frame),
+    );
+  }
+
+  /** Sends an edit as the page is left, when nothing can be waited for. @param {FootageEdit} edit */
   sendLast(edit) {
     fetch(`/api/footage/${this.#id}/edits`, {
       method: "POST",

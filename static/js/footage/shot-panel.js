@@ -82,10 +82,7 @@ export function shotPanel(editing) {
   /** Stays with the shot whose caption is typed, whatever was cut before it; an untouched caption is shown anew. */
   function followTyped() {
     if (editing.typed === null) return;
-    editing.typed = Math.max(
-      0,
-      editing.shots.findLastIndex((shot) => shot.start <= known.start),
-    );
+    editing.typed = editing.shotAt(known.start);
     const caption = editing.shots[editing.typed]?.caption ?? "";
     if (caption === field.value.trim()) touched = false;
     else if (!touched) field.value = caption;
@@ -95,9 +92,9 @@ export function shotPanel(editing) {
   /** Saves the caption that is typed. */
   function save() {
     clearTimeout(timer);
-    if (editing.typed !== null && unsaved()) {
-      editing.edit({ op: "caption", shot: editing.typed, caption: field.value });
-    }
+    if (!unsaved()) return;
+    const [{ start }, caption] = [{ ...known }, field.value];
+    editing.edit(() => ({ op: "caption", shot: editing.shotAt(start), caption }));
   }
   field.addEventListener("focus", () => {
     const shot = editing.shots[editing.selected];

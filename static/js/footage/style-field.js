@@ -21,7 +21,8 @@ export function styleField(editing) {
   const unsaved = () => field.value !== before && field.value.trim() !== shown();
   const edit = () => ({ op: "style", style: field.value });
   const save = () => {
-    if (unsaved()) editing.edit(edit());
+    const typed = edit();
+    if (unsaved()) editing.edit(() => typed);
     before = field.value;
   };
   const leaving = () => unsaved() && editing.sendLast(edit());
