@@ -1,6 +1,7 @@
 """Drawn stories as a cache of footage: latents by the toon model's autoencoder, states by its text encoder.
 
-Shapes: N shots, F frames, Z latent channels, T text states, D their width.
+Shapes: N shots, F frames, A characters that a shot can show, Z latent channels, H and W latent sides, T text
+states, D their width.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from moc_engine.models.wan.decoding import normalised
 from moc_engine.training.data.footage.cache_index import CacheIdentity
 from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
 from moc_engine.training.toon.autoencoder_training import as_tensor
-from moc_engine.training.toon.drawn_stories import DrawnStory, Pixels, read_drawn, story_file
+from moc_engine.training.toon.drawn_stories import DrawnStory, Floats, Pixels, read_drawn, story_file
 from moc_engine.training.toon.picture_autoencoder import encode, frame_by_frame
 
 PICTURES_AT_ONCE: Final = 128
@@ -44,26 +46,56 @@ def states_of(tokenizer: Any, text_encoder: Any, captions: Sequence[str]) -> lis
     return [row[:length] for row, length in zip(states, read.attention_mask.sum(dim=1).tolist(), strict=True)]
 
 
+def covered(boxes_NAF4: Floats, height: int, width: int) -> Tensor:
+    """The share (N, F, H, W) of each latent's area that the box of a character covers, the largest of all."""
+    left, top, right, bottom = (boxes_NAF4[..., side, None] for side in range(4))
+    across = _overlap(left, right, width)
+    down = _overlap(top, bottom, height)
+    return torch.from_numpy((down[..., :, None] * across[..., None, :]).max(axis=1))
+
+
+def _overlap(start: Floats, end: Floats, parts: int) -> Floats:
+    """The share of each of so many equal parts of 0–1 that lies between start and end."""
+    first = np.arange(parts, dtype=np.float32)
+    found: Floats = np.clip(np.minimum(end * parts, first + 1) - np.maximum(start * parts, first), 0.0, 1.0)
+    return found
+
+
 def training_story(
     name: str, drawn: DrawnStory, latents: Tensor, states: Sequence[Tensor], fps: float
 ) -> TrainingStory:
-    """A drawn story as the trainer reads it."""
+    """A drawn story as the trainer reads it, with an emphasis on the characters."""
+    places = covered(drawn.boxes, *latents.shape[-2:])
     return TrainingStory(
         name=name,
         style_states=None,
         shots=tuple(
-            TrainingShot(latents=shot, states=state, caption=caption, seconds=shot.shape[1] / fps)
-            for shot, state, caption in zip(latents, states, drawn.captions, strict=True)
+            TrainingShot(
+                latents=shot,
+                states=state,
+                caption=caption,
+                seconds=shot.shape[1] / fps,
+                emphasis=emphasis.contiguous(),
+            )
+            for shot, state, caption, emphasis in zip(latents, states, drawn.captions, places, strict=True)
         ),
     )
 
 
 def cache_stories(
-    folder: Path, drawn: Path, numbers: Sequence[int], parts: dict[str, Any], *, text_encoder: str, fps: float
+    folder: Path,
+    drawn: Path,
+    numbers: Sequence[int],
+    parts: dict[str, Any],
+    *,
+    text_encoder: str,
+    fps: float,
+    prefix: str = "",
 ) -> Iterator[int]:
     """Adds drawn stories to the cache in `folder` and yields the number of each; those in it are kept.
 
-    `parts` are the model's vae, text_encoder and tokenizer; `text_encoder` is a digest of the latter two.
+    Their names are their numbers behind `prefix`. `parts` are the model's vae, text_encoder and tokenizer;
+    `text_encoder` is a digest of the latter two.
     """
     vae = parts["vae"].eval()
     (nothing,) = states_of(parts["tokenizer"], parts["text_encoder"], [""])
@@ -72,7 +104,7 @@ def cache_stories(
     )
     with CacheWriter(folder, identity, nothing) as cache:
         for number in numbers:
-            name = f"{number:06d}"
+            name = f"{prefix}{number:06d}"
             if name not in cache.stories:
                 story = read_drawn(story_file(drawn, number))
                 latents = latents_of(vae, story.pictures)

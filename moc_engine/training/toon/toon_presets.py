@@ -18,13 +18,27 @@ from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 ALL_SETS: Final = ("beach", "forest", "city", "desert", "snow", "room", "moon", "meadow")
 
 
+MAIN: Final = "main"
+"""What the names of the stories begin with that a preset is about, in its cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """Simpler stories to begin with: `stories` of them are drawn, and a stage of the recipe names them."""
+
+    name: str
+    drawing: Drawing
+    stories: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToonPreset:
     """A way to train a toon model.
 
     `stories` are drawn, of which the first `held_out` are never trained on; the autoencoder learns from the
-    pictures of the first `pictured` of the others. `transformer` is trained by `tuning`, from stories of the
-    whole cache. `steps`, `guidance` and `top_k` are those that films are rendered with.
+    pictures of the first `pictured` of the others. `transformer` is trained by `tuning`, whose stages take
+    stories of the `lessons` and of the others, called `MAIN`. `steps`, `guidance` and `top_k` are those that
+    films are rendered with.
     """
 
     drawing: Drawing
@@ -35,6 +49,7 @@ class ToonPreset:
     texts: TextRecipe
     transformer: TransformerSize
     tuning: TuningRecipe
+    lessons: tuple[Lesson, ...] = ()
     caption_states: int = 32
     steps: int = 12
     guidance: float = 1.0
@@ -59,26 +74,41 @@ class ToonPreset:
         )
 
 
+def _lessons(drawing: Drawing, stories: int) -> tuple[Lesson, ...]:
+    """Stories of one character, which teach to copy its look, and of two, which teach to choose."""
+    lessons = []
+    for number, (name, cast, shots) in enumerate((("one", 1, 3), ("two", 2, 4)), start=1):
+        world = replace(drawing.world, cast=(cast, cast), together=0.0)
+        drawn = replace(drawing, world=world, shots=shots, seed=drawing.seed + number)
+        lessons.append(Lesson(name=name, drawing=drawn, stories=number * stories))
+    return tuple(lessons)
+
+
 def toon_cpu() -> ToonPreset:
-    """For a CPU: small pictures of round characters near the camera, two frames a shot."""
+    """For a CPU: small pictures of round characters near the camera, one frame a shot."""
+    drawing = Drawing(world=ToonWorld(), shots=12, frames=1, fps=1.0, size=(64, 64), seed=7)
     return ToonPreset(
-        drawing=Drawing(world=ToonWorld(), shots=12, frames=2, fps=2.0, size=(96, 64), seed=7),
+        drawing=drawing,
+        lessons=_lessons(drawing, 500),
         stories=416,
         held_out=16,
-        pictured=200,
+        pictured=400,
         autoencoder=AutoencoderRecipe(size=AutoencoderSize(base=12, channels=8), steps=600),
         texts=TextRecipe(steps=220, batch=32),
         transformer=TransformerSize(layers=4),
         tuning=TuningRecipe(
             kind="full",
-            steps=1500,
+            steps=1600,
             batch=8,
-            shots=(4, 8),
+            shots=(5, 9),
             stages=(
-                SparsityStage(until=0.6, top_k=None),
-                SparsityStage(until=0.8, top_k=6),
-                SparsityStage(until=1.0, top_k=3),
+                SparsityStage(until=0.15, top_k=None, shots=(3, 3), stories="one"),
+                SparsityStage(until=0.6, top_k=None, shots=(3, 4), stories="two"),
+                SparsityStage(until=0.8, top_k=None, stories=MAIN),
+                SparsityStage(until=1.0, top_k=3, stories=MAIN),
             ),
+            shift=4.0,
+            emphasis=5.0,
             learning_rate=2e-3,
             warm_up=40,
             cool_down=0.4,
@@ -108,8 +138,10 @@ def toon_gpu() -> ToonPreset:
         framings=("closeup", "medium"),
         times=("day", "day", "sunset", "night"),
     )
+    drawing = Drawing(world=world, shots=8, frames=4, fps=4.0, size=(160, 96), seed=7)
     return ToonPreset(
-        drawing=Drawing(world=world, shots=8, frames=4, fps=4.0, size=(160, 96), seed=7),
+        drawing=drawing,
+        lessons=_lessons(drawing, 2000),
         stories=12_096,
         held_out=96,
         pictured=2000,
@@ -125,10 +157,14 @@ def toon_gpu() -> ToonPreset:
             shots=(4, 8),
             denoised=4,
             stages=(
-                SparsityStage(until=0.5, top_k=None),
-                SparsityStage(until=0.7, top_k=8),
-                SparsityStage(until=1.0, top_k=3),
+                SparsityStage(until=0.05, top_k=None, shots=(3, 3), stories="one"),
+                SparsityStage(until=0.25, top_k=None, shots=(3, 4), stories="two"),
+                SparsityStage(until=0.6, top_k=None, stories=MAIN),
+                SparsityStage(until=0.75, top_k=8, stories=MAIN),
+                SparsityStage(until=1.0, top_k=3, stories=MAIN),
             ),
+            shift=4.0,
+            emphasis=5.0,
             learning_rate=6e-4,
             warm_up=400,
             cool_down=0.4,
@@ -152,16 +188,22 @@ def toon_gpu() -> ToonPreset:
 def toon_smoke() -> ToonPreset:
     """Seconds, to check that everything runs; the model learns nothing useful."""
     cpu = toon_cpu()
+    drawing = replace(cpu.drawing, shots=4, frames=1, size=(48, 32))
+    stages = (
+        SparsityStage(until=0.5, top_k=None, shots=(3, 3), stories="one"),
+        SparsityStage(until=1.0, top_k=3, stories=MAIN),
+    )
     return replace(
         cpu,
-        drawing=replace(cpu.drawing, shots=4, frames=1, size=(48, 32)),
+        drawing=drawing,
+        lessons=_lessons(drawing, 1),
         stories=4,
         held_out=2,
         pictured=2,
         autoencoder=AutoencoderRecipe(size=AutoencoderSize(base=4, channels=4), steps=2, batch=2),
         texts=TextRecipe(layers=1, steps=2, batch=2),
         transformer=TransformerSize(layers=2, heads=1, head_width=12),
-        tuning=replace(cpu.tuning, steps=2, batch=1, shots=(3, 3), warm_up=1),
+        tuning=replace(cpu.tuning, steps=2, batch=1, shots=(3, 3), warm_up=1, stages=stages),
         steps=2,
         evaluation_steps=2,
         measured_stories=2,

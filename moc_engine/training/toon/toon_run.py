@@ -1,6 +1,7 @@
 """Trains a toon model from nothing, in pieces: each part that is done is kept, and the next one goes on.
 
 OUT/stories/       drawn stories, with the truth
+OUT/lessons/       simpler ones to begin with, in a folder for each lesson
 OUT/texts/         tokenizer and text encoder
 OUT/autoencoder.pt the autoencoder's checkpoint
 OUT/start/         the model's folder with an untrained transformer
@@ -29,7 +30,7 @@ from moc_engine.training.toon.autoencoder_training import AutoencoderTraining
 from moc_engine.training.toon.drawn_stories import Pixels, draw_stories, read_drawn, story_file
 from moc_engine.training.toon.model_folder import build_transformer, save_model
 from moc_engine.training.toon.story_cache import cache_stories
-from moc_engine.training.toon.toon_presets import PRESETS
+from moc_engine.training.toon.toon_presets import MAIN, PRESETS, Lesson
 from moc_engine.training.tuning.held_out_evaluator import TuningEvaluator
 from moc_engine.training.tuning.plan import RunSettings, TuningPlan, read_plan, write_plan
 from moc_engine.training.tuning.start import start
@@ -79,15 +80,21 @@ class ToonRun:
         return self._tune()
 
     def _draw(self) -> None:
-        numbers = range(self.plan.stories)
-        folder = self.out / "stories"
-        folder.mkdir(parents=True, exist_ok=True)
-        for done, _ in enumerate(
-            draw_stories(self.plan.drawing, numbers, folder, workers=self.plan.workers), start=1
-        ):
-            self._report(f"drawn: {done} of {len(numbers)} stories")
-            if time.monotonic() > self.until:
-                break
+        parts = [(self.plan.drawing, self.out / "stories", self.plan.stories)]
+        parts += [(lesson.drawing, self._lesson(lesson), lesson.stories) for lesson in self.plan.lessons]
+        for drawing, folder, stories in parts:
+            folder.mkdir(parents=True, exist_ok=True)
+            numbers = range(stories)
+            for done, _ in enumerate(
+                draw_stories(drawing, numbers, folder, workers=self.plan.workers), start=1
+            ):
+                self._report(f"drawn: {done} of {stories} stories in {folder.relative_to(self.out)}")
+                if time.monotonic() > self.until:
+                    return
+
+    def _lesson(self, lesson: Lesson) -> Path:
+        """The folder of its drawn stories."""
+        return self.out / "lessons" / lesson.name
 
     def _texts(self) -> None:
         folder = self.out / "texts"
@@ -166,22 +173,23 @@ class ToonRun:
         model = find_model(self.out / "start")
         parts = self._text_parts()
         parts["vae"] = AutoencoderKLWan.from_pretrained(self.out / "start" / "vae").to(self.device).eval()
-        numbers = range(self.plan.held_out, self.plan.stories)
         identity = content_digest(model.part("text_encoder"), model.part("tokenizer"))
-        for done, _ in enumerate(
-            cache_stories(
+        groups = [(lesson.name, self._lesson(lesson), range(lesson.stories)) for lesson in self.plan.lessons]
+        groups.append((MAIN, self.out / "stories", range(self.plan.held_out, self.plan.stories)))
+        for name, folder, numbers in groups:
+            cached = cache_stories(
                 self.out / "footage",
-                self.out / "stories",
+                folder,
                 numbers,
                 parts,
                 text_encoder=identity,
                 fps=self.plan.drawing.fps,
-            ),
-            start=1,
-        ):
-            self._report(f"cached: {done} of {len(numbers)} stories")
-            if time.monotonic() > self.until:
-                break
+                prefix=f"{name} ",
+            )
+            for done, _ in enumerate(cached, start=1):
+                self._report(f"cached: {done} of {len(numbers)} stories of {name}")
+                if time.monotonic() > self.until:
+                    return
 
     def _tune(self) -> bool:
         folder = self.out / "tuning"

@@ -26,7 +26,8 @@ class TuningBatch:
     `latents` (B, N, C, F, H, W) are zero behind the end of a shot, which has `frames` [B][N] latent frames.
     `states` (B, N, S, E) are those of the global caption and of the shot's own, `empty_states` (S, E) those
     of the empty caption, with zeros behind them; `mask` (B, N, S) and `empty_mask` (S) say which count
-    (None: all, for models that were trained on captions padded with zeros).
+    (None: all, for models that were trained on captions padded with zeros). `emphasis` (B, N, F, H, W) is 0
+    for shots without one; None: no shot has one.
     """
 
     latents: Tensor
@@ -35,6 +36,7 @@ class TuningBatch:
     empty_states: Tensor
     mask: Tensor | None = None
     empty_mask: Tensor | None = None
+    emphasis: Tensor | None = None
 
     @property
     def shots(self) -> int:
@@ -84,7 +86,21 @@ def collate(
         empty_states=empty,
         mask=None if caption_states else counted.unflatten(0, by_story),
         empty_mask=None if caption_states else torch.arange(room) < len(unconditional),
+        emphasis=_emphasis(shots, by_story, longest),
     )
+
+
+def _emphasis(shots: Sequence[TrainingShot], by_story: tuple[int, int], longest: int) -> Tensor | None:
+    """The emphasis (B, N, F, H, W) of shots, 0 behind the end of one and for those without; None for none."""
+    if all(shot.emphasis is None for shot in shots):
+        return None
+    found = [shot.latents.new_zeros(()) if shot.emphasis is None else shot.emphasis for shot in shots]
+    padded = [
+        pad(one.float().expand(shot.latents.shape[1:]), (0, 0, 0, 0, 0, longest - shot.latents.shape[1]))
+        for one, shot in zip(found, shots, strict=True)
+    ]
+    stacked: Tensor = torch.stack(padded).unflatten(0, by_story)
+    return stacked
 
 
 def _caption(story: TrainingStory, shot: TrainingShot, room: int | None) -> Tensor:

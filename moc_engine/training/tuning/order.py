@@ -1,14 +1,14 @@
 """Which stories and shots each step trains on: a pure function of seed and step, so that runs can be resumed.
 
-Every epoch goes through all stories in a random order. An item is the nth story of the run; which process
-takes it does not matter for what it is. No torch.
+Every epoch goes through all stories of a stage in a random order. An item is the nth story of the run; which
+process takes it does not matter for what it is. No torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -30,21 +30,29 @@ class StoryOrder:
 
     def __init__(self, entries: Sequence[StoryEntry], *, shots: tuple[int, int], seed: int) -> None:
         self._entries = entries
-        self._fewest, self._most = shots
+        self._shots = shots
         self._seed = seed
         self._epoch = lru_cache(maxsize=4)(self._permutation)
+        self._named = cache(self._beginning_with)
 
-    def step(self, step: int, size: int) -> list[Item]:
+    def step(
+        self, step: int, size: int, *, shots: tuple[int, int] | None = None, stories: str = ""
+    ) -> list[Item]:
         """The items of a step that takes `size` of them, of all processes together.
 
-        They have equally many shots as far as their stories are so long.
+        They have equally many shots as far as their stories are so long, drawn within `shots` where that is
+        given, and are of the stories whose names begin with `stories`.
         """
-        shots = int(np.random.default_rng((self._seed, 1, step)).integers(self._fewest, self._most + 1))
-        return [self._item(step * size + at, shots) for at in range(size)]
+        fewest, most = shots or self._shots
+        count = int(np.random.default_rng((self._seed, 1, step)).integers(fewest, most + 1))
+        return [self._item(step * size + at, count, self._named(stories)) for at in range(size)]
 
-    def _item(self, number: int, shots: int) -> Item:
-        epoch, at = divmod(number, len(self._entries))
-        story = int(self._epoch(epoch)[at])
+    def _beginning_with(self, name: str) -> list[int]:
+        return [at for at, entry in enumerate(self._entries) if entry.name.startswith(name)]
+
+    def _item(self, number: int, shots: int, among: Sequence[int]) -> Item:
+        epoch, at = divmod(number, len(among))
+        story = among[int(self._epoch(epoch, len(among))[at])]
         there = len(self._entries[story].shots)
         shots = min(there, shots)
         first = int(np.random.default_rng((self._seed, 4, number)).integers(0, there - shots + 1))
@@ -55,8 +63,8 @@ class StoryOrder:
         shots = self._entries[item.story].shots[item.first : item.first + item.shots]
         return [shot.shape for shot in shots]
 
-    def _permutation(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.random.default_rng((self._seed, 0, epoch)).permutation(len(self._entries))
+    def _permutation(self, epoch: int, stories: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.random.default_rng((self._seed, 0, epoch)).permutation(stories)
 
 
 def split_held_out(stories: int, held_out: int, seed: int) -> tuple[list[int], list[int]]:

@@ -78,9 +78,18 @@ class TuningPlan:
             raise ValueError(f"held_out: must be a whole number of 0 or more, got {self.held_out!r}")
 
     def fixed_fields(self) -> dict[str, Any]:
-        """What must not change during a run, but for the content of model and data."""
+        """What must not change during a run, but for the content of model and data.
+
+        Fields that are newer than the first checkpoints are there only where they are not their defaults.
+        """
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in CHANGEABLE}
-        return {**recipe, "held_out": self.held_out}
+        if not recipe["emphasis"]:
+            del recipe["emphasis"]
+        stages = tuple(
+            {name: value for name, value in stage.items() if value or name in ("until", "top_k")}
+            for stage in recipe["stages"]
+        )
+        return {**recipe, "stages": stages, "held_out": self.held_out}
 
 
 def write_plan(folder: Path, plan: TuningPlan) -> None:
@@ -114,7 +123,7 @@ def read_plan(folder: Path) -> TuningPlan:
 
 def changed_names(before: TuningPlan, after: Mapping[str, Any]) -> list[str]:
     """The fields of `TuningPlan.fixed_fields` that `after` has otherwise."""
-    fixed = before.fixed_fields()
+    fixed = {"emphasis": before.recipe.emphasis, **before.fixed_fields()}
     return sorted(name for name, value in after.items() if name in fixed and fixed[name] != value)
 
 

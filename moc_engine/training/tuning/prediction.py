@@ -133,7 +133,8 @@ def _largest(subject: TuningSubject, processes: int) -> tuple[Item, ...]:
     """The alike items with the most work that one process computes at once."""
     size = subject.recipe.batch
     found: list[tuple[Item, ...]] = []
-    for step in range(min(subject.recipe.steps, LOOKED_AT)):
+    steps = subject.recipe.steps
+    for step in range(0, steps, max(1, steps // LOOKED_AT)):
         items = subject.stories.items(step, processes)
         for first in range(0, len(items), size):
             found += [alike.items for alike in subject.stories.alike(items[first : first + size])]

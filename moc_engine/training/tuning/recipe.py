@@ -36,6 +36,16 @@ def _check_share(name: str, value: float) -> None:
         raise ValueError(f"{name}: must be within 0–1, got {value!r}")
 
 
+def _check_range(name: str, counts: tuple[int, ...]) -> None:
+    if len(counts) != 2:
+        raise ValueError(f"{name}: the fewest and the most of a story, got {counts!r}")
+    for count in counts:
+        _check_count(name, count, least=1)
+    fewest, most = counts
+    if fewest > most:
+        raise ValueError(f"{name}: the fewest must not be above the most, got {counts!r}")
+
+
 def _listed(choices: Sequence[object]) -> str:
     return ", ".join(repr(choice) for choice in choices if choice is not None)
 
@@ -44,13 +54,20 @@ def _listed(choices: Sequence[object]) -> str:
 class SparsityStage:
     """A part of the run, up to the share `until` (0–1) of all steps.
 
-    `top_k` chunks of earlier shots are routed per query; None: all are attended to (dense).
+    `top_k` chunks of earlier shots are routed per query; None: all are attended to (dense). Steps take as
+    many shots as drawn within `shots` (None: those of the recipe), of the stories whose names begin with
+    `stories`.
     """
 
     until: float
     top_k: int | None
+    shots: tuple[int, int] | None = None
+    stories: str = ""
 
     def __post_init__(self) -> None:
+        if self.shots is not None:
+            object.__setattr__(self, "shots", tuple(self.shots))
+            _check_range("shots", self.shots)
         if not 0.0 < self.until <= 1.0:
             raise ValueError(f"until: must be above 0 and at most 1, got {self.until!r}")
         if self.top_k is not None:
@@ -76,13 +93,15 @@ class TuningRecipe:
     A LoRA has the `rank` and scale `alpha` / `rank`, on the linear layers whose names end with `targets`.
     Each step trains on `batch` stories per process and on `accumulation` such batches, of as many shots each
     as drawn within `shots`, of which `denoised` are noisy (None: all) and the others clean context. `stages`
-    say how many chunks are routed when. `chunking` and `pooling` are the model's own where None.
+    say how many chunks are routed when, and may have stories and numbers of shots of their own. `chunking`
+    and `pooling` are the model's own where None.
 
     `drop_off` and `drop_in` perturb the routed choice (`RoutingConfig`). `pins` and `bans` are the
     probabilities that an earlier shot is pinned to, or banned from, a shot's context; `gaps` is the
     probability that the shots of a batch lie far apart in time, as after long absences. Memories are read at
     a noise level up to `memory_noise`. A share `caption_dropout` of the noisy shots is denoised without
     captions, for guidance. Noise levels are drawn by `levels` and shifted by `shift` (None: the model's own).
+    Errors count 1 + `emphasis` times as much where the cache has an emphasis.
 
     The learning rate rises over `warm_up` steps and falls over the last share `cool_down`. Gradients are
     clipped to a norm of `clip`. `ema` is the decay of averaged weights; 0 is none. `checkpointing` computes
@@ -112,6 +131,7 @@ class TuningRecipe:
     caption_dropout: float = 0.1
     levels: Levels = "logit-normal"
     shift: float | None = None
+    emphasis: float = 0.0
     learning_rate: float = 1e-4
     warm_up: int = 50
     cool_down: float = 0.2
@@ -140,8 +160,9 @@ class TuningRecipe:
         for name in ("alpha", "learning_rate", "clip"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be above 0, got {getattr(self, name)!r}")
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: must be 0 or more, got {self.weight_decay!r}")
+        for name in ("weight_decay", "emphasis"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)!r}")
         if self.shift is not None and not 0.0 < self.shift <= 100.0:
             raise ValueError(f"shift: must be above 0 and at most 100, got {self.shift!r}")
         if self.pins + self.bans > 1.0:
@@ -153,13 +174,7 @@ class TuningRecipe:
         self.routing(RoutingConfig(), top_k=0)  # which names drop_off, drop_in and backend
 
     def _check_shots(self) -> None:
-        if len(self.shots) != 2:
-            raise ValueError(f"shots: the fewest and the most of a story, got {self.shots!r}")
-        for count in self.shots:
-            _check_count("shots", count, least=1)
-        fewest, most = self.shots
-        if fewest > most:
-            raise ValueError(f"shots: the fewest must not be above the most, got {self.shots!r}")
+        _check_range("shots", self.shots)
         if self.denoised is not None:
             _check_count("denoised", self.denoised, least=1)
 
@@ -168,9 +183,13 @@ class TuningRecipe:
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1.0:
             raise ValueError(f"stages: must ascend and end at 1, got {ends}")
 
+    def stage(self, step: int) -> SparsityStage:
+        """The stage that a step is in; 0 is the first step."""
+        return stage_at(self.stages, step / self.steps)
+
     def top_k(self, step: int) -> int | None:
         """How many chunks are routed per query in a step (0 is the first); None: dense."""
-        return stage_at(self.stages, step / self.steps).top_k
+        return self.stage(step).top_k
 
     def routing(self, own: RoutingConfig, *, top_k: int) -> RoutingConfig:
         """The routing of `top_k` chunks: the model's `own` settings with those of the recipe over them."""

@@ -91,6 +91,9 @@ def _add_recipe(group: Any, kind: Kind) -> None:
     group.add_argument("--caption-dropout", **share, help="share of shots without captions, for guidance")
     group.add_argument("--levels", choices=("logit-normal", "uniform"), help="how noise levels are drawn")
     group.add_argument("--shift", **share, help="shift of noise levels (default: the model's own)")
+    group.add_argument(
+        "--emphasis", **share, help="how much more errors count where the cache has an emphasis"
+    )
     group.add_argument("--warm-up", **number, help="steps in which the learning rate rises")
     group.add_argument("--cool-down", **share, help="last share of the steps, in which it falls")
     group.add_argument("--weight-decay", **share)

@@ -28,20 +28,32 @@ class Alike:
 
 
 class TuningStories:
-    """The stories of a cache, `held_out` of them set aside. Raises `FootageError` for one without stories."""
+    """The stories of a cache, `held_out` of those that the recipe ends with set aside.
+
+    Raises `FootageError` for a cache without stories, or without those of a stage.
+    """
 
     def __init__(self, footage: CachedFootage, recipe: TuningRecipe, held_out: int) -> None:
         if not len(footage):
             raise FootageError(f"{footage.folder} has no stories")
         self._footage = footage
         self._recipe = recipe
-        training, held = split_held_out(len(footage), held_out, recipe.seed)
+        ending = recipe.stages[-1].stories
+        last = [at for at, entry in enumerate(footage.entries) if entry.name.startswith(ending)]
+        held = [last[at] for at in split_held_out(len(last), held_out, recipe.seed)[1]]
+        training = [at for at in range(len(footage)) if at not in set(held)]
         self._numbers = training
         self.entries: tuple[StoryEntry, ...] = tuple(footage.entries[at] for at in training)
         if all(len(entry.shots) < 2 for entry in self.entries):
             raise FootageError(
                 f"{footage.folder}: no story has two shots, without which there is nothing to remember"
             )
+        for stage in recipe.stages:
+            if not any(entry.name.startswith(stage.stories) for entry in self.entries):
+                raise FootageError(
+                    f"{footage.folder}: a stage of the recipe has stories whose names begin with "
+                    f"{stage.stories!r}, and there is none to train on"
+                )
         self._held_out = held
         self._order = StoryOrder(self.entries, shots=recipe.shots, seed=recipe.seed)
         self._read = lru_cache(maxsize=KEPT_STORIES)(footage.__getitem__)
@@ -59,7 +71,9 @@ class TuningStories:
 
     def items(self, step: int, processes: int) -> list[Item]:
         """The items of a step, of all processes."""
-        return self._order.step(step, self._recipe.batch * self._recipe.accumulation * processes)
+        stage = self._recipe.stage(step)
+        size = self._recipe.batch * self._recipe.accumulation * processes
+        return self._order.step(step, size, shots=stage.shots, stories=stage.stories)
 
     def alike(self, items: Sequence[Item]) -> Iterator[Alike]:
         """The items in groups of equally many shots of one size, as one batch needs them."""

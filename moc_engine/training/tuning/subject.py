@@ -99,7 +99,8 @@ class TuningSubject:
         generator = torch.Generator().manual_seed(seed_of(self.recipe.seed, 5, items[0].number))
         draw = draw_step(batch, self.recipe, self.tuned.levels, generator)
         rules = draw_rules(self.recipe, self.tuned.routing, batch, step, generator)
-        return flow_losses(model(batch, draw, rules), batch, draw).mean()
+        predicted = model(batch, draw, rules)
+        return flow_losses(predicted, batch, draw, emphasis=self.recipe.emphasis).mean()
 
     def batch(self, stories: Sequence[TrainingStory]) -> TuningBatch:
         """Stories side by side on the device, captions padded as the family renders them."""

@@ -45,13 +45,15 @@ STORIES: Final = "stories"
 class TrainingShot:
     """One shot: `latents` (C, F, H, W) on the denoiser's own scale, `states` (T, D) without padding.
 
-    `seconds` is how long the frames are shown that the latents stand for.
+    `seconds` is how long the frames are shown that the latents stand for. `emphasis` (F, H, W) within 0–1
+    says where errors count for more, as far as the recipe has it; None: nowhere.
     """
 
     latents: Tensor
     states: Tensor
     caption: str
     seconds: float
+    emphasis: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +75,10 @@ class TrainingStory:
             if shot.latents.ndim != 4 or shot.states.ndim != 2:
                 raise ValueError(
                     f"shots: latents of {self.name}, shot {number} must be (C, F, H, W) and states (T, D)"
+                )
+            if shot.emphasis is not None and shot.emphasis.shape != shot.latents.shape[1:]:
+                raise ValueError(
+                    f"shots: emphasis of {self.name}, shot {number} must be of the size of its latents"
                 )
         first = self.shots[0]
         states = [shot.states for shot in self.shots]
@@ -229,6 +235,7 @@ def read_story(folder: Path, entry: StoryEntry) -> TrainingStory:
                 states=tensors[f"{at}.states"],
                 caption=shot.caption,
                 seconds=shot.seconds,
+                emphasis=tensors.get(f"{at}.emphasis"),
             )
             for at, shot in enumerate(entry.shots)
         ]
@@ -244,6 +251,8 @@ def _tensors(story: TrainingStory) -> dict[str, Tensor]:
     for at, shot in enumerate(story.shots):
         tensors[f"{at}.latents"] = shot.latents
         tensors[f"{at}.states"] = shot.states
+        if shot.emphasis is not None:
+            tensors[f"{at}.emphasis"] = shot.emphasis
     if story.style_states is not None:
         tensors["style"] = story.style_states
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}

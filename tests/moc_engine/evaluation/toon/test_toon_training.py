@@ -27,14 +27,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> ToonRun:
 def test_the_result_is_a_model_of_the_studio(trained: ToonRun) -> None:
     own = model_defaults(str(trained.model))
     assert own is not None
-    assert (own.size, own.fps, own.frames) == ((48, 32), 2.0, 1)
+    assert (own.size, own.fps, own.frames) == ((48, 32), 1.0, 1)
     found = report(trained.model, ToonQuestion.of_preset(PRESET, heat_stories=0))
     assert found.figures["drawn"]["recall"].mean == 1.0
 
 
 def test_held_out_stories_are_not_in_the_cache(trained: ToonRun) -> None:
     names = [entry.name for entry in CachedFootage(trained.out / "footage").entries]
-    assert names == ["000002", "000003"]
+    assert names == ["one 000000", "two 000000", "two 000001", "main 000002", "main 000003"]
 
 
 def test_recall_is_in_the_curves_of_the_run(trained: ToonRun) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from moc_engine.models.wan.texts import CaptionEncoder
 from moc_engine.training.data.footage.dataset import CachedFootage
 from moc_engine.training.toon.drawn_stories import Drawing, draw_stories, read_drawn, story_file
 from moc_engine.training.toon.picture_autoencoder import AutoencoderSize, build_autoencoder
-from moc_engine.training.toon.story_cache import cache_stories
+from moc_engine.training.toon.story_cache import cache_stories, covered
 from moc_engine.training.toon.text_distillation import build_text_encoder, build_tokenizer
 from moc_engine.training.toon.toon_world import ToonWorld
 
@@ -41,6 +42,9 @@ def test_drawn_stories_become_footage(parts: dict[str, Any], tmp_path: Path) -> 
     story = read_drawn(story_file(drawn, 1))
     shot = footage[1].shots[0]
     assert (shot.caption, shot.seconds) == (story.captions[0], 1.0)
+    assert shot.emphasis is not None
+    assert torch.equal(shot.emphasis, covered(story.boxes, 3, 5)[0])
+    assert shot.emphasis.amax() == 1.0
     texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
     states = texts.states("", shot.caption)[0]
     torch.testing.assert_close(shot.states, states[: len(shot.states)], atol=1e-5, rtol=1e-4)
@@ -49,3 +53,21 @@ def test_drawn_stories_become_footage(parts: dict[str, Any], tmp_path: Path) -> 
     codec = WanAutoencoder(parts["vae"], 2.0)
     clip = torch.from_numpy(story.pictures[0][:1]).permute(3, 0, 1, 2)[None].float() / 127.5 - 1.0
     torch.testing.assert_close(shot.latents[:, :1], codec.encoded(clip)[0], atol=1e-4, rtol=1e-3)
+
+
+def test_names_begin_with_the_prefix(parts: dict[str, Any], tmp_path: Path) -> None:
+    drawn, cache = tmp_path / "drawn", tmp_path / "cache"
+    list(draw_stories(SMALL, [0], drawn, workers=1))
+    for prefix in ("one ", "two "):
+        list(cache_stories(cache, drawn, [0], parts, text_encoder="t", fps=2.0, prefix=prefix))
+    assert [entry.name for entry in CachedFootage(cache).entries] == ["one 000000", "two 000000"]
+
+
+def test_the_emphasis_is_the_share_of_a_latent_that_a_character_covers() -> None:
+    boxes = np.zeros((1, 2, 1, 4), np.float32)
+    boxes[0, 0, 0] = (0.25, 0.0, 0.625, 0.5)
+    boxes[0, 1, 0] = (0.5, 0.25, 0.75, 0.5)
+    found = covered(boxes, 2, 4)
+    assert found.shape == (1, 1, 2, 4)
+    assert found[0, 0].tolist() == [[0.0, 1.0, 0.5, 0.0], [0.0] * 4]
+    assert not covered(np.zeros((1, 2, 1, 4), np.float32), 2, 4).any()

@@ -74,3 +74,16 @@ def test_what_does_not_go_together_is_refused() -> None:
         batch_of(story((1,)), story((1, 1)))
     with pytest.raises(ValueError, match=r"^stories: must be of one size"):
         batch_of(story((1,)), story((1,), channels=8))
+
+
+def test_the_emphasis_is_zero_behind_the_end_of_a_shot_and_where_there_is_none() -> None:
+    one, two = story((2, 3), seed=1), story((1, 1), seed=2)
+    assert batch_of(one, two).emphasis is None
+    emphasised = replace(one.shots[0], emphasis=torch.full((2, 4, 6), 0.5))
+    batch = batch_of(replace(one, shots=(emphasised, one.shots[1])), two)
+    assert batch.emphasis is not None
+    assert batch.emphasis.shape == (2, 2, 3, 4, 6)
+    assert (batch.emphasis[0, 0, :2] == 0.5).all()
+    assert not batch.emphasis[0, 0, 2].any()
+    assert not batch.emphasis[0, 1].any()
+    assert not batch.emphasis[1].any()

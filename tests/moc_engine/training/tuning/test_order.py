@@ -56,3 +56,11 @@ def test_held_out_stories_are_not_trained_on_and_one_is_left_to_train_on() -> No
     assert (training, held) != split_held_out(10, 3, seed=2)
     assert len(split_held_out(2, 5, seed=1)[0]) == 1
     assert split_held_out(3, 0, seed=1) == ([0, 1, 2], [])
+
+
+def test_a_stage_has_stories_and_numbers_of_shots_of_its_own() -> None:
+    order = StoryOrder(_entries(*[5] * 12), shots=(4, 5), seed=1)
+    items = [item for step in range(6) for item in order.step(step, 2, shots=(2, 3), stories="story 1")]
+    assert {item.shots for item in items} == {2, 3}
+    assert [sorted(item.story for item in items[at : at + 3]) for at in (0, 3, 6, 9)] == [[1, 10, 11]] * 4
+    assert all(item.shots >= 4 for item in order.step(6, 8))

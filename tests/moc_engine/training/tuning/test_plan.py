@@ -4,9 +4,16 @@ from typing import Any
 import pytest
 
 from moc_engine.errors import CheckpointError
-from moc_engine.training.tuning.plan import PLAN, RunSettings, TuningPlan, read_plan, write_plan
+from moc_engine.training.tuning.plan import (
+    PLAN,
+    RunSettings,
+    TuningPlan,
+    changed_names,
+    read_plan,
+    write_plan,
+)
 from moc_engine.training.tuning.presets import PRESETS, recipe_of
-from moc_engine.training.tuning.recipe import TuningRecipe
+from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 
 
 def _plan(**changes: Any) -> TuningPlan:
@@ -21,6 +28,28 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path, kind: Any, preset: str
     plan = _plan(preset=preset, recipe=recipe_of(kind, preset, {"seed": 3}), settings=settings)
     write_plan(tmp_path / "run", plan)
     assert read_plan(tmp_path / "run") == plan
+
+
+def test_stages_with_stories_of_their_own_are_read_as_they_were_written(tmp_path: Path) -> None:
+    stages = (
+        SparsityStage(until=0.5, top_k=None, shots=(3, 3), stories="one"),
+        SparsityStage(until=1.0, top_k=0),
+    )
+    plan = _plan(recipe=TuningRecipe(stages=stages, emphasis=5.0))
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+
+
+def test_new_settings_are_fixed_where_they_are_not_their_defaults() -> None:
+    before = _plan().fixed_fields()
+    assert "emphasis" not in before  # as in checkpoints that were written without it
+    assert before["stages"] == ({"until": 1.0, "top_k": 5},)
+    stages = (SparsityStage(until=1.0, top_k=0, shots=(2, 2), stories="one"),)
+    after = _plan(recipe=TuningRecipe(stages=stages, emphasis=5.0)).fixed_fields()
+    assert after["emphasis"] == 5.0
+    assert after["stages"] == ({"until": 1.0, "top_k": 0, "shots": (2, 2), "stories": "one"},)
+    assert changed_names(_plan(), {"emphasis": 5.0}) == ["emphasis"]
+    assert changed_names(_plan(), {"emphasis": 0.0}) == []
 
 
 def test_a_preset_is_changed_by_what_is_given() -> None:

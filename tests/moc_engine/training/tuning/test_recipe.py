@@ -42,6 +42,7 @@ from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
         ("shift", 0.0),
         ("learning_rate", float("inf")),
         ("weight_decay", -0.1),
+        ("emphasis", -1.0),
         ("ema", 1.0),
         ("precision", "fp16"),
         ("optimizer", "sgd"),
@@ -53,7 +54,9 @@ def test_a_wrong_setting_is_refused_by_its_name(field: str, value: Any) -> None:
         replace(TuningRecipe(), **{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("until", 0.0), ("until", 1.5), ("top_k", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("until", 0.0), ("until", 1.5), ("top_k", -1), ("shots", (3, 2)), ("shots", (2,))]
+)
 def test_a_wrong_stage_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field}: "):
         replace(SparsityStage(until=1.0, top_k=5), **{field: value})

@@ -56,6 +56,19 @@ def assert_equal(found: TrainingStory, made: TrainingStory) -> None:
         torch.testing.assert_close(found.style_states, made.style_states, rtol=0, atol=0)
 
 
+def test_an_emphasis_is_read_as_it_was_written_and_is_of_the_size_of_the_latents(tmp_path: Path) -> None:
+    plain = story("one")
+    emphasis = torch.rand(1, 2, 3, generator=torch.Generator().manual_seed(0))
+    first = replace(plain.shots[0], emphasis=emphasis)
+    write(tmp_path, replace(plain, shots=(first, plain.shots[1])))
+    found = CachedFootage(tmp_path)[0].shots
+    assert found[0].emphasis is not None
+    assert torch.equal(found[0].emphasis, emphasis)
+    assert found[1].emphasis is None
+    with pytest.raises(ValueError, match="shots: emphasis of one, shot 1"):
+        replace(plain, shots=(replace(first, emphasis=emphasis[:, :1]),))
+
+
 def test_stories_are_read_as_they_were_written(tmp_path: Path) -> None:
     made = story("Mira/Küche", 1, style="ink"), story("..", 2, shots=3)
     write(tmp_path / "new" / "cache", *made)
