@@ -121,6 +121,7 @@ def toon_cpu() -> ToonPreset:
             memory_noise=0.0,
         ),
         device="cpu",
+        evaluation_steps=400,
     )
 
 
