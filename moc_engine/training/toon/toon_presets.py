@@ -1,4 +1,8 @@
-"""Presets of the toon model: what is drawn, and how autoencoder, text encoder and transformer are trained."""
+"""Presets of the toon model: what is drawn, and how autoencoder, text encoder and transformer are trained.
+
+Training begins with stories of one character, then of two (curriculum learning: Bengio et al., ICML 2009).
+Errors on characters have more weight than those on the set.
+"""
 
 from __future__ import annotations
 

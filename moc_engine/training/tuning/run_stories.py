@@ -41,7 +41,7 @@ class TuningStories:
         ending = recipe.stages[-1].stories
         last = [at for at, entry in enumerate(footage.entries) if entry.name.startswith(ending)]
         held = [last[at] for at in split_held_out(len(last), held_out, recipe.seed)[1]]
-        training = [at for at in range(len(footage)) if at not in set(held)]
+        training = sorted(set(range(len(footage))) - set(held))
         self._numbers = training
         self.entries: tuple[StoryEntry, ...] = tuple(footage.entries[at] for at in training)
         if all(len(entry.shots) < 2 for entry in self.entries):
