@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from moc_engine.errors import FootageError
-from moc_engine.training.data.footage.dataset import CachedFootage, CacheIdentity, CacheWriter
+from moc_engine.training.data.footage.cache_index import CacheIdentity
+from moc_engine.training.data.footage.dataset import CachedFootage, CacheWriter
 from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 from moc_engine.training.tuning.run_stories import TuningStories
 from tests.fakes.tuning import story
