@@ -6,26 +6,28 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.cli.evaluation import add_json
-from studio.domain.errors import Interrupted, WrongUse, wrong_option
+from studio.cli.footage_reading import (
+    FOOTAGE,
+    add_cutting,
+    add_options,
+    check_cutting,
+    counted,
+    problem_lines,
+    read_options,
+    watched,
+)
+from studio.domain.errors import WrongUse, wrong_option
 
 if TYPE_CHECKING:
     from moc_engine.training.data.footage.clip_needs import ClipNeeds
     from moc_engine.training.data.footage.planning import FootagePlan
     from moc_engine.training.data.footage.problems import Problem, ProblemPolicy
-    from moc_engine.training.data.footage.reading_plan import FootageOptions, FootageProgress, Report
-
-FOOTAGE = (
-    "FOOTAGE is a folder, a video, or a storyboard of footage (moc-studio footage cut). Of a folder, each "
-    "folder with clips is a story, its clips in the order of their names. A caption lies beside its clip: "
-    "clip.txt, clip.json, clip.srt or clip.vtt; or in a metadata.jsonl or metadata.csv with file_name and "
-    "caption. A style.txt is the global caption of its folder."
-)
+    from moc_engine.training.data.footage.reading_plan import FootageOptions, FootageProgress
 
 
 def add_to(subparsers: Any) -> None:
@@ -65,7 +67,7 @@ def _add_cut(commands: Any) -> None:
     )
     parser.add_argument("video", type=Path, metavar="VIDEO", help="the video")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.yaml", help="the storyboard")
-    _add_cutting(parser)
+    add_cutting(parser)
     parser.set_defaults(run=run_cut)
 
 
@@ -88,83 +90,18 @@ def _add_cache(commands: Any) -> None:
     parser.set_defaults(run=run_cache)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of how footage is read; `read_options` reads them."""
-    parser.add_argument(
-        "--size",
-        metavar="WxH",
-        help="the size of landscape pictures; other shapes have as many pixels (default: the model's own)",
-    )
-    parser.add_argument(
-        "--frames",
-        type=int,
-        metavar="N",
-        help="most frames of a shot, at the model's frame rate (default: as many as it was trained on)",
-    )
-    parser.add_argument(
-        "--on-problem",
-        action="append",
-        default=[],
-        metavar="[KIND=]ACTION",
-        help="skip (leave the clip out), refuse (all of the footage) or keep (use the clip all the same), "
-        "for every problem, or for one kind, such as black=keep; may be given several times (default: skip, "
-        "but resample other rates, and use the beginning of long clips)",
-    )
-    parser.add_argument(
-        "--captioner", metavar="NAME", help="let this plug-in write the captions that are missing"
-    )
-    parser.add_argument("--cut", action="store_true", help="cut videos into shots; each video is a story")
-    _add_cutting(parser)
-
-
-def _add_cutting(parser: argparse.ArgumentParser) -> None:
-    from moc_engine.training.data.footage.cuts import SHORTEST, THRESHOLD
-
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=THRESHOLD,
-        metavar="N",
-        help="how many times the change around it that of a cut must be; lower finds more cuts "
-        f"(default: {THRESHOLD:g})",
-    )
-    parser.add_argument(
-        "--shortest",
-        type=float,
-        default=SHORTEST,
-        metavar="SECONDS",
-        help=f"seconds between two cuts, at least (default: {SHORTEST:g})",
-    )
-
-
-def read_options(args: argparse.Namespace) -> FootageOptions:
-    """The options of a parsed command line. Raises `WrongUse` naming one that is wrong."""
-    from moc_engine.training.data.footage.reading_plan import FootageOptions
-
-    _check_cutting(args)
-    return FootageOptions(
-        size=None if args.size is None else _size(args.size),
-        frames=args.frames,
-        policy=_policy(args),
-        captioner=args.captioner,
-        cut=args.cut,
-        threshold=args.threshold,
-        shortest=args.shortest,
-    )
-
-
 def run_check(args: argparse.Namespace) -> int:
     from moc_engine.errors import FootageError
     from moc_engine.training.data.footage.reading_plan import plan_of
 
     options = read_options(args)
     needs = _needs(args.model, options)
-    with _watched() as (report, check):
+    with watched() as (report, check):
         plan = plan_of(args.footage, needs, options, report=report, check=check)
     if args.json:
         print(json.dumps(_as_json(plan, options.policy), indent=2, ensure_ascii=False))
     else:
-        print("\n".join([*_lines(plan.problems, options.policy), *_summary(plan, needs)]))
+        print("\n".join([*problem_lines(plan.problems, options.policy), *_summary(plan, needs)]))
     try:
         plan.checked(options.policy)
     except FootageError as error:
@@ -183,14 +120,14 @@ def run_cut(args: argparse.Namespace) -> int:
         write_storyboard,
     )
 
-    _check_cutting(args)
+    check_cutting(args)
     if args.out.suffix.lower() not in SUFFIXES:
         raise WrongUse(f"--out: must end in .yaml, got {args.out}")
     if args.out.exists():
         raise WrongUse(f"--out: {args.out} exists already; choose another name")
     if not args.video.is_file():
         raise WrongUse(f"{args.video}: there is no such file")
-    with _watched() as (report, check):
+    with watched() as (report, check):
 
         def told(done: float, whole: float | None) -> None:
             check()
@@ -213,7 +150,9 @@ def run_cut(args: argparse.Namespace) -> int:
     ]
     write_storyboard(args.out, FootageStoryboard(title=args.video.stem, shots=tuple(shots)))
     missing = sum(1 for shot in shots if not shot.caption)
-    print(_count(len(shots), "shot") + (f", {missing} without a caption" if missing else ""), file=sys.stderr)
+    print(
+        counted(len(shots), "shot") + (f", {missing} without a caption" if missing else ""), file=sys.stderr
+    )
     print(args.out)
     return 0
 
@@ -222,7 +161,7 @@ def run_cache(args: argparse.Namespace) -> int:
     from moc_engine.training.data.footage.caching import cache_footage
 
     options = read_options(args)
-    with _watched() as (report, check):
+    with watched() as (report, check):
         try:
             made = cache_footage(
                 args.footage,
@@ -235,7 +174,7 @@ def run_cache(args: argparse.Namespace) -> int:
             )
         except ValueError as error:
             raise wrong_option(error) from error
-    for line in _lines(made.problems, options.policy):
+    for line in problem_lines(made.problems, options.policy):
         print(line, file=sys.stderr)
     if args.json:
         record = {
@@ -249,8 +188,8 @@ def run_cache(args: argparse.Namespace) -> int:
         print(json.dumps(record, indent=2, ensure_ascii=False))
         return 0
     print(
-        f"{_count(made.shots, 'shot')} in {_count(made.stories, 'story', 'stories')}; encoded now: "
-        f"{_count(made.made_latents, 'shot')}, {_count(made.made_states, 'caption')}",
+        f"{counted(made.shots, 'shot')} in {counted(made.stories, 'story', 'stories')}; encoded now: "
+        f"{counted(made.made_latents, 'shot')}, {counted(made.made_states, 'caption')}",
         file=sys.stderr,
     )
     print(args.out)
@@ -272,78 +211,10 @@ def _needs(model: str | None, options: FootageOptions) -> ClipNeeds:
         raise wrong_option(error) from error
 
 
-def _policy(args: argparse.Namespace) -> ProblemPolicy:
-    from moc_engine.training.data.footage.problems import parse_policy
-
-    try:
-        return parse_policy(args.on_problem)
-    except ValueError as error:
-        raise WrongUse(f"--on-problem: {error}") from error
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().replace("×", "x").partition("x")
-    if not (width.isascii() and width.isdecimal() and height.isascii() and height.isdecimal()):
-        raise WrongUse(f"--size: must be like 832x480, got {text}")
-    return int(width), int(height)
-
-
-def _check_cutting(args: argparse.Namespace) -> None:
-    if not args.threshold > 0:
-        raise WrongUse(f"--threshold: must be above 0, got {args.threshold:g}")
-    if not args.shortest >= 0:
-        raise WrongUse(f"--shortest: must be 0 or more, got {args.shortest:g}")
-
-
-@contextmanager
-def _watched() -> Iterator[tuple[Report, Callable[[], None]]]:
-    """A progress bar on stderr, if that is a terminal, and a function that raises after an interrupt."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from studio.cli.interrupts import cancelled_by_signals
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        cancelled_by_signals() as cancel,
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        tasks: dict[str, Any] = {}
-
-        def report(progress: FootageProgress) -> None:
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task(progress.stage, total=progress.total)
-            bar.update(tasks[progress.stage], completed=progress.done, total=progress.total)
-
-        def check() -> None:
-            if cancel.is_set():
-                raise Interrupted("interrupted; what is encoded is kept, and the same command goes on")
-
-        yield report, check
-
-
 def _seconds_read(done: float, whole: float | None) -> FootageProgress:
     from moc_engine.training.data.footage.reading_plan import FootageProgress
 
     return FootageProgress(stage="check", done=int(done), total=max(1, round(whole or done)))
-
-
-def _lines(problems: Sequence[Problem], policy: ProblemPolicy) -> Iterator[str]:
-    """A line for each problem; those that are kept are summed up by kind."""
-    words = {"skip": "skipped", "refuse": "refused"}
-    kept: Counter[str] = Counter()
-    examples: dict[str, Problem] = {}
-    for problem in problems:
-        action = policy.action(problem.kind)
-        if action == "keep":
-            kept[problem.kind] += 1
-            examples.setdefault(problem.kind, problem)
-        else:
-            yield f"{words[action]}  {problem.kind}: {problem}"
-    for kind, number in kept.items():
-        others = f" (and {number - 1} more)" if number > 1 else ""
-        yield f"used     {kind}: {examples[kind]}{others}"
 
 
 def _summary(plan: FootagePlan, needs: ClipNeeds) -> Iterator[str]:
@@ -351,8 +222,8 @@ def _summary(plan: FootagePlan, needs: ClipNeeds) -> Iterator[str]:
     frames = sum(shot.frames for story in plan.stories for shot in story.shots)
     shown = ", ".join(f"{width}×{height} ({shots})" for (width, height), shots in sizes.most_common())
     yield (
-        f"{plan.shots} of {_count(plan.clips, 'clip')} can be trained on, in "
-        f"{_count(len(plan.stories), 'story', 'stories')}: {frames / needs.rate:.1f} s"
+        f"{plan.shots} of {counted(plan.clips, 'clip')} can be trained on, in "
+        f"{counted(len(plan.stories), 'story', 'stories')}: {frames / needs.rate:.1f} s"
         + (f" at {shown}" if shown else "")
     )
 
@@ -390,7 +261,3 @@ def _problem_json(problem: Problem, policy: ProblemPolicy) -> dict[str, Any]:
         "start": problem.start,
         "text": problem.text,
     }
-
-
-def _count(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

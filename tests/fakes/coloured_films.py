@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
-from tests.fakes.tuning_runs import IDENTITY
+from tests.fakes.tuning_runs import tiny_identity
 from tests.fakes.wan_folders import TEXT_WIDTH
 
 SIDE, BODY, FRAMES, SHOTS = 8, 6, 2, 3
@@ -21,11 +21,11 @@ COLOURS: Final = 1.5 * torch.randn(4, 16, generator=torch.Generator().manual_see
 """The colours (4, 16) of characters."""
 
 
-def films_folder(folder: Path, films: int = 12) -> Path:
-    """A cache of films, in each of which one character walks through three shots."""
+def films_folder(folder: Path, base: Path, films: int = 12) -> Path:
+    """A cache of films for a tiny model, in each of which one character walks through three shots."""
     draws = torch.Generator().manual_seed(4)
     states = torch.randn(SHOTS, 3, TEXT_WIDTH, generator=draws)  # the same captions in all films
-    with CacheWriter(folder, IDENTITY, torch.randn(1, TEXT_WIDTH, generator=draws)) as cache:
+    with CacheWriter(folder, tiny_identity(base), torch.randn(1, TEXT_WIDTH, generator=draws)) as cache:
         for number in range(films):
             shots = tuple(
                 TrainingShot(

@@ -10,20 +10,28 @@ from typing import Any
 import torch
 from diffusers import WanTransformer3DModel
 
+from moc_engine.models.finding import find_model
 from moc_engine.training.data.footage.cache_index import CacheIdentity
 from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
+from moc_engine.training.data.footage.model_identity import encoders_of, identity_of
 from moc_engine.training.tuning.plan import RunSettings, TuningPlan
 from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 from tests.fakes.wan_folders import TEXT_WIDTH, wan_t2v_folder
 
-IDENTITY = CacheIdentity(latent_space="tiny", text_encoder="tiny", model="tiny", rate=16.0)
 STAGES = (SparsityStage(until=0.5, top_k=None), SparsityStage(until=1.0, top_k=2))
 
 
-def cache_folder(folder: Path, *, stories: int = 6, frames: Sequence[int] = (1, 2, 1), side: int = 4) -> Path:
-    """A cache of stories for `wan_t2v_folder`: each has a colour of its own in all of its shots."""
+def tiny_identity(base: Path) -> CacheIdentity:
+    """What a cache for a tiny model is known by."""
+    return identity_of(encoders_of(find_model(base), "cpu"), "tiny", 16.0)
+
+
+def cache_folder(
+    folder: Path, base: Path, *, stories: int = 6, frames: Sequence[int] = (1, 2, 1), side: int = 4
+) -> Path:
+    """A cache of stories for a tiny model: each has a colour of its own in all of its shots."""
     draws = torch.Generator().manual_seed(5)
-    with CacheWriter(folder, IDENTITY, torch.randn(1, TEXT_WIDTH, generator=draws)) as cache:
+    with CacheWriter(folder, tiny_identity(base), torch.randn(1, TEXT_WIDTH, generator=draws)) as cache:
         for number in range(stories):
             colour = torch.randn(16, 1, 1, 1, generator=draws)
             shots = tuple(
@@ -57,7 +65,7 @@ def run_plan(
     if not (folder / "base").exists():
         base_folder(folder / "base")
     if not (folder / "cache").exists():
-        cache_folder(folder / "cache")
+        cache_folder(folder / "cache", folder / "base")
     plain: dict[str, Any] = {
         "steps": 4,
         "rank": 2,

@@ -5,6 +5,7 @@
     OUT/lora/ or OUT/model/       the averaged weights so far, with a card
     OUT/samples/                  films of a held-out story
     OUT/history.json, curve.png   the loss, and what was measured on held-out stories
+    OUT/tracked/                  the same for TensorBoard, if asked for
 
 Every file is written atomically. What a step computes is decided by seed and step alone, so that a run which
 was killed and resumed has the curve and the weights of one that was not.
@@ -24,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, ProjectConfiguration
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -50,16 +51,20 @@ from moc_engine.training.tuning.subject import TuningSubject
 LONGEST_WAIT: Final = timedelta(hours=6)
 """For which processes wait for the one that measures, renders or saves."""
 
+TRACKED: Final = "tracked"
+"""The folder, in a run's, of a tracker that writes files, such as TensorBoard."""
+
 REPORT_EVERY: Final = 15.0
 """Seconds between two lines about the progress."""
 
 
-def accelerator_of(plan: TuningPlan, tracker: Any = None) -> Accelerator:
-    """What a run computes on; `tracker` is one of accelerate's kind in place of the plan's."""
+def accelerator_of(plan: TuningPlan, out: Path, tracker: Any = None) -> Accelerator:
+    """What a run in a folder computes on; `tracker` is one of accelerate's kind in place of the plan's."""
     on_cpu = plan.settings.device == "cpu" or not torch.cuda.is_available()
     return Accelerator(
         cpu=on_cpu,
         mixed_precision=plan.recipe.precision,
+        project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / TRACKED)),
         log_with=tracker if tracker is not None else plan.settings.tracker or None,
         kwargs_handlers=[
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),

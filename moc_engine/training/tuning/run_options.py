@@ -36,7 +36,7 @@ def add_options(parser: ArgumentParser, kind: Kind) -> None:
     """Adds the options of a run; what is not given is that of the preset."""
     presets = "; ".join(f"{name}: {preset.words}" for name, preset in PRESETS.items())
     parser.add_argument("--model", metavar="DIR|HUB_ID", help="the model to tune")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="footage, or a cache of it")
+    parser.add_argument("--data", type=Path, metavar="FOOTAGE", help="footage, or a cache of it")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="output folder")
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in DIR from its last checkpoint"
@@ -158,7 +158,10 @@ def read_options(args: Namespace, kind: Kind) -> TuningPlan:
     exists = (args.out / CHECKPOINT).exists()
     if args.resume:
         if not exists:
-            raise ValueError(f"resume: there is no checkpoint in {args.out}")
+            raise ValueError(
+                f"resume: there is no checkpoint in {args.out}; without it the same command "
+                "starts anew, and keeps the footage that is cached"
+            )
         return _resumed(read_plan(args.out), given, kind, recipe, settings)
     if exists:
         raise ValueError(f"out: {args.out} already holds a run; resume it or choose another folder")

@@ -12,6 +12,7 @@ from rich.console import Console
 from moc_engine.errors import OutOfMemory
 from moc_engine.models.finding import find_model
 from moc_engine.training.data.footage.dataset import CachedFootage
+from moc_engine.training.data.footage.model_identity import check_cache
 from moc_engine.training.tuning.held_out_evaluator import TuningEvaluator
 from moc_engine.training.tuning.optimizers import check_optimizer
 from moc_engine.training.tuning.plan import TuningPlan
@@ -39,12 +40,15 @@ def start(
     `ValueError` for a model, cache or checkpoint that does not go with the plan; `OSError` where the folder
     cannot be written.
     """
-    accelerator = accelerator_of(plan, tracker)
+    accelerator = accelerator_of(plan, out, tracker)
     device, processes = accelerator.device, accelerator.num_processes
     sharded = plan.settings.shard and processes > 1
     check_optimizer(plan.recipe.optimizer, sharded=sharded, device=device.type)
     there = free(device)  # before the weights are read, which are predicted with the rest
-    subject = TuningSubject(plan, find_model(plan.model), CachedFootage(plan.data))
+    model, footage = find_model(plan.model), CachedFootage(plan.data)
+    if accelerator.is_main_process:
+        check_cache(footage, model)
+    subject = TuningSubject(plan, model, footage)
     rate = None
     if accelerator.is_main_process:
         prediction = predict(subject, device, processes=processes, sharded=sharded)

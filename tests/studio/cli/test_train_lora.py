@@ -52,7 +52,7 @@ def test_a_lora_learns_to_remember_colours_and_a_take_names_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     base = base_folder(tmp_path / "base", num_attention_heads=4, attention_head_dim=24, ffn_dim=192)
-    cache, out = films_folder(tmp_path / "films"), tmp_path / "fox"
+    cache, out = films_folder(tmp_path / "films", base), tmp_path / "fox"
     words = ("--model", str(base), "--data", str(cache), "--out", str(out))
     assert main(["train", "lora", *words, *RECIPE]) == 0
     said = capfd.readouterr().out

@@ -13,19 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from moc_engine.errors import FootageError
 from moc_engine.files import listed
-from moc_engine.machine import best_device, memory_bytes
 from moc_engine.models.finding import find_model
 from moc_engine.models.footage_encoders import FootageEncoders
-from moc_engine.models.registry import family_entry
-from moc_engine.profiles import profile_named
-from moc_engine.sources.parts import PipelineParts
-from moc_engine.training.data.footage.cache_index import INDEX, CacheIdentity
+from moc_engine.training.data.footage.cache_index import INDEX
 from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun
 from moc_engine.training.data.footage.clip_needs import ClipNeeds, needs_of
+from moc_engine.training.data.footage.model_identity import encoders_of, identity_of
 from moc_engine.training.data.footage.reading_plan import FootageOptions, Report, plan_of
 
 SEEN: Final = "seen"
@@ -63,25 +58,6 @@ def cache_footage(
     identity = identity_of(encoders, parts.name, needs.rate)
     work = CacheRun(folder, identity, encoders, needs, options.policy, report, check)
     return work.carry_out(plan, str(source.absolute()))
-
-
-def encoders_of(parts: PipelineParts, device: str | None = None, profile: str = "auto") -> FootageEncoders:
-    """The encoders of a model. Raises `ModelMismatch` for one of a family that has none to offer."""
-    place = torch.device(device or best_device())
-    chosen = profile_named(profile, place.type, memory_bytes(str(place)))
-    entry = family_entry(parts.pipeline_class)
-    assert entry.encoders is not None, "checked by needs_of"
-    return entry.encoders(parts, place, chosen)
-
-
-def identity_of(encoders: FootageEncoders, model: str, rate: float) -> CacheIdentity:
-    """What a cache by these encoders is known by."""
-    return CacheIdentity(
-        latent_space=encoders.latent_space,
-        text_encoder=encoders.text_encoder_identity,
-        model=model,
-        rate=rate,
-    )
 
 
 def _with_exact_limit(needs: ClipNeeds, encoders: FootageEncoders) -> ClipNeeds:

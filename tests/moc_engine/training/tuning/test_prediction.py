@@ -26,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of several layers, and caches of short and of long shots."""
     made = tmp_path_factory.mktemp("prediction")
     base_folder(made / "base", num_layers=LAYERS, num_attention_heads=4, ffn_dim=96)
-    cache_folder(made / "cache", stories=3, frames=(2, 2, 2), side=8)
-    cache_folder(made / "long", stories=3, frames=(1, 4), side=8)
+    cache_folder(made / "cache", made / "base", stories=3, frames=(2, 2, 2), side=8)
+    cache_folder(made / "long", made / "base", stories=3, frames=(1, 4), side=8)
     return made
 
 
@@ -57,7 +57,7 @@ def test_the_memory_of_a_run_is_predicted_within_a_fifth(
     predicted = predict(subject, torch.device("cpu"))
     weights = sum(tensor.numel() * tensor.element_size() for tensor in _held(subject))
     with PeakBytes(_held(subject)) as held:
-        run = TuningRun(plan, tmp_path, subject, accelerator_of(plan))
+        run = TuningRun(plan, tmp_path, subject, accelerator_of(plan, tmp_path))
         for run.step in range(2):
             run._train_step()
     measured = weights + held.peak

@@ -114,7 +114,7 @@ def test_a_run_is_resumed_with_its_own_recipe_and_footage_alone(tmp_path: Path) 
     other = replace(plan, recipe=replace(plan.recipe, learning_rate=1.0))
     with pytest.raises(CheckpointError, match="another recipe; it differs in learning_rate"):
         start(other, tmp_path / "run", resume=True)
-    other = replace(plan, data=cache_folder(tmp_path / "other", stories=4))
+    other = replace(plan, data=cache_folder(tmp_path / "other", tmp_path / "base", stories=4))
     with pytest.raises(CheckpointError, match="another recipe; it differs in data"):
         start(other, tmp_path / "run", resume=True)
 

@@ -17,9 +17,10 @@ from moc_engine.model_index import EMBEDDED
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
 from moc_engine.training.data.footage.cache_run import CacheReport, CacheRun
-from moc_engine.training.data.footage.caching import cache_footage, encoders_of, identity_of
+from moc_engine.training.data.footage.caching import cache_footage
 from moc_engine.training.data.footage.clip_needs import ClipNeeds
 from moc_engine.training.data.footage.dataset import STORIES, UNCONDITIONAL, CachedFootage, TrainingStory
+from moc_engine.training.data.footage.model_identity import encoders_of, identity_of
 from moc_engine.training.data.footage.problems import ProblemPolicy, parse_policy
 from moc_engine.training.data.footage.reading_plan import FootageOptions, FootageProgress, plan_of
 from tests.fakes.footage_clips import UNREADABLE, moving, write_clip
@@ -293,7 +294,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from moc_engine.training.data.footage.cache_run import CacheRun
-from moc_engine.training.data.footage.caching import identity_of
+from moc_engine.training.data.footage.model_identity import identity_of
 from moc_engine.training.data.footage.reading_plan import FootageOptions, plan_of
 from moc_engine.training.data.footage.problems import ProblemPolicy
 from tests.fakes.footage_encoders import NEEDS, FakeEncoders
