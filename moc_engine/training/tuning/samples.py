@@ -25,6 +25,9 @@ from moc_engine.training.tuning.running_model import running_model
 if TYPE_CHECKING:
     from moc_engine.training.tuning.subject import TuningSubject
 
+DENSE: Final = 2**31
+"""More tokens than a shot can attend to: below so many it attends to all of its context."""
+
 SHEET: Final = FilmstripFormat(count=4, height=128)
 """A row of the contact sheet."""
 
@@ -43,7 +46,7 @@ def sample_film(subject: TuningSubject, folder: Path, *, steps: int, keep: bool)
     story = window(subject.stories.held_out[0], 0, SHOTS)
     loading = running_model(subject.model, subject.part, subject.transformer, subject.device)
     renderer = ShotRenderer(subject.model.source, device=str(subject.device), load=loading)
-    first = _first_request(subject, story, steps)
+    first = first_request(subject, story, steps)
     if keep:
         with atomic_folder(folder) as part:
             render_story(renderer, story, part, first)
@@ -52,7 +55,8 @@ def sample_film(subject: TuningSubject, folder: Path, *, steps: int, keep: bool)
             render_story(renderer, story, scratch, first)
 
 
-def _first_request(subject: TuningSubject, story: TrainingStory, steps: int) -> RenderRequest:
+def first_request(subject: TuningSubject, story: TrainingStory, steps: int) -> RenderRequest:
+    """What is asked of the renderer for a story's first shot, with the routing that the recipe ends with."""
     height, width = story.shots[0].latents.shape[2:]
     pixels = int(part_config(subject.model, "vae").get("scale_factor_spatial", 8))
     last = subject.last_routing
@@ -66,7 +70,7 @@ def _first_request(subject: TuningSubject, story: TrainingStory, steps: int) -> 
         size=(width * pixels, height * pixels),
         seed=subject.recipe.seed,
         output=Path(),
-        routing=RoutingChoice()
+        routing=RoutingChoice(full_below=DENSE)
         if last is None
         else RoutingChoice(top_k=last.top_k, chunking=last.chunking, pooling=last.pooling),
         sampler=SamplerChoice(steps=steps),
