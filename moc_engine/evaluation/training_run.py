@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import warnings
 from collections.abc import Mapping
 from typing import Final
 
 from moc_engine.config import SamplerConfig
-from moc_engine.errors import EngineError
 from moc_engine.evaluation.evaluate import evaluate_model
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
+from moc_engine.evaluation.process_outcome import exit_code, failed
 from moc_engine.evaluation.questions import following, recall
 from moc_engine.models.animatic.model import AnimaticPipeline
 from moc_engine.training.evaluator import Panels
@@ -62,25 +61,9 @@ def main() -> int:
     try:
         options = read_options(parser.parse_args())
     except ValueError as error:
-        return _failed(f"--{error}", 2)
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # exits normally, so data loaders end too
+        return failed(f"--{error}", 2)
     warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # expected with autocast
-    try:
-        train(options, StoryEvaluator())
-    except EngineError as error:
-        return _failed(error, 1)
-    except OSError as error:
-        return _failed(f"{error.filename or options.out}: {error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _failed(message: object, code: int) -> int:
-    print(message, file=sys.stderr)
-    return code
+    return exit_code(lambda: train(options, StoryEvaluator()), options.out)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import warnings
 from pathlib import Path
 
-from moc_engine.errors import EngineError
+from moc_engine.evaluation.process_outcome import exit_code, failed
 from moc_engine.training.tuning.plan import read_plan
 from moc_engine.training.tuning.start import start
 
@@ -27,24 +26,15 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="start even if memory will not suffice")
     parser.add_argument("--dry-run", action="store_true", help="predict memory and time, and stop")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # its output is changed by nobody
-    try:
+
+    def train() -> None:
         start(read_plan(args.out), args.out, resume=args.resume, force=args.force, dry_run=args.dry_run)
+
+    try:
+        return exit_code(train, args.out)
     except ValueError as error:  # an option that the model or the cache does not have
-        return _failed(f"--{error}", 2)
-    except EngineError as error:
-        return _failed(error, 1)
-    except OSError as error:
-        return _failed(f"{error.filename or args.out}: {error.strerror or error}", 1)
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def _failed(message: object, code: int) -> int:
-    print(message, file=sys.stderr)
-    return code
+        return failed(f"--{error}", 2)
 
 
 if __name__ == "__main__":

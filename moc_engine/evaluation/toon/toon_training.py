@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from moc_engine.errors import EngineError
+from moc_engine.evaluation.process_outcome import exit_code
 from moc_engine.evaluation.toon.toon_measure import measure
 from moc_engine.evaluation.toon.toon_report import load_parts
 from moc_engine.models.finding import find_model
@@ -67,7 +66,6 @@ def main() -> int:
     parser.add_argument("out", type=Path, metavar="DIR", help="the folder of the run")
     parser.add_argument("--minutes", type=float, metavar="N", help="end the piece after N minutes")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     run = ToonRun(
         args.preset,
         args.out,
@@ -75,18 +73,12 @@ def main() -> int:
         told=lambda line: print(line, flush=True),
         evaluators=(RecallEvaluator(args.preset, args.out),),
     )
-    try:
+
+    def train() -> None:
         done = run.go()
-    except EngineError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or args.out}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(f"the model is in {run.model}" if done else "not done: the same command goes on")
-    return 0
+        print(f"the model is in {run.model}" if done else "not done: the same command goes on")
+
+    return exit_code(train, args.out)
 
 
 if __name__ == "__main__":
