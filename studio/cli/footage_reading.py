@@ -53,7 +53,7 @@ def add_options(parser: Any) -> None:
 
 def add_cutting(parser: Any) -> None:
     """Adds the options of how cuts are found."""
-    from moc_engine.training.data.footage.cuts import SHORTEST, THRESHOLD
+    from moc_engine.training.data.footage.cut_settings import SHORTEST, THRESHOLD
 
     parser.add_argument(
         "--threshold",

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.store.os_errors import os_errors_as_studio_errors
 
     if args.plot is not None and find_spec("matplotlib") is None:
-        raise StudioError(f"the plot needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
+        raise StudioError(f"the plot needs matplotlib: {sys.executable} -m pip install 'moc-studio[train]'")
     evaluation = _evaluation(args)
     if args.pairs is not None and args.pairs < 1:
         raise wrong_option(ValueError(f"pairs: must be 1 or more, got {args.pairs}"))

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from studio.store.os_errors import os_errors_as_studio_errors
 
     if find_spec("matplotlib") is None:
-        raise StudioError(f"the report needs matplotlib: {sys.executable} -m pip install -e '.[train]'")
+        raise StudioError(f"the report needs matplotlib: {sys.executable} -m pip install 'moc-studio[train]'")
     from moc_engine.evaluation.reports.report import write
 
     model = identify(args.model and str(args.model))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from moc_engine.errors import FootageError, RenderCancelled
-from moc_engine.training.data.footage.cuts import THRESHOLD, detect_cuts
+from moc_engine.training.data.footage.cut_settings import THRESHOLD
+from moc_engine.training.data.footage.cuts import detect_cuts
 from moc_engine.training.data.footage.subtitles import SUFFIXES, Cue, caption_between, read_subtitles
 from studio.domain.errors import BadStoryboard
 from studio.domain.footage import FootageShot, tidy_caption

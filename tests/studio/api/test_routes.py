@@ -325,7 +325,12 @@ BODIES: dict[str, Any] = {
 }
 
 
-POINT = {"seconds": 0, "x": 0, "y": 0, "column": 0}
+FOOTAGE_BODIES: dict[str, Any] = {
+    "/api/footage/{footage_id}/edits": {"base": 0, "edit": {"op": "style", "style": "x"}},
+}
+
+
+POINT = {"seconds": 0, "x": 0, "y": 0, "column": 0, "frames": "0"}
 """What some routes are asked besides."""
 
 
@@ -336,9 +341,10 @@ def test_every_route_says_what_is_gone(client: TestClient) -> None:
         if "{" not in path:
             continue
         target = re.sub(r"\{(job|part|frame)\}", "9", re.sub(r"\{kind\}", "clip", path))
+        target = re.sub(r"\{footage_id\}", "0" * 16, target)
         target = re.sub(r"\{\w+\}", "gone", target).removeprefix("/api")
         for method in methods:
-            body = BODIES.get(path.rpartition("/")[2], {})
+            body = FOOTAGE_BODIES.get(path) or BODIES.get(path.rpartition("/")[2], {})
             answer = client.request(method, target, json=body, params=POINT)
             assert answer.status_code == 404, (path, answer.text)
             assert "there" in answer.json()["message"]

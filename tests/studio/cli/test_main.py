@@ -109,7 +109,7 @@ def test_what_training_lacks_is_told_with_the_pip_to_use(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
-        f"moc-studio: training needs matplotlib: {sys.executable} -m pip install -e '.[train]'\n",
+        f"moc-studio: training needs matplotlib: {sys.executable} -m pip install 'moc-studio[train]'\n",
     )
 
 

@@ -17,13 +17,8 @@ from typing import Any, Final
 import cv2
 
 from moc_engine.errors import FootageError
+from moc_engine.training.data.footage.cut_settings import SHORTEST, THRESHOLD
 from moc_engine.training.data.footage.video_reading import UnreadableVideo, VideoReader
-
-THRESHOLD: Final = 3.0
-"""How many times the change around it a cut's own must be; PySceneDetect's default."""
-
-SHORTEST: Final = 0.5
-"""Seconds between two cuts, at least."""
 
 _LONGEST_SIDE: Final = 256
 """Pixels of the frames that are compared."""

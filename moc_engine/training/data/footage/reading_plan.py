@@ -9,7 +9,8 @@ from typing import Literal
 
 from moc_engine.training.data.footage.captioners import find_captioner
 from moc_engine.training.data.footage.clip_needs import ClipNeeds
-from moc_engine.training.data.footage.cuts import SHORTEST, THRESHOLD, Cut, detect_cuts
+from moc_engine.training.data.footage.cut_settings import SHORTEST, THRESHOLD
+from moc_engine.training.data.footage.cuts import Cut, detect_cuts
 from moc_engine.training.data.footage.folder import find_footage
 from moc_engine.training.data.footage.looking import ClipLooking
 from moc_engine.training.data.footage.planning import FootagePlan, plan_footage
