@@ -8,10 +8,24 @@ from moc_engine.evaluation.evaluate import EvaluationPool, evaluate_model, time_
 from moc_engine.evaluation.generation.methods import CONTEXTS, method_names
 from moc_engine.evaluation.generation.settings import EvaluationSettings, GenerationSettings
 from moc_engine.evaluation.measures.scores import Scores
-from moc_engine.models.animatic.model import ModelConfig, build, save
+from moc_engine.models.animatic.model import AnimaticPipeline, ModelConfig, build, save, sizes_of
+from moc_engine.ops.routers.registry import BUILT_IN
 
 TINY = ModelConfig(layers=1, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 QUICK = GenerationSettings(routing=RoutingConfig(), sampler=SamplerConfig(steps=1))
+LEARNED = tuple(name for name, entry in BUILT_IN.items() if entry.parameters is not None)
+
+
+def _with_routers() -> AnimaticPipeline:
+    """A tiny model with parameters of all learned routers."""
+    torch.manual_seed(0)
+    model = build(TINY)
+    model.routers = {
+        name: entry.parameters(sizes_of(model)).requires_grad_(False)
+        for name, entry in BUILT_IN.items()
+        if entry.parameters is not None
+    }
+    return model
 
 
 @pytest.mark.parametrize(
@@ -55,8 +69,7 @@ def test_several_processes_give_the_same_result_as_one(tmp_path: Path) -> None:
 
 
 def test_every_method_attends_to_no_more_than_its_budget() -> None:
-    torch.manual_seed(0)
-    model = build(TINY)
+    model = _with_routers()
     own, earlier, chosen = 2 * 16, 16 + 32, 2 * 16  # tokens of a query, in both shots with a history
     for method in method_names():
         generation = GenerationSettings(
@@ -64,7 +77,7 @@ def test_every_method_attends_to_no_more_than_its_budget() -> None:
         )
         found = evaluate_model(model, EvaluationSettings(stories=1, shots=3, tokens=2, generation=generation))
         attended = {"dense": earlier, "own": 0}.get(method, chosen)
-        if method in ("moba", "adaspa", *CONTEXTS):  # not all that the budget allows
+        if method in ("moba", "adaspa", *LEARNED, *CONTEXTS):  # not all that the budget allows
             assert found.values("pairs")[0] <= (own + chosen) / (own + earlier) + 1e-6
             assert found.values("pruned")[0] < 1
             continue
@@ -73,8 +86,7 @@ def test_every_method_attends_to_no_more_than_its_budget() -> None:
 
 
 def test_memory_is_measured_at_the_last_shot() -> None:
-    torch.manual_seed(0)
-    model = build(TINY)
+    model = _with_routers()
     token = 2 * 2 * 16 * 4  # bytes of keys and values of two heads in one layer
     tokens, means = 2 * 16, 2 * 8 * 2 * 16 * 4  # of two earlier shots
     for method in method_names():
