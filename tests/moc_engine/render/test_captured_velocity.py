@@ -11,6 +11,7 @@ from moc_engine.config import RoutingConfig, SamplerConfig
 from moc_engine.errors import EngineError
 from moc_engine.models.animatic.scene import CHANNELS, SLOTS
 from moc_engine.models.backbone import Backbone
+from moc_engine.ops import choosing
 from moc_engine.render.captured_velocity import Capture, CapturedVelocity, capture_cuda_graph
 from moc_engine.render.shot_denoising import shot_denoising
 from tests.fakes.models import tiny_backbone
@@ -63,11 +64,12 @@ def denoised(backbone: Backbone, shape: Shape, capture: Capture | None, **routin
 
 
 @pytest.mark.parametrize("chunking", ["frame", "track"])
-def test_a_captured_render_equals_one_that_is_not(chunking: Any) -> None:
+def test_a_captured_render_equals_one_that_is_not(chunking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Latents, and what was recorded at every step.
 
-    With the outer loop chunks are chosen as on a GPU; on a CPU numpy chooses otherwise, which no tape holds.
+    Chunks are chosen by torch, as on a GPU; on a CPU numpy finds the best few, which no tape holds.
     """
+    monkeypatch.setattr(choosing, "FEW", 0)
     for backbone, shape in ((bare_video(CPU), VIDEO), (tiny_backbone(), (CHANNELS, 6, SLOTS, 1))):
         for changes in ({"outer_shots": 3}, {"top_k": 2, "outer_shots": 2}):
             eager = denoised(backbone, shape, None, backend="gathered", chunking=chunking, **changes)
