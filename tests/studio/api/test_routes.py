@@ -330,7 +330,7 @@ FOOTAGE_BODIES: dict[str, Any] = {
 }
 
 
-POINT = {"seconds": 0, "x": 0, "y": 0, "column": 0, "frames": "0"}
+POINT: dict[str, int | str] = {"seconds": 0, "x": 0, "y": 0, "column": 0, "frames": "0"}
 """What some routes are asked besides."""
 
 
