@@ -1,5 +1,6 @@
 // The keyboard of the page of one video, and the list of its keys.
 
+import { keyName } from "../common/key-name.js";
 import { toggleList } from "../keyboard/shortcut-list.js";
 
 /**
@@ -110,15 +111,4 @@ export function footageKeys(editing, { film, shot, strip }) {
     action();
   }
   return { press, toggleHelp };
-}
-
-/** @param {KeyboardEvent} event */
-function keyName(event) {
-  const letter = event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
-  const modifiers = [
-    (event.ctrlKey || event.metaKey) && "Ctrl",
-    event.altKey && "Alt",
-    event.shiftKey && "Shift",
-  ].filter(Boolean);
-  return [...modifiers, event.key.length === 1 ? letter : event.key].join("+");
 }

@@ -1,6 +1,7 @@
 // Keyboard shortcuts: every gesture of the timeline, and what the list of them shows.
 
 import { redo, renderShots, sendEdit, undo } from "../common/commands.js";
+import { keyName } from "../common/key-name.js";
 import {
   openProjectState,
   page,
@@ -215,17 +216,6 @@ const SHORTCUTS = [
 ];
 const ACTIONS = Object.assign({}, ...SHORTCUTS.map(({ actions }) => actions));
 const EVERYWHERE = new Set(["Ctrl+z", "Ctrl+Shift+Z", "Ctrl+y", "Ctrl+0"]);
-
-/** @param {KeyboardEvent} event */
-function keyName(event) {
-  const letter = event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
-  const modifiers = [
-    (event.ctrlKey || event.metaKey) && "Ctrl",
-    event.altKey && "Alt",
-    event.shiftKey && "Shift",
-  ].filter(Boolean);
-  return [...modifiers, event.key.length === 1 ? letter : event.key].join("+");
-}
 
 /** @param {KeyboardEvent} event */
 export function pressKey(event) {
