@@ -60,6 +60,7 @@ DOORS = PURE | {
     "moc_engine.trace.record",
     "moc_engine.trace.trace_file",
     "moc_engine.trace.units",
+    "moc_engine.training.data.footage.cut_settings",
     "moc_engine.training.data.footage.cuts",
     "moc_engine.training.data.footage.storyboard",
     "moc_engine.training.data.footage.subtitles",
