@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -121,10 +120,10 @@ def read_plan(folder: Path) -> TuningPlan:
         raise CheckpointError(f"{file} is damaged, or no plan of a run: {error}") from error
 
 
-def changed_names(before: TuningPlan, after: Mapping[str, Any]) -> list[str]:
-    """The fields of `TuningPlan.fixed_fields` that `after` has otherwise."""
-    fixed = {"emphasis": before.recipe.emphasis, **before.fixed_fields()}
-    return sorted(name for name, value in after.items() if name in fixed and fixed[name] != value)
+def changed_names(before: TuningPlan, after: TuningPlan) -> list[str]:
+    """The fields of `TuningPlan.fixed_fields` in which two plans differ."""
+    one, other = before.fixed_fields(), after.fixed_fields()
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 RECIPE_FIELDS: Final = frozenset(field.name for field in fields(TuningRecipe))

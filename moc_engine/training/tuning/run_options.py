@@ -30,6 +30,7 @@ LAYERS: Final = {"attention": ATTENTION, "all": (*ATTENTION, *FEED_FORWARD)}
 """What `--targets` may name beside layers themselves."""
 
 STAGES: Final = "dense:0.2,16:0.4,8:0.6,5:1"
+OWN_STORIES: Final = "dense:0.2:2-2:dawn,5:1"
 
 
 def add_options(parser: ArgumentParser, kind: Kind) -> None:
@@ -73,8 +74,10 @@ def _add_recipe(group: Any, kind: Kind) -> None:
     group.add_argument(
         "--stages",
         type=_stages,
-        metavar="K:SHARE,…",
-        help=f"chunks per query up to each share of the steps, such as {STAGES}",
+        metavar="K:SHARE[:A-B[:STORIES]],…",
+        help=f"chunks per query up to each share of the steps, such as {STAGES}; a stage may have numbers of "
+        "shots of its own, and stories alone whose names begin so: in "
+        f"{OWN_STORIES} the first fifth of the steps is dense, with 2 shots of stories named dawn…",
     )
     group.add_argument(
         "--chunking", choices=("track", "frame"), help="chunks are frames, or positions over time"
@@ -186,18 +189,18 @@ def _resumed(
         raise CheckpointError(f"{given['out']} holds a run of train {plan.recipe.kind}")
     if "preset" in given:
         recipe = {**PRESETS[given["preset"]].fields, **recipe} if given["preset"] != plan.preset else recipe
-    held_out = {name: given[name] for name in ("held_out",) if name in given}
-    changed = changed_names(plan, {**recipe, **held_out})
-    if changed:
-        raise CheckpointError(f"{given['out'] / PLAN} has another recipe; it differs in {', '.join(changed)}")
     # a model or cache may have moved: that its content is the same is seen from the checkpoint
-    return replace(
+    resumed = replace(
         plan,
         model=given.get("model", plan.model),
         data=given.get("data", plan.data),
         recipe=replace(plan.recipe, **recipe),
+        held_out=given.get("held_out", plan.held_out),
         settings=replace(plan.settings, **{"minutes": None, **settings}),
     )
+    if changed := changed_names(plan, resumed):
+        raise CheckpointError(f"{given['out'] / PLAN} has another recipe; it differs in {', '.join(changed)}")
+    return resumed
 
 
 def _targets(text: str) -> tuple[str, ...]:
@@ -215,10 +218,11 @@ def _range(text: str) -> tuple[int, int]:
 def _stages(text: str) -> tuple[SparsityStage, ...]:
     stages = []
     for part in text.split(","):
-        chunks, _, until = part.partition(":")
+        chunks, until, shots, stories = [*part.split(":", 3), "", "", ""][:4]
         try:
             top_k = None if chunks == "dense" else int(chunks)
-            stages.append(SparsityStage(until=float(until), top_k=top_k))
-        except ValueError as error:
-            raise ArgumentTypeError(f"must be like {STAGES}, got '{text}'") from error
+            own = {"shots": _range(shots)} if shots else {}
+            stages.append(SparsityStage(until=float(until), top_k=top_k, stories=stories, **own))
+        except (ArgumentTypeError, ValueError) as error:
+            raise ArgumentTypeError(f"must be like {STAGES} or {OWN_STORIES}, got '{text}'") from error
     return tuple(stages)

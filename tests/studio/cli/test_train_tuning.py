@@ -38,7 +38,7 @@ def test_wrong_use(
     ("option", "told"),
     [
         ("--shots", "must be like 2-4, got 'few'"),
-        ("--stages", "must be like dense:0.2,16:0.4,8:0.6,5:1, got"),
+        ("--stages", "must be like dense:0.2,16:0.4,8:0.6,5:1 or dense:0.2:2-2:dawn,5:1, got"),
     ],
 )
 def test_what_has_another_form_is_told_by_an_example(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,20 @@ def test_new_settings_are_fixed_where_they_are_not_their_defaults() -> None:
     after = _plan(recipe=TuningRecipe(stages=stages, emphasis=5.0)).fixed_fields()
     assert after["emphasis"] == 5.0
     assert after["stages"] == ({"until": 1.0, "top_k": 0, "shots": (2, 2), "stories": "one"},)
-    assert changed_names(_plan(), {"emphasis": 5.0}) == ["emphasis"]
-    assert changed_names(_plan(), {"emphasis": 0.0}) == []
+
+
+def test_fields_in_which_plans_differ_are_named() -> None:
+    stages = (SparsityStage(until=0.5, top_k=None), SparsityStage(until=1.0, top_k=2))
+    plan = _plan(recipe=TuningRecipe(stages=stages))
+
+    def changed(**fields: Any) -> list[str]:
+        return changed_names(plan, replace(plan, recipe=replace(plan.recipe, **fields)))
+
+    assert changed(stages=tuple(replace(stage) for stage in stages), emphasis=0.0) == []
+    assert changed(stages=(replace(stages[0], stories="one"), stages[1])) == ["stages"]
+    assert changed(stages=(replace(stages[0], until=0.4), stages[1]), emphasis=5.0) == ["emphasis", "stages"]
+    assert changed(steps=7) == []
+    assert changed_names(plan, replace(plan, held_out=3)) == ["held_out"]
 
 
 def test_a_preset_is_changed_by_what_is_given() -> None:

@@ -57,3 +57,24 @@ def test_a_resumed_run_knows_its_options(tmp_path: Path) -> None:
         _read(tmp_path, "--resume", "--rank", "8", "--learning-rate", "1")
     with pytest.raises(CheckpointError, match="holds a run of train lora"):
         _read(tmp_path, "--resume", kind="full")
+
+
+def test_stages_may_have_shots_and_stories_of_their_own(tmp_path: Path) -> None:
+    plan = _read(tmp_path, *NEW, "--stages", "dense:0.2:2-3,8:0.4::dawn: one,5:1:4:night")
+    assert plan.recipe.stages == (
+        SparsityStage(until=0.2, top_k=None, shots=(2, 3)),
+        SparsityStage(until=0.4, top_k=8, stories="dawn: one"),
+        SparsityStage(until=1.0, top_k=5, shots=(4, 4), stories="night"),
+    )
+
+
+def test_a_run_goes_on_with_its_own_stages_alone(tmp_path: Path) -> None:
+    words = ("--stages", "dense:0.5:2-2:dawn,4:1", "--shots", "2-3", "--targets", "attention")
+    write_plan(tmp_path, _read(tmp_path, *NEW, *words))
+    (tmp_path / CHECKPOINT).touch()
+    assert _read(tmp_path, "--resume", *words) == _read(tmp_path, "--resume")
+    for changed in ("dense:0.5:2-2:dusk,4:1", "dense:0.5:2-3:dawn,4:1", "dense:0.5,4:1", "4:1"):
+        with pytest.raises(CheckpointError, match=r"it differs in stages$"):
+            _read(tmp_path, "--resume", "--stages", changed)
+    with pytest.raises(CheckpointError, match=r"it differs in held_out$"):
+        _read(tmp_path, "--resume", "--held-out", "7")
