@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from moc_engine.files import atomic_file
 
@@ -40,13 +41,19 @@ def draw(history: History, path: Path, panels: Mapping[str, Sequence[str]]) -> N
 
     `panels` maps the title of each plot beside the loss to its metrics.
     """
-    figure = Figure(figsize=(13.0 / 3 * (1 + len(panels)), 4.0), dpi=120, layout="constrained")
+    width = 13.0 / 3 * (1 + len(panels))
+    figure = Figure(figsize=(width, 4.0), dpi=120)
+    # of fixed margins: to work them out of all labels takes as long as the rest
     left, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
+    figure.subplots_adjust(left=0.6 / width, right=1.0 - 0.15 / width, bottom=0.13, top=0.91, wspace=0.17)
     if history.loss:
         steps, losses = zip(*history.loss, strict=True)
         left.plot(steps, losses, color="#c9d3dc", linewidth=0.6)
         left.plot(steps, smooth(losses, max(1, len(losses) // 50)), color="#24506b", linewidth=1.6)
         left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
     left.set(title="Loss", xlabel="step")
     for axes, (title, metrics) in zip(others, panels.items(), strict=True):
         shown = [name for name in metrics if name in history.recall]

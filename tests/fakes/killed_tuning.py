@@ -1,13 +1,12 @@
-"""`python -m tests.fakes.killed_tuning DIR`: a run that is killed again and again, and one that is not.
+"""A run that is killed again and again, and one that is not.
 
-DIR has base and cache. Each life of the killed run is a process of its own, forked here so that everything
-is imported once. It kills itself (SIGKILL) at a place that is given: a step, an operation on a file of the
-run, or a file that grows beyond so many bytes, in the middle of a write. Prints what ended each life.
+Each life of the killed run is a process of its own, forked by `tests.fakes.tuning_forks`. It kills itself
+(SIGKILL) at a place that is given: a step, an operation on a file of the run, or a file that grows beyond so
+many bytes, in the middle of a write.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -111,13 +110,9 @@ def _ended(folder: Path, out: Path, end: tuple[str, int] | None) -> int:
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def killed_and_unbroken(folder: Path) -> list[int]:
+    """What ended the unbroken run, each life of the killed one, and its last; base and cache are there."""
     codes = [_ended(folder, folder / "unbroken", None)]
     codes += [_ended(folder, folder / "killed", end) for end in LIVES]
     codes.append(_ended(folder, folder / "killed", None))
-    print(json.dumps(codes))
-
-
-if __name__ == "__main__":
-    main()
+    return codes

@@ -1,13 +1,9 @@
-"""`python -m tests.fakes.tuning_ranks DIR`: a run by one process, by two, and by two with FSDP.
-
-DIR has base and cache. The processes are forked here, so that everything is imported once.
-"""
+"""A run by one process, by two, and by two with FSDP, each forked by `tests.fakes.tuning_forks`."""
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -32,26 +28,20 @@ def _rank(plan: TuningPlan, out: Path, environment: dict[str, str]) -> int:
     return child
 
 
-def _run(plan: TuningPlan, out: Path, processes: int) -> None:
+def _run(plan: TuningPlan, out: Path, processes: int) -> list[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     environments = [{**together, "RANK": str(n), "LOCAL_RANK": str(n)} for n in range(processes)]
     ranks = [_rank(plan, out, environment if processes > 1 else {}) for environment in environments]
-    codes = [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
-    assert codes == [0] * processes, f"{out.name}: {codes}"
+    return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def one_and_two(folder: Path) -> list[int]:
+    """How the processes of the three runs ended. The folder has base and cache."""
     alone = run_plan(folder, steps=2, accumulation=2)
     shared = replace(alone, recipe=replace(alone.recipe, accumulation=1))
     spread = replace(shared, settings=replace(shared.settings, shard=True))
-    _run(alone, folder / "one", 1)
-    _run(shared, folder / "two", 2)
-    _run(spread, folder / "spread", 2)
-
-
-if __name__ == "__main__":
-    main()
+    runs = ((alone, "one", 1), (shared, "two", 2), (spread, "spread", 2))
+    return [code for plan, name, count in runs for code in _run(plan, folder / name, count)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from moc_engine.models.finding import find_model
+from moc_engine.models.wan.defaults import TrainedOn
 from moc_engine.training.data.footage.cache_index import CacheIdentity
 from moc_engine.training.data.footage.dataset import CacheWriter, TrainingShot, TrainingStory
 from moc_engine.training.data.footage.model_identity import encoders_of, identity_of
@@ -48,9 +50,15 @@ def cache_folder(
     return folder
 
 
-def base_folder(folder: Path, **transformer: Any) -> Path:
-    """A tiny Wan 2.1 with random weights; `transformer` are fields of its transformer's configuration."""
+def base_folder(folder: Path, *, told: TrainedOn | None = None, **transformer: Any) -> Path:
+    """A tiny Wan 2.1 with random weights; `transformer` are fields of its transformer's configuration.
+
+    `told` is what it says that it was trained on, as toon models do; without, it is as published.
+    """
     wan_t2v_folder(folder)
+    if told is not None:
+        index = folder / "model_index.json"
+        index.write_text(json.dumps({**json.loads(index.read_text()), "trained_on": asdict(told)}))
     if transformer:
         config = json.loads((folder / "transformer" / "config.json").read_text())
         torch.manual_seed(0)

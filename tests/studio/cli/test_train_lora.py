@@ -1,4 +1,4 @@
-"""A LoRA tuned on films without weights from elsewhere, from the command line to a take."""
+"""A LoRA tuned on films without weights from elsewhere, from the command line to what it remembers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from moc_engine.contract import Lora
-from moc_engine.lora_files import lora_digest
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
-from moc_engine.trace.trace_file import read_trace
+from moc_engine.models.wan.defaults import TrainedOn
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import CachedFootage
 from moc_engine.training.tuning.denoiser import TuningDenoiser
@@ -44,14 +43,17 @@ RECIPE = (
 """A random base knows nothing: the LoRA is on all layers that read or write what its blocks compute, and of a
 higher rank and learning rate than for a trained one."""
 
+SHORT_CAPTIONS = TrainedOn(fps=16, frames=5, size=(64, 64), frame_step=4, caption_states=8)
+"""As of a model that reads captions of a few words: the 512 states of Wan's are most of a tiny one's work."""
+
 LEVEL = 0.9
 """The noise level at which colours are asked for: of two in three, noisy shots tell them by themselves."""
 
 
-def test_a_lora_learns_to_remember_colours_and_a_take_names_it(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    base = base_folder(tmp_path / "base", num_attention_heads=4, attention_head_dim=24, ffn_dim=192)
+def test_a_lora_learns_to_remember_colours(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    base = base_folder(
+        tmp_path / "base", told=SHORT_CAPTIONS, num_attention_heads=4, attention_head_dim=24, ffn_dim=192
+    )
     cache, out = films_folder(tmp_path / "films", base), tmp_path / "fox"
     words = ("--model", str(base), "--data", str(cache), "--out", str(out))
     assert main(["train", "lora", *words, *RECIPE]) == 0
@@ -67,14 +69,6 @@ def test_a_lora_learns_to_remember_colours_and_a_take_names_it(
     lora = out / "lora" / "fox.safetensors"
     with_memory, without = _recall(out, base, lora)
     assert with_memory > without + 0.15
-
-    story = tmp_path / "story.yaml"
-    story.write_text("title: fox\nsize: 64x64\nfps: 16\nshots:\n- {caption: a fox runs, seconds: 0.5}\n")
-    film = tmp_path / "film"
-    used = ("--model", str(base), "--lora", str(lora), "--steps", "1")
-    assert main(["render", str(story), "--out", str(film), *used]) == 0
-    trace = read_trace(next(film.rglob("*.moc")))
-    assert [named["digest"] for named in trace.routing["loras"]] == [lora_digest(lora)]
 
 
 @torch.no_grad()

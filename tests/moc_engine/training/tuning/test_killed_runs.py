@@ -1,8 +1,5 @@
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,17 +8,16 @@ from safetensors.torch import load_file
 
 from moc_engine.training.options import CHECKPOINT
 from tests.fakes.killed_tuning import LIVES
+from tests.fakes.tuning_forks import TuningForks
 from tests.fakes.tuning_runs import run_plan
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_a_run_that_is_killed_ten_times_is_the_run_it_would_have_been(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_ten_times_is_the_run_it_would_have_been(
+    tmp_path: Path, forks: TuningForks
+) -> None:
     run_plan(tmp_path)
-    command = [sys.executable, "-m", "tests.fakes.killed_tuning", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0, *([-signal.SIGKILL] * len(LIVES)), 0], done.stderr
+    assert forks.codes("killed", tmp_path) == [0, *([-signal.SIGKILL] * len(LIVES)), 0]
 
     unbroken, killed = (torch.load(tmp_path / name / CHECKPOINT) for name in ("unbroken", "killed"))
     assert killed["history"] == unbroken["history"]

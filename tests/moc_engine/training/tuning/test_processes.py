@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +6,15 @@ import pytest
 import torch
 
 from moc_engine.training.options import CHECKPOINT
+from tests.fakes.tuning_forks import TuningForks
 from tests.fakes.tuning_runs import run_plan
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_two_processes_train_as_one_with_as_many_stories(tmp_path: Path) -> None:
+def test_two_processes_train_as_one_with_as_many_stories(tmp_path: Path, forks: TuningForks) -> None:
     """Side by side, and with the weights spread over both (FSDP)."""
     run_plan(tmp_path)
-    command = [sys.executable, "-m", "tests.fakes.tuning_ranks", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert forks.codes("ranks", tmp_path) == [0] * 5
     one, two, spread = (torch.load(tmp_path / name / CHECKPOINT) for name in ("one", "two", "spread"))
     for several in (two, spread):
         _assert_close(several, one)
