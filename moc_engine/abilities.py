@@ -22,10 +22,12 @@ Ability = Literal[
     "control",
     "references",
     "step_cache",
+    "processes",
 ]
 """`scheduler`: a choice of solver and flow shift. `two_experts`: a second transformer for low noise, with a
 guidance and LoRAs of its own. `guide`: video-to-video from a clip. `control`: a clip that the picture follows
-throughout. `references`: pictures of whom a shot shows."""
+throughout. `references`: pictures of whom a shot shows. `processes`: several may compute one shot together,
+which no request asks for, but the renderer."""
 
 ABILITIES: Final[tuple[Ability, ...]] = get_args(Ability)
 
@@ -39,6 +41,7 @@ LACKS: Final[dict[Ability, str]] = {
     "control": "takes no clip as control",
     "references": "takes no reference pictures",
     "step_cache": "has no step cache",
+    "processes": "cannot be computed by several processes",
 }
 """What is said of a model without the ability, behind its name."""
 

@@ -7,7 +7,9 @@ Shapes: B batch, C channels, F latent frames, H and W latent sides; latents of o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,13 +18,16 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Chunking, SamplerConfig
+from moc_engine.errors import EngineError
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, Family, ShotCondition, TakesPictures
 from moc_engine.models.compiled_blocks import CompiledBlocks
 from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.schedulers import chosen_scheduler
+from moc_engine.models.sequence_split import AttentionByHeads, split_sequence
 from moc_engine.models.solver import Schedule, even_levels, schedule_of
 from moc_engine.models.transformer_adapter import TransformerAdapter
+from moc_engine.ops.head_split import HeadSplit
 from moc_engine.profiles import SHARED, Profile
 
 ExpertName = Literal["", "high", "low"]
@@ -39,6 +44,8 @@ class Backbone:
     levels evenly from 1 on, which the scheduler shifts; with `own_levels` at those that the scheduler sets.
     `latent_space` tells latents apart that are not of one autoencoder; "" where that is not known. `profile`
     says how the model was fitted to the device, `profile_note` why it is not the one that was asked for.
+    With a `split`, several processes run the transformer together, each on its part of the tokens: passes get
+    all tokens of the heads of this process.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Backbone:
     loras: LoraAdapters | None = None
     profile: Profile = SHARED
     profile_note: str = ""
+    split: HeadSplit | None = None
 
     @property
     def transformer(self) -> Any:
@@ -84,6 +92,17 @@ class Backbone:
         """The same model, whose transformers' blocks are compiled when they first run."""
         low_noise = None if self.low_noise is None else self.low_noise.with_compiled_blocks()
         return replace(self, compiled=CompiledBlocks(self.adapter.blocks), low_noise=low_noise)
+
+    def split_by(self, split: HeadSplit | None) -> Backbone:
+        """The same model, run together with the other processes of a split; alone where None."""
+        low_noise = None if self.low_noise is None else self.low_noise.split_by(split)
+        return replace(self, split=split, low_noise=low_noise)
+
+    @property
+    def own_heads(self) -> int:
+        """How many heads of each layer this process attends with."""
+        heads = self.adapter.heads
+        return heads if self.split is None else len(self.split.own(heads))
 
     def schedule(self, sampler: SamplerConfig, start: int = 0) -> Schedule:
         """The steps of a render from step `start` on; `EngineError` for a scheduler of another kind."""
@@ -129,7 +148,7 @@ class Backbone:
     ) -> Tensor:
         """The transformer's output in one pass, in the dtype of the latents."""
         given = condition or ShotCondition()
-        with self.adapter.attending(attention, captions, given):
+        with self._split_run(latents_BCFHW), self._attending(attention, captions, given, latents_BCFHW):
             return self._run(latents_BCFHW, timesteps_B, captions, given)
 
     def velocity(
@@ -145,11 +164,40 @@ class Backbone:
             predicted = self.predict(latents_BCFHW, timesteps_B, attention, captions, condition)
         else:
             given = condition or ShotCondition()
+            assert self.split is None, "options of renders are checked"
             attending = self.adapter.attending(attention, captions, given, compiled=True)
             with self.compiled.used(), attending:
                 predicted = self._run(latents_BCFHW, timesteps_B, captions, given)
         level = timesteps_B / self.scheduler.config.num_train_timesteps
         return self.family.velocity(predicted, latents_BCFHW, level.view(-1, 1, 1, 1, 1))
+
+    def _attending(
+        self,
+        attention: AttentionPass,
+        captions: CaptionStates,
+        condition: ShotCondition,
+        latents_BCFHW: Tensor,
+    ) -> AbstractContextManager[None]:
+        if self.split is not None:
+            attention = AttentionByHeads(attention, self.split, self._tokens(latents_BCFHW))
+        return self.adapter.attending(attention, captions, condition)
+
+    def _split_run(self, latents_BCFHW: Tensor) -> AbstractContextManager[None]:
+        """Within it the transformer runs on the tokens of this process. `EngineError` where that is not
+        possible.
+        """
+        if self.split is None:
+            return nullcontext()
+        tokens = self._tokens(latents_BCFHW)
+        try:
+            self.split.check(self.adapter.heads, tokens)
+        except ValueError as error:
+            raise EngineError(str(error)) from error
+        return split_sequence(self.transformer, self.split, tokens)
+
+    def _tokens(self, latents_BCFHW: Tensor) -> int:
+        sides = zip(latents_BCFHW.shape[2:], self.adapter.patch, strict=True)
+        return math.prod(side // patch for side, patch in sides)
 
     def _run(
         self,

@@ -107,7 +107,7 @@ class ContextHistories:
         if expert.device.type != "cuda":
             return None
         config = expert.transformer.config
-        width = config.num_layers * config.num_attention_heads * config.attention_head_dim
+        width = config.num_layers * expert.own_heads * config.attention_head_dim
         itemsize = 1 if self._prepared.memory.storage == "int8" else 2
         size = 2 * width * take.extent.tokens * itemsize
         return torch.device("cpu") if size > self._model.budget else None

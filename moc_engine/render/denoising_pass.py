@@ -39,13 +39,18 @@ from moc_engine.trace.recorder import TraceRecorder
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionContext:
-    """What a shot may attend to: its own tokens, the history, and the routing and steering that choose."""
+    """What a shot may attend to: its own tokens, the history, and the routing and steering that choose.
+
+    `heads` are those of the model, by which settings and backends are chosen; a process that renders with
+    others has some of them (None: all, which are the history's).
+    """
 
     shot: int
     grid: TokenGrid
     history: History | PagedHistory | None
     routing: RoutingConfig
     steering: Steering
+    heads: int | None = None
 
     @cached_property
     def rule(self) -> Eligibility:
@@ -68,7 +73,7 @@ class AttentionContext:
         below = resolved_full_below(
             self.routing,
             device.type,
-            rows=rows * self.history.heads,
+            rows=rows * (self.heads or self.history.heads),
             tokens=self.grid.tokens,
             head_size=self.history.head_size,
             chunk_lengths=self.history_layout.lengths[self.rule.candidates],
@@ -107,7 +112,7 @@ def choose_render_backend(
         work=None
         if history is None
         else Work(
-            rows=rows * history.heads,
+            rows=rows * (context.heads or history.heads),
             tokens=context.grid.tokens,
             top_k=None if context.is_full else context.routing.top_k,
             head_size=history.head_size,

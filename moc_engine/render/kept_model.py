@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from moc_engine.abilities import LACKS
 from moc_engine.contract import CancelToken, StepEvent
 from moc_engine.errors import EngineError
 from moc_engine.machine import best_device, memory_bytes
@@ -20,6 +21,7 @@ from moc_engine.memory.budget import memory_shares
 from moc_engine.memory.context import ContextMemory
 from moc_engine.memory.history_buffer import HistoryBuffer
 from moc_engine.models.backbone import Backbone
+from moc_engine.ops.head_split import HeadSplit
 from moc_engine.ops.workspace import Workspace
 from moc_engine.profiles import Profile, next_lower, profile_named
 from moc_engine.render.model_loading import ModelLoading
@@ -36,6 +38,7 @@ class ModelOptions:
     spill: Path | None = None
     compiled: bool = False
     cuda_graphs: bool = False
+    split: HeadSplit | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +70,7 @@ class KeptModel:
         if self.loaded is None:
             backbone = yield from self._loading.events(cancel, self._profile)
             self._check_options(backbone)
-            backbone = replace(backbone, profile_note=self._note)
+            backbone = replace(backbone, profile_note=self._note).split_by(self._options.split)
             self.loaded = self._with_memory(
                 backbone.with_compiled_blocks() if self._options.compiled else backbone
             )
@@ -98,6 +101,8 @@ class KeptModel:
             raise EngineError(
                 f"CUDA graphs (--cuda-graphs) need a CUDA device; the model is on {backbone.device.type}"
             )
+        if options.split is not None:
+            _check_processes(backbone, options)
         if backbone.profile.transformer == "groups" and (options.compiled or options.cuda_graphs):
             raise EngineError(
                 f"the profile {backbone.profile.name} moves blocks to the device one after the other: "
@@ -121,4 +126,17 @@ class KeptModel:
             workspace=Workspace(shares.workspace),
             buffer=HistoryBuffer(shares.history),
             budget=budget,
+        )
+
+
+def _check_processes(backbone: Backbone, options: ModelOptions) -> None:
+    """Raises `EngineError` where several processes cannot compute a model together."""
+    if "processes" not in backbone.family.abilities:
+        raise EngineError(f"the model {backbone.name} {LACKS['processes']}: render with one process")
+    if options.compiled or options.cuda_graphs:
+        raise EngineError("several processes render without --compile and --cuda-graphs")
+    if backbone.profile.transformer == "groups":
+        raise EngineError(
+            f"the profile {backbone.profile.name} moves blocks to the device one after the other: "
+            "render with one process, or with a larger profile"
         )

@@ -84,7 +84,7 @@ def portraits(
     names = family.mentions(global_caption, caption, cast) if isinstance(family, FindsNames) else {}
     if not names:
         return ()
-    backbone = backbone.at(0.0)
+    backbone = backbone.at(0.0).split_by(None)
     source = default_feature_source(backbone) if source is None else source
     where = (source.layer, source.kind)
     captions = family.captions(global_caption, caption, cast)

@@ -8,7 +8,7 @@ Between renders the model, the memories of takes and the memory to compute in ar
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,7 @@ from moc_engine.render.model_loading import LoadParts, ModelLoading
 from moc_engine.render.out_of_memory import out_of_memory_explained
 from moc_engine.render.pace import Pace, StageClock, WorkLeft
 from moc_engine.render.prepare import ChunkNames, PreparedRender, prepare
+from moc_engine.render.render_group import RenderGroup, check_for_group
 from moc_engine.render.shot_denoising import batch_rows, shot_denoising
 from moc_engine.render.step_caching import StepCaches
 from moc_engine.render.tracing import finished_trace
@@ -72,6 +73,9 @@ class ShotRenderer:
     requests that name none. With `two_passes`, guided steps run their two captions one after the other, which
     takes less memory and gives the same latents. `profile` says how the model is fitted to the device; with
     `retry_lower`, a render that runs out of memory is tried once more with the next lower one, which stays.
+
+    In a `group` it renders its part of each shot (`render_part`): it attends with its heads, and keeps their
+    memories alone. Only the first of the group has a result.
     """
 
     def __init__(
@@ -92,7 +96,9 @@ class ShotRenderer:
         retry_lower: bool = False,
         recorder: type[TraceRecorder] = TraceRecorder,
         load: LoadParts = load_parts,
+        group: RenderGroup | None = None,
     ) -> None:
+        device = device if group is None else group.device
         options = ModelOptions(
             device=device,
             profile=profile,
@@ -101,7 +107,9 @@ class ShotRenderer:
             spill=spill,
             compiled=compiled,
             cuda_graphs=cuda_graphs,
+            split=None if group is None else group.split,
         )
+        self._group = group
         self._model = KeptModel(ModelLoading(load, model, device), options)
         self._retry_lower = retry_lower
         self._step_caches = StepCaches()
@@ -131,6 +139,14 @@ class ShotRenderer:
         self, request: RenderRequest, cancel: CancelToken | None = None
     ) -> Generator[RenderEvent, None, RenderResult]:
         """As `contract.Renderer`. Raises `EngineError`s, and `ValueError` for a request without sense."""
+        result = yield from self.render_part(request, cancel)
+        assert result is not None, "this process leads"
+        return result
+
+    def render_part(
+        self, request: RenderRequest, cancel: CancelToken | None = None
+    ) -> Generator[RenderEvent, None, RenderResult | None]:
+        """As `render`; the result is None in all processes of a group but the first."""
         work = self._render(request, cancel)
         try:
             while True:
@@ -138,7 +154,7 @@ class ShotRenderer:
                     try:
                         event = next(work)
                     except StopIteration as stop:
-                        result: RenderResult = stop.value
+                        result: RenderResult | None = stop.value
                         return result
                 yield event
         finally:
@@ -146,7 +162,7 @@ class ShotRenderer:
 
     def _render(
         self, request: RenderRequest, cancel: CancelToken | None
-    ) -> Generator[RenderEvent, None, RenderResult]:
+    ) -> Generator[RenderEvent, None, RenderResult | None]:
         if request.routing.backend is None:
             request = replace(request, routing=replace(request.routing, backend=self._backend))
         try:
@@ -155,7 +171,7 @@ class ShotRenderer:
             lower = self._model.lower_profile
             if lower is None:
                 raise
-            if not self._retry_lower:
+            if not self._retry_lower or self._group is not None:
                 message = f"{error}, or render with the profile {lower.name} (--profile {lower.name})"
                 raise OutOfMemory(message) from None
             note = f"{error}; rendered again with the profile {lower.name}"
@@ -165,22 +181,28 @@ class ShotRenderer:
 
     def _attempt(
         self, request: RenderRequest, cancel: CancelToken | None
-    ) -> Generator[RenderEvent, None, RenderResult]:
+    ) -> Generator[RenderEvent, None, RenderResult | None]:
         if request.step_cache is not None and (self._compiled or self._cuda_graphs):
             raise EngineError(
                 f"the step cache {request.step_cache} decides at each step which blocks run: "
                 "render without --compile and --cuda-graphs"
             )
-        clock = StageClock()
+        group, clock = self._group, StageClock()
+        if group is not None:
+            check_for_group(request)
         with out_of_memory_explained(clock):
             yield StageEvent(stage=clock.begin("load"))
-            model = yield from self._model.load(cancel)
-            backbone = model.backbone
-            prepared = prepare(request, backbone, self._names)
-            stop_if_cancelled(cancel)
+            with nullcontext() if group is None else group.settled():
+                model = yield from self._model.load(cancel)
+                backbone = model.backbone
+                prepared = prepare(request, backbone, self._names)
+                stop_if_cancelled(cancel)
 
             left = WorkLeft(self._pace, _units(prepared))
-            latents, trace = yield from self._denoise(prepared, model, clock, left, cancel)
+            together = cancel if group is None else group.agreed(cancel)
+            latents, trace = yield from self._denoise(prepared, model, clock, left, together)
+            if group is not None and not group.leads:
+                return None
 
             strip = None if request.filmstrip is None else Filmstrip(request.filmstrip, prepared.frames)
             files = [request.output / name for name in _FILES[: 3 if strip is None else 4]]
@@ -203,7 +225,7 @@ class ShotRenderer:
             filmstrip=None if strip is None else files[3],
             frames=frames,
             backend=trace.backend,
-            device=backbone.device.type,
+            device=_device_name(backbone),
             dtype=backbone.dtype_name,
             timings=clock.end(),
         )
@@ -292,6 +314,12 @@ class ShotRenderer:
         if loaded is None or loaded.backbone.device.type != "cpu":
             return False
         return loaded.backbone.parameters < SMALL_MODEL
+
+
+def _device_name(backbone: Backbone) -> str:
+    """What takes are recorded with: the kind of device, and the processes where there were several."""
+    kind, split = backbone.device.type, backbone.split
+    return kind if split is None else f"{kind}, {split.processes} processes"
 
 
 def _units(prepared: PreparedRender) -> dict[Stage, float]:

@@ -257,6 +257,7 @@ def shot_denoising(
                 history=history,
                 routing=prepared.routing,
                 steering=steering_of(prepared),
+                heads=expert.adapter.heads,
             ),
             expert.angles,
             expert.device,

@@ -37,7 +37,8 @@ def trace_recorder(
     `profile` says how the model was fitted to the device, and whether it was to be another one;
     `captions_left_out` the tokens of the captions that were not read; `caption_backend` is what attends to
     captions, and `dense_backend` what attends to the own shot where there is no history.
-    `reference_pictures` are attended to with the own shot, and counted with it.
+    `reference_pictures` are attended to with the own shot, and counted with it; `processes` are those that
+    rendered the shot together, where there were several.
     `ShotDenoising.finished_trace` adds as `memory` what was remembered, and moved in a step.
     """
     request = prepared.request
@@ -66,6 +67,7 @@ def trace_recorder(
             "captions_left_out": _left_out(prepared, backbone),
             "experts": [backbone.at(step.level).expert for step in prepared.schedule.steps],
             "loras": [{**asdict(lora), "source": lora_name(lora.source)} for lora in prepared.loras],
+            **({} if backbone.split is None else {"processes": backbone.split.processes}),
         },
         steering={**asdict(request.steering), "parts": _parts_to_json(request.parts)},
         query=[
@@ -78,6 +80,7 @@ def trace_recorder(
         may_skip=request.step_cache is not None,
         steps=len(prepared.schedule),
         device=backbone.device,
+        split=backbone.split,
     )
 
 

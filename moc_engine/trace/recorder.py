@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moc_engine.ops.head_split import HeadSplit
 from moc_engine.trace.record import ContextChunk, QueryChunk, RoutingTrace
 from moc_engine.trace.units import sums_in_units
 
@@ -42,7 +43,8 @@ class TraceRecorder:
 
     The context chunks stand in the order own, history, captions: the columns of `add`'s arguments, which lie
     on `device`. With `may_skip`, layers that were not added at a step count as skipped: the trace names them,
-    and shows the attention of the last group of steps in which they ran.
+    and shows the attention of the last group of steps in which they ran. With a `split`, each process adds
+    the shares of its own of the `heads`, and `finish` gives each of them the trace of all.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TraceRecorder:
         steps: int,
         may_skip: bool = False,
         device: torch.device | str = "cpu",
+        split: HeadSplit | None = None,
     ) -> None:
         kinds = [chunk.kind for chunk in context]
         if kinds != sorted(kinds, key=("own", "history", "caption").index):
@@ -87,7 +90,9 @@ class TraceRecorder:
         run_of_token = first_run[chunk_of_token] + within // self._token_run
 
         self._device = torch.device(device)
-        self._heads, self._tokens = heads, len(chunk_of_token)
+        self._split = split
+        own = range(heads) if split is None else split.own(heads)
+        self._heads, self._tokens = len(own), len(chunk_of_token)
         shape = (layers, bins, groups, Q, C)
         sizes = (math.prod(shape), int(runs.sum()) * C)
         self._sums = _zeros(sum(sizes), torch.int64, self._device)
@@ -96,7 +101,7 @@ class TraceRecorder:
         self._picks = _zeros(math.prod(shape), torch.int32, self._device).view(shape)
         self._least, self._greatest = (torch.ones((), device=self._device) for _ in range(2))
         self._cells_of_group = Q * C
-        first_cell = (self._bin_of_head[:, None] * groups * Q + chunk_of_token) * C
+        first_cell = (self._bin_of_head[own.start : own.stop, None] * groups * Q + chunk_of_token) * C
         self._first_cell = torch.tensor(first_cell).to(self._device)[..., None]
         self._first_cell_of_step = self._first_cell.clone()
         self._first_token_cell = torch.tensor(run_of_token * C).to(self._device)[:, None]
@@ -192,6 +197,11 @@ class TraceRecorder:
         kept = [group for group, steps in enumerate(self._recorded) if steps]
         if not kept:
             raise ValueError("there is nothing recorded")
+        if self._split is not None:
+            self._split.sum_(self._sums, self._picks)
+            least, minus_greatest = self._least, -self._greatest
+            self._split.least_(least, minus_greatest)
+            self._greatest = -minus_greatest
         for total in torch.stack((self._least, self._greatest)).tolist():
             if not abs(total - 1) <= SLACK:  # NaN too
                 raise ValueError(

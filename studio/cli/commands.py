@@ -14,6 +14,7 @@ from studio.cli import (
     serve,
     train,
     words,
+    worker,
 )
 
-ALL = (serve, sample, projects, render, models, routing, words, doctor, footage, train, evaluate)
+ALL = (serve, worker, sample, projects, render, models, routing, words, doctor, footage, train, evaluate)

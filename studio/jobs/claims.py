@@ -55,7 +55,7 @@ def claim(
         or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
     )
     now, dependencies = database_time(session), Dependencies(session)
-    for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id)):
+    for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id).execution_options(yield_per=16)):
         order = order_of(row)
         if isinstance(order, UnknownOrder):
             row.state, row.finished = "failed", now

@@ -1,4 +1,4 @@
-"""The worker as a process: `python -m studio.worker --root FOLDER`.
+"""The worker as a process: `python -m studio.worker --root FOLDER`, or `moc-studio worker`.
 
 The main thread waits for signals while another one works, so that a stop is heard during long native calls.
 Told to stop (SIGTERM, SIGINT), the process hands its job back and ends, whether or not the job comes to an
@@ -18,9 +18,9 @@ from typing import Final
 from moc_engine.files import remove_abandoned
 from moc_engine.processes import ProcessMark
 from studio.domain.errors import StudioError
-from studio.jobs.job import LEASE
 from studio.store.artifacts import Artifacts
 from studio.store.upgrade import open_database
+from studio.worker.options import add_options
 from studio.worker.parent import parent
 from studio.worker.renderers import MakeRenderer, RendererOptions
 from studio.worker.worker import Worker
@@ -89,21 +89,17 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m studio.worker", description="Renders a studio's jobs.")
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the studio's folder")
-    parser.add_argument("--name", default=f"worker-{os.getpid()}", help="the worker's name in the queue")
-    parser.add_argument(
-        "--lease",
-        type=float,
-        default=LEASE,
-        metavar="SECONDS",
-        help="seconds without a heartbeat after which its job goes to another worker (default: %(default)g)",
-    )
-    RendererOptions.add_to(parser)
+    add_options(parser)
     args = parser.parse_args()
+    return run(args, make_renderer or RendererOptions.of(args).make_renderer)
+
+
+def run(args: argparse.Namespace, make_renderer: MakeRenderer) -> int:
+    """Runs a worker by its options and the studio's `root`, as `main`."""
     _log_to(args.root / "logs")
     started_by = parent()  # asked first, as it may end any moment
     remove_abandoned(args.root / "scratch")
     Artifacts(args.root).remove_abandoned()
-    make_renderer = make_renderer or RendererOptions.of(args).make_renderer
     worker = Worker(
         args.root, make_renderer, database=open_database(args.root), name=args.name, lease=args.lease
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from moc_engine.collection import collection_suspended
 from moc_engine.config import backend_names
@@ -15,6 +15,10 @@ from moc_engine.profiles import PROFILES, check_profile
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
+    from moc_engine.render.render_group import RenderGroup
+    from moc_engine.render.renderer import ShotRenderer
+
+MOST_PROCESSES: Final = 64
 
 MakeRenderer = Callable[[str | None], "Renderer"]
 """Makes the renderer of a model folder, a hub id, or the embedded model where None."""
@@ -26,6 +30,7 @@ class RendererOptions:
 
     `context_memory` and `context_host_memory` are GiB of the device and of main memory for the memories of
     earlier shots, `context_files` the folder for what they do not hold; each is the engine's own where None.
+    With several `processes`, they render each shot together.
     """
 
     compiled: bool = False
@@ -33,6 +38,7 @@ class RendererOptions:
     backend: str | None = None
     profile: str = "auto"
     retry_lower: bool = False
+    processes: int = 1
     context_memory: float | None = None
     context_host_memory: float | None = None
     context_files: str | None = None
@@ -59,6 +65,15 @@ class RendererOptions:
             metavar="NAME",
             help=f"what computes the attention: {', '.join(backend_names())}; auto, the default, is the "
             "fastest one measured; takes made with another one stay current",
+        )
+        speed.add_argument(
+            "--processes",
+            type=_processes,
+            default=1,
+            metavar="N",
+            help="render each shot by N processes of this machine together, each with a GPU of its own where "
+            "there are GPUs; they share the attention heads and the memory of earlier shots; for Wan models "
+            "and the embedded one (default: 1)",
         )
         memory = parser.add_argument_group("memory of this machine")
         memory.add_argument(
@@ -111,6 +126,7 @@ class RendererOptions:
             backend=getattr(args, "backend", None),
             profile=getattr(args, "profile", "auto"),
             retry_lower=getattr(args, "retry_lower", False),
+            processes=getattr(args, "processes", 1),
             context_memory=getattr(args, "context_memory", None),
             context_host_memory=getattr(args, "context_host_memory", None),
             context_files=getattr(args, "context_files", None),
@@ -127,6 +143,7 @@ class RendererOptions:
         named = {
             "--backend": self.backend,
             "--profile": None if self.profile == "auto" else self.profile,
+            "--processes": None if self.processes == 1 else self.processes,
             "--context-memory": self.context_memory,
             "--context-host-memory": self.context_host_memory,
             "--context-files": self.context_files,
@@ -155,8 +172,26 @@ def _profile(name: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _processes(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"must be within 1–{MOST_PROCESSES}, got {number}")
+    return number
+
+
 def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
     """The engine's renderer for a model folder, a hub id, or the embedded model where None."""
+    if options.processes == 1:
+        return shot_renderer(options, model)
+    from moc_engine.render.several_processes import SeveralProcesses
+
+    return SeveralProcesses(partial(shot_renderer, options, model), options.processes)
+
+
+def shot_renderer(
+    options: RendererOptions, model: str | None, group: RenderGroup | None = None
+) -> ShotRenderer:
+    """The renderer of this process: the only one, or one of a group that renders together."""
     with collection_suspended():
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
@@ -183,4 +218,5 @@ def load_renderer(options: RendererOptions, model: str | None) -> Renderer:
         memory_budget=budget,
         host_memory_budget=host,
         spill=own_folder(files),
+        group=group,
     )

@@ -52,28 +52,28 @@ def wan_euler_folder(folder: Path) -> None:
     _save(WanPipeline(**_texts(), vae=_vae_2_1(), scheduler=scheduler, transformer=_denoiser()), folder)
 
 
-def wan_ti2v_folder(folder: Path) -> None:
+def wan_ti2v_folder(folder: Path, heads: int = 2) -> None:
     """As Wan-AI/Wan2.2-TI2V-5B-Diffusers: 48 channels, a timestep for each token."""
     pipeline = WanPipeline(
         **_texts(),
         vae=_vae_2_2(),
         scheduler=unipc(5.0),
-        transformer=_denoiser(in_channels=48, out_channels=48),
+        transformer=_denoiser(in_channels=48, out_channels=48, num_attention_heads=heads),
         expand_timesteps=True,
     )
     _save(pipeline, folder)
 
 
 def wan_a14b_folder(
-    folder: Path, *, high: bool = True, low: bool = True, boundary: float | None = 0.875
+    folder: Path, *, high: bool = True, low: bool = True, boundary: float | None = 0.875, heads: int = 2
 ) -> None:
     """As Wan-AI/Wan2.2-T2V-A14B-Diffusers: two experts; or with one of them alone."""
     pipeline = WanPipeline(
         **_texts(),
         vae=_vae_2_1(),
         scheduler=unipc(3.0),
-        transformer=_denoiser(seed=1) if high else None,
-        transformer_2=_denoiser(seed=2) if low else None,
+        transformer=_denoiser(seed=1, num_attention_heads=heads) if high else None,
+        transformer_2=_denoiser(seed=2, num_attention_heads=heads) if low else None,
         boundary_ratio=boundary,
     )
     _save(pipeline, folder)

@@ -40,13 +40,18 @@ def request(**fields: Any) -> RenderRequest:
     )
 
 
-@pytest.mark.parametrize("ability", ABILITIES)
+@pytest.mark.parametrize("ability", ASKED)
 def test_what_a_model_cannot_do_is_refused_in_words(ability: Ability) -> None:
     asked = request(**ASKED[ability])
     assert asked_abilities(asked) == (ability,)
     check_abilities(asked, {ability}, "model wan")
     with pytest.raises(EngineError, match=f"^the model wan {LACKS[ability]}$"):
         check_abilities(asked, frozenset(ABILITIES) - {ability}, "model wan")
+
+
+def test_requests_ask_for_all_abilities_but_several_processes() -> None:
+    assert set(ASKED) == set(ABILITIES) - {"processes"}
+    assert set(LACKS) == set(ABILITIES)
 
 
 def test_a_plain_request_asks_for_nothing_and_a_lora_for_one_expert_for_two() -> None:

@@ -8,7 +8,7 @@ from tests.fakes.models import save_tiny_video
 
 
 def test_abilities_are_read_without_loading_a_model(tmp_path: Path) -> None:
-    assert model_abilities(None) == frozenset()
+    assert model_abilities(None) == {"processes"}
     save_tiny_video(tmp_path / "wan")
     assert model_abilities(str(tmp_path / "wan")) == family_entry("WanPipeline").abilities({})
     assert "loras" in family_entry("WanPipeline").abilities({})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from moc_engine.models.animatic.own_sampler import SAMPLER
+from moc_engine.models.animatic.published import ABILITIES, SAMPLER
 from moc_engine.models.registry import FamilyEntry, LoadedParts, Vocabulary
 from moc_engine.own_settings import OwnSettings
 from moc_engine.profiles import Profile
@@ -35,4 +35,6 @@ def _own_settings(_: PipelineParts) -> OwnSettings:
     return OwnSettings(sampler=SAMPLER)
 
 
-FAMILY = FamilyEntry(load=_load, vocabulary=_vocabulary, own_settings=_own_settings)
+FAMILY = FamilyEntry(
+    load=_load, vocabulary=_vocabulary, own_settings=_own_settings, abilities=lambda index: ABILITIES
+)

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moc_engine.abilities import Ability
 from moc_engine.clip import Frame
 from moc_engine.config import MemoryConfig, RoutingConfig
 from moc_engine.models.animatic.appearance import VISIBLE, looks
@@ -19,7 +18,7 @@ from moc_engine.models.animatic.codec import AnimaticCodec
 from moc_engine.models.animatic.grammar import CAST_TOKENS
 from moc_engine.models.animatic.marks import with_marks
 from moc_engine.models.animatic.model import AnimaticPipeline, encode_texts, shot_text, story_text, velocity
-from moc_engine.models.animatic.own_sampler import SAMPLER
+from moc_engine.models.animatic.published import ABILITIES, SAMPLER
 from moc_engine.models.animatic.rasterizer.blocking import boxes
 from moc_engine.models.animatic.scene import (
     CHANNELS,
@@ -47,7 +46,7 @@ class AnimaticFamily:
     sampler = SAMPLER
     memory = MemoryConfig()
     negative_prompt = ""
-    abilities: frozenset[Ability] = frozenset()
+    abilities = ABILITIES
 
     def __init__(self, pipeline: AnimaticPipeline) -> None:
         self._tokenizer = pipeline.tokenizer

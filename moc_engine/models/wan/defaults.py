@@ -198,7 +198,14 @@ def abilities_of(index: Mapping[str, Any]) -> frozenset[Ability]:
     """
     kind = index.get("_class_name")
     found: set[Ability] = {"loras"}
-    found |= {"control", "references", "first_frame"} if kind == CONTROL_PIPELINE else {"step_cache"}
+    found |= (
+        {"control", "references", "first_frame"}
+        if kind == CONTROL_PIPELINE
+        else {
+            "step_cache",
+            "processes",
+        }
+    )
     if kind != DISTILLED_PIPELINE:
         found |= {"scheduler", "negative_prompt", "guide"}
     if kind == PICTURE_PIPELINE or index.get("expand_timesteps"):

@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 
+from moc_engine.render.several_processes import SeveralProcesses
 from studio.cli.main import build_parser
-from studio.worker.renderers import RendererOptions
+from studio.worker.renderers import RendererOptions, load_renderer
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -24,13 +25,14 @@ def test_options_go_on_to_the_worker_as_they_were_given(
         context_files="/fast disk" if cuda_graphs else None,
         profile=profile,
         retry_lower=retry_lower,
+        processes=4 if compiled else 1,
     )
     parser = argparse.ArgumentParser()
     RendererOptions.add_to(parser)
     assert RendererOptions.of(parser.parse_args(options.arguments)) == options
 
 
-@pytest.mark.parametrize("command", [["serve"], ["render", "film.yaml"]])
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["render", "film.yaml"]])
 def test_commands_that_render_take_them(command: list[str]) -> None:
     args = build_parser().parse_args([*command, "--compile"])
     assert RendererOptions.of(args) == RendererOptions(compiled=True)
@@ -41,6 +43,19 @@ def test_memory_that_makes_no_sense_is_refused(text: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         build_parser().parse_args(["render", "film.yaml", f"--context-memory={text}"])
     assert "--context-memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-2", "65", "two"])
+def test_a_number_of_processes_without_sense_is_refused(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["render", "film.yaml", f"--processes={text}"])
+    assert "--processes" in capsys.readouterr().err
+
+
+def test_several_processes_have_a_renderer_that_loads_nothing_here() -> None:
+    assert isinstance(load_renderer(RendererOptions(processes=2), None), SeveralProcesses)
 
 
 def test_a_command_without_them_renders_plainly() -> None:
