@@ -16,8 +16,9 @@ from studio.exchange.film_folder import STUDIO
 from studio.exchange.old_film_folder import is_old_film_folder
 from studio.service.needs import RenderingMemory
 from studio.service.studio import Service
+from studio.store.database_url import FILE
 from studio.store.os_errors import os_errors_as_studio_errors
-from studio.store.upgrade import FILE, back_up, open_database
+from studio.store.upgrade import back_up, open_database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The option `--root`: the folder of the studio that a command works on."""
+"""The options `--root` and `--database`: the studio that a command works on, its folder and its database."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from studio.service.studio import Service
 
 
+DATABASE: Final = "MOC_STUDIO_DATABASE"
+"""The environment variable with the URL of the database."""
+
+
 def add_to(parser: Any) -> None:
-    """Adds `--root`."""
+    """Adds `--root` and `--database`."""
     parser.add_argument(
         "--root",
         type=Path,
@@ -25,6 +29,13 @@ def add_to(parser: Any) -> None:
         default=Path(os.environ.get("MOC_STUDIO_ROOT") or "projects"),
         metavar="DIR",
         help="the studio's folder (default: $MOC_STUDIO_ROOT, else projects)",
+    )
+    parser.add_argument(
+        "--database",
+        default=os.environ.get(DATABASE) or None,
+        metavar="URL",
+        help="its database, postgresql://… or sqlite:///FILE (default: $MOC_STUDIO_DATABASE, else a file in "
+        "the folder)",
     )
 
 
@@ -60,16 +71,21 @@ def rendering_memory(args: argparse.Namespace) -> RenderingMemory:
 
 @contextmanager
 def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
-    """Opens the studio in `--root`. Raises `WrongUse` if there is none, unless it may be `new`."""
-    from studio.service.studio import Service
-    from studio.store.upgrade import FILE, open_database
+    """Opens the studio in `--root`, with the database that is named.
 
-    if not new and not (args.root / FILE).is_file():
+    Raises `WrongUse` if there is none, unless it may be `new`; a database on a server may be.
+    """
+    from studio.service.studio import Service
+    from studio.store.database_url import database_url, file_of
+    from studio.store.upgrade import open_database
+
+    file = file_of(database_url(args.database, args.root))
+    if not new and file is not None and not file.is_file():
         raise WrongUse(
             f"there is no studio in {args.root.absolute()}; name its folder by --root or MOC_STUDIO_ROOT "
             "(moc-studio serve or import makes a new one)"
         )
-    database = open_database(args.root)
+    database = open_database(args.root, args.database)
     try:
         yield Service(args.root, database, rendering=rendering_memory(args))
     finally:

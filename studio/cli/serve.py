@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
         (args.root / "logs").mkdir(parents=True, exist_ok=True)
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
+        if args.database is not None:
+            os.environ[root.DATABASE] = args.database  # for the worker: arguments are seen by others
         command = (*WORKER, *RendererOptions.of(args).arguments)
         supervisor = Supervisor(args.root, service.queue, command)
         hosts = (args.host, *args.allow_host)

@@ -43,32 +43,27 @@ def work_off(
     """
     from studio.cli.interrupts import cancelled_by_signals
     from studio.domain.errors import Interrupted
-    from studio.store.upgrade import open_database
     from studio.worker.worker import Worker
 
     followed = _Followed(service, jobs)
-    database = open_database(service.root)
-    worker = Worker(service.root, make_renderer, database=database, name=f"command-{os.getpid()}")
+    worker = Worker(service.root, make_renderer, database=service.database, name=f"command-{os.getpid()}")
     paused = False
-    try:
-        with cancelled_by_signals() as cancel:
-            worker.stop = cancel
-            while True:
-                for job in followed.newly_ended():
-                    finished(job)
-                if followed.all_ended:
-                    return followed.states
-                if cancel.is_set():
-                    raise Interrupted("interrupted; what is not done waits in the studio's queue")
-                if worker.work_once():
-                    continue
-                if service.queue.is_paused() and not followed.some_run and not paused:
-                    notify("the queue is paused; waiting until it is resumed in the browser (Ctrl-C ends)")
-                paused = service.queue.is_paused()
-                followed.cancel_those_in_the_bin()
-                cancel.wait(IDLE)
-    finally:
-        database.close()
+    with cancelled_by_signals() as cancel:
+        worker.stop = cancel
+        while True:
+            for job in followed.newly_ended():
+                finished(job)
+            if followed.all_ended:
+                return followed.states
+            if cancel.is_set():
+                raise Interrupted("interrupted; what is not done waits in the studio's queue")
+            if worker.work_once():
+                continue
+            if service.queue.is_paused() and not followed.some_run and not paused:
+                notify("the queue is paused; waiting until it is resumed in the browser (Ctrl-C ends)")
+            paused = service.queue.is_paused()
+            followed.cancel_those_in_the_bin()
+            cancel.wait(IDLE)
 
 
 class _Followed:

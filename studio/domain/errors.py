@@ -1,7 +1,10 @@
 """The exceptions the studio raises on purpose; each message is one line a person can act on (`messages`).
 
     StudioError             something on this machine hindered the work (exit code 1)
-    ├── OutputFailed        a folder that cannot be written, a full disk
+    ├── OutputFailed        a folder that cannot be written, a full disk, a database that is away
+    │   ├── DatabaseAway        a database that cannot be reached
+    │   ├── TransactionLost     a transaction of which nothing was kept
+    │   └── OutcomeUnknown      a transaction of which nobody can say whether it was kept
     ├── DamagedFolder       a folder whose records cannot be read
     ├── DamagedClip         a clip that is missing, cut off or no MP4
     ├── ForeignDatabase     a database that is not ours, or of a newer version
@@ -40,6 +43,18 @@ class StudioError(Exception):
 
 class OutputFailed(StudioError):
     """A file could not be written."""
+
+
+class DatabaseAway(OutputFailed):
+    """The server of the database cannot be reached: nothing was changed."""
+
+
+class TransactionLost(OutputFailed):
+    """The connection was lost, or others were in the way: nothing was changed, it can be done again."""
+
+
+class OutcomeUnknown(OutputFailed):
+    """The database went away at the commit and did not come back: it may have taken place."""
 
 
 class DamagedFolder(StudioError):

@@ -2,15 +2,18 @@
 
 Each function is part of the caller's transaction; times are those of the database's clock. A worker whose
 lease ran out has a stale fence: nothing it reports of the job counts any longer.
+
+Each locks the rows of jobs that it changes, for databases with more than one writer. Claims lock the project
+of a render too; what others hold is passed over, so that claims never wait for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Select, Text, and_, cast, delete, or_, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
@@ -22,7 +25,11 @@ from studio.jobs.order import KINDS, Kind, RenderOrder, UnknownOrder
 from studio.jobs.queue import is_paused
 from studio.jobs.rows import order_of, release, set_problem
 from studio.store.clock import database_time
+from studio.store.database import lock_project
 from studio.store.tables import JobRow, PreviewRow, ProjectRow
+
+_TRUE: Final = ("1", "true")
+"""What SQLite and PostgreSQL have as the text of a true value in JSON."""
 
 LOST: Final = message("job-worker-lost")
 
@@ -40,28 +47,17 @@ def claim(
     reclaim(session)
     if is_paused(session):
         return None
-    busy = select(JobRow.project).where(
-        JobRow.state == "running", JobRow.kind == "render", JobRow.project.is_not(None)
-    )
-    trashed = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
-    waiting = select(JobRow).where(
-        JobRow.state == "queued",
-        or_(JobRow.kind.in_(kinds), JobRow.kind.not_in(KINDS)),
-        or_(
-            JobRow.kind != "render",
-            JobRow.payload["keep_context"].as_boolean(),
-            JobRow.project.not_in(busy),
-        ),
-        or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
-    )
     now, dependencies = database_time(session), Dependencies(session)
-    for row in session.scalars(waiting.order_by(JobRow.position, JobRow.id).execution_options(yield_per=16)):
+    waiting = _claimable(kinds).order_by(JobRow.position, JobRow.id)
+    for row in session.scalars(waiting.execution_options(yield_per=16)):
         order = order_of(row)
+        if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
+            continue
+        if not _take_up(session, row, kinds):
+            continue
         if isinstance(order, UnknownOrder):
             row.state, row.finished = "failed", now
             set_problem(row, message("job-kind-unknown", kind=row.kind))
-            continue
-        if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
             continue
         row.state = "running"
         row.worker = worker
@@ -78,10 +74,25 @@ def claim(
     return None
 
 
+def is_due(session: Session) -> bool:
+    """Whether a claim may find a job: one waits, or its worker was not heard within its lease."""
+    due = and_(JobRow.state == "running", JobRow.lease_until < database_time(session))
+    if not is_paused(session):
+        due = or_(due, JobRow.state == "queued")
+    return session.scalars(select(JobRow.id).where(due).limit(1)).first() is not None
+
+
 def reclaim(session: Session) -> list[int]:
     """Takes jobs from workers without a heartbeat within their lease; returns the jobs."""
     now = database_time(session)
-    lost = session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.lease_until < now))
+    lapsed = JobRow.state == "running", JobRow.lease_until < now
+    found = session.execute(select(JobRow.id, JobRow.project).where(*lapsed)).all()
+    lost = [
+        row
+        for job, project in found
+        if project is None or lock_project(session, project, wait=False)
+        for row in session.scalars(_free(JobRow.id == job, *lapsed))
+    ]
     return [_lose(session, row, now) for row in lost]
 
 
@@ -118,8 +129,8 @@ def heartbeat(session: Session, claim: Claim) -> bool:
 
 
 def goes_on(session: Session, claim: Claim) -> bool:
-    """Whether the job is to go on, without a heartbeat. Raises `LostClaim`."""
-    return not _claimed(session, claim).cancelled
+    """Whether the job is to go on, without a heartbeat; locks nothing. Raises `LostClaim`."""
+    return not _held(session.get(JobRow, claim.job), claim).cancelled
 
 
 def report(session: Session, claim: Claim, progress: Progress, picture: bytes | None = None) -> bool:
@@ -165,6 +176,42 @@ def hand_back(session: Session, claim: Claim) -> None:
     _hand_back(session, _claimed(session, claim), database_time(session))
 
 
+def _claimable(kinds: Collection[Kind]) -> Select[JobRow]:
+    """Waiting jobs of these kinds, without those that wait for another render of their project."""
+    busy = select(JobRow.project).where(
+        JobRow.state == "running", JobRow.kind == "render", JobRow.project.is_not(None)
+    )
+    trashed = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
+    return select(JobRow).where(
+        JobRow.state == "queued",
+        or_(JobRow.kind.in_(kinds), JobRow.kind.not_in(KINDS)),
+        or_(
+            JobRow.kind != "render",
+            cast(JobRow.payload["keep_context"].as_string(), Text).in_(_TRUE),
+            JobRow.project.not_in(busy),
+        ),
+        or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
+    )
+
+
+def _take_up(session: Session, row: JobRow, kinds: Collection[Kind]) -> bool:
+    """Locks a waiting job, and the project of a render; False where another worker was quicker.
+
+    What was read before the locks were had is read again with them.
+    """
+    one_at_a_time = row.kind == "render" and row.project is not None
+    if one_at_a_time and not lock_project(session, str(row.project), wait=False):
+        return False
+    locked = _free(JobRow.id == row.id, _claimable(kinds).whereclause)
+    return session.scalars(locked).first() is not None
+
+
+def _free(*which: Any) -> Select[JobRow]:
+    """These jobs as they are now, locked; without those that another transaction holds."""
+    free = select(JobRow).where(*which).with_for_update(of=JobRow, skip_locked=True)
+    return free.execution_options(populate_existing=True)
+
+
 def _running(session: Session, worker: str) -> list[JobRow]:
     return list(session.scalars(select(JobRow).where(JobRow.state == "running", JobRow.worker == worker)))
 
@@ -201,7 +248,11 @@ def _end(
 
 
 def _claimed(session: Session, claim: Claim) -> JobRow:
-    row = session.get(JobRow, claim.job)
+    """The job of a claim, locked. Raises `LostClaim`."""
+    return _held(session.get(JobRow, claim.job, with_for_update=True), claim)
+
+
+def _held(row: JobRow | None, claim: Claim) -> JobRow:
     if row is None or (row.state, row.worker, row.fence) != ("running", claim.worker, claim.fence):
         raise LostClaim(message("claim-lost", job=claim.job))
     return row

@@ -19,6 +19,7 @@ from studio.jobs.order import FootageOrder, KnownOrder, order_to_json
 from studio.jobs.rows import job_of, job_row, order_of
 from studio.store import projects
 from studio.store.clock import database_time
+from studio.store.postgresql import lock_orders
 from studio.store.tables import JobRow, PreviewRow, SettingRow
 
 _PAUSED: Final = "queue paused"
@@ -30,7 +31,9 @@ def enqueue(session: Session, project: str | None, orders: Sequence[KnownOrder])
     An order that waits already gets no second job, nor does an analysis or a download that runs. Raises
     `Refused` where the project is in the bin.
     """
-    if project is not None:
+    if project is None:
+        lock_orders(session)
+    else:
         projects.refuse_trashed(session, project)
     last, now = _last_position(session), database_time(session)
     queued = select(JobRow).where(

@@ -60,7 +60,8 @@ class Editing:
 
         Shots whose settings ask for another existing take get that one; returns the ids of those.
         """
-        with self._database.write() as session:
+
+        def replace(session: Session) -> dict[str, str]:
             stored, known = projects.load(session, project), takes.takes_of(session, project)
             edit, now = ReplaceStoryboard(board=pinned_board(board)), self._clock()
             projects.apply(session, project, edit, known, base=stored.revision, now=now)
@@ -73,7 +74,9 @@ class Editing:
                 if replaced.current.get(shot) != take:
                     projects.choose(session, project, shot, take, replaced.lane)
                 projects.add_to_strip(session, project, shot, take, now)
-        return frozenset(returned)
+            return returned
+
+        return frozenset(self._database.transact(replace, project=project))
 
     def undo(self, project: str, base: int) -> ProjectState:
         """Undoes the last edit. Raises as `edit` does, and `Refused` if there is none."""
@@ -99,7 +102,8 @@ class Editing:
         self, project: str, change: Callable[[Session, dict[str, StoredTake]], object]
     ) -> ProjectState:
         """The project after a change."""
-        with self._database.write() as session:
+
+        def changed(session: Session) -> Callable[[], ProjectState]:
             projects.refuse_trashed(session, project)
             before, known = projects.project_of(session, project), takes.takes_of(session, project)
             change(session, known)
@@ -107,7 +111,9 @@ class Editing:
             strips, kept = takes.strips_of(session, project), picture_rows.pictures_of(session, project)
             if stored.project.settings.model != before.settings.model:
                 queue.enqueue(session, None, self._models.unread(stored.project))
-        return self._states.make(stored, known, strips, kept, statuses)
+            return lambda: self._states.make(stored, known, strips, kept, statuses)
+
+        return self._database.transact(changed, project=project)()
 
     def _choose_earlier_takes(
         self, session: Session, project: str, before: Project, known: dict[str, StoredTake]

@@ -42,7 +42,7 @@ class Pictures:
             picture = folder / f"picture{PICTURE}"
             picture.write_bytes(png(read_picture(file)))
             artifact = self._artifacts.put(picture)
-        with self._database.write() as session:
+        with self._database.write(project=project) as session:
             projects.refuse_trashed(session, project)
             takes.keep_artifacts(session, [artifact], self._clock())
             picture_rows.keep(session, project, artifact.digest, self._clock())

@@ -13,7 +13,15 @@ from pydantic import ValidationError
 from moc_engine.files import scratch_folder
 from moc_engine.stored_file import StoredFile
 from studio.domain.cut import cut_of
-from studio.domain.errors import BadBundle, BadPicture, BadRecipe, BadStoryboard, DamagedClip, NotThere
+from studio.domain.errors import (
+    BadBundle,
+    BadPicture,
+    BadRecipe,
+    BadStoryboard,
+    DamagedClip,
+    NotThere,
+    Refused,
+)
 from studio.domain.file_names import slug
 from studio.domain.file_types import BUNDLE, EXPORT_FILES, PICTURE, TAKE_FILES
 from studio.domain.messages import message
@@ -28,6 +36,7 @@ from studio.store import picture_rows, projects, takes
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
+from studio.store.database_url import file_of, shown
 from studio.store.documents import from_document, to_document
 from studio.store.filmstrip import HEIGHT
 from studio.store.model_identity import ModelIdentities
@@ -163,9 +172,15 @@ class ProjectFiles:
         return kept
 
     def back_up(self) -> Path:
-        """Copies the database into the folder of backups; returns the copy's path."""
+        """Copies the database into the folder of backups; returns the copy's path.
+
+        Raises `Refused` for one on a server, whose tools do that.
+        """
+        path = file_of(self._database.url)
+        if path is None:
+            raise Refused(message("database-server-no-backup", path=shown(self._database.url)))
         with os_errors_as_studio_errors(self._root):
-            return back_up(self._database.path, self._root / "backups")
+            return back_up(path, self._root / "backups")
 
     def _files(self, known: Iterable[StoredTake]) -> dict[str, StoredFile]:
         """The files of takes by "DIGEST.suffix". Raises `NotThere` if one is missing."""

@@ -83,7 +83,7 @@ class Projects:
 
         Queues the reading of its model where that takes long.
         """
-        with self._database.write() as session:
+        with self._database.write(project=project) as session:
             projects.opened(session, project, self._clock())
             found = projects.project_of(session, project)
             queue.enqueue(session, None, self._models.unread(found))

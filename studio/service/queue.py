@@ -64,18 +64,15 @@ class Queue:
 
     def cancel(self, job: int) -> None:
         """Cancels a job: at once if it waits, within a step if it runs."""
-        with self._database.write() as session:
-            queue.cancel(session, job)
+        self._database.transact(lambda session: queue.cancel(session, job))
 
     def retry(self, job: int) -> None:
         """Queues a job again that failed, was cancelled or parked."""
-        with self._database.write() as session:
-            queue.retry(session, job)
+        self._database.transact(lambda session: queue.retry(session, job))
 
     def move(self, job: int, before: int | None) -> None:
         """Moves a waiting job before another, or to the end if None."""
-        with self._database.write() as session:
-            queue.move(session, job, before)
+        self._database.transact(lambda session: queue.move(session, job, before))
 
     def is_paused(self) -> bool:
         with self._database.read() as session:
@@ -83,18 +80,15 @@ class Queue:
 
     def pause(self, paused: bool) -> None:
         """Pauses the queue, or resumes it. What runs goes on."""
-        with self._database.write() as session:
-            queue.set_paused(session, paused)
+        self._database.transact(lambda session: queue.set_paused(session, paused))
 
     def clear(self) -> None:
         """Removes the jobs that ended."""
-        with self._database.write() as session:
-            queue.clear(session)
+        self._database.transact(lambda session: queue.clear(session))
 
     def remove_all(self) -> None:
         """Removes all jobs, also those that a worker still holds."""
-        with self._database.write() as session:
-            queue.remove_all(session)
+        self._database.transact(lambda session: queue.remove_all(session))
 
     def preview(self, job: int) -> bytes:
         """The latest preview picture of a running job, PNG."""
@@ -106,13 +100,11 @@ class Queue:
 
     def worker_died(self, worker: str) -> None:
         """Queues the jobs of a dead worker again, or parks them."""
-        with self._database.write() as session:
-            claims.worker_died(session, worker)
+        self._database.transact(lambda session: claims.worker_died(session, worker))
 
     def worker_stopped(self, worker: str) -> None:
         """Queues the jobs of a worker that was told to end again, as if it had not tried them."""
-        with self._database.write() as session:
-            claims.worker_stopped(session, worker)
+        self._database.transact(lambda session: claims.worker_stopped(session, worker))
 
     def worker_is_silent(self, worker: str) -> bool:
         """Whether a worker has a job and sent no heartbeat for longer than its lease."""

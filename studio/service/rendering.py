@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from sqlalchemy.orm import Session
+
 from moc_engine.caption_check import captions_left_out
 from moc_engine.model_abilities import needs_first_frame
 from moc_engine.vocabulary import largest_cast
@@ -226,10 +228,13 @@ class Rendering:
             )
             for item in self._plan(project, scope, lane, check=True)
         ]
-        with self._database.write() as session:
+
+        def enqueue(session: Session) -> list[int]:
             if not orders:
                 raise Refused(_why_nothing(projects.project_of(session, project).board, scope))
             return queue.enqueue(session, project, orders)
+
+        return self._database.transact(enqueue, project=project)
 
     def reroll(self, project: str, shot: str, *, count: int = 1, seed: int | None = None) -> list[int]:
         """Queues `count` takes of a shot with new seeds and the context of its chosen take.
@@ -256,8 +261,9 @@ class Rendering:
             )
             for own in seeds
         ]
-        with self._database.write() as session:
-            return queue.enqueue(session, project, orders)
+        return self._database.transact(
+            lambda session: queue.enqueue(session, project, orders), project=project
+        )
 
     def _check_cast(self, project: Project, statuses: Iterable[ShotStatus]) -> None:
         """Raises `Refused` if a shot names a cast member that the model cannot tell from others."""

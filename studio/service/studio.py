@@ -49,6 +49,7 @@ class Service:
         models = Models(identities, LoraIdentities(root / MODEL_CACHE))
         states = ProjectStates(database, models)
         self.root = root
+        self.database = database
         self.artifacts = artifacts or Artifacts(root)
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)

@@ -1,7 +1,7 @@
 """The database's clock: one time for all processes and machines that share a database.
 
 SQLite runs inside each process and has no clock of its own; there the function `studio_now` is registered
-with every connection, by which tests set the time.
+with every connection, by which tests set the time. PostgreSQL tells the time of its server.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 SQLITE_FUNCTION: Final = "studio_now"
+
+POSTGRESQL_NOW: Final = "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+"""The time of the call; now() would be the start of the transaction."""
 
 
 class DatabaseNow(FunctionElement[float]):
@@ -30,7 +33,7 @@ def _in_sqlite(element: DatabaseNow, compiler: Any, **options: Any) -> str:
 
 @compiles(DatabaseNow, "postgresql")
 def _in_postgresql(element: DatabaseNow, compiler: Any, **options: Any) -> str:
-    return "EXTRACT(EPOCH FROM clock_timestamp())"  # now() would be the start of the transaction
+    return POSTGRESQL_NOW
 
 
 def database_time(session: Session) -> float:

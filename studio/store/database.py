@@ -1,99 +1,213 @@
-"""The studio's database: SQLite with the settings that keep what was acknowledged.
-
-SQLite before 3.51.3 can lose data when a write-ahead log is reset (https://sqlite.org/releaselog/3_51_3.html),
-so a log is used from that version on and a rollback journal before it.
-"""
+"""The studio's database, in a file of SQLite or on a server of PostgreSQL."""
 
 from __future__ import annotations
 
-import sqlite3
+import itertools
+import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from studio.domain.errors import OutputFailed
+from studio.domain.errors import DatabaseAway, OutcomeUnknown, OutputFailed, TransactionLost
 from studio.domain.messages import message
-from studio.store.clock import SQLITE_FUNCTION
-from studio.store.os_errors import disk_full
+from studio.store.database_url import file_of, shown
+from studio.store.postgresql import (
+    begin_write,
+    forget_tokens,
+    is_lost,
+    postgresql_engine,
+    was_committed,
+    was_hindered,
+)
+from studio.store.sqlite import cannot_write, sqlite_engine
+from studio.store.tables import ProjectRow
 
-SAFE_LOG: Final = (3, 51, 3)
-"""The first version of SQLite whose write-ahead log is used."""
+RECONNECT_SECONDS: Final = 20.0
+"""How long a server that went away is waited for, as while it restarts."""
 
-BUSY_SECONDS: Final = 20.0
-"""How long a transaction waits for another's."""
+_TRIES: Final = 5
+"""How often work is done whose transaction was lost."""
 
-APPLICATION: Final = 0x4D6F4353
-"""Marks our databases ("MoCS") in their header."""
+_FORGET_EVERY: Final = 500
+"""Transactions of this process between two removals of old tokens."""
 
+T = TypeVar("T")
 
-def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """The journal mode that is safe with a version of SQLite."""
-    return "wal" if version >= SAFE_LOG else "delete"
+log = logging.getLogger(__name__)
 
 
 class Database:
-    """An open database; each transaction is a `Session` of its own. `clock` is what it tells the time by."""
+    """An open database; each transaction is a `Session` of its own. Tests hand in a clock.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path = path
-        self.engine = connect(path, clock)
+    On PostgreSQL a server that went away is waited for when a transaction begins. A transaction that is cut
+    off later raises `TransactionLost`: nothing of it was kept. Where only the answer to a commit was lost,
+    the database is asked whether it took place.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        clock: Callable[[], float] | None = None,
+        reconnect_seconds: float = RECONNECT_SECONDS,
+    ) -> None:
+        self.url = url
+        self.engine = connect(url, clock)
+        self.on_server = file_of(url) is None
+        self._reconnect_seconds = reconnect_seconds
+        self._writes = itertools.count(1)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A read transaction: the block sees one consistent state; changes it makes are discarded."""
-        reading = self.engine.execution_options(reading=True)
-        with reading.connect() as connection, Session(connection) as session:
-            yield session
+        options = {"isolation_level": "REPEATABLE READ"} if self.on_server else {}
+        engine = self.engine.execution_options(reading=True, **options)
+        connection = self._connected(engine, Connection.begin)
+        try:
+            with connection, Session(connection) as session:
+                yield session
+        except DBAPIError as error:
+            if self.on_server and is_lost(error):
+                raise TransactionLost(message("database-lost", database=shown(self.url))) from error
+            raise
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(
+        self, *, project: str | None = None, shared: bool = False, checked: bool = True
+    ) -> Iterator[Session]:
         """A write transaction: committed as a whole, or rolled back if the block fails; one writer at a time.
 
-        Raises `OutputFailed` where SQLite cannot write, as on a full disk.
+        On PostgreSQL, writers of a `project` each are let in together, and so are `shared` ones, which lock
+        the rows that they change. A commit that is not `checked` may have taken place where it raises.
+        Raises `OutputFailed` where the database cannot be written, as on a full disk, `TransactionLost` where
+        nothing of it was kept, and `OutcomeUnknown` where that cannot be found out.
         """
+        token = secrets.token_hex(16) if checked and self.on_server else None
+
+        def begin(connection: Connection) -> None:
+            connection.begin()
+            if self.on_server:
+                begin_write(connection, token, shared=shared or project is not None)
+
         try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                session.connection()  # takes the lock before anything is read
+            with (
+                self._connected(self.engine, begin) as connection,
+                Session(connection, join_transaction_mode="rollback_only") as session,
+            ):
+                if project is not None and self.on_server:
+                    lock_project(session, project)
                 yield session
-        except OperationalError as error:
-            raise cannot_write(self.path, error.orig) from error
+                session.flush()
+                self._commit(connection, token)
+        except DBAPIError as error:
+            raise self._told(error) from error
+        if token is not None and next(self._writes) % _FORGET_EVERY == 0:
+            self.forget_tokens()
+
+    def transact(
+        self,
+        work: Callable[[Session], T],
+        *,
+        project: str | None = None,
+        shared: bool = False,
+        checked: bool = True,
+    ) -> T:
+        """The result of work in a write transaction, which is done again where the transaction was lost.
+
+        The work must change nothing but the database. Raises as `write` does, and what the work raises.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                with self.write(project=project, shared=shared, checked=checked) as session:
+                    return work(session)
+            except TransactionLost as error:
+                log.warning("a transaction is begun again: %s", error)
+        with self.write(project=project, shared=shared, checked=checked) as session:
+            return work(session)
 
     def close(self) -> None:
         self.engine.dispose()
 
+    def _connected(self, engine: Engine, begin: Callable[[Connection], object]) -> Connection:
+        """A connection on which a transaction has begun; a server that is away is waited for."""
+        until = time.monotonic() + self._reconnect_seconds
+        for wait in (0.02 * 2**n for n in itertools.count()):
+            try:
+                connection = engine.connect()
+                try:
+                    begin(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                return connection
+            except DBAPIError as error:
+                if not self.on_server or not is_lost(error):
+                    raise
+                if time.monotonic() >= until:
+                    raise DatabaseAway(message("database-away", database=shown(self.url))) from error
+            time.sleep(min(wait, 1.0, max(until - time.monotonic(), 0.0)))
+        raise AssertionError("waits are endless")
 
-def cannot_write(path: Path, error: BaseException | None) -> OutputFailed:
-    """The error for a file that SQLite could not write."""
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return OutputFailed(disk_full(path.parent))
-    return OutputFailed(message("database-not-written", path=str(path), cause=str(error)))
+    def _commit(self, connection: Connection, token: str | None) -> None:
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if token is None or not is_lost(error):
+                raise
+            log.warning("a commit was not answered: %s", error.orig)
+            if not self._took_place(token):
+                raise
+
+    def _took_place(self, token: str) -> bool:
+        """Whether the transaction of a token was committed. Raises `OutcomeUnknown`."""
+        until = time.monotonic() + self._reconnect_seconds
+        while True:
+            try:
+                with self._connected(self.engine, Connection.begin) as connection:
+                    return was_committed(connection, token)
+            except (DBAPIError, OutputFailed) as error:
+                if time.monotonic() >= until:
+                    raise OutcomeUnknown(
+                        message("database-outcome-unknown", database=shown(self.url))
+                    ) from error
+
+    def _told(self, error: DBAPIError) -> DBAPIError | OutputFailed:
+        """What a failed transaction raises."""
+        path = file_of(self.url)
+        if path is not None:
+            return cannot_write(path, error.orig) if isinstance(error, OperationalError) else error
+        if is_lost(error):
+            return TransactionLost(message("database-lost", database=shown(self.url)))
+        if was_hindered(error):
+            return TransactionLost(message("database-hindered"))
+        if isinstance(error, OperationalError):
+            cause = str(error.orig).partition("\n")[0]
+            return OutputFailed(message("database-not-written", path=shown(self.url), cause=cause))
+        return error
+
+    def forget_tokens(self) -> None:
+        """Drops what only checks of old commits would need."""
+        try:
+            with self.engine.connect() as connection:
+                forget_tokens(connection)
+        except DBAPIError as error:  # the next one removes them
+            log.warning("old tokens stay: %s", error.orig)
 
 
-def connect(path: Path, clock: Callable[[], float] = time.time) -> Engine:
-    """An engine for a database file, made where there is none."""
-    engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
-    )
+def connect(url: URL, clock: Callable[[], float] | None = None) -> Engine:
+    """An engine for a database; a file of SQLite is made where there is none."""
+    return postgresql_engine(url, clock) if file_of(url) is None else sqlite_engine(url, clock)
 
-    @event.listens_for(engine, "connect")
-    def settle(connection: Any, record: object) -> None:
-        connection.isolation_level = None  # transactions begin where we say so
-        connection.create_function(SQLITE_FUNCTION, 0, clock)
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode = {journal_mode()}")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+def lock_project(session: Session, project: str, *, wait: bool = True) -> bool:
+    """Locks the row of a project until the end of the transaction; returns whether it was there to be locked.
 
-    return engine
+    One that another transaction holds is there only for those that `wait`. SQLite has one writer anyway.
+    """
+    row = select(ProjectRow.id).where(ProjectRow.id == project)
+    return session.scalar(row.with_for_update(key_share=True, skip_locked=not wait)) is not None

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from studio.store.column_types import Number, Text
+
 Json = dict[str, Any]
 
 
@@ -21,7 +23,7 @@ class Table(DeclarativeBase):
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         }
     )
-    type_annotation_map = {Json: JSON, list[Any]: JSON}  # noqa: RUF012
+    type_annotation_map = {Json: JSON, list[Any]: JSON, str: Text, int: Number}  # noqa: RUF012
 
 
 class ProjectRow(Table):
@@ -221,3 +223,13 @@ class FootageEditRow(Table):
     styles: Mapped[list[Any]]
     undone: Mapped[bool] = mapped_column(default=False)
     at: Mapped[float]
+
+
+class CommitTokenRow(Table):
+    """A transaction that took place, for who lost the answer to its commit; a `revoked` one did not."""
+
+    __tablename__ = "commit_token"
+
+    token: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]
+    revoked: Mapped[bool]

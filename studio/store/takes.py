@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from studio.domain.file_types import TAKE_FILES
@@ -108,13 +109,20 @@ def strips_of(session: Session, project: str) -> dict[str, list[str]]:
 
 
 def keep_artifacts(session: Session, artifacts: Sequence[Artifact], now: float) -> None:
-    """Notes files that are in place, once each."""
-    for artifact in artifacts:
-        if session.get(ArtifactRow, artifact.digest) is None:
-            session.add(
-                ArtifactRow(digest=artifact.digest, suffix=artifact.suffix, bytes=artifact.bytes, created=now)
-            )
-    session.flush()
+    """Notes files that are in place, once each; another transaction may note the same at the same time."""
+    rows = {
+        artifact.digest: {
+            "digest": artifact.digest,
+            "suffix": artifact.suffix,
+            "bytes": artifact.bytes,
+            "created": now,
+        }
+        for artifact in sorted(artifacts, key=lambda artifact: artifact.digest)
+    }
+    on_server = session.get_bind().dialect.name == "postgresql"
+    insert = postgresql.insert if on_server else sqlite.insert
+    if rows:
+        session.execute(insert(ArtifactRow).on_conflict_do_nothing(), list(rows.values()))
 
 
 def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list[str]:

@@ -1,6 +1,7 @@
-"""Opens the database of a studio: creates or migrates it if needed, and refuses foreign files.
+"""Opens the database of a studio: creates or migrates it if needed, and refuses foreign ones.
 
-A migration runs in one transaction, after a backup.
+A migration runs in one transaction. A file is backed up before; on a server, whoever opens the database first
+migrates it, and the others wait.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from moc_engine.files import atomic_file
-from studio.domain.errors import ForeignDatabase
+from studio.domain.errors import ForeignDatabase, OutputFailed
 from studio.domain.messages import message
-from studio.store.database import APPLICATION, BUSY_SECONDS, Database, cannot_write, connect
+from studio.store.database import Database
+from studio.store.database_url import database_url, file_of, file_url, shown
 from studio.store.os_errors import os_errors_as_studio_errors
+from studio.store.postgresql import lock_for_migration, mark_as_ours, marked_revision, postgresql_engine
+from studio.store.sqlite import APPLICATION, BUSY_SECONDS, cannot_write, sqlite_engine
 
-FILE: Final = "studio.db"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 _MARK = slice(68, 72)
@@ -31,23 +35,62 @@ _MARK = slice(68, 72)
 
 
 def open_database(
-    root: Path, migrations: Path = MIGRATIONS, clock: Callable[[], float] = time.time
+    root: Path,
+    url: str | None = None,
+    *,
+    migrations: Path = MIGRATIONS,
+    clock: Callable[[], float] | None = None,
 ) -> Database:
-    """Opens the database in the studio's folder with the schema of this version of the program.
+    """Opens a database with the schema of this version of the program: the one in the studio's folder, or
+    that of a URL. Tests hand in a clock.
 
-    Raises `ForeignDatabase` for a file that is no database, another program's, or of a newer version of
-    this one; it is left as it was.
+    Raises `ForeignDatabase` for one that is no database, another program's, or of a newer version of this
+    one; it is left as it was. Raises `OutputFailed` where it cannot be reached, `WrongUse` for another URL.
     """
-    path = root / FILE
-    scripts = ScriptDirectory(str(migrations))
+    place = database_url(url, root)
+    path = file_of(place)
     with os_errors_as_studio_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        known = _revision(path, {script.revision for script in scripts.walk_revisions()})
-        if known != scripts.get_current_head():
-            if known is not None:
-                back_up(path, root / "backups")
-            _migrate(path, migrations)
-    return Database(path, clock)
+        if path is None:
+            _upgrade_on_server(place, migrations)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _upgrade_file(path, root / "backups", migrations)
+    return Database(place, clock)
+
+
+def _upgrade_file(path: Path, backups: Path, migrations: Path) -> None:
+    scripts = ScriptDirectory(str(migrations))
+    known = _revision(path, {script.revision for script in scripts.walk_revisions()})
+    if known == scripts.get_current_head():
+        return
+    if known is not None:
+        back_up(path, backups)
+    _migrate_file(path, migrations)
+
+
+def _upgrade_on_server(url: URL, migrations: Path) -> None:
+    scripts = ScriptDirectory(str(migrations))
+    head, ours = scripts.get_current_head(), {script.revision for script in scripts.walk_revisions()}
+    try:
+        engine = postgresql_engine(url)
+    except ImportError as error:
+        raise OutputFailed(message("database-no-driver")) from error
+    try:
+        with engine.connect() as connection:
+            if marked_revision(connection, shown(url), ours) == head:
+                return
+            connection.rollback()
+            lock_for_migration(connection)
+            if marked_revision(connection, shown(url), ours) != head:  # others may have been quicker
+                _run(connection, migrations)
+                mark_as_ours(connection)
+            connection.commit()
+    except DBAPIError as error:
+        cause = str(error.orig).partition("\n")[0]
+        raise OutputFailed(message("database-unreachable", path=shown(url), cause=cause)) from error
+    finally:
+        engine.dispose()
 
 
 def back_up(database: Path, folder: Path) -> Path:
@@ -121,18 +164,22 @@ def _look(path: Path, mode: str = "ro") -> tuple[int, int, str | None]:
         raise
 
 
-def _migrate(path: Path, migrations: Path) -> None:
-    engine = connect(path)
+def _migrate_file(path: Path, migrations: Path) -> None:
+    engine = sqlite_engine(file_url(path))
     event.listen(engine, "connect", _without_foreign_keys)
-    config = Config()
-    config.set_main_option("script_location", str(migrations))
     try:
         with engine.begin() as connection, _children_kept(connection):
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _run(connection, migrations)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
     finally:
         engine.dispose()
+
+
+def _run(connection: Connection, migrations: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _without_foreign_keys(connection: sqlite3.Connection, record: object) -> None:

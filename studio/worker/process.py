@@ -89,6 +89,12 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m studio.worker", description="Renders a studio's jobs.")
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="the studio's folder")
+    parser.add_argument(
+        "--database",
+        default=os.environ.get("MOC_STUDIO_DATABASE") or None,
+        metavar="URL",
+        help="its database (default: $MOC_STUDIO_DATABASE, else a file in the folder)",
+    )
     add_options(parser)
     args = parser.parse_args()
     return run(args, make_renderer or RendererOptions.of(args).make_renderer)
@@ -100,9 +106,8 @@ def run(args: argparse.Namespace, make_renderer: MakeRenderer) -> int:
     started_by = parent()  # asked first, as it may end any moment
     remove_abandoned(args.root / "scratch")
     Artifacts(args.root).remove_abandoned()
-    worker = Worker(
-        args.root, make_renderer, database=open_database(args.root), name=args.name, lease=args.lease
-    )
+    database = open_database(args.root, args.database)
+    worker = Worker(args.root, make_renderer, database=database, name=args.name, lease=args.lease)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
     WorkerProcess(worker, started_by).run()

@@ -7,18 +7,22 @@ download the model and LoRAs if need be ─► freeze the request ─► load th
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.orm import Session
+
 from moc_engine.contract import RenderResult
 from moc_engine.errors import RenderCancelled
 from moc_engine.files import scratch_folder
-from studio.domain.errors import Refused
+from studio.domain.errors import DatabaseAway, Refused, TransactionLost
+from studio.domain.inputs import RenderingModel
 from studio.domain.messages import message
 from studio.jobs import renders
 from studio.jobs.job import Progress
-from studio.jobs.renders import FrozenRequest, RenderClaim
+from studio.jobs.renders import CollectedTake, FrozenRequest, RenderClaim, Weights
 from studio.store.artifacts import Artifacts
 from studio.store.clock import database_time
 from studio.store.database import Database
@@ -29,6 +33,9 @@ from studio.worker.running_job import RunningJob
 
 if TYPE_CHECKING:
     from moc_engine.contract import Renderer
+
+_COMMIT_SECONDS: Final = 600.0
+"""How long a finished take waits for a database that is away."""
 
 _LOOK: Final = 0.25
 """Seconds between two looks at whether a job that waits for its renderer is to end."""
@@ -56,27 +63,41 @@ class RenderJobs:
 
     def carry_out(self, job: RunningJob, claim: RenderClaim) -> None:
         """From the claim to the stored take. Raises what hinders it, and `RenderCancelled`."""
-        with self._database.write() as session:
-            weights = renders.begin(session, claim)
+        weights = self._database.transact(
+            lambda session: renders.begin(session, claim), project=claim.project
+        )
         if self._downloads.fetch(weights.model, weights.loras, job):
             with self._database.read() as session:
                 weights = renders.weights_of(session, claim)
         model = self._analyses.rendering_model(weights.model, weights.loras, job)  # may take long
-        with self._database.write() as session:
-            if renders.weights_of(session, claim) != weights:
-                raise Refused(message("model-changed"))
-            frozen = renders.freeze_request(session, claim, model)
-            if frozen.finished is not None:
-                renders.commit_take(session, claim, frozen, None)
-                return
+        frozen = self._database.transact(
+            lambda session: _frozen(session, claim, weights, model), project=claim.project
+        )
+        if frozen is None:
+            return
         with scratch_folder(self._scratch) as folder:
             result = self._render(frozen, folder, job)
             job.report(Progress(stage="keep"))
             with self._database.read() as session:
                 now = database_time(session)
             collected = renders.collect_take(frozen, result, self._artifacts, now)
-            with self._database.write() as session:
-                renders.commit_take(session, claim, frozen, collected)
+            self._commit(claim, frozen, collected, job)
+
+    def _commit(
+        self, claim: RenderClaim, frozen: FrozenRequest, collected: CollectedTake, job: RunningJob
+    ) -> None:
+        """Stores a finished take. While the database is away it waits: the render took longer than that."""
+        until = time.monotonic() + _COMMIT_SECONDS
+        while True:
+            try:
+                self._database.transact(
+                    lambda session: renders.commit_take(session, claim, frozen, collected),
+                    project=claim.project,
+                )
+                return
+            except (TransactionLost, DatabaseAway):
+                if time.monotonic() >= until or job.is_stopped:
+                    raise
 
     def _render(self, frozen: FrozenRequest, folder: Path, job: RunningJob) -> RenderResult:
         job.report(Progress(stage="load"))
@@ -120,3 +141,16 @@ class RenderJobs:
         self._loader = threading.Thread(target=make, name="load", daemon=True)
         self._loader.start()
         return future
+
+
+def _frozen(
+    session: Session, claim: RenderClaim, weights: Weights, model: RenderingModel
+) -> FrozenRequest | None:
+    """What the job renders; None where its take is there already, which ends the job. Raises `Refused`."""
+    if renders.weights_of(session, claim) != weights:
+        raise Refused(message("model-changed"))
+    frozen = renders.freeze_request(session, claim, model)
+    if frozen.finished is None:
+        return frozen
+    renders.commit_take(session, claim, frozen, None)
+    return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from moc_engine.contract import RenderEvent, StepEvent
 from studio.domain.errors import LostClaim, OutputFailed, StudioError
@@ -67,6 +69,11 @@ class RunningJob:
     def cancelled(self) -> bool:
         return self._cancelled_at is not None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the worker was told to end."""
+        return self._stop.is_set()
+
     def ignored_its_end(self, seconds: float) -> bool:
         """Whether the job was cancelled more than `seconds` ago and still runs."""
         return self._cancelled_at is not None and time.monotonic() - self._cancelled_at > seconds
@@ -89,17 +96,15 @@ class RunningJob:
     def report(self, progress: Progress, picture: bytes | None = None) -> None:
         """Stores the progress. Raises `LostClaim`."""
         self._reported = time.monotonic()
-        with self._database.write() as session:
-            goes_on = claims.report(session, self.claim, progress, picture)
+        goes_on = self._database.transact(
+            lambda session: claims.report(session, self.claim, progress, picture), shared=True, checked=False
+        )
         self._note(goes_on)
 
     def end_early(self) -> None:
         """Ends the job as cancelled where a person cancelled it; otherwise it waits again, untried."""
-        with self._database.write() as session:
-            if self.cancelled:
-                claims.give_up(session, self.claim)
-            else:
-                claims.hand_back(session, self.claim)
+        end = claims.give_up if self.cancelled else claims.hand_back
+        self._end(lambda session: end(session, self.claim))
 
     def fail(self, problem: Message) -> None:
         """Ends the job as failed. On a full disk it is tried for the time of a lease.
@@ -109,8 +114,7 @@ class RunningJob:
         until = time.monotonic() + self.claim.lease
         while True:
             try:
-                with self._database.write() as session:
-                    claims.fail(session, self.claim, problem)
+                self._end(lambda session: claims.fail(session, self.claim, problem))
             except OutputFailed as error:
                 log.warning("the failure of job %d cannot be recorded: %s", self.claim.job, error)
                 if time.monotonic() >= until or self._stop.wait(self.claim.lease * HEARTBEAT / LEASE):
@@ -118,12 +122,16 @@ class RunningJob:
             else:
                 return
 
+    def _end(self, end: Callable[[Session], None]) -> None:
+        """Ends the job in a transaction; renders that wait for it are of its project."""
+        self._database.transact(end, project=self.claim.project, shared=True)
+
     def _watch(self) -> None:
         due = 0.0
         while not self._over.wait(LOOK):
             try:
                 if time.monotonic() >= due:
-                    with self._database.write() as session:
+                    with self._database.write(shared=True, checked=False) as session:
                         goes_on = claims.heartbeat(session, self.claim)
                     due = time.monotonic() + self.claim.lease * HEARTBEAT / LEASE
                 else:

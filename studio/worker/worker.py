@@ -83,8 +83,12 @@ class Worker:
 
         An interrupt (`KeyboardInterrupt`) hands the job back.
         """
-        with self._database.write() as session:
-            claim = claims.claim(session, self.name, self._lease)
+        with self._database.read() as session:
+            if not claims.is_due(session):
+                return False
+        claim = self._database.transact(
+            lambda session: claims.claim(session, self.name, self._lease), shared=True
+        )
         if claim is None:
             return False
         try:

@@ -25,13 +25,13 @@ PROCESSES: Final = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "tests.fakes.doomed"])
 
 
-def edit_forever(root: Path, project: str, told: Connection) -> None:
+def edit_forever(root: Path, url: str | None, project: str, told: Connection) -> None:
     """Edits a project's first caption to "edit 1", "edit 2", … and tells the number of each that is kept."""
-    database = open_database(root)
+    database = open_database(root, url)
     with database.read() as session:
         revision = projects.load(session, project).revision
     while True:
-        with database.write() as session:
+        with database.write(project=project) as session:
             edit = SetCaption(shot="a", caption=f"edit {revision + 1}")
             projects.apply(session, project, edit, {}, base=revision, now=0.0)
         revision += 1
@@ -41,20 +41,23 @@ def edit_forever(root: Path, project: str, told: Connection) -> None:
 def open_slowly(root: Path, migrations: Path, told: Connection) -> None:
     """Opens the database, and tells when it is about to and when it has."""
     told.send("begin")
-    open_database(root, migrations).close()
+    open_database(root, migrations=migrations).close()
     told.send("done")
 
 
-def claim_all(root: Path, name: str, told: Connection) -> None:
+def claim_all(root: Path, url: str | None, name: str, told: Connection) -> None:
     """Claims and ends jobs until none is left, and tells their numbers."""
-    database = open_database(root)
+    database = open_database(root, url)
     while True:
-        with database.write() as session:
+        with database.read() as session:
+            if not claims.is_due(session):
+                return
+        with database.write(shared=True) as session:
             claim = claims.claim(session, name)
-        if claim is None:
-            return
+        if claim is None:  # others hold what is left
+            continue
         told.send(claim.job)
-        with database.write() as session:
+        with database.write(project=claim.project) as session:
             claims.finish(session, claim, "t")
 
 

@@ -24,8 +24,9 @@ from studio.domain.storyboard import CastMember, Storyboard
 from studio.service.job_state import JobState
 from studio.service.state import ProjectState
 from studio.store import takes
+from studio.store.database_url import FILE
 from studio.store.takes import StoredTake
-from studio.store.upgrade import FILE, open_database
+from studio.store.upgrade import open_database
 from studio.worker.renderers import MakeRenderer, RendererOptions
 from tests.fakes.families import FAMILIES
 from tests.fakes.inline_studio import BOARD, Studio

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.errors import OutputFailed
 from studio.store.database import Database
+from studio.store.database_url import file_url
 from studio.store.os_errors import disk_full
 
 
@@ -17,13 +18,16 @@ class FullDatabase(Database):
     """Refuses its next `refused` write transactions as SQLite does where it finds no room."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(file_url(path))
+        self._folder = path.parent
         self.refused = 0
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(
+        self, *, project: str | None = None, shared: bool = False, checked: bool = True
+    ) -> Iterator[Session]:
         if self.refused:
             self.refused -= 1
-            raise OutputFailed(disk_full(self.path.parent))
-        with super().write() as session:
+            raise OutputFailed(disk_full(self._folder))
+        with super().write(project=project, shared=shared, checked=checked) as session:
             yield session

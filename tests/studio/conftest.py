@@ -1,15 +1,20 @@
-"""What tests of the studio share: its database in a folder of the test's own."""
+"""What tests of the studio share: its database, in a folder of the test's own or on a server."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from studio.store.database import Database
-from studio.store.upgrade import FILE, open_database
+from studio.store.database_url import FILE
+from studio.store.upgrade import open_database
+from tests.fakes.postgresql_server import PostgresqlServer, binaries
+
+_ON_BOTH: Final = ("store", "jobs", "service", "api", "test_worker")
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +25,57 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / FILE
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A server of PostgreSQL that the tests of this process share."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = PostgresqlServer()
+    try:
+        server.make_template()
+        yield server
+    finally:
+        server.stop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of what the database decides run on both kinds; those of rendering and of files on one."""
+    if "database_url" in metafunc.fixturenames:
+        path = metafunc.definition.path
+        both = path.parent.name in _ON_BOTH or path.stem in _ON_BOTH
+        kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+        metafunc.parametrize("database_url", kinds, indirect=True)
+
+
 @pytest.fixture
-def database(new_database: Path, tmp_path: Path) -> Iterator[Database]:
+def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str | None]:
+    """Where the database of a test is: in the folder of its studio (None), or on a server.
+
+    Processes that the test starts open it too.
+    """
+    if request.param == "sqlite":
+        yield None
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    url = server.new()
+    monkeypatch.setenv("MOC_STUDIO_DATABASE", url)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def file_database(new_database: Path, tmp_path: Path) -> Iterator[Database]:
+    """A database of SQLite, in the folder of its studio."""
     shutil.copy(new_database, tmp_path)
     opened = open_database(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def database(database_url: str | None, new_database: Path, tmp_path: Path) -> Iterator[Database]:
+    if database_url is None:
+        shutil.copy(new_database, tmp_path)
+    opened = open_database(tmp_path, database_url)
     yield opened
     opened.close()

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from studio.api.routes import routes
 from studio.service.studio import Service
 from studio.store.database import Database
+from studio.store.database_url import file_url
 
 SCHEMAS = {
     *("ErrorAnswer", "HTTPValidationError", "ValidationError"),
@@ -69,7 +70,7 @@ SCHEMAS = {
 def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("openapi")
     app = FastAPI()
-    app.include_router(routes(Service(root, Database(root / "none.db"))))
+    app.include_router(routes(Service(root, Database(file_url(root / "none.db")))))
     return app.openapi()
 
 

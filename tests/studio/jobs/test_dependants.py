@@ -31,7 +31,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def session(database: Database, clock: FakeClock) -> Iterator[Session]:
-    timed = Database(database.path, clock)
+    timed = Database(database.url, clock)
     with timed.write() as session:
         yield session
     timed.close()

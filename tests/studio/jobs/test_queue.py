@@ -31,7 +31,7 @@ def order(shot: str, seed: int | None = None, *, keep_context: bool = True) -> R
 @pytest.fixture
 def session(database: Database) -> Iterator[Session]:
     clock = FakeClock()
-    timed = Database(database.path, clock)
+    timed = Database(database.url, clock)
     with timed.write() as session:
         session.info["clock"] = clock
         yield session
@@ -133,14 +133,14 @@ def test_other_projects_wishes_are_their_own(session: Session, name: str, jobs: 
     assert len(queue.jobs_of(session, name)) == 3
 
 
-def test_each_job_is_claimed_once(database: Database, tmp_path: Path) -> None:
+def test_each_job_is_claimed_once(database: Database, database_url: str | None, tmp_path: Path) -> None:
     with database.write() as session:
         name = projects.create(session, project("Mira waves"), now=0.0)
         wanted = queue.enqueue(session, name, [order("a", seed) for seed in range(JOBS)])
     pipes, workers = [], []
     for number in range(8):
         ours, theirs = PROCESSES.Pipe(duplex=False)
-        worker = PROCESSES.Process(target=claim_all, args=(tmp_path, f"w{number}", theirs))
+        worker = PROCESSES.Process(target=claim_all, args=(tmp_path, database_url, f"w{number}", theirs))
         worker.start()
         theirs.close()
         pipes.append(ours)

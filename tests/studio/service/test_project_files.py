@@ -14,6 +14,7 @@ from studio.store.documents import to_document
 from studio.store.upgrade import open_database
 from tests.fakes.artifact_paths import path_of
 from tests.fakes.inline_studio import BOARD, Studio
+from tests.fakes.postgresql_server import PostgresqlServer
 from tests.fakes.projects import project
 from tests.fakes.remote_artifacts import RemoteArtifacts
 
@@ -109,7 +110,8 @@ def test_a_damaged_bundle_leaves_nothing(studio: Studio, tmp_path: Path) -> None
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_a_backup_opens_as_a_studio(studio: Studio, tmp_path: Path) -> None:
+def test_a_backup_opens_as_a_studio(file_database: Database, tmp_path: Path) -> None:
+    studio = Studio(tmp_path, file_database)
     project = studio.service.projects.create(BOARD)
     copy = studio.service.files.back_up()
     other = tmp_path / "other"
@@ -118,3 +120,14 @@ def test_a_backup_opens_as_a_studio(studio: Studio, tmp_path: Path) -> None:
     database = open_database(other)
     assert Studio(other, database).service.projects.storyboard(project) == BOARD
     database.close()
+
+
+def test_a_database_on_a_server_is_backed_up_by_its_tools(
+    postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    url = postgresql.new()
+    database = open_database(tmp_path, url)
+    with pytest.raises(Refused, match="is on a server: back it up by pg_dump"):
+        Studio(tmp_path, database).service.files.back_up()
+    database.close()
+    postgresql.drop(url)

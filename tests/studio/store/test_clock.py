@@ -18,7 +18,7 @@ def test_the_database_tells_the_time(database: Database) -> None:
 
 def test_a_database_can_be_given_another_clock(database: Database) -> None:
     clock = FakeClock(5.0)
-    other = Database(database.path, clock)
+    other = Database(database.url, clock)
     with other.read() as session:
         assert database_time(session) == 5.0
         clock.now = 6.0

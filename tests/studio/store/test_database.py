@@ -13,7 +13,8 @@ from sqlalchemy import event
 from studio.domain.edits.film import SetFilm
 from studio.domain.errors import OutputFailed
 from studio.store import projects
-from studio.store.database import BUSY_SECONDS, Database, journal_mode
+from studio.store.database import Database
+from studio.store.sqlite import BUSY_SECONDS, journal_mode
 from studio.store.upgrade import open_database
 from tests.fakes.doomed import PROCESSES, edit_forever
 from tests.fakes.projects import project
@@ -35,8 +36,8 @@ def test_a_log_is_used_from_the_safe_version_on(version: tuple[int, ...], mode: 
     assert journal_mode(version) == mode
 
 
-def test_every_connection_is_set_up(database: Database) -> None:
-    held = [database.engine.connect() for _ in range(4)]
+def test_every_connection_is_set_up(file_database: Database) -> None:
+    held = [file_database.engine.connect() for _ in range(4)]
     try:
         for connection in held:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == journal_mode()
@@ -68,18 +69,18 @@ def statements(database: Database) -> list[str]:
     return said
 
 
-def test_writes_take_the_lock_before_they_read(database: Database) -> None:
-    said = statements(database)
-    with database.write():
+def test_writes_take_the_lock_before_they_read(file_database: Database) -> None:
+    said = statements(file_database)
+    with file_database.write():
         assert said == ["BEGIN IMMEDIATE"]
 
 
-def test_reads_take_no_lock(database: Database) -> None:
-    said = statements(database)
-    with database.read() as session:
+def test_reads_take_no_lock(file_database: Database) -> None:
+    said = statements(file_database)
+    with file_database.read() as session:
         projects.listed(session)
         assert said[0] == "BEGIN"
-        with database.read() as another:
+        with file_database.read() as another:
             projects.listed(another)
     assert "BEGIN IMMEDIATE" not in said
 
@@ -128,7 +129,8 @@ def test_many_writers_wait_for_each_other(database: Database) -> None:
         assert projects.load(session, name).revision == 48
 
 
-def test_a_full_disk_is_told_and_what_was_kept_can_be_read(database: Database) -> None:
+def test_a_full_disk_is_told_and_what_was_kept_can_be_read(file_database: Database) -> None:
+    database = file_database
     with database.write() as session:
         name = projects.create(session, project("Mira waves"), now=1.0)
         pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -157,7 +159,7 @@ def test_acknowledged_edits_survive_kills(tmp_path: Path) -> None:
     acknowledged, chance = 0, random.Random(4)
     for _ in range(KILLS):
         ours, theirs = PROCESSES.Pipe(duplex=False)
-        process = PROCESSES.Process(target=edit_forever, args=(tmp_path, name, theirs))
+        process = PROCESSES.Process(target=edit_forever, args=(tmp_path, None, name, theirs))
         process.start()
         theirs.close()
         assert ours.poll(60), "the process never came to its first edit"

@@ -11,7 +11,7 @@ from tests.fakes.projects import project
 
 def test_a_picture_that_is_added_again_is_young_again(database: Database) -> None:
     clock = FakeClock()
-    timed, digest = Database(database.path, clock), "a" * 64
+    timed, digest = Database(database.url, clock), "a" * 64
     with timed.write() as session:
         name = projects.create(session, project("one"), now=clock())
         takes.keep_artifacts(session, [Artifact(digest=digest, suffix=".png", bytes=9)], clock())

@@ -18,7 +18,8 @@ from studio.domain.errors import ForeignDatabase, OutputFailed
 from studio.jobs import queue
 from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
-from studio.store.database import APPLICATION, Database
+from studio.store.database import Database
+from studio.store.sqlite import APPLICATION
 from studio.store.tables import Table
 from studio.store.upgrade import MIGRATIONS, back_up, open_database
 from tests.fakes.doomed import PROCESSES, open_slowly
@@ -243,7 +244,7 @@ def test_a_migration_keeps_all_rows_and_takes_a_backup_first(tmp_path: Path) -> 
     root = tmp_path / "studio"
     name = ours(root)
     before = dump(root / "studio.db")
-    database = open_database(root, migrations(tmp_path / "migrations"))
+    database = open_database(root, migrations=migrations(tmp_path / "migrations"))
     assert "note" in columns(database, "project")
     with database.read() as session:
         stored = projects.load(session, name)
@@ -259,7 +260,7 @@ def test_a_migration_keeps_all_rows_and_takes_a_backup_first(tmp_path: Path) -> 
 def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
     first = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "000[2-9]*"))
-    open_database(tmp_path, first).close()
+    open_database(tmp_path, migrations=first).close()
     path = tmp_path / "studio.db"
     digests = ("'c'", "'l'", "'t'", "'p'")
     inputs = '{"model": "m", "caption": "Mira waves", "global_caption": "", "cast": ["Mira"], "seconds": 2.0,'
@@ -282,7 +283,7 @@ def test_a_database_of_the_first_schema_keeps_its_takes(tmp_path: Path) -> None:
 def test_jobs_of_the_second_schema_are_renders_and_their_numbers_are_not_given_again(tmp_path: Path) -> None:
     second = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, second, ignore=shutil.ignore_patterns("__pycache__", "000[3-9]*"))
-    open_database(tmp_path, second).close()
+    open_database(tmp_path, migrations=second).close()
     asked = '{"seed": 7, "keep_context": true, "replace": false}'
     statement(
         tmp_path / "studio.db",
@@ -320,7 +321,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, endi
     ours(root)
     before = dump(root / "studio.db")
     with pytest.raises(Exception, match=r"torn|nothing"):
-        open_database(root, migrations(tmp_path / "migrations", ending))
+        open_database(root, migrations=migrations(tmp_path / "migrations", ending))
     assert dump(root / "studio.db") == before
     open_database(root).close()
 

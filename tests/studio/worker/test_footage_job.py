@@ -227,9 +227,7 @@ main(lambda model: None)
 def test_a_killed_worker_is_followed_by_another(studio: Studio, database: Database, tmp_path: Path) -> None:
     film = write_footage(tmp_path / "sea.mp4", (600, 500, 400), (64, 36))
     (footage,) = studio.service.footage.add(str(film))
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, "--root", str(database.path.parent), "--name", "killed"]
-    )
+    process = subprocess.Popen([sys.executable, "-c", WORKER, "--root", str(tmp_path), "--name", "killed"])
     try:
         until(lambda: job(database, footage).progress is not None)
     finally:

@@ -17,8 +17,8 @@ from studio.jobs import queue
 from studio.service.studio import Service
 from studio.store import projects, takes
 from studio.store.database import Database
+from studio.store.database_url import FILE
 from studio.store.tables import JobRow
-from studio.store.upgrade import FILE
 from studio.worker.supervisor import Supervisor
 from tests.fakes.inline_studio import BOARD
 from tests.fakes.renderer import STEPS

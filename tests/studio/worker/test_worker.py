@@ -20,7 +20,7 @@ from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
-from studio.store.upgrade import FILE
+from studio.store.database_url import FILE
 from studio.worker.worker import Worker
 from tests.fakes.artifact_paths import artifact_path
 from tests.fakes.full_database import FullDatabase

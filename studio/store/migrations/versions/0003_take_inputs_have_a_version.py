@@ -7,6 +7,7 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
+from studio.store.column_types import Text
 from studio.store.model_identity import ModelIdentities
 from studio.store.rename_rows import models_of_projects, rename_takes
 from studio.store.take_renaming import current_models
@@ -20,9 +21,9 @@ _PROGRAM = re.compile(r" \((\d+\.\d+\.\d+)\)$")
 def upgrade() -> None:
     with op.batch_alter_table("take", schema=None) as batch:
         batch.add_column(sa.Column("former_ids", sa.JSON(), nullable=False, server_default="[]"))
-        batch.add_column(sa.Column("program", sa.String(), nullable=True))
-        batch.add_column(sa.Column("device", sa.String(), nullable=True))
-        batch.add_column(sa.Column("dtype", sa.String(), nullable=True))
+        batch.add_column(sa.Column("program", Text, nullable=True))
+        batch.add_column(sa.Column("device", Text, nullable=True))
+        batch.add_column(sa.Column("dtype", Text, nullable=True))
     connection = op.get_bind()
     _note_programs(connection)
     rename_takes(connection, current_models(models_of_projects(connection), ModelIdentities()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from studio.store.column_types import Text
+
 revision = "0004"
 down_revision = "0003"
 
@@ -16,12 +18,12 @@ def upgrade() -> None:
     number = connection.execute(last).scalar() if sqlite else None
     with op.batch_alter_table("job", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.drop_index("ix_job_state_place")
-        batch.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="render"))
-        batch.alter_column("project", existing_type=sa.String(), nullable=True)
-        batch.alter_column("shot", existing_type=sa.String(), nullable=True)
+        batch.add_column(sa.Column("kind", Text, nullable=False, server_default="render"))
+        batch.alter_column("project", existing_type=Text, nullable=True)
+        batch.alter_column("shot", existing_type=Text, nullable=True)
         batch.alter_column("place", existing_type=sa.Double(), new_column_name="position")
         batch.alter_column("asked", existing_type=sa.JSON(), new_column_name="payload")
-        batch.alter_column("take", existing_type=sa.String(), new_column_name="result")
+        batch.alter_column("take", existing_type=Text, new_column_name="result")
         batch.add_column(sa.Column("problem", sa.JSON(), nullable=True))
         batch.drop_column("claimed")
     op.create_index("ix_job_state_position", "job", ["state", "position"])

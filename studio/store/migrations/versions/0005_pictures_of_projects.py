@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from studio.store.column_types import Text
+
 revision = "0005"
 down_revision = "0004"
 
@@ -12,8 +14,8 @@ down_revision = "0004"
 def upgrade() -> None:
     op.create_table(
         "picture",
-        sa.Column("project", sa.String(), nullable=False),
-        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("project", Text, nullable=False),
+        sa.Column("digest", Text, nullable=False),
         sa.Column("added", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["digest"], ["artifact.digest"], name=op.f("fk_picture_digest")),
         sa.ForeignKeyConstraint(

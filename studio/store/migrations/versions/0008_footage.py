@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from studio.store.column_types import Number, Text
+
 revision = "0008"
 down_revision = "0007"
 
@@ -12,19 +14,19 @@ down_revision = "0007"
 def upgrade() -> None:
     op.create_table(
         "footage",
-        sa.Column("id", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("path", sa.String(), nullable=True),
-        sa.Column("title", sa.String(), nullable=False),
-        sa.Column("style", sa.String(), nullable=False),
-        sa.Column("frames", sa.Integer(), nullable=True),
-        sa.Column("rate", sa.String(), nullable=True),
-        sa.Column("width", sa.Integer(), nullable=True),
-        sa.Column("height", sa.Integer(), nullable=True),
+        sa.Column("id", Text, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("path", Text, nullable=True),
+        sa.Column("title", Text, nullable=False),
+        sa.Column("style", Text, nullable=False),
+        sa.Column("frames", Number, nullable=True),
+        sa.Column("rate", Text, nullable=True),
+        sa.Column("width", Number, nullable=True),
+        sa.Column("height", Number, nullable=True),
         sa.Column("shots", sa.JSON(), nullable=True),
         sa.Column("given", sa.JSON(), nullable=True),
         sa.Column("notes", sa.JSON(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("revision", Number, nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("changed", sa.Double(), nullable=False),
         sa.Column("read", sa.Double(), nullable=True),
@@ -32,10 +34,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "footage_edit",
-        sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("footage", sa.String(), nullable=False),
-        sa.Column("words", sa.String(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("number", Number, autoincrement=True, nullable=False),
+        sa.Column("footage", Text, nullable=False),
+        sa.Column("words", Text, nullable=False),
+        sa.Column("position", Number, nullable=False),
         sa.Column("before", sa.JSON(), nullable=False),
         sa.Column("after", sa.JSON(), nullable=False),
         sa.Column("styles", sa.JSON(), nullable=False),
