@@ -10,6 +10,7 @@ of a render too; what others hold is passed over, so that claims never wait for 
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -49,28 +50,29 @@ def claim(
         return None
     now, dependencies = database_time(session), Dependencies(session)
     waiting = _claimable(kinds).order_by(JobRow.position, JobRow.id)
-    for row in session.scalars(waiting.execution_options(yield_per=16)):
-        order = order_of(row)
-        if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
-            continue
-        if not _take_up(session, row, kinds):
-            continue
-        if isinstance(order, UnknownOrder):
-            row.state, row.finished = "failed", now
-            set_problem(row, message("job-kind-unknown", kind=row.kind))
-            continue
-        row.state = "running"
-        row.worker = worker
-        row.fence += 1
-        row.attempts += 1
-        row.lease_until = now + lease
-        row.started = now
-        row.progress = None
-        set_problem(row, None)
-        session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
-        return Claim(
-            job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
-        )
+    with closing(session.scalars(waiting.execution_options(yield_per=16))) as rows:
+        for row in rows:
+            order = order_of(row)
+            if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
+                continue
+            if not _take_up(session, row, kinds):
+                continue
+            if isinstance(order, UnknownOrder):
+                row.state, row.finished = "failed", now
+                set_problem(row, message("job-kind-unknown", kind=row.kind))
+                continue
+            row.state = "running"
+            row.worker = worker
+            row.fence += 1
+            row.attempts += 1
+            row.lease_until = now + lease
+            row.started = now
+            row.progress = None
+            set_problem(row, None)
+            session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
+            return Claim(
+                job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
+            )
     return None
 
 
