@@ -33,12 +33,13 @@ LARGEST_CONTROL_SCALE: Final = 2.0
 class ContextTake:
     """A finished take that the render may attend to: its id, its shot, and its latents.
 
-    `caption`, `global_caption` and `cast` are the ones it was rendered with; `seconds` its length.
+    `caption`, `global_caption` and `cast` are the ones it was rendered with; `seconds` its length. `latents`
+    are None for a take that is not finished yet: its shot must be banned, and only its length matters.
     """
 
     id: str
     shot: int
-    latents: StoredFile
+    latents: StoredFile | None
     caption: str
     global_caption: str
     cast: tuple[str, ...]

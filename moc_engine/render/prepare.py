@@ -150,7 +150,7 @@ def prepare(request: RenderRequest, backbone: Backbone, names: ChunkNames | None
         shape=shape,
         grid=backbone.grid(shape, routing.chunking),
         context=tuple(
-            _read_take(take, backbone, routing, sampler, memory, shape[0], names, loras)
+            _read_take(take, backbone, routing, sampler, memory, shape[0], names, loras, request)
             for take in request.context
         ),
         memory=memory,
@@ -198,13 +198,9 @@ def _read_take(
     channels: int,
     names: ChunkNames,
     loras: Sequence[UsedLora],
+    request: RenderRequest,
 ) -> PreparedTake:
-    try:
-        with take.latents.open() as stream:
-            data = stream.read()
-        latents, space = read_latents(data)
-    except (OSError, ValueError) as error:
-        raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error
+    data, latents, space = _latents_of(take, backbone, request)
     if space and backbone.latent_space and space != backbone.latent_space:
         raise EngineError(
             f"the take of shot {take.shot + 1} was made by a model of another autoencoder, whose latents "
@@ -233,6 +229,20 @@ def _read_take(
         names[key] = _remembered_chunks(take, latents, grid, backbone, memory)
     of_chunks, kept = names[key]
     return PreparedTake(source=take, latents=latents, grid=grid, memory=key, names=of_chunks, kept=kept)
+
+
+def _latents_of(take: ContextTake, backbone: Backbone, request: RenderRequest) -> tuple[bytes, Tensor, str]:
+    """The file of a take's latents, these (C, F, H, W), and their space; zeros for an unfinished take."""
+    if take.latents is None:
+        if take.shot not in request.steering.bans or any(shot == take.shot for shot, _ in request.parts.pins):
+            raise ValueError(f"context: shot {take.shot} has no latents, and is not banned")
+        return b"", torch.zeros(backbone.family.latent_shape(take.seconds, request.size)), ""
+    try:
+        with take.latents.open() as stream:
+            data = stream.read()
+        return data, *read_latents(data)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error
 
 
 def _remembered_chunks(

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
-from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult
+from moc_engine.contract import CancelToken, ContextTake, RenderEvent, RenderRequest, RenderResult
 from moc_engine.errors import EngineError, RenderCancelled
 from moc_engine.files import remove_abandoned
 from moc_engine.render.group_member import CANCEL, Ended, MakeMember, run_member
@@ -227,10 +227,13 @@ def _with_local_files(request: RenderRequest, files: ExitStack) -> RenderRequest
     def local(file: StoredFile) -> LocalFile:
         return LocalFile(files.enter_context(file.local()))
 
+    def with_local_latents(take: ContextTake) -> ContextTake:
+        return take if take.latents is None else replace(take, latents=local(take.latents))
+
     first, guide, control = request.first_frame, request.guide, request.control
     return replace(
         request,
-        context=tuple(replace(take, latents=local(take.latents)) for take in request.context),
+        context=tuple(map(with_local_latents, request.context)),
         first_frame=None if first is None else local(first),
         guide=None if guide is None else replace(guide, clip=local(guide.clip)),
         control=None if control is None else replace(control, clip=local(control.clip)),

@@ -81,6 +81,7 @@ type Settings = {
   memory_storage: string | null;
   positions: string | null;
   router: string | null;
+  context: "all" | "finished";
   draft_model: string | null;
   guide_strength: number | null;
   control_scale: number | null;
@@ -210,6 +211,19 @@ type RenderNeed = {
 };
 
 type PlannedRender = { index: number; reasons: string[]; seconds: number };
+
+/** Renders shared out among workers; `waves` are indices of shots that can run side by side. */
+type RenderSchedule = {
+  workers: number;
+  seconds: number;
+  time_known: boolean;
+  times: { workers: number; seconds: number }[];
+  context: "all" | "finished";
+  seen: number;
+  to_see: number;
+  waves: number[][];
+  renders: { shot: string; index: number; wave: number }[];
+};
 
 /** An edit of a project: `op` names it, the rest are its fields. */
 type Edit = { op: string; [field: string]: unknown };

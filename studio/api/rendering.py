@@ -7,10 +7,11 @@ from collections.abc import Collection
 from fastapi import APIRouter
 
 from studio.api.error_answers import ERRORS
-from studio.api.request_models import ProjectId, RenderRequest, RerollRequest
+from studio.api.request_models import ProjectId, RenderRequest, RerollRequest, ScheduleRequest
 from studio.domain.planner import Scope
 from studio.service.needs import RenderNeedState
 from studio.service.rendering import PlannedRender
+from studio.service.schedules import RenderSchedule
 from studio.service.studio import Service
 
 
@@ -22,6 +23,11 @@ def rendering_routes(service: Service) -> APIRouter:
     def plan(project: ProjectId, body: RenderRequest) -> tuple[PlannedRender, ...]:
         """The shots that a render would queue, why, and the expected seconds."""
         return rendering.plan(project, _scope(body))
+
+    @router.post("/schedule", summary="Plan a render with several workers")
+    def schedule(project: ProjectId, body: ScheduleRequest) -> RenderSchedule:
+        """Which of the planned renders can run side by side, in which waves, and the expected time."""
+        return service.schedules.of(project, rendering.plan(project, _scope(body)), body.workers)
 
     @router.get("/need", summary="Predict the memory of a render")
     def need(project: ProjectId) -> RenderNeedState | None:

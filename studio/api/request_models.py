@@ -8,6 +8,7 @@ from fastapi import Path
 from pydantic import BaseModel, Field
 
 from studio.domain.edits.edit import Edit
+from studio.domain.schedule import MOST_WORKERS
 
 JobId = Annotated[int, Path(ge=0, lt=2**63, description="The number of a job.")]
 ProjectId = Annotated[str, Path(description="The id of a project.")]
@@ -54,6 +55,12 @@ class RenderRequest(BaseModel):
 
     scope: Literal["due", "all"] = "due"
     shots: list[str] | None = None
+
+
+class ScheduleRequest(RenderRequest):
+    """What to render, and by how many workers."""
+
+    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
 
 
 class RerollRequest(BaseModel):

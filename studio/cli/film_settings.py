@@ -31,6 +31,7 @@ _PLAIN: Final = (
     "memory_storage",
     "positions",
     "router",
+    "context",
 )
 """Settings whose options have their names and values."""
 
@@ -41,7 +42,7 @@ _WEIGHT: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    from studio.domain.settings import Positions, Scheduler, StepCache, Storage
+    from studio.domain.settings import Context, Positions, Scheduler, StepCache, Storage
 
     film = parser.add_argument_group("settings of a file's film, in place of its own")
     film.add_argument("--model", metavar="NAME", help="a model: hub name, folder, file or added name")
@@ -97,6 +98,12 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     memory.add_argument("--memory-storage", choices=get_args(Storage), help="in which precision")
     memory.add_argument(
         "--positions", choices=get_args(Positions), help="positions in time of remembered shots"
+    )
+    memory.add_argument(
+        "--context",
+        choices=get_args(Context),
+        help="what a shot sees: all earlier shots, or those that are finished when its render begins, so "
+        "that several workers render side by side (default: all)",
     )
 
 

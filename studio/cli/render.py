@@ -10,6 +10,7 @@ from moc_engine.collection import collection_suspended
 from studio.cli import film_settings, root
 from studio.domain.errors import WrongUse
 from studio.domain.project import LANES
+from studio.domain.schedule import MOST_WORKERS
 from studio.worker.renderers import RendererOptions
 
 
@@ -32,6 +33,12 @@ def add_to(subparsers: Any) -> None:
         action="store_true",
         help="render nothing: print which shots would be rendered, the expected time, the memory needed, and "
         "what would go wrong (exit code 1 if anything would)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="with --dry-run: tell the time that N workers take ('serve --workers N' starts them)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     file = parser.add_argument_group("for a file")
@@ -75,6 +82,12 @@ def _check_options(args: argparse.Namespace) -> None:
     """Raises `WrongUse` for options that would be ignored."""
     if (args.file is None) == (args.project is None):
         raise WrongUse("render a FILE.yaml or, with --project, what is in a studio")
+    if args.workers is not None and not args.dry_run:
+        raise WrongUse(
+            "--workers tells the time of a --dry-run; 'moc-studio serve --workers N' starts workers"
+        )
+    if args.workers is not None and not 1 <= args.workers <= MOST_WORKERS:
+        raise WrongUse(f"--workers: must lie within 1–{MOST_WORKERS}, got {args.workers}")
     if args.project is not None:
         given = [name for name in ("out", "resume") if getattr(args, name)] + film_settings.given(args)
         if given == ["resume"]:

@@ -44,10 +44,15 @@ def render_file(board: Storyboard, only: Collection[int] | None, args: argparse.
         for line in (*model_notes.unused(board, model, of_file=True), *model_notes.samplers(board)):
             print(line, file=sys.stderr)
         if args.dry_run:
+            schedule = service.schedules.of(
+                project, service.rendering.to_render(project, planned), args.workers or 1
+            )
             render_output.plan(
                 planned,
                 unknown,
                 sys.stdout,
+                schedule=schedule,
+                workers=args.workers,
                 problems=problems,
                 need=service.needs.of(project),
                 time_known=service.rendering.time_is_known(project),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from moc_engine.names import mentioned
-from studio.cli import model_notes
+from studio.cli import model_notes, schedule_output
 from studio.cli.mixed_settings import mixed_settings
 from studio.cli.progress import in_words
 from studio.domain.frame_rate import rate_to_json
@@ -19,6 +19,7 @@ from studio.service.film_folders import WrittenFilm
 from studio.service.needs import RenderNeedState
 from studio.service.render_checks import Problem
 from studio.service.rendering import PlannedShot
+from studio.service.schedules import RenderSchedule
 from studio.service.unknown_words import UnknownWord
 from studio.store.takes import StoredTake
 
@@ -56,11 +57,14 @@ def plan(
     problems: Sequence[Problem] = (),
     need: RenderNeedState | None = None,
     time_known: bool = True,
+    schedule: RenderSchedule,
+    workers: int | None = None,
     as_json: bool,
 ) -> None:
     """Prints what would be rendered, the expected time, the memory needed, and what would go wrong.
 
     `need` is None where it is not predicted; `time_known` says whether the planned seconds mean something.
+    `schedule` is that of the shots to render, with so many `workers` if they were asked for.
     """
     seconds = sum(shot.seconds for shot in planned)
     if as_json:
@@ -81,6 +85,7 @@ def plan(
                     for shot in planned
                 ],
                 "estimated_seconds": round(seconds, 2) if time_known else None,
+                "schedule": asdict(schedule),
                 "unknown_words": _as_data(unknown),
                 "problems": [
                     {"text": str(found.text), "shots": [index + 1 for index in found.shots]}
@@ -101,7 +106,10 @@ def plan(
     print(f"{count} of {len(planned)} shots to render{when}", file=out)
     if count and not time_known:
         print(model_notes.NO_ESTIMATE, file=out)
-    for line in () if need is None else model_notes.need(need):
+    for line in (
+        *schedule_output.lines(schedule, workers),
+        *(() if need is None else model_notes.need(need)),
+    ):
         print(line, file=out)
     for found in problems:
         print(f"problem: {model_notes.problem(found)}", file=out)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from studio.cli import model_notes, root
+from studio.cli import model_notes, root, schedule_output
 from studio.cli.progress import in_words
 from studio.cli.shot_numbers import parse_shots
 
@@ -35,10 +35,15 @@ def render_project(args: argparse.Namespace) -> int:
             for line in model_notes.unused(board, service.rendering.model(project), of_file=False):
                 print(line, file=sys.stderr)
         if args.dry_run or not planned:
+            schedule = service.schedules.of(project, planned, args.workers or 1)
             if args.json:
-                print(json.dumps([asdict(shot) for shot in planned], indent=2, ensure_ascii=False))
+                waves = {shot.index: shot.wave + 1 for shot in schedule.renders}
+                shots = [{**asdict(shot), "wave": waves[shot.index]} for shot in planned]
+                print(json.dumps(shots, indent=2, ensure_ascii=False))
             else:
                 _print_plan(service, project, planned, board, args.lane)
+                for line in schedule_output.lines(schedule, args.workers):
+                    print(line, file=sys.stderr)
             problems = problems_of(*service.rendering.lane_inputs(project, scope, args.lane), service.library)
             for found in problems:
                 print(f"problem: {model_notes.problem(found)}", file=sys.stderr)

@@ -20,6 +20,8 @@ from studio.domain.errors import WrongUse
 from studio.worker.renderers import RendererOptions
 
 PORT = 7860
+MOST_WORKERS = 64
+"""Of one machine."""
 CLEAR_TEXT = (
     "Warning: without TLS, passwords and films cross the network in clear text. Use --tls-cert and "
     "--tls-key, or a reverse proxy that serves HTTPS."
@@ -30,7 +32,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="open the studio in the browser",
-        description="Serves the studio, with a process beside it that renders, until it is interrupted.",
+        description="Serves the studio, with processes beside it that render, until it is interrupted.",
     )
     root.add_to(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
@@ -45,6 +47,13 @@ def add_to(subparsers: Any) -> None:
         "--tls-cert", type=Path, metavar="FILE", help="serve HTTPS with this certificate (PEM)"
     )
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's private key")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that render side by side, each with the model in memory (default: 1)",
+    )
     parser.add_argument(
         "--open", action=argparse.BooleanOptionalAction, default=False, help="open a browser window"
     )
@@ -61,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     _check_tls(args.tls_cert, args.tls_key)
     if args.tls_cert is None and not is_loopback(args.host):
         print(CLEAR_TEXT, file=sys.stderr)
+    if not 1 <= args.workers <= MOST_WORKERS:
+        raise WrongUse(f"--workers: must lie within 1–{MOST_WORKERS}, got {args.workers}")
     if not 0 <= args.port <= 65535:
         raise WrongUse(f"--port: must lie within 0–65535, got {args.port}")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -69,16 +80,16 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn
 
         from studio.web.app import make_app
-        from studio.worker.supervisor import WORKER, Supervisor
+        from studio.worker.supervisor import WORKER, Supervisor, Supervisors
 
         (args.root / "logs").mkdir(parents=True, exist_ok=True)
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
         if args.database is not None:
             os.environ[root.DATABASE] = args.database  # for the worker: arguments are seen by others
         command = (*WORKER, *RendererOptions.of(args).arguments)
-        supervisor = Supervisor(args.root, service.queue, command)
+        workers = [Supervisor(args.root, service.queue, command) for _ in range(args.workers)]
         hosts = (args.host, *args.allow_host)
-        app = make_app(service, supervisor, hosts=hosts, login=login)
+        app = make_app(service, Supervisors(workers), hosts=hosts, login=login)
         config = uvicorn.Config(
             app, log_config=None, lifespan="on", ssl_certfile=args.tls_cert, ssl_keyfile=args.tls_key
         )

@@ -31,6 +31,7 @@ from studio.domain.storyboard import (
     draft_use,
     first_frame_source,
     shot_seed,
+    target,
 )
 
 ROUNDED: Final = 1e-3
@@ -124,12 +125,36 @@ def with_existing_takes(
     captions = compose_captions(project.board)
     for index, shot in enumerate(project.board.shots):
         status = _status(project, takes, model, index, captions[index], {})
-        wanted = status.inputs.take_id
-        exists = wanted in takes and wanted not in project.discarded
         held = shot.lock and status.take is not None
-        if status.state in ("outdated", "missing") and exists and not held:
-            project = project.choosing(shot.id, wanted)
+        if status.state in ("outdated", "missing") and not held:
+            wanted = _existing(project, takes, model, status, captions[index])
+            if wanted is not None and wanted not in project.discarded:
+                project = project.choosing(shot.id, wanted)
     return project
+
+
+def _existing(
+    project: Project,
+    takes: Mapping[str, FinishedTake],
+    model: RenderingModel,
+    status: ShotStatus,
+    caption: str,
+) -> str | None:
+    """The take that a shot's settings ask for, if there is one; `caption` is its composed one.
+
+    With `context: finished` it is one that would be up to date: which shots it saw does not matter.
+    """
+    if status.inputs.take_id in takes:
+        return status.inputs.take_id
+    if project.settings.context == "all":
+        return None
+    wanted = status.inputs
+    for name, take in takes.items():
+        if (take.inputs.caption, take.inputs.seed) == (wanted.caption, wanted.seed):
+            chosen = project.choosing(status.shot, name)
+            if _status(chosen, takes, model, status.index, caption, {}).state == "fresh":
+                return name
+    return None
 
 
 def after_rendering(
@@ -170,18 +195,24 @@ def _status(
     shot = board.shots[index]
     take = chosen_take(project, takes, shot.id)
     context = context_of(project, takes, index)
-    inputs = inputs_of(
-        board,
-        model,
-        index,
-        settings=project.settings,
-        caption=caption,
-        context=[(index, name) for index, _, name in context],
-        seed=wanted_seed(board, index, take),
-        first_frame=_first_frame(project, takes, index),
-        draft=_draft(project, takes, index),
-    )
-    named_context = each_once(context)
+    seed, first_frame = wanted_seed(board, index, take), _first_frame(project, takes, index)
+    draft = _draft(project, takes, index)
+
+    def rendered_from(context: list[tuple[int, str, str]]) -> TakeInputs:
+        return inputs_of(
+            board,
+            model,
+            index,
+            settings=project.settings,
+            caption=caption,
+            context=[(index, name) for index, _, name in context],
+            seed=seed,
+            first_frame=first_frame,
+            draft=draft,
+        )
+
+    compared = context if take is None else _compared_context(project, shot, take, context)
+    inputs, named_context = rendered_from(compared), each_once(compared)
     threshold = project.settings.rerender_threshold - ROUNDED
     if take is None:
         state: State = "missing"
@@ -200,6 +231,8 @@ def _status(
         state = "outdated" if changed else "fresh"
         influence = max((reason.influence for reason in (*changed, *coming)), default=0.0)
         reasons = (*changed, *coming) if influence >= threshold else tuple(changed)
+        if changed and compared != context:
+            inputs, named_context = rendered_from(context), each_once(context)
     if not shot.caption:
         state, reasons = "unwritten", (OwnReason(code="unwritten"),)
     enough = influence > 0 and influence >= threshold
@@ -214,6 +247,21 @@ def _status(
         inputs=inputs,
         context=named_context,
     )
+
+
+def _compared_context(
+    project: Project, shot: Shot, take: FinishedTake, context: list[tuple[int, str, str]]
+) -> list[tuple[int, str, str]]:
+    """The part of a shot's context that its take is compared with.
+
+    With `context: finished` a take need not have seen shots that were not finished when it began; those that
+    are pinned or boosted it must.
+    """
+    if project.settings.context == "all":
+        return context
+    seen = {name for pair in take.context for name in pair}
+    seen.update(target(name)[0] for name in (*shot.pins, *shot.boosts))
+    return [entry for entry in context if not seen.isdisjoint(entry[1:])]
 
 
 def _draft(project: Project, takes: Mapping[str, FinishedTake], index: int) -> Guide | Control | None:

@@ -55,6 +55,7 @@ class Project:
             model=film.draft_model,
             draft_model=film.draft_model,
             looks=film.looks,
+            context=film.context,
             rerender_threshold=film.rerender_threshold,
         )
 

@@ -12,6 +12,8 @@ from studio.domain.errors import BadStoryboard
 from studio.domain.messages import message
 
 Looks = Literal["first", "every"]
+Context = Literal["all", "finished"]
+"""Which earlier shots a shot sees: all of them, or those that were finished when its render began."""
 FullBelow = int | Literal["auto"]
 Scheduler = Literal["euler", "unipc", "dpm++"]
 Expert = Literal["both", "high", "low"]
@@ -72,7 +74,8 @@ def check_loras(loras: tuple[Lora, ...]) -> None:
 class Settings:
     """How the film is made; None leaves it to the model.
 
-    `looks` says whether a cast member's look goes into the first caption that names it, which is
+    With `context="finished"` a shot waits for no earlier one: it sees those that are finished when its render
+    begins. `looks` says whether a cast member's look goes into the first caption that names it, which is
     enough for a model that remembers, or into every one. A shot whose context changed is rendered again
     if its dependence on the changed take is at least `rerender_threshold`, 0–1. A shot that can attend to
     fewer than `full_below` tokens attends to all of them: 0 is never, "auto" where that is faster.
@@ -103,6 +106,7 @@ class Settings:
     memory_storage: Storage | None = None
     positions: Positions | None = None
     router: str | None = None
+    context: Context = "all"
     draft_model: str | None = None
     guide_strength: float | None = None
     control_scale: float | None = None
@@ -121,6 +125,7 @@ class Settings:
             raise BadStoryboard(message("full-below-unreadable", text=self.full_below), ("full_below",))
         if self.looks not in ("first", "every"):
             raise BadStoryboard(message("looks-unknown", value=self.looks), ("looks",))
+        check_choice(self.context, "context", get_args(Context))
         check_number(self.rerender_threshold, "rerender_threshold", 0, 1)
         if self.model is not None:
             check_text(self.model, "model", most=500)

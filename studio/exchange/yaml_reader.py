@@ -23,6 +23,7 @@ from studio.domain.frame_rate import exact_rate, parse_rate
 from studio.domain.messages import Message, message
 from studio.domain.picture_name import PictureName
 from studio.domain.settings import (
+    Context,
     Expert,
     FullBelow,
     Looks,
@@ -171,6 +172,7 @@ class _Reader:
                 memory_storage=cast(Storage | None, entries.get("memory_storage", _text, None)),
                 positions=cast(Positions | None, entries.get("positions", _text, None)),
                 router=entries.get("router", _text, None),
+                context=cast(Context, entries.get("context", _text, "all")),
                 draft_model=entries.get("draft_model", _text, None),
                 guide_strength=entries.get("guide_strength", _number, None),
                 control_scale=entries.get("control_scale", _number, None),

@@ -10,17 +10,16 @@ of a render too; what others hold is passed over, so that claims never wait for 
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Select, Text, and_, cast, delete, or_, select
+from sqlalchemy import Select, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from studio.domain.errors import LostClaim
 from studio.domain.messages import Message, message
 from studio.jobs.dependants import stop_dependants
-from studio.jobs.dependencies import Dependencies
+from studio.jobs.dependencies import Ready, project_renders
 from studio.jobs.job import LEASE, LOADING_LEASES, Claim, Progress, State, after_loss
 from studio.jobs.order import KINDS, Kind, RenderOrder, UnknownOrder
 from studio.jobs.queue import is_paused
@@ -28,9 +27,6 @@ from studio.jobs.rows import order_of, release, set_problem
 from studio.store.clock import database_time
 from studio.store.database import lock_project
 from studio.store.tables import JobRow, PreviewRow, ProjectRow
-
-_TRUE: Final = ("1", "true")
-"""What SQLite and PostgreSQL have as the text of a true value in JSON."""
 
 LOST: Final = message("job-worker-lost")
 
@@ -40,39 +36,33 @@ def claim(
 ) -> Claim | None:
     """The first waiting job of these kinds, which is the worker's then; None where the queue is paused too.
 
-    A shot is rendered with the takes of those before it as context. So of a project one render runs at a
-    time, besides those that keep the context of an earlier take. One that needs another waits for it,
-    wherever that stands. Jobs of projects in the bin are passed over, and those that this version cannot read
-    fail.
+    Of a project, a render waits for those whose takes it is to see, and which come before it or are a part of
+    its pictures (`studio.domain.render_graph`). Of those that wait for no other the one begins first behind
+    which the most work waits. Jobs of projects in the bin are passed over, and those that this version cannot
+    read fail.
     """
     reclaim(session)
     if is_paused(session):
         return None
-    now, dependencies = database_time(session), Dependencies(session)
-    waiting = _claimable(kinds).order_by(JobRow.position, JobRow.id)
-    with closing(session.scalars(waiting.execution_options(yield_per=16))) as rows:
-        for row in rows:
-            order = order_of(row)
-            if isinstance(order, RenderOrder) and dependencies.waits(row.project, order):
-                continue
-            if not _take_up(session, row, kinds):
-                continue
-            if isinstance(order, UnknownOrder):
-                row.state, row.finished = "failed", now
-                set_problem(row, message("job-kind-unknown", kind=row.kind))
-                continue
-            row.state = "running"
-            row.worker = worker
-            row.fence += 1
-            row.attempts += 1
-            row.lease_until = now + lease
-            row.started = now
-            row.progress = None
-            set_problem(row, None)
-            session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
-            return Claim(
-                job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
-            )
+    now = database_time(session)
+    while (row := _next(session, kinds)) is not None:
+        order = order_of(row)
+        if isinstance(order, UnknownOrder):
+            row.state, row.finished = "failed", now
+            set_problem(row, message("job-kind-unknown", kind=row.kind))
+            continue
+        row.state = "running"
+        row.worker = worker
+        row.fence += 1
+        row.attempts += 1
+        row.lease_until = now + lease
+        row.started = now
+        row.progress = None
+        set_problem(row, None)
+        session.execute(delete(PreviewRow).where(PreviewRow.job == row.id))
+        return Claim(
+            job=row.id, project=row.project, order=order, worker=worker, fence=row.fence, lease=lease
+        )
     return None
 
 
@@ -178,34 +168,39 @@ def hand_back(session: Session, claim: Claim) -> None:
     _hand_back(session, _claimed(session, claim), database_time(session))
 
 
-def _claimable(kinds: Collection[Kind]) -> Select[JobRow]:
-    """Waiting jobs of these kinds, without those that wait for another render of their project."""
-    busy = select(JobRow.project).where(
-        JobRow.state == "running", JobRow.kind == "render", JobRow.project.is_not(None)
-    )
+def _next(session: Session, kinds: Collection[Kind]) -> JobRow | None:
+    """The job to begin, of the project whose first one that can begin comes first; or an unreadable one.
+
+    It is locked, as is the project of a render, of which all that decides is read with that lock.
+    """
+    passed: set[str] = set()
+    best: Ready | None = None
+    while (row := _first_waiting(session, kinds, passed)) is not None:
+        if best is not None and best.position <= row.position:
+            break
+        if row.project is None or not isinstance(order_of(row), RenderOrder):
+            return row
+        passed.add(row.project)
+        if not lock_project(session, row.project, wait=False):
+            continue
+        ready = project_renders(session, row.project).ready()
+        if ready is not None and (best is None or ready.position < best.position):
+            best = ready
+    if best is None:
+        return None
+    return session.scalars(_free(JobRow.id == best.job, JobRow.state == "queued")).first()
+
+
+def _first_waiting(session: Session, kinds: Collection[Kind], passed: Collection[str]) -> JobRow | None:
+    """The first waiting job of these kinds that is no render of the projects that were passed over."""
     trashed = select(ProjectRow.id).where(ProjectRow.trashed.is_not(None))
-    return select(JobRow).where(
+    waiting = _free(
         JobRow.state == "queued",
         or_(JobRow.kind.in_(kinds), JobRow.kind.not_in(KINDS)),
-        or_(
-            JobRow.kind != "render",
-            cast(JobRow.payload["keep_context"].as_string(), Text).in_(_TRUE),
-            JobRow.project.not_in(busy),
-        ),
         or_(JobRow.project.is_(None), JobRow.project.not_in(trashed)),
+        or_(JobRow.kind != "render", JobRow.project.is_(None), JobRow.project.not_in(passed)),
     )
-
-
-def _take_up(session: Session, row: JobRow, kinds: Collection[Kind]) -> bool:
-    """Locks a waiting job, and the project of a render; False where another worker was quicker.
-
-    What was read before the locks were had is read again with them.
-    """
-    one_at_a_time = row.kind == "render" and row.project is not None
-    if one_at_a_time and not lock_project(session, str(row.project), wait=False):
-        return False
-    locked = _free(JobRow.id == row.id, _claimable(kinds).whereclause)
-    return session.scalars(locked).first() is not None
+    return session.scalars(waiting.order_by(JobRow.position, JobRow.id).limit(1)).first()
 
 
 def _free(*which: Any) -> Select[JobRow]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from studio.domain.messages import Message, message
 from studio.domain.project import Project
-from studio.jobs.dependencies import Render, has_take, needed_renders
+from studio.domain.render_graph import Render, has_in_context, has_take, needed_renders
 from studio.jobs.order import RenderOrder
 from studio.jobs.rows import order_of, problem_of, set_problem
 from studio.store import projects
@@ -69,7 +69,9 @@ def _next(
         needed = set(needed_renders(project, order))
         for render, position in missing.items():
             later = row.position > position
-            if render in needed or (later and _has_in_context(project, order, render)):
+            source, lane = render
+            seen = lane == order.lane and has_in_context(project, order.shot, source)
+            if render in needed or (later and seen):
                 return row, render
     return None
 
@@ -87,16 +89,6 @@ def _renders(session: Session, project: str) -> list[tuple[JobRow, RenderOrder]]
         .order_by(JobRow.position, JobRow.id)
     )
     return [(row, order) for row in rows if isinstance(order := order_of(row), RenderOrder)]
-
-
-def _has_in_context(project: Project, order: RenderOrder, render: Render) -> bool:
-    """Whether a shot has an earlier one in its context."""
-    source, lane = render
-    at, index = project.index_of(source), project.index_of(order.shot)
-    if lane != order.lane or at is None or index is None or at >= index:
-        return False
-    shot = project.board.shots[at]
-    return bool(shot.caption) and not shot.skip and source not in project.board.shots[index].bans
 
 
 def _named(project: Project, render: Render) -> Message:

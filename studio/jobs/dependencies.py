@@ -1,86 +1,114 @@
-"""What a waiting render needs of other renders in the queue, whose places there may be in any order.
-
-A shot that starts with the last frame of another waits for the render of that one, and a final that is made
-from its draft for that of the draft.
-"""
+"""Which waiting renders of a project can begin, and which of them first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from studio.domain.project import Lane, Project
-from studio.domain.storyboard import draft_use, first_frame_source
-from studio.jobs.order import RenderOrder
-from studio.jobs.rows import order_of
+from studio.domain.project import Project
+from studio.domain.render_graph import RenderGraph
+from studio.domain.schedule import TaskGraph, next_task
+from studio.jobs.order import RenderOrder, order_from_json
 from studio.store import projects
 from studio.store.tables import JobRow
 
-Render = tuple[str, Lane]
-"""A render by its shot and lane."""
+
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """A render that waits or runs."""
+
+    job: int
+    position: float
+    order: RenderOrder
+    running: bool
 
 
-class Dependencies:
-    """The renders that wait or run, and the projects they are of, as a transaction finds them."""
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A render to begin, and the position of the first one of its project that can begin."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._coming: dict[str, frozenset[Render]] = {}
-        self._projects: dict[str, Project] = {}
+    job: int
+    position: float
 
-    def waits(self, project: str | None, order: RenderOrder) -> bool:
-        """Whether another render that this one of a project needs waits or runs.
 
-        An order with the context of a chosen take needs none.
+class ProjectRenders:
+    """The renders of a project that wait or run, in the order of the queue."""
+
+    def __init__(self, project: Project, renders: Sequence[Render]) -> None:
+        self._project = project
+        self._renders = renders
+
+    def ready(self) -> Ready | None:
+        """The waiting render to begin; None where all wait for others.
+
+        Of those that wait for none it is the one with the longest path. Those that were queued before the
+        first of them do not pass it: it was moved before them.
         """
-        if project is None or order.keep_context:
-            return False
-        coming = self._coming_in(project) - {(order.shot, order.lane)}
-        return bool(coming) and any(
-            needed in coming for needed in needed_renders(self._project(project), order)
+        waiting = [n for n, render in enumerate(self._begun_first) if not render.running]
+        ready = [n for n in waiting if self._graph.is_ready(n)]
+        if not ready:
+            return None
+        first = self._begun_first[ready[0]]
+        may_begin = [n for n in ready if self._begun_first[n].job >= first.job]
+        return Ready(job=self._begun_first[self._next(may_begin)].job, position=first.position)
+
+    def _next(self, ready: Sequence[int]) -> int:
+        if len(ready) == 1:
+            return ready[0]
+        orders = [render.order for render in self._begun_first]
+        known = any(order.seconds for order in orders)
+        seconds = tuple(order.seconds if known else 1.0 for order in orders)
+        paths = TaskGraph(seconds=seconds, before=self._graph.before).path_seconds
+        running = sum(render.running for render in self._renders)
+        waiting = sum(
+            time for time, render in zip(seconds, self._begun_first, strict=True) if not render.running
         )
+        in_order = self._project.settings.context == "finished"
+        return next_task(ready, paths, waiting, running + 1, in_order=in_order)
 
-    def _coming_in(self, project: str) -> frozenset[Render]:
-        """The renders whose takes will be chosen, as those of variations are where a shot has none."""
-        if project not in self._coming:
-            rows = self._session.scalars(
-                select(JobRow).where(
-                    JobRow.project == project,
-                    JobRow.kind == "render",
-                    JobRow.state.in_(("queued", "running")),
-                )
-            )
-            found = self._project(project)
-            self._coming[project] = frozenset(
-                (order.shot, order.lane)
-                for row in rows
-                if isinstance(order := order_of(row), RenderOrder)
-                and (order.replace or not has_take(found, (order.shot, order.lane)))
-            )
-        return self._coming[project]
+    def foretold(self, job: int) -> tuple[str, ...]:
+        """The shots of which a render knows the coming take by name only (`RenderGraph.foretold`)."""
+        number = next((n for n, render in enumerate(self._renders) if render.job == job), None)
+        graph = RenderGraph(self._project, [render.order for render in self._renders])
+        return () if number is None else graph.foretold(number)
 
-    def _project(self, name: str) -> Project:
-        if name not in self._projects:
-            self._projects[name] = projects.project_of(self._session, name)
-        return self._projects[name]
+    @cached_property
+    def _begun_first(self) -> list[Render]:
+        """What runs comes before what waits, wherever that was moved."""
+        return sorted(self._renders, key=lambda render: not render.running)
+
+    @cached_property
+    def _graph(self) -> RenderGraph:
+        return RenderGraph(self._project, [render.order for render in self._begun_first])
 
 
-def has_take(project: Project, render: Render) -> bool:
-    """Whether a shot has a chosen take in a lane, which is not in the bin."""
-    shot, lane = render
-    take = project.in_lane(lane).current.get(shot)
-    return take is not None and take not in project.discarded
-
-
-def needed_renders(project: Project, order: RenderOrder) -> Iterator[Render]:
-    """The renders whose takes are a part of what an order renders: a first frame's, and its draft's."""
-    index = project.index_of(order.shot)
-    if index is None:
-        return
-    source = first_frame_source(project.board, index)
-    if source is not None and source.index is not None:
-        yield project.board.shots[source.index].id, order.lane
-    if order.lane == "final" and project.has_lanes and draft_use(project.board, index) is not None:
-        yield order.shot, "draft"
+def project_renders(session: Session, project: str) -> ProjectRenders:
+    """The renders of a project that wait or run now."""
+    rows = session.execute(
+        select(
+            JobRow.id,
+            JobRow.position,
+            JobRow.shot,
+            JobRow.reason,
+            JobRow.seconds,
+            JobRow.payload,
+            JobRow.state,
+        )
+        .where(JobRow.project == project, JobRow.kind == "render", JobRow.state.in_(("queued", "running")))
+        .order_by(JobRow.position, JobRow.id)
+    )
+    renders = [
+        Render(job=row.id, position=row.position, order=order, running=row.state == "running")
+        for row in rows
+        if isinstance(
+            order := order_from_json(
+                "render", row.payload, shot=row.shot, reason=row.reason, seconds=row.seconds
+            ),
+            RenderOrder,
+        )
+    ]
+    return ProjectRenders(projects.project_of(session, project), renders)

@@ -20,14 +20,16 @@ from moc_engine.trace.trace_file import read_trace
 from studio import __version__
 from studio.domain.errors import Refused
 from studio.domain.file_types import PICTURE
+from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel, TakeInputs, loras_of, reference, take_frame
 from studio.domain.messages import message
 from studio.domain.model_names import model_name
 from studio.domain.named_pictures import references
-from studio.domain.planner import chosen_take, shot_statuses
+from studio.domain.planner import after_rendering, chosen_take, shot_statuses
 from studio.domain.project import Project
 from studio.domain.storyboard import Storyboard, lora_files, shot_seed
 from studio.jobs import claims
+from studio.jobs.dependencies import project_renders
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
 from studio.jobs.requests import context_take, request_for
@@ -59,7 +61,8 @@ class FirstFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenRequest:
-    """What a job renders: its inputs, and the takes of its context as (index, shot id, take).
+    """What a job renders: its inputs, and the takes of its context as (index, shot id, take), of which those
+    that it bans may be yet to come.
 
     `before` is the shot with its chosen take at the claim. `finished` is the take that these inputs made
     already, if any. `loras` are the files of those in the inputs; `guide`, `control` and `references` are the
@@ -69,7 +72,7 @@ class FrozenRequest:
     inputs: TakeInputs
     caption: str
     index: int
-    context: tuple[tuple[int, str, StoredTake], ...]
+    context: tuple[tuple[int, str, FinishedTake], ...]
     before: object
     rolled_from: int | None
     finished: str | None
@@ -121,7 +124,9 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
             raise Refused(message(code))
     if not shot.caption:
         raise Refused(message("shot-without-caption"))
-    status = shot_statuses(project, known, model)[index]
+    coming = project_renders(session, claim.project).foretold(claim.claim.job)
+    foretold, seen = after_rendering(project, known, model, coming)
+    status = shot_statuses(foretold, seen, model)[index]
     inputs, pairs = status.inputs, status.context
     chosen = known.get(status.take or "")
     if claim.order.keep_context and chosen is not None:
@@ -149,7 +154,7 @@ def freeze_request(session: Session, claim: RenderClaim, model: RenderingModel) 
         caption=shot.caption,
         index=max([index, *(number + 1 for number in numbers)]),
         context=tuple(
-            (number, shot_id, known[take]) for number, (shot_id, take) in zip(numbers, pairs, strict=True)
+            (number, shot_id, seen[take]) for number, (shot_id, take) in zip(numbers, pairs, strict=True)
         ),
         before=_shot_and_choice(project, claim.order.shot),
         rolled_from=None if inputs.seed == own_seed else own_seed,
@@ -212,7 +217,11 @@ def _first_frame(
 def engine_request(frozen: FrozenRequest, artifacts: Artifacts, output: Path) -> RenderRequest:
     """The request to the engine, which writes its files into the folder `output`."""
     context = tuple(
-        context_take(number, take, artifacts.file(take.latents, ".safetensors"))
+        context_take(
+            number,
+            take,
+            artifacts.file(take.latents, ".safetensors") if isinstance(take, StoredTake) else None,
+        )
         for number, _, take in frozen.context
     )
     return request_for(

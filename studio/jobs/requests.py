@@ -16,8 +16,8 @@ from studio.store.documents import inputs_to_json
 from studio.store.filmstrip import FILMSTRIP
 
 
-def context_take(index: int, take: FinishedTake, latents: StoredFile) -> ContextTake:
-    """A finished take of the shot at `index`, as context of a later shot."""
+def context_take(index: int, take: FinishedTake, latents: StoredFile | None) -> ContextTake:
+    """A take of the shot at `index`, as context of a later shot; without latents one that is yet to come."""
     return ContextTake(
         id=take.id,
         shot=index,

@@ -73,6 +73,7 @@ FIELDS: Final[Mapping[str, MakeEdit]] = {
             "memory_storage",
             "positions",
             "router",
+            "context",
         )
     },
 }

@@ -43,6 +43,7 @@ def shown(board: Storyboard) -> dict[str, FieldValue]:
         "memory_storage": settings.memory_storage or "",
         "positions": settings.positions or "",
         "router": settings.router or "",
+        "context": settings.context,
         "draft_model": settings.draft_model or "",
     }
 

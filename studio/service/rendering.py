@@ -165,6 +165,24 @@ class Rendering:
             )
         return tuple(shots)
 
+    def to_render(self, project: str, shots: Iterable[PlannedShot]) -> tuple[PlannedRender, ...]:
+        """The renders of an outline, in the lane that is worked in."""
+        with self._database.read() as session:
+            lane = projects.project_of(session, project).lane
+        known = self.time_is_known(project)
+        return tuple(
+            PlannedRender(
+                shot=shot.shot,
+                index=shot.index,
+                reasons=shot.reasons,
+                seconds=shot.seconds,
+                time_known=known,
+                lane=lane,
+            )
+            for shot in shots
+            if shot.action == "render"
+        )
+
     def lane_inputs(
         self, project: str, scope: Scope | Collection[str], lane: Lane | None
     ) -> tuple[Storyboard, dict[int, TakeInputs], RenderingModel]:

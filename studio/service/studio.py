@@ -23,6 +23,7 @@ from studio.service.projects import Projects
 from studio.service.queue import Queue
 from studio.service.rendering import Rendering
 from studio.service.routing import Routing
+from studio.service.schedules import Schedules
 from studio.service.storage import Storage
 from studio.service.traces import Traces
 from studio.store.artifacts import Artifacts
@@ -55,6 +56,7 @@ class Service:
         self.editing = Editing(database, models, states, clock)
         self.fields = FieldEdits(self.projects, self.editing)
         self.rendering = Rendering(database, models)
+        self.schedules = Schedules(database)
         self.queue = Queue(database, models)
         self.library = ModelLibrary(database)
         self.needs = Needs(database, self.library, rendering or RenderingMemory())

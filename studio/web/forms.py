@@ -159,6 +159,16 @@ def _memory(fields: FormFields) -> None:
             POSITIONS,
             "Where earlier shots stand in time for a model trained on single shots",
         )
+        fields.field(
+            "context",
+            gr.Radio(
+                [("every earlier shot", "all"), ("earlier shots that are finished", "finished")],
+                label="A shot sees",
+                info="With several workers the second renders shots side by side, which then do not know "
+                "each other's looks. A pinned shot is always waited for.",
+                elem_id="form-context",
+            ),
+        )
 
 
 def _drafts(fields: FormFields) -> None:

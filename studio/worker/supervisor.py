@@ -79,9 +79,13 @@ class Supervisor:
     def start(self) -> None:
         self._thread.start()
 
+    def begin_stop(self) -> None:
+        """Tells the worker to hand its job back and end."""
+        self._over.set()
+
     def stop(self) -> None:
         """Lets the worker hand its job back and end; kills it if it does not."""
-        self._over.set()
+        self.begin_stop()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -127,3 +131,21 @@ class Supervisor:
         except Exception as error:
             log.warning("whether %s is silent cannot be known: %s", name, error)
             return None
+
+
+class Supervisors:
+    """Several workers beside one web process, each with its own supervisor; they end at the same time."""
+
+    def __init__(self, supervisors: Sequence[Supervisor]) -> None:
+        self._supervisors = supervisors
+
+    def start(self) -> None:
+        for supervisor in self._supervisors:
+            supervisor.start()
+
+    def stop(self) -> None:
+        """As `Supervisor.stop`, all of them at once."""
+        for supervisor in self._supervisors:
+            supervisor.begin_stop()
+        for supervisor in self._supervisors:
+            supervisor.stop()

@@ -62,6 +62,25 @@ def test_from_the_first_look_to_the_exported_film(page: Page, story: Story, tmp_
     assert "Otto runs right" in (tmp_path / "x.srt").read_text()
 
 
+def test_the_plan_tells_the_waves_and_the_time_of_several_workers(page: Page, story: Story) -> None:
+    def plan() -> str:
+        menu = page.locator(".split-button .menu")
+        menu.locator("summary").click()
+        expect(menu.locator(".menu-item").first).to_be_visible()
+        said = menu.inner_text()
+        page.keyboard.press("Escape")
+        return said
+
+    assert "One after the other" in plan()
+    first, second = (shot["id"] for shot in story.shots[:2])
+    story.edit({"op": "steer", "shot": second, "pins": [], "bans": [first], "boosts": {}})
+    until(lambda: "in waves" in plan())
+    said = plan()
+    assert ("Shots 1–2" in said, "Shot 3" in said, "8 workers" in said) == (True, True, True)
+    story.edit({"op": "settings", "settings": {"context": "finished"}})
+    until(lambda: "none waits for another" in plan())
+
+
 def test_an_edit_renders_what_it_matters_to(page: Page, story: Story) -> None:
     render(page)
     rendered(page)

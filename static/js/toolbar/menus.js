@@ -9,6 +9,7 @@ import { menuItem, menuItemForGood, menuLine } from "../common/menu.js";
 import { listProjects, openProject, openResult, refresh } from "../common/project.js";
 import { isOpen, notify, notifyError, openProjectState } from "../common/state.js";
 import { FILE_TYPES, importFile } from "./import.js";
+import { sideBySide } from "./waves.js";
 
 /** @param {() => void} close */
 export async function projectItems(close) {
@@ -128,9 +129,14 @@ function projectNote(project) {
 
 export async function planItems() {
   const { id, time_known } = openProjectState();
-  const [due, all] = /** @type {PlannedRender[][]} */ (
-    await Promise.all(["due", "all"].map((scope) => post(`/projects/${id}/plan`, { scope })))
-  );
+  const ask = (/** @type {string} */ route, /** @type {object} */ body) =>
+    post(`/projects/${id}/${route}`, body);
+  /** @type {[due: PlannedRender[], all: PlannedRender[], schedule: RenderSchedule]} */
+  const [due, all, schedule] = await Promise.all([
+    ask("plan", { scope: "due" }),
+    ask("plan", { scope: "all" }),
+    ask("schedule", { scope: "due", workers: 4 }),
+  ]);
   const time = (/** @type {PlannedRender[]} */ planned) =>
     time_known ? `~${duration(planned.reduce((sum, { seconds }) => sum + seconds, 0))}` : "";
   const lines = due.map(({ index, reasons, seconds }) =>
@@ -146,6 +152,7 @@ export async function planItems() {
   return [
     menuLine(due.length ? "Shots to render, in this order:" : "Every shot is up to date."),
     h("ol", { class: "plan" }, lines),
+    ...sideBySide(schedule),
     ...(time_known ? [] : [menuLine("How long it takes is told once this model has rendered a shot.")]),
     ...(due.length ? [menuItem(`Render ${counted(due.length, "shot")}`, renderDue, time(due))] : []),
     menuItem(

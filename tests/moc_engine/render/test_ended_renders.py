@@ -141,6 +141,7 @@ def test_a_context_that_cannot_be_is_refused(renderer: ShotRenderer, tmp_path: P
     with pytest.raises(EngineError, match="the latents of shot 2 cannot be read"):
         finish(renderer, request(tmp_path / "new", (context[0], missing)))
     torn = tmp_path / "torn.safetensors"
+    assert context[1].latents is not None
     with context[1].latents.open() as stream:
         torn.write_bytes(stream.read()[:1000])
     damaged = context[0], replace(context[1], latents=LocalFile(torn))

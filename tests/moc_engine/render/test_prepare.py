@@ -81,6 +81,7 @@ def test_a_take_of_another_latent_space_is_not_read(
     """Where either names none, the channels tell."""
     backbone = replace(tiny_backbone(), latent_space=own)
     (take,) = request_with_take.context
+    assert take.latents is not None
     with take.latents.local() as file:
         file.write_bytes(latents_file(read_latents(file.read_bytes())[0], of_take))
     if own and of_take and own != of_take:

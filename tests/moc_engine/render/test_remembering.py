@@ -105,6 +105,7 @@ PATCHES = {"animatic": (3, 1, 1), "wan": (1, 2, 2)}
 
 def tokens_of(name: str, take: ContextTake) -> tuple[int, int]:
     """The frames of a take, and the tokens of each."""
+    assert take.latents is not None
     with take.latents.local() as file:
         _, *sides = load_file(file)["latents"].shape
     frames, height, width = (side // patch for side, patch in zip(sides, PATCHES[name], strict=True))

@@ -198,6 +198,19 @@ def test_a_ban_of_everything_is_a_render_without_context(renderer: ShotRenderer,
     torch.testing.assert_close(latents_of(banned), latents_of(alone), atol=1e-4, rtol=1e-4)
 
 
+def test_of_a_banned_take_only_its_length_matters(renderer: ShotRenderer, tmp_path: Path) -> None:
+    context = rendered_story(renderer, tmp_path / "story", 3)
+    steering = Steering(bans=(1,))
+    unfinished = [replace(take, latents=None) if take.shot == 1 else take for take in context]
+    there, _ = finish(renderer, request(tmp_path / "1", context, steering=steering))
+    not_yet, _ = finish(renderer, request(tmp_path / "2", unfinished, steering=steering))
+    absent, _ = finish(renderer, request(tmp_path / "3", [context[0], context[2]]))
+    assert torch.equal(latents_of(there), latents_of(not_yet))
+    assert not torch.equal(latents_of(there), latents_of(absent))  # the first take is another time away
+    with pytest.raises(ValueError, match="shot 1 has no latents, and is not banned"):
+        finish(renderer, request(tmp_path / "4", unfinished))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_but_for_rounding(model: Path, renderer: ShotRenderer, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.fakes.tiny_renders import finish, rendered_story, request
 def test_a_take_that_changed_under_its_id_is_read_anew(renderer: ShotRenderer, tmp_path: Path) -> None:
     context = rendered_story(renderer, tmp_path / "story", 1)
     before = latents_of(finish(renderer, request(tmp_path / "new", context))[0])
+    assert context[0].latents is not None
     with context[0].latents.local() as file:
         save_file({"latents": load_file(file)["latents"] + 1}, file)
     after = latents_of(finish(renderer, request(tmp_path / "new", context))[0])

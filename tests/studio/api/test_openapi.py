@@ -21,7 +21,8 @@ SCHEMAS = {
         "PauseRequest",
         "RenderRequest",
     ),
-    *("RerollRequest", "UndoRequest", "UnknownWordsRequest"),
+    *("RerollRequest", "ScheduleRequest", "UndoRequest", "UnknownWordsRequest"),
+    *("RenderSchedule", "RenderTime", "ScheduledRender"),
     *(
         "AddShot",
         "Lora",

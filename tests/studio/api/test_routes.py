@@ -270,6 +270,9 @@ def test_renders_are_planned_queued_and_shown(client: TestClient, studio: Studio
     assert [(item["shot"], item["reasons"]) for item in plan] == [(s, ["not rendered yet"]) for s in "abc"]
     assert len(client.post(f"/projects/{project}/plan", json={"shots": ["b"]}).json()) == 1
     assert client.post(f"/projects/{project}/plan", json={"scope": "most"}).status_code == 422
+    schedule = client.post(f"/projects/{project}/schedule", json={"workers": 2}).json()
+    assert (schedule["waves"], schedule["workers"]) == ([[0], [1], [2]], 2)
+    assert client.post(f"/projects/{project}/schedule", json={"workers": 0}).status_code == 422
     queued = client.post(f"/projects/{project}/render", json={"scope": "all"})
     assert queued.status_code == 202
     jobs = client.get("/queue").json()

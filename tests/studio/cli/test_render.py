@@ -126,12 +126,31 @@ def test_a_dry_run_renders_nothing(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("--dry-run")
     assert code == 0
     assert not (tmp_path / "film").exists()
-    assert out.splitlines()[-1].startswith("3 of 3 shots to render, in about ")
+    last = out.splitlines()[-3:]
+    assert last[0].startswith("3 of 3 shots to render, in about ")
+    assert last[1] == "in 2 waves, side by side within each: shot 1; shots 2 and 3"  # 3 bans 2
+    assert last[2].startswith("about ")
+    assert last[2].endswith(" with 8 workers")
     told = json.loads(run("--dry-run", "--json")[1])
     assert [shot["action"] for shot in told["shots"]] == ["render"] * 3
     assert told["estimated_seconds"] == pytest.approx(
         sum(s["estimated_seconds"] for s in told["shots"]), abs=0.1
     )
+    assert told["schedule"]["waves"] == [[0], [1, 2]]
+
+
+def test_a_dry_run_tells_which_shots_run_side_by_side_and_the_time_of_several_workers(run: Run) -> None:
+    code, out, _ = run("--dry-run", "--context", "finished", "--workers", "2")
+    last = out.splitlines()[-3:]
+    assert (code, last[0]) == (
+        0,
+        "in 2 waves, side by side within each: shots 1 and 2; shot 3",
+    )  # which is pinned
+    assert last[1].startswith("about ")
+    assert last[1].endswith(" with 2 workers")
+    assert last[2].startswith("context: finished with 2 workers: shots see ")
+    assert "--workers" in run("--workers", "2")[2]
+    assert run("--dry-run", "--workers", "0")[0] == 2
 
 
 def test_resume_renders_what_an_edit_outdated(run: Run, story: Path) -> None:

@@ -23,7 +23,7 @@ from studio.domain.edits.timeline import AddShot, Delete, Lock, Move, Skip, Spli
 from studio.domain.errors import BadStoryboard, Refused
 from studio.domain.finished_take import FinishedTake
 from studio.domain.inputs import RenderingModel
-from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses
+from studio.domain.planner import ShotStatus, after_rendering, chosen_take, shot_statuses, with_existing_takes
 from studio.domain.project import Project
 from studio.domain.settings import FullBelow, Looks, Lora, Settings
 from studio.domain.storyboard import CastMember
@@ -382,3 +382,54 @@ def test_rendering_due_shots_leaves_none_due(edits: list[Any]) -> None:
             now, takes = rendered(now, takes, only=shot.id)
     left = [s for s in shot_statuses(now, takes, MODEL) if s.due]
     assert not left, left
+
+
+FINISHED = Settings(context="finished")
+
+
+def side_by_side(*shots: str) -> tuple[Project, dict[str, FinishedTake]]:
+    """A film whose shots see what is finished; these are finished before the others begin, which see them."""
+    begun = project(*STORY, settings=FINISHED)
+    known: dict[str, FinishedTake] = {}
+    for shot in shots:
+        begun, known = rendered(begun, known, only=shot)
+    done = begun
+    for shot in (other.id for other in begun.board.shots if other.id not in shots):
+        alone, of_one = rendered(begun, known, only=shot)
+        known |= of_one
+        done = done.choosing(shot, alone.chosen[shot])
+    return done, known
+
+
+def test_what_was_not_finished_when_a_shot_began_does_not_outdate_it() -> None:
+    done, takes = side_by_side("a")
+    assert [shot for shot, _ in takes[done.chosen["d"]].context] == ["a"]
+    assert {status.state for status in statuses(done, takes).values()} == {"fresh"}
+    all_seen = replace(done, board=replace(done.board, settings=Settings()))
+    found = statuses(all_seen, takes)
+    assert [found[shot].state for shot in "abcd"] == ["fresh", "fresh", "outdated", "outdated"]
+    assert not any(status.due for status in found.values())
+
+
+def test_what_was_finished_when_a_shot_began_outdates_it_and_then_it_sees_all() -> None:
+    done, takes = side_by_side("a")
+    edited = SetCaption(shot="a", caption="Otto jumps in the forest").apply(done, takes)
+    again, takes = rendered(edited, takes, only="a")
+    found = statuses(again, takes)
+    assert words(found["d"]) == ("shot 1 has a new take; it gave 100% of this shot's context",)
+    assert [shot for shot, _ in found["d"].context] == ["a", "b", "c"]
+
+
+def test_a_pin_on_a_shot_that_a_take_did_not_see_outdates_it() -> None:
+    done, takes = side_by_side("a")
+    found = statuses(Steer(shot="d", pins=("c",), bans=()).apply(done, takes), takes)
+    assert found["d"].due
+    assert found["d"].inputs.pins == (done.chosen["c"],)
+
+
+def test_an_undone_edit_finds_the_take_again_though_it_saw_less_than_there_is_now() -> None:
+    done, takes = side_by_side("a")
+    edited = SetCaption(shot="d", caption="Otto jumps in the forest").apply(done, takes)
+    again, takes = rendered(edited, takes, only="d")
+    undone = SetCaption(shot="d", caption=STORY[3]).apply(again, takes)
+    assert with_existing_takes(undone, takes, MODEL).chosen == done.chosen

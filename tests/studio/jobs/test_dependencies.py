@@ -78,6 +78,8 @@ def test_without_a_first_frame_the_queue_is_worked_in_order(studio: Studio) -> N
 def test_a_shot_waits_for_no_other_lane_and_not_with_the_context_that_its_take_has(studio: Studio) -> None:
     project = studio.service.projects.create(board(None, "previous", None))
     assert worked(studio, project, [order("b"), order("a", "draft")]) == [("b", "final"), ("a", "draft")]
+    with studio.database.write() as session:
+        projects.choose(session, project, "b", "take", "final")
     again = [order("b", keep_context=True), order("a")]
     assert [shot for shot, _ in worked(studio, project, again)] == ["b", "a"]
 

@@ -18,7 +18,7 @@ from studio.jobs.order import RenderOrder
 from studio.service.job_state import JobState
 from studio.service.studio import Service
 from studio.store.database import Database
-from studio.worker.supervisor import Supervisor
+from studio.worker.supervisor import Supervisor, Supervisors
 from tests.fakes.inline_studio import BOARD
 from tests.fakes.waiting import until
 from tests.fakes.worker_records import FakeRecords
@@ -127,6 +127,17 @@ def test_a_worker_that_does_not_listen_is_killed_with_what_it_started(tmp_path: 
     assert supervisor.process.returncode == -signal.SIGKILL
     assert (len(records.stopped), records.died) == (1, [])
     until(lambda: not is_running(number))
+
+
+def test_several_workers_are_started_and_stopped_together(tmp_path: Path) -> None:
+    records = FakeRecords()
+    single = [Supervisor(tmp_path, records, command=STAYS, patience=300.0) for _ in range(3)]
+    together = Supervisors(single)
+    together.start()
+    until(lambda: all(one.process is not None for one in single))
+    together.stop()
+    assert len(set(records.stopped)) == 3
+    assert all(one.process is not None and one.process.poll() is not None for one in single)
 
 
 def test_what_never_began_can_be_stopped(tmp_path: Path) -> None:
