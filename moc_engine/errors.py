@@ -5,6 +5,7 @@
     │   └── HubUnreachable the hub would have to be asked, and does not answer
     ├── ModelMismatch      something is there, but it is not a model that the engine can open
     ├── DiskFull           the disk has no room for a download, or for a cache of footage; what is there stays
+    ├── FolderInUse        another process writes into the folder
     ├── OutOfMemory        the device ran out of memory; the message says what to change
     ├── RenderCancelled    the caller asked for it
     ├── FootageError       footage, or a cache made of it, that cannot be used
@@ -35,6 +36,10 @@ class ModelMismatch(EngineError):
 
 class DiskFull(EngineError):
     """The disk has no room for what is to be downloaded or cached; the message says how much it needs."""
+
+
+class FolderInUse(EngineError):
+    """Another process writes into the folder; the message says which folder, and what to do."""
 
 
 class OutOfMemory(EngineError):

@@ -44,7 +44,7 @@ def atomic_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
     """
     with ExitStack() as cleanup:
         for folder in dict.fromkeys(path.parent for path in paths):
-            _create_folder(folder, cleanup)
+            create_folder(folder, cleanup)
         parts = tuple(temporary_path(path) for path in paths)
         for part in parts:
             cleanup.callback(part.unlink, missing_ok=True)
@@ -73,7 +73,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     the block fails.
     """
     with ExitStack() as cleanup:
-        _create_folder(path.parent, cleanup)
+        create_folder(path.parent, cleanup)
         part = temporary_path(path)
         part.mkdir()
         cleanup.callback(shutil.rmtree, part, ignore_errors=True)
@@ -130,6 +130,12 @@ def listed(folder: Path) -> list[Path]:
 def in_progress(folder: Path) -> list[Path]:
     """The temporary files and folders in `folder` whose writers are running. It need not exist."""
     return [part for part in listed(folder) if _TEMPORARY.fullmatch(part.name) and not _is_abandoned(part)]
+
+
+def writer_of(part: Path) -> int | None:
+    """The process that a temporary file or folder names; None where it is another machine's."""
+    match = _TEMPORARY.fullmatch(part.name)
+    return int(match[2]) if match is not None and match[1] == _host() else None
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -196,7 +202,8 @@ def _rename_folder(part: Path, path: Path) -> bool:
     return True
 
 
-def _create_folder(folder: Path, cleanup: ExitStack) -> None:
+def create_folder(folder: Path, cleanup: ExitStack) -> None:
+    """Makes a folder and those above it; with the stack, those that are still empty are removed again."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(missing):

@@ -44,6 +44,11 @@ def is_running(pid: int, started: float | None = None) -> bool:
         return False
 
 
+def parents() -> list[int]:
+    """The processes that this one was started by: its parent, the parent of that, and so on."""
+    return [process.pid for process in psutil.Process().parents()]
+
+
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
     """Kills a child process of this one and all processes that it started, and waits for its end."""
     try:

@@ -9,7 +9,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from moc_engine.files import in_progress, remove_abandoned, scratch_folder
+from moc_engine.errors import FolderInUse
+from moc_engine.files import remove_abandoned
+from moc_engine.sole_use import sole_use
 from studio.domain.errors import Refused
 from studio.domain.storyboard import Storyboard
 from studio.exchange.film_folder import STUDIO
@@ -90,15 +92,13 @@ def _only_user(root: Path, folder: Path) -> Iterator[None]:
 
     Raises `Refused` where one does so already, `OutputFailed` where the folder cannot be written.
     """
-    users = root / "users"
+    refusal = f"another process is rendering into {folder}; wait for its end, or choose another --out"
     with ExitStack() as stack:
         with os_errors_as_studio_errors(root):
-            own = stack.enter_context(scratch_folder(users))
-            remove_abandoned(users)
-        if in_progress(users) != [own]:
-            raise Refused(
-                f"another process is rendering into {folder}; wait for its end, or choose another --out"
-            )
+            try:
+                stack.enter_context(sole_use(root / "users", refusal))
+            except FolderInUse as error:
+                raise Refused(refusal) from error
         yield
 
 

@@ -57,7 +57,7 @@ def add_to(kinds: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from moc_engine.training.tuning.plan import write_plan
+    from moc_engine.training.tuning.plan import alone_in, write_plan
     from moc_engine.training.tuning.run_options import read_options
 
     try:
@@ -67,14 +67,17 @@ def run(args: argparse.Namespace) -> int:
         raise WrongUse(f"--{field.replace('_', '-')}:{rest}") from error
     check_processes(args.processes)
     check_packages(_needed(plan))
-    plan, processes = _with_cache(plan, args), args.processes or 1
+    processes = args.processes or 1
     if args.dry_run:
+        plan = _with_cache(plan, args)
         with TemporaryDirectory() as folder:  # the plan of a run that is resumed stays as it is
             write_plan(Path(folder), plan)
             return run_processes(TUNING, [folder, "--dry-run"], processes)
-    write_plan(args.out, plan)
-    arguments = [str(args.out), *(["--resume"] if args.resume else []), *(["--force"] if args.force else [])]
-    return run_processes(TUNING, arguments, processes)
+    with alone_in(args.out):
+        plan = _with_cache(plan, args)
+        write_plan(args.out, plan)
+        again = [*(["--resume"] if args.resume else []), *(["--force"] if args.force else [])]
+        return run_processes(TUNING, [str(args.out), *again], processes)
 
 
 def _with_cache(plan: TuningPlan, args: argparse.Namespace) -> TuningPlan:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from moc_engine.errors import CheckpointError
 from moc_engine.files import write_text
+from moc_engine.sole_use import USERS, sole_use
 from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
 
 PLAN: Final = "run.json"
@@ -118,6 +120,13 @@ def read_plan(folder: Path) -> TuningPlan:
         raise CheckpointError(f"there is no run in {folder}: {PLAN} is missing") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged, or no plan of a run: {error}") from error
+
+
+def alone_in(out: Path) -> AbstractContextManager[None]:
+    """Keeps other processes from training into a folder; raises `FolderInUse` where one does so."""
+    return sole_use(
+        out / USERS, f"another process is training into {out}; wait for its end, or choose another --out"
+    )
 
 
 def changed_names(before: TuningPlan, after: TuningPlan) -> list[str]:

@@ -1,4 +1,4 @@
-"""Predicts what a run on its subject will need, by trying its largest step on a few layers of the model."""
+"""Predicts what a run on its subject will need, by trying steps of three sizes on a few of its layers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from moc_engine.training.tuning.average import WeightAverage
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.optimizers import STATE_BYTES, optimizer_of
 from moc_engine.training.tuning.order import Item
-from moc_engine.training.tuning.run_needs import SHALLOW, Measured, Prediction, continued, measured
+from moc_engine.training.tuning.run_needs import SHALLOW, Measured, Prediction, StepTimes, continued, measured
 from moc_engine.training.tuning.subject import TuningSubject
-from moc_engine.training.tuning.work import step_work
 
 LOOKED_AT: Final = 400
-"""Steps among which the largest is looked for, and whose work stands for that of all."""
+"""Steps of which the sizes are known, and whose work stands for that of all."""
 
 
 def predict(
@@ -36,11 +35,14 @@ def predict(
 
     Raises `OutOfMemory` where not even those fit.
     """
-    items = _largest(subject, processes)
+    sizes = _sizes(subject, processes)
     subject.device = device
     layers = len(subject.blocks)
     try:
-        tried = {step: _tried(subject, items, step, device, clock) for step in _stage_starts(subject)}
+        tried = {
+            step: [_tried(subject, items, step, device, clock) for items in sizes]
+            for step in _stage_starts(subject)
+        }
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -48,10 +50,17 @@ def predict(
             f"not even a step of {max(SHALLOW)} of the {layers} layers fits into memory: fewer --shots or "
             "smaller clips need less"
         ) from error
-    rates = {
-        subject.recipe.top_k(step): whole.seconds / _work(subject, items, step)
-        for step, whole in tried.items()
+    times = {
+        subject.recipe.top_k(step): StepTimes(
+            sorted(
+                (subject.work_of(items, step), whole.seconds)
+                for items, whole in zip(sizes, found, strict=True)
+            )
+        )
+        for step, found in tried.items()
     }
+    expected = list(_expected(subject, processes, times))
+    seconds, work = (sum(values) for values in zip(*expected, strict=True))
     parameters = list(subject.trained.values())
     weights = sum(
         x.numel() * x.element_size()
@@ -59,7 +68,7 @@ def predict(
     )
     trained = sum(p.numel() for p in parameters)
     gradients = sum(p.numel() * p.element_size() for p in parameters)
-    step_peak = max(whole.peak for whole in tried.values())
+    step_peak = max(whole.peak for found in tried.values() for whole in found)
     shares = processes if sharded else 1
     if sharded:
         step_peak += gradients / shares - gradients + 2 * max(_bytes(block) for block in subject.blocks)
@@ -69,8 +78,8 @@ def predict(
         averages=(4.0 * trained if subject.recipe.ema else 0.0) / shares,
         step=step_peak,
         changing=gradients / shares + 2 * max(p.numel() * 4.0 for p in parameters) / shares,
-        seconds=sum(_expected(subject, processes, rates)),
-        rate=rates[subject.recipe.top_k(0)],
+        seconds=seconds,
+        rate=seconds / work,
     )
 
 
@@ -129,35 +138,40 @@ def _stage_starts(subject: TuningSubject) -> list[int]:
     return sorted({0, min(recipe.steps - 1, round(before * recipe.steps + 0.5))})
 
 
-def _largest(subject: TuningSubject, processes: int) -> tuple[Item, ...]:
-    """The alike items with the most work that one process computes at once."""
-    size = subject.recipe.batch
-    found: list[tuple[Item, ...]] = []
-    steps = subject.recipe.steps
-    for step in range(0, steps, max(1, steps // LOOKED_AT)):
-        items = subject.stories.items(step, processes)
-        for first in range(0, len(items), size):
-            found += [alike.items for alike in subject.stories.alike(items[first : first + size])]
-    return max(found, key=lambda items: _work(subject, items, 0))
+def _sizes(subject: TuningSubject, processes: int) -> list[tuple[Item, ...]]:
+    """Of what one process computes at once: what has the most work, the least, and the median."""
+    found = [items for step, _ in _looked_at(subject) for items in _parts(subject, step, processes)]
+    found.sort(key=lambda items: subject.work_of(items, 0), reverse=True)
+    chosen = [found[0], found[-1], found[len(found) // 2]]
+    return list({round(subject.work_of(items, 0)): items for items in chosen}.values())
 
 
-def _work(subject: TuningSubject, items: Sequence[Item], step: int) -> float:
-    shapes = [subject.stories.shapes(item) for item in items]
-    return step_work(subject.transformer, subject.recipe, shapes, step)
-
-
-def _expected(subject: TuningSubject, processes: int, rates: dict[int | None, float]) -> Iterator[float]:
-    """The seconds of each step of the run, of which some stand for all where there are many."""
+def _looked_at(subject: TuningSubject) -> Iterator[tuple[int, float]]:
+    """Steps over the whole run, and how many each of them stands for."""
     steps = subject.recipe.steps
     looked = range(0, steps, max(1, steps // LOOKED_AT))
-    last = (
-        rates[subject.recipe.stages[-1].top_k]
-        if subject.recipe.stages[-1].top_k in rates
-        else [*rates.values()][-1]
-    )
     for step in looked:
-        rate = rates.get(subject.recipe.top_k(step), last)
-        yield subject.work(step, processes) * rate * (steps / len(looked))
+        yield step, steps / len(looked)
+
+
+def _parts(subject: TuningSubject, step: int, processes: int) -> Iterator[tuple[Item, ...]]:
+    """The alike items of a step that are computed at once, of all processes."""
+    size = subject.recipe.batch
+    items = subject.stories.items(step, processes)
+    for first in range(0, len(items), size):
+        yield from (alike.items for alike in subject.stories.alike(items[first : first + size]))
+
+
+def _expected(
+    subject: TuningSubject, processes: int, times: dict[int | None, StepTimes]
+) -> Iterator[tuple[float, float]]:
+    """Seconds and work in each process of what is computed at once, over the run."""
+    last = times.get(subject.recipe.stages[-1].top_k, [*times.values()][-1])
+    for step, count in _looked_at(subject):
+        found = times.get(subject.recipe.top_k(step), last)
+        for items in _parts(subject, step, processes):
+            work = subject.work_of(items, step)
+            yield found.seconds(work) * count / processes, work * count / processes
 
 
 def _bytes(module: nn.Module) -> int:

@@ -124,7 +124,9 @@ class TuningRun:
             if _due(self.step, settings.evaluation_steps) and not self._is_measured():
                 self._evaluate()  # the piece before ended at this step
         if self.accelerator.log_with:
-            self.accelerator.init_trackers("tuning", _flat(asdict(self.recipe)))
+            # what a killed piece told of later steps than it saved is told again
+            kept = {"tensorboard": {"purge_step": self.step + 1}}
+            self.accelerator.init_trackers("tuning", _flat(asdict(self.recipe)), init_kwargs=kept)
         saved = sampled = time.monotonic()
         while self.step < self.recipe.steps:
             with self.clock.step(self._work()):

@@ -2,8 +2,10 @@
 
 Weights, optimizer state and averages are counted. What a step computes is measured on the device itself, with
 the first layer and the first three layers of the model at the largest step of the run, and continued in a
-straight line to all layers: activations, gradients and time grow alike with each. Steps of other sizes take
-time in proportion to their operations. Once steps are measured, the time that is left is told from those.
+straight line to all layers: activations, gradients and time grow alike with each. Time is measured at the
+smallest and the median step too, and that of others lies between, by their operations: what a step costs
+besides, such as starting each of its operations, is much of a small one. Once steps are measured, the time
+that is left is told from those.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Protocol
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
@@ -63,7 +66,7 @@ class Prediction:
     """Bytes on each device by what they are for, and the seconds of all steps of the run.
 
     `step` are activations and gradients at their peak together; `changing` is what the change of the weights
-    needs, which comes after it. Sample films come on top. `rate` are seconds per operation of the first step.
+    needs, which comes after it. Sample films come on top. `rate` are seconds per operation, on average.
     """
 
     weights: float
@@ -88,6 +91,20 @@ class Prediction:
         }
         said = ", ".join(f"{name} {size_in_words(size)}" for name, size in parts.items() if size)
         return f"{size_in_words(self.total)} of memory ({said})"
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The time of a step by its work, from `measured` steps: (work, seconds), ascending by work."""
+
+    measured: Sequence[tuple[float, float]]
+
+    def seconds(self, work: float) -> float:
+        """The time of a step: on the line between those that were measured, in proportion beyond the largest,
+        and as long as the smallest below it."""
+        works, seconds = zip(*self.measured, strict=True)
+        between = float(np.interp(work, works, seconds))
+        return between * max(1.0, work / float(works[-1]))
 
 
 def measured(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 from moc_engine.errors import FootageError
@@ -15,8 +15,8 @@ from moc_engine.training.tuning.batch import window
 from moc_engine.training.tuning.order import Item, StoryOrder, split_held_out
 from moc_engine.training.tuning.recipe import TuningRecipe
 
-KEPT_STORIES: Final = 64
-"""Stories that stay in memory after they were read."""
+KEPT_BYTES: Final = 2 << 30
+"""Of stories that stay in memory after they were read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,34 @@ class Alike:
 
     items: tuple[Item, ...]
     share: float
+
+
+class RecentStories:
+    """The stories of a cache that were read last stay in memory, up to so many bytes."""
+
+    def __init__(self, footage: Sequence[TrainingStory], most_bytes: int) -> None:
+        self._footage = footage
+        self._left = most_bytes
+        self._kept: dict[int, TrainingStory] = {}
+
+    def __getitem__(self, at: int) -> TrainingStory:
+        story = self._kept.pop(at, None)
+        if story is None:
+            story = self._footage[at]
+            self._left -= story_bytes(story)
+        self._kept[at] = story  # as the latest
+        while self._left < 0:
+            oldest = next(iter(self._kept))
+            self._left += story_bytes(self._kept.pop(oldest))
+        return story
+
+
+def story_bytes(story: TrainingStory) -> int:
+    """The bytes of the tensors of a story."""
+    tensors = [story.style_states]
+    for shot in story.shots:
+        tensors += [shot.latents, shot.states, shot.emphasis]
+    return sum(x.numel() * x.element_size() for x in tensors if x is not None)
 
 
 class TuningStories:
@@ -56,7 +84,7 @@ class TuningStories:
                 )
         self._held_out = held
         self._order = StoryOrder(self.entries, shots=recipe.shots, seed=recipe.seed)
-        self._read = lru_cache(maxsize=KEPT_STORIES)(footage.__getitem__)
+        self._read = RecentStories(footage, KEPT_BYTES)
 
     @cached_property
     def held_out(self) -> tuple[TrainingStory, ...]:
@@ -90,4 +118,4 @@ class TuningStories:
 
     def story(self, item: Item) -> TrainingStory:
         """The shots of an item. Raises `FootageError` for a story that cannot be read."""
-        return window(self._read(self._numbers[item.story]), item.first, item.shots)
+        return window(self._read[self._numbers[item.story]], item.first, item.shots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from moc_engine.training.data.footage.dataset import CachedFootage
 from moc_engine.training.data.footage.model_identity import check_cache
 from moc_engine.training.tuning.held_out_evaluator import TuningEvaluator
 from moc_engine.training.tuning.optimizers import check_optimizer
-from moc_engine.training.tuning.plan import TuningPlan
+from moc_engine.training.tuning.plan import TuningPlan, alone_in
 from moc_engine.training.tuning.prediction import predict
 from moc_engine.training.tuning.run import TuningRun, accelerator_of
 from moc_engine.training.tuning.run_needs import Prediction, free_bytes, in_words, size_in_words
@@ -36,9 +37,9 @@ def start(
     """Carries out a plan in its folder, in this process of all that accelerate knows of.
 
     `tracker` is one of accelerate's kind in place of the plan's; `free` tells the memory of a device. Raises
-    `OutOfMemory` before it begins where the memory will not suffice, unless `force`; `EngineError` and
-    `ValueError` for a model, cache or checkpoint that does not go with the plan; `OSError` where the folder
-    cannot be written.
+    `OutOfMemory` before it begins where the memory will not suffice, unless `force`; `FolderInUse` while
+    another process trains into the folder; `EngineError` and `ValueError` for a model, cache or checkpoint
+    that does not go with the plan; `OSError` where the folder cannot be written.
     """
     accelerator = accelerator_of(plan, out, tracker)
     device, processes = accelerator.device, accelerator.num_processes
@@ -62,10 +63,11 @@ def start(
             )
     if dry_run:
         return
-    accelerator.wait_for_everyone()
-    run = TuningRun(plan, out, subject, accelerator, evaluators)
-    run.clock.rate = rate
-    run.go(resume=resume)
+    with alone_in(out) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        run = TuningRun(plan, out, subject, accelerator, evaluators)
+        run.clock.rate = rate
+        run.go(resume=resume)
 
 
 def _tell(prediction: Prediction, plan: TuningPlan, free: float, device: torch.device) -> None:

@@ -108,11 +108,13 @@ class TuningSubject:
 
     def work(self, step: int, processes: int) -> float:
         """The operations of arithmetic of a step, in one process."""
-        items = self.stories.items(step, processes)
-        return (
-            step_work(self.transformer, self.recipe, [self.stories.shapes(item) for item in items], step)
-            / processes
-        )
+        return self.work_of(self.stories.items(step, processes), step) / processes
+
+    def work_of(self, items: Sequence[Item], step: int) -> float:
+        """The operations of arithmetic of a step on these items."""
+        shapes = [self.stories.shapes(item) for item in items]
+        states = self.tuned.caption_states
+        return step_work(self.transformer, self.recipe, shapes, step, caption_states=states)
 
     @property
     def last_routing(self) -> RoutingConfig | None:

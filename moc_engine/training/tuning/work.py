@@ -1,4 +1,4 @@
-"""How much a step has to compute, in operations of arithmetic: steps take time in proportion to it."""
+"""How much a step has to compute, in operations of arithmetic."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ FORWARD, BACKWARD = 1.0, 2.0
 
 
 def step_work(
-    transformer: Any, recipe: TuningRecipe, stories: Sequence[Sequence[tuple[int, int, int, int]]], step: int
+    transformer: Any,
+    recipe: TuningRecipe,
+    stories: Sequence[Sequence[tuple[int, int, int, int]]],
+    step: int,
+    *,
+    caption_states: int,
 ) -> float:
-    """The operations of a step on stories of shots with latents (C, F, H, W)."""
+    """The operations of a step on stories of shots with latents (C, F, H, W), whose captions are so long."""
     config = transformer.config
     width = int(config.num_attention_heads) * int(config.attention_head_dim)
     layers = int(config.num_layers)
     in_matrices = 2.0 * layers * (8 * width * width + 2 * width * int(config.ffn_dim))
     in_attention = 4.0 * layers * width
-    tokens_of_captions = 512
     top_k = recipe.top_k(step)
     total = 0.0
     for shots in stories:
@@ -30,7 +34,7 @@ def step_work(
         noisy = count / len(sizes)
         rows = [(size, noisy) for size in sizes] + [(size, 1.0) for size in sizes[:-1]]
         total += sum(share * size * in_matrices for size, share in rows)
-        pairs = sum(share * size * (size + tokens_of_captions) for size, share in rows)
+        pairs = sum(share * size * (size + caption_states) for size, share in rows)
         for at, size in enumerate(sizes):
             earlier = sum(sizes[:at])
             chunk = size / max(1, frames[at])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from moc_engine.training.options import CHECKPOINT
-from moc_engine.training.tuning.plan import PLAN, write_plan
+from moc_engine.training.tuning.plan import PLAN, alone_in, write_plan
 from studio.cli.main import main
 from tests.fakes.tuning_runs import run_plan
 
@@ -69,6 +69,14 @@ def test_a_dry_run_changes_nothing_of_a_run_that_is_resumed(
     assert "for 7 steps" in capfd.readouterr().out
     assert (out / PLAN).read_bytes() == before
     assert {file.name for file in out.iterdir()} == {PLAN, CHECKPOINT}
+
+
+def test_a_second_run_into_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    with alone_in(out):
+        assert main(["train", "lora", "--out", str(out), *NEW]) == 1
+    assert capsys.readouterr().err.startswith(f"moc-studio: another process is training into {out}; wait")
+    assert not out.exists()
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from moc_engine.errors import FootageError
 from moc_engine.files import listed
 from moc_engine.models.finding import find_model
 from moc_engine.models.footage_encoders import FootageEncoders
+from moc_engine.sole_use import USERS, sole_use
 from moc_engine.training.data.footage.cache_index import INDEX
 from moc_engine.training.data.footage.cache_run import MADE, CacheReport, CacheRun
 from moc_engine.training.data.footage.clip_needs import ClipNeeds, needs_of
@@ -44,6 +45,7 @@ def cache_footage(
     often; what it raises ends the work, and the next run goes on.
 
     Raises `FootageError` where the footage is refused, nothing is left, or the folder holds something else;
+    `FolderInUse` while another process makes it;
     `ModelNotFound` and `ModelMismatch` as loading does, `DiskFull` before there is no room, `OutOfMemory`,
     `OSError` where nothing can be written, and `ValueError` naming an option.
     """
@@ -51,13 +53,15 @@ def cache_footage(
     parts = find_model(model)
     needs = needs_of(parts, size=options.size, frames=options.frames)
     _check_folder(folder)
-    encoders = encoders_of(parts, device, profile)
-    needs = _with_exact_limit(needs, encoders)
-    plan = plan_of(source, needs, options, kept=folder / SEEN, report=report, check=check)
-    plan = plan.checked(options.policy)
-    identity = identity_of(encoders, parts.name, needs.rate)
-    work = CacheRun(folder, identity, encoders, needs, options.policy, report, check)
-    return work.carry_out(plan, str(source.absolute()))
+    refusal = f"another process is caching footage in {folder}; wait for its end, or choose another folder"
+    with sole_use(folder / USERS, refusal):
+        encoders = encoders_of(parts, device, profile)
+        needs = _with_exact_limit(needs, encoders)
+        plan = plan_of(source, needs, options, kept=folder / SEEN, report=report, check=check)
+        plan = plan.checked(options.policy)
+        identity = identity_of(encoders, parts.name, needs.rate)
+        work = CacheRun(folder, identity, encoders, needs, options.policy, report, check)
+        return work.carry_out(plan, str(source.absolute()))
 
 
 def _with_exact_limit(needs: ClipNeeds, encoders: FootageEncoders) -> ClipNeeds:
@@ -69,6 +73,6 @@ def _check_folder(folder: Path) -> None:
     """Raises `FootageError` for a folder that holds other things than a cache."""
     if (folder / INDEX).exists() or not folder.exists():
         return
-    others = [path.name for path in listed(folder) if path.name not in (SEEN, MADE)]
+    others = [path.name for path in listed(folder) if path.name not in (SEEN, MADE, USERS)]
     if others or not folder.is_dir():
         raise FootageError(f"{folder} is no cache of footage, and not empty; choose another folder")

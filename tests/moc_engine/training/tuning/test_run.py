@@ -9,14 +9,14 @@ import pytest
 import torch
 from accelerate.tracking import GeneralTracker
 
-from moc_engine.errors import CheckpointError, FootageError, OutOfMemory
+from moc_engine.errors import CheckpointError, FolderInUse, FootageError, OutOfMemory
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
 from moc_engine.sources.parts import PipelineParts
 from moc_engine.training.data.footage.dataset import CachedFootage
 from moc_engine.training.evaluator import Panels
 from moc_engine.training.tuning import start as starting
-from moc_engine.training.tuning.plan import TuningPlan
+from moc_engine.training.tuning.plan import TuningPlan, alone_in
 from moc_engine.training.tuning.start import start
 from moc_engine.training.tuning.subject import TuningSubject
 from tests.fakes.tuning_runs import base_folder, cache_folder, run_plan
@@ -117,6 +117,13 @@ def test_a_run_is_resumed_with_its_own_recipe_and_footage_alone(tmp_path: Path) 
     other = replace(plan, data=cache_folder(tmp_path / "other", tmp_path / "base", stories=4))
     with pytest.raises(CheckpointError, match="another recipe; it differs in data"):
         start(other, tmp_path / "run", resume=True)
+
+
+def test_a_run_in_a_folder_that_another_process_trains_into_is_refused(tmp_path: Path) -> None:
+    plan, out = run_plan(tmp_path, steps=1), tmp_path / "run"
+    with alone_in(out), pytest.raises(FolderInUse, match=f"training into {out}; wait for its end"):
+        start(plan, out)
+    assert not out.exists()
 
 
 def test_a_cache_of_another_model_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from moc_engine.training.tuning.run_needs import (
     Measured,
     Prediction,
     StepClock,
+    StepTimes,
     continued,
     in_words,
     size_in_words,
@@ -22,6 +23,14 @@ def test_the_peak_is_that_of_the_step_or_of_the_change_of_weights() -> None:
     parts = {"weights": 4.0, "optimizer": 8.0, "averages": 2.0, "seconds": 1.0, "rate": 1.0}
     assert Prediction(**parts, step=10.0, changing=3.0).total == 24.0
     assert Prediction(**parts, step=1.0, changing=3.0).total == 17.0
+
+
+def test_the_time_of_a_step_lies_between_those_that_were_measured() -> None:
+    times = StepTimes([(10.0, 2.0), (20.0, 3.0), (40.0, 9.0)])
+    assert [times.seconds(work) for work in (10.0, 15.0, 20.0, 30.0)] == [2.0, 2.5, 3.0, 6.0]
+    assert times.seconds(80.0) == 18.0
+    assert times.seconds(1.0) == 2.0
+    assert StepTimes([(10.0, 2.0)]).seconds(20.0) == 4.0
 
 
 class _Ticking:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 import pytest
 import torch
 
 from moc_engine.errors import FootageError
 from moc_engine.training.data.footage.cache_index import CacheIdentity
-from moc_engine.training.data.footage.dataset import CachedFootage, CacheWriter
+from moc_engine.training.data.footage.dataset import CachedFootage, CacheWriter, TrainingStory
 from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
-from moc_engine.training.tuning.run_stories import TuningStories
+from moc_engine.training.tuning.run_stories import RecentStories, TuningStories, story_bytes
 from tests.fakes.tuning import story
 
 STAGES = (
@@ -55,3 +57,41 @@ def test_a_stage_without_stories_is_told(footage: CachedFootage) -> None:
     stages = (replace(STAGES[0], stories="two"), STAGES[1])
     with pytest.raises(FootageError, match="names begin with 'two'"):
         TuningStories(footage, replace(RECIPE, stages=stages), held_out=1)
+
+
+class Counted(Sequence[TrainingStory]):
+    """Stories of one shot of 4 × 24 × `frames` numbers, each made anew when it is asked for."""
+
+    def __init__(self, *frames: int) -> None:
+        self._frames = frames
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, at: int) -> TrainingStory: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[TrainingStory]: ...
+    def __getitem__(self, at: int | slice) -> TrainingStory | list[TrainingStory]:
+        assert isinstance(at, int)
+        self.read.append(at)
+        return story((self._frames[at],), seed=at)
+
+
+def test_stories_stay_in_memory_up_to_so_many_bytes() -> None:
+    footage = Counted(1, 1, 2, 50)
+    small = story_bytes(footage[0])
+    assert small == 4 * (4 * 24 + (3 + 2) * 16)
+    large = story_bytes(footage[2])
+    footage.read.clear()
+    recent = RecentStories(footage, small + large)
+    for at in (0, 1, 0, 1, 2, 1, 2, 0):  # 1 was asked for after 0, and gives way after it
+        assert recent[at].name == f"story {at}"
+    assert footage.read == [0, 1, 2, 0]
+    assert recent[3].name == "story 3"  # more than all that may stay
+    assert recent[2].name == "story 2"
+    assert footage.read == [0, 1, 2, 0, 3, 2]
+    recent = RecentStories(footage, 2 * small)
+    assert [recent[at].name for at in (0, 1, 0)] == ["story 0", "story 1", "story 0"]
+    assert footage.read[6:] == [0, 1]

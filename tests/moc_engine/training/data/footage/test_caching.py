@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from moc_engine.errors import DiskFull, EngineError, FootageError, ModelMismatch, OutOfMemory
+from moc_engine.errors import DiskFull, EngineError, FolderInUse, FootageError, ModelMismatch, OutOfMemory
 from moc_engine.model_index import EMBEDDED
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
+from moc_engine.sole_use import USERS, sole_use
 from moc_engine.training.data.footage.cache_run import CacheReport, CacheRun
 from moc_engine.training.data.footage.caching import cache_footage
 from moc_engine.training.data.footage.clip_needs import ClipNeeds
@@ -293,6 +294,7 @@ def test_a_folder_of_other_things_is_left_alone(films: Path, tmp_path: Path) -> 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from moc_engine.sole_use import USERS, sole_use
 from moc_engine.training.data.footage.cache_run import CacheRun
 from moc_engine.training.data.footage.model_identity import identity_of
 from moc_engine.training.data.footage.reading_plan import FootageOptions, plan_of
@@ -320,6 +322,17 @@ for point in map(int, sys.argv[3:]):
         os._exit(0)
     print(os.waitpid(child, 0)[1])
 """
+
+
+def test_a_cache_that_another_process_makes_is_left_alone(films: Path, tmp_path: Path) -> None:
+    wan_t2v_folder(tmp_path / "wan")
+    cache = tmp_path / "cache"
+    with (
+        sole_use(cache / USERS, ""),
+        pytest.raises(FolderInUse, match=f"caching footage in {cache}; wait for its end"),
+    ):
+        cache_footage(films, tmp_path / "wan", cache, device="cpu")
+    assert not cache.exists()
 
 
 def test_a_killed_run_goes_on(films: Path, tmp_path: Path) -> None:
