@@ -201,8 +201,8 @@ def _wait(device: torch.device) -> None:
 @contextmanager
 def _counting(known: Iterable[Tensor], device: torch.device) -> Iterator[Callable[[], float]]:
     """The peak of what is allocated within the block, beyond what was before."""
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         yield lambda: float(torch.cuda.max_memory_allocated(device) - before)

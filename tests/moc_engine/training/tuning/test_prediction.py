@@ -83,7 +83,7 @@ def test_the_time_of_a_run_of_mixed_shots_is_predicted_within_a_fifth(
 ) -> None:
     """Measured in time of this thread's CPU; of each step the fastest of two counts, as of those tried."""
     mixed = folder / "mixed"
-    plan = replace(run_plan(folder, **{"steps": 10, **recipe}, held_out=0), data=mixed)
+    plan = replace(run_plan(folder, **{"steps": 8, **recipe}, held_out=0), data=mixed)
     subject = TuningSubject(plan, find_model(plan.model), CachedFootage(plan.data))
     predicted = predict(subject, torch.device("cpu"), clock=time.thread_time)
     run = TuningRun(plan, tmp_path, subject, accelerator_of(plan, tmp_path))
