@@ -43,6 +43,7 @@ DOORS = PURE | {
     "moc_engine.model_memory",
     "moc_engine.processes",
     "moc_engine.profiles",
+    "moc_engine.sole_use",
     "moc_engine.sources.catalogue",
     "moc_engine.sources.download",
     "moc_engine.sources.entries",
