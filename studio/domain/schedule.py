@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,7 +122,7 @@ class TaskGraph:
 
 def next_task(
     ready: Sequence[int],
-    path_seconds: Sequence[float] | Mapping[int, float],
+    path_seconds: Sequence[float],
     work: float,
     workers: int,
     *,
@@ -130,11 +130,11 @@ def next_task(
 ) -> int:
     """The one of the ready tasks to begin: that with the longest path, of equal ones the first.
 
-    Where they are kept `in_order` it is the first, unless a path takes so long that it would end last
-    (`PATIENCE`). `work` are the seconds of all tasks that have not begun.
+    Where they are kept `in_order` it is the first, unless there are several workers and a path takes so long
+    that it would end last (`PATIENCE`). `work` are the seconds of all tasks that have not begun.
     """
     longest = max(ready, key=lambda task: path_seconds[task])
-    if in_order and path_seconds[longest] * PATIENCE <= work / workers:
+    if in_order and (workers == 1 or path_seconds[longest] * PATIENCE <= work / workers):
         return ready[0]
     return longest
 

@@ -34,7 +34,7 @@ export function sideBySide(schedule) {
     const share = Math.round((100 * seen) / to_see);
     told.push(
       menuLine(
-        `With ${counted(workers, "worker")} shots see ${share}% of the earlier ones that they would see.`,
+        `With ${counted(workers, "worker")} shots see ${share}% of what they see one after the other.`,
       ),
     );
   }

@@ -74,6 +74,14 @@ def test_what_is_no_certificate_is_refused(
     assert not (tmp_path / "studio").exists()
 
 
+@pytest.mark.parametrize("workers", ["0", "65"])
+def test_a_machine_has_at_least_one_worker_and_not_too_many(
+    workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--root", str(tmp_path / "studio"), "--workers", workers]) == 2
+    assert f"--workers: must lie within 1–64, got {workers}" in capsys.readouterr().err
+
+
 def test_without_tls_a_warning_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:  # the command ends there
         taken.bind(("0.0.0.0", 0))
