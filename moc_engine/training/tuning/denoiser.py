@@ -18,7 +18,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from moc_engine.config import Chunking
+from moc_engine.config import Chunking, MemoryConfig
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
 from moc_engine.models.wan_adapter import WanAdapter
@@ -26,6 +26,7 @@ from moc_engine.training.attention import StoryAttention, StoryRules, differenti
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.recomputing import recomputed_blocks
+from moc_engine.training.tuning.remembered import remembered
 from moc_engine.training.tuning.shotwise_attention import ShotwiseAttention
 
 TRAINED_TIMESTEPS: Final = 1000
@@ -41,11 +42,15 @@ class TuningDenoiser(nn.Module):
     """Predicts the velocity of noisy shots, which attend to clean copies of earlier shots.
 
     `transformer` is a `WanTransformer3DModel`, with adapters of PEFT or without. With `checkpointing` its
-    blocks are computed again in the backward pass. Runs under autocast or without.
+    blocks are computed again in the backward pass. `memory` says what is remembered of shots, as it does of
+    takes in a render. Runs under autocast or without.
     """
 
-    def __init__(self, transformer: Any, *, checkpointing: bool = False) -> None:
+    def __init__(
+        self, transformer: Any, *, checkpointing: bool = False, memory: MemoryConfig | None = None
+    ) -> None:
         super().__init__()
+        self.memory = memory or MemoryConfig()
         self.transformer = transformer
         self.checkpointing = checkpointing
 
@@ -90,14 +95,20 @@ class TuningDenoiser(nn.Module):
             for story in batch.frames
         ]
         angles = [self._angles(story, batch, draw) for story in grids]
-        if len(lengths) == 1 and grids[0][0].tokens <= FEW_TOKENS:
+        if len(lengths) == 1 and grids[0][0].tokens <= FEW_TOKENS and self.memory.policy == "all":
             return StoryAttention(
                 slots=height * width,
                 rules=rules.to(batch.latents.device),
                 angles=angles[0],
                 denoised=draw.denoised,
             )
-        return ShotwiseAttention(grids=grids, rules=rules, angles=angles, denoised=draw.denoised)
+        return ShotwiseAttention(
+            grids=grids,
+            rules=rules,
+            angles=angles,
+            denoised=draw.denoised,
+            kept=remembered(self.memory, batch, grids, shots=draw.memories),
+        )
 
     def _angles(self, story: list[TokenGrid], batch: TuningBatch, draw: TuningDraw) -> tuple[Tensor, Tensor]:
         """Cosines and sines of as many tokens as the longest shot has, from the start of each shot on."""

@@ -86,6 +86,8 @@ class TuningPlan:
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in CHANGEABLE}
         if not recipe["emphasis"]:
             del recipe["emphasis"]
+        if recipe["memory_policy"] == "all":
+            del recipe["memory_policy"], recipe["keyframes"]
         stages = tuple(
             {name: value for name, value in stage.items() if value or name in ("until", "top_k")}
             for stage in recipe["stages"]

@@ -94,7 +94,9 @@ class _Shallow:
             "blocks": nn.ModuleList(subject.blocks[:layers]),
         }
         self._denoiser = TuningDenoiser(
-            transformer.to(subject.device), checkpointing=subject.recipe.checkpointing
+            transformer.to(subject.device),
+            checkpointing=subject.recipe.checkpointing,
+            memory=subject.recipe.memory(),
         )
         self._recipe = subject.recipe
         self.parameters = [p for p in transformer.parameters() if p.requires_grad]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from moc_engine.config import Backend, Chunking, Pooling, RoutingConfig
+from moc_engine.config import Backend, Chunking, MemoryConfig, Pooling, RoutingConfig
 from moc_engine.training.schedule import stage_at
 
 Kind = Literal["lora", "full"]
@@ -87,8 +87,9 @@ DENSE_TO_SPARSE: Final = (
 class TuningRecipe:
     """The settings of a run. Raises `ValueError` that begins with the name of the field.
 
-    Shots choose among all chunks of earlier ones; renders of the model do so among those that are remembered,
-    by default 8 keyframes of a take (`MEMORY` of `models.wan.defaults`).
+    Shots choose among the chunks of earlier ones that the `memory_policy` remembers, of `keyframes` frames
+    where it counts them; by default all. Renders of the model remember 8 keyframes of a take unless they are
+    told otherwise (`MEMORY` of `models.wan.defaults`).
 
     A LoRA has the `rank` and scale `alpha` / `rank`, on the linear layers whose names end with `targets`.
     Each step trains on `batch` stories per process and on `accumulation` such batches, of as many shots each
@@ -122,6 +123,8 @@ class TuningRecipe:
     chunking: Chunking | None = None
     pooling: Pooling | None = None
     backend: Backend = "auto"
+    memory_policy: str = "all"
+    keyframes: int = 8
     drop_off: float = 0.5
     drop_in: float = 0.5
     pins: float = 0.04
@@ -171,6 +174,7 @@ class TuningRecipe:
             raise ValueError(f"targets: names of layers, got {self.targets!r}")
         self._check_shots()
         self._check_stages()
+        self._check_memory()
         self.routing(RoutingConfig(), top_k=0)  # which names drop_off, drop_in and backend
 
     def _check_shots(self) -> None:
@@ -182,6 +186,18 @@ class TuningRecipe:
         ends = [stage.until for stage in self.stages]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1.0:
             raise ValueError(f"stages: must ascend and end at 1, got {ends}")
+
+    def _check_memory(self) -> None:
+        try:
+            self.memory()
+        except ValueError as error:
+            raise ValueError(str(error).replace("policy: ", "memory_policy: ", 1)) from error
+        if self.memory_policy == "cast":
+            raise ValueError("memory_policy: 'cast' needs the cast of a project, which footage has not")
+
+    def memory(self) -> MemoryConfig:
+        """What is remembered of the shots before."""
+        return MemoryConfig(policy=self.memory_policy, keyframes=self.keyframes)
 
     def stage(self, step: int) -> SparsityStage:
         """The stage that a step is in; 0 is the first step."""

@@ -86,6 +86,13 @@ def _add_recipe(group: Any, kind: Kind) -> None:
         "--pooling", choices=("before", "after"), help="means of keys before or after rotation"
     )
     group.add_argument("--backend", metavar="NAME", help="attention backend")
+    group.add_argument(
+        "--memory-policy",
+        metavar="NAME",
+        help="what is remembered of earlier shots, as moc-studio render has it (default: all; renders of Wan "
+        "models remember change, with 8 keyframes)",
+    )
+    group.add_argument("--keyframes", **number, help="frames of each shot that are remembered (default: 8)")
     group.add_argument("--drop-off", **share, help="largest share of its chunks that a query loses")
     group.add_argument("--drop-in", **share, help="random chunks that a query gains, on average")
     group.add_argument("--pins", **share, help="probability that an earlier shot must be attended to")

@@ -20,6 +20,7 @@ from torch.nn.functional import pad
 from moc_engine.config import RoutingConfig, Steering
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.memory.history import history_layout
+from moc_engine.memory.take_memory import Kept
 from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.rotary import rotate_pairs
@@ -50,8 +51,8 @@ class _Memories:
 class ShotwiseAttention:
     """Self-attention of a training step: rows are B · P clean shots, then B · M noisy ones, `denoised`.
 
-    `grids` [B][N] are the tokens of each shot, `angles` the cosines and sines (N, L, D / 2) of each story.
-    The rules' tensors must be on the CPU.
+    `grids` [B][N] are the tokens of each shot, `kept` [B][N] those that are remembered (None: all), `angles`
+    the cosines and sines (N, L, D / 2) of each story. The rules' tensors must be on the CPU.
     """
 
     def __init__(
@@ -61,12 +62,22 @@ class ShotwiseAttention:
         rules: StoryRules,
         angles: Sequence[tuple[Tensor, Tensor]],
         denoised: Sequence[int],
+        kept: Sequence[Sequence[Kept | None]] | None = None,
     ) -> None:
         self._grids = grids
+        kept = kept or [[None] * len(story) for story in grids]
+        self._extents = [
+            [grid.extent if one is None else one.extent for grid, one in zip(*story, strict=True)]
+            for story in zip(grids, kept, strict=True)
+        ]
         self._rules = rules
         self._turns = [torch.complex(cos, sin) for cos, sin in angles]
         self._denoised = tuple(denoised)
         self._device = self._turns[0].device
+        self._kept = [
+            [None if one is None else torch.from_numpy(one.tokens).to(self._device) for one in story]
+            for story in kept
+        ]
         self._contexts = [
             [self._context(story, shot) for shot in self._denoised] for story in range(len(grids))
         ]
@@ -113,25 +124,29 @@ class ShotwiseAttention:
         return pad(out_BHLD.to(like_BHLD.dtype), (0, 0, 0, like_BHLD.shape[2] - out_BHLD.shape[2]))
 
     def _memories(self, story: int, read: Sequence[tuple[Tensor, Tensor, Tensor]]) -> _Memories:
-        grids = self._grids[story][: len(read)]
         plain, keys, values = (
-            torch.cat([grid.to_chunks(x, dim=2) for grid, x in zip(grids, each, strict=True)], dim=2)
+            torch.cat([self._remembered(story, shot, x) for shot, x in enumerate(each)], dim=2)
             for each in zip(*read, strict=True)
         )
         routing = self._rules.routing
         if routing is None:
             return _Memories(keys=keys, values=values, means=keys[:, :, :0])
-        layout = history_layout([grid.extent for grid in grids], range(len(grids)))
+        layout = history_layout(self._extents[story][: len(read)], range(len(read)))
         with torch.no_grad():
             pooled = plain if routing.pooling == "before" else keys
             means = chunk_means(pooled.detach(), layout)
         return _Memories(keys=keys, values=values, means=means)
 
+    def _remembered(self, story: int, shot: int, x_BHLD: Tensor) -> Tensor:
+        """The tokens of a shot that are remembered, in chunk order."""
+        tokens, in_chunks = self._kept[story][shot], self._grids[story][shot].to_chunks(x_BHLD, dim=2)
+        return in_chunks if tokens is None else in_chunks.index_select(2, tokens)
+
     def _dense(
         self, story: int, context: _Context, q: Tensor, k: Tensor, v: Tensor, past: _Memories
     ) -> Tensor:
-        """Attention of a shot to its own tokens and to all tokens of the shots that it may attend to."""
-        ends = np.cumsum([0, *(grid.tokens for grid in self._grids[story])]).tolist()
+        """Attention of a shot to its own tokens and to all that is remembered of shots it may attend to."""
+        ends = np.cumsum([0, *(extent.tokens for extent in self._extents[story])]).tolist()
         spans = [slice(ends[shot], ends[shot + 1]) for shot in context.attended]
         keys, values = (
             torch.cat([own, *(x[:, :, span] for span in spans)], dim=2)
@@ -141,12 +156,12 @@ class ShotwiseAttention:
 
     def _context(self, story: int, shot: int) -> _Context:
         """What a shot may attend to, by the rules."""
-        grids = self._grids[story][:shot]
-        if not grids:
+        extents = self._extents[story][:shot]
+        if not extents:
             nothing = torch.zeros(1, 1, 0, dtype=torch.bool, device=self._device)
             layout = ChunkLayout([0], [], [])
             return _Context(layout=layout, rules=ChunkRules(candidates=nothing), pinned=(), attended=())
-        layout = history_layout([grid.extent for grid in grids], range(shot))
+        layout = history_layout(extents, range(shot))
         pinned, candidates = self._rules.pinned, self._rules.candidates
         pins = [] if pinned is None else pinned[story, shot, :shot].nonzero().flatten().tolist()
         banned = [] if candidates is None else (~candidates[story, shot, :shot]).nonzero().flatten().tolist()

@@ -50,7 +50,9 @@ class TuningSubject:
         self._check(footage)
         self.tuned = load_for_tuning(model, self.recipe)
         self.transformer: Any = self.tuned.transformer
-        self.denoiser = TuningDenoiser(self.transformer, checkpointing=self.recipe.checkpointing)
+        self.denoiser = TuningDenoiser(
+            self.transformer, checkpointing=self.recipe.checkpointing, memory=self.recipe.memory()
+        )
         self.trained = self._trained()
         self.device = torch.device("cpu")
 

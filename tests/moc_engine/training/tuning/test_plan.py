@@ -43,7 +43,8 @@ def test_stages_with_stories_of_their_own_are_read_as_they_were_written(tmp_path
 
 def test_new_settings_are_fixed_where_they_are_not_their_defaults() -> None:
     before = _plan().fixed_fields()
-    assert "emphasis" not in before  # as in checkpoints that were written without it
+    newer = {"emphasis", "memory_policy", "keyframes"}
+    assert not newer & before.keys()  # as in checkpoints that were written without them
     assert before["stages"] == ({"until": 1.0, "top_k": 5},)
     stages = (SparsityStage(until=1.0, top_k=0, shots=(2, 2), stories="one"),)
     after = _plan(recipe=TuningRecipe(stages=stages, emphasis=5.0)).fixed_fields()
@@ -62,6 +63,8 @@ def test_fields_in_which_plans_differ_are_named() -> None:
     assert changed(stages=(replace(stages[0], stories="one"), stages[1])) == ["stages"]
     assert changed(stages=(replace(stages[0], until=0.4), stages[1]), emphasis=5.0) == ["emphasis", "stages"]
     assert changed(steps=7) == []
+    assert changed(keyframes=4) == []  # of all frames nobody counts them
+    assert changed(memory_policy="change") == ["keyframes", "memory_policy"]
     assert changed_names(plan, replace(plan, held_out=3)) == ["held_out"]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from moc_engine.config import MemoryConfig
 from moc_engine.errors import CheckpointError
 from moc_engine.training.options import CHECKPOINT
 from moc_engine.training.tuning.plan import TuningPlan, write_plan
@@ -66,6 +67,14 @@ def test_stages_may_have_shots_and_stories_of_their_own(tmp_path: Path) -> None:
         SparsityStage(until=0.4, top_k=8, stories="dawn: one"),
         SparsityStage(until=1.0, top_k=5, shots=(4, 4), stories="night"),
     )
+
+
+def test_a_run_may_remember_as_renders_do(tmp_path: Path) -> None:
+    assert _read(tmp_path, *NEW).recipe.memory() == MemoryConfig()
+    recipe = _read(tmp_path, *NEW, "--memory-policy", "change", "--keyframes", "4").recipe
+    assert recipe.memory() == MemoryConfig(policy="change", keyframes=4)
+    with pytest.raises(ValueError, match=r"^memory_policy: unknown memory policy 'none'; there are all, "):
+        _read(tmp_path, *NEW, "--memory-policy", "none")
 
 
 def test_a_run_goes_on_with_its_own_stages_alone(tmp_path: Path) -> None:

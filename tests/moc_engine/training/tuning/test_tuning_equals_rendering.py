@@ -9,13 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from moc_engine.config import RoutingConfig, Steering
+from moc_engine.config import Chunking, MemoryConfig, RoutingConfig, Steering
+from moc_engine.contract import ContextTake
 from moc_engine.memory.context import ContextMemory
+from moc_engine.memory.take_memory import Kept
 from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_backbone
 from moc_engine.render.denoise import draw_noise
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import _seed_of, compute_memory
+from moc_engine.render.prepare import _remembered_chunks
+from moc_engine.stored_file import LocalFile
 from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import TrainingShot, TrainingStory
 from moc_engine.training.tuning.batch import collate
@@ -70,6 +74,42 @@ def test_tuning_equals_rendering(
     trained: RoutingConfig | None,
     noise: float,
 ) -> None:
+    _assert_equal(backbone, frames, routing, trained, noise, MemoryConfig())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("frames", [(5, 5, 5), (6, 1, 4)])
+@pytest.mark.parametrize(
+    "memory",
+    [
+        MemoryConfig(policy="change", keyframes=3),
+        MemoryConfig(policy="spread", keyframes=1),
+        MemoryConfig(policy="first-last"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("routing", "trained"),
+    [(DENSE, None), (ROUTED, ROUTED), (RoutingConfig(top_k=2), RoutingConfig(top_k=2))],
+)
+def test_tuning_equals_rendering_with_its_memory_policy(
+    backbone: Backbone,
+    frames: tuple[int, ...],
+    memory: MemoryConfig,
+    routing: RoutingConfig,
+    trained: RoutingConfig | None,
+) -> None:
+    _assert_equal(backbone, frames, routing, trained, 0.0, memory)
+
+
+def _assert_equal(
+    backbone: Backbone,
+    frames: tuple[int, ...],
+    routing: RoutingConfig,
+    trained: RoutingConfig | None,
+    noise: float,
+    remembered: MemoryConfig,
+) -> None:
+    """Of three shots, the last may not attend to the second, and the second is without its caption."""
     steering, silent = Steering(bans=(1,)), 1
     story = _story(backbone, frames)
     batch = collate([story], _states(backbone, ""), caption_states=512)
@@ -81,6 +121,7 @@ def test_tuning_equals_rendering(
     for nth, shot in enumerate(story.shots):
         grid = backbone.grid(shot.latents.shape, routing.chunking)
         told = backbone.family.captions(STYLE, shot.caption, ())
+        kept = _kept(shot, backbone, routing.chunking, remembered)
         read = partial(
             compute_memory,
             backbone,
@@ -89,11 +130,12 @@ def test_tuning_equals_rendering(
             chunking=routing.chunking,
             pooling=routing.pooling,
             noise=noise,
+            kept=kept,
         )
         if nth < 2:
             _noisy_as_a_memory(draw.memory_level, draw.memory_noise, nth, shot.latents, noise)
-        memory.add(str(nth), grid.extent, read)
-    predicted = TuningDenoiser(backbone.transformer)(
+        memory.add(str(nth), grid.extent if kept is None else kept.extent, read)
+    predicted = TuningDenoiser(backbone.transformer, memory=remembered)(
         batch, draw, StoryRules(routing=trained, candidates=candidates)
     )
     noisy = draw.noisy(batch.latents)
@@ -115,6 +157,23 @@ def test_tuning_equals_rendering(
             else backbone.family.captions(STYLE, shot.caption, ()),
         )
         torch.testing.assert_close(predicted[:, nth, :, own], rendered, atol=1e-4, rtol=1e-4)
+
+
+def _kept(
+    shot: TrainingShot, backbone: Backbone, chunking: Chunking, remembered: MemoryConfig
+) -> Kept | None:
+    """What a render remembers of a take with these latents."""
+    take = ContextTake(
+        id=shot.caption,
+        shot=0,
+        latents=LocalFile(Path("unread")),
+        caption=shot.caption,
+        global_caption=STYLE,
+        cast=(),
+        seconds=1.0,
+    )
+    grid = backbone.grid(shot.latents.shape, chunking)
+    return _remembered_chunks(take, shot.latents, grid, backbone, remembered)[1]
 
 
 def _noisy_as_a_memory(level: Tensor, noises: Tensor, shot: int, latents: Tensor, noise: float) -> None:
