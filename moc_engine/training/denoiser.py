@@ -16,8 +16,10 @@ from moc_engine.models.animatic.scene import PATCH_FRAMES, SLOTS
 from moc_engine.models.base import CaptionStates
 from moc_engine.models.wan_transformer import attending
 from moc_engine.ops.routers.router import LearnedRouter
-from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
+from moc_engine.training.attention import differentiable_attention
 from moc_engine.training.data.stories import StoryBatch
+from moc_engine.training.story_attention import StoryAttention, story_angles
+from moc_engine.training.story_rules import StoryRules
 
 
 class StoryDenoiser(nn.Module):

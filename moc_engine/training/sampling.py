@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.recipes import Recipe
 from moc_engine.training.schedule import stage_at
+from moc_engine.training.story_rules import StoryRules
 
 
 def draw_starts(shots: int, frames: int, gaps: float, generator: torch.Generator) -> Tensor:

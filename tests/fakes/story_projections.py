@@ -14,7 +14,7 @@ from moc_engine.config import Chunking
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.wan_transformer import rotary_angles
 from moc_engine.ops.rotary import apply_rotary
-from moc_engine.training.attention import StoryRules
+from moc_engine.training.story_rules import StoryRules
 
 HEIGHT: Final = 2
 WIDTH: Final = 3

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from moc_engine.config import RoutingConfig
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import TrainingShot, TrainingStory
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch, collate
 from moc_engine.training.tuning.draws import TuningDraw, draw_step
 from moc_engine.training.tuning.noise_levels import NoiseLevels

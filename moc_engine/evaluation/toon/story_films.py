@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import RoutingConfig
-from moc_engine.training.attention import StoryRules
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.toon.model_folder import SHIFT
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.denoiser import TuningDenoiser

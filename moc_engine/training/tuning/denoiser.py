@@ -22,7 +22,9 @@ from moc_engine.config import Chunking, MemoryConfig
 from moc_engine.memory.grid import TokenGrid
 from moc_engine.models.base import AttentionPass, CaptionStates, ShotCondition
 from moc_engine.models.wan_adapter import WanAdapter
-from moc_engine.training.attention import StoryAttention, StoryRules, differentiable_attention, story_angles
+from moc_engine.training.attention import differentiable_attention
+from moc_engine.training.story_attention import StoryAttention, story_angles
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.recomputing import recomputed_blocks

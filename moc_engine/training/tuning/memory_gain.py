@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.evaluator import Panels
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch, window
 from moc_engine.training.tuning.draws import TuningDraw
 from moc_engine.training.tuning.objective import flow_losses

@@ -25,7 +25,8 @@ from moc_engine.ops.choosing import ChunkRules, route_queries
 from moc_engine.ops.layout import ChunkLayout
 from moc_engine.ops.rotary import rotate_pairs
 from moc_engine.ops.routing import chunk_means, eligible
-from moc_engine.training.attention import StoryRules, attend_history, own_attention
+from moc_engine.training.attention import attend_history, own_attention
+from moc_engine.training.story_rules import StoryRules
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,10 +3,10 @@ import torch
 from moc_engine.models.animatic.marks import with_marks
 from moc_engine.models.animatic.model import ModelConfig, build, encode_words
 from moc_engine.models.animatic.scene import SLOTS
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.stories import StoryBatch, StoryStream
 from moc_engine.training.denoiser import StoryDenoiser
 from moc_engine.training.schedule import Stage
+from moc_engine.training.story_rules import StoryRules
 
 TINY = ModelConfig(layers=2, heads=2, head_width=16, text_layers=1, text_width=32, text_heads=2)
 STAGE = Stage(until=1.0, shots=(3, 3), frames=(2, 2), cast=(2, 2), tokens=2 * 3 * 2 * SLOTS, top_k=None)

@@ -14,7 +14,8 @@ from moc_engine.models.animatic.scene import SLOTS
 from moc_engine.ops.routers.moga import MogaRouter, imbalance
 from moc_engine.ops.routers.router import LearnedRouter, ModelSizes
 from moc_engine.ops.routers.vorta import CORESET, WINDOW, VortaRouter
-from moc_engine.training.attention import StoryAttention, StoryRules, story_angles
+from moc_engine.training.story_attention import StoryAttention, story_angles
+from moc_engine.training.story_rules import StoryRules
 from tests.fakes.models import tiny_animatic
 
 STORIES, SHOTS, FRAMES = 2, 4, 3

@@ -13,9 +13,9 @@ from moc_engine.memory.context import ContextMemory
 from moc_engine.models.animatic.world import sample_story
 from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import compute_memory
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.stories import collate
 from moc_engine.training.denoiser import StoryDenoiser
+from moc_engine.training.story_rules import StoryRules
 from tests.fakes.models import tiny_animatic, tiny_backbone
 
 SHOTS, FRAMES = 4, 2  # token frames of each shot

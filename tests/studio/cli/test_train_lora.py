@@ -13,8 +13,8 @@ from moc_engine.contract import Lora
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
 from moc_engine.models.wan.defaults import TrainedOn
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import CachedFootage
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.memory_gain import fixed_draw
 from moc_engine.training.tuning.plan import read_plan

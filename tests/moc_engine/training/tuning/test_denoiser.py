@@ -11,7 +11,7 @@ from torch import Tensor
 from moc_engine.config import RoutingConfig
 from moc_engine.models.base import CaptionStates, ShotCondition
 from moc_engine.models.wan_adapter import WanAdapter
-from moc_engine.training.attention import StoryRules
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.draws import TuningDraw

@@ -18,7 +18,7 @@ from moc_engine.models.lora import LoraAdapters
 from moc_engine.models.progress_bars import no_progress_bars
 from moc_engine.models.wan.lora_fit import WanLoras
 from moc_engine.models.wan.lora_reading import read_lora
-from moc_engine.training.attention import StoryRules
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.lora_factors import lora_weights, save_lora
 from moc_engine.training.tuning.objective import flow_losses

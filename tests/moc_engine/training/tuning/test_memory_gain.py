@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from moc_engine.models.finding import find_model
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import CachedFootage
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import TuningBatch
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.draws import TuningDraw

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from moc_engine.config import Chunking, Pooling, RoutingConfig
-from moc_engine.training.attention import StoryAttention, StoryRules
+from moc_engine.training.story_attention import StoryAttention
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.shotwise_attention import ShotwiseAttention
 from tests.fakes.story_projections import SLOTS, StoryProjections, masked_attention_of
 

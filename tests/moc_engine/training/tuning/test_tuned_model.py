@@ -12,7 +12,7 @@ import torch
 from moc_engine.errors import ModelMismatch
 from moc_engine.models.finding import find_model
 from moc_engine.models.loading import load_backbone
-from moc_engine.training.attention import StoryRules
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.recipe import Expert, TuningRecipe
 from moc_engine.training.tuning.tuned_model import load_for_tuning, save_model

@@ -20,8 +20,8 @@ from moc_engine.render.denoising_pass import AttentionContext, DenoisingPass
 from moc_engine.render.memory_pass import _seed_of, compute_memory
 from moc_engine.render.prepare import _remembered_chunks
 from moc_engine.stored_file import LocalFile
-from moc_engine.training.attention import StoryRules
 from moc_engine.training.data.footage.dataset import TrainingShot, TrainingStory
+from moc_engine.training.story_rules import StoryRules
 from moc_engine.training.tuning.batch import collate
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.recipe import TuningRecipe
