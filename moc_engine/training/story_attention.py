@@ -21,8 +21,8 @@ from moc_engine.ops.layout import VIDEO, ChunkLayout
 from moc_engine.ops.rotary import apply_rotary
 from moc_engine.ops.routers.router import Choice, LearnedRouter, RoutingRequest
 from moc_engine.training.attention import dense_attention, own_attention, routed_attention, scored_attention
-from moc_engine.training.choosing import choose_memories, eligible_chunks
 from moc_engine.training.memories import Memories, chunk_by_chunk, chunk_descriptors
+from moc_engine.training.memory_choice import choose_memories, eligible_chunks
 from moc_engine.training.story_rules import StoryRules
 
 

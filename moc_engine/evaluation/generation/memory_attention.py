@@ -29,8 +29,8 @@ from moc_engine.ops.routers.registry import find_router
 from moc_engine.ops.routers.router import Choice, LearnedRouter, RoutingRequest
 from moc_engine.ops.selection import mask_of
 from moc_engine.training.attention import dense_attention, routed_attention, scored_attention
-from moc_engine.training.choosing import tokens_of_chunks, with_pinned
 from moc_engine.training.memories import Memories, chunk_by_chunk, chunk_descriptors
+from moc_engine.training.memory_choice import tokens_of_chunks, with_pinned
 from moc_engine.training.story_attention import story_angles
 
 

@@ -3,8 +3,8 @@ import torch
 
 from moc_engine.config import Chunking, RoutingConfig
 from moc_engine.training.attention import dense_attention, routed_attention
-from moc_engine.training.choosing import tokens_of_chunks
 from moc_engine.training.memories import Memories, chunk_descriptors
+from moc_engine.training.memory_choice import tokens_of_chunks
 
 STORIES, SHOTS, HEADS, SLOTS, TOKENS, WIDTH = 2, 4, 2, 5, 15, 12
 

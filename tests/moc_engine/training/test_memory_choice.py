@@ -4,8 +4,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from moc_engine.config import RoutingConfig
-from moc_engine.training.choosing import choose_memories
 from moc_engine.training.memories import Memories, chunk_descriptors
+from moc_engine.training.memory_choice import choose_memories
 from moc_engine.training.story_rules import StoryRules
 
 STORIES, SHOTS, HEADS, SLOTS, TOKENS, WIDTH = 2, 4, 2, 5, 15, 12
