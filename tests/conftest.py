@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 
 import tests.fakes.kernels  # noqa: F401
+from tests.fakes.s3 import CREDENTIALS, S3
 
 if find_spec("hypothesis") is not None:
     from hypothesis import settings
@@ -26,3 +27,14 @@ def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOC_STUDIO_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A server of S3 for this run of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        server = S3()
+        yield server
+        server.stop()

@@ -238,8 +238,8 @@ def _latents_of(take: ContextTake, backbone: Backbone, request: RenderRequest) -
             raise ValueError(f"context: shot {take.shot} has no latents, and is not banned")
         return b"", torch.zeros(backbone.family.latent_shape(take.seconds, request.size)), ""
     try:
-        with take.latents.open() as stream:
-            data = stream.read()
+        with take.latents.local() as path:
+            data = path.read_bytes()
         return data, *read_latents(data)
     except (OSError, ValueError) as error:
         raise EngineError(f"the latents of shot {take.shot + 1} cannot be read: {error}") from error

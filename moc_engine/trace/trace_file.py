@@ -77,7 +77,7 @@ def read_trace(source: Path | StoredFile) -> RoutingTrace:
     """Reads a trace; raises `TraceError` where it is missing, damaged or of a newer version."""
     stored = LocalFile(source) if isinstance(source, Path) else source
     try:
-        with stored.open() as stream, zipfile.ZipFile(stream) as file:
+        with stored.local() as path, zipfile.ZipFile(path) as file:
             if sum(member.file_size for member in file.infolist()) > MOST_BYTES:
                 raise TraceError(f"{stored} is too large for a routing trace")
             return _read(file, str(stored))

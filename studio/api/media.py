@@ -65,7 +65,7 @@ def media_routes(service: Service) -> APIRouter:
     def read_picture(project: ProjectId, digest: str) -> StoredFileResponse:
         """A picture of the project."""
         file = service.pictures.file(project, digest)
-        return StoredFileResponse(file, media_type="image/png", headers=_IMMUTABLE)
+        return StoredFileResponse(file, media_type="image/png", headers=_IMMUTABLE, digest=digest)
 
     @router.get(
         "/pictures/{digest}/thumbnail",
@@ -86,7 +86,7 @@ def media_routes(service: Service) -> APIRouter:
     )
     def read_media(project: ProjectId, take: TakeId, kind: str) -> StoredFileResponse:
         """The clip, latents, trace or thumbnail of a take."""
-        file = files.media(project, take, kind)
-        return StoredFileResponse(file, media_type=TAKE_FILES[kind].media_type, headers=_IMMUTABLE)
+        file, media_type = files.media(project, take, kind), TAKE_FILES[kind].media_type
+        return StoredFileResponse(file, media_type=media_type, headers=_IMMUTABLE, digest=file.digest)
 
     return router

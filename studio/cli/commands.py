@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from studio.cli import (
+    artifacts,
     doctor,
     evaluate,
     footage,
@@ -17,4 +18,18 @@ from studio.cli import (
     worker,
 )
 
-ALL = (serve, worker, sample, projects, render, models, routing, words, doctor, footage, train, evaluate)
+ALL = (
+    serve,
+    worker,
+    sample,
+    projects,
+    artifacts,
+    render,
+    models,
+    routing,
+    words,
+    doctor,
+    footage,
+    train,
+    evaluate,
+)

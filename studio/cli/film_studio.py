@@ -18,6 +18,7 @@ from studio.exchange.film_folder import STUDIO
 from studio.exchange.old_film_folder import is_old_film_folder
 from studio.service.needs import RenderingMemory
 from studio.service.studio import Service
+from studio.store.artifact_place import artifacts_at
 from studio.store.database_url import FILE
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.upgrade import back_up, open_database
@@ -79,7 +80,7 @@ def opened(folder: Path, *, change: bool, memory: RenderingMemory | None = None)
                 with _service(root, root, memory) as service:
                     yield _film(service, folder, change=change)
             finally:
-                if new and not any((root / "artifacts").glob("??/*")):
+                if new and artifacts_at(root).is_empty():
                     shutil.rmtree(root, ignore_errors=True)
                     with suppress(OSError):  # not empty
                         for path in missing:

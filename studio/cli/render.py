@@ -96,5 +96,5 @@ def _check_options(args: argparse.Namespace) -> None:
             raise WrongUse(f"--{given[0].replace('_', '-')} is for files; a project has its own settings")
     elif args.lane is not None:
         raise WrongUse("--lane is for projects; a file's shots are rendered with the film's model")
-    elif root.is_given(args):
-        raise WrongUse("--root is for projects; a file is rendered into --out")
+    elif option := root.given(args):
+        raise WrongUse(f"{option} is for projects; a file is rendered into --out")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from studio.domain.errors import WrongUse
+from studio.worker.artifact_options import ArtifactOptions
 
 if TYPE_CHECKING:
     from studio.service.needs import RenderingMemory
@@ -21,11 +22,11 @@ DATABASE: Final = "MOC_STUDIO_DATABASE"
 
 
 def add_to(parser: Any) -> None:
-    """Adds `--root` and `--database`."""
+    """Adds `--root`, `--database` and the options by which the studio's artifacts are found."""
     parser.add_argument(
         "--root",
         type=Path,
-        action=_Root,
+        action=_Noted,
         default=Path(os.environ.get("MOC_STUDIO_ROOT") or "projects"),
         metavar="DIR",
         help="the studio's folder (default: $MOC_STUDIO_ROOT, else projects)",
@@ -37,15 +38,16 @@ def add_to(parser: Any) -> None:
         help="its database, postgresql://… or sqlite:///FILE (default: $MOC_STUDIO_DATABASE, else a file in "
         "the folder)",
     )
+    ArtifactOptions.add_to(parser, action=_Noted)
 
 
-def is_given(args: argparse.Namespace) -> bool:
-    """Whether `--root` is among the arguments, rather than its default."""
-    return getattr(args, "root_is_given", False)
+def given(args: argparse.Namespace) -> str | None:
+    """The first option of these that is among the arguments, such as "--root"; None for defaults alone."""
+    return getattr(args, "option_of_studio", None)
 
 
-class _Root(argparse.Action):
-    """Stores the folder, and that it was given."""
+class _Noted(argparse.Action):
+    """Stores a value, and which option it was given by."""
 
     def __call__(
         self,
@@ -54,8 +56,8 @@ class _Root(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        namespace.root = values
-        namespace.root_is_given = True
+        setattr(namespace, self.dest, values)
+        namespace.option_of_studio = given(namespace) or self.option_strings[0]
 
 
 _MEMORY: Final = ("profile", "context_memory", "context_host_memory")
@@ -76,6 +78,7 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
     Raises `WrongUse` if there is none, unless it may be `new`; a database on a server may be.
     """
     from studio.service.studio import Service
+    from studio.store import artifact_home
     from studio.store.database_url import database_url, file_of
     from studio.store.upgrade import open_database
 
@@ -87,7 +90,9 @@ def opened(args: argparse.Namespace, *, new: bool = False) -> Iterator[Service]:
         )
     database = open_database(args.root, args.database)
     try:
-        yield Service(args.root, database, rendering=rendering_memory(args))
+        artifacts = ArtifactOptions.of(args).opened(args.root)
+        artifact_home.open_home(database, artifacts)
+        yield Service(args.root, database, artifacts=artifacts, rendering=rendering_memory(args))
     finally:
         database.close()
 

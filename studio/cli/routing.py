@@ -120,8 +120,8 @@ def _format(args: argparse.Namespace) -> str:
     kind = "json" if args.json else args.format or "words"
     if args.out is not None and kind in ("words", "json"):
         raise WrongUse(f"--out is for files; {kind} go to stdout: choose a --format such as csv or html")
-    if root.is_given(args) and Path(args.film).is_dir():
-        raise WrongUse(f"--root is for projects, and {args.film} is a folder")
+    if (option := root.given(args)) and Path(args.film).is_dir():
+        raise WrongUse(f"{option} is for projects, and {args.film} is a folder")
     if args.lane is not None and Path(args.film).is_dir():
         raise WrongUse(f"--lane is for projects, and {args.film} is a folder")
     return kind

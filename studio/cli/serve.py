@@ -17,6 +17,7 @@ from typing import Any
 
 from studio.cli import root
 from studio.domain.errors import WrongUse
+from studio.worker.artifact_options import ArtifactOptions
 from studio.worker.renderers import RendererOptions
 
 PORT = 7860
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         logging.basicConfig(filename=args.root / "logs" / "web.log", level=logging.INFO)
         if args.database is not None:
             os.environ[root.DATABASE] = args.database  # for the worker: arguments are seen by others
-        command = (*WORKER, *RendererOptions.of(args).arguments)
+        command = (*WORKER, *RendererOptions.of(args).arguments, *ArtifactOptions.of(args).arguments)
         workers = [Supervisor(args.root, service.queue, command) for _ in range(args.workers)]
         hosts = (args.host, *args.allow_host)
         app = make_app(service, Supervisors(workers), hosts=hosts, login=login)

@@ -206,8 +206,8 @@ def _reader(film: routing.Film) -> Callable[[StoredTake], Mapping[str, Floats]]:
 
     def read(take: StoredTake) -> Mapping[str, Floats]:
         inputs = take.inputs
-        with film.artifacts.file(take.latents, ".safetensors").open() as file:
-            latents, _ = read_latents(file.read())
+        with film.artifacts.file(take.latents, ".safetensors").local() as path:
+            latents, _ = read_latents(path.read_bytes())
         found = portraits(
             backbone,
             latents,

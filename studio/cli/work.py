@@ -46,7 +46,13 @@ def work_off(
     from studio.worker.worker import Worker
 
     followed = _Followed(service, jobs)
-    worker = Worker(service.root, make_renderer, database=service.database, name=f"command-{os.getpid()}")
+    worker = Worker(
+        service.root,
+        make_renderer,
+        database=service.database,
+        name=f"command-{os.getpid()}",
+        artifacts=service.artifacts,
+    )
     paused = False
     with cancelled_by_signals() as cancel:
         worker.stop = cancel

@@ -5,6 +5,7 @@
     │   ├── DatabaseAway        a database that cannot be reached
     │   ├── TransactionLost     a transaction of which nothing was kept
     │   └── OutcomeUnknown      a transaction of which nobody can say whether it was kept
+    ├── StoreFailed         object storage that does not answer, or refuses
     ├── DamagedFolder       a folder whose records cannot be read
     ├── DamagedClip         a clip that is missing, cut off or no MP4
     ├── ForeignDatabase     a database that is not ours, or of a newer version
@@ -55,6 +56,10 @@ class TransactionLost(OutputFailed):
 
 class OutcomeUnknown(OutputFailed):
     """The database went away at the commit and did not come back: it may have taken place."""
+
+
+class StoreFailed(StudioError, ConnectionError):
+    """Object storage did not do what it was asked for: also an `OSError`, for those who read files."""
 
 
 class DamagedFolder(StudioError):

@@ -7,6 +7,16 @@ from typing import Final
 
 ENGLISH: Final[Mapping[str, str]] = {
     "all-skipped": "all are skipped: nothing is left to show",
+    "artifacts-elsewhere": "the files of this studio are in {noted}, not in {home}: name their place by "
+    "--artifacts, or take them along: moc-studio artifacts move",
+    "artifacts-in-use": "a job is running; wait for its end, and stop the studio before its files are moved",
+    "artifacts-nowhere": "{place} is no place for artifacts: give a folder or a URL such as "
+    "s3://BUCKET/PREFIX (schemes: {schemes}, file)",
+    "artifacts-of-another": "{place} holds the files of another studio: each needs a folder or prefix of "
+    "its own",
+    "artifacts-package": "{scheme}:// needs the package {package}: pip install '{package}'",
+    "artifacts-with-secret": "{place}: {name} does not belong into a URL; set it in the environment, such as "
+    "AWS_SECRET_ACCESS_KEY",
     "boost-of-shot-out-of-range": "that of shot {shot} must lie within {least} to {most}, got {boost:g}",
     "boost-out-of-range": "must lie within {least} to {most}, got {boost:g}",
     "boosted-and-banned": "the same shot is also banned",
@@ -270,6 +280,9 @@ ENGLISH: Final[Mapping[str, str]] = {
     "split-too-short": "shot {shot} cannot be split there: both parts must be at least {least:g} s long",
     "steering-itself": "a shot cannot be pinned to itself, or banned from itself",
     "steps-fixed": "steps: the model renders in its {steps} steps, got {asked}",
+    "store-damages": "{url} is not there as it was stored: the object storage damages files",
+    "store-failed": "{url}: the object storage failed: {cause}",
+    "store-without-bucket": "{url}: there is no bucket {bucket}",
     "storyboard-invalid": "{file}:{line}: {field}{problem}",
     "storyboard-is-zip": "that is a zip file and no storyboard; a bundle's name ends in .mocz",
     "storyboard-malformed": "{where}: {problem}",

@@ -7,7 +7,7 @@ Functions with a session are part of the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from studio.jobs.dependencies import project_renders
 from studio.jobs.job import Claim
 from studio.jobs.order import RenderOrder
 from studio.jobs.requests import context_take, request_for
-from studio.store import picture_rows, projects, takes
+from studio.store import artifact_rows, picture_rows, projects, takes
 from studio.store.artifacts import Artifact, Artifacts
 from studio.store.clip_file import picture_at, png
 from studio.store.clock import database_time
@@ -251,23 +251,32 @@ def _first_frame_file(frame: FirstFrame | None, artifacts: Artifacts, folder: Pa
 
 @dataclass(frozen=True, kw_only=True)
 class CollectedTake:
-    """A finished take whose files are among the artifacts."""
+    """A finished take, its files, and where these are stored."""
 
     take: StoredTake
     artifacts: tuple[Artifact, ...]
+    store: Artifacts
 
 
-def collect_take(
-    frozen: FrozenRequest, result: RenderResult, artifacts: Artifacts, now: float
-) -> CollectedTake:
-    """Moves a render's files among the artifacts, with a filmstrip, and describes the take."""
+def files_of(result: RenderResult) -> tuple[Path, ...]:
+    """A render's clip, latents, trace and filmstrip, which is written if there is none."""
     filmstrip = result.filmstrip
     if filmstrip is None:
         filmstrip = result.clip.with_name("filmstrip.jpg")
         write_filmstrip(result.clip, filmstrip)
+    return result.clip, result.latents, result.trace, filmstrip
+
+
+def collect_take(
+    frozen: FrozenRequest,
+    result: RenderResult,
+    artifacts: Sequence[Artifact],
+    store: Artifacts,
+    now: float,
+) -> CollectedTake:
+    """Describes the take of a render whose `files_of` are in the store as these artifacts, in their order."""
     trace = read_trace(result.trace)
-    files = [artifacts.put(file) for file in (result.clip, result.latents, result.trace, filmstrip)]
-    clip, latents, routing, thumbnail = (file.digest for file in files)
+    clip, latents, routing, thumbnail = (artifact.digest for artifact in artifacts)
     take = StoredTake(
         id=frozen.inputs.take_id,
         inputs=frozen.inputs,
@@ -292,7 +301,7 @@ def collect_take(
         thumbnail=thumbnail,
         created=now,
     )
-    return CollectedTake(take=take, artifacts=tuple(files))
+    return CollectedTake(take=take, artifacts=tuple(artifacts), store=store)
 
 
 def commit_take(
@@ -302,13 +311,13 @@ def commit_take(
 
     The take becomes the chosen one unless the shot or its choice changed since the claim, or the order was
     not to replace it. Raises `LostClaim` where the job was taken away, and `RenderCancelled` where somebody
-    cancelled it; nothing is stored then.
+    cancelled it, `ArtifactGone` where a file is to be stored again; nothing is noted then.
     """
     if not claims.heartbeat(session, claim.claim):
         raise RenderCancelled("the render was cancelled")
     take, shot, now = frozen.inputs.take_id, claim.order.shot, database_time(session)
     if collected is not None:
-        takes.keep_artifacts(session, collected.artifacts, now)
+        artifact_rows.keep(session, collected.store, collected.artifacts, now)
         takes.keep(session, claim.project, collected.take)
     projects.add_to_strip(session, claim.project, shot, take, now)
     project = projects.project_of(session, claim.project).in_lane(claim.order.lane)

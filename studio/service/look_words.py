@@ -48,8 +48,8 @@ class LookWords:
         if draft is None or not draft.inputs.model.startswith(f"{ANIMATIC}@"):
             raise Refused(message("no-animatic-draft"))
         try:
-            with self._artifacts.file(known[draft.id].latents, ".safetensors").open() as stream:
-                latents = load(stream.read())["latents"]
+            with self._artifacts.file(known[draft.id].latents, ".safetensors").local() as path:
+                latents = load(path.read_bytes())["latents"]
         except (OSError, SafetensorError, KeyError) as error:
             raise NotThere(message("media-missing", kind="latents")) from error
         caption = found.board.shots[index].caption

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from moc_engine.files import scratch_folder
-from moc_engine.stored_file import StoredFile
 from studio.domain.errors import BadPicture, BadStoryboard, NotThere, errors_within
 from studio.domain.file_types import PICTURE
 from studio.domain.messages import message
 from studio.domain.picture_name import PictureName, picture_name
 from studio.domain.storyboard import Storyboard
-from studio.store import picture_rows, projects, takes
-from studio.store.artifacts import Artifacts
+from studio.store import artifact_rows, picture_rows, projects
+from studio.store.artifacts import Artifact, ArtifactFile, Artifacts
 from studio.store.clip_file import jpeg, png, scaled
 from studio.store.database import Database
 from studio.store.filmstrip import HEIGHT
@@ -41,14 +41,18 @@ class Pictures:
         with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
             picture = folder / f"picture{PICTURE}"
             picture.write_bytes(png(read_picture(file)))
-            artifact = self._artifacts.put(picture)
+            return artifact_rows.stored(self._artifacts, [picture], partial(self._note, project))
+
+    def _note(self, project: str, artifacts: list[Artifact]) -> str:
+        """Adds a picture that was stored to a project; returns its digest."""
+        (artifact,) = artifacts
         with self._database.write(project=project) as session:
             projects.refuse_trashed(session, project)
-            takes.keep_artifacts(session, [artifact], self._clock())
+            artifact_rows.keep(session, self._artifacts, artifacts, self._clock())
             picture_rows.keep(session, project, artifact.digest, self._clock())
         return artifact.digest
 
-    def file(self, project: str, digest: str) -> StoredFile:
+    def file(self, project: str, digest: str) -> ArtifactFile:
         """A picture of a project, PNG. Raises `NotThere`."""
         with self._database.read() as session:
             if not picture_rows.is_kept(session, project, digest):

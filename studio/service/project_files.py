@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from studio.exchange.exports import write_export
 from studio.exchange.mp4 import attached_pictures, recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.service.uploads import Upload
-from studio.store import picture_rows, projects, takes
-from studio.store.artifacts import Artifact, Artifacts
+from studio.store import artifact_rows, picture_rows, projects, takes
+from studio.store.artifacts import Artifact, ArtifactFile, Artifacts
 from studio.store.clip_file import jpeg, picture_at
 from studio.store.database import Database
 from studio.store.database_url import file_of, shown
@@ -64,7 +65,7 @@ class ProjectFiles:
         self._identities = identities
         self._clock = clock
 
-    def media(self, project: str, take: str, kind: str) -> StoredFile:
+    def media(self, project: str, take: str, kind: str) -> ArtifactFile:
         """A take's clip, latents, trace or thumbnail. Raises `NotThere`."""
         with self._database.read() as session:
             known = takes.take_of(session, project, take)
@@ -120,17 +121,21 @@ class ProjectFiles:
         Raises `BadBundle` if they do not fit together.
         """
         project, known, strips = _from_record(record, files, self._identities)
-        artifacts = [self._artifacts.put(file) for file in files.values()]
-        with self._database.write() as session:
-            takes.keep_artifacts(session, artifacts, self._clock())
-            name = projects.create(session, project, self._clock())
-            for take in known:
-                takes.keep(session, name, take)
-            for digest in record.get("pictures", ()):
-                picture_rows.keep(session, name, digest, self._clock())
-            for shot, take_id, added in strips:
-                projects.add_to_strip(session, name, shot, take_id, added)
-        return name
+
+        def note(artifacts: list[Artifact]) -> str:
+            with self._database.write() as session:
+                artifact_rows.keep(session, self._artifacts, artifacts, self._clock())
+                name = projects.create(session, project, self._clock())
+                for take in known:
+                    takes.keep(session, name, take)
+                for digest in record.get("pictures", ()):
+                    picture_rows.keep(session, name, digest, self._clock())
+                for shot, take_id, added in strips:
+                    projects.add_to_strip(session, name, shot, take_id, added)
+            return name
+
+        with os_errors_as_studio_errors(self._root):
+            return artifact_rows.stored(self._artifacts, files.values(), note)
 
     def import_film(self, film: Path) -> str:
         """Makes a project of the recipe in a film; returns its id. Raises `BadRecipe`.
@@ -142,9 +147,14 @@ class ProjectFiles:
             project = read_recipe(recipe_in(film)).project
         except DamagedClip as error:
             raise BadRecipe(message("film-unreadable")) from error
-        pictures = self._pictures_in(film, project)
+        with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
+            pictures = _pictures_in(film, project, folder)
+            return artifact_rows.stored(self._artifacts, pictures, partial(self._note_film, project))
+
+    def _note_film(self, project: Project, pictures: list[Artifact]) -> str:
+        """Makes a project of a recipe and the pictures that its film carries; returns its id."""
         with self._database.write() as session:
-            takes.keep_artifacts(session, pictures, self._clock())
+            artifact_rows.keep(session, self._artifacts, pictures, self._clock())
             shown = (*project.chosen.items(), *project.drafts.items())
             known = {take: found for _, take in shown if (found := takes.find_take(session, take))}
             chosen, drafts = (
@@ -157,19 +167,6 @@ class ProjectFiles:
                 projects.add_to_strip(session, name, shot, take_id, self._clock())
             picture_rows.keep_known(session, name, picture_digests(project.board), self._clock())
         return name
-
-    def _pictures_in(self, film: Path, project: Project) -> list[Artifact]:
-        """The pictures that a film carries for its project, kept. What cannot be read is left out."""
-        attached = attached_pictures(film, picture_digests(project.board))
-        kept: list[Artifact] = []
-        with os_errors_as_studio_errors(self._root), scratch_folder(self._root / "scratch") as folder:
-            for content in attached.values():
-                file = folder / f"picture{PICTURE}"
-                file.write_bytes(content)
-                with suppress(BadPicture):
-                    read_picture(file)
-                    kept.append(self._artifacts.put(file))
-        return kept
 
     def back_up(self) -> Path:
         """Copies the database into the folder of backups; returns the copy's path.
@@ -190,12 +187,24 @@ class ProjectFiles:
             for kind, file_type in TAKE_FILES.items()
         }
 
-    def _file(self, take: StoredTake, kind: str) -> StoredFile:
+    def _file(self, take: StoredTake, kind: str) -> ArtifactFile:
         """A file of a take. Raises `NotThere` if it is missing."""
-        digest, suffix = getattr(take, kind), TAKE_FILES[kind].suffix
-        if self._artifacts.size(digest, suffix) is None:
+        file = self._artifacts.found(getattr(take, kind), TAKE_FILES[kind].suffix)
+        if file is None:
             raise NotThere(message("media-missing", kind=kind))
-        return self._artifacts.file(digest, suffix)
+        return file
+
+
+def _pictures_in(film: Path, project: Project, folder: Path) -> list[Path]:
+    """The pictures that a film carries for its project, written into a folder. What is none is left out."""
+    pictures = []
+    for digest, content in attached_pictures(film, picture_digests(project.board)).items():
+        file = folder / f"{digest}{PICTURE}"
+        file.write_bytes(content)
+        with suppress(BadPicture):
+            read_picture(file)
+            pictures.append(file)
+    return pictures
 
 
 def _from_record(

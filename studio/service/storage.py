@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from moc_engine.files import abandoned, listed, remove_abandoned
 from studio.domain.errors import Refused
 from studio.domain.messages import Message, message
 from studio.jobs import queue
-from studio.store import footage_rows, picture_rows, projects, takes, usage
-from studio.store.artifacts import YOUNG, Artifacts
+from studio.service.artifact_move import Moved, move_artifacts
+from studio.store import artifact_home, artifact_rows, footage_rows, picture_rows, projects, usage
+from studio.store.artifacts import YOUNG, Artifacts, Orphan
 from studio.store.database import Database
 from studio.store.footage_files import FootageFiles
 from studio.store.os_errors import os_errors_as_studio_errors
@@ -30,18 +31,21 @@ ABANDONED: Final = message("file-abandoned")
 IN_BIN: Final = message("file-of-projects-in-bin")
 DISCARDED: Final = message("file-of-discarded-takes")
 
+_AT_ONCE: Final = 20
+"""Artifacts that are removed in one transaction."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unused:
     """A file that can be removed: its path or URL, its size, and why nothing needs it.
 
-    `key` is what `Artifacts` knows it by; None for files that are no artifacts.
+    `orphan` is what `Artifacts` knows it by; None for files that are no artifacts.
     """
 
     location: str
     bytes: int
     reason: Message
-    key: str | None = None
+    orphan: Orphan | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +103,15 @@ class Storage:
             _forget(session)
         return self._freed(deleted)
 
+    def move_artifacts(self, target: Artifacts, told: Callable[[int, int], None]) -> Moved:
+        """Takes all artifacts to another place, as `artifact_move.move_artifacts` does."""
+        return move_artifacts(self._database, self._artifacts, target, told)
+
     def _freed(self, deleted: int) -> FreedSpace:
         return FreedSpace(deleted=deleted, bytes=sum(file.bytes for file in self._remove()))
 
     def _remove(self) -> tuple[Unused, ...]:
+        artifact_home.open_home(self._database, self._artifacts)
         found = self.unused()
         removed = []
         with os_errors_as_studio_errors(self._root):
@@ -111,9 +120,10 @@ class Storage:
                     Path(file.location).unlink(missing_ok=True)
                 elif file.reason == NO_FOOTAGE:
                     shutil.rmtree(file.location, ignore_errors=True)
-                elif file.key is not None and not self._artifacts.remove(file.key):
-                    continue  # stored again meanwhile
+                elif file.orphan is not None:
+                    continue
                 removed.append(file)
+            removed += self._remove_orphans([file for file in found if file.orphan is not None])
             for folder in self._folders_of_parts():
                 remove_abandoned(folder)
             self._artifacts.remove_abandoned()
@@ -122,17 +132,32 @@ class Storage:
                     folder.rmdir()
         return tuple(removed)
 
+    def _remove_orphans(self, found: Sequence[Unused]) -> Iterator[Unused]:
+        """Removes artifacts that still have no row; yields those that were not stored again meanwhile.
+
+        Few at a time: none of them can get a row until they are removed, and on SQLite nothing else can.
+        """
+        for first in range(0, len(found), _AT_ONCE):
+            some = {file.orphan: file for file in found[first : first + _AT_ONCE] if file.orphan is not None}
+            with (
+                self._database.write() as session,
+                artifact_rows.held_unnamed(session, some) as unnamed,
+            ):
+                removed = [orphan for orphan in unnamed if self._artifacts.remove(orphan)]
+            yield from (some[orphan] for orphan in removed)
+
     def _unused(self, used: frozenset[str], freed: Mapping[str, Message]) -> Iterator[Unused]:
         for orphan in self._artifacts.orphans(used):
             reason = freed.get(orphan.digest, NO_TAKE)
-            yield Unused(location=orphan.location, bytes=orphan.bytes, reason=reason, key=orphan.key)
+            yield Unused(location=orphan.location, bytes=orphan.bytes, reason=reason, orphan=orphan)
         for folder in self._exports():
             for file in listed(folder):
                 if not file.name.startswith(".") and file.is_file() and _age(file) > YOUNG:
                     yield _unused(file, EXPORT)
         parts = [part for folder in self._folders_of_parts() for part in abandoned(folder)]
-        for part in (*parts, *self._artifacts.abandoned()):
-            yield _unused(part, ABANDONED)
+        yield from (_unused(part, ABANDONED) for part in parts)
+        for left in self._artifacts.abandoned():
+            yield Unused(location=left.location, bytes=left.bytes, reason=ABANDONED)
 
     def _exports(self) -> list[Path]:
         return sorted(folder for folder in (self._root / "exports").glob("*") if folder.is_dir())
@@ -146,7 +171,7 @@ class Storage:
 def _forget(session: Session) -> None:
     """Drops the rows of pictures that nothing names, and of files that nothing has."""
     picture_rows.forget_unnamed(session)
-    takes.forget_artifacts(session)
+    artifact_rows.forget_unused(session)
 
 
 def _doomed(session: Session, with_bin: bool, with_discarded: bool) -> dict[TakeName, Message]:

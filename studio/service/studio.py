@@ -26,6 +26,7 @@ from studio.service.routing import Routing
 from studio.service.schedules import Schedules
 from studio.service.storage import Storage
 from studio.service.traces import Traces
+from studio.store.artifact_place import artifacts_at
 from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.store.lora_identity import LoraIdentities
@@ -51,7 +52,7 @@ class Service:
         states = ProjectStates(database, models)
         self.root = root
         self.database = database
-        self.artifacts = artifacts or Artifacts(root)
+        self.artifacts = artifacts or artifacts_at(root)
         self.projects = Projects(database, models, states, clock)
         self.editing = Editing(database, models, states, clock)
         self.fields = FieldEdits(self.projects, self.editing)

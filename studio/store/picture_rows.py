@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from studio.domain.file_types import PICTURE
 from studio.store.artifacts import YOUNG
 from studio.store.clock import database_time
-from studio.store.tables import ArtifactRow, EditRow, PictureRow, ProjectRow, TakeRow
+from studio.store.tables import ArtifactRow, EditRow, JobRow, PictureRow, ProjectRow, TakeRow
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -59,10 +59,14 @@ def unnamed(session: Session, without: Collection[tuple[str, str]] = ()) -> set[
     """The pictures, by project and digest, that nothing of their project names: no shot, cast member, undo
     step or take.
 
-    Those that were added within `artifacts.YOUNG` are not among them: they may still be named. Takes in
-    `without`, by project and id, do not count.
+    Those that were added within `artifacts.YOUNG` are not among them: they may still be named. Neither are
+    those of projects of which a shot is being rendered, which may be made from one. Takes in `without`, by
+    project and id, do not count.
     """
-    old = select(PictureRow).where(PictureRow.added < database_time(session) - YOUNG)
+    rendering = select(JobRow.project).where(JobRow.state == "running", JobRow.project.is_not(None))
+    old = select(PictureRow).where(
+        PictureRow.added < database_time(session) - YOUNG, PictureRow.project.not_in(rendering)
+    )
     found: dict[str, set[str]] = {}
     for row in session.scalars(old):
         found.setdefault(row.project, set()).add(row.digest)

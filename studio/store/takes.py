@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from studio.domain.file_types import TAKE_FILES
 from studio.domain.finished_take import FinishedTake
-from studio.store import picture_rows
-from studio.store.artifacts import Artifact, Artifacts
+from studio.store.artifacts import Artifacts
 from studio.store.documents import inputs_from_json, inputs_to_json
 from studio.store.tables import ArtifactRow, StripRow, TakeRow
 
@@ -108,23 +106,6 @@ def strips_of(session: Session, project: str) -> dict[str, list[str]]:
     return strips
 
 
-def keep_artifacts(session: Session, artifacts: Sequence[Artifact], now: float) -> None:
-    """Notes files that are in place, once each; another transaction may note the same at the same time."""
-    rows = {
-        artifact.digest: {
-            "digest": artifact.digest,
-            "suffix": artifact.suffix,
-            "bytes": artifact.bytes,
-            "created": now,
-        }
-        for artifact in sorted(artifacts, key=lambda artifact: artifact.digest)
-    }
-    on_server = session.get_bind().dialect.name == "postgresql"
-    insert = postgresql.insert if on_server else sqlite.insert
-    if rows:
-        session.execute(insert(ArtifactRow).on_conflict_do_nothing(), list(rows.values()))
-
-
 def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list[str]:
     """Removes the takes whose files are missing or of another size than they were; returns their ids."""
     sizes = {row.digest: row.bytes for row in session.scalars(select(ArtifactRow))}
@@ -141,22 +122,6 @@ def remove_damaged(session: Session, project: str, artifacts: Artifacts) -> list
         session.delete(row)
     session.flush()
     return [row.id for row in damaged]
-
-
-def artifacts_in_use(session: Session) -> set[str]:
-    """The digests of all files that a take or a project has."""
-    columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)
-    of_takes = {digest for column in columns for digest in session.scalars(select(column).distinct())}
-    return of_takes | picture_rows.digests(session)
-
-
-def forget_artifacts(session: Session) -> None:
-    """Drops the rows of files that no take and no project has any longer."""
-    used = artifacts_in_use(session)
-    for row in session.scalars(select(ArtifactRow)):
-        if row.digest not in used:
-            session.delete(row)
-    session.flush()
 
 
 def keep(session: Session, project: str, take: StoredTake) -> None:

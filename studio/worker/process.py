@@ -18,8 +18,9 @@ from typing import Final
 from moc_engine.files import remove_abandoned
 from moc_engine.processes import ProcessMark
 from studio.domain.errors import StudioError
-from studio.store.artifacts import Artifacts
+from studio.store import artifact_home
 from studio.store.upgrade import open_database
+from studio.worker.artifact_options import ArtifactOptions
 from studio.worker.options import add_options
 from studio.worker.parent import parent
 from studio.worker.renderers import MakeRenderer, RendererOptions
@@ -95,6 +96,7 @@ def main(make_renderer: MakeRenderer | None = None) -> int:
         metavar="URL",
         help="its database (default: $MOC_STUDIO_DATABASE, else a file in the folder)",
     )
+    ArtifactOptions.add_to(parser)
     add_options(parser)
     args = parser.parse_args()
     return run(args, make_renderer or RendererOptions.of(args).make_renderer)
@@ -105,9 +107,17 @@ def run(args: argparse.Namespace, make_renderer: MakeRenderer) -> int:
     _log_to(args.root / "logs")
     started_by = parent()  # asked first, as it may end any moment
     remove_abandoned(args.root / "scratch")
-    Artifacts(args.root).remove_abandoned()
-    database = open_database(args.root, args.database)
-    worker = Worker(args.root, make_renderer, database=database, name=args.name, lease=args.lease)
+    database, artifacts = open_database(args.root, args.database), ArtifactOptions.of(args).opened(args.root)
+    artifact_home.open_home(database, artifacts)
+    artifacts.remove_abandoned()
+    worker = Worker(
+        args.root,
+        make_renderer,
+        database=database,
+        name=args.name,
+        lease=args.lease,
+        artifacts=artifacts,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
     WorkerProcess(worker, started_by).run()

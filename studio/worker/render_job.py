@@ -23,7 +23,8 @@ from studio.domain.messages import message
 from studio.jobs import renders
 from studio.jobs.job import Progress
 from studio.jobs.renders import CollectedTake, FrozenRequest, RenderClaim, Weights
-from studio.store.artifacts import Artifacts
+from studio.store import artifact_rows
+from studio.store.artifacts import Artifact, Artifacts
 from studio.store.clock import database_time
 from studio.store.database import Database
 from studio.worker.analysis_job import AnalysisJobs
@@ -47,14 +48,15 @@ class RenderJobs:
     def __init__(
         self,
         database: Database,
-        root: Path,
+        artifacts: Artifacts,
+        scratch: Path,
         make: MakeRenderer,
         analyses: AnalysisJobs,
         downloads: DownloadJobs,
     ) -> None:
         self._database = database
-        self._artifacts = Artifacts(root)
-        self._scratch = root / "scratch"
+        self._artifacts = artifacts
+        self._scratch = scratch
         self._make = make
         self._renderer: tuple[str | None, Future[Renderer]] | None = None
         self._loader: threading.Thread | None = None
@@ -80,8 +82,12 @@ class RenderJobs:
             job.report(Progress(stage="keep"))
             with self._database.read() as session:
                 now = database_time(session)
-            collected = renders.collect_take(frozen, result, self._artifacts, now)
-            self._commit(claim, frozen, collected, job)
+
+            def commit(artifacts: list[Artifact]) -> None:
+                collected = renders.collect_take(frozen, result, artifacts, self._artifacts, now)
+                self._commit(claim, frozen, collected, job)
+
+            artifact_rows.stored(self._artifacts, renders.files_of(result), commit)
 
     def _commit(
         self, claim: RenderClaim, frozen: FrozenRequest, collected: CollectedTake, job: RunningJob

@@ -20,6 +20,8 @@ from studio.jobs import claims
 from studio.jobs.job import HEARTBEAT, LEASE, Claim
 from studio.jobs.order import AnalysisOrder, DownloadOrder, FootageOrder, RenderOrder, UnknownOrder
 from studio.jobs.renders import RenderClaim
+from studio.store.artifact_place import artifacts_at
+from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.store.footage_files import FootageFiles
 from studio.store.lora_identity import LoraIdentities
@@ -39,7 +41,10 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Carries out the jobs of one studio until `stop` is set."""
+    """Carries out the jobs of one studio until `stop` is set.
+
+    `artifacts` are where it keeps files: the studio's folder where None.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Worker:
         database: Database,
         name: str,
         lease: float = LEASE,
+        artifacts: Artifacts | None = None,
     ) -> None:
         self.name = name
         self.stop = threading.Event()
@@ -60,7 +66,14 @@ class Worker:
         )
         self._footage = FootageJobs(database, FootageFiles(root))
         self._downloads = DownloadJobs(database)
-        self._renders = RenderJobs(database, root, make_renderer, self._analyses, self._downloads)
+        self._renders = RenderJobs(
+            database,
+            artifacts or artifacts_at(root),
+            self._scratch,
+            make_renderer,
+            self._analyses,
+            self._downloads,
+        )
         self._lease = lease
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -17,12 +18,26 @@ from typing import Any, Final
 
 from studio.domain.edits.shot_inputs import SetCaption
 from studio.jobs import claims
-from studio.store import projects, takes
-from studio.store.artifacts import Artifacts
+from studio.store import artifact_rows, projects
+from studio.store.artifact_place import artifacts_at
+from studio.store.artifacts import Artifact, Artifacts
 from studio.store.upgrade import open_database
+from tests.fakes.s3 import CREDENTIALS
 
 PROCESSES: Final = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "tests.fakes.doomed"])
+PROCESSES.set_forkserver_preload(["pytest", "tests.fakes.doomed", "s3fs"])
+
+_TRACED: Final = (
+    "/artifact_cache.py",
+    "/artifact_folder.py",
+    "/artifact_objects.py",
+    "/artifact_rows.py",
+    "/database.py",
+    "/files.py",
+    "/object_store.py",
+    "/shutil.py",
+)
+"""The files whose lines are counted."""
 
 
 def edit_forever(root: Path, url: str | None, project: str, told: Connection) -> None:
@@ -61,19 +76,49 @@ def claim_all(root: Path, url: str | None, name: str, told: Connection) -> None:
             claims.finish(session, claim, "t")
 
 
-def put_and_die(root: Path, file: Path, line: int, told: Connection) -> None:
+def put_and_die(root: Path, place: str | None, file: Path, line: int, told: Connection) -> None:
     """Puts a file among the artifacts and notes it, killed before the `line`th line of that; 0: not at all.
 
     Tells how many lines there were.
     """
     database = open_database(root)
-    artifacts = Artifacts(root)
+    artifacts = _artifacts(root, place)
     lines_seen = _die_at(line)
     artifact = artifacts.put(file)
     with database.write() as session:
-        takes.keep_artifacts(session, [artifact], now=0.0)
+        artifact_rows.keep(session, artifacts, [artifact], now=0.0)
     sys.settrace(None)
     told.send(lines_seen())
+
+
+def put_large(root: Path, place: str, file: Path, told: Connection) -> None:
+    """Stores a file, and tells that it is stored."""
+    artifacts = _artifacts(root, place)
+    told.send("begin")
+    told.send(artifacts.put(file).digest)
+
+
+def put_and_note(root: Path, url: str | None, place: str | None, files: list[Path], told: Connection) -> None:
+    """Stores and notes files in this order, and tells the digest of each that is noted."""
+    database = open_database(root, url)
+    artifacts = _artifacts(root, place)
+    for file in files:
+
+        def note(stored: list[Artifact]) -> str:
+            with database.write() as session:
+                artifact_rows.keep(session, artifacts, stored, now=0.0)
+            return stored[0].digest
+
+        while True:
+            with suppress(artifact_rows.ArtifactGone):  # again and again, where others are set on removing it
+                told.send(artifact_rows.stored(artifacts, [file], note))
+                break
+    told.send(None)
+
+
+def _artifacts(root: Path, place: str | None) -> Artifacts:
+    os.environ.update(CREDENTIALS)  # the server of processes may be older than the environment
+    return artifacts_at(root, place)
 
 
 def _die_at(line: int) -> Callable[[], int]:
@@ -82,9 +127,7 @@ def _die_at(line: int) -> Callable[[], int]:
 
     def trace(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         nonlocal seen
-        if not frame.f_code.co_filename.endswith(
-            ("/artifacts.py", "/files.py", "/shutil.py", "/database.py")
-        ):
+        if not frame.f_code.co_filename.endswith(_TRACED):
             return None
         if event == "line":
             seen += 1

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.studio import Service
+from studio.store.artifact_place import FOLDER
+from studio.store.artifacts import Artifacts
 from studio.store.database import Database
 from studio.worker.renderers import MakeRenderer
 from studio.worker.worker import Worker
@@ -37,13 +39,14 @@ class Studio:
         database: Database,
         renderer: FakeRenderer | None = None,
         make_renderer: MakeRenderer | None = None,
+        artifacts: Artifacts | None = None,
     ) -> None:
         self.now = 1000.0
         self.renderer = renderer or FakeRenderer()
         self.database = database
-        self.service = Service(root, database, clock=self._clock)
+        self.service = Service(root, database, clock=self._clock, artifacts=artifacts)
         make = make_renderer or (lambda model: self.renderer)
-        self.worker = Worker(root, make, database=database, name="w")
+        self.worker = Worker(root, make, database=database, name="w", artifacts=self.service.artifacts)
 
     def work(self) -> None:
         """Renders until nothing waits."""
@@ -58,8 +61,8 @@ class Studio:
         return project
 
     def artifacts(self) -> list[Path]:
-        """The files of all takes."""
-        return sorted(self.service.artifacts.folder.glob("*/*"))
+        """The files of all takes, where they lie in the studio's folder."""
+        return sorted((self.service.root / FOLDER).glob("*/*"))
 
     def _clock(self) -> float:
         self.now += 1.0

@@ -14,7 +14,7 @@ from moc_engine.trace.trace_file import write_trace
 from studio.domain.inputs import RenderingModel, inputs_of
 from studio.domain.storyboard import CastMember, Shot, Storyboard
 from studio.service.studio import Service
-from studio.store import projects, takes
+from studio.store import artifact_rows, projects, takes
 from studio.store.filmstrip import write_filmstrip
 from studio.store.takes import StoredTake
 from studio.store.upgrade import open_database
@@ -51,7 +51,7 @@ def add_long_story(root: Path, shots: int) -> str:
         files = [
             service.artifacts.put(folder / file) for file in ("clip.mp4", "latents.safetensors", "strip.jpg")
         ]
-        takes.keep_artifacts(session, files, 0.0)
+        artifact_rows.keep(session, service.artifacts, files, 0.0)
         clip, latents, thumbnail = (file.digest for file in files)
         for place, shot in enumerate(board.shots):
             context = [(earlier, take.id) for earlier, take in enumerate(seen)]
@@ -66,7 +66,7 @@ def add_long_story(root: Path, shots: int) -> str:
             trace = _trace(place, [take.id for take in seen])
             write_trace(trace, folder / "trace.moc")
             file = service.artifacts.put(folder / "trace.moc")
-            takes.keep_artifacts(session, [file], 0.0)
+            artifact_rows.keep(session, service.artifacts, [file], 0.0)
             take = StoredTake(
                 id=inputs.take_id,
                 inputs=inputs,

@@ -1,4 +1,4 @@
-"""What tests of the studio share: its database, in a folder of the test's own or on a server."""
+"""What tests of the studio share: its database and its files, in a folder of the test's own or on servers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from studio.store.database import Database
 from studio.store.database_url import FILE
 from studio.store.upgrade import open_database
+from tests.fakes.artifact_stores import FolderStore, S3Store, Store
 from tests.fakes.postgresql_server import PostgresqlServer, binaries
 
 _ON_BOTH: Final = ("store", "jobs", "service", "api", "test_worker")
@@ -39,12 +40,29 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of what the database decides run on both kinds; those of rendering and of files on one."""
-    if "database_url" in metafunc.fixturenames:
-        path = metafunc.definition.path
-        both = path.parent.name in _ON_BOTH or path.stem in _ON_BOTH
-        kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
-        metafunc.parametrize("database_url", kinds, indirect=True)
+    """Tests of what the database decides run on both kinds; those of rendering and of files on one.
+
+    Tests of a database and of a place for files have them together: both in folders, and both on servers.
+    """
+    names = {"database_url", "store"} & set(metafunc.fixturenames)
+    path = metafunc.definition.path
+    both = path.parent.name in _ON_BOTH or path.stem in _ON_BOTH
+    databases = ["sqlite", "postgresql"] if both and binaries() is not None else ["sqlite"]
+    if names == {"database_url", "store"}:
+        pairs = [("sqlite", "folder"), (databases[-1], "s3")]
+        metafunc.parametrize(("database_url", "store"), pairs, indirect=True)
+    elif names == {"store"}:
+        metafunc.parametrize("store", ["folder", "s3"], indirect=True)
+    elif names:
+        metafunc.parametrize("database_url", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A place for the artifacts of the studio in `tmp_path`: its folder, and S3."""
+    if request.param == "folder":
+        return FolderStore(tmp_path)
+    return S3Store(tmp_path, request.getfixturevalue("s3"))
 
 
 @pytest.fixture

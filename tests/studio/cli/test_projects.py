@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from studio.cli.main import main
 from studio.service.studio import Service
 from studio.store.upgrade import open_database
 from tests.fakes.renderer import FakeRenderer, write_clip
+from tests.fakes.s3 import S3
 from tests.fakes.unknown_model import UNKNOWN_MODEL
 from tests.fakes.wan_folders import wan_i2v_folder
 
@@ -241,3 +243,61 @@ def test_a_lane_is_rendered_that_the_project_does_not_work_on(run: Run, tmp_path
     assert "no shot is rendered yet" in run("routing", project, "--lane", "final")[2]
     planned = json.loads(run(*asked, "--lane", "final", "--dry-run", "--json")[1])
     assert [(shot["index"], shot["lane"]) for shot in planned] == [(0, "final")]
+
+
+def test_a_studio_may_keep_its_files_in_object_storage(run: Run, tmp_path: Path, s3: S3) -> None:
+    (tmp_path / "story.yaml").write_text(STORY)
+    place = s3.new_place()
+    in_s3 = ("--artifacts", place, "--artifact-cache", "0.001")
+    project = run("import", str(tmp_path / "story.yaml"), *in_s3)[1].strip()
+    assert run("render", "--project", project, *in_s3)[0] == 0
+    stored = s3.objects(place)
+    assert sorted(Path(key).suffix for key in stored) == sorted([".jpg", ".mp4", ".moc", ".safetensors"] * 2)
+    assert not (tmp_path / "studio" / "artifacts").exists()
+    for file in ("film.mp4", "film.mocz", "film.png"):
+        code, out, _ = run("export", project, str(tmp_path / file), *in_s3)
+        assert (code, out) == (0, f"{tmp_path / file}\n")
+    code, out, _ = run("routing", project, *in_s3)
+    assert (code, bool(out)) == (0, True)
+    assert run("import", str(tmp_path / "film.mocz"), *in_s3)[0] == 0
+    assert s3.objects(place) == stored
+    s3.change(place, f"00/{'0' * 64}.mp4", bytes(2500))
+    s3.age(place)
+    told = f"{place.partition('?')[0]}/00/{'0' * 64}.mp4 (2.5 kB): no take uses it\n2.5 kB freed\n"
+    assert run("gc", *in_s3)[1] == told
+    assert s3.objects(place) == stored
+
+
+def test_object_storage_that_is_not_there_is_told(run: Run, s3: S3) -> None:
+    place = f"s3://nowhere/films?endpoint_url={s3.endpoint}"
+    code, out, err = run("new", "A film", "--artifacts", place)
+    assert (code, out) == (1, "")
+    assert "s3://nowhere/films: there is no bucket nowhere" in err
+
+
+def test_files_are_rendered_into_their_own_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "story.yaml").write_text(STORY)
+    command = ["render", str(tmp_path / "story.yaml"), "--artifacts", str(tmp_path / "elsewhere")]
+    assert main(command) == 2
+
+
+def test_files_are_taken_to_object_storage_and_back(run: Run, project: str, tmp_path: Path, s3: S3) -> None:
+    run("render", "--project", project)
+    folder, place = tmp_path / "studio" / "artifacts", s3.new_place()
+    before = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.glob("*/*")}
+    lost = next(file for file in folder.glob("*/*.jpg"))
+    lost.unlink()
+    code, out, err = run("artifacts", "move", place)
+    assert (code, err) == (0, f"{lost.name} was missing before\n")
+    assert out.startswith(f"{len(before) - 1} files (")
+    del before[f"{lost.parent.name}/{lost.name}"]
+    assert s3.objects(place) == before
+    code, _, err = run("projects")
+    assert code == 2
+    assert f"the files of this studio are in {place.partition('?')[0]}, not in the studio's folder" in err
+    assert run("export", project, str(tmp_path / "film.mp4"), "--artifacts", place)[0] == 0
+    shutil.rmtree(folder)
+    assert run("artifacts", "move", str(folder), "--artifacts", place)[0] == 0
+    assert {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.glob("*/*")} == before
+    assert run("projects")[0] == 0
+    assert run("artifacts", "move", str(folder))[0] == 2

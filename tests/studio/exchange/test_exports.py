@@ -16,18 +16,18 @@ from studio.exchange.mp4 import recipe_in
 from studio.exchange.recipe import read_recipe
 from studio.store.artifacts import Artifacts
 from studio.store.takes import StoredTake
+from tests.fakes.artifact_stores import Store
 from tests.fakes.pictures import read_picture
 from tests.fakes.projects import project, rendered
-from tests.fakes.remote_artifacts import RemoteArtifacts
 from tests.fakes.renderer import write_clip
 
 COLOURS = {"a": (200, 40, 40), "b": (40, 200, 40), "c": (40, 40, 200)}
 
 
-@pytest.fixture(params=[Artifacts, RemoteArtifacts])
-def told(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, dict[str, StoredTake], Artifacts]:
+@pytest.fixture
+def told(store: Store, tmp_path: Path) -> tuple[Project, dict[str, StoredTake], Artifacts]:
     """Three rendered shots of 3 s, each in a colour of its own."""
-    artifacts: Artifacts = request.param(tmp_path)
+    artifacts = store.opened()
     start = project("Mira waves", "Otto runs", "Mira sits", size=(64, 64), fps=4.0)
     done, takes = rendered(start)
     kept = {}

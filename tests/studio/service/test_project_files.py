@@ -1,5 +1,6 @@
 """Media, exports, bundles and backups."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ from studio.domain.errors import BadBundle, NotThere, Refused
 from studio.domain.file_types import BUNDLE, EXPORT_FILES, TAKE_FILES
 from studio.service.state import ProjectState, ShotState
 from studio.service.studio import Service
+from studio.store.artifact_place import CACHE
 from studio.store.database import Database
 from studio.store.documents import to_document
 from studio.store.upgrade import open_database
 from tests.fakes.artifact_paths import path_of
+from tests.fakes.artifact_stores import S3Store
 from tests.fakes.inline_studio import BOARD, Studio
 from tests.fakes.postgresql_server import PostgresqlServer
 from tests.fakes.projects import project
-from tests.fakes.remote_artifacts import RemoteArtifacts
+from tests.fakes.s3 import S3
 
 
 @pytest.fixture
@@ -45,10 +48,14 @@ def test_takes_have_their_files(studio: Studio) -> None:
         studio.service.files.media(project, take, "clip")
 
 
-def test_files_are_read_without_a_lasting_path(studio: Studio, tmp_path: Path) -> None:
+def test_files_in_s3_are_those_in_a_folder(studio: Studio, tmp_path: Path, s3: S3) -> None:
     project = studio.rendered()
-    remote = Service(tmp_path, studio.database, artifacts=RemoteArtifacts(tmp_path))
     local = studio.service
+    artifacts = S3Store(tmp_path, s3).opened()
+    for file in studio.artifacts():
+        artifacts.put(file)
+    shutil.rmtree(tmp_path / CACHE)
+    remote = Service(tmp_path, studio.database, artifacts=artifacts)
     take = shot(local.projects.state(project), "b").take
     assert take is not None
     assert remote.files.still(project, take, 3) == local.files.still(project, take, 3)

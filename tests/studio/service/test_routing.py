@@ -260,7 +260,7 @@ def test_a_damaged_trace_is_told_and_the_rest_works(studio: Studio, damage: str)
     for call in calls:
         with pytest.raises(NotThere, match=words) as told:
             call()
-        assert str(studio.service.artifacts.folder) not in str(told.value)
+        assert str(studio.service.artifacts) not in str(told.value)
     assert service.routing.story(project).rows[2].shares == pytest.approx((0.25, 0.25, None), abs=1e-3)
     assert service.routing.page(project)
     listed = {item.label: item for item in service.attention.of_part(project, third, 2, ALL).drawn}

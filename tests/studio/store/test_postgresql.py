@@ -15,8 +15,8 @@ from sqlalchemy import select, text
 
 from studio.domain.edits.film import SetFilm
 from studio.domain.errors import ForeignDatabase, OutputFailed, StaleRevision
-from studio.store import projects, takes
-from studio.store.artifacts import Artifact
+from studio.store import artifact_rows, projects
+from studio.store.artifact_place import artifacts_at
 from studio.store.column_types import storable
 from studio.store.database import Database, lock_project
 from studio.store.tables import ArtifactRow, SettingRow, Table
@@ -120,7 +120,7 @@ def test_a_server_that_is_not_there_is_told_without_the_password(url: str, tmp_p
 
 def test_sizes_beyond_two_gigabytes_fit(database: Database) -> None:
     with database.write() as session:
-        takes.keep_artifacts(session, [Artifact(digest="d", suffix=".x", bytes=2**40)], 1.0)
+        session.add(ArtifactRow(digest="d", suffix=".x", bytes=2**40, created=1.0))
     with database.read() as session:
         assert session.get_one(ArtifactRow, "d").bytes == 2**40
 
@@ -209,21 +209,23 @@ def test_who_writes_the_whole_studio_is_alone(server: Database) -> None:
     assert done.is_set()
 
 
-def test_files_may_be_noted_by_two_at_once(server: Database) -> None:
-    artifact = Artifact(digest="d", suffix=".x", bytes=1)
+def test_files_may_be_noted_by_two_at_once(server: Database, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    artifacts = artifacts_at(tmp_path)
+    artifact = artifacts.put(tmp_path / "clip.mp4")
     with server.write(shared=True) as session:
-        takes.keep_artifacts(session, [artifact], 1.0)
+        artifact_rows.keep(session, artifacts, [artifact], 1.0)
         with ThreadPoolExecutor(1) as pool:
 
             def note() -> None:
                 with server.write(shared=True) as other:
-                    takes.keep_artifacts(other, [artifact], 2.0)
+                    artifact_rows.keep(other, artifacts, [artifact], 2.0)
 
             noting = pool.submit(note)
             session.connection().commit()
             noting.result(10)
     with server.read() as session:
-        assert session.get_one(ArtifactRow, "d").created == 1.0
+        assert session.get_one(ArtifactRow, artifact.digest).created == 1.0
 
 
 def test_tokens_of_old_transactions_are_dropped(server: Database) -> None:

@@ -18,7 +18,7 @@ from studio.domain.planner import shot_statuses
 from studio.jobs import claims, queue
 from studio.jobs.order import RenderOrder
 from studio.store import projects, takes
-from studio.store.artifacts import Artifacts
+from studio.store.artifact_place import artifacts_at
 from studio.store.database import Database
 from studio.store.database_url import FILE
 from studio.worker.worker import Worker
@@ -71,7 +71,7 @@ def test_an_order_becomes_the_chosen_take(database: Database, tmp_path: Path) ->
     assert second.context == (("a", stored.project.chosen["a"]),)
     assert second.links == {stored.project.chosen["a"]: pytest.approx(0.5, abs=1e-3)}
     assert strips == {shot: [take] for shot, take in stored.project.chosen.items()}
-    artifacts = Artifacts(tmp_path)
+    artifacts = artifacts_at(tmp_path)
     for digest, suffix in (
         (second.clip, ".mp4"),
         (second.latents, ".safetensors"),
