@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studio.cli import (
     artifacts,
+    database,
     doctor,
     evaluate,
     footage,
@@ -19,17 +20,6 @@ from studio.cli import (
 )
 
 ALL = (
-    serve,
-    worker,
-    sample,
-    projects,
-    artifacts,
-    render,
-    models,
-    routing,
-    words,
-    doctor,
-    footage,
-    train,
-    evaluate,
+    *(serve, worker, sample, projects, artifacts, database, render),
+    *(models, routing, words, doctor, footage, train, evaluate),
 )

@@ -60,6 +60,12 @@ def keep(session: Session, artifacts: Artifacts, kept: Sequence[Artifact], now: 
             raise ArtifactGone(artifact.digest)
 
 
+def noted(session: Session) -> list[Artifact]:
+    """The files that are said to be in place."""
+    rows = session.scalars(select(ArtifactRow).order_by(ArtifactRow.digest))
+    return [Artifact(digest=row.digest, suffix=row.suffix, bytes=row.bytes) for row in rows]
+
+
 def in_use(session: Session) -> set[str]:
     """The digests of all files that a take or a project has."""
     columns = (TakeRow.clip, TakeRow.latents, TakeRow.trace, TakeRow.thumbnail)

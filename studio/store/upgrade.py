@@ -20,9 +20,10 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from moc_engine.files import atomic_file
-from studio.domain.errors import ForeignDatabase, OutputFailed
+from studio.domain.errors import ForeignDatabase, OutputFailed, Refused
 from studio.domain.messages import message
 from studio.store.database import Database
+from studio.store.database_move import is_being_moved
 from studio.store.database_url import database_url, file_of, file_url, shown
 from studio.store.os_errors import os_errors_as_studio_errors
 from studio.store.postgresql import lock_for_migration, mark_as_ours, marked_revision, postgresql_engine
@@ -40,12 +41,14 @@ def open_database(
     *,
     migrations: Path = MIGRATIONS,
     clock: Callable[[], float] | None = None,
+    moving: bool = False,
 ) -> Database:
     """Opens a database with the schema of this version of the program: the one in the studio's folder, or
     that of a URL. Tests hand in a clock.
 
     Raises `ForeignDatabase` for one that is no database, another program's, or of a newer version of this
-    one; it is left as it was. Raises `OutputFailed` where it cannot be reached, `WrongUse` for another URL.
+    one; it is left as it was. Raises `OutputFailed` where it cannot be reached, `WrongUse` for another URL,
+    and `Refused` where a move into it did not come to its end, unless it is to go on (`moving`).
     """
     place = database_url(url, root)
     path = file_of(place)
@@ -56,7 +59,14 @@ def open_database(
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             _upgrade_file(path, root / "backups", migrations)
-    return Database(place, clock)
+    database = Database(place, clock)
+    if not moving:
+        with database.read() as session:
+            unfinished = is_being_moved(session)
+        if unfinished:
+            database.close()
+            raise Refused(message("database-move-unfinished", database=shown(place)))
+    return database
 
 
 def _upgrade_file(path: Path, backups: Path, migrations: Path) -> None:
