@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,10 +71,12 @@ class PostgresqlServer:
     def kill(self) -> None:
         """Kills the server with all its processes, as a lost machine would be."""
         postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
-        for process in (postmaster, *_children(postmaster)):
+        os.kill(postmaster, signal.SIGSTOP)  # it begins no further process
+        processes = (*_children(postmaster), postmaster)
+        for process in processes:
             os.kill(process, signal.SIGKILL)
-        while Path(f"/proc/{postmaster}").exists():
-            pass
+        while any(Path(f"/proc/{process}").exists() for process in processes):
+            time.sleep(0.005)
         (self._data / "postmaster.pid").unlink()
 
     def url(self, database: str) -> str:

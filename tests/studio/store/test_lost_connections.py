@@ -200,7 +200,8 @@ def test_servers_that_are_away_are_waited_for_and_told(own_server: PostgresqlSer
 def test_a_killed_server_loses_no_edit_and_no_job(own_server: PostgresqlServer, tmp_path: Path) -> None:
     """Editors and workers go on through kills of the server; all that they were told is there, once."""
     url, over, chance = own_server.new(), threading.Event(), random.Random(5)
-    database = open_database(tmp_path, url)
+    open_database(tmp_path, url).close()
+    database = Database(url_of(url, tmp_path), reconnect_seconds=120.0)  # a busy machine starts slowly
     names = [made(database) for _ in range(3)]
     with database.write() as session:
         orders = [
