@@ -81,7 +81,8 @@ STUDIO = {
     "api": {"domain", "service", "api"},
     "web": {"domain", "service", "api", "web"},
     "worker": _RECORDS | {"exchange", "inspect", "service", "worker"},
-    "cli": _RECORDS | {"exchange", "inspect", "service", "api", "web", "worker", "cli"},
+    "scale": _RECORDS | {"worker", "scale"},
+    "cli": _RECORDS | {"exchange", "inspect", "service", "api", "web", "worker", "scale", "cli"},
 }
 """The rooms of the studio, and those each may import."""
 

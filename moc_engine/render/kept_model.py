@@ -114,12 +114,16 @@ class KeptModel:
         budget, host = options.memory_budget, options.host_memory_budget
         if budget is None:
             budget = memory_bytes(str(device)) // 4
+        host = psutil.virtual_memory().total // 2 if host is None else host
+        if options.split is not None:  # the budgets are those of the machine; each GPU is one process's own
+            host //= options.split.processes
+            budget = budget if device.type == "cuda" else budget // options.split.processes
         shares = memory_shares(budget, on_cpu=device.type == "cpu")
         return LoadedModel(
             backbone=backbone,
             memory=ContextMemory(
                 budget=shares.memories,
-                host_budget=psutil.virtual_memory().total // 2 if host is None else host,
+                host_budget=host,
                 spill=options.spill,
                 device=device,
             ),

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.cli import identity, influence, remedy, report, toon_evaluation, vbench, waves
+from studio.cli import identity, influence, remedy, report, scale, toon_evaluation, vbench, waves
 from studio.cli.evaluation import add_json, add_model, add_stories, print_settings, progress
 from studio.domain.errors import WrongUse, wrong_option
 
@@ -45,6 +45,7 @@ def add_to(subparsers: Any) -> None:
     vbench.add_to(kinds)
     toon_evaluation.add_to(kinds)
     waves.add_to(kinds)
+    scale.add_to(kinds)
 
 
 def _add_scores(kinds: Any, name: str, *, help: str, description: str) -> None:

@@ -25,6 +25,6 @@ def add_to(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from studio.worker import process
 
-    if not args.root.is_dir():
+    if args.database is None and not args.root.is_dir():
         raise WrongUse(f"--root {args.root}: there is no such folder; moc-studio serve makes a studio")
     return process.run(args, args.make_renderer)

@@ -18,10 +18,9 @@ import torch
 from moc_engine.config import MemoryChoice, RoutingChoice, SamplerChoice, Steering
 from moc_engine.contract import ContextTake, RenderEvent, RenderRequest, RenderResult, StageEvent, StepEvent
 from moc_engine.errors import EngineError, RenderCancelled
-from moc_engine.models.backbone import Backbone
 from moc_engine.models.loading import load_parts
 from moc_engine.ops.head_split import HeadSplit
-from moc_engine.render.kept_model import KeptModel, ModelOptions
+from moc_engine.render.kept_model import KeptModel, LoadedModel, ModelOptions
 from moc_engine.render.memory_pass import compute_memory
 from moc_engine.render.model_loading import ModelLoading
 from moc_engine.render.render_group import check_for_group
@@ -152,16 +151,15 @@ def test_what_several_processes_cannot_do_is_refused_in_words(
     wan_vace_folder(vace)
     split = HeadSplit(group=None, rank=0, processes=6)  # type: ignore[arg-type]
 
-    def loaded(folder: Path, **options: Any) -> Backbone:
+    def loaded(folder: Path, **options: Any) -> LoadedModel:
         loading = ModelLoading(load_parts, folder, "cpu")
-        model = KeptModel(loading, ModelOptions(device="cpu", split=split, **options))
-        rendering = model.load(None)
+        rendering = KeptModel(loading, ModelOptions(device="cpu", split=split, **options)).load(None)
         while True:
             try:
                 next(rendering)
             except StopIteration as stop:
-                backbone: Backbone = stop.value.backbone
-                return backbone
+                model: LoadedModel = stop.value
+                return model
 
     with pytest.raises(
         EngineError, match="the model vace cannot be computed by several processes: render wi"
@@ -171,7 +169,9 @@ def test_what_several_processes_cannot_do_is_refused_in_words(
         loaded(experts, compiled=True)
     with pytest.raises(EngineError, match="the profile 8gb moves blocks to the device one after the other"):
         loaded(experts, profile="8gb")
-    backbone = loaded(experts)
+    there = loaded(experts, memory_budget=6_000)
+    backbone = there.backbone
+    assert there.budget == 1_000, "the processes share the machine's memory"
     assert [expert.split for expert in backbone.experts] == [split, split]
     assert backbone.own_heads == 1
     with pytest.raises(
