@@ -81,7 +81,7 @@ class ToonPreset:
 def _lessons(drawing: Drawing, stories: int) -> tuple[Lesson, ...]:
     """Stories of one character, which teach to copy its look, and of two, which teach to choose."""
     lessons = []
-    for number, (name, cast, shots) in enumerate((("one", 1, 3), ("two", 2, 4)), start=1):
+    for number, (name, cast, shots) in enumerate((("one", 1, 3), ("two", 2, 6)), start=1):
         world = replace(drawing.world, cast=(cast, cast), together=0.0)
         drawn = replace(drawing, world=world, shots=shots, seed=drawing.seed + number)
         lessons.append(Lesson(name=name, drawing=drawn, stories=number * stories))
@@ -90,28 +90,28 @@ def _lessons(drawing: Drawing, stories: int) -> tuple[Lesson, ...]:
 
 def toon_cpu() -> ToonPreset:
     """For a CPU: small pictures of round characters near the camera, one frame a shot."""
-    drawing = Drawing(world=ToonWorld(), shots=12, frames=1, fps=1.0, size=(64, 64), seed=7)
+    drawing = Drawing(world=ToonWorld(), shots=16, frames=1, fps=1.0, size=(64, 64), seed=7)
     return ToonPreset(
         drawing=drawing,
         lessons=_lessons(drawing, 500),
-        stories=416,
+        stories=316,
         held_out=16,
-        pictured=400,
-        autoencoder=AutoencoderRecipe(size=AutoencoderSize(base=12, channels=8), steps=600),
+        pictured=300,
+        autoencoder=AutoencoderRecipe(size=AutoencoderSize(base=12, channels=8), steps=800),
         texts=TextRecipe(steps=220, batch=32),
         transformer=TransformerSize(layers=4),
         tuning=TuningRecipe(
             kind="full",
-            steps=1600,
+            steps=2400,
             batch=8,
-            shots=(5, 9),
+            shots=(6, 12),
             stages=(
-                SparsityStage(until=0.15, top_k=None, shots=(3, 3), stories="one"),
-                SparsityStage(until=0.6, top_k=None, shots=(3, 4), stories="two"),
+                SparsityStage(until=0.08, top_k=None, shots=(3, 3), stories="one"),
+                SparsityStage(until=0.55, top_k=None, shots=(4, 6), stories="two"),
                 SparsityStage(until=0.8, top_k=None, stories=MAIN),
                 SparsityStage(until=1.0, top_k=3, stories=MAIN),
             ),
-            shift=4.0,
+            shift=8.0,
             emphasis=5.0,
             learning_rate=2e-3,
             warm_up=40,
@@ -122,6 +122,7 @@ def toon_cpu() -> ToonPreset:
             drop_in=0.0,
             pins=0.0,
             bans=0.0,
+            gaps=0.3,
             memory_noise=0.0,
         ),
         device="cpu",

@@ -47,9 +47,23 @@ def test_clips_are_encoded_and_decoded_as_their_frames_are(frames: int) -> None:
 def test_the_error_is_of_colours_and_edges() -> None:
     flat = torch.zeros(1, 3, 8, 8)
     assert reconstruction_loss(flat, flat) == 0.0
-    assert reconstruction_loss(flat, flat + 0.5) == pytest.approx(1.5)
+    assert reconstruction_loss(flat, flat + 0.5) == pytest.approx(4 * 0.5 + 3 * 4 * 0.25)
     striped = flat + torch.tensor([0.5, -0.5]).repeat(4)
     assert reconstruction_loss(flat, striped) == pytest.approx(0.5 + 0.5 * 1.0)
+
+
+@torch.no_grad()
+def test_colours_pass_before_training() -> None:
+    """Each comes back with its hue, strong ones weaker, and no two as one."""
+    torch.manual_seed(0)
+    vae = build_autoencoder(AutoencoderSize(base=8, channels=4)).eval()
+    colours = torch.cartesian_prod(*[torch.tensor([-0.8, 0.0, 0.8])] * 3)
+    with frame_by_frame(vae):
+        rebuilt = decode(vae, encode(vae, colours[:, :, None, None].expand(-1, 3, 32, 32)))
+    found = rebuilt[:, :, 8:-8, 8:-8].mean(dim=(2, 3))
+    assert torch.cosine_similarity(found, colours).abs().sort().values[1:].min() > 0.99  # grey has no hue
+    assert (found.norm(dim=1) / colours.norm(dim=1).clamp(min=0.1)).max() < 1.0
+    assert (torch.cdist(found, found) + torch.eye(len(found))).min() > 0.3
 
 
 def test_an_ended_training_goes_on_with_the_same_weights(tmp_path: Path) -> None:
