@@ -28,6 +28,7 @@ def add_to(kinds: Any) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="the model's folder")
     parser.add_argument("--preset", default="toon-cpu", metavar="NAME", help="what it was trained by")
     parser.add_argument("--stories", type=int, metavar="N", help="held-out stories (default: the preset's)")
+    parser.add_argument("--shots", type=int, metavar="N", help="shots of a story (default: the preset's)")
     parser.add_argument(
         "--context",
         choices=["drawn", "own"],
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.preset not in PRESETS:
         raise WrongUse(f"--preset: one of {', '.join(PRESETS)}, got {args.preset!r}")
-    for name in ("stories", "steps", "top_k"):
+    for name in ("stories", "shots", "steps", "top_k"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise WrongUse(f"--{name.replace('_', '-')}: must be 1 or more, got {value}")
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         context=args.context,
         top_k=args.top_k,
         stories=args.stories,
+        shots=args.shots,
         steps=args.steps,
         guidance=args.guidance,
         heat_stories=args.heat_stories,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,12 +28,16 @@ from moc_engine.training.toon.toon_presets import PRESETS
 
 @dataclass(frozen=True, kw_only=True)
 class ToonQuestion:
-    """What is measured: the first `stories` of the preset's, which are held out, and how films are made."""
+    """What is measured: the first `stories` of the preset's, which are held out, and how films are made.
+
+    `shots` is the length of the stories; longer ones than the preset's have the same looks.
+    """
 
     preset: str
     context: Context
     top_k: int
     stories: int
+    shots: int
     steps: int
     guidance: float
     heat_stories: int
@@ -46,6 +50,7 @@ class ToonQuestion:
         context: Context = "drawn",
         top_k: int = 3,
         stories: int | None = None,
+        shots: int | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         heat_stories: int = 4,
@@ -57,6 +62,7 @@ class ToonQuestion:
             context=context,
             top_k=top_k,
             stories=min(plan.held_out, plan.measured_stories) if stories is None else stories,
+            shots=plan.drawing.shots if shots is None else shots,
             steps=plan.steps if steps is None else steps,
             guidance=plan.guidance if guidance is None else guidance,
             heat_stories=heat_stories,
@@ -80,7 +86,8 @@ def report(folder: Path, question: ToonQuestion, *, sheet: Path | None = None) -
     if told is None or (told.size, told.frames) != (plan.drawing.size, plan.drawing.frames):
         raise ModelMismatch(f"{folder} is no model of the preset {question.preset}")
     parts = load_parts(model)
-    stories = [draw(plan.drawing, number) for number in range(question.stories)]
+    drawing = replace(plan.drawing, shots=question.shots)
+    stories = [draw(drawing, number) for number in range(question.stories)]
     found = measure(
         parts,
         stories,
@@ -98,7 +105,7 @@ def report(folder: Path, question: ToonQuestion, *, sheet: Path | None = None) -
         given.append((story, [latents_file(shot, space) for shot in latents]))
     with TemporaryDirectory() as scratch:
         renderer = ShotRenderer(str(folder))
-        heat = measure_heat(renderer, given, plan.drawing, top_k=question.top_k, output=Path(scratch))
+        heat = measure_heat(renderer, given, drawing, top_k=question.top_k, output=Path(scratch))
     return ToonReport(figures=found.figures, pruned=found.pruned, heat=heat.summaries())
 
 

@@ -39,6 +39,15 @@ def test_a_report_has_every_way_to_make_films(folder: Path, tmp_path: Path) -> N
     assert found.heat["attention_to_its_takes"].count > 0
 
 
+def test_stories_can_be_longer_than_those_it_was_trained_on(folder: Path) -> None:
+    found = report(folder, question(shots=7, heat_stories=0))
+    assert found.pruned["moc"] == pytest.approx(1 - 6 / 21)
+    assert (
+        found.figures["drawn"]["recall"].count
+        > report(folder, question(heat_stories=0)).figures["drawn"]["recall"].count
+    )
+
+
 def test_own_films_do_not_look_at_the_drawn_ones(folder: Path) -> None:
     found = report(folder, question(context="own", heat_stories=0))
     assert not found.heat
