@@ -13,16 +13,13 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from moc_engine.contract import CancelToken, RenderEvent, RenderRequest, RenderResult
 from moc_engine.errors import EngineError
-
-if TYPE_CHECKING:
-    from moc_engine.render.render_group import RenderGroup
+from moc_engine.render.render_group import RenderGroup, join_group
 
 CANCEL: Final = "cancel"
 """Sent to end the render at hand."""
@@ -36,6 +33,14 @@ class Ended:
     error: BaseException | None = None
 
 
+class Link(Protocol):
+    """An end of a pipe between processes, such as a `multiprocessing.connection.Connection`."""
+
+    def send(self, obj: Any, /) -> None: ...
+
+    def recv(self) -> Any: ...
+
+
 class Member(Protocol):
     """Renders its part of a shot, with the other processes of its group; only the first has a result."""
 
@@ -44,13 +49,11 @@ class Member(Protocol):
     ) -> Generator[RenderEvent, None, RenderResult | None]: ...
 
 
-MakeMember = Callable[["RenderGroup"], Member]
+MakeMember = Callable[[RenderGroup], Member]
 """Makes the member of this process once it has joined its group; it is sent to the process by pickle."""
 
 
-def run_member(
-    connection: Connection[Any, Any], make: MakeMember, rank: int, processes: int, meeting: Path
-) -> None:
+def run_member(connection: Link, make: MakeMember, rank: int, processes: int, meeting: Path) -> None:
     """Renders request after request until the connection ends; then the process ends, whatever it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # those that started it are interrupted too
     requests: SimpleQueue[tuple[RenderRequest, threading.Event]] = SimpleQueue()
@@ -60,22 +63,14 @@ def run_member(
         request, cancel = requests.get()
         try:
             if member is None:
-                member = make(_joined(rank, processes, meeting))
+                member = make(join_group(rank, processes, meeting))
             ended = Ended(result=_rendered(member, request, cancel, connection if rank == 0 else None))
         except BaseException as error:
             ended = Ended(error=_sendable(error))
         connection.send(ended)
 
 
-def _joined(rank: int, processes: int, meeting: Path) -> RenderGroup:
-    from moc_engine.render.render_group import join_group
-
-    return join_group(rank, processes, meeting)
-
-
-def _listen(
-    connection: Connection[Any, Any], requests: SimpleQueue[tuple[RenderRequest, threading.Event]]
-) -> None:
+def _listen(connection: Link, requests: SimpleQueue[tuple[RenderRequest, threading.Event]]) -> None:
     cancel = threading.Event()
     with suppress(EOFError, OSError):
         while True:
@@ -92,7 +87,7 @@ def _rendered(
     member: Member,
     request: RenderRequest,
     cancel: CancelToken,
-    events: Connection[Any, Any] | None,
+    events: Link | None,
 ) -> RenderResult | None:
     rendering = member.render_part(request, cancel)
     while True:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -123,7 +123,7 @@ class _Group:
 
     def __init__(self, make: MakeMember, processes: int, context: SpawnContext | ForkServerContext) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="moc-processes-", ignore_cleanup_errors=True)
-        self._members: list[tuple[BaseProcess, Connection[Any, Any]]] = []
+        self._members: list[tuple[BaseProcess, Any]] = []  # with our end of its pipe
         meeting = Path(self._folder.name) / "meeting"
         for rank in range(processes):
             ours, theirs = context.Pipe()

@@ -128,13 +128,13 @@ def next_task(
     *,
     in_order: bool,
 ) -> int:
-    """The one of the ready tasks to begin: that with the longest path, of equal ones the first.
+    """The one of the ready tasks to begin: the first for one worker, for several that with the longest path.
 
-    Where they are kept `in_order` it is the first, unless there are several workers and a path takes so long
-    that it would end last (`PATIENCE`). `work` are the seconds of all tasks that have not begun.
+    Where they are kept `in_order` it is the first for several too, unless a path takes so long that it would
+    end last (`PATIENCE`). `work` are the seconds of all tasks that have not begun.
     """
     longest = max(ready, key=lambda task: path_seconds[task])
-    if in_order and (workers == 1 or path_seconds[longest] * PATIENCE <= work / workers):
+    if workers == 1 or (in_order and path_seconds[longest] * PATIENCE <= work / workers):
         return ready[0]
     return longest
 

@@ -37,9 +37,9 @@ def claim(
     """The first waiting job of these kinds, which is the worker's then; None where the queue is paused too.
 
     Of a project, a render waits for those whose takes it is to see, and which come before it or are a part of
-    its pictures (`studio.domain.render_graph`). Of those that wait for no other the one begins first behind
-    which the most work waits. Jobs of projects in the bin are passed over, and those that this version cannot
-    read fail.
+    its pictures (`studio.domain.render_graph`). Of those that wait for no other the first one begins, or the
+    one behind which the most work waits while another render of the project runs. Jobs of projects in the bin
+    are passed over, and those that this version cannot read fail.
     """
     reclaim(session)
     if is_paused(session):

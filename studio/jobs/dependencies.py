@@ -45,7 +45,8 @@ class ProjectRenders:
     def ready(self) -> Ready | None:
         """The waiting render to begin; None where all wait for others.
 
-        Of those that wait for none it is the one with the longest path. Those that were queued before the
+        Of those that wait for none it is the first, so that one worker keeps the order of the film, and the
+        one with the longest path while another render of the project runs. Those that were queued before the
         first of them do not pass it: it was moved before them.
         """
         waiting = [n for n, render in enumerate(self._begun_first) if not render.running]

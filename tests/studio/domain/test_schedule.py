@@ -59,10 +59,10 @@ def test_a_task_is_one_wave_after_the_latest_that_it_waits_for(graph: TaskGraph)
         assert wave[task] == max((wave[other] + 1 for other in before), default=0)
 
 
-def test_the_longest_path_goes_first() -> None:
+def test_several_workers_begin_with_the_longest_path_and_one_with_the_first() -> None:
     graph = TaskGraph(seconds=(1, 1, 2, 3), before=(frozenset(), frozenset(), frozenset({1}), frozenset({2})))
     assert graph.path_seconds == (1, 6, 5, 3)
-    assert [slot.task for slot in graph.schedule(1)] == [1, 2, 3, 0]
+    assert [slot.task for slot in graph.schedule(1)] == [0, 1, 2, 3]
     assert [slot.task for slot in graph.schedule(2)] == [1, 0, 2, 3]
 
 
