@@ -54,6 +54,19 @@ def covered(boxes_NAF4: Floats, height: int, width: int) -> Tensor:
     return torch.from_numpy((down[..., :, None] * across[..., None, :]).max(axis=1))
 
 
+def identities(drawn: DrawnStory, height: int, width: int) -> Tensor:
+    """Who covers most of each latent (N, F, H, W), as the member's number from 1 on; 0 for less than half."""
+    shots, _, frames, _ = drawn.boxes.shape
+    labels = torch.zeros(shots, frames, height, width, dtype=torch.uint8)
+    for shot, shown in enumerate(drawn.shown):
+        most = torch.full(labels.shape[1:], 0.5)
+        for one in shown:
+            area = covered(drawn.boxes[shot : shot + 1, one.slot : one.slot + 1], height, width)[0]
+            labels[shot].masked_fill_(area > most, one.cast + 1)
+            most = torch.maximum(most, area)
+    return labels
+
+
 def _overlap(start: Floats, end: Floats, parts: int) -> Floats:
     """The share of each of so many equal parts of 0–1 that lies between start and end."""
     first = np.arange(parts, dtype=np.float32)
@@ -64,8 +77,9 @@ def _overlap(start: Floats, end: Floats, parts: int) -> Floats:
 def training_story(
     name: str, drawn: DrawnStory, latents: Tensor, states: Sequence[Tensor], fps: float
 ) -> TrainingStory:
-    """A drawn story as the trainer reads it, with an emphasis on the characters."""
+    """A drawn story as the trainer reads it, with an emphasis on the characters, and who is where."""
     places = covered(drawn.boxes, *latents.shape[-2:])
+    who = identities(drawn, *latents.shape[-2:])
     return TrainingStory(
         name=name,
         style_states=None,
@@ -76,8 +90,11 @@ def training_story(
                 caption=caption,
                 seconds=shot.shape[1] / fps,
                 emphasis=emphasis.contiguous(),
+                identities=labels.contiguous(),
             )
-            for shot, state, caption, emphasis in zip(latents, states, drawn.captions, places, strict=True)
+            for shot, state, caption, emphasis, labels in zip(
+                latents, states, drawn.captions, places, who, strict=True
+            )
         ),
     )
 

@@ -1,7 +1,7 @@
 """Presets of the toon model: what is drawn, and how autoencoder, text encoder and transformer are trained.
 
-Training begins with stories of one character, then of two (curriculum learning: Bengio et al., ICML 2009).
-Errors on characters have more weight than those on the set.
+Training begins with stories of two characters (curriculum learning: Bengio et al., ICML 2009). Errors on
+characters have more weight than those on the set, and tokens are to tell who is where.
 """
 
 from __future__ import annotations
@@ -79,13 +79,10 @@ class ToonPreset:
 
 
 def _lessons(drawing: Drawing, stories: int) -> tuple[Lesson, ...]:
-    """Stories of one character, which teach to copy its look, and of two, which teach to choose."""
-    lessons = []
-    for number, (name, cast, shots) in enumerate((("one", 1, 3), ("two", 2, 6)), start=1):
-        world = replace(drawing.world, cast=(cast, cast), together=0.0)
-        drawn = replace(drawing, world=world, shots=shots, seed=drawing.seed + number)
-        lessons.append(Lesson(name=name, drawing=drawn, stories=number * stories))
-    return tuple(lessons)
+    """Stories of two characters, which teach to choose among memories."""
+    world = replace(drawing.world, cast=(2, 2), together=0.0)
+    two = replace(drawing, world=world, shots=6, seed=drawing.seed + 2)
+    return (Lesson(name="two", drawing=two, stories=stories),)
 
 
 def toon_cpu() -> ToonPreset:
@@ -93,7 +90,7 @@ def toon_cpu() -> ToonPreset:
     drawing = Drawing(world=ToonWorld(), shots=16, frames=1, fps=1.0, size=(64, 64), seed=7)
     return ToonPreset(
         drawing=drawing,
-        lessons=_lessons(drawing, 500),
+        lessons=_lessons(drawing, 1000),
         stories=316,
         held_out=16,
         pictured=300,
@@ -102,17 +99,17 @@ def toon_cpu() -> ToonPreset:
         transformer=TransformerSize(layers=4),
         tuning=TuningRecipe(
             kind="full",
-            steps=2400,
-            batch=8,
-            shots=(6, 12),
+            steps=1600,
+            batch=16,
+            shots=(4, 6),
             stages=(
-                SparsityStage(until=0.08, top_k=None, shots=(3, 3), stories="one"),
-                SparsityStage(until=0.55, top_k=None, shots=(4, 6), stories="two"),
-                SparsityStage(until=0.8, top_k=None, stories=MAIN),
+                SparsityStage(until=0.75, top_k=None, shots=(3, 3), stories="two"),
+                SparsityStage(until=0.85, top_k=None, stories=MAIN),
                 SparsityStage(until=1.0, top_k=3, stories=MAIN),
             ),
             shift=8.0,
             emphasis=5.0,
+            identity=0.1,
             learning_rate=2e-3,
             warm_up=40,
             cool_down=0.4,
@@ -147,7 +144,7 @@ def toon_gpu() -> ToonPreset:
     drawing = Drawing(world=world, shots=8, frames=4, fps=4.0, size=(160, 96), seed=7)
     return ToonPreset(
         drawing=drawing,
-        lessons=_lessons(drawing, 2000),
+        lessons=_lessons(drawing, 4000),
         stories=12_096,
         held_out=96,
         pictured=2000,
@@ -163,14 +160,14 @@ def toon_gpu() -> ToonPreset:
             shots=(4, 8),
             denoised=4,
             stages=(
-                SparsityStage(until=0.05, top_k=None, shots=(3, 3), stories="one"),
                 SparsityStage(until=0.25, top_k=None, shots=(3, 4), stories="two"),
                 SparsityStage(until=0.6, top_k=None, stories=MAIN),
                 SparsityStage(until=0.75, top_k=8, stories=MAIN),
                 SparsityStage(until=1.0, top_k=3, stories=MAIN),
             ),
-            shift=4.0,
+            shift=8.0,
             emphasis=5.0,
+            identity=0.1,
             learning_rate=6e-4,
             warm_up=400,
             cool_down=0.4,
@@ -196,7 +193,7 @@ def toon_smoke() -> ToonPreset:
     cpu = toon_cpu()
     drawing = replace(cpu.drawing, shots=4, frames=1, size=(48, 32))
     stages = (
-        SparsityStage(until=0.5, top_k=None, shots=(3, 3), stories="one"),
+        SparsityStage(until=0.5, top_k=None, shots=(3, 3), stories="two"),
         SparsityStage(until=1.0, top_k=3, stories=MAIN),
     )
     return replace(

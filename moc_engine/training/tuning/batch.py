@@ -27,7 +27,7 @@ class TuningBatch:
     `states` (B, N, S, E) are those of the global caption and of the shot's own, `empty_states` (S, E) those
     of the empty caption, with zeros behind them; `mask` (B, N, S) and `empty_mask` (S) say which count
     (None: all, for models that were trained on captions padded with zeros). `emphasis` (B, N, F, H, W) is 0
-    for shots without one; None: no shot has one.
+    for shots without one; None: no shot has one. `identities` (B, N, F, H, W) are labels in the same way.
     """
 
     latents: Tensor
@@ -37,6 +37,7 @@ class TuningBatch:
     mask: Tensor | None = None
     empty_mask: Tensor | None = None
     emphasis: Tensor | None = None
+    identities: Tensor | None = None
 
     @property
     def shots(self) -> int:
@@ -86,18 +87,29 @@ def collate(
         empty_states=empty,
         mask=None if caption_states else counted.unflatten(0, by_story),
         empty_mask=None if caption_states else torch.arange(room) < len(unconditional),
-        emphasis=_emphasis(shots, by_story, longest),
+        emphasis=_places(shots, [shot.emphasis for shot in shots], by_story, longest, torch.float32),
+        identities=_places(shots, [shot.identities for shot in shots], by_story, longest, torch.int64),
     )
 
 
-def _emphasis(shots: Sequence[TrainingShot], by_story: tuple[int, int], longest: int) -> Tensor | None:
-    """The emphasis (B, N, F, H, W) of shots, 0 behind the end of one and for those without; None for none."""
-    if all(shot.emphasis is None for shot in shots):
+def _places(
+    shots: Sequence[TrainingShot],
+    given: Sequence[Tensor | None],
+    by_story: tuple[int, int],
+    longest: int,
+    dtype: torch.dtype,
+) -> Tensor | None:
+    """What is given of places (F, H, W) as (B, N, F, H, W), 0 behind the end of a shot and for those without;
+    None where no shot has any.
+    """
+    if all(one is None for one in given):
         return None
-    found = [shot.latents.new_zeros(()) if shot.emphasis is None else shot.emphasis for shot in shots]
     padded = [
-        pad(one.float().expand(shot.latents.shape[1:]), (0, 0, 0, 0, 0, longest - shot.latents.shape[1]))
-        for one, shot in zip(found, shots, strict=True)
+        pad(
+            (torch.zeros(()) if one is None else one).to(dtype).expand(shot.latents.shape[1:]),
+            (0, 0, 0, 0, 0, longest - shot.latents.shape[1]),
+        )
+        for one, shot in zip(given, shots, strict=True)
     ]
     stacked: Tensor = torch.stack(padded).unflatten(0, by_story)
     return stacked

@@ -84,8 +84,9 @@ class TuningPlan:
         Fields that are newer than the first checkpoints are there only where they are not their defaults.
         """
         recipe = {name: value for name, value in asdict(self.recipe).items() if name not in CHANGEABLE}
-        if not recipe["emphasis"]:
-            del recipe["emphasis"]
+        for name in ("emphasis", "identity"):
+            if not recipe[name]:
+                del recipe[name]
         if recipe["memory_policy"] == "all":
             del recipe["memory_policy"], recipe["keyframes"]
         stages = tuple(

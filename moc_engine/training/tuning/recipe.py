@@ -102,7 +102,8 @@ class TuningRecipe:
     probability that the shots of a batch lie far apart in time, as after long absences. Memories are read at
     a noise level up to `memory_noise`. A share `caption_dropout` of the noisy shots is denoised without
     captions, for guidance. Noise levels are drawn by `levels` and shifted by `shift` (None: the model's own).
-    Errors count 1 + `emphasis` times as much where the cache has an emphasis.
+    Errors count 1 + `emphasis` times as much where the cache has an emphasis. `identity` is the weight of a
+    loss that tells who is where, as far as the cache does, from tokens in the middle of the transformer.
 
     The learning rate rises over `warm_up` steps and falls over the last share `cool_down`. Gradients are
     clipped to a norm of `clip`. `ema` is the decay of averaged weights; 0 is none. `checkpointing` computes
@@ -135,6 +136,7 @@ class TuningRecipe:
     levels: Levels = "logit-normal"
     shift: float | None = None
     emphasis: float = 0.0
+    identity: float = 0.0
     learning_rate: float = 1e-4
     warm_up: int = 50
     cool_down: float = 0.2
@@ -163,11 +165,15 @@ class TuningRecipe:
         for name in ("alpha", "learning_rate", "clip"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be above 0, got {getattr(self, name)!r}")
-        for name in ("weight_decay", "emphasis"):
+        for name in ("weight_decay", "emphasis", "identity"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be 0 or more, got {getattr(self, name)!r}")
         if self.shift is not None and not 0.0 < self.shift <= 100.0:
             raise ValueError(f"shift: must be above 0 and at most 100, got {self.shift!r}")
+        if self.identity and self.checkpointing:
+            raise ValueError(
+                "identity: blocks that are computed again give no tokens, turn checkpointing off"
+            )
         if self.pins + self.bans > 1.0:
             raise ValueError(f"pins: with bans at most 1, got {self.pins!r} and {self.bans!r}")
         if not self.targets or not all(isinstance(name, str) and name for name in self.targets):

@@ -104,6 +104,11 @@ def _add_recipe(group: Any, kind: Kind) -> None:
     group.add_argument(
         "--emphasis", **share, help="how much more errors count where the cache has an emphasis"
     )
+    group.add_argument(
+        "--identity",
+        **share,
+        help="weight of telling who is where, as far as the cache says so, from tokens in the middle",
+    )
     group.add_argument("--warm-up", **number, help="steps in which the learning rate rises")
     group.add_argument("--cool-down", **share, help="last share of the steps, in which it falls")
     group.add_argument("--weight-decay", **share)

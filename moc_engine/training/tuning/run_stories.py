@@ -51,7 +51,7 @@ def story_bytes(story: TrainingStory) -> int:
     """The bytes of the tensors of a story."""
     tensors = [story.style_states]
     for shot in story.shots:
-        tensors += [shot.latents, shot.states, shot.emphasis]
+        tensors += [shot.latents, shot.states, shot.emphasis, shot.identities]
     return sum(x.numel() * x.element_size() for x in tensors if x is not None)
 
 

@@ -25,6 +25,7 @@ from moc_engine.training.data.footage.dataset import CachedFootage, TrainingStor
 from moc_engine.training.tuning.batch import TuningBatch, collate
 from moc_engine.training.tuning.denoiser import TuningDenoiser
 from moc_engine.training.tuning.draws import draw_rules, draw_step
+from moc_engine.training.tuning.identity import identity_loss, middle_tokens
 from moc_engine.training.tuning.objective import flow_losses
 from moc_engine.training.tuning.order import Item
 from moc_engine.training.tuning.plan import TuningPlan
@@ -101,8 +102,13 @@ class TuningSubject:
         generator = torch.Generator().manual_seed(seed_of(self.recipe.seed, 5, items[0].number))
         draw = draw_step(batch, self.recipe, self.tuned.levels, generator)
         rules = draw_rules(self.recipe, self.tuned.routing, batch, step, generator)
-        predicted = model(batch, draw, rules)
-        return flow_losses(predicted, batch, draw, emphasis=self.recipe.emphasis).mean()
+        with middle_tokens(self.blocks if self.recipe.identity else ()) as tokens:
+            predicted = model(batch, draw, rules)
+        loss = flow_losses(predicted, batch, draw, emphasis=self.recipe.emphasis).mean()
+        for found in tokens:
+            patch = tuple(self.transformer.config.patch_size)
+            loss = loss + self.recipe.identity * identity_loss(found, batch, draw, patch)
+        return loss
 
     def batch(self, stories: Sequence[TrainingStory]) -> TuningBatch:
         """Stories side by side on the device, captions padded as the family renders them."""

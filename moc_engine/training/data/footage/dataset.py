@@ -46,7 +46,8 @@ class TrainingShot:
     """One shot: `latents` (C, F, H, W) on the denoiser's own scale, `states` (T, D) without padding.
 
     `seconds` is how long the frames are shown that the latents stand for. `emphasis` (F, H, W) within 0–1
-    says where errors count for more, as far as the recipe has it; None: nowhere.
+    says where errors count for more, as far as the recipe has it; None: nowhere. `identities` (F, H, W) say
+    who is where, by whole numbers from 1 on that mean the same in all stories, and 0 for nobody.
     """
 
     latents: Tensor
@@ -54,6 +55,7 @@ class TrainingShot:
     caption: str
     seconds: float
     emphasis: Tensor | None = None
+    identities: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,10 +78,11 @@ class TrainingStory:
                 raise ValueError(
                     f"shots: latents of {self.name}, shot {number} must be (C, F, H, W) and states (T, D)"
                 )
-            if shot.emphasis is not None and shot.emphasis.shape != shot.latents.shape[1:]:
-                raise ValueError(
-                    f"shots: emphasis of {self.name}, shot {number} must be of the size of its latents"
-                )
+            for name, places in (("emphasis", shot.emphasis), ("identities", shot.identities)):
+                if places is not None and places.shape != shot.latents.shape[1:]:
+                    raise ValueError(
+                        f"shots: {name} of {self.name}, shot {number} must be of the size of its latents"
+                    )
         first = self.shots[0]
         states = [shot.states for shot in self.shots]
         if self.style_states is not None:
@@ -236,6 +239,7 @@ def read_story(folder: Path, entry: StoryEntry) -> TrainingStory:
                 caption=shot.caption,
                 seconds=shot.seconds,
                 emphasis=tensors.get(f"{at}.emphasis"),
+                identities=tensors.get(f"{at}.identities"),
             )
             for at, shot in enumerate(entry.shots)
         ]
@@ -253,6 +257,8 @@ def _tensors(story: TrainingStory) -> dict[str, Tensor]:
         tensors[f"{at}.states"] = shot.states
         if shot.emphasis is not None:
             tensors[f"{at}.emphasis"] = shot.emphasis
+        if shot.identities is not None:
+            tensors[f"{at}.identities"] = shot.identities
     if story.style_states is not None:
         tensors["style"] = story.style_states
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
