@@ -87,5 +87,6 @@ def _by_token(batch: TuningBatch, patch: tuple[int, int, int]) -> Tensor:
     assert batch.identities is not None
     real_BNF = torch.arange(batch.identities.shape[2]) < torch.tensor(batch.frames)[..., None]
     labels = batch.identities.masked_fill(~real_BNF.to(batch.identities.device)[..., None, None], NOT_ASKED)
-    pooled: Tensor = max_pool3d(labels.flatten(0, 1).float()[:, None], patch, patch)
-    return pooled.flatten(1).long().unflatten(0, batch.identities.shape[:2])
+    pooled = max_pool3d(labels.flatten(0, 1).float()[:, None], patch, patch)
+    by_token: Tensor = pooled.flatten(1).long().unflatten(0, batch.identities.shape[:2])
+    return by_token

@@ -45,6 +45,9 @@ def test_drawn_stories_become_footage(parts: dict[str, Any], tmp_path: Path) -> 
     assert shot.emphasis is not None
     assert torch.equal(shot.emphasis, covered(story.boxes, 3, 5)[0])
     assert shot.emphasis.amax() == 1.0
+    (shown,) = story.shown[0]
+    assert shot.identities is not None
+    assert torch.equal(shot.identities, (shot.emphasis > 0.5) * (shown.cast + 1))
     texts = CaptionEncoder(parts["tokenizer"], parts["text_encoder"])
     states = texts.states("", shot.caption)[0]
     torch.testing.assert_close(shot.states, states[: len(shot.states)], atol=1e-5, rtol=1e-4)

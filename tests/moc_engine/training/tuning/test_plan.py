@@ -43,7 +43,7 @@ def test_stages_with_stories_of_their_own_are_read_as_they_were_written(tmp_path
 
 def test_new_settings_are_fixed_where_they_are_not_their_defaults() -> None:
     before = _plan().fixed_fields()
-    newer = {"emphasis", "memory_policy", "keyframes"}
+    newer = {"emphasis", "identity", "memory_policy", "keyframes"}
     assert not newer & before.keys()  # as in checkpoints that were written without them
     assert before["stages"] == ({"until": 1.0, "top_k": 5},)
     stages = (SparsityStage(until=1.0, top_k=0, shots=(2, 2), stories="one"),)

@@ -46,6 +46,7 @@ from moc_engine.training.tuning.recipe import SparsityStage, TuningRecipe
         ("learning_rate", float("inf")),
         ("weight_decay", -0.1),
         ("emphasis", -1.0),
+        ("identity", -0.1),
         ("ema", 1.0),
         ("precision", "fp16"),
         ("optimizer", "sgd"),
