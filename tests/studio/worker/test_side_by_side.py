@@ -59,11 +59,16 @@ def test_three_workers_at_once_make_the_same_film_as_one(new_film: FilmOf) -> No
     together.order()
     met = threading.Barrier(3)
     began = threading.local()
+    loading = threading.Lock()  # diffusers changes torch's modules while it loads, for all threads
 
     def make(model: str | None) -> StagedRenderer:
         renderer = StagedRenderer(RendererOptions().make_renderer(model))
 
         def at(moment: str) -> None:
+            if moment in ("load 0", "decode 0"):
+                loading.acquire(timeout=PATIENCE)
+            elif moment in ("denoise 0", "made"):
+                loading.release()
             if moment == "denoise 0" and not getattr(began, "once", False):
                 began.once = True
                 met.wait(PATIENCE)  # a, b and c run at the same time
