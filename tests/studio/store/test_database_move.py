@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,21 +18,10 @@ from studio.store.database_move import move_database
 from studio.store.tables import ArtifactRow, EditRow, FootageRow, JobRow, PreviewRow, ProjectRow, SettingRow
 from studio.store.upgrade import open_database
 from tests.fakes.inline_studio import Studio
-from tests.fakes.postgresql_server import PostgresqlServer
 
 
 def order(shot: str) -> RenderOrder:
     return RenderOrder(shot=shot, reason="test", seconds=1.0, keep_context=True)
-
-
-@pytest.fixture
-def server(postgresql: PostgresqlServer, tmp_path: Path) -> Iterator[Database]:
-    """An empty database on the server."""
-    url = postgresql.new()
-    database = open_database(tmp_path, url)
-    yield database
-    database.close()
-    postgresql.drop(url)
 
 
 @pytest.fixture

@@ -33,16 +33,6 @@ JOBS = int(os.environ.get("SOAK_JOBS", "60"))
 
 
 @pytest.fixture
-def server(postgresql: PostgresqlServer, tmp_path: Path) -> Iterator[Database]:
-    """An open database on the server."""
-    url = postgresql.new()
-    database = open_database(tmp_path, url)
-    yield database
-    database.close()
-    postgresql.drop(url)
-
-
-@pytest.fixture
 def cutter(postgresql: PostgresqlServer) -> Iterator[CutConnections]:
     cutter = CutConnections(postgresql.folder)
     yield cutter

@@ -33,16 +33,6 @@ def empty(postgresql: PostgresqlServer) -> Iterator[str]:
     postgresql.drop(url)
 
 
-@pytest.fixture
-def server(postgresql: PostgresqlServer, tmp_path: Path) -> Iterator[Database]:
-    """An open database on the server."""
-    url = postgresql.new()
-    database = open_database(tmp_path, url)
-    yield database
-    database.close()
-    postgresql.drop(url)
-
-
 def run(url: str, *statements: str) -> None:
     with psycopg.connect(url) as connection:
         for statement in statements:
